@@ -1,0 +1,19 @@
+// Package contract is what the two sides of a job pod agree on: the scheduler
+// that makes the pod and the runner that is PID 1 in it.
+//
+//	scheduler (k8s)                          runner (launcher, acquire)
+//	   │  environment: job ID, attempt,  ──▶  │
+//	   │  contract version, grace             │
+//	   │                                      │
+//	   │  ◀──  exit code, termination         │
+//	   │       message (JSON, under 4 KiB)    │
+//
+// Neither side imports the other; both import this package, which imports
+// nothing but the standard library.
+package contract
+
+// Version is the version of the contract. The scheduler writes it into the pod
+// (EnvContractVersion); a runner that reads another one leaves with
+// ExitConfig, naming both. It grows when an old runner would misread a new
+// scheduler, or the other way round.
+const Version = 1

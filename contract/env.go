@@ -1,0 +1,29 @@
+package contract
+
+// Names of the environment variables that the scheduler sets in a job's pod.
+// Where the stock agent has a name for a thing, it is that name; ours begin
+// with ONEJOB_, so that the variables that Kubernetes injects for Services
+// can't change a setting.
+const (
+	// EnvJobID is the UUID of the Buildkite job that the pod is for.
+	EnvJobID = "BUILDKITE_AGENT_ACQUIRE_JOB"
+	// EnvToken is the agent (cluster) token. Set by secretKeyRef only.
+	EnvToken = "BUILDKITE_AGENT_TOKEN"
+	// EnvEndpoint is the base URL of the Agent API.
+	EnvEndpoint = "BUILDKITE_AGENT_ENDPOINT"
+	// EnvTags are the agent's tags, "key=value" separated by commas.
+	EnvTags = "BUILDKITE_AGENT_TAGS"
+	// EnvGrace is the pod's terminationGracePeriodSeconds: all the time, in
+	// whole seconds, between SIGTERM and SIGKILL.
+	EnvGrace = "ONEJOB_TERMINATION_GRACE_SECONDS"
+	// EnvAttempt is the number of the attempt, from 1.
+	EnvAttempt = "ONEJOB_ATTEMPT"
+	// EnvContractVersion is the scheduler's Version.
+	EnvContractVersion = "ONEJOB_CONTRACT_VERSION"
+	// EnvTerminationMessagePath is where the runner leaves its Message. The
+	// default is the kubelet's own, DefaultTerminationMessagePath.
+	EnvTerminationMessagePath = "ONEJOB_TERMINATION_MESSAGE_PATH"
+)
+
+// DefaultTerminationMessagePath is the kubelet's default terminationMessagePath.
+const DefaultTerminationMessagePath = "/dev/termination-log"

@@ -1,0 +1,123 @@
+package contract
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// MaxMessage is the most bytes that a kubelet keeps of a termination message
+// (4096; Kubernetes, core/v1 Container.terminationMessagePath).
+const MaxMessage = 4096
+
+// Message is the JSON that the runner leaves as its container's termination
+// message: what became of the attempt. It holds no secret and fits MaxMessage.
+type Message struct {
+	// Contract is the Version of the runner that wrote the message.
+	Contract int `json:"contract"`
+	// JobID is empty when the job ID itself was bad.
+	JobID JobID `json:"job_id,omitempty"`
+	// Attempt is the kjob's number that the pod was given, 0 if none.
+	Attempt int `json:"attempt,omitempty"`
+	// Agent is the ID of the session at Buildkite, empty before registration.
+	Agent string `json:"agent,omitempty"`
+
+	Outcome  Outcome `json:"outcome"`
+	ExitCode int     `json:"exit_code"`
+	// Reason is a sentence for people.
+	Reason string `json:"reason,omitempty"`
+
+	// ExitStatus is the job's own exit status as it was reported to Buildkite;
+	// nil when no result was.
+	ExitStatus *int `json:"exit_status,omitempty"`
+	// Signal and SignalReason are what finish said, in Buildkite's words.
+	Signal       string `json:"signal,omitempty"`
+	SignalReason string `json:"signal_reason,omitempty"`
+	// Received is the signal that the runner was sent, if any ("SIGTERM").
+	Received string `json:"received,omitempty"`
+
+	// NotBefore is the moment before which Buildkite asked not to be called
+	// again (Retry-After); a next attempt waits for it.
+	NotBefore *time.Time `json:"not_before,omitempty"`
+	// Tries counts the requests that were sent, by call.
+	Tries map[string]int `json:"tries,omitempty"`
+	// Phases are the phases of the attempt in the order in which they began.
+	Phases []Phase `json:"phases,omitempty"`
+	// LogChunksFailed counts the log chunks that Buildkite never took.
+	LogChunksFailed int `json:"log_chunks_failed,omitempty"`
+}
+
+// Phase is one stretch of an attempt.
+type Phase struct {
+	Name string `json:"name"`
+	// Start is when it began, by the pod's clock, to the millisecond.
+	Start time.Time `json:"start"`
+	// Seconds is how long it took.
+	Seconds float64 `json:"seconds"`
+}
+
+// Encode returns the message as JSON of at most MaxMessage bytes. What doesn't
+// fit is cut from the reason first, on a rune boundary, then the phases go,
+// then the tries: the outcome always arrives.
+func (m Message) Encode() []byte {
+	m.Contract = Version
+	m.Reason = strings.ToValidUTF8(m.Reason, "\uFFFD")
+	for {
+		b, err := json.Marshal(m)
+		if err != nil {
+			// Only a NaN or a year beyond 9999 gets here.
+			m.Phases, m.NotBefore = nil, nil
+			m.Reason = shorten(m.Reason, MaxMessage/4)
+			continue
+		}
+		over := len(b) - MaxMessage
+		switch {
+		case over <= 0:
+			return b
+		case len(m.Reason) > 64:
+			// A byte may take six in JSON (\u003c), so halving is the most
+			// that one round cuts; the loop does the rest.
+			m.Reason = shorten(m.Reason, max(len(m.Reason)-over, len(m.Reason)/2, 64))
+		case m.Phases != nil:
+			m.Phases = nil
+		case m.Tries != nil:
+			m.Tries = nil
+		default:
+			return fmt.Appendf(nil, `{"contract":%d,"outcome":%q,"exit_code":%d}`, Version, shorten(string(m.Outcome), 64), m.ExitCode)
+		}
+	}
+}
+
+// ErrNoMessage is returned by ParseMessage for text that is not a Message: a
+// pod that was killed leaves none, and the kubelet may put log lines there.
+var ErrNoMessage = errors.New("no termination message")
+
+// ParseMessage reads what Encode wrote. Unknown fields are ignored, so that an
+// older scheduler reads a newer runner's message.
+func ParseMessage(text string) (Message, error) {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return Message{}, ErrNoMessage
+	}
+	if !utf8.ValidString(text) {
+		return Message{}, fmt.Errorf("%w: not UTF-8", ErrNoMessage)
+	}
+	var m Message
+	if err := json.Unmarshal([]byte(text), &m); err != nil {
+		return Message{}, fmt.Errorf("%w: %s", ErrNoMessage, err)
+	}
+	if m.Outcome == "" || m.Contract <= 0 {
+		return Message{}, fmt.Errorf("%w: it has no outcome or no contract version", ErrNoMessage)
+	}
+	return m, nil
+}
+
+// WriteFile writes the message to path in one write. The kubelet makes the
+// file beforehand; elsewhere it is created.
+func (m Message) WriteFile(path string) error {
+	return os.WriteFile(path, m.Encode(), 0o644) //nolint:gosec // the kubelet and people read it
+}

@@ -1,0 +1,60 @@
+package contract
+
+// Outcome says in one word how an attempt ended. It is finer than the exit
+// code: several outcomes share one.
+type Outcome string
+
+// The outcomes of an attempt, as the runner saw them.
+const (
+	// OutcomeFinished: the job ran, and its result was reported.
+	OutcomeFinished Outcome = "finished"
+	// OutcomeRejected: Buildkite refused the acquisition; somebody else has
+	// the job, or it is cancelled or over.
+	OutcomeRejected Outcome = "rejected"
+	// OutcomeAmbiguous: Buildkite refused the acquisition after an earlier
+	// reply had been lost, so that the job may be held by this very session.
+	OutcomeAmbiguous Outcome = "acquire_ambiguous"
+	// OutcomeLocked: the job waited for something else until the attempts ran out.
+	OutcomeLocked Outcome = "locked"
+	// OutcomeStartRefused: acquired, but Buildkite would not let it start.
+	OutcomeStartRefused Outcome = "start_refused"
+	// OutcomeRunnerError: acquired, but the runner could not run it.
+	OutcomeRunnerError Outcome = "runner_error"
+	// OutcomeUndelivered: the job ended, but its result could not be reported.
+	OutcomeUndelivered Outcome = "undelivered"
+	// OutcomeStoppedAcquired: the grant came while a signal was coming in; the
+	// job was finished at once, nothing of it ran.
+	OutcomeStoppedAcquired Outcome = "stopped_after_acquire"
+	// OutcomeExhausted: the attempts were spent on the network, 429 and 5xx.
+	OutcomeExhausted Outcome = "exhausted"
+	// OutcomeRefused: the token, the registration or the connection was refused.
+	OutcomeRefused Outcome = "refused"
+	// OutcomeConfig: bad flags, environment, job ID or contract version.
+	OutcomeConfig Outcome = "config"
+	// OutcomeStopped: stopped by a signal before the job was acquired.
+	OutcomeStopped Outcome = "stopped"
+)
+
+// ExitCode returns the exit code that goes with the outcome. For
+// OutcomeStopped it is ExitTerminated; the caller knows the signal better.
+// An unknown outcome is ExitNotRun: a scheduler must not run such a job again.
+func (o Outcome) ExitCode() int {
+	switch o {
+	case OutcomeFinished:
+		return ExitOK
+	case OutcomeRejected, OutcomeAmbiguous:
+		return ExitRejected
+	case OutcomeLocked:
+		return ExitLocked
+	case OutcomeExhausted:
+		return ExitExhausted
+	case OutcomeRefused:
+		return ExitRefused
+	case OutcomeConfig:
+		return ExitConfig
+	case OutcomeStopped:
+		return ExitTerminated
+	default:
+		return ExitNotRun
+	}
+}
