@@ -1,0 +1,51 @@
+package acquire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/buildkite/agent/v3/api"
+)
+
+// Bounds of the heartbeat's interval, whatever the server says. Buildkite takes
+// an agent for lost after about three minutes of silence (a guess from its
+// documentation), so a minute is also what an unset interval means.
+const (
+	heartbeatDefault = time.Minute
+	heartbeatMin     = time.Second
+	heartbeatMax     = 10 * time.Minute
+)
+
+// Heartbeat tells Buildkite at the server's interval, less up to a tenth of
+// jitter, that the session is alive, until ctx ends; then it returns nil. It
+// returns an error only when the session can't recover: Buildkite refuses it
+// with a 4xx. Beats that fail otherwise are retried, then logged and skipped,
+// as in the stock agent.
+func (s *Session) Heartbeat(ctx context.Context) error {
+	interval := Seconds(s.reply.HeartbeatInterval, heartbeatDefault, heartbeatMin, heartbeatMax)
+	beat := s.client.call("heartbeat", Backoff{
+		Attempts: 10, Base: time.Second, Cap: 10 * time.Second, JitterMax: time.Second,
+		Deadline: 90 * time.Second, Timeout: 20 * time.Second,
+	})
+	beat.Log = s.log
+	for {
+		t := time.NewTimer(interval - s.client.conf.Rand.Between(0, interval/10))
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return nil
+		case <-t.C:
+		}
+		err := beat.Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
+			_, resp, err := s.api.Heartbeat(ctx)
+			return resp, err
+		})
+		switch err = refusal(err); {
+		case err == nil, ctx.Err() != nil:
+		case errors.Is(err, ErrRefused):
+			return fmt.Errorf("heartbeat: %w", err)
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package acquire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+	"time"
+
+	"github.com/buildkite/agent/v3/api"
+	"github.com/buildkite/roko"
+)
+
+// Call is one kind of request and how it is repeated.
+type Call struct {
+	// Name is the call's name in logs and errors: "register".
+	Name string
+	// Backoff is when to try again.
+	Backoff Backoff
+	// Rand is the source of jitter.
+	Rand *Rand
+	// Log gets a line for each attempt that failed.
+	Log *slog.Logger
+	// Wire is how long a request that is already on the wire is waited for
+	// when ctx ends; 0 tears it at once.
+	Wire time.Duration
+	// Count is called as each request is sent, if it is set.
+	Count func(call string)
+}
+
+// Do sends a request until it succeeds, is answered for good, or the attempts,
+// the time or ctx are over. send gets the attempt's number, from 0, and a
+// context that ends with the request's timeout.
+//
+// When ctx ends between two requests Do returns at once; when it ends during
+// one, that request has Wire to be answered, and a success still counts: Do
+// then returns nil, and the caller asks ctx. It returns nil or a *RetryError.
+func (c Call) Do(ctx context.Context, send func(ctx context.Context, attempt int) (*api.Response, error)) error {
+	var (
+		end   = time.Now().Add(c.Backoff.Deadline)
+		state = &RetryError{}
+		retry = roko.NewRetrier(
+			roko.WithMaxAttempts(c.Backoff.Attempts),
+			roko.WithStrategy(c.Backoff.strategy(c.Rand)),
+		)
+	)
+	err := retry.DoWithContext(ctx, func(r *roko.Retrier) error {
+		if ctx.Err() != nil { // roko asks only between attempts
+			r.Break()
+			return ctx.Err()
+		}
+		state.Attempts++
+		if c.Count != nil {
+			c.Count(c.Name)
+		}
+		reqCtx, cancel := c.request(ctx, end)
+		wrote := new(atomic.Bool)
+		resp, err := send(traceWrites(reqCtx, wrote), r.AttemptCount())
+		timedOut := errors.Is(context.Cause(reqCtx), context.DeadlineExceeded)
+		cancel()
+		if err == nil {
+			return nil
+		}
+
+		v := classify(resp, wrote.Load(), err)
+		if v.status == 0 && timedOut {
+			err = fmt.Errorf("no reply within %v: %w", c.Backoff.Timeout, err)
+		}
+		state.Last, state.Status, state.Kind = err, v.status, kindOf(v)
+		state.Lost = state.Lost || v.lost
+		state.NotBefore = time.Time{}
+
+		now := time.Now()
+		floor, asked := time.Duration(0), false
+		if v.retry && v.status != 0 {
+			floor, asked = RetryAfter(header(resp), now)
+		}
+		source := "backoff"
+		if asked {
+			source = "Retry-After"
+			state.NotBefore = now.Add(floor)
+			r.SetNextInterval(c.Backoff.AfterRetryAfter(floor, c.Rand))
+		}
+		left := end.Sub(now)
+		switch {
+		case !v.retry:
+			r.Break()
+		case r.AttemptCount()+1 >= c.Backoff.Attempts:
+			state.Why = fmt.Sprintf("that was attempt %d of %d", state.Attempts, c.Backoff.Attempts)
+		case asked && floor >= left:
+			state.Why = fmt.Sprintf("the server asked for a wait of %v, and only %v is left of the deadline of %v",
+				floor, left.Round(time.Second), c.Backoff.Deadline)
+			r.Break()
+		case asked && r.NextInterval() >= left:
+			// The floor fits, its jitter doesn't: use what time there is.
+			r.SetNextInterval(c.Rand.Between(floor, left))
+		case r.NextInterval() >= left:
+			state.Why = fmt.Sprintf("the next attempt would be due in %v, and only %v is left of the deadline of %v",
+				r.NextInterval().Round(time.Millisecond), max(left, 0).Round(time.Second), c.Backoff.Deadline)
+			r.Break()
+		}
+		c.log(ctx, state, source, r)
+		return err
+	})
+	if err == nil {
+		return nil
+	}
+	// A plain answer stays one, even if it came while we were stopping.
+	if ctx.Err() != nil && state.Kind != ErrRejected && state.Kind != ErrRefused {
+		state.Kind, state.Cause, state.Why = ErrStopped, context.Cause(ctx), ""
+	}
+	return state
+}
+
+// request returns the context of one request: it ends with the timeout or the
+// deadline, and, when ctx ends, only after Wire.
+func (c Call) request(ctx context.Context, end time.Time) (context.Context, context.CancelFunc) {
+	limit := time.Now().Add(c.Backoff.Timeout)
+	if end.Before(limit) {
+		limit = end
+	}
+	if c.Wire <= 0 {
+		return context.WithDeadline(ctx, limit)
+	}
+	detached, cancel := context.WithDeadline(context.WithoutCancel(ctx), limit)
+	stop := context.AfterFunc(ctx, func() {
+		t := time.AfterFunc(c.Wire, cancel)
+		context.AfterFunc(detached, func() { t.Stop() })
+	})
+	return detached, func() { stop(); cancel() }
+}
+
+func (c Call) log(ctx context.Context, e *RetryError, source string, r *roko.Retrier) {
+	if c.Log == nil {
+		return
+	}
+	attrs := []any{
+		"call", c.Name, "attempt", e.Attempts, "of", c.Backoff.Attempts,
+		"status", e.Status, "err", e.Last,
+	}
+	switch {
+	case r.AttemptCount()+1 >= c.Backoff.Attempts || r.ShouldGiveUp():
+		c.Log.WarnContext(ctx, "request failed, giving up", append(attrs, "why", e.Why)...)
+	case ctx.Err() != nil:
+		c.Log.WarnContext(ctx, "request failed while stopping", attrs...)
+	default:
+		c.Log.WarnContext(ctx, "request failed, will retry", append(attrs, "retry_in", r.NextInterval(), "source", source)...)
+	}
+}
+
+// kindOf is what a call that ends with v has come to; Register, Connect and
+// Acquire each read a plain 4xx in their own way.
+func kindOf(v verdict) error {
+	switch {
+	case v.status == http.StatusLocked:
+		return ErrLocked
+	case v.retry:
+		return ErrExhausted
+	case v.status == 0:
+		return ErrRefused
+	default:
+		return ErrRejected
+	}
+}
+
+// traceWrites sets wrote once any part of the request is on a connection.
+func traceWrites(ctx context.Context, wrote *atomic.Bool) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteHeaders: func() { wrote.Store(true) },
+		WroteRequest: func(httptrace.WroteRequestInfo) { wrote.Store(true) },
+	})
+}
+
+func header(resp *api.Response) http.Header {
+	if resp == nil || resp.Response == nil {
+		return nil
+	}
+	return resp.Header
+}

@@ -1,0 +1,44 @@
+package acquire
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// MaxRetryAfter is the longest wait that is believed: a longer one is taken for
+// this. It only matters for the moment that is left for a next attempt, since
+// no deadline of ours is as long.
+const MaxRetryAfter = 24 * time.Hour
+
+// RetryAfter reads a reply's Retry-After header (RFC 9110 §10.2.3): whole
+// seconds, or an HTTP-date. Buildkite documents only seconds
+// (reference/protocol.md §A.1); a proxy in front of it may send either.
+//
+// It returns false when the header says nothing: absent, garbage, zero,
+// negative, or a moment that is past. The backoff then decides, so that "0"
+// makes no hot loop. A date is compared with the reply's own Date where it has
+// one, so that a clock that is wrong here doesn't matter.
+func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
+	v := strings.TrimSpace(h.Get("Retry-After"))
+	if v == "" {
+		return 0, false
+	}
+	if digits := strings.TrimPrefix(v, "+"); digits != "" && strings.Trim(digits, "0123456789") == "" {
+		n, err := strconv.ParseInt(digits, 10, 64)
+		if err != nil || n > int64(MaxRetryAfter/time.Second) {
+			return MaxRetryAfter, true // more digits than an int64 has
+		}
+		return time.Duration(n) * time.Second, n > 0
+	}
+	at, err := http.ParseTime(v)
+	if err != nil {
+		return 0, false
+	}
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = date
+	}
+	wait := at.Sub(now)
+	return min(wait, MaxRetryAfter), wait > 0
+}

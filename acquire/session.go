@@ -1,0 +1,173 @@
+package acquire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/buildkite/agent/v3/api"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// Session is one registration at Buildkite. Its methods may be called from
+// several goroutines, but Connect first and Leave last.
+type Session struct {
+	client *Client
+	api    *api.Client
+	reply  *api.AgentRegisterResponse
+	log    *slog.Logger
+}
+
+func (c *Client) session(reply *api.AgentRegisterResponse) *Session {
+	return &Session{
+		client: c,
+		api:    c.sessionAPI(reply),
+		reply:  reply,
+		log:    c.conf.Log.With("agent", reply.UUID),
+	}
+}
+
+// sessionAPI is the client for the session's own token, and the endpoint and
+// headers that the server ordered.
+func (c *Client) sessionAPI(reply *api.AgentRegisterResponse) *api.Client {
+	endpoint := c.conf.Endpoint
+	if reply.Endpoint != "" {
+		endpoint = reply.Endpoint
+	}
+	// FromAgentRegisterResponse keeps the HTTP client, and with it the old
+	// token: so it is asked only for the headers, on a client that has ours.
+	return c.apiClient(endpoint, reply.AccessToken).FromAgentRegisterResponse(reply)
+}
+
+// Reply is what the server answered to register.
+func (s *Session) Reply() *api.AgentRegisterResponse { return s.reply }
+
+// Endpoint is the base URL that the session uses.
+func (s *Session) Endpoint() string { return s.api.Config().Endpoint }
+
+// RequestHeaders are the headers that the server ordered for every request.
+func (s *Session) RequestHeaders() http.Header { return s.api.ServerSpecifiedRequestHeaders() }
+
+// Connect tells Buildkite that the session is there. It returns a *RetryError
+// of ErrRefused, ErrExhausted or ErrStopped otherwise. Connecting twice is
+// harmless, so a lost reply is no matter.
+func (s *Session) Connect(ctx context.Context) error {
+	err := s.client.call("connect", s.client.conf.Register).Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
+		return s.api.Connect(ctx)
+	})
+	if err != nil {
+		return fmt.Errorf("connecting: %w", refusal(err))
+	}
+	return nil
+}
+
+// Acquire takes the job for this session, as long as that may take: see
+// Config.Acquire.
+//
+// When ctx ends while a request is on the wire, the request is not torn but
+// waited for, Config.Wire at most; if it was granted, Acquire returns the job
+// all the same. So a caller must ask ctx after a success, and finish the job at
+// once when ctx is over.
+//
+// Its errors wrap a *RetryError whose kind is ErrRejected, ErrAmbiguous,
+// ErrLocked, ErrExhausted, ErrRefused or ErrStopped.
+func (s *Session) Acquire(ctx context.Context, id contract.JobID) (*api.Job, error) {
+	call := s.client.call("acquire", s.client.conf.Acquire)
+	call.Wire = s.client.conf.Wire
+	call.Log = s.log.With("job_id", id)
+	var job *api.Job
+	err := call.Do(ctx, func(ctx context.Context, attempt int) (*api.Response, error) {
+		j, resp, err := s.api.AcquireJob(ctx, id.String(),
+			api.Header{Name: "X-Buildkite-Lock-Acquire-Job", Value: "1"},
+			api.Header{Name: "X-Buildkite-Backoff-Sequence", Value: fmt.Sprint(attempt)},
+		)
+		if err != nil {
+			return resp, err
+		}
+		if err := checkJob(j, id); err != nil {
+			return resp, &api.UndecodableResponseError{Method: "PUT", URL: s.Endpoint(), Status: resp.Status, Err: err}
+		}
+		job = j
+		return resp, nil
+	})
+	if err == nil {
+		return job, nil
+	}
+	var e *RetryError
+	if errors.As(err, &e) && e.Kind == ErrRejected && e.Lost {
+		s.resolve(ctx, id, e)
+	}
+	return nil, fmt.Errorf("acquiring job %s: %w", id, err)
+}
+
+// checkJob refuses a reply that is JSON, but not the job that was asked for.
+func checkJob(j *api.Job, id contract.JobID) error {
+	got, err := contract.ParseJobID(j.ID)
+	switch {
+	case err != nil:
+		return fmt.Errorf("the reply is no job: %w", err)
+	case got != id:
+		return fmt.Errorf("the reply is another job, %s", got)
+	}
+	return nil
+}
+
+// resolve decides what a rejection after a lost reply was. The state alone
+// never proves that a job is ours; it can only prove that it is not.
+func (s *Session) resolve(ctx context.Context, id contract.JobID, e *RetryError) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	s.client.count("job_state")
+	state, _, err := s.api.GetJobState(ctx, id.String())
+	switch {
+	case err != nil:
+		e.Kind, e.Why = ErrAmbiguous, fmt.Sprintf("the job's state can't be read: %v", err)
+	case HeldState(state.State):
+		e.Kind, e.Why = ErrAmbiguous, fmt.Sprintf("the job is %q, and nothing says for whom", state.State)
+	default:
+		e.Why = fmt.Sprintf("the job is %q, so it isn't held by this session", state.State)
+	}
+}
+
+// HeldState reports a state in which a job is granted to some session, but has
+// not been started by it. (States: reference/protocol.md §E.) Every other one
+// shows that a session that never sent a start doesn't hold the job.
+func HeldState(state string) bool {
+	switch state {
+	case "assigned", "accepted", "canceling", "timing_out", "":
+		return true
+	}
+	return false
+}
+
+// Leave tells Buildkite that the session is over: stop if early is set (the
+// session goes before its work is done), and disconnect, each tried until ctx
+// ends. A failure is logged, for there is nothing else to do about it: Buildkite
+// notices a silent session by itself.
+func (s *Session) Leave(ctx context.Context, early bool) {
+	leave := Backoff{
+		Attempts: 4, Base: 500 * time.Millisecond, Cap: 2 * time.Second, JitterMax: 500 * time.Millisecond,
+		Deadline: 10 * time.Second, Timeout: 5 * time.Second,
+	}
+	if early {
+		// One try, as the stock agent: disconnect says enough.
+		once := leave
+		once.Attempts = 1
+		if err := s.client.call("stop", once).Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
+			return s.api.Stop(ctx, &api.AgentStopRequest{})
+		}); err != nil {
+			s.log.WarnContext(ctx, "couldn't tell Buildkite that the session stops", "err", err)
+		}
+	}
+	if err := s.client.call("disconnect", leave).Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
+		return s.api.Disconnect(ctx)
+	}); err != nil {
+		s.log.WarnContext(ctx, "couldn't disconnect", "err", err)
+		return
+	}
+	s.log.InfoContext(ctx, "disconnected")
+}

@@ -1,0 +1,55 @@
+package acquire
+
+import (
+	"crypto/tls"
+	"net/http"
+	"time"
+)
+
+// Authorized returns a RoundTripper that sends every request through base with
+// the Authorization header of token, as the stock agent's own transport does.
+// With api.Config.HTTPClient set, the agent's client adds none.
+func Authorized(base http.RoundTripper, token string) http.RoundTripper {
+	return roundTripper(func(req *http.Request) (*http.Response, error) {
+		req = req.Clone(req.Context())
+		req.Header.Set("Authorization", "Token "+token)
+		return base.RoundTrip(req)
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// NewTransport returns a transport with the stock agent's settings: proxies
+// from the environment, and HTTP/2 with pings after 10 s of silence, so that a
+// dead connection is noticed, unless http2 is false.
+func NewTransport(http2 bool) *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	if http2 {
+		t.HTTP2 = &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second}
+		return t
+	}
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP1(true)
+	t.ForceAttemptHTTP2 = false
+	t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+	return t
+}
+
+// HTTPClient returns a client over rt that has no timeout of its own (each call
+// has one) and follows a redirect only where that keeps the method and the
+// host: anything else would turn a PUT into a GET, or show our token to another
+// host. Such a reply is an error of its own, and is retried.
+func HTTPClient(rt http.RoundTripper) *http.Client {
+	return &http.Client{
+		Transport: rt,
+		CheckRedirect: func(req *http.Request, via []*http.Request) error {
+			first := via[0]
+			if len(via) < 5 && req.Method == first.Method && req.URL.Scheme == first.URL.Scheme && req.URL.Host == first.URL.Host {
+				return nil
+			}
+			return http.ErrUseLastResponse
+		},
+	}
+}

@@ -1,0 +1,92 @@
+package launcher
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+const (
+	// Tail is the end of the grace, after the report: half of it is for
+	// disconnecting, half is kept free for the processes to end in. The stock
+	// agent's forced exit comes as long after its cancel grace period.
+	Tail = time.Second
+	// MinReport is the least time between SIGKILL to the job and the end of
+	// its report.
+	MinReport = time.Second
+)
+
+// Budget is how the time between SIGTERM and SIGKILL is spent. The kubelet
+// sends one SIGTERM, waits the pod's grace and sends SIGKILL, so everything has
+// to fit into Grace:
+//
+//	SIGTERM       cancel signal            SIGKILL to the job              SIGKILL
+//	   │  drain only   │     signal grace          │   report   │   tail   │
+//	   ├───────────────┼───────────────────────────┼────────────┼──────────┤
+//	   0           CancelAfter                               ReportBy    Grace
+//
+// With drain, the job runs on at SIGTERM as long as what is left is just Cancel
+// (signal grace and report) and Tail. Without, CancelAfter is 0, and the report
+// has all that the signal grace leaves.
+type Budget struct {
+	// Grace is the time from SIGTERM to SIGKILL: the pod's
+	// terminationGracePeriodSeconds.
+	Grace time.Duration
+	// Cancel is the time from a cancellation to the end of the report: the
+	// agent's cancel-grace-period.
+	Cancel time.Duration
+	// Signal is the time from the cancel signal to SIGKILL for the job: the
+	// agent's signal-grace-period-seconds.
+	Signal time.Duration
+	// Drain lets the job run on at SIGTERM.
+	Drain bool
+}
+
+// NewBudget reads the agent's two settings (a negative signal grace counts back
+// from the cancel grace, as in the agent) and the pod's grace, of which 0 means
+// just what the cancel grace needs.
+func NewBudget(grace time.Duration, cancelSeconds, signalSeconds int, drain bool) (Budget, error) {
+	const most = 1 << 30 // far from overflowing a Duration
+	if cancelSeconds < 0 || cancelSeconds > most || signalSeconds > most || signalSeconds < -most || grace < 0 {
+		return Budget{}, fmt.Errorf("a grace period is out of range: termination grace %v, cancel grace %d s, signal grace %d s", grace, cancelSeconds, signalSeconds)
+	}
+	if signalSeconds < 0 {
+		signalSeconds += cancelSeconds
+	}
+	b := Budget{
+		Grace:  grace,
+		Cancel: time.Duration(cancelSeconds) * time.Second,
+		Signal: time.Duration(signalSeconds) * time.Second,
+		Drain:  drain,
+	}
+	if grace == 0 {
+		b.Grace = b.Cancel + Tail
+	}
+	var errs []error
+	if b.Signal < 0 || b.Signal+MinReport > b.Cancel {
+		errs = append(errs, fmt.Errorf("the cancel grace period (%v) must be at least %v longer than the signal grace period (%v): that time is for reporting the result", b.Cancel, MinReport, b.Signal))
+	}
+	if b.Cancel+Tail > b.Grace {
+		errs = append(errs, fmt.Errorf("the termination grace (%v) must be at least %v longer than the cancel grace period (%v), or the kubelet kills the runner before it has reported", b.Grace, Tail, b.Cancel))
+	}
+	return b, errors.Join(errs...)
+}
+
+// CancelAfter is how long after SIGTERM a running job is cancelled.
+func (b Budget) CancelAfter() time.Duration {
+	if b.Drain {
+		return b.Grace - b.Cancel - Tail
+	}
+	return 0
+}
+
+// ReportBy is how long after SIGTERM the result must have been reported.
+func (b Budget) ReportBy() time.Duration { return b.Grace - Tail }
+
+// LeaveBy is how long after SIGTERM the session must have been left.
+func (b Budget) LeaveBy() time.Duration { return b.Grace - Tail/2 }
+
+// Wire is how long after SIGTERM a request that may have been granted is waited
+// for: half of what there is, so that a job that it granted can still be
+// finished.
+func (b Budget) Wire() time.Duration { return b.ReportBy() / 2 }
