@@ -1,0 +1,66 @@
+package contract
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Labels of kjobs and their pods.
+const (
+	// LabelJobID is the Buildkite job's UUID. Warm placeholders have none.
+	LabelJobID = "onejob.dev/job-id"
+	// LabelAttempt is the attempt's number, from 1.
+	LabelAttempt = "onejob.dev/attempt"
+	// LabelQueue is the queue's key; every object of onejob has it.
+	LabelQueue = "onejob.dev/queue"
+)
+
+// Annotations of kjobs, for people and for `onejob explain`.
+const (
+	AnnotationJobURL    = "onejob.dev/job-url"
+	AnnotationPipeline  = "onejob.dev/pipeline"
+	AnnotationBuild     = "onejob.dev/build"
+	AnnotationBranch    = "onejob.dev/branch"
+	AnnotationStep      = "onejob.dev/step"
+	AnnotationPriority  = "onejob.dev/priority"
+	AnnotationScheduled = "onejob.dev/scheduled-at"
+	// AnnotationCancel on a kjob says that its deletion is meant, by whom and
+	// why: the job is finished with it and gets no new attempt.
+	AnnotationCancel = "onejob.dev/cancel"
+)
+
+// namePrefix begins the name of every kjob.
+const namePrefix = "onejob-"
+
+// KjobName is the name of a job's kjob: a pure function, since the name is the
+// lock that keeps two schedulers from making one attempt twice.
+func KjobName(id JobID, attempt int) string {
+	if attempt <= 1 {
+		return namePrefix + id.String()
+	}
+	return namePrefix + id.String() + "-" + strconv.Itoa(attempt)
+}
+
+// ParseKjobName is the inverse of KjobName.
+func ParseKjobName(name string) (JobID, int, bool) {
+	rest, ok := strings.CutPrefix(name, namePrefix)
+	if !ok || len(rest) < 36 {
+		return "", 0, false
+	}
+	id, err := ParseJobID(rest[:36])
+	if err != nil {
+		return "", 0, false
+	}
+	attempt := 1
+	if tail := rest[36:]; tail != "" {
+		n, err := strconv.Atoi(strings.TrimPrefix(tail, "-"))
+		if err != nil || n < 2 {
+			return "", 0, false
+		}
+		attempt = n
+	}
+	if KjobName(id, attempt) != name {
+		return "", 0, false
+	}
+	return id, attempt, true
+}

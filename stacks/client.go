@@ -1,0 +1,255 @@
+package stacks
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// DefaultEndpoint is where the Stacks API lives.
+const DefaultEndpoint = "https://agent.buildkite.com/v3"
+
+// Endpoint names one kind of call, for limits, errors and metrics.
+type Endpoint string
+
+// The endpoints, each with a limit of its own.
+const (
+	EndpointToken      Endpoint = "token"
+	EndpointRegister   Endpoint = "register"
+	EndpointList       Endpoint = "list"
+	EndpointReserve    Endpoint = "reserve"
+	EndpointJob        Endpoint = "job"
+	EndpointStates     Endpoint = "states"
+	EndpointFinish     Endpoint = "finish"
+	EndpointNotify     Endpoint = "notify"
+	EndpointDeregister Endpoint = "deregister"
+)
+
+// documented are the limits in requests a second for each stack and endpoint
+// (protocol.md §E), the start value of what the replies' headers teach.
+var documented = map[Endpoint]int{
+	EndpointToken: 10, EndpointRegister: 10, EndpointList: 10, EndpointReserve: 10, EndpointJob: 1000,
+	EndpointStates: 20, EndpointFinish: 100, EndpointNotify: 200, EndpointDeregister: 10,
+}
+
+// MaxBatch is the most jobs, or notifications, that one call may name.
+const MaxBatch = 1000
+
+const (
+	maxReply = 32 << 20 // a page of 1000 jobs is about 600 KiB
+	maxError = 512
+)
+
+// Config is what a Client needs.
+type Config struct {
+	// Endpoint is the API's base URL; empty means DefaultEndpoint.
+	Endpoint string
+	Token    TokenSource
+	// Stack is the stack's key: up to 80 of A-Z a-z 0-9 _ -.
+	Stack string
+	// Queue is the key of the cluster queue.
+	Queue string
+	// UserAgent is sent as it is; empty means "onejob".
+	UserAgent string
+	// Timeout bounds one request; 0 means 20 s.
+	Timeout time.Duration
+	// Attempts is how often a call is tried when Temporary says so; 0 means
+	// once, which is what a loop wants that comes round again anyway.
+	Attempts int
+	// Transport is for tests; nil means one of the client's own.
+	Transport http.RoundTripper
+	// Observe is told about each request; status is 0 when there was no
+	// reply, remaining -1 when the server didn't say. It may be nil.
+	Observe func(e Endpoint, status, remaining int, took time.Duration)
+}
+
+// Client calls the Stacks API for one stack, which serves one queue. It is safe
+// for concurrent use.
+type Client struct {
+	cfg   Config
+	base  string
+	http  *http.Client
+	gates map[Endpoint]*gate
+}
+
+var keyPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
+
+// New checks the configuration and returns a Client. It makes no request.
+func New(cfg Config) (*Client, error) {
+	if cfg.Endpoint == "" {
+		cfg.Endpoint = DefaultEndpoint
+	}
+	u, err := url.Parse(cfg.Endpoint)
+	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
+		return nil, fmt.Errorf("the endpoint %q is no http(s) URL", cfg.Endpoint)
+	}
+	if !keyPattern.MatchString(cfg.Stack) {
+		return nil, fmt.Errorf("the stack key %q is not 1 to 80 of A-Z a-z 0-9 _ -", cfg.Stack)
+	}
+	if cfg.Token == nil {
+		return nil, errors.New("no token source given")
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 20 * time.Second
+	}
+	if cfg.UserAgent == "" {
+		cfg.UserAgent = "onejob"
+	}
+	if cfg.Transport == nil {
+		t := http.DefaultTransport.(*http.Transport).Clone()
+		t.MaxIdleConnsPerHost = 8
+		cfg.Transport = t
+	}
+	c := &Client{
+		cfg: cfg, base: strings.TrimRight(cfg.Endpoint, "/"),
+		http:  &http.Client{Transport: cfg.Transport},
+		gates: map[Endpoint]*gate{},
+	}
+	for e, n := range documented {
+		c.gates[e] = newGate(n)
+	}
+	return c, nil
+}
+
+// Stack returns the stack's key.
+func (c *Client) Stack() string { return c.cfg.Stack }
+
+// Queue returns the queue's key.
+func (c *Client) Queue() string { return c.cfg.Queue }
+
+// Token returns the token that the next request would be sent with, so that a
+// caller who was refused can see when it changes.
+func (c *Client) Token() (string, error) { return c.cfg.Token.Token() }
+
+// Close ends idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// stackPath is a path under the stack. Its segments are safe as they are: keys
+// match keyPattern and jobs are UUIDs.
+func (c *Client) stackPath(rest string) string { return "/stacks/" + c.cfg.Stack + rest }
+
+// do sends one call, as often as Config.Attempts allows, and decodes the reply
+// into out unless that is nil.
+func (c *Client) do(ctx context.Context, e Endpoint, method, path string, in, out any) error {
+	var body []byte
+	if in != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
+			return fmt.Errorf("encoding %s: %w", e, err)
+		}
+	}
+	for attempt := 1; ; attempt++ {
+		err := c.once(ctx, e, method, path, body, out)
+		if err == nil || attempt >= c.cfg.Attempts || !Temporary(err) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+func (c *Client) once(ctx context.Context, e Endpoint, method, path string, body []byte, out any) error {
+	g := c.gates[e]
+	release, err := g.pass(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: waiting to be allowed a request: %w", e, err)
+	}
+	defer release()
+
+	token, err := c.cfg.Token.Token()
+	if err != nil {
+		return err
+	}
+	rctx, cancel := context.WithTimeoutCause(ctx, c.cfg.Timeout, fmt.Errorf("no reply within %s", c.cfg.Timeout))
+	defer cancel()
+	req, err := http.NewRequestWithContext(rctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("%s: %w", e, err)
+	}
+	req.Header.Set("Authorization", "Token "+token)
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", c.cfg.UserAgent)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	sent := time.Now()
+	status, header, err := c.exchange(req, out)
+	if ctx.Err() != nil && err != nil {
+		// Our own end says nothing about the server.
+		return fmt.Errorf("%s: %w", e, context.Cause(ctx))
+	}
+	counted := status
+	if err != nil && status/100 == 2 {
+		counted = 0 // an unreadable reply is as good as none
+	}
+	after := g.record(sent, counted, header)
+	if c.cfg.Observe != nil {
+		remaining := -1
+		if header.Get("RateLimit-Remaining") != "" {
+			g.mu.Lock()
+			remaining = g.remaining
+			g.mu.Unlock()
+		}
+		c.cfg.Observe(e, status, remaining, time.Since(sent))
+	}
+	var refused *Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &refused):
+		refused.Endpoint, refused.RetryAfter = e, after
+		return refused
+	default:
+		if cause := context.Cause(rctx); cause != nil && errors.Is(err, context.DeadlineExceeded) {
+			err = cause
+		}
+		var ue *url.Error
+		if errors.As(err, &ue) {
+			err = ue.Err // the URL is no news
+		}
+		return &Error{Endpoint: e, Err: err, RetryAfter: after}
+	}
+}
+
+// exchange sends the request and reads the reply to its end, within bounds.
+func (c *Client) exchange(req *http.Request, out any) (int, http.Header, error) {
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode/100 != 2 {
+		b, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+		return resp.StatusCode, resp.Header, &Error{Status: resp.StatusCode, Message: errorText(b)}
+	}
+	if out == nil {
+		_, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxReply))
+		return resp.StatusCode, resp.Header, err
+	}
+	lr := &io.LimitedReader{R: resp.Body, N: maxReply}
+	if err := json.NewDecoder(lr).Decode(out); err != nil {
+		if lr.N <= 0 {
+			err = fmt.Errorf("the reply is longer than %d bytes", maxReply)
+		}
+		return resp.StatusCode, resp.Header, fmt.Errorf("reading the reply: %w", err)
+	}
+	_, _ = io.Copy(io.Discard, lr) // to the end, or the connection can't be used again
+	return resp.StatusCode, resp.Header, nil
+}
+
+// errorText is the message of an error reply: its JSON's, else its first bytes.
+func errorText(b []byte) string {
+	var m struct {
+		Message string `json:"message"`
+	}
+	if json.Unmarshal(b, &m) == nil && m.Message != "" {
+		return Cut(m.Message, maxError)
+	}
+	return Cut(strings.TrimSpace(string(b)), maxError)
+}

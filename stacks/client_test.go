@@ -1,0 +1,195 @@
+package stacks
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+func ids(n int) []contract.JobID {
+	out := make([]contract.JobID, n)
+	for i := range out {
+		out[i] = contract.JobID(fmt.Sprintf("018f0000-0000-7000-8000-%012x", i))
+	}
+	return out
+}
+
+func TestScheduledJobs(t *testing.T) {
+	const reply = `{"cluster_queue":{"dispatch_paused":%t,"paused":%t},"page_info":{"has_next_page":true,"end_cursor":"c2"},
+		"jobs":[{"id":"018F0000-0000-7000-8000-00000000000A","priority":3,"agent_query_rules":["queue=default"],"scheduled_at":"2026-01-01T00:00:00.000Z",
+		"pipeline":{"slug":"demo"},"build":{"number":7,"branch":"main"},"step":{"key":null}},{"id":"../nonsense"}]}`
+	for _, paused := range [][2]bool{{false, false}, {true, false}, {false, true}} {
+		c := client(t, func(r *http.Request, _ []byte) (int, map[string]string, any) {
+			if got := r.URL.String(); got != "http://buildkite.test/v3/stacks/my-stack/scheduled-jobs?after=c1&limit=1000&queue_key=default" {
+				t.Errorf("asked for %s", got)
+			}
+			if got := r.Header.Get("Authorization"); got != "Token t0p-secret" {
+				t.Errorf("Authorization: %s", got)
+			}
+			return 200, nil, fmt.Sprintf(reply, paused[0], paused[1])
+		})
+		got, err := c.ScheduledJobs(t.Context(), "c1", 5000)
+		want := Page{Next: "c2", Bad: 1, Paused: paused[0] || paused[1], Jobs: []Job{{ID: jobA, Priority: 3, Rules: []string{"queue=default"},
+			ScheduledAt: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Pipeline: "demo", Build: 7, Branch: "main"}}}
+		if err != nil || !cmp.Equal(got, want) {
+			t.Errorf("ScheduledJobs: %v, got/want %s", err, cmp.Diff(got, want))
+		}
+	}
+}
+
+func TestReserveKeepsWhatItGot(t *testing.T) {
+	var sizes []int
+	c := client(t, func(_ *http.Request, body []byte) (int, map[string]string, any) {
+		var in struct {
+			JobUUIDs []string `json:"job_uuids"`
+			Expiry   int      `json:"reservation_expiry_seconds"`
+		}
+		if err := json.Unmarshal(body, &in); err != nil || in.Expiry != 20 {
+			t.Errorf("body %.60s: %v, expiry %d", body, err, in.Expiry)
+		}
+		sizes = append(sizes, len(in.JobUUIDs))
+		if len(sizes) == 3 {
+			return 422, nil, map[string]string{"message": "no"}
+		}
+		return 200, nil, map[string]any{"reserved": in.JobUUIDs, "not_reserved": []string{}}
+	})
+	got, err := c.Reserve(t.Context(), ids(2500), 20*time.Second)
+	if len(got) != 2000 || !errors.Is(err, ErrInvalid) {
+		t.Errorf("Reserve: %d jobs, %v; want 2000 and ErrInvalid", len(got), err)
+	}
+	if want := []int{1000, 1000, 500}; !cmp.Equal(sizes, want) {
+		t.Errorf("chunks %v, want %v", sizes, want)
+	}
+}
+
+func TestFinishSendsZeroAndCuts(t *testing.T) {
+	var in map[string]any
+	c := client(t, func(_ *http.Request, body []byte) (int, map[string]string, any) {
+		in = nil
+		_ = json.Unmarshal(body, &in)
+		return 200, nil, ""
+	})
+	if err := c.Finish(t.Context(), jobA, 0, strings.Repeat("ü", 5000)); err != nil {
+		t.Fatal(err)
+	}
+	if v, ok := in["exit_status"]; !ok || v != 0.0 {
+		t.Errorf("exit_status is %v, want 0", v)
+	}
+	if d := in["detail"].(string); len(d) > MaxDetail || !utf8.ValidString(d) || strings.ContainsRune(d, utf8.RuneError) {
+		t.Errorf("the detail has %d bytes, ends in %q", len(d), d[len(d)-5:])
+	}
+}
+
+func TestErrors(t *testing.T) {
+	for status, want := range map[int]error{400: ErrInvalid, 401: ErrRefused, 403: ErrRefused, 404: ErrNotFound, 422: ErrInvalid, 429: ErrRateLimited, 500: ErrUnavailable, 503: ErrUnavailable, 0: ErrUnavailable} {
+		c := client(t, func(*http.Request, []byte) (int, map[string]string, any) {
+			return status, nil, map[string]string{"message": "because"}
+		})
+		_, err := c.Job(t.Context(), jobA)
+		for _, is := range []error{ErrInvalid, ErrRefused, ErrNotFound, ErrRateLimited, ErrUnavailable} {
+			if errors.Is(err, is) != (is == want) {
+				t.Errorf("%d: %v: errors.Is(%v) = %t", status, err, is, errors.Is(err, is))
+			}
+		}
+		if strings.Contains(err.Error(), "t0p-secret") {
+			t.Errorf("the token is in the error: %v", err)
+		}
+	}
+}
+
+func TestUnreadableReplyIsNoReply(t *testing.T) {
+	c := client(t, func(*http.Request, []byte) (int, map[string]string, any) { return 200, nil, "<html>" })
+	if _, err := c.ScheduledJobs(t.Context(), "", 1); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("ScheduledJobs: %v, want ErrUnavailable", err)
+	}
+}
+
+func TestTokenFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
+	f := NewTokenFile(path)
+	if _, err := f.Token(); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+	write := func(s string, at int64) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(s), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, time.Unix(at, 0), time.Unix(at, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, tt := range []struct{ content, want string }{{"one\n", "one"}, {"two\n", "two"}, {"", "two"}, {"three", "three"}} {
+		write(tt.content, int64(1000+i))
+		if got, err := f.Token(); got != tt.want || err != nil {
+			t.Errorf("after %q: token %q, %v, want %q", tt.content, got, err, tt.want)
+		}
+	}
+	_ = os.Remove(path)
+	if got, err := f.Token(); got != "three" || err != nil {
+		t.Errorf("file gone: %q, %v, want the last good one", got, err)
+	}
+}
+
+func TestNotifierBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls, sent int
+		down := true
+		c := client(t, func(_ *http.Request, body []byte) (int, map[string]string, any) {
+			if down {
+				down = false
+				return 503, nil, ""
+			}
+			var in struct{ Notifications []Notification }
+			_ = json.Unmarshal(body, &in)
+			calls++
+			sent += len(in.Notifications)
+			return 200, nil, map[string]any{"errors": []any{}}
+		})
+		n := NewNotifier(c, slog.New(slog.DiscardHandler))
+		go n.Run(t.Context())
+		for _, id := range ids(2500) {
+			n.Add(id, "pending: "+strings.Repeat("é", 300))
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if sent != 2500 || calls != 3 {
+			t.Errorf("sent %d notifications in %d calls, want 2500 in 3", sent, calls)
+		}
+	})
+}
+
+func TestMatch(t *testing.T) {
+	for _, tt := range []struct {
+		rules, tags string
+		want        bool
+	}{
+		{"", "", true}, {"queue=default", "", true}, {"os=linux", "os=linux arch=amd64", true}, {"os=linux gpu=yes", "os=linux", false},
+		{"os=*", "os=linux", true}, {"os=*", "", false}, {"os=plan9", "os=*", true}, {"os=linux", "os=windows os=linux", true}, {"os", "os=linux", false},
+	} {
+		if got := Match(strings.Fields(tt.rules), strings.Fields(tt.tags)); got != tt.want {
+			t.Errorf("Match(%q, %q) = %t, want %t", tt.rules, tt.tags, got, tt.want)
+		}
+	}
+}
+
+func TestCut(t *testing.T) {
+	for n := range 12 {
+		if got := Cut("aé漢字z\xff", n); len(got) > max(n, len("…")) || !utf8.ValidString(got) {
+			t.Errorf("Cut(…, %d) = %q", n, got)
+		}
+	}
+}

@@ -1,0 +1,74 @@
+package stacks
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// What callers branch on. An *Error is one of them by errors.Is.
+var (
+	// ErrRefused: the token is not accepted, or not for this (401, 403).
+	// Asking again with the same token is of no use.
+	ErrRefused = errors.New("token refused")
+	// ErrNotFound: no such stack, queue or job (404).
+	ErrNotFound = errors.New("not found")
+	// ErrInvalid: Buildkite doesn't take the request (400, 409, 422). For finish
+	// this is also the answer for a job that is over already.
+	ErrInvalid = errors.New("request not accepted")
+	// ErrRateLimited: too many requests (429). The endpoint's gate waits.
+	ErrRateLimited = errors.New("rate limited")
+	// ErrUnavailable: no reply, an unreadable one, or a 5xx. Whether the call
+	// took effect is unknown. The endpoint's gate waits.
+	ErrUnavailable = errors.New("buildkite unavailable")
+)
+
+// Error is a call that did not succeed.
+type Error struct {
+	Endpoint Endpoint
+	// Status is the HTTP status, 0 when there was no readable reply.
+	Status int
+	// Message is Buildkite's own, at most 512 bytes of it.
+	Message string
+	// RetryAfter is how long Buildkite asked us to stay away, 0 if it didn't.
+	RetryAfter time.Duration
+	// Err is the cause when Status is 0.
+	Err error
+}
+
+func (e *Error) Error() string {
+	switch {
+	case e.Status == 0:
+		return fmt.Sprintf("%s: %v", e.Endpoint, e.Err)
+	case e.Message == "":
+		return fmt.Sprintf("%s: %d %s", e.Endpoint, e.Status, http.StatusText(e.Status))
+	default:
+		return fmt.Sprintf("%s: %d %s", e.Endpoint, e.Status, e.Message)
+	}
+}
+
+// Unwrap returns the cause, if there was no reply.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Is maps the status to the package's sentinels.
+func (e *Error) Is(target error) bool {
+	switch target {
+	case ErrRefused:
+		return e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
+	case ErrNotFound:
+		return e.Status == http.StatusNotFound
+	case ErrRateLimited:
+		return e.Status == http.StatusTooManyRequests
+	case ErrUnavailable:
+		return e.Status == 0 || e.Status >= 500
+	case ErrInvalid:
+		return e.Status >= 400 && e.Status < 500 && !e.Is(ErrRefused) && !e.Is(ErrNotFound) && !e.Is(ErrRateLimited)
+	}
+	return false
+}
+
+// Temporary reports whether the same call may succeed later.
+func Temporary(err error) bool {
+	return errors.Is(err, ErrUnavailable) || errors.Is(err, ErrRateLimited)
+}

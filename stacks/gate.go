@@ -1,0 +1,166 @@
+package stacks
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// The backoff of an endpoint that fails: half a second, doubled up to the cap,
+// a third of it in jitter on top. The first step keeps an outage under two
+// requests a second, the cap keeps the end of one from going unnoticed for
+// more than four.
+const (
+	backoffFirst = 600 * time.Millisecond
+	backoffCap   = 3 * time.Second
+)
+
+// gate lets the requests of one endpoint through. All callers share it, so
+// that in an outage there is one probe at a time for the endpoint, however
+// many want to call.
+type gate struct {
+	mu        sync.Mutex
+	lim       *rate.Limiter
+	limit     int // requests a second as documented, or as the server last said
+	remaining int // as the server last said, -1 if it never did
+	failures  int // in a row
+	failedAt  time.Time
+	notBefore time.Time
+
+	probe chan struct{} // held by the one request that is on its way while failures > 0
+}
+
+func newGate(perSecond int) *gate {
+	g := &gate{remaining: -1, probe: make(chan struct{}, 1), lim: rate.NewLimiter(1, 1)}
+	g.setLimit(perSecond)
+	return g
+}
+
+// setLimit keeps any window of one second under the limit: what may burst plus
+// what flows in during the second is burst + rate, and that is the limit.
+func (g *gate) setLimit(perSecond int) {
+	if perSecond <= 0 || perSecond == g.limit {
+		return
+	}
+	g.limit = perSecond
+	burst := max(1, perSecond*4/10)
+	g.lim.SetLimit(rate.Limit(max(float64(perSecond-burst), 0.9)))
+	g.lim.SetBurst(burst)
+}
+
+// pass waits until a request may be sent. The function it returns must be
+// called once the reply has been recorded.
+func (g *gate) pass(ctx context.Context) (release func(), err error) {
+	release = func() {}
+	held := false
+	defer func() {
+		if err != nil && held {
+			<-g.probe
+		}
+	}()
+	for {
+		g.mu.Lock()
+		wait, failing := time.Until(g.notBefore), g.failures > 0
+		g.mu.Unlock()
+		switch {
+		case wait > 0:
+			if err := sleep(ctx, wait); err != nil {
+				return nil, err
+			}
+		case failing && !held:
+			select {
+			case g.probe <- struct{}{}:
+				held = true
+				release = func() { <-g.probe }
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
+		default:
+			if held && !failing { // the probe before us succeeded: all may go
+				<-g.probe
+				held, release = false, func() {}
+			}
+			if err := g.lim.Wait(ctx); err != nil {
+				return nil, err
+			}
+			// The first failure may have come in while we waited for the
+			// limiter, as the last of a hundred.
+			g.mu.Lock()
+			again := time.Until(g.notBefore) > 0 || g.failures > 0 && !held
+			g.mu.Unlock()
+			if !again {
+				return release, nil
+			}
+		}
+	}
+}
+
+// record learns from a reply (nil when there was none) to a request that was
+// sent at the given time, and returns how long the server asked us to wait.
+func (g *gate) record(sent time.Time, status int, h http.Header) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	after := parseRetryAfter(h.Get("Retry-After"), now)
+	reset := min(parseRetryAfter(h.Get("RateLimit-Reset"), now), time.Minute)
+	if n, err := strconv.Atoi(h.Get("RateLimit-Limit")); err == nil && n > 0 {
+		g.setLimit(n)
+	}
+	if n, err := strconv.Atoi(h.Get("RateLimit-Remaining")); err == nil && n >= 0 {
+		g.remaining = n
+	}
+	limited := status == http.StatusTooManyRequests
+	if !limited && status != 0 && status < 500 {
+		g.failures = 0
+		if h.Get("RateLimit-Remaining") == "0" && reset > 0 {
+			g.hold(now, reset)
+		}
+		if after > 0 { // on a good reply it asks for a pause all the same
+			g.hold(now, after)
+		}
+		return after
+	}
+	if limited && after == 0 {
+		after = reset
+	}
+	// The requests that were on their way when the first of them failed say
+	// nothing new: they count once.
+	if sent.After(g.failedAt) {
+		g.failures++
+		g.failedAt = now
+	}
+	wait := backoffCap
+	if g.failures < 4 {
+		wait = min(backoffFirst<<(g.failures-1), backoffCap)
+	}
+	g.hold(now, jitter(max(wait, after)))
+	return after
+}
+
+func (g *gate) hold(now time.Time, d time.Duration) {
+	if t := now.Add(d); t.After(g.notBefore) {
+		g.notBefore = t
+	}
+}
+
+// jitter adds up to a third, at most ten seconds: what was asked for is a
+// floor.
+func jitter(d time.Duration) time.Duration {
+	return d + time.Duration(rand.Int64N(int64(min(d/3, 10*time.Second))+1)) //nolint:gosec // not a secret
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,167 @@
+package stacks
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// Job is a scheduled job as the list gives it.
+type Job struct {
+	ID          contract.JobID
+	Priority    int
+	Rules       []string // agent query rules, "key=value"
+	ScheduledAt time.Time
+	Pipeline    string // its slug
+	Build       int    // its number
+	Branch      string
+	Step        string // its key, often empty
+}
+
+// Page is a page of the list.
+type Page struct {
+	Jobs []Job
+	// Next is the cursor of the page after this one, empty on the last.
+	Next string
+	// Paused: the queue's dispatch is paused. Nothing new should be started.
+	Paused bool
+	// Bad counts the entries whose ID is no UUID; they are not in Jobs.
+	Bad int
+}
+
+type wireJob struct {
+	ID          string    `json:"id"`
+	Priority    int       `json:"priority"`
+	Rules       []string  `json:"agent_query_rules"`
+	ScheduledAt time.Time `json:"scheduled_at"`
+	Pipeline    struct {
+		Slug string `json:"slug"`
+	} `json:"pipeline"`
+	Build struct {
+		Number int    `json:"number"`
+		Branch string `json:"branch"`
+	} `json:"build"`
+	Step struct {
+		Key *string `json:"key"`
+	} `json:"step"`
+}
+
+// ScheduledJobs lists up to limit (at most MaxBatch) scheduled jobs of the
+// queue after a cursor, oldest first. Reserved jobs are not listed.
+func (c *Client) ScheduledJobs(ctx context.Context, after string, limit int) (Page, error) {
+	q := url.Values{"queue_key": {c.cfg.Queue}, "limit": {strconv.Itoa(min(max(limit, 1), MaxBatch))}}
+	if after != "" {
+		q.Set("after", after)
+	}
+	var out struct {
+		Jobs  []wireJob `json:"jobs"`
+		Queue struct {
+			DispatchPaused bool `json:"dispatch_paused"`
+			Paused         bool `json:"paused"`
+		} `json:"cluster_queue"`
+		PageInfo struct {
+			HasNext bool    `json:"has_next_page"`
+			Cursor  *string `json:"end_cursor"`
+		} `json:"page_info"`
+	}
+	if err := c.do(ctx, EndpointList, http.MethodGet, c.stackPath("/scheduled-jobs?"+q.Encode()), nil, &out); err != nil {
+		return Page{}, err
+	}
+	p := Page{Jobs: make([]Job, 0, len(out.Jobs)), Paused: out.Queue.DispatchPaused || out.Queue.Paused}
+	if out.PageInfo.HasNext && out.PageInfo.Cursor != nil && *out.PageInfo.Cursor != after {
+		p.Next = *out.PageInfo.Cursor
+	}
+	for _, j := range out.Jobs {
+		id, err := contract.ParseJobID(j.ID)
+		if err != nil {
+			p.Bad++
+			continue
+		}
+		job := Job{ID: id, Priority: j.Priority, Rules: j.Rules, ScheduledAt: j.ScheduledAt,
+			Pipeline: j.Pipeline.Slug, Build: j.Build.Number, Branch: j.Build.Branch}
+		if j.Step.Key != nil {
+			job.Step = *j.Step.Key
+		}
+		p.Jobs = append(p.Jobs, job)
+	}
+	return p, nil
+}
+
+type uuids struct {
+	JobUUIDs []contract.JobID `json:"job_uuids"`
+	Expiry   int              `json:"reservation_expiry_seconds,omitempty"`
+}
+
+// Reserve holds jobs for this stack for the given time (whole seconds, at most
+// an hour), or holds them that much longer. It returns those that are held now.
+// More than MaxBatch jobs are several calls; when one of them fails, what the
+// others reserved is returned beside the error, so that nobody forgets it. A
+// call whose reply is lost may have reserved: that lapses by itself.
+func (c *Client) Reserve(ctx context.Context, ids []contract.JobID, expiry time.Duration) ([]contract.JobID, error) {
+	var got []contract.JobID
+	for chunk := range slices.Chunk(ids, MaxBatch) {
+		var out struct {
+			Reserved []contract.JobID `json:"reserved"`
+		}
+		in := uuids{JobUUIDs: chunk, Expiry: max(1, int(expiry/time.Second))}
+		if err := c.do(ctx, EndpointReserve, http.MethodPut, c.stackPath("/scheduled-jobs/batch-reserve"), in, &out); err != nil {
+			return got, err
+		}
+		got = append(got, out.Reserved...)
+	}
+	return got, nil
+}
+
+// JobDetail is what Buildkite tells a stack about one job beyond the list.
+type JobDetail struct {
+	ID      contract.JobID    `json:"id"`
+	Env     map[string]string `json:"env"`
+	Command string            `json:"command"`
+}
+
+// Job asks for one job's environment and command.
+func (c *Client) Job(ctx context.Context, id contract.JobID) (JobDetail, error) {
+	var d JobDetail
+	err := c.do(ctx, EndpointJob, http.MethodGet, c.stackPath("/jobs/"+id.String()), nil, &d)
+	return d, err
+}
+
+// States asks for the states of jobs, in as many calls as MaxBatch makes of
+// them. A job that Buildkite doesn't know is missing in the answer. What was
+// learned before an error is returned with it.
+func (c *Client) States(ctx context.Context, ids []contract.JobID) (map[contract.JobID]State, error) {
+	states := make(map[contract.JobID]State, len(ids))
+	for chunk := range slices.Chunk(ids, MaxBatch) {
+		var out struct {
+			States map[contract.JobID]State `json:"states"`
+		}
+		if err := c.do(ctx, EndpointStates, http.MethodPost, c.stackPath("/jobs/get-states"), uuids{JobUUIDs: chunk}, &out); err != nil {
+			return states, err
+		}
+		for id, s := range out.States {
+			states[id] = s
+		}
+	}
+	return states, nil
+}
+
+// Finish ends a job with an exit status, also 0, and a detail for its page
+// (cut to MaxDetail). Buildkite takes it once a job, with signal_reason
+// stack_error; ErrInvalid or ErrNotFound means that the job is not ours to
+// finish, or is over.
+func (c *Client) Finish(ctx context.Context, id contract.JobID, exitStatus int, detail string) error {
+	in := struct {
+		ExitStatus int    `json:"exit_status"`
+		Detail     string `json:"detail"`
+	}{exitStatus, Cut(detail, MaxDetail)}
+	if err := c.do(ctx, EndpointFinish, http.MethodPost, c.stackPath("/jobs/"+id.String()+"/finish"), in, nil); err != nil {
+		return fmt.Errorf("finishing job %s: %w", id, err)
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package stacks
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// Notification is a line on a job's page.
+type Notification struct {
+	JobID  contract.JobID `json:"job_uuid"`
+	Detail string         `json:"detail"` // cut to MaxNotification
+	Time   *time.Time     `json:"timestamp,omitempty"`
+}
+
+// Notify sends up to MaxBatch notifications in one call and returns how many
+// of them Buildkite didn't take (a job has room for 100).
+func (c *Client) Notify(ctx context.Context, ns []Notification) (refused int, err error) {
+	var out struct {
+		Errors []struct {
+			Error   string `json:"error"`
+			Indexes []int  `json:"indexes"`
+		} `json:"errors"`
+	}
+	in := struct {
+		Notifications []Notification `json:"notifications"`
+	}{ns}
+	if err := c.do(ctx, EndpointNotify, http.MethodPost, c.stackPath("/notifications"), in, &out); err != nil {
+		return 0, err
+	}
+	for _, e := range out.Errors {
+		refused += len(e.Indexes)
+	}
+	return refused, nil
+}
+
+// maxQueued bounds the notifications that wait: they are courtesy, and the
+// oldest go first when Buildkite doesn't take them.
+const maxQueued = 10_000
+
+// Notifier collects notifications and sends them in batches. It is safe for
+// concurrent use; Add never waits.
+type Notifier struct {
+	client *Client
+	log    *slog.Logger
+
+	mu     sync.Mutex
+	queued []Notification
+	wake   chan struct{}
+}
+
+// notifyEvery is how long a notification may wait for others.
+const notifyEvery = 500 * time.Millisecond
+
+// NewNotifier returns a Notifier; Run makes it send.
+func NewNotifier(c *Client, log *slog.Logger) *Notifier {
+	return &Notifier{client: c, log: log, wake: make(chan struct{}, 1)}
+}
+
+// Add queues a notification.
+func (n *Notifier) Add(id contract.JobID, detail string) {
+	now := time.Now().UTC()
+	n.mu.Lock()
+	n.queued = append(n.queued, Notification{JobID: id, Detail: Cut(detail, MaxNotification), Time: &now})
+	if over := len(n.queued) - maxQueued; over > 0 {
+		n.queued = append(n.queued[:0], n.queued[over:]...)
+	}
+	n.mu.Unlock()
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run sends what is queued until the context ends, and then what is left, for
+// at most two seconds.
+func (n *Notifier) Run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			defer cancel()
+			for n.send(last) && last.Err() == nil {
+			}
+			return
+		case <-n.wake:
+		}
+		_ = sleep(ctx, notifyEvery)
+		for n.send(ctx) && ctx.Err() == nil {
+		}
+	}
+}
+
+// send sends one batch and reports whether there is more to send now.
+func (n *Notifier) send(ctx context.Context) bool {
+	n.mu.Lock()
+	batch := n.queued[:min(len(n.queued), MaxBatch)]
+	n.queued = n.queued[len(batch):]
+	if len(n.queued) == 0 {
+		n.queued = nil
+	}
+	n.mu.Unlock()
+	if len(batch) == 0 {
+		return false
+	}
+	refused, err := n.client.Notify(ctx, batch)
+	switch {
+	case err == nil:
+		if refused > 0 {
+			n.log.Warn("buildkite did not take some notifications", "count", refused)
+		}
+	case Temporary(err):
+		// Back in front; the endpoint's gate makes the next try wait.
+		n.mu.Lock()
+		n.queued = append(batch[:len(batch):len(batch)], n.queued...)
+		n.mu.Unlock()
+	case !errors.Is(err, context.Canceled) && ctx.Err() == nil:
+		n.log.Warn("dropping notifications", "count", len(batch), "err", err)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.queued) > 0
+}
