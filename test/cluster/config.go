@@ -1,0 +1,54 @@
+package cluster
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"github.com/onejob-dev/onejob/test/cluster/sandbox"
+)
+
+// MaxNodes is how many nodes a cluster can have.
+const MaxNodes = sandbox.MaxNodes
+
+// stateRoot has the clusters' files, locks and sockets while they run. The path
+// is short because socket paths are, it is the machine's and not the user's so
+// that test processes see one another's locks, and it is on a disk because
+// images are unpacked in it.
+const stateRoot = "/var/tmp/onejob-cluster"
+
+// Config says what cluster to start. The zero value is a control plane alone.
+type Config struct {
+	// Nodes is the number of kubelets, each with a containerd: 0 to MaxNodes.
+	// Without any, Jobs get pods that stay Pending, and start-up takes half the
+	// time.
+	Nodes int
+
+	// Images are paths of OCI image layouts as tar files, imported on every
+	// node. Pods name them with imagePullPolicy Never or IfNotPresent.
+	Images []string
+
+	// APIServerArgs and ControllerManagerArgs are added to the components'
+	// command lines, for instance "--feature-gates=…".
+	APIServerArgs, ControllerManagerArgs []string
+
+	// Logf is told what is waited for; nil for silence.
+	Logf func(format string, args ...any)
+}
+
+func (c Config) check() error {
+	if c.Nodes < 0 || c.Nodes > MaxNodes {
+		return fmt.Errorf("%d nodes: a cluster has 0 to %d", c.Nodes, MaxNodes)
+	}
+	for _, image := range c.Images {
+		if !filepath.IsAbs(image) {
+			return fmt.Errorf("image %q: the path must be absolute", image)
+		}
+	}
+	return nil
+}
+
+func (c Config) logf(format string, args ...any) {
+	if c.Logf != nil {
+		c.Logf(format, args...)
+	}
+}

@@ -1,0 +1,118 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/onejob-dev/onejob/test/cluster/image"
+	"github.com/onejob-dev/onejob/test/cluster/sandbox"
+)
+
+// containerdConfig is for containerd 1.6 and for 2.x, which converts it.
+//
+//   - restrict_oom_score_adj: root may lack CAP_SYS_RESOURCE, and runc then dies
+//     of lowering a score, with "can't get final child's PID from pipe: EOF".
+//   - netns_mounts_under_state_dir: else two nodes share /var/run/netns.
+//   - the opt plugin is off as it makes /opt/containerd on the machine.
+const containerdConfig = `version = 2
+root = %[1]q
+state = %[2]q
+oom_score = 0
+disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.tracing.processor.v1.otlp", "io.containerd.internal.v1.tracing",
+  "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
+
+[grpc]
+  address = %[3]q
+
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = %[4]q
+  disable_tcp_service = true
+  restrict_oom_score_adj = true
+  netns_mounts_under_state_dir = true
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    default_runtime_name = "runc"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+      runtime_type = "io.containerd.runc.v2"
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+        SystemdCgroup = false
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = %[5]q
+    conf_dir = %[6]q
+`
+
+// startRuntime starts the node's containerd and returns when it answers.
+func (n *node) startRuntime(ctx context.Context) error {
+	cni := filepath.Join(n.dir, "cni")
+	config := filepath.Join(n.dir, "containerd.toml")
+	if err := os.MkdirAll(cni, 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(cni, "10-onejob.conflist"), []byte(n.cluster.cniConfig(n.number, n.dir)), 0o600); err != nil {
+		return err
+	}
+	text := fmt.Sprintf(containerdConfig, filepath.Join(n.dir, "images"), filepath.Join(n.dir, "state"), n.socket(), image.StubName, cniDir, cni)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return err
+	}
+	// In a cgroup of its own, which the shims inherit: that is how KillNode finds them.
+	cgroup, err := n.cluster.sandbox.MakeCgroup(n.name + "-runtime")
+	if err != nil {
+		return err
+	}
+	program, err := find("containerd")
+	if err != nil {
+		return err
+	}
+	process, err := n.cluster.sandbox.Start(sandbox.Command{
+		Name:    n.name + "-containerd",
+		Argv:    []string{program, "--config", config},
+		Env:     environment(),
+		Cgroups: []string{n.cluster.sandbox.CgroupFile(cgroup)},
+	})
+	if err != nil {
+		return err
+	}
+	n.runtimeCgroup = cgroup
+	return until(ctx, process, "waiting for containerd", func(ctx context.Context) error {
+		var dialer net.Dialer
+		connection, err := dialer.DialContext(ctx, "unix", n.socket())
+		if err == nil {
+			connection.Close()
+		}
+		return err
+	})
+}
+
+func (n *node) socket() string { return filepath.Join(n.dir, "containerd.sock") }
+
+func (n *node) importImages(ctx context.Context, images []string) error {
+	program, err := find("ctr")
+	if err != nil {
+		return err
+	}
+	for _, path := range images {
+		err := n.cluster.sandbox.Run(ctx, sandbox.Command{
+			Name: n.name + "-import",
+			Argv: []string{program, "--address", n.socket(), "--namespace", "k8s.io", "images", "import", path},
+			Env:  environment(),
+		})
+		if err != nil {
+			return fmt.Errorf("importing %s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// ImportImage imports the OCI image layout in the tar file at path, which must
+// be absolute, on every node.
+func (c *Cluster) ImportImage(ctx context.Context, path string) error {
+	for _, node := range c.nodes {
+		if err := node.importImages(ctx, []string{path}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,69 @@
+// Package repo knows this repository: its root, its .cache, and how programs
+// are built from it.
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+var root = sync.OnceValues(func() (string, error) {
+	output, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("asking go for the module: %w", err)
+	}
+	gomod := strings.TrimSpace(string(output))
+	if gomod == "" || gomod == os.DevNull {
+		return "", errors.New("not in onejob's repository: no go.mod here or above")
+	}
+	return filepath.Dir(gomod), nil
+})
+
+// Root returns the directory of the module that the process runs in.
+func Root() (string, error) { return root() }
+
+// Cache returns the directory .cache/name in the repository, and makes it.
+func Cache(name string) (string, error) {
+	top, err := Root()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(top, ".cache", name)
+	return dir, os.MkdirAll(dir, 0o755)
+}
+
+// Build builds a static program from pkg, as seen from dir, and puts it in
+// place in one step, so that an interrupted build is never taken for a finished
+// one. The caller keeps others from building the same file, with Lock.
+func Build(ctx context.Context, dir, out, pkg string, flags ...string) error {
+	temporary := out + ".new"
+	args := append([]string{"build", "-trimpath", "-o", temporary}, flags...)
+	command := exec.CommandContext(ctx, "go", append(args, pkg)...)
+	command.Dir = dir
+	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=")
+	if output, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("building %s: %w\n%s", pkg, err, output)
+	}
+	return os.Rename(temporary, out)
+}
+
+// Lock waits for the lock on the file at path, which it makes, against other
+// processes and other holders in this one.
+func Lock(path string) (unlock func(), err error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("locking %s: %w", path, err)
+	}
+	return func() { file.Close() }, nil
+}
