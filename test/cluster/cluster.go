@@ -67,7 +67,7 @@ func Run(ctx context.Context, config Config) (_ *Cluster, err error) {
 		config.Images = append([]string{pause}, config.Images...)
 	}
 
-	box, err := sandbox.Start(ctx, programs.keeper, stateRoot)
+	box, err := sandbox.Start(ctx, programs.keeper)
 	if err != nil {
 		return nil, err
 	}

@@ -10,12 +10,6 @@ import (
 // MaxNodes is how many nodes a cluster can have.
 const MaxNodes = sandbox.MaxNodes
 
-// stateRoot has the clusters' files, locks and sockets while they run. The path
-// is short because socket paths are, it is the machine's and not the user's so
-// that test processes see one another's locks, and it is on a disk because
-// images are unpacked in it.
-const stateRoot = "/var/tmp/onejob-cluster"
-
 // Config says what cluster to start. The zero value is a control plane alone.
 type Config struct {
 	// Nodes is the number of kubelets, each with a containerd: 0 to MaxNodes.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/onejob-dev/onejob/test/cluster/internal/repo"
+	"github.com/onejob-dev/onejob/test/cluster/sandbox"
 )
 
 // T is what this package needs of a *testing.T or *testing.B; that it isn't
@@ -144,10 +145,10 @@ func oneTestProcess(ctx context.Context, logf func(string, ...any)) error {
 	if turn.lock != nil {
 		return nil
 	}
-	if err := os.MkdirAll(stateRoot, 0o700); err != nil {
+	if err := os.MkdirAll(sandbox.Root, 0o700); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(filepath.Join(stateRoot, "tests.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	file, err := os.OpenFile(filepath.Join(sandbox.Root, "tests.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}

@@ -76,6 +76,41 @@ func isolate(dir string) error {
 			return fmt.Errorf("mounting %s: %w", m.target, err)
 		}
 	}
+	return hideKubelet()
+}
+
+// hideKubelet gives the sandbox a /var/lib without the machine's kubelet
+// directory: kubelets put the sockets of device plugins there, whatever their
+// root directory is, and the machine may be a node of a cluster itself. The
+// directory may also not exist, and must not come to: so the sandbox's /var/lib
+// is a new one, with all else bound into it.
+func hideKubelet() error {
+	const dir, old = "/var/lib", "/run/var-lib"
+	if err := os.Mkdir(old, 0o755); err != nil {
+		return err
+	}
+	if err := syscall.Mount(dir, old, "", syscall.MS_BIND|syscall.MS_REC, ""); err != nil {
+		return fmt.Errorf("binding %s: %w", dir, err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, "mode=755"); err != nil {
+		return fmt.Errorf("mounting %s: %w", dir, err)
+	}
+	entries, err := os.ReadDir(old)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if !entry.IsDir() || entry.Name() == "kubelet" {
+			continue // nothing there is a plain file that a daemon needs
+		}
+		from, to := filepath.Join(old, entry.Name()), filepath.Join(dir, entry.Name())
+		if err := os.Mkdir(to, 0o755); err != nil {
+			return err
+		}
+		if err := syscall.Mount(from, to, "", syscall.MS_BIND|syscall.MS_REC, ""); err != nil {
+			return fmt.Errorf("binding %s: %w", to, err)
+		}
+	}
 	return nil
 }
 

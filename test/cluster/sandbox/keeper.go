@@ -16,11 +16,10 @@ import (
 	"time"
 )
 
-// Keep is the keeper: it makes the sandbox below root, starts init in it,
-// reports to the owner, waits for init's end and removes what the kernel leaves
+// Keep is the keeper: it makes the sandbox, starts init in it, reports to the owner, waits for init's end and removes what the kernel leaves
 // behind. It is to be called from main, with the descriptors that Start hands
 // down.
-func Keep(root string) error {
+func Keep() error {
 	// PR_SET_PDEATHSIG is about the thread that forked, so that one must stay.
 	runtime.LockOSThread()
 	syscall.CloseOnExec(socketFD)
@@ -34,7 +33,7 @@ func Keep(root string) error {
 	terminate := make(chan os.Signal, 1)
 	signal.Notify(terminate, syscall.SIGTERM)
 
-	s, err := takeSlot(root)
+	s, err := takeSlot()
 	if err != nil {
 		return sendReport(reports, report{Err: err.Error()})
 	}

@@ -46,9 +46,8 @@ type Command struct {
 	Cgroups []string `json:"cgroups"` // cgroup.procs files that the process is entered in
 }
 
-// Start makes a sandbox below the directory root with the keeper program at
-// path keeper. It needs root.
-func Start(ctx context.Context, keeper, root string) (*Sandbox, error) {
+// Start makes a sandbox with the keeper program at path keeper. It needs root.
+func Start(ctx context.Context, keeper string) (*Sandbox, error) {
 	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socketpair", err)
@@ -66,7 +65,7 @@ func Start(ctx context.Context, keeper, root string) (*Sandbox, error) {
 	}
 	defer reports.Close()
 
-	command := exec.Command(keeper, "keep", root)
+	command := exec.Command(keeper, "keep")
 	command.ExtraFiles = []*os.File{theirs, reportTo}
 	command.Stderr = os.Stderr
 	// Its own session: a Ctrl-C or a hang-up of our terminal isn't for it.

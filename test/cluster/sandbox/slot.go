@@ -12,6 +12,12 @@ import (
 	"time"
 )
 
+// Root is the directory of all sandboxes, with a lock and a directory for each.
+// It is one for the machine, and can't be another for a test: the locks guard
+// names and addresses of which the machine has one set. It is short because
+// paths of sockets are, and on a disk because images are unpacked in it.
+const Root = "/var/tmp/onejob-cluster"
+
 // maxSlots bounds how many sandboxes stand at once on a machine. A slot is a
 // number from which names and addresses follow, so that no two collide.
 const maxSlots = 16
@@ -19,7 +25,6 @@ const maxSlots = 16
 // slot is one of the numbered places for a sandbox, held by a file lock.
 type slot struct {
 	number int
-	root   string
 	lock   *os.File
 }
 
@@ -29,15 +34,15 @@ type mark struct {
 	Start uint64 `json:"start"` // clock ticks since boot: a pid alone may be reused
 }
 
-// takeSlot locks the first free slot below root and sweeps every free one of
+// takeSlot locks the first free slot and sweeps every free one of
 // what a killed keeper left there.
-func takeSlot(root string) (*slot, error) {
-	if err := os.MkdirAll(root, 0o700); err != nil {
+func takeSlot() (*slot, error) {
+	if err := os.MkdirAll(Root, 0o700); err != nil {
 		return nil, err
 	}
 	var taken *slot
 	for n := range maxSlots {
-		s := &slot{number: n, root: root}
+		s := &slot{number: n}
 		switch held, err := s.tryLock(taken == nil); {
 		case err != nil:
 			return nil, err
@@ -54,7 +59,7 @@ func takeSlot(root string) (*slot, error) {
 		}
 	}
 	if taken == nil {
-		return nil, fmt.Errorf("all %d slots below %s are taken", maxSlots, root)
+		return nil, fmt.Errorf("all %d slots below %s are taken", maxSlots, Root)
 	}
 	return taken, nil
 }
@@ -64,7 +69,7 @@ func (s *slot) tryLock(create bool) (bool, error) {
 	if create {
 		flags |= os.O_CREATE
 	}
-	file, err := os.OpenFile(filepath.Join(s.root, strconv.Itoa(s.number)+".lock"), flags, 0o600)
+	file, err := os.OpenFile(filepath.Join(Root, strconv.Itoa(s.number)+".lock"), flags, 0o600)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil // never used: nothing to sweep either
 	}
@@ -82,7 +87,7 @@ func (s *slot) tryLock(create bool) (bool, error) {
 	return true, nil
 }
 
-func (s *slot) dir() string      { return filepath.Join(s.root, strconv.Itoa(s.number)) }
+func (s *slot) dir() string      { return filepath.Join(Root, strconv.Itoa(s.number)) }
 func (s *slot) markPath() string { return filepath.Join(s.dir(), "init.json") }
 
 // link is the machine's end of the veth pair. 15 characters at most.

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -12,19 +13,17 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "keeper is started by package sandbox")
-		os.Exit(2)
-	}
 	var err error
-	switch os.Args[1] {
-	case "keep":
-		err = sandbox.Keep(os.Args[2])
-	case "init":
+	switch {
+	case len(os.Args) == 2 && os.Args[1] == "keep":
+		err = sandbox.Keep()
+	case len(os.Args) == 3 && os.Args[1] == "init":
 		err = sandbox.Init(os.Args[2])
+	default:
+		err = errors.New("this program is started by package sandbox")
 	}
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "sandbox %s: %v\n", os.Args[1], err)
+		fmt.Fprintln(os.Stderr, "keeper:", err)
 		os.Exit(1)
 	}
 }
