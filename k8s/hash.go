@@ -1,0 +1,13 @@
+package k8s
+
+import (
+	"fmt"
+	"hash/fnv"
+)
+
+// hash8 is eight hexadecimal digits that stand for a text.
+func hash8(s string) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(s))
+	return fmt.Sprintf("%08x", h.Sum32())
+}

@@ -1,0 +1,190 @@
+package k8s
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// Labels for people, beside the contract's. Their values are cut to what a
+// label may hold; the annotations of the same name have them whole.
+const (
+	labelName      = "app.kubernetes.io/name"
+	labelComponent = "app.kubernetes.io/component"
+	labelManagedBy = "app.kubernetes.io/managed-by"
+	managedBy      = "onejob"
+)
+
+// envOnTerm selects what the runner does on SIGTERM (onejob-agent --on-term).
+const envOnTerm = "ONEJOB_ON_TERM"
+
+// NewJob makes the kjob of one attempt at a job. It is a pure function; what it
+// returns shares nothing with the template. env is the job's own environment,
+// needed only if the template says so; the error is the job's fault, and the
+// same for every attempt.
+func NewJob(job stacks.Job, attempt int, t *Template, env map[string]string) (*batchv1.Job, error) {
+	k := t.job.DeepCopy()
+	if t.NeedsEnv() {
+		raw, err := expandEnv(t.raw, env)
+		if err != nil {
+			return nil, err
+		}
+		k = &batchv1.Job{}
+		if err := json.Unmarshal([]byte(raw), k); err != nil {
+			return nil, fmt.Errorf("filling the job's environment into the template: %w", err)
+		}
+	}
+	labels := map[string]string{
+		contract.LabelJobID:   job.ID.String(),
+		contract.LabelAttempt: strconv.Itoa(attempt),
+		contract.LabelQueue:   labelValue(t.Queue),
+		"onejob.dev/pipeline": labelValue(job.Pipeline),
+		"onejob.dev/branch":   labelValue(job.Branch),
+		"onejob.dev/step":     labelValue(job.Step),
+		labelName:             "onejob-agent",
+		labelComponent:        "job",
+		labelManagedBy:        managedBy,
+	}
+	maps.DeleteFunc(labels, func(_, v string) bool { return v == "" })
+	notes := annotations(job, t)
+
+	k.TypeMeta = metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"}
+	k.ObjectMeta = metav1.ObjectMeta{
+		Name: contract.KjobName(job.ID, attempt), Namespace: t.Namespace,
+		Labels: merge(k.Labels, labels), Annotations: merge(k.Annotations, notes),
+	}
+	k.Status = batchv1.JobStatus{}
+	k.Spec.Completions, k.Spec.Parallelism, k.Spec.BackoffLimit = ptr.To[int32](1), ptr.To[int32](1), ptr.To[int32](0)
+	k.Spec.PodReplacementPolicy = ptr.To(batchv1.Failed)
+	pod := &k.Spec.Template
+	pod.Labels, pod.Annotations = merge(pod.Labels, labels), merge(pod.Annotations, notes)
+
+	agent := findAgent(&pod.Spec)
+	agent.Env = append(agent.Env, podEnv(job.ID, attempt, t)...)
+	return k, nil
+}
+
+func podEnv(id contract.JobID, attempt int, t *Template) []corev1.EnvVar {
+	tags := "queue=" + t.Queue
+	for _, tag := range t.Tags {
+		tags += "," + tag
+	}
+	env := []corev1.EnvVar{
+		{Name: contract.EnvJobID, Value: id.String()},
+		{Name: contract.EnvToken, ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
+			LocalObjectReference: corev1.LocalObjectReference{Name: t.TokenSecret.Name}, Key: t.TokenSecret.Key,
+		}}},
+		{Name: contract.EnvEndpoint, Value: t.AgentEndpoint},
+		{Name: contract.EnvTags, Value: tags},
+		{Name: contract.EnvGrace, Value: strconv.FormatInt(t.Grace(), 10)},
+		{Name: contract.EnvAttempt, Value: strconv.Itoa(attempt)},
+		{Name: contract.EnvContractVersion, Value: strconv.Itoa(contract.Version)},
+	}
+	if t.OnTerm == "drain" {
+		env = append(env, corev1.EnvVar{Name: envOnTerm, Value: t.OnTerm})
+	}
+	return env
+}
+
+func annotations(job stacks.Job, t *Template) map[string]string {
+	a := map[string]string{
+		contract.AnnotationJobURL:   JobURL(t.Org, job),
+		contract.AnnotationPipeline: job.Pipeline,
+		contract.AnnotationBranch:   job.Branch,
+		contract.AnnotationStep:     job.Step,
+		contract.AnnotationPriority: strconv.Itoa(job.Priority),
+	}
+	if job.Build != 0 {
+		a[contract.AnnotationBuild] = strconv.Itoa(job.Build)
+	}
+	if !job.ScheduledAt.IsZero() {
+		a[contract.AnnotationScheduled] = job.ScheduledAt.UTC().Format(time.RFC3339Nano)
+	}
+	maps.DeleteFunc(a, func(_, v string) bool { return v == "" })
+	return a
+}
+
+// JobURL is the job's page, empty when it can't be known.
+func JobURL(org string, job stacks.Job) string {
+	if org == "" || job.Pipeline == "" || job.Build == 0 {
+		return ""
+	}
+	return fmt.Sprintf("https://buildkite.com/%s/%s/builds/%d#%s", org, job.Pipeline, job.Build, job.ID)
+}
+
+// jobOf reads back from a kjob what NewJob wrote: the job as the list gave it,
+// for the next attempt.
+func jobOf(k *batchv1.Job) stacks.Job {
+	a := k.Annotations
+	job := stacks.Job{
+		ID: contract.JobID(k.Labels[contract.LabelJobID]), Pipeline: a[contract.AnnotationPipeline],
+		Branch: a[contract.AnnotationBranch], Step: a[contract.AnnotationStep],
+	}
+	job.Priority, _ = strconv.Atoi(a[contract.AnnotationPriority])
+	job.Build, _ = strconv.Atoi(a[contract.AnnotationBuild])
+	job.ScheduledAt, _ = time.Parse(time.RFC3339Nano, a[contract.AnnotationScheduled])
+	return job
+}
+
+func merge(a, b map[string]string) map[string]string {
+	m := maps.Clone(a)
+	if m == nil {
+		m = map[string]string{}
+	}
+	maps.Copy(m, b)
+	return m
+}
+
+var (
+	envHole  = regexp.MustCompile(`\{\{env\.([A-Za-z_][A-Za-z0-9_]*)\}\}`)
+	envValue = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,252}$`)
+)
+
+// expandEnv fills {{env.NAME}} in. What a pipeline may put there is what image
+// names, quantities and labels are made of, and nothing that could be YAML.
+func expandEnv(raw string, env map[string]string) (string, error) {
+	var err error
+	out := envHole.ReplaceAllStringFunc(raw, func(hole string) string {
+		name := envHole.FindStringSubmatch(hole)[1]
+		v, ok := env[name]
+		switch {
+		case !ok:
+			err = fmt.Errorf("the queue's template needs %s in the job's environment, and it isn't there", name)
+		case !envValue.MatchString(v):
+			err = fmt.Errorf("the queue's template needs %s from the job's environment, and %q is not made of A-Z a-z 0-9 . _ / : @ + -", name, stacks.Cut(v, 60))
+		}
+		return v
+	})
+	return out, err
+}
+
+// labelValue makes a label's value of any text: as it is if that is allowed,
+// else cut and marked with a hash of the whole, so that two texts never become
+// one value. Empty stays empty.
+func labelValue(s string) string {
+	if s == "" || len(s) <= 63 && labelPattern.MatchString(s) {
+		return s
+	}
+	kept := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-' {
+			return r
+		}
+		return '-'
+	}, s)
+	kept = strings.Trim(kept[:min(len(kept), 54)], "-._")
+	return strings.TrimPrefix(kept+"-"+hash8(s), "-")
+}
+
+var labelPattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`)

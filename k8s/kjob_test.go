@@ -1,0 +1,174 @@
+package k8s
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/yaml"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+const jobA = contract.JobID("018f0000-0000-7000-8000-00000000000a")
+
+func aQueue(t *testing.T, extra string) Queue {
+	t.Helper()
+	c, err := ParseConfig([]byte("queues:\n- name: default\n"+extra), "builds")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Queues[0]
+}
+
+func aTemplate(t *testing.T, doc string) *Template {
+	t.Helper()
+	tpl, err := ParseTemplate([]byte(doc), aQueue(t, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tpl.Org = "acme"
+	return tpl
+}
+
+func aJob() stacks.Job {
+	return stacks.Job{ID: jobA, Priority: 3, Pipeline: "demo", Build: 7, Branch: "feature/ä-very-long-branch-name-that-no-label-of-kubernetes-could-ever-hold", Step: "test",
+		ScheduledAt: time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)}
+}
+
+func TestNewJob(t *testing.T) {
+	for _, tt := range []struct {
+		name, queue, template string
+		attempt               int
+		env                   map[string]string
+	}{
+		{name: "default", attempt: 1},
+		{name: "second-attempt", attempt: 2},
+		{name: "drain", attempt: 1, queue: "  on-term: drain\n  tags: [os=linux, gpu=yes]\n  agent-endpoint: http://buildkite.local/v3\n  token-secret: {name: other, key: t}\n"},
+		{name: "pod-template-spec", attempt: 1, template: `
+metadata: {labels: {team: ci}}
+spec:
+  terminationGracePeriodSeconds: 120
+  nodeSelector: {pool: ci}
+  containers:
+  - name: agent
+    image: registry.local/agent:v1
+    resources: {requests: {cpu: "2"}}
+    env: [{name: BUILDKITE_GIT_CLONE_FLAGS, value: "--depth=1"}]
+`},
+		{name: "kueue-job", attempt: 1, template: `
+apiVersion: batch/v1
+kind: Job
+metadata: {labels: {kueue.x-k8s.io/queue-name: ci}}
+spec: {suspend: true, activeDeadlineSeconds: 60}
+`},
+		{name: "env", attempt: 1, env: map[string]string{"CI_IMAGE": "golang:1.26"}, template: `
+spec: {containers: [{name: agent, image: "mirror.local/{{env.CI_IMAGE}}"}]}
+`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tpl, err := ParseTemplate([]byte(tt.template), aQueue(t, tt.queue))
+			if err != nil {
+				t.Fatal(err)
+			}
+			tpl.Org = "acme"
+			k, err := NewJob(aJob(), tt.attempt, tpl, tt.env)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, _ := NewJob(aJob(), tt.attempt, tpl, tt.env)
+			if diff := cmp.Diff(k, again); diff != "" {
+				t.Errorf("the same job twice differs: %s", diff)
+			}
+			for k, v := range k.Labels {
+				if msgs := validation.IsValidLabelValue(v); msgs != nil {
+					t.Errorf("label %s=%s: %v", k, v, msgs)
+				}
+			}
+			if diff := cmp.Diff(aJob(), jobOf(k)); diff != "" {
+				t.Errorf("jobOf doesn't give the job back: %s", diff)
+			}
+			out, err := yaml.Marshal(k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, "kjob-"+tt.name+".yaml", out)
+		})
+	}
+}
+
+func TestNewJobRefusesEnv(t *testing.T) {
+	tpl := aTemplate(t, `spec: {containers: [{name: agent, image: "{{env.CI_IMAGE}}"}]}`)
+	for _, v := range []string{"", `x","securityContext":{"privileged":true},"a":"`, "a b", strings.Repeat("a", 300)} {
+		if _, err := NewJob(aJob(), 1, tpl, map[string]string{"CI_IMAGE": v}); err == nil {
+			t.Errorf("CI_IMAGE=%q was taken", v)
+		}
+	}
+	if _, err := NewJob(aJob(), 1, tpl, nil); err == nil || !strings.Contains(err.Error(), "CI_IMAGE") {
+		t.Errorf("no environment: %v", err)
+	}
+}
+
+func TestParseTemplateNamesEveryFault(t *testing.T) {
+	_, err := ParseTemplate([]byte(`
+apiVersion: batch/v1
+kind: Job
+metadata: {labels: {onejob.dev/queue: mine}}
+spec:
+  backoffLimit: 6
+  podFailurePolicy: {rules: []}
+  ttlSecondsAfterFinished: null
+  template:
+    spec:
+      restartPolicy: OnFailure
+      automountServiceAccountToken: true
+      containers:
+      - name: agent
+        env: [{name: BUILDKITE_AGENT_TOKEN, value: secret}]
+        volumeMounts: [{name: nowhere, mountPath: /x}]
+      - {name: extra, image: busybox}
+`), aQueue(t, ""))
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{"backoffLimit", "podFailurePolicy", "ttlSecondsAfterFinished", "restartPolicy", "automountServiceAccountToken", "extra", "nowhere", "onejob.dev/queue"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the error says nothing of %s:\n%v", want, err)
+		}
+	}
+	if regexp.MustCompile(`\bsecret\b`).MatchString(err.Error()) {
+		t.Errorf("the error has a value in it: %v", err)
+	}
+	for _, doc := range []string{"spec: {template: {spec: {containerz: []}}}", "kind: Pod\napiVersion: v1", "- a", "a: [", "spec: {unknown: 1}"} {
+		if _, err := ParseTemplate([]byte(doc), aQueue(t, "")); err == nil {
+			t.Errorf("%q was taken", doc)
+		}
+	}
+}
+
+func TestLabelValue(t *testing.T) {
+	seen := map[string]string{}
+	for _, s := range []string{"a", "A.b_c-d", "_default", "__default__", "default", "-", "ü", "ä", strings.Repeat("x", 63), strings.Repeat("x", 64), strings.Repeat("x", 65), strings.Repeat("é", 40), "a b"} {
+		v := labelValue(s)
+		if msgs := validation.IsValidLabelValue(v); msgs != nil || v == "" {
+			t.Errorf("labelValue(%q) = %q: %v", s, v, msgs)
+		}
+		if other, ok := seen[v]; ok {
+			t.Errorf("labelValue(%q) = labelValue(%q) = %q", s, other, v)
+		}
+		seen[v] = s
+	}
+}
+
+func FuzzLabelValue(f *testing.F) {
+	f.Add("a/b")
+	f.Fuzz(func(t *testing.T, s string) {
+		if msgs := validation.IsValidLabelValue(labelValue(s)); msgs != nil {
+			t.Errorf("labelValue(%q) = %q: %v", s, labelValue(s), msgs)
+		}
+	})
+}

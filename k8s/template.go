@@ -1,0 +1,224 @@
+package k8s
+
+import (
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/yaml"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+//go:embed template.yaml
+var defaultTemplate []byte
+
+// DefaultTemplate returns the embedded template as YAML.
+func DefaultTemplate() []byte { return slices.Clone(defaultTemplate) }
+
+// agentContainer is the one container of a job's pod.
+const agentContainer = "agent"
+
+// Template is what NewJob makes a queue's kjobs from: a checked Job, the
+// queue's share of the environment, and nothing that changes from job to job.
+// It is never written to after ParseTemplate.
+type Template struct {
+	Queue         string
+	Namespace     string
+	AgentEndpoint string
+	Tags          []string
+	OnTerm        string
+	TokenSecret   SecretRef
+	// Org is the organization's slug, for the jobs' URLs; it may be empty.
+	Org string
+
+	job *batchv1.Job
+	// raw is job as JSON if it has {{env.NAME}} in it.
+	raw string
+}
+
+// NeedsEnv reports whether the template takes something from the job's own
+// environment, so that Buildkite must be asked for it.
+func (t *Template) NeedsEnv() bool { return t.raw != "" }
+
+// Grace is the template's terminationGracePeriodSeconds.
+func (t *Template) Grace() int64 { return *t.job.Spec.Template.Spec.TerminationGracePeriodSeconds }
+
+// Image is the image of the template's agent container.
+func (t *Template) Image() string { return t.agent().Image }
+
+func (t *Template) agent() *corev1.Container { return findAgent(&t.job.Spec.Template.Spec) }
+
+func findAgent(s *corev1.PodSpec) *corev1.Container {
+	for i := range s.Containers {
+		if s.Containers[i].Name == agentContainer {
+			return &s.Containers[i]
+		}
+	}
+	return nil
+}
+
+// ParseTemplate merges a document over the default template and checks the
+// result. The document is YAML or JSON: a batch/v1 Job, a v1 PodTemplate, a
+// bare PodTemplateSpec, or nothing. The error holds every fault.
+func ParseTemplate(doc []byte, q Queue) (*Template, error) {
+	patch, err := asJobPatch(doc)
+	if err != nil {
+		return nil, err
+	}
+	base, err := yaml.YAMLToJSON(defaultTemplate)
+	if err != nil {
+		return nil, err
+	}
+	merged, err := strategicpatch.StrategicMergePatch(base, patch, batchv1.Job{})
+	if err != nil {
+		return nil, fmt.Errorf("merging the template over the default: %w", err)
+	}
+	var job batchv1.Job
+	if err := yaml.UnmarshalStrict(merged, &job); err != nil {
+		return nil, fmt.Errorf("reading the merged template: %w", err)
+	}
+	if err := checkTemplate(&job); err != nil {
+		return nil, err
+	}
+	t := &Template{
+		Queue: q.Name, Namespace: q.Namespace, AgentEndpoint: q.AgentEndpoint, Tags: q.Tags,
+		OnTerm: q.OnTerm, TokenSecret: q.TokenSecret, job: &job,
+	}
+	if strings.Contains(string(merged), "{{env.") {
+		t.raw = string(merged)
+	}
+	return t, nil
+}
+
+// asJobPatch brings a template document into the form of a Job's JSON.
+func asJobPatch(doc []byte) ([]byte, error) {
+	js, err := yaml.YAMLToJSONStrict(doc)
+	if err != nil {
+		return nil, fmt.Errorf("reading the template: %w", err)
+	}
+	var m map[string]any
+	if err := json.Unmarshal(js, &m); err != nil {
+		return nil, errors.New("reading the template: it is no YAML mapping")
+	}
+	if m == nil {
+		return []byte("{}"), nil
+	}
+	kind, _ := m["kind"].(string)
+	version, _ := m["apiVersion"].(string)
+	switch {
+	case kind == "Job" && version == "batch/v1":
+	case kind == "PodTemplate" && version == "v1":
+		m = map[string]any{"spec": map[string]any{"template": m["template"]}}
+	case kind == "" && version == "" && m["spec"] != nil:
+		m = map[string]any{"spec": map[string]any{"template": m}}
+	case kind == "" && version == "":
+		return nil, errors.New("reading the template: it has neither a kind nor a spec; a PodTemplateSpec begins with metadata: and spec:")
+	default:
+		return nil, fmt.Errorf("reading the template: %s %s is not a batch/v1 Job, a v1 PodTemplate or a bare PodTemplateSpec", version, kind)
+	}
+	return json.Marshal(m)
+}
+
+// checkTemplate refuses what would break the promise of one kjob, one pod, one
+// attempt, and what the API server would refuse at the first job.
+func checkTemplate(job *batchv1.Job) error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	s, pod := &job.Spec, &job.Spec.Template.Spec
+
+	fixed := func(name string, got *int32, want int32) {
+		if got != nil && *got != want {
+			bad("spec.%s: %d, but one kjob is one pod: it is always %d", name, *got, want)
+		}
+	}
+	fixed("completions", s.Completions, 1)
+	fixed("parallelism", s.Parallelism, 1)
+	fixed("backoffLimit", s.BackoffLimit, 0)
+	if s.PodReplacementPolicy != nil && *s.PodReplacementPolicy != batchv1.Failed {
+		bad("spec.podReplacementPolicy: %s, but it is always Failed", *s.PodReplacementPolicy)
+	}
+	for name, set := range map[string]bool{
+		"podFailurePolicy": s.PodFailurePolicy != nil, "successPolicy": s.SuccessPolicy != nil, "backoffLimitPerIndex": s.BackoffLimitPerIndex != nil,
+		"selector": s.Selector != nil, "manualSelector": s.ManualSelector != nil && *s.ManualSelector,
+		"completionMode": s.CompletionMode != nil && *s.CompletionMode != batchv1.NonIndexedCompletion,
+	} {
+		if set {
+			bad("spec.%s: can't be set: the scheduler decides on new attempts, with new kjobs", name)
+		}
+	}
+	if s.ActiveDeadlineSeconds == nil || *s.ActiveDeadlineSeconds < 1 {
+		bad("spec.activeDeadlineSeconds: must be at least 1: no pod lives for ever")
+	}
+	if s.TTLSecondsAfterFinished == nil || *s.TTLSecondsAfterFinished < 0 {
+		bad("spec.ttlSecondsAfterFinished: must be set: no kjob is left for ever")
+	}
+	if pod.RestartPolicy != corev1.RestartPolicyNever {
+		bad("spec.template.spec.restartPolicy: %s, but a restarted container would be a second run: it is always Never", pod.RestartPolicy)
+	}
+	if pod.TerminationGracePeriodSeconds == nil || *pod.TerminationGracePeriodSeconds < 5 {
+		bad("spec.template.spec.terminationGracePeriodSeconds: must be at least 5: the runner reports to Buildkite in it")
+	}
+	if pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken {
+		bad("spec.template.spec.automountServiceAccountToken: must be false: a job could read the token")
+	}
+	if agent := findAgent(pod); agent == nil || len(pod.Containers) != 1 {
+		var names []string
+		for _, c := range pod.Containers {
+			names = append(names, c.Name)
+		}
+		bad("spec.template.spec.containers: %s, but a pod has the one container %q; helpers are init containers with restartPolicy Always", strings.Join(names, ", "), agentContainer)
+	} else {
+		if agent.Image == "" {
+			bad("spec.template.spec.containers[agent].image: empty")
+		}
+		for _, e := range agent.Env {
+			if slices.Contains(ownEnv, e.Name) {
+				bad("spec.template.spec.containers[agent].env: %s is set by the scheduler", e.Name)
+			}
+		}
+		if agent.TerminationMessagePolicy != corev1.TerminationMessageReadFile {
+			bad("spec.template.spec.containers[agent].terminationMessagePolicy: must be File: what the log's end says is no message")
+		}
+	}
+	for _, c := range pod.InitContainers {
+		if c.Image == "" {
+			bad("spec.template.spec.initContainers[%s].image: empty", c.Name)
+		}
+	}
+	for where, labels := range map[string]map[string]string{"metadata": job.Labels, "spec.template.metadata": s.Template.Labels} {
+		for k, v := range labels {
+			if strings.HasPrefix(k, "onejob.dev/") {
+				bad("%s.labels: %s is set by the scheduler", where, k)
+			}
+			for _, msg := range append(validation.IsQualifiedName(k), validation.IsValidLabelValue(v)...) {
+				bad("%s.labels: %s=%s: %s", where, k, v, msg)
+			}
+		}
+	}
+	volumes := map[string]bool{}
+	for _, v := range pod.Volumes {
+		volumes[v.Name] = true
+	}
+	for _, c := range append(slices.Clone(pod.InitContainers), pod.Containers...) {
+		for _, m := range c.VolumeMounts {
+			if !volumes[m.Name] {
+				bad("container %s mounts the volume %q, which doesn't exist", c.Name, m.Name)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// ownEnv is what NewJob sets and a template can't.
+var ownEnv = []string{
+	contract.EnvJobID, contract.EnvToken, contract.EnvEndpoint, contract.EnvTags,
+	contract.EnvGrace, contract.EnvAttempt, contract.EnvContractVersion,
+}
