@@ -1,0 +1,238 @@
+package simulator
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// acquire gives a job to the session that names it: the lock on which all of
+// onejob rests (reference/protocol.md §B).
+func (s *Simulator) acquire(c *call) reply {
+	j := s.jobs[c.jobID]
+	if j == nil {
+		return *failure(http.StatusNotFound, "Job not found")
+	}
+	c.job = j
+	switch j.state {
+	case StatePending, StateWaiting:
+		rep := *failure(http.StatusLocked, "The job is waiting for its dependencies")
+		if s.conf.LockedRetryAfter != "" {
+			rep = rep.with("Retry-After", s.conf.LockedRetryAfter)
+		}
+		return rep
+	case StateScheduled, StateReserved:
+		if held := c.agent.job; held != nil {
+			return *failure(http.StatusUnprocessableEntity, "The agent already has job "+held.id)
+		}
+		return s.grant(c, j)
+	}
+	if j.agent == c.agent && j.state.Held() {
+		s.ledger.repeat(c, j.id, opAcquire)
+		s.ledger.book(j.id).mark(opAcquire, c.withheld)
+		if s.conf.IdempotentAcquire && j.state == StateAccepted {
+			return s.jobReply(j)
+		}
+	}
+	return *failure(http.StatusUnprocessableEntity, "The job is "+string(j.state)+" and can't be acquired")
+}
+
+// accept takes a job that a ping dispatched.
+func (s *Simulator) accept(c *call) reply {
+	j := s.jobs[c.jobID]
+	if j == nil {
+		return *failure(http.StatusNotFound, "Job not found")
+	}
+	c.job = j
+	if j.agent != c.agent || j.state != StateAssigned {
+		return *failure(http.StatusUnprocessableEntity, "The job is "+string(j.state)+" and not assigned to this agent")
+	}
+	return s.grant(c, j)
+}
+
+func (s *Simulator) grant(c *call, j *job) reply {
+	j.agent, c.agent.job = c.agent, j
+	j.acquiredAt, j.reservedUntil = c.now, time.Time{}
+	if *s.conf.JobToken {
+		j.token = s.newToken("sim-job-")
+		s.jobToken[j.token] = j
+	}
+	s.setState(j, StateAccepted, c.now, cause{event: c.route.name + "d", call: c})
+	j.build.began(c.now)
+	return s.jobReply(j)
+}
+
+// jobReply is the body that acquire and accept answer with.
+func (s *Simulator) jobReply(j *job) reply {
+	step := j.node.step
+	body := map[string]any{
+		"id":                      j.id,
+		"endpoint":                "",
+		"state":                   j.state,
+		"env":                     s.jobEnv(j),
+		"step":                    step,
+		"matrix_permutation":      j.matrix,
+		"chunks_max_size_bytes":   s.conf.ChunksMaxSizeBytes,
+		"chunks_interval_seconds": s.conf.ChunksIntervalSeconds,
+		"log_max_size_bytes":      s.conf.LogMaxSizeBytes,
+		"runnable_at":             j.scheduledAt.UTC().Format(time.RFC3339Nano),
+		"priority":                j.priority,
+	}
+	if j.token != "" {
+		body["token"] = j.token
+	}
+	if s.conf.AcquireReply != nil {
+		s.conf.AcquireReply(body)
+	}
+	return ok(body)
+}
+
+// start: accepted -> running. A job that was cancelled in between stays
+// canceling and is not refused: the agent learns of it from the job's state.
+func (s *Simulator) start(c *call) reply {
+	var req struct {
+		StartedAt string `json:"started_at"`
+	}
+	if rep := c.decode(&req); rep != nil {
+		return *rep
+	}
+	j := c.job
+	switch {
+	case j.state == StateAccepted:
+		j.startedAt, j.startedBody = c.now, req.StartedAt
+		s.setState(j, StateRunning, c.now, cause{event: "started", call: c})
+		s.startTimeout(j, c.now)
+		return ok(map[string]any{})
+	case j.state == StateCanceling && j.startedAt.IsZero():
+		j.startedAt, j.startedBody = c.now, req.StartedAt
+		s.ledger.write(c.now, Entry{JobID: j.id, Event: "started", Detail: "while canceling"}, c)
+		s.ledger.book(j.id).startedBy = c.agentID()
+		return ok(map[string]any{})
+	case !j.startedAt.IsZero():
+		s.ledger.repeat(c, j.id, opStart)
+		s.ledger.book(j.id).mark(opStart, c.withheld)
+		if !s.conf.StrictRepeats && req.StartedAt == j.startedBody {
+			return ok(map[string]any{})
+		}
+	}
+	return *failure(http.StatusUnprocessableEntity, "The job is "+string(j.state)+" and can't be started")
+}
+
+func (s *Simulator) startTimeout(j *job, now time.Time) {
+	if j.node.timeout <= 0 {
+		return
+	}
+	s.deadlines.add(now.Add(j.node.timeout), func(now time.Time) {
+		if j.state == StateRunning {
+			s.setState(j, StateTimingOut, now, cause{event: "timed out"})
+			s.touch()
+		}
+	})
+}
+
+func (s *Simulator) jobState(c *call) reply {
+	return ok(map[string]any{"id": c.job.id, "state": c.job.state})
+}
+
+// finish ends a job. From then on its token is refused.
+func (s *Simulator) finish(c *call) reply {
+	res, failed, rep := readFinish(c)
+	if rep != nil {
+		return *rep
+	}
+	j := c.job
+	if !j.state.Held() {
+		if j.state.Terminal() {
+			s.noteRepeatedFinish(c, j, res)
+		}
+		return *failure(http.StatusUnprocessableEntity, "The job is "+string(j.state)+" and can't be finished")
+	}
+	if s.ledger.book(j.id).startedBy == "" && res.signalReason == "" && res.exitStatus != "-1" {
+		s.ledger.accuse(c, FinishedUnstarted, j.id, "%s, but it was never started", res)
+	}
+	j.failed = failed
+	s.checkLog(c, j)
+	s.end(j, res, c.now, cause{event: "finished", call: c})
+	return ok(map[string]any{})
+}
+
+func readFinish(c *call) (result, int, *reply) {
+	var req struct {
+		ExitStatus        string `json:"exit_status"`
+		Signal            string `json:"signal"`
+		SignalReason      string `json:"signal_reason"`
+		ChunksFailedCount int    `json:"chunks_failed_count"`
+	}
+	if rep := c.decode(&req); rep != nil {
+		return result{}, 0, rep
+	}
+	if _, err := strconv.Atoi(req.ExitStatus); err != nil {
+		return result{}, 0, failure(http.StatusUnprocessableEntity, "exit_status must be a number in a string")
+	}
+	return result{req.ExitStatus, req.Signal, req.SignalReason}, req.ChunksFailedCount, nil
+}
+
+// noteAfterEnd looks at a call that a spent job token makes: repeats are
+// counted, contradictions are violations. The answer is 401 either way.
+func (s *Simulator) noteAfterEnd(c *call) {
+	j := c.job
+	switch c.route.name {
+	case "finish":
+		if res, _, rep := readFinish(c); rep == nil {
+			s.noteRepeatedFinish(c, j, res)
+		}
+	case "chunks":
+		delayed := c.fault != nil && c.fault.Delay > 0
+		lost := s.ledger.book(j.id).finishedBy != c.agentID() || c.agent != nil && c.agent.over()
+		if c.chunk == nil || delayed || lost || j.log.has(c.chunk) {
+			return
+		}
+		s.ledger.accuse(c, ChunkAfterFinish, j.id, "%d bytes at %d", len(c.chunk.data), c.chunk.offset)
+	}
+}
+
+func (s *Simulator) noteRepeatedFinish(c *call, j *job, res result) {
+	b := s.ledger.book(j.id)
+	switch {
+	case b.finishedBy != c.agentID() || j.agent != nil && j.agent.over():
+		// Buildkite gave the job up before: the result comes too late.
+		s.ledger.write(c.now, Entry{JobID: j.id, Event: "finish came late", Detail: res.String()}, c)
+	case b.result != res:
+		s.ledger.accuse(c, ResultChanged, j.id, "was %s, now %s", b.result, res)
+	default:
+		s.ledger.repeat(c, j.id, opFinish)
+		b.mark(opFinish, c.withheld)
+	}
+}
+
+// updateJob is `buildkite-agent job update`.
+func (s *Simulator) updateJob(c *call) reply {
+	attrs := map[string]any{}
+	if rep := c.decode(&attrs); rep != nil {
+		return *rep
+	}
+	for name, value := range attrs {
+		text, isText := value.(string)
+		if name != "priority" || !isText {
+			return *failure(http.StatusUnprocessableEntity, "Only priority can be updated")
+		}
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return *failure(http.StatusUnprocessableEntity, "priority must be an integer")
+		}
+		c.job.priority = n
+	}
+	return ok(map[string]any{"id": c.job.id})
+}
+
+func (s *Simulator) promiseFailure(c *call) reply {
+	var req PromisedFailure
+	if rep := c.decode(&req); rep != nil {
+		return *rep
+	}
+	if req.ExitStatus == 0 {
+		return *failure(http.StatusUnprocessableEntity, "exit_status must not be 0")
+	}
+	c.job.promised = &req
+	return reply{status: http.StatusNoContent}
+}

@@ -1,0 +1,63 @@
+package simulator
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// window is a sliding window of one second over the calls that were let
+// through: a ring of their times.
+type window struct {
+	times []time.Time
+	head  int
+	n     int
+}
+
+// take counts a call in, if the limit allows. reset is the time until the
+// oldest call leaves the window.
+func (w *window) take(now time.Time, limit int) (current int, allowed bool, reset time.Duration) {
+	if len(w.times) != limit {
+		w.times, w.head, w.n = make([]time.Time, limit), 0, 0
+	}
+	for w.n > 0 && now.Sub(w.times[w.head]) >= time.Second {
+		w.head = (w.head + 1) % limit
+		w.n--
+	}
+	if w.n >= limit {
+		return w.n + 1, false, time.Second - now.Sub(w.times[w.head])
+	}
+	w.times[(w.head+w.n)%limit] = now
+	w.n++
+	return w.n, true, time.Second - now.Sub(w.times[w.head])
+}
+
+// limited wraps a Stacks endpoint in its rate limit and puts the RateLimit
+// headers on every reply (reference/protocol.md §E).
+func (s *Simulator) limited(c *call, st *stack, scope string, limit int, serve func() reply) reply {
+	if s.conf.RateLimits.Disabled || limit < 0 {
+		return serve()
+	}
+	w := st.windows[scope]
+	if w == nil {
+		w = &window{}
+		st.windows[scope] = w
+	}
+	current, allowed, left := w.take(c.now, limit)
+	reset := int(math.Ceil(left.Seconds()))
+	var rep reply
+	if allowed {
+		rep = serve()
+	} else {
+		rep = reply{status: http.StatusTooManyRequests, body: map[string]any{
+			"message": fmt.Sprintf("You have exceeded your API rate limit. Please wait %d seconds before making more requests.", reset),
+			"scope":   scope, "limit": limit, "current": current, "reset": reset,
+		}}
+	}
+	return rep.with("RateLimit-Scope", scope).
+		with("RateLimit-Limit", strconv.Itoa(limit)).
+		with("RateLimit-Remaining", strconv.Itoa(max(limit-current, 0))).
+		with("RateLimit-Reset", strconv.Itoa(reset))
+}

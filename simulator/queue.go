@@ -1,0 +1,164 @@
+package simulator
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+const defaultQueue = "default"
+
+// queueKey folds the three names of the default queue into one.
+func queueKey(name string) string {
+	switch name {
+	case "", "__default__", "_default":
+		return defaultQueue
+	}
+	return name
+}
+
+// queue is one cluster queue.
+type queue struct {
+	id, key string
+	paused  bool
+	// list holds the jobs that were scheduled, in order of scheduling. Jobs
+	// that moved on are skipped and swept out when they are the majority;
+	// reserved ones stay, for they may come back to their old place.
+	list   []*job
+	next   uint64
+	counts map[JobState]int
+}
+
+// queue returns a queue, making it if need be. Callers hold s.mu.
+func (s *Simulator) queue(name string) *queue {
+	key := queueKey(name)
+	q := s.queues[key]
+	if q == nil {
+		q = &queue{id: s.newID(), key: key, counts: map[JobState]int{}}
+		s.queues[key] = q
+	}
+	return q
+}
+
+// queueExists honours Config.Queues.
+func (s *Simulator) queueExists(name string) bool {
+	return len(s.conf.Queues) == 0 || s.queues[queueKey(name)] != nil
+}
+
+func (q *queue) enlist(j *job) {
+	if j.listed {
+		return // back from a reservation
+	}
+	q.next++
+	j.order, j.listed = q.next, true
+	q.list = append(q.list, j)
+}
+
+// after returns the jobs to list behind a cursor, at most limit, and whether
+// there are more.
+func (q *queue) after(order uint64, limit int) (page []*job, more bool) {
+	q.sweep()
+	from, _ := slices.BinarySearchFunc(q.list, order+1, func(j *job, want uint64) int {
+		switch {
+		case j.order < want:
+			return -1
+		case j.order > want:
+			return 1
+		}
+		return 0
+	})
+	for _, j := range q.list[from:] {
+		if j.state != StateScheduled {
+			continue
+		}
+		if len(page) == limit {
+			return page, true
+		}
+		page = append(page, j)
+	}
+	return page, false
+}
+
+// sweep drops jobs that can't be scheduled again, once they outnumber the rest.
+func (q *queue) sweep() {
+	live := q.counts[StateScheduled] + q.counts[StateReserved] + q.counts[StateAssigned]
+	if len(q.list) < 64 || len(q.list) < 2*live {
+		return
+	}
+	q.list = slices.DeleteFunc(q.list, func(j *job) bool {
+		switch j.state {
+		case StateScheduled, StateReserved, StateAssigned:
+			return false
+		}
+		j.listed = false
+		return true
+	})
+}
+
+// nextFor picks the job that a dispatched agent gets: the highest priority,
+// then the oldest, whose rules the agent's tags satisfy.
+func (s *Simulator) nextFor(a *agent) *job {
+	q := s.queue(a.queue)
+	if q.paused {
+		return nil
+	}
+	var best *job
+	q.sweep()
+	for _, j := range q.list {
+		if j.state != StateScheduled || best != nil && j.priority <= best.priority || !satisfies(a.tags, j.node.rules) {
+			continue
+		}
+		best = j
+	}
+	return best
+}
+
+// satisfies checks agent query rules; the queue was matched before.
+func satisfies(tags, rules []string) bool {
+	for _, rule := range rules {
+		key, want, _ := strings.Cut(rule, "=")
+		if key == "queue" {
+			continue
+		}
+		if !slices.ContainsFunc(tags, func(tag string) bool {
+			have, value, _ := strings.Cut(tag, "=")
+			return have == key && (want == "*" || value == want)
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// SetQueuePaused pauses or resumes dispatch on a queue. Acquiring by job ID
+// goes on: that a stack respects the pause is the stack's part.
+func (s *Simulator) SetQueuePaused(name string, paused bool) error {
+	return s.lockedWrite(func(time.Time) error {
+		if !s.queueExists(name) {
+			return notFound("queue", name)
+		}
+		s.queue(name).paused = paused
+		return nil
+	})
+}
+
+// Queue is a snapshot of one queue.
+type Queue struct {
+	ID     string           `json:"id"`
+	Key    string           `json:"key"`
+	Paused bool             `json:"paused"`
+	Jobs   map[JobState]int `json:"jobs"`
+}
+
+// Queues returns all queues by name.
+func (s *Simulator) Queues() []Queue {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := []Queue{}
+	for _, key := range slices.Sorted(maps.Keys(s.queues)) {
+		q := s.queues[key]
+		out = append(out, Queue{ID: q.id, Key: key, Paused: q.paused, Jobs: maps.Clone(q.counts)})
+	}
+	return out
+}

@@ -1,0 +1,72 @@
+package simulator
+
+import (
+	"net/http"
+	"time"
+)
+
+const maxReservation = 3600 * time.Second
+
+// reserveJobs holds jobs for a stack. Only reserved jobs leave the list of
+// scheduled ones; they stay open to any agent that names them. Reserving
+// again extends.
+func (s *Simulator) reserveJobs(c *call) reply {
+	st, rep := s.stack(c)
+	if rep != nil {
+		return *rep
+	}
+	return s.limited(c, st, "batch-reserve", s.conf.RateLimits.Reserve, func() reply {
+		var req struct {
+			JobUUIDs []string `json:"job_uuids"`
+			Expiry   *int     `json:"reservation_expiry_seconds"`
+		}
+		if rep := c.jobUUIDs(&req, &req.JobUUIDs); rep != nil {
+			return *rep
+		}
+		life := s.conf.ReservationDefault
+		if req.Expiry != nil {
+			if *req.Expiry < 1 || time.Duration(*req.Expiry) > maxReservation/time.Second {
+				return *failure(http.StatusBadRequest, "reservation_expiry_seconds must be between 1 and 3600")
+			}
+			life = time.Duration(*req.Expiry) * time.Second
+		}
+		reserved, refused := []string{}, []string{}
+		for _, id := range req.JobUUIDs {
+			if j := s.jobs[id]; j != nil && s.reserve(j, st, life, c) {
+				reserved = append(reserved, id)
+			} else {
+				refused = append(refused, id)
+			}
+		}
+		return ok(map[string]any{"reserved": reserved, "not_reserved": refused})
+	})
+}
+
+// reserve refuses a job that another stack holds.
+func (s *Simulator) reserve(j *job, st *stack, life time.Duration, c *call) bool {
+	switch {
+	case j.state == StateScheduled:
+		j.reservedBy = st.key
+		s.setState(j, StateReserved, c.now, cause{event: "reserved", call: c, detail: "by " + st.key})
+	case j.state == StateReserved && j.reservedBy == st.key:
+	default:
+		return false
+	}
+	j.reservedUntil = c.now.Add(life)
+	s.watchReservation(j)
+	return true
+}
+
+// watchReservation gives a job back at its time. An extension leaves the older
+// deadline to find out that it came too early.
+func (s *Simulator) watchReservation(j *job) {
+	s.deadlines.add(j.reservedUntil, func(now time.Time) {
+		if j.state != StateReserved || now.Before(j.reservedUntil) {
+			return
+		}
+		why := cause{event: "reservation expired", detail: "of " + j.reservedBy}
+		j.reservedBy, j.reservedUntil = "", time.Time{}
+		s.setState(j, StateScheduled, now, why)
+		s.touch()
+	})
+}

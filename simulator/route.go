@@ -1,0 +1,188 @@
+package simulator
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// authKind says which token a route takes.
+type authKind int
+
+const (
+	authNone authKind = iota
+	authRegistration
+	authSession
+	authEnding       // a session, even one that is over
+	authAgentCommand // a session, or a job speaking for its agent
+	authJob
+	authJobState // authJob, and the session that holds the job if it may
+	authBuild
+)
+
+// route is one endpoint. In pattern, ":id" binds the job and other ":x" a
+// parameter; prepare runs before the lock is taken.
+type route struct {
+	name    string
+	method  string
+	pattern []string
+	auth    authKind
+	prepare func(*call) *reply
+	serve   func(*call) reply
+	maxBody int64
+}
+
+func (s *Simulator) routeTable() []route {
+	at := func(name, method, pattern string, auth authKind, serve func(*call) reply) route {
+		return route{name: name, method: method, pattern: strings.Split(pattern, "/"), auth: auth, serve: serve, maxBody: 4 << 20}
+	}
+	get, post, put, del := http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete
+	chunks := at("chunks", post, "jobs/:id/chunks", authJob, s.saveChunk)
+	chunks.prepare = s.readChunk
+	upload := at("pipeline_upload", post, "jobs/:id/pipelines", authJob, s.uploadPipeline)
+	upload.maxBody = 64 << 20
+	artifacts := at("artifacts_create", post, "jobs/:id/artifacts", authJob, s.createArtifacts)
+	artifacts.maxBody = 64 << 20
+	form := at("artifacts_upload", post, "_sim/artifact-uploads", authNone, s.uploadArtifact)
+	form.prepare, form.maxBody = s.readArtifactForm, s.conf.ArtifactMaxBytes+1<<20
+	part := at("artifacts_part", put, "_sim/artifact-parts/:artifact/:part", authNone, s.uploadPart)
+	part.maxBody = s.conf.ArtifactMaxBytes
+
+	return []route{
+		// The session's life.
+		at("register", post, "register", authRegistration, s.register),
+		at("connect", post, "connect", authSession, s.connect),
+		at("heartbeat", post, "heartbeat", authSession, s.heartbeat),
+		at("ping", get, "ping", authSession, s.ping),
+		at("stop", post, "stop", authAgentCommand, s.stop),
+		at("pause", post, "pause", authAgentCommand, s.pause),
+		at("resume", post, "resume", authAgentCommand, s.resume),
+		at("disconnect", post, "disconnect", authEnding, s.disconnect),
+		// The job's life.
+		at("acquire", put, "jobs/:id/acquire", authSession, s.acquire),
+		at("accept", put, "jobs/:id/accept", authSession, s.accept),
+		at("start", put, "jobs/:id/start", authJob, s.start),
+		at("job_state", get, "jobs/:id", authJobState, s.jobState),
+		chunks,
+		at("header_times", post, "jobs/:id/header_times", authJob, s.saveHeaderTimes),
+		at("finish", put, "jobs/:id/finish", authJob, s.finish),
+		// What a job can ask for.
+		at("job_update", put, "jobs/:id", authJob, s.updateJob),
+		at("promise_failure", put, "jobs/:id/promise_failure", authJob, s.promiseFailure),
+		at("annotate", post, "jobs/:id/annotations", authJob, s.annotate),
+		at("annotation_remove", del, "jobs/:id/annotations/:context", authJob, s.removeAnnotation),
+		at("metadata_set", post, "jobs/:id/data/set", authJob, s.setMetaData),
+		at("metadata_set_batch", post, "jobs/:id/data/set-batch", authJob, s.setMetaDataBatch),
+		at("metadata_get", post, "jobs/:id/data/get", authJob, s.getMetaData),
+		at("metadata_exists", post, "jobs/:id/data/exists", authJob, s.existsMetaData),
+		at("metadata_keys", post, "jobs/:id/data/keys", authJob, s.metaDataKeys),
+		at("metadata_get", post, "builds/:build/data/get", authBuild, s.getMetaData),
+		at("metadata_exists", post, "builds/:build/data/exists", authBuild, s.existsMetaData),
+		at("metadata_keys", post, "builds/:build/data/keys", authBuild, s.metaDataKeys),
+		artifacts,
+		at("artifacts_update", put, "jobs/:id/artifacts", authJob, s.updateArtifacts),
+		at("artifacts_search", get, "builds/:build/artifacts/search", authBuild, s.searchArtifacts),
+		form,
+		part,
+		at("artifacts_download", get, "_sim/artifacts/:artifact", authNone, s.downloadArtifact),
+		upload,
+		at("pipeline_status", get, "jobs/:id/pipelines/:upload", authJob, s.pipelineStatus),
+		at("step_export", post, "steps/:step/export", authBuild, s.exportStep),
+		at("step_update", put, "steps/:step", authBuild, s.updateStep),
+		at("step_cancel", post, "steps/:step/cancel", authBuild, s.cancelStep),
+		at("build_cancel", post, "builds/:build/cancel", authBuild, s.cancelBuildCall),
+		at("oidc", post, "jobs/:id/oidc/tokens", authJob, s.oidcToken),
+		at("secret", get, "jobs/:id/secrets", authJob, s.secret),
+		at("repository_token", post, "jobs/:id/repository_access_token", authJob, s.repositoryToken),
+		at("cache", get, "cache_registries/:registry", authBuild, s.noCacheRegistry),
+		at("cache", post, "cache_registries/:registry/:verb", authBuild, s.noCacheRegistry),
+		at("cache", put, "cache_registries/:registry/:verb", authBuild, s.noCacheRegistry),
+		// The cluster.
+		at("token", get, "token", authRegistration, s.tokenIdentity),
+		at("metrics", get, "metrics", authRegistration, s.metrics),
+		at("metrics_queue", get, "metrics/queue", authRegistration, s.queueMetrics),
+		// The Stacks API.
+		at("stacks_register", post, "stacks/register", authRegistration, s.registerStack),
+		at("stacks_deregister", post, "stacks/:stack/deregister", authRegistration, s.deregisterStack),
+		at("stacks_list", get, "stacks/:stack/scheduled-jobs", authRegistration, s.listScheduled),
+		at("stacks_reserve", put, "stacks/:stack/scheduled-jobs/batch-reserve", authRegistration, s.reserveJobs),
+		at("stacks_states", post, "stacks/:stack/jobs/get-states", authRegistration, s.jobStates),
+		at("stacks_job", get, "stacks/:stack/jobs/:id", authRegistration, s.stackJob),
+		at("stacks_finish", post, "stacks/:stack/jobs/:id/finish", authRegistration, s.stackFinish),
+		at("stacks_notify", post, "stacks/:stack/notifications", authRegistration, s.notifyJobs),
+	}
+}
+
+// Endpoints returns the names of all endpoints, as faults, counters and
+// Requests use them.
+func (s *Simulator) Endpoints() []string {
+	seen := map[string]bool{}
+	var names []string
+	for _, r := range s.routes {
+		if !seen[r.name] {
+			seen[r.name] = true
+			names = append(names, r.name)
+		}
+	}
+	return names
+}
+
+// splitPath cuts the escaped path into unescaped segments, so that the %2E
+// and %2F that clients send stay inside theirs, and drops the "v3" of the
+// default base.
+func splitPath(u *url.URL) ([]string, error) {
+	path := strings.Trim(u.EscapedPath(), "/")
+	if path == "" {
+		return nil, nil
+	}
+	segments := strings.Split(path, "/")
+	kept := segments[:0]
+	for _, seg := range segments {
+		if seg == "" {
+			continue // a base with a trailing slash
+		}
+		plain, err := url.PathUnescape(seg)
+		if err != nil {
+			return nil, err
+		}
+		kept = append(kept, plain)
+	}
+	if len(kept) > 0 && kept[0] == "v3" {
+		kept = kept[1:]
+	}
+	return kept, nil
+}
+
+// match finds the route; otherMethod tells a 405 from a 404.
+func (s *Simulator) match(method string, segments []string) (found *route, params map[string]string, otherMethod bool) {
+	for i := range s.routes {
+		r := &s.routes[i]
+		if len(r.pattern) != len(segments) {
+			continue
+		}
+		if !matches(r.pattern, segments) {
+			continue
+		}
+		if r.method != method {
+			otherMethod = true
+			continue
+		}
+		params = map[string]string{}
+		for i, p := range r.pattern {
+			if name, isParam := strings.CutPrefix(p, ":"); isParam {
+				params[name] = segments[i]
+			}
+		}
+		return r, params, false
+	}
+	return nil, nil, otherMethod
+}
+
+func matches(pattern, segments []string) bool {
+	for i, p := range pattern {
+		if p != segments[i] && !strings.HasPrefix(p, ":") {
+			return false
+		}
+	}
+	return true
+}

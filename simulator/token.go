@@ -1,0 +1,172 @@
+package simulator
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+// TokenKind tells the three kinds of token apart (reference/protocol.md §A.2).
+type TokenKind string
+
+// The kinds of token. TokenUnknown was sent but is none of ours, or no longer.
+const (
+	TokenNone         TokenKind = ""
+	TokenRegistration TokenKind = "registration"
+	TokenSession      TokenKind = "session"
+	TokenJob          TokenKind = "job"
+	TokenUnknown      TokenKind = "unknown"
+)
+
+// credential is what a request's Authorization header amounts to.
+type credential struct {
+	kind  TokenKind
+	agent *agent // of a session; of a job token: who holds or held the job
+	job   *job
+	spent bool // the job is over, or the session
+}
+
+func (s *Simulator) credential(r *http.Request) credential {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	token = strings.TrimSpace(token)
+	if token == "" || !strings.EqualFold(scheme, "token") {
+		return credential{}
+	}
+	if s.tokens[token] {
+		return credential{kind: TokenRegistration}
+	}
+	if a := s.sessions[token]; a != nil {
+		return credential{kind: TokenSession, agent: a, spent: a.over()}
+	}
+	if j := s.jobToken[token]; j != nil {
+		return credential{kind: TokenJob, agent: j.agent, job: j, spent: j.state.Terminal()}
+	}
+	return credential{kind: TokenUnknown}
+}
+
+// authorize checks the token of a call against what its route allows and
+// fills c.agent and c.job. A nil reply means: go on.
+func (s *Simulator) authorize(c *call) *reply {
+	cred := s.credential(c.r)
+	c.cred = cred
+	refuse := func(message string) *reply { return failure(http.StatusUnauthorized, message) }
+	switch cred.kind {
+	case TokenNone:
+		return refuse("Authorization token required")
+	case TokenUnknown:
+		return refuse("Unknown or revoked token")
+	}
+
+	switch c.route.auth {
+	case authRegistration:
+		if cred.kind != TokenRegistration {
+			return refuse("This endpoint needs an agent registration token")
+		}
+	case authSession, authEnding:
+		if cred.kind != TokenSession {
+			return refuse("This endpoint needs an agent access token")
+		}
+		// Disconnect may be repeated: its reply may have been lost.
+		if cred.spent && c.route.auth != authEnding {
+			return refuse("The agent's session is over")
+		}
+		c.agent = cred.agent
+	case authAgentCommand:
+		// `buildkite-agent stop` in a job sends the job's token.
+		if cred.kind == TokenRegistration || cred.agent == nil {
+			return refuse("This endpoint needs an agent access token")
+		}
+		if cred.spent {
+			return refuse("The token is no longer valid")
+		}
+		c.agent = cred.agent
+	case authJob, authJobState:
+		return s.authorizeJob(c)
+	case authBuild:
+		return s.authorizeBuild(c)
+	}
+	return nil
+}
+
+// authorizeJob lets the job's own token through while the job lasts and,
+// where there are no job tokens, the session that holds it.
+func (s *Simulator) authorizeJob(c *call) *reply {
+	j := s.jobs[c.jobID]
+	switch c.cred.kind {
+	case TokenJob:
+		if c.cred.job.id != c.jobID {
+			return failure(http.StatusUnauthorized, "The token belongs to another job")
+		}
+		c.job, c.agent = c.cred.job, c.cred.agent
+		if c.cred.spent {
+			s.noteAfterEnd(c)
+			return failure(http.StatusUnauthorized, "The job is over and its token with it")
+		}
+		return nil
+	case TokenSession:
+		if j == nil {
+			return failure(http.StatusNotFound, "Job not found")
+		}
+		c.job, c.agent = j, c.cred.agent
+		if c.route.auth == authJobState && *s.conf.SessionMayReadJob {
+			if j.agent != c.cred.agent {
+				return failure(http.StatusForbidden, "The job is not this agent's")
+			}
+			return nil
+		}
+		if *s.conf.JobToken {
+			return failure(http.StatusUnauthorized, "This endpoint needs the job's token")
+		}
+		if c.cred.spent || j.agent != c.cred.agent {
+			return failure(http.StatusUnauthorized, "The job is not this agent's")
+		}
+		return nil
+	}
+	return failure(http.StatusUnauthorized, "This endpoint needs the job's token")
+}
+
+// authorizeBuild lets a running job's token reach its own build.
+func (s *Simulator) authorizeBuild(c *call) *reply {
+	j := c.cred.job
+	if c.cred.kind == TokenSession && !*s.conf.JobToken {
+		j = c.cred.agent.job
+	}
+	if j == nil || c.cred.spent {
+		return failure(http.StatusUnauthorized, "This endpoint needs a running job's token")
+	}
+	c.job, c.agent = j, c.cred.agent
+	return nil
+}
+
+// RotateAgentToken makes newToken the only registration token, at once.
+// Sessions that exist live on.
+func (s *Simulator) RotateAgentToken(newToken string) error {
+	return s.lockedWrite(func(time.Time) error {
+		clear(s.tokens)
+		s.tokens[newToken] = true
+		return nil
+	})
+}
+
+// AddAgentToken accepts one more registration token.
+func (s *Simulator) AddAgentToken(token string) error {
+	return s.lockedWrite(func(time.Time) error {
+		s.tokens[token] = true
+		return nil
+	})
+}
+
+// tokenIdentity is GET token.
+func (s *Simulator) tokenIdentity(c *call) reply {
+	return ok(map[string]any{
+		"uuid":                    s.cluster,
+		"description":             "simulated agent token",
+		"token_type":              "cluster",
+		"organization_slug":       s.conf.Organization,
+		"organization_uuid":       s.orgID,
+		"cluster_uuid":            s.cluster,
+		"cluster_name":            s.conf.Cluster,
+		"organization_queue_uuid": nil,
+		"organization_queue_key":  nil,
+	})
+}
