@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/onejob-dev/onejob/simulator"
+)
+
+// run serves until ctx ends, then sums up.
+func run(ctx context.Context, o options, out io.Writer) error {
+	token, err := o.agentToken()
+	if err != nil {
+		return err
+	}
+	level := slog.LevelInfo
+	if o.verbose {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level}))
+	sim := simulator.New(simulator.Config{
+		AgentToken: token, Queues: o.queues, Seed: o.seed, Logger: log,
+		PingInterval: o.interval, HeartbeatInterval: o.interval, JobStatusInterval: o.interval,
+		HeartbeatTimeout: o.heartbeatTimeout, ReservationDefault: o.reservation,
+		RateLimits: simulator.RateLimits{Disabled: o.noLimits},
+	})
+	defer sim.Close()
+	for _, path := range o.pipelines {
+		if err := o.createBuild(sim, path, log); err != nil {
+			return err
+		}
+	}
+
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.listen)
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	base := "http://" + listener.Addr().String()
+	server := &http.Server{Handler: sim, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	if err := announce(o.readyFile, base); err != nil {
+		return errors.Join(err, server.Close())
+	}
+	log.Info("serving", "page", base+"/", "endpoint", base+"/v3")
+
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serving: %w", err)
+	case <-ctx.Done():
+	}
+	// Close first: it lets go of the requests that faults hold.
+	sim.Close()
+	shut, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if err := server.Shutdown(shut); err != nil {
+		_ = server.Close()
+	}
+	return summarize(sim, out)
+}
+
+func (o *options) createBuild(sim *simulator.Simulator, path string, log *slog.Logger) error {
+	source, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("reading the pipeline: %w", err)
+	}
+	b, err := sim.CreateBuild(simulator.BuildRequest{
+		Pipeline: source, Slug: o.slug, Repo: o.repo, Branch: o.branch, Commit: o.commit, Queue: o.queue,
+		Message: filepath.Base(path),
+	})
+	if err != nil {
+		return fmt.Errorf("creating a build from %s: %w", path, err)
+	}
+	log.Info("build created", "build", b.Number, "jobs", len(b.JobIDs))
+	return nil
+}
+
+// announce writes the base URL in one step, so that a reader sees all or nothing.
+func announce(path, base string) error {
+	if path == "" {
+		return nil
+	}
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, []byte(base+"\n"), 0o644); err != nil {
+		return fmt.Errorf("writing the ready file: %w", err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return fmt.Errorf("writing the ready file: %w", err)
+	}
+	return nil
+}
+
+// summarize prints how builds and jobs stand and what should not have happened.
+func summarize(sim *simulator.Simulator, out io.Writer) error {
+	fmt.Fprintln(out)
+	for _, b := range sim.Builds() {
+		fmt.Fprintf(out, "build %d  %-10s %s, %d jobs\n", b.Number, b.State, b.Slug, len(b.JobIDs))
+	}
+	counts := sim.JobsIn()
+	var states []string
+	for _, state := range slices.Sorted(maps.Keys(counts)) {
+		states = append(states, fmt.Sprintf("%d %s", counts[state], state))
+	}
+	fmt.Fprintf(out, "jobs       %s\n", strings.Join(states, ", "))
+	all, provoked := sim.Repeats()
+	fmt.Fprintf(out, "repeats    %d, %d of them after a reply that was withheld\n", all, provoked)
+	violations := sim.Violations()
+	fmt.Fprintf(out, "violations %d\n", len(violations))
+	for _, v := range violations {
+		fmt.Fprintf(out, "  %s\n", v)
+	}
+	if len(violations) > 0 {
+		return errViolations
+	}
+	return nil
+}
