@@ -60,7 +60,7 @@ func (c *Client) apiClient(endpoint, token string) *api.Client {
 		Token:      token,
 		UserAgent:  c.conf.UserAgent,
 		DebugHTTP:  c.conf.DebugHTTP,
-		HTTPClient: HTTPClient(Authorized(c.conf.Transport, token)),
+		HTTPClient: HTTPClient(capturing(Authorized(c.conf.Transport, token))),
 	})
 }
 

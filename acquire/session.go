@@ -2,6 +2,7 @@ package acquire
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -75,12 +76,13 @@ func (s *Session) Connect(ctx context.Context) error {
 //
 // Its errors wrap a *RetryError whose kind is ErrRejected, ErrAmbiguous,
 // ErrLocked, ErrExhausted, ErrRefused or ErrStopped.
-func (s *Session) Acquire(ctx context.Context, id contract.JobID) (*api.Job, error) {
+func (s *Session) Acquire(ctx context.Context, id contract.JobID) (*Job, error) {
 	call := s.client.call("acquire", s.client.conf.Acquire)
 	call.Wire = s.client.conf.Wire
 	call.Log = s.log.With("job_id", id)
-	var job *api.Job
+	var job *Job
 	err := call.Do(ctx, func(ctx context.Context, attempt int) (*api.Response, error) {
+		ctx, body := capture(ctx)
 		j, resp, err := s.api.AcquireJob(ctx, id.String(),
 			api.Header{Name: "X-Buildkite-Lock-Acquire-Job", Value: "1"},
 			api.Header{Name: "X-Buildkite-Backoff-Sequence", Value: fmt.Sprint(attempt)},
@@ -91,7 +93,7 @@ func (s *Session) Acquire(ctx context.Context, id contract.JobID) (*api.Job, err
 		if err := checkJob(j, id); err != nil {
 			return resp, &api.UndecodableResponseError{Method: "PUT", URL: s.Endpoint(), Status: resp.Status, Err: err}
 		}
-		job = j
+		job = &Job{Job: j, Raw: body.Bytes()}
 		return resp, nil
 	})
 	if err == nil {
@@ -102,6 +104,13 @@ func (s *Session) Acquire(ctx context.Context, id contract.JobID) (*api.Job, err
 		s.resolve(ctx, id, e)
 	}
 	return nil, fmt.Errorf("acquiring job %s: %w", id, err)
+}
+
+// Job is a job that this session was granted.
+type Job struct {
+	*api.Job
+	// Raw is the reply that granted it, as it came.
+	Raw json.RawMessage
 }
 
 // checkJob refuses a reply that is JSON, but not the job that was asked for.

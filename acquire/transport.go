@@ -1,7 +1,10 @@
 package acquire
 
 import (
+	"bytes"
+	"context"
 	"crypto/tls"
+	"io"
 	"net/http"
 	"time"
 )
@@ -52,4 +55,28 @@ func HTTPClient(rt http.RoundTripper) *http.Client {
 			return http.ErrUseLastResponse
 		},
 	}
+}
+
+// capture makes a context whose request leaves a copy of its reply's body, as
+// it came over the wire, in the returned buffer.
+func capture(ctx context.Context) (context.Context, *bytes.Buffer) {
+	buf := new(bytes.Buffer)
+	return context.WithValue(ctx, captureKey{}, buf), buf
+}
+
+type captureKey struct{}
+
+// capturing is the RoundTripper that capture's contexts speak to.
+func capturing(base http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(req *http.Request) (*http.Response, error) {
+		resp, err := base.RoundTrip(req)
+		if buf, ok := req.Context().Value(captureKey{}).(*bytes.Buffer); ok && err == nil {
+			buf.Reset() // a redirect may have come first
+			resp.Body = struct {
+				io.Reader
+				io.Closer
+			}{io.TeeReader(resp.Body, buf), resp.Body}
+		}
+		return resp, err
+	})
 }

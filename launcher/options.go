@@ -95,8 +95,6 @@ type Options struct {
 
 	SigningJWKSFile             string `flag:"signing-jwks-file" env:"BUILDKITE_AGENT_SIGNING_JWKS_FILE" usage:"key set that signs the pipelines that the job uploads" path:"true"`
 	SigningJWKSKeyID            string `flag:"signing-jwks-key-id" env:"BUILDKITE_AGENT_SIGNING_JWKS_KEY_ID" usage:"which key of that set signs"`
-	SigningAWSKMSKey            string `flag:"signing-aws-kms-key" env:"BUILDKITE_AGENT_SIGNING_AWS_KMS_KEY" usage:"AWS KMS key that signs and verifies"`
-	SigningGCPKMSKey            string `flag:"signing-gcp-kms-key" env:"BUILDKITE_AGENT_SIGNING_GCP_KMS_KEY" usage:"Google Cloud KMS key that signs and verifies"`
 	DebugSigning                bool   `flag:"debug-signing" env:"BUILDKITE_AGENT_DEBUG_SIGNING" usage:"log steps in full before they are signed; may show secrets"`
 	VerificationJWKSFile        string `flag:"verification-jwks-file" env:"BUILDKITE_AGENT_VERIFICATION_JWKS_FILE" usage:"key set that the job's signature is verified with" path:"true"`
 	VerificationFailureBehavior string `flag:"verification-failure-behavior" env:"BUILDKITE_AGENT_JOB_VERIFICATION_NO_SIGNATURE_BEHAVIOR" default:"block" usage:"what a missing or bad signature does: block or warn"`
@@ -136,6 +134,8 @@ var NotOffered = map[string]Omitted{
 	"kubernetes-exec":                        {"BUILDKITE_KUBERNETES_EXEC", "one container: there is nothing to coordinate"},
 	"kubernetes-container-start-timeout":     {"BUILDKITE_KUBERNETES_CONTAINER_START_TIMEOUT", "one container: there is nothing to wait for"},
 	"kubernetes-log-collection-grace-period": {"BUILDKITE_KUBERNETES_LOG_COLLECTION_GRACE_PERIOD", "deprecated in the agent"},
+	"signing-aws-kms-key":                    {"BUILDKITE_AGENT_SIGNING_AWS_KMS_KEY", "the agent verifies with that key too, by code that only the agent itself can use: sign and verify with a JWKS file"},
+	"signing-gcp-kms-key":                    {"BUILDKITE_AGENT_SIGNING_GCP_KMS_KEY", "as signing-aws-kms-key"},
 	"meta-data":                              {"BUILDKITE_AGENT_META_DATA", "deprecated in the agent: --tags"},
 	"meta-data-ec2":                          {"BUILDKITE_AGENT_META_DATA_EC2", "deprecated in the agent: --tags-from-ec2-meta-data"},
 	"meta-data-ec2-tags":                     {"BUILDKITE_AGENT_META_DATA_EC2_TAGS", "deprecated in the agent: --tags-from-ec2-tags"},

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"strings"
+
+	"github.com/buildkite/agent/v3/version"
+	"github.com/urfave/cli/v2"
+
+	"github.com/onejob-dev/onejob/acquire"
+	"github.com/onejob-dev/onejob/build"
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/launcher"
+	"github.com/onejob-dev/onejob/logging"
+	"github.com/onejob-dev/onejob/signals"
+)
+
+// run parses args, runs the job and returns the exit code.
+func run(args []string) int {
+	f := newFlags()
+	code := contract.ExitOK
+	app := f.app()
+	app.Action = func(c *cli.Context) error {
+		code = f.main(c)
+		return nil
+	}
+	// What the command line's parser refuses never reaches the action.
+	if err := app.Run(args); err != nil {
+		code = f.refuse(slog.Default(), err)
+	}
+	return code
+}
+
+// main runs the job that the flags describe.
+func (f *flags) main(c *cli.Context) int {
+	f.options.Read(c)
+	look := logging.Options{Format: f.options.LogFormat, Level: f.options.LogLevel, NoColor: f.options.NoColor}
+	if !c.IsSet("log-format") {
+		look.Format = ""
+	}
+	if f.options.Debug {
+		look.Level = "debug"
+	}
+	log := logging.New(os.Stderr, look)
+	conf, err := f.config(c, log)
+	if err != nil {
+		return f.refuse(log, err)
+	}
+	if look.Format == "" && !logging.Terminal(os.Stderr) {
+		conf.Options.LogFormat = "json" // for the child, whose log goes to the same place
+	}
+
+	watch := signals.Watch(context.Background())
+	defer watch.Close()
+	msg := launcher.Run(watch, conf)
+	f.leave(log, msg)
+	return msg.ExitCode
+}
+
+// config validates everything that can be known before Buildkite is asked for
+// anything, and reports all that is wrong.
+func (f *flags) config(c *cli.Context, log *slog.Logger) (launcher.Config, error) {
+	var errs []error
+	id, err := f.jobID(c)
+	errs = append(errs, err)
+	f.id = id
+	token, err := f.token()
+	errs = append(errs, err, f.options.Validate(), f.contractVersion())
+	budget, err := launcher.NewBudget(f.grace, f.options.CancelGracePeriod, f.options.SignalGracePeriodSeconds, f.onTerm == "drain")
+	errs = append(errs, err)
+	if f.onTerm != "cancel" && f.onTerm != "drain" {
+		errs = append(errs, fmt.Errorf("on-term is %q: it must be cancel or drain", f.onTerm))
+	}
+	if err := f.acquire.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("acquiring: %w", err))
+	}
+	runner, err := launcher.Beside("onejob-run")
+	errs = append(errs, err)
+	if err := errors.Join(errs...); err != nil {
+		return launcher.Config{}, err
+	}
+	return launcher.Config{
+		JobID: id, Attempt: f.attempt, Token: token, Options: f.options, Budget: budget,
+		Acquire: f.acquire, Register: acquire.DefaultRegister, Runner: runner, Environ: os.Environ(),
+		UserAgent:        version.UserAgent() + " onejob-agent/" + build.String(),
+		LocalTraceparent: c.IsSet("tracing-propagate-traceparent"),
+		Transport:        acquire.NewTransport(!f.options.NoHTTP2),
+		Rand:             acquire.NewRand(rand.Uint64()), //nolint:gosec // jitter
+		Log:              log,
+	}, nil
+}
+
+// jobID reads the job's ID from the argument or the environment.
+func (f *flags) jobID(c *cli.Context) (contract.JobID, error) {
+	given := os.Getenv(contract.EnvJobID)
+	switch c.NArg() {
+	case 0:
+		if given == "" {
+			return "", fmt.Errorf("no job ID: give it as the argument or in %s", contract.EnvJobID)
+		}
+	case 1:
+		given = c.Args().First()
+	default:
+		return "", fmt.Errorf("%d arguments, where one job ID is expected: %q", c.NArg(), c.Args().Slice())
+	}
+	return contract.ParseJobID(given)
+}
+
+// token reads the agent token from its file or the environment.
+func (f *flags) token() (string, error) {
+	token, from := os.Getenv(contract.EnvToken), contract.EnvToken
+	if f.tokenFile != "" {
+		b, err := os.ReadFile(f.tokenFile)
+		if err != nil {
+			return "", fmt.Errorf("token-file: %w", err)
+		}
+		token, from = string(b), f.tokenFile
+	}
+	// A Secret made with echo ends in a newline, which Buildkite would refuse.
+	token = strings.TrimSpace(token)
+	switch {
+	case token == "":
+		return "", fmt.Errorf("no agent token: set %s, or --token-file to a file that has it", contract.EnvToken)
+	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return "", fmt.Errorf("the agent token in %s has a space or an unprintable character in it", from)
+	}
+	return token, nil
+}
+
+// contractVersion refuses a scheduler that speaks another version of the pod
+// contract.
+func (f *flags) contractVersion() error {
+	if f.contract != 0 && f.contract != contract.Version {
+		return fmt.Errorf("the scheduler speaks version %d of the pod contract, this onejob-agent %s speaks version %d: use an image of the scheduler's release",
+			f.contract, build.String(), contract.Version)
+	}
+	return nil
+}
+
+// refuse says what is wrong with the settings, and leaves it in the termination
+// message.
+func (f *flags) refuse(log *slog.Logger, err error) int {
+	for _, line := range strings.Split(err.Error(), "\n") {
+		fmt.Fprintln(os.Stderr, "onejob-agent:", line)
+	}
+	fmt.Fprintln(os.Stderr, "onejob-agent: nothing was registered; `onejob-agent --help` shows every setting")
+	msg := contract.Message{
+		JobID: f.id, Attempt: f.attempt, Outcome: contract.OutcomeConfig, ExitCode: contract.ExitConfig,
+		Reason: strings.ReplaceAll(err.Error(), "\n", "; "),
+	}
+	if err := launcher.WriteMessage(msg, f.messagePath); err != nil {
+		log.Error("no termination message", "err", err)
+	}
+	return msg.ExitCode
+}
+
+// leave says what became of the job, in the log and the termination message.
+func (f *flags) leave(log *slog.Logger, msg contract.Message) {
+	level := slog.LevelInfo
+	if msg.Outcome != contract.OutcomeFinished {
+		level = slog.LevelError
+	}
+	log.Log(context.Background(), level, "done", "job_id", msg.JobID, "outcome", msg.Outcome, "exit_code", msg.ExitCode, "reason", msg.Reason)
+	if err := launcher.WriteMessage(msg, f.messagePath); err != nil {
+		log.Error("no termination message", "err", err)
+	}
+}

@@ -1,0 +1,97 @@
+package launcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/buildkite/agent/v3/api"
+
+	"github.com/onejob-dev/onejob/acquire"
+)
+
+// Finish is a result that is reported for a job by somebody else than its own
+// runner: nothing of it ran, or its runner died.
+type Finish struct {
+	// ExitStatus, Signal and SignalReason are Buildkite's own fields.
+	ExitStatus, Signal, SignalReason string
+	// Text goes into the job's log, so that the person on Buildkite's page
+	// reads why. Finish itself has no field for it.
+	Text string
+	// LogEnd and LogSequence are where the log's next chunk begins.
+	LogEnd, LogSequence uint64
+	// ChunksFailed counts the chunks that are missing before that.
+	ChunksFailed int
+}
+
+// finishPolicy is for a result that must get through: about as long as the
+// stock agent tries (reference/protocol.md §B.6), unless ctx ends first.
+var finishPolicy = acquire.Backoff{
+	Attempts: 24, Base: 2 * time.Second, Cap: time.Minute, JitterMin: -time.Second, JitterMax: 5 * time.Second,
+	Deadline: 10 * time.Minute, Timeout: time.Minute,
+}
+
+// finish reports f for job through client, which has the job's token. Lost
+// replies are resolved by Delivered.
+func finish(ctx context.Context, client *api.Client, job *api.Job, f Finish, rnd *acquire.Rand, log *slog.Logger, count func(string)) Delivery {
+	if f.Text != "" {
+		if err := uploadText(ctx, client, job, f, rnd, count); err != nil {
+			log.WarnContext(ctx, "couldn't write the reason into the job's log", "err", err)
+			f.ChunksFailed++
+		}
+	}
+	done := *job
+	done.ExitStatus, done.Signal, done.SignalReason = f.ExitStatus, f.Signal, f.SignalReason
+	done.FinishedAt = time.Now().UTC().Format(time.RFC3339Nano)
+	done.ChunksFailedCount = f.ChunksFailed
+	call := acquire.Call{Name: "finish", Backoff: finishPolicy, Rand: rnd, Log: log, Count: count}
+	d := Delivery{Sent: true}
+	err := call.Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
+		return client.FinishJob(ctx, &done, nil)
+	})
+	if err == nil {
+		d.Delivered = true
+		return d
+	}
+	d.Err = err.Error()
+	if retry := (*acquire.RetryError)(nil); errors.As(err, &retry) && retry.Lost && retry.Status != 0 {
+		d.Inferred = acquire.Delivered(ctx, client, job.ID, count)
+		d.Delivered = d.Inferred
+	}
+	return d
+}
+
+func uploadText(ctx context.Context, client *api.Client, job *api.Job, f Finish, rnd *acquire.Rand, count func(string)) error {
+	text := fmt.Sprintf("+++ onejob: this job was ended by its runner\n%s\n", f.Text)
+	policy := finishPolicy
+	policy.Attempts, policy.Cap, policy.Deadline = 5, 5*time.Second, 30*time.Second
+	if end, ok := ctx.Deadline(); ok {
+		// The result matters more than its explanation.
+		policy.Deadline = min(policy.Deadline, max(time.Until(end)/3, time.Millisecond))
+	}
+	policy.Timeout = min(policy.Timeout, policy.Deadline)
+	call := acquire.Call{Name: "chunks", Backoff: policy, Rand: rnd, Count: count}
+	return call.Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
+		return client.UploadChunk(ctx, job.ID, &api.Chunk{
+			Data: []byte(text), Sequence: max(f.LogSequence, 1), Offset: f.LogEnd, Size: uint64(len(text)),
+		})
+	})
+}
+
+// JobClient returns a client that speaks for job: with its own token where the
+// server gave one, else with the session's.
+func JobClient(endpoint, sessionToken, userAgent string, headers map[string]string, job *api.Job, rt http.RoundTripper, log *slog.Logger) *api.Client {
+	token := job.Token
+	if token == "" {
+		token = sessionToken
+	}
+	client := api.NewClient(acquire.Logger(log), api.Config{
+		Endpoint: endpoint, Token: token, UserAgent: userAgent,
+		HTTPClient: acquire.HTTPClient(acquire.Authorized(rt, token)),
+	})
+	// The one way to give a client the server's headers.
+	return client.FromAgentRegisterResponse(&api.AgentRegisterResponse{AccessToken: token, RequestHeaders: headers})
+}

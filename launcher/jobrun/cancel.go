@@ -1,0 +1,98 @@
+package jobrun
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/buildkite/agent/v3/agent"
+
+	"github.com/onejob-dev/onejob/signals"
+)
+
+// canceller ends a JobRunner's job. JobRunner.Cancel works once, and on a
+// process that exists: before that it is lost, and the job then runs on
+// uncancelled (reference/protocol.md §B.7 item 9). So it is called only once
+// the bootstrap is there.
+type canceller struct {
+	runner *agent.JobRunner
+	jobID  string
+	// over ends when JobRunner.Run has returned.
+	over context.Context
+	log  *slog.Logger
+}
+
+// cancel sends the cancel signal, and SIGKILL after the signal grace; it
+// returns when the job is gone.
+func (c canceller) cancel() {
+	for !c.bootstrapped() {
+		// A pre-bootstrap hook may be running: it must not hold us up.
+		for _, pid := range children() {
+			syscall.Kill(pid, syscall.SIGTERM) //nolint:errcheck // it may be gone
+		}
+		select {
+		case <-c.over.Done():
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	// The process is there, but JobRunner may still be on its way back from
+	// starting it.
+	time.Sleep(20 * time.Millisecond)
+	if err := c.runner.Cancel(agent.CancelReasonAgentStopping); err != nil {
+		c.log.Warn("canceling the job", "err", err)
+	}
+}
+
+// force kills all of the job's processes until Run has returned.
+func (c canceller) force() {
+	go c.runner.Cancel(agent.CancelReasonAgentStopping) //nolint:errcheck // only for the reason that finish gives
+	for {
+		if n := signals.KillByEnv("BUILDKITE_JOB_ID=" + c.jobID); n > 0 {
+			c.log.Warn("killed the job", "processes", n)
+		}
+		select {
+		case <-c.over.Done():
+			return
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// bootstrapped reports whether the bootstrap runs: it alone has
+// BUILDKITE_AGENT_PID, which JobRunner sets to our PID.
+func (c canceller) bootstrapped() bool {
+	entry := fmt.Appendf(nil, "BUILDKITE_AGENT_PID=%d", os.Getpid())
+	for _, pid := range children() {
+		environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		if err == nil && bytes.Contains(append([]byte{0}, environ...), append([]byte{0}, entry...)) {
+			return true
+		}
+	}
+	return false
+}
+
+// children returns the PIDs of our own children.
+func children() []int {
+	var pids []int
+	lists, _ := filepath.Glob("/proc/self/task/*/children") //nolint:errcheck // the pattern is good
+	for _, list := range lists {
+		b, err := os.ReadFile(list)
+		if err != nil {
+			continue
+		}
+		for _, f := range strings.Fields(string(b)) {
+			if pid, err := strconv.Atoi(f); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}

@@ -1,0 +1,228 @@
+package jobrun
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/buildkite/agent/v3/api"
+
+	"github.com/onejob-dev/onejob/acquire"
+	"github.com/onejob-dev/onejob/launcher"
+)
+
+// gaveUp is the status of the answer that JobRunner gets when the transport has
+// given up on a call: a 4xx, so that none of JobRunner's own loops go on.
+const gaveUp = 499
+
+// The policies for JobRunner's calls. Chunks get the ten minutes of the stock
+// agent (reference/protocol.md §B.6), start its seven attempts.
+var (
+	startPolicy = acquire.Backoff{
+		Attempts: 7, Base: time.Second, Cap: 32 * time.Second, JitterMin: -time.Second, JitterMax: 5 * time.Second,
+		Deadline: 3 * time.Minute, Timeout: time.Minute,
+	}
+	finishPolicy = acquire.Backoff{
+		Attempts: 24, Base: 2 * time.Second, Cap: time.Minute, JitterMin: -time.Second, JitterMax: 5 * time.Second,
+		Deadline: 10 * time.Minute, Timeout: time.Minute,
+	}
+	chunkPolicy = acquire.Backoff{
+		Attempts: 24, Base: 2 * time.Second, Cap: time.Minute, JitterMin: -time.Second, JitterMax: 5 * time.Second,
+		Deadline: 10 * time.Minute, Timeout: time.Minute,
+	}
+	// Everything else is asked again by JobRunner itself.
+	once = acquire.Backoff{
+		Attempts: 1, Base: time.Second, Cap: time.Second, Deadline: time.Minute, Timeout: time.Minute,
+	}
+)
+
+// maxReply bounds how much of a reply is read. None that JobRunner asks for is
+// near it.
+const maxReply = 4 << 20
+
+// transport carries JobRunner's requests. It is safe for concurrent use.
+type transport struct {
+	base   http.RoundTripper // authorizes
+	state  *state
+	rnd    *acquire.Rand
+	log    *slog.Logger
+	client *api.Client // for GET jobs/:id, over this transport
+	jobID  string
+}
+
+// RoundTrip sends req as often as its policy allows, and returns the last
+// answer, or one with status gaveUp.
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	switch call := t.callOf(req); call {
+	case "start":
+		return t.start(req)
+	case "finish":
+		return t.finish(req)
+	case "chunks":
+		t.state.chunkIssued(req)
+		resp, _ := t.repeat(t.state.chunksCtx, req, call, chunkPolicy)
+		return resp, nil
+	case "header_times":
+		resp, _ := t.repeat(t.state.chunksCtx, req, call, chunkPolicy)
+		return resp, nil
+	default:
+		return t.send(req.Context(), req, call)
+	}
+}
+
+// callOf names the request's call, from the last part of its path.
+func (t *transport) callOf(req *http.Request) string {
+	last := req.URL.Path[strings.LastIndexByte(req.URL.Path, '/')+1:]
+	if last == t.jobID {
+		return "job_state"
+	}
+	return last
+}
+
+func (t *transport) start(req *http.Request) (*http.Response, error) {
+	t.state.update(func(r *launcher.Report) { r.Start.Sent = true })
+	resp, retry := t.repeat(t.state.startCtx, req, "start", startPolicy)
+	delivered, inferred, reason := resp.StatusCode < 300, false, ""
+	if !delivered {
+		reason = retry.Error()
+	}
+	if !delivered && retry.Lost {
+		// The job is ours, so nobody else can have started it.
+		s, _, err := t.client.GetJobState(req.Context(), t.jobID)
+		if err == nil && s.State == "running" {
+			delivered, inferred = true, true
+			resp = answer(req, http.StatusOK, "{}")
+		}
+	}
+	t.state.update(func(r *launcher.Report) {
+		r.Start.Delivered, r.Start.Inferred = delivered, inferred
+		if delivered {
+			r.StartedAt = time.Now()
+		} else {
+			r.Start.Err = reason
+		}
+	})
+	return resp, nil
+}
+
+func (t *transport) finish(req *http.Request) (*http.Response, error) {
+	var f api.JobFinishRequest
+	if body, err := req.GetBody(); err == nil {
+		json.NewDecoder(body).Decode(&f) //nolint:errcheck // our own client encoded it
+		body.Close()                     //nolint:errcheck // in memory
+	}
+	t.state.update(func(r *launcher.Report) {
+		r.EndedAt = time.Now()
+		r.ExitStatus, r.Signal, r.SignalReason, r.ChunksFailed = f.ExitStatus, f.Signal, f.SignalReason, f.ChunksFailedCount
+		r.Finish.Sent = true
+	})
+	resp, retry := t.repeat(t.state.reportCtx, req, "finish", finishPolicy)
+	delivered, inferred, reason := resp.StatusCode < 300, false, ""
+	if !delivered {
+		reason = retry.Error()
+	}
+	if !delivered && retry.Lost && acquire.Delivered(req.Context(), t.client, t.jobID, nil) {
+		delivered, inferred = true, true
+		resp = answer(req, http.StatusOK, "{}")
+	}
+	t.state.update(func(r *launcher.Report) {
+		r.Finish.Delivered, r.Finish.Inferred = delivered, inferred
+		if !delivered {
+			r.Finish.Err = reason
+		}
+	})
+	return resp, nil
+}
+
+// repeat sends req by policy until it is answered for good, or end or the
+// request's own context ends. Where that came to nothing, it returns an answer
+// with status gaveUp, and why.
+func (t *transport) repeat(end context.Context, req *http.Request, call string, policy acquire.Backoff) (*http.Response, *acquire.RetryError) {
+	ctx, cancel := context.WithCancelCause(req.Context())
+	defer cancel(nil)
+	defer context.AfterFunc(end, func() { cancel(context.Cause(end)) })()
+	var last *http.Response
+	err := acquire.Call{
+		Name: call, Backoff: policy, Rand: t.rnd, Log: t.log,
+		// A request on the wire may be taken just now: a moment for its answer.
+		Wire: time.Second,
+	}.Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
+		resp, err := t.send(ctx, req, call)
+		if err != nil {
+			return nil, err
+		}
+		last = resp
+		return &api.Response{Response: resp}, replyError(resp)
+	})
+	var retry *acquire.RetryError
+	if errors.As(err, &retry) {
+		return answer(req, gaveUp, message(retry.Error())), retry
+	}
+	return last, nil
+}
+
+// send sends req once and reads the whole reply, so that its context may end
+// with it.
+func (t *transport) send(ctx context.Context, req *http.Request, call string) (*http.Response, error) {
+	t.state.sent(call)
+	ctx, cancel := context.WithTimeout(ctx, once.Timeout)
+	defer cancel()
+	req = req.Clone(ctx)
+	if req.GetBody != nil {
+		body, err := req.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		req.Body = body
+	}
+	resp, err := t.base.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close() //nolint:errcheck // read to its end
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, nil
+}
+
+// replyError is the error that the agent's client makes of a status, with the
+// API's own message.
+func replyError(resp *http.Response) error {
+	if resp.StatusCode < 300 {
+		return nil
+	}
+	body, _ := io.ReadAll(resp.Body) //nolint:errcheck // in memory
+	e := &api.ErrorResponse{Response: resp}
+	if json.Unmarshal(body, e) != nil {
+		e.Snippet = strings.ToValidUTF8(string(body[:min(len(body), 512)]), "")
+	}
+	return e
+}
+
+// answer is a reply of our own.
+func answer(req *http.Request, status int, body string) *http.Response {
+	return &http.Response{
+		Status: strconv.Itoa(status) + " onejob", StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{"Content-Type": {"application/json"}}, Request: req,
+		Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)),
+	}
+}
+
+func message(text string) string {
+	b, err := json.Marshal(map[string]string{"message": text})
+	if err != nil {
+		return fmt.Sprintf(`{"message":%q}`, "unprintable")
+	}
+	return string(b)
+}

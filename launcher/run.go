@@ -1,0 +1,243 @@
+package launcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/onejob-dev/onejob/acquire"
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/signals"
+)
+
+// Config is one job and how to run it. Validate it first.
+type Config struct {
+	JobID   contract.JobID
+	Attempt int
+	Token   string
+	Options Options
+	Budget  Budget
+	// Acquire and Register are the policies for getting the job.
+	Acquire, Register acquire.Backoff
+	// Runner is the path of onejob-run.
+	Runner string
+	// Environ is the environment that the job's is made of.
+	Environ   []string
+	UserAgent string
+	// LocalTraceparent: see Handover.
+	LocalTraceparent bool
+	Transport        http.RoundTripper
+	Rand             *acquire.Rand
+	Log              *slog.Logger
+}
+
+// run is one attempt.
+type run struct {
+	Config
+	watch   *signals.Watcher
+	client  *acquire.Client
+	session *acquire.Session
+	phases  phases
+	// childTries are the requests that the child sent.
+	childTries map[string]int
+	msg        contract.Message
+}
+
+// Run takes the job from registration to its end, and returns what became of
+// it. Signals come in through w. It writes nothing but the log.
+func Run(w *signals.Watcher, conf Config) contract.Message {
+	r := &run{Config: conf, watch: w}
+	r.Log = r.Log.With("job_id", conf.JobID)
+	r.msg = contract.Message{JobID: conf.JobID, Attempt: conf.Attempt}
+	r.do()
+	r.phases.end()
+	r.msg.Phases = r.phases.list
+	r.msg.Tries = r.childTries
+	if r.client != nil {
+		r.msg.Tries = r.client.Tries()
+		for call, n := range r.childTries {
+			r.msg.Tries[call] += n
+		}
+	}
+	sig, stopped := signals.From(w.Stop)
+	if stopped {
+		r.msg.Received = sig.Error()
+	}
+	r.msg.ExitCode = r.msg.Outcome.ExitCode()
+	switch {
+	case r.msg.Outcome == contract.OutcomeStopped && stopped:
+		r.msg.ExitCode = sig.ExitCode()
+	case r.msg.Outcome == contract.OutcomeFinished && r.Options.ReflectExitStatus && r.msg.ExitStatus != nil:
+		r.msg.ExitCode = *r.msg.ExitStatus & 0xff
+	}
+	return r.msg
+}
+
+// do goes through the phases; it leaves the outcome in r.msg.
+func (r *run) do() {
+	stop := r.watch.Stop
+	tags, err := r.tags(stop)
+	if err != nil {
+		r.ended(contract.OutcomeConfig, "%v", err)
+		if stop.Err() != nil {
+			r.ended(contract.OutcomeStopped, "stopped by %v while reading tags and keys", context.Cause(stop))
+		}
+		return
+	}
+
+	r.phases.begin("register")
+	r.client = acquire.NewClient(acquire.Config{
+		Endpoint: r.Options.Endpoint, Token: r.Token, UserAgent: r.UserAgent,
+		Transport: r.Transport, DebugHTTP: r.Options.DebugHTTP,
+		Acquire: r.Acquire, Register: r.Register, Wire: r.Budget.Wire(),
+		Log: r.Log, Rand: r.Rand,
+	})
+	r.session, err = r.client.Register(stop, acquire.Registration{
+		Name: r.Options.Name, Priority: r.Options.Priority, Tags: tags,
+		Features: r.Options.features(), ScriptEval: !r.Options.NoCommandEval,
+	})
+	if err != nil {
+		r.failed(stop, err)
+		return
+	}
+	r.msg.Agent = r.session.Reply().UUID
+	r.Log.Info("registered", "agent", r.msg.Agent, "name", r.session.Reply().Name)
+	defer r.leave()
+
+	defer r.hook("agent-shutdown") //nolint:errcheck // logged
+	if err := r.hook("agent-startup"); err != nil {
+		r.ended(contract.OutcomeConfig, "the agent-startup hook failed: %v", err)
+		return
+	}
+
+	r.phases.begin("connect")
+	if err := r.session.Connect(stop); err != nil {
+		r.failed(stop, err)
+		return
+	}
+	beating, endBeating := context.WithCancel(context.Background())
+	defer endBeating()
+	work, abort := context.WithCancelCause(stop)
+	defer abort(nil)
+	go func() {
+		if err := r.session.Heartbeat(beating); err != nil {
+			r.Log.Error("the session is lost", "err", err)
+			abort(err)
+		}
+	}()
+
+	r.phases.begin("acquire")
+	job, err := r.session.Acquire(work, r.JobID)
+	if err != nil {
+		r.failed(work, err)
+		return
+	}
+	r.Log.Info("acquired", "url", job.URL())
+	if work.Err() != nil {
+		r.finishUnrun(job, contract.OutcomeStoppedAcquired, Finish{
+			ExitStatus: "-1", SignalReason: "agent_stop",
+			Text: fmt.Sprintf("The runner was stopped by %v while the job was being acquired. Nothing of it ran.", context.Cause(work)),
+		})
+		return
+	}
+	r.phases.begin("run")
+	r.supervise(work, job, tags)
+}
+
+// ended records the outcome and why.
+func (r *run) ended(o contract.Outcome, format string, a ...any) {
+	r.msg.Outcome, r.msg.Reason = o, fmt.Sprintf(format, a...)
+}
+
+// failed records the error of a call that came to nothing. ctx is the one that
+// the call had.
+func (r *run) failed(ctx context.Context, err error) {
+	r.ended(acquire.Outcome(err), "%v", err)
+	var retry *acquire.RetryError
+	if errors.As(err, &retry) && !retry.NotBefore.IsZero() {
+		notBefore := retry.NotBefore.UTC().Truncate(time.Millisecond)
+		r.msg.NotBefore = &notBefore
+	}
+	// Not a signal but the loss of the session may have ended ctx.
+	if _, signalled := signals.From(ctx); r.msg.Outcome == contract.OutcomeStopped && !signalled {
+		r.msg.Outcome = acquire.Outcome(context.Cause(ctx))
+	}
+}
+
+// leave tells Buildkite that the session is over.
+func (r *run) leave() {
+	r.phases.begin("leave")
+	ctx, cancel := r.until(r.Budget.LeaveBy(), 15*time.Second)
+	defer cancel()
+	r.session.Leave(ctx, r.msg.Outcome != contract.OutcomeFinished || r.watch.Stop.Err() != nil)
+}
+
+// until returns a context that ends long after now, or, once a signal has come
+// in, grace after the signal.
+func (r *run) until(grace, long time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.Background(), long)
+	stop := context.AfterFunc(r.watch.Stop, func() {
+		t := time.AfterFunc(time.Until(r.signalledAt().Add(grace)), cancel)
+		context.AfterFunc(ctx, func() { t.Stop() })
+	})
+	return ctx, func() { stop(); cancel() }
+}
+
+// signalledAt is when the first signal came; now, if none did.
+func (r *run) signalledAt() time.Time {
+	if sig, ok := signals.From(r.watch.Stop); ok {
+		return sig.At
+	}
+	return time.Now()
+}
+
+// finishUnrun finishes a job of which nothing ran, or nothing runs any more,
+// and records outcome.
+func (r *run) finishUnrun(job *acquire.Job, outcome contract.Outcome, f Finish) {
+	r.phases.begin("finish")
+	r.ended(outcome, "%s", f.Text)
+	ctx, cancel := r.until(r.Budget.ReportBy(), finishPolicy.Deadline)
+	defer cancel()
+	count := func(call string) {
+		if r.childTries == nil {
+			r.childTries = map[string]int{}
+		}
+		r.childTries[call]++
+	}
+	d := finish(ctx, r.jobClient(job), job.Job, f, r.Rand, r.Log, count)
+	r.result(f.ExitStatus, f.Signal, f.SignalReason, d)
+	if !d.Delivered {
+		r.ended(contract.OutcomeUndelivered, "%s The result couldn't be reported: %s", f.Text, d.Err)
+	}
+}
+
+// result records what finish said, if it was delivered.
+func (r *run) result(exitStatus, signal, signalReason string, d Delivery) {
+	if !d.Delivered {
+		return
+	}
+	if n, err := strconv.Atoi(exitStatus); err == nil {
+		r.msg.ExitStatus = &n
+	}
+	r.msg.Signal, r.msg.SignalReason = signal, signalReason
+}
+
+// WriteMessage leaves msg where the kubelet looks for it. Where the default
+// path can't be written (outside of a pod), there is nobody to read it either.
+func WriteMessage(msg contract.Message, path string) error {
+	if path == "" {
+		path = contract.DefaultTerminationMessagePath
+		if _, err := os.Stat(path); err != nil {
+			return nil //nolint:nilerr // not in a pod
+		}
+	}
+	if err := msg.WriteFile(path); err != nil {
+		return fmt.Errorf("writing the termination message: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,182 @@
+package launcher
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/buildkite/agent/v3/api"
+
+	"github.com/onejob-dev/onejob/acquire"
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/signals"
+)
+
+// supervise has the child run the job, tells it of signals, and sees to it that
+// the job is finished whatever becomes of the child. work ends at the first
+// signal and when the session is lost.
+func (r *run) supervise(work context.Context, job *acquire.Job, tags []string) {
+	c, err := startChild(r.Runner, r.handover(job, tags), jobEnvironment(r.Environ))
+	if err != nil {
+		r.finishUnrun(job, contract.OutcomeRunnerError, Finish{
+			ExitStatus: "-1", SignalReason: "process_run_error",
+			Text: fmt.Sprintf("The job's runner couldn't be started: %v", err),
+		})
+		return
+	}
+	var (
+		report   Report
+		stopping = work.Done()
+		forcing  = r.watch.Force.Done()
+		cancelAt <-chan time.Time
+		killAt   <-chan time.Time
+		why      string
+	)
+	tell := func(force bool) {
+		control := Control{Force: force, Why: why}
+		if _, signalled := signals.From(r.watch.Stop); signalled {
+			control.ReportBy = r.signalledAt().Add(r.Budget.ReportBy())
+		}
+		if err := c.send(control); err != nil {
+			r.Log.Warn("couldn't tell the job's runner to stop", "err", err)
+		}
+	}
+	for reports := c.reports; reports != nil; {
+		select {
+		case next, ok := <-reports:
+			if !ok {
+				reports = nil
+				break
+			}
+			report = next
+		case <-stopping:
+			stopping = nil
+			why = context.Cause(work).Error()
+			if _, signalled := signals.From(r.watch.Stop); !signalled {
+				r.Log.Error("canceling the job: the session is lost")
+				tell(false)
+				break
+			}
+			after := r.Budget.CancelAfter()
+			r.Log.Warn("a signal came in while the job runs", "signal", why, "drain", r.Budget.Drain, "cancel_in", after, "grace", r.Budget.Grace)
+			cancelAt = time.After(time.Until(r.signalledAt().Add(after)))
+			// By then the child has given up by itself; this only guards
+			// against one that hangs.
+			killAt = time.After(time.Until(r.signalledAt().Add(r.Budget.ReportBy() + Tail/4)))
+		case <-cancelAt:
+			r.Log.Warn("canceling the job", "signal", why)
+			tell(false)
+		case <-forcing:
+			forcing, cancelAt = nil, nil
+			why = context.Cause(r.watch.Force).Error()
+			r.Log.Warn("killing the job: forced by a signal", "signal", why)
+			tell(true)
+		case <-killAt:
+			r.Log.Error("the job's runner hangs: killing it")
+			c.kill()
+		}
+	}
+	exit := <-c.exited
+	r.childTries = maps.Clone(report.Tries)
+	r.msg.LogChunksFailed = report.ChunksFailed
+	r.conclude(job, report, exit, why)
+}
+
+// conclude reads the child's last report, and finishes the job where the child
+// didn't. stopped is why it was told to stop, "" if it wasn't.
+func (r *run) conclude(job *acquire.Job, report Report, exit error, stopped string) {
+	reason := "process_run_error"
+	if stopped != "" {
+		reason = "agent_stop"
+	}
+	last := Finish{ExitStatus: "-1", SignalReason: reason, LogEnd: report.LogEnd, LogSequence: report.LogSequence, ChunksFailed: report.ChunksFailed}
+	switch {
+	case report.Final && report.Finish.Delivered:
+		r.result(report.ExitStatus, report.Signal, report.SignalReason, report.Finish)
+		r.ended(contract.OutcomeFinished, "the job ended with exit status %s", report.ExitStatus)
+		r.Log.Info("the job's result is reported", "exit_status", report.ExitStatus, "signal", report.Signal, "signal_reason", report.SignalReason)
+
+	case report.Final && report.Finish.Sent:
+		r.ended(contract.OutcomeUndelivered, "the job ended with exit status %s, but its result couldn't be reported: %s", report.ExitStatus, report.Finish.Err)
+
+	case report.Final && report.Start.Sent && !report.Start.Delivered:
+		r.finishUnstarted(job, report, last, stopped)
+
+	case report.Final:
+		last.Text = fmt.Sprintf("The job couldn't be run: %s", report.Err)
+		outcome := contract.OutcomeRunnerError
+		if stopped != "" {
+			outcome = contract.OutcomeStoppedAcquired
+			last.Text = fmt.Sprintf("The runner was stopped by %s before the job had begun. Nothing of it ran.", stopped)
+		}
+		r.finishUnrun(job, outcome, last)
+
+	default:
+		r.concludeCrash(job, report, exit, last)
+	}
+}
+
+// finishUnstarted is for a job that Buildkite would not let start.
+func (r *run) finishUnstarted(job *acquire.Job, report Report, last Finish, stopped string) {
+	ctx, cancel := r.until(r.Budget.ReportBy(), time.Minute)
+	defer cancel()
+	if state, _, err := r.jobClient(job).GetJobState(ctx, job.ID); err == nil && acquire.OverState(state.State) {
+		r.ended(contract.OutcomeStartRefused, "Buildkite refused to start the job, which is %q: %s", state.State, report.Start.Err)
+		return
+	}
+	outcome := contract.OutcomeStartRefused
+	last.Text = fmt.Sprintf("Buildkite didn't let the job start: %s. Nothing of it ran.", report.Start.Err)
+	if stopped != "" {
+		outcome = contract.OutcomeStoppedAcquired
+		last.Text = fmt.Sprintf("The runner was stopped by %s before the job had begun. Nothing of it ran.", stopped)
+	}
+	r.finishUnrun(job, outcome, last)
+}
+
+// concludeCrash is for a child that ended without a last word. Whatever is left
+// of the job is killed before its end is reported.
+func (r *run) concludeCrash(job *acquire.Job, report Report, exit error, last Finish) {
+	killed := signals.KillByEnv("BUILDKITE_JOB_ID=" + r.JobID.String())
+	ended := "unexpectedly"
+	if exit != nil {
+		ended = exit.Error()
+	}
+	r.Log.Error("the job's runner died", "err", exit, "killed", killed)
+	if report.Finish.Sent {
+		// It may have been taken: then any other result would be a lie.
+		ctx, cancel := r.until(r.Budget.ReportBy(), time.Minute)
+		defer cancel()
+		if acquire.Delivered(ctx, r.jobClient(job), job.ID, nil) {
+			r.result(report.ExitStatus, report.Signal, report.SignalReason, Delivery{Delivered: true})
+			r.ended(contract.OutcomeFinished, "the job ended with exit status %s; its runner died (%s) after reporting that", report.ExitStatus, ended)
+			return
+		}
+		last.ExitStatus, last.Signal, last.SignalReason = report.ExitStatus, report.Signal, report.SignalReason
+	} else if !report.StartedAt.IsZero() {
+		last.SignalReason = "agent_stop"
+	}
+	last.Text = fmt.Sprintf("The job's runner died (%s), and with it the job. A common cause is the container's memory limit.", ended)
+	r.finishUnrun(job, contract.OutcomeRunnerError, last)
+}
+
+func (r *run) handover(job *acquire.Job, tags []string) Handover {
+	reply := r.session.Reply()
+	h := Handover{
+		JobID: r.JobID, Job: json.RawMessage(job.Raw), Options: r.Options, Budget: r.Budget, Tags: tags,
+		Endpoint: r.session.Endpoint(), Token: reply.AccessToken, UserAgent: r.UserAgent,
+		Headers:           map[string]string{},
+		JobStatusInterval: acquire.Seconds(reply.JobStatusInterval, time.Second, time.Second, time.Minute),
+		Tracing:           reply.Tracing, LocalTraceparent: r.LocalTraceparent,
+	}
+	for name := range r.session.RequestHeaders() {
+		h.Headers[name] = r.session.RequestHeaders().Get(name)
+	}
+	return h
+}
+
+func (r *run) jobClient(job *acquire.Job) *api.Client {
+	h := r.handover(job, nil)
+	return JobClient(h.Endpoint, h.Token, h.UserAgent, h.Headers, job.Job, r.Transport, r.Log)
+}

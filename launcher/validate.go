@@ -1,0 +1,132 @@
+package launcher
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/buildkite/shellwords"
+)
+
+// CancelSignals are the signals that the agent can cancel with, and their
+// numbers.
+var CancelSignals = map[string]int{
+	"SIGHUP": 1, "SIGINT": 2, "SIGQUIT": 3, "SIGKILL": 9, "SIGUSR1": 10, "SIGUSR2": 12, "SIGTERM": 15,
+}
+
+// Validate reports everything that is wrong with o, joined, and completes it:
+// the bootstrap's path, the cancel signal in upper case. What it finds would be
+// wrong for every job.
+func (o *Options) Validate() error {
+	var errs []error
+	fail := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
+	choice := func(option, value string, of ...string) {
+		if !slices.Contains(of, value) {
+			fail("%s is %q: it must be one of %q", option, value, of)
+		}
+	}
+	if err := validateEndpoint(o.Endpoint); err != nil {
+		errs = append(errs, err)
+	}
+	if o.BuildPath == "" {
+		fail("no folder for builds: set --build-path or BUILDKITE_BUILD_PATH")
+	}
+	o.CancelSignal = strings.ToUpper(o.CancelSignal)
+	if _, ok := CancelSignals[o.CancelSignal]; !ok {
+		fail("cancel-signal is %q: it must be a signal's name, such as SIGTERM or SIGINT", o.CancelSignal)
+	}
+	choice("log-format", o.LogFormat, "text", "json")
+	choice("log-level", o.LogLevel, "debug", "info", "notice", "warn", "error", "fatal")
+	choice("checkout-override-mode", o.CheckoutOverrideMode, "none", "from-job", "strict")
+	choice("git-mirror-checkout-mode", o.GitMirrorCheckoutMode, "reference", "dissociate")
+	choice("git-sparse-checkout-mode", o.GitSparseCheckoutMode, "cone", "no-cone")
+	choice("git-commit-verification", o.GitCommitVerification, "", "strict", "warn")
+	choice("verification-failure-behavior", o.VerificationFailureBehavior, "block", "warn")
+	choice("tracing-backend", o.TracingBackend, "", "datadog", "opentelemetry")
+	choice("trace-context-encoding", o.TraceContextEncoding, "gob", "json")
+	for _, list := range []struct {
+		option   string
+		patterns []string
+	}{
+		{"allowed-repositories", o.AllowedRepositories},
+		{"allowed-plugins", o.AllowedPlugins},
+		{"allowed-environment-variables", o.AllowedEnvironmentVariables},
+	} {
+		for _, p := range list.patterns {
+			if _, err := regexp.Compile(p); err != nil {
+				fail("%s: %q is no regular expression: %w", list.option, p, err)
+			}
+		}
+	}
+	if len(o.AllowedEnvironmentVariables) > 0 && !o.EnableEnvironmentVariableAllowList {
+		fail("allowed-environment-variables is set, but enable-environment-variable-allowlist isn't")
+	}
+	if o.Queue != "" && slices.ContainsFunc(o.Tags, func(t string) bool { return strings.HasPrefix(t, "queue=") }) {
+		fail("the queue is set twice: by --queue and in --tags")
+	}
+	if err := o.findBootstrap(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func validateEndpoint(endpoint string) error {
+	const hint = "it is the Agent API's base URL, such as https://agent.buildkite.com/v3 (BUILDKITE_AGENT_ENDPOINT)"
+	u, err := url.Parse(endpoint)
+	switch {
+	case err != nil:
+		return fmt.Errorf("endpoint %q is no URL: %w; %s", endpoint, err, hint)
+	case u.User != nil:
+		return fmt.Errorf("endpoint has a user name or password in it; %s", hint)
+	case u.Scheme != "https" && u.Scheme != "http":
+		return fmt.Errorf("endpoint %q has no http or https scheme; %s", endpoint, hint)
+	case u.Host == "":
+		return fmt.Errorf("endpoint %q has no host; %s", endpoint, hint)
+	case u.RawQuery != "" || u.Fragment != "":
+		return fmt.Errorf("endpoint %q has a query or a fragment; %s", endpoint, hint)
+	}
+	return nil
+}
+
+// findBootstrap completes the bootstrap's command, and checks that there is
+// such a program.
+func (o *Options) findBootstrap() error {
+	if o.BootstrapScript == "" {
+		path, err := Beside("buildkite-agent")
+		if err != nil {
+			return fmt.Errorf("no program to run jobs with: %w; put the stock buildkite-agent there, or set --bootstrap-script", err)
+		}
+		o.BootstrapScript = shellwords.Quote(path) + " bootstrap"
+		return nil
+	}
+	words, err := shellwords.Split(o.BootstrapScript)
+	if err != nil || len(words) == 0 {
+		return fmt.Errorf("bootstrap-script %q is no command: %w", o.BootstrapScript, errors.Join(err))
+	}
+	if _, err := exec.LookPath(words[0]); err != nil {
+		return fmt.Errorf("bootstrap-script: %w", err)
+	}
+	return nil
+}
+
+// Beside finds a program in the folder of this one, or else on PATH.
+func Beside(name string) (string, error) {
+	self, err := os.Executable()
+	if err == nil {
+		path := filepath.Join(filepath.Dir(self), name)
+		if info, err := os.Stat(path); err == nil && info.Mode()&0o111 != 0 && !info.IsDir() {
+			return path, nil
+		}
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("%s is neither in %s nor on PATH", name, filepath.Dir(self))
+	}
+	return filepath.Abs(path)
+}

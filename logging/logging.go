@@ -1,0 +1,56 @@
+// Package logging makes the slog.Logger that every onejob program writes to
+// standard error: JSON, or text on a terminal.
+package logging
+
+import (
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/lmittmann/tint"
+	"golang.org/x/term"
+)
+
+// Options are how a log looks.
+type Options struct {
+	// Format is "json" or "text"; "" is text on a terminal, JSON elsewhere.
+	Format string
+	// Level is one of debug, info, notice, warn, error, fatal; "" is info.
+	Level string
+	// NoColor leaves colours out of text. The variable NO_COLOR does too.
+	NoColor bool
+}
+
+// New returns a logger that writes to w as o says.
+func New(w io.Writer, o Options) *slog.Logger {
+	level := Level(o.Level)
+	terminal := false
+	if f, ok := w.(*os.File); ok {
+		terminal = Terminal(f)
+	}
+	if o.Format == "json" || o.Format == "" && !terminal {
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+	}
+	return slog.New(tint.NewHandler(w, &tint.Options{
+		Level: level, TimeFormat: time.TimeOnly,
+		NoColor: !terminal || o.NoColor || os.Getenv("NO_COLOR") != "",
+	}))
+}
+
+// Level reads a level's name; what it doesn't know is info.
+func Level(name string) slog.Level {
+	switch strings.ToLower(name) {
+	case "debug":
+		return slog.LevelDebug
+	case "warn":
+		return slog.LevelWarn
+	case "error", "fatal":
+		return slog.LevelError
+	}
+	return slog.LevelInfo
+}
+
+// Terminal reports whether f is a terminal.
+func Terminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
