@@ -31,12 +31,20 @@ func New(w io.Writer, o Options) *slog.Logger {
 		terminal = Terminal(f)
 	}
 	if o.Format == "json" || o.Format == "" && !terminal {
-		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: durations}))
 	}
 	return slog.New(tint.NewHandler(w, &tint.Options{
 		Level: level, TimeFormat: time.TimeOnly,
 		NoColor: !terminal || o.NoColor || os.Getenv("NO_COLOR") != "",
 	}))
+}
+
+// durations writes a duration as "1.5s", not as nanoseconds.
+func durations(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 // Level reads a level's name; what it doesn't know is info.
