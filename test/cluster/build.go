@@ -52,7 +52,9 @@ func build(ctx context.Context) (*binaries, error) {
 	defer unlock()
 
 	if _, err := os.Stat(b.kube); err != nil {
-		if err := repo.Build(ctx, kubeDir, b.kube, ".", "-ldflags", versionFlags(version)); err != nil {
+		if err := repo.Build(ctx, repo.Program{
+			Package: ".", Dir: kubeDir, Out: b.kube, Flags: []string{"-trimpath", "-ldflags", versionFlags(version)},
+		}); err != nil {
 			return nil, err
 		}
 		old, _ := filepath.Glob(filepath.Join(cache, "kube-*"))
@@ -63,7 +65,7 @@ func build(ctx context.Context) (*binaries, error) {
 		}
 	}
 	// The go command knows best whether its small program is up to date.
-	return b, repo.Build(ctx, root, b.keeper, "./test/cluster/sandbox/keeper")
+	return b, repo.Build(ctx, repo.Program{Package: "./test/cluster/sandbox/keeper", Out: b.keeper})
 }
 
 // kubeKey is a hash over all that the binary is made from: go.sum covers the

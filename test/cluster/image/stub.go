@@ -16,10 +16,6 @@ const StubName = "localhost/onejob-stub:dev"
 // path. Without arguments the program waits for SIGTERM; "say WORDS", "exit N",
 // "sleep SECONDS" and "get URL" are what else it can do. It isn't root.
 func Stub(ctx context.Context) (string, error) {
-	root, err := repo.Root()
-	if err != nil {
-		return "", err
-	}
 	cache, err := repo.Cache("image")
 	if err != nil {
 		return "", err
@@ -33,7 +29,10 @@ func Stub(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(tree, 0o755); err != nil {
 		return "", err
 	}
-	if err := repo.Build(ctx, root, filepath.Join(tree, "stub"), "./test/cluster/image/stub", "-ldflags", "-s -w", "-buildvcs=false"); err != nil {
+	if err := repo.Build(ctx, repo.Program{
+		Package: "./test/cluster/image/stub", Out: filepath.Join(tree, "stub"),
+		Flags: []string{"-trimpath", "-buildvcs=false", "-ldflags", "-s -w"},
+	}); err != nil {
 		return "", err
 	}
 	layer, path := filepath.Join(cache, "stub.layer"), filepath.Join(cache, "stub.tar")

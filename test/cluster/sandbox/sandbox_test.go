@@ -61,12 +61,8 @@ func buildKeeper(t *testing.T) string {
 	if os.Geteuid() != 0 {
 		t.Fatal("namespaces need root: run as root, or with -short")
 	}
-	root, err := repo.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
 	path := filepath.Join(t.TempDir(), "keeper")
-	if err := repo.Build(t.Context(), root, path, "./test/cluster/sandbox/keeper"); err != nil {
+	if err := repo.Build(t.Context(), repo.Program{Package: "./test/cluster/sandbox/keeper", Out: path}); err != nil {
 		t.Fatal(err)
 	}
 	return path

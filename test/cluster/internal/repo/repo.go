@@ -39,19 +39,33 @@ func Cache(name string) (string, error) {
 	return dir, os.MkdirAll(dir, 0o755)
 }
 
-// Build builds a static program from pkg, as seen from dir, and puts it in
-// place in one step, so that an interrupted build is never taken for a finished
-// one. The caller keeps others from building the same file, with Lock.
-func Build(ctx context.Context, dir, out, pkg string, flags ...string) error {
-	temporary := out + ".new"
-	args := append([]string{"build", "-trimpath", "-o", temporary}, flags...)
-	command := exec.CommandContext(ctx, "go", append(args, pkg)...)
-	command.Dir = dir
-	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=")
-	if output, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("building %s: %w\n%s", pkg, err, output)
+// Program is what Build makes.
+type Program struct {
+	Package string   // as go build takes it, seen from the repository's root or Dir
+	Out     string   // path of the binary
+	Dir     string   // default: the repository's root
+	Flags   []string // of go build
+	Env     []string // added to ours
+}
+
+// Build builds a program without cgo and puts it in place in one step, so that
+// an interrupted build is never taken for a finished one. The caller keeps
+// others from building the same file, with Lock.
+func Build(ctx context.Context, p Program) error {
+	if p.Dir == "" {
+		var err error
+		if p.Dir, err = Root(); err != nil {
+			return err
+		}
 	}
-	return os.Rename(temporary, out)
+	temporary := p.Out + ".new"
+	command := exec.CommandContext(ctx, "go", append(append([]string{"build"}, p.Flags...), "-o", temporary, p.Package)...)
+	command.Dir = p.Dir
+	command.Env = append(append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS="), p.Env...)
+	if output, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("building %s: %w\n%s", p.Package, err, output)
+	}
+	return os.Rename(temporary, p.Out)
 }
 
 // Lock waits for the lock on the file at path, which it makes, against other

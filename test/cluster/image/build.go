@@ -1,0 +1,309 @@
+package image
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/onejob-dev/onejob/test/cluster/internal/repo"
+)
+
+// Names that pods give to the images built here, with imagePullPolicy Never.
+const (
+	AgentName     = "localhost/onejob-agent:dev"
+	SchedulerName = "localhost/onejob:dev"
+)
+
+// Options say how a build differs from a plain docker build.
+type Options struct {
+	// Version is the build argument VERSION; default "dev".
+	Version string
+	// StandIns gives the package to build in the place of another.
+	StandIns map[string]string
+}
+
+// suffix keeps apart the files of builds that differ: another process may be
+// importing one.
+func (o Options) suffix() string {
+	if o.Version == "dev" && len(o.StandIns) == 0 {
+		return ""
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q", o)) // maps are printed sorted
+	return fmt.Sprintf("-%x", sum[:4])
+}
+
+// Agent builds the target agent of Dockerfile.agent and returns the image's
+// path. The first time takes a minute; then only the programs are looked at.
+func Agent(ctx context.Context, options Options) (string, error) {
+	return build(ctx, "agent", AgentName, options)
+}
+
+// Scheduler builds the target scheduler of Dockerfile.agent and returns the
+// image's path.
+func Scheduler(ctx context.Context, options Options) (string, error) {
+	return build(ctx, "scheduler", SchedulerName, options)
+}
+
+func build(ctx context.Context, target, name string, options Options) (string, error) {
+	b, err := newBuilder(options)
+	if err != nil {
+		return "", err
+	}
+	unlock, err := repo.Lock(filepath.Join(b.cache, "build.lock"))
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if b.scratch, err = os.MkdirTemp(b.cache, "layers-"); err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(b.scratch)
+
+	result, err := b.stage(ctx, target)
+	if err != nil {
+		return "", fmt.Errorf("Dockerfile.agent: %w", err)
+	}
+	out := filepath.Join(b.cache, target+b.options.suffix()+".tar")
+	return out, writeLayout(out, name, result.config, result.layers)
+}
+
+// builder carries out a Dockerfile.
+type builder struct {
+	options Options
+	stages  []stage
+	cache   string // of this repository, for images
+	scratch string // for the layers of this build
+	built   map[string]*result
+}
+
+// result of a stage.
+type result struct {
+	config   Config
+	layers   []string
+	programs map[string]program // of a build stage, by the path in its root
+}
+
+// program is what a "go build" of a build stage makes.
+type program struct {
+	pkg   string
+	flags []string
+	env   []string
+}
+
+func newBuilder(options Options) (*builder, error) {
+	root, err := repo.Root()
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(filepath.Join(root, "Dockerfile.agent"))
+	if err != nil {
+		return nil, err
+	}
+	stages, err := parse(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("Dockerfile.agent: %w", err)
+	}
+	cache, err := repo.Cache("image")
+	if err != nil {
+		return nil, err
+	}
+	if options.Version == "" {
+		options.Version = "dev"
+	}
+	return &builder{options: options, stages: stages, cache: cache, built: map[string]*result{}}, nil
+}
+
+func (b *builder) stage(ctx context.Context, name string) (*result, error) {
+	if done := b.built[name]; done != nil {
+		return done, nil
+	}
+	index := slices.IndexFunc(b.stages, func(s stage) bool { return s.name == name })
+	if index < 0 {
+		return nil, fmt.Errorf("no stage %q", name)
+	}
+	s := b.stages[index]
+	var r *result
+	var err error
+	repository, tag, _ := strings.Cut(s.from, ":")
+	switch {
+	case s.from == "scratch":
+		r, err = b.finish(ctx, s, &result{})
+	case repository == "golang":
+		r, err = b.goStage(s)
+	case repository == "debian":
+		r, err = b.debianStage(ctx, s, tag)
+	default:
+		// A stage sees those before it only, so this ends.
+		if !slices.ContainsFunc(b.stages[:index], func(s stage) bool { return s.name == b.stages[index].from }) {
+			return nil, fmt.Errorf("FROM %s: %w", s.from, errNotUnderstood)
+		}
+		var base *result
+		if base, err = b.stage(ctx, s.from); err == nil {
+			r, err = b.finish(ctx, s, &result{config: base.config, layers: slices.Clone(base.layers)})
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stage %s: %w", name, err)
+	}
+	b.built[name] = r
+	return r, nil
+}
+
+// goStage is one whose "go build" lines are carried out on this machine, when
+// and if another stage copies what they make.
+func (b *builder) goStage(s stage) (*result, error) {
+	r := &result{programs: map[string]program{}}
+	given := map[string]string{"TARGETOS": "linux", "TARGETARCH": runtime.GOARCH, "VERSION": b.options.Version}
+	values := variables{}
+	var env []string
+	for _, i := range s.instructions {
+		switch i.name {
+		case "WORKDIR", "COPY":
+			// The sources are here already.
+		case "ARG", "ENV":
+			pairs, err := assignments(i, values)
+			if err != nil {
+				return nil, err
+			}
+			for _, pair := range pairs {
+				value, ok := given[pair[0]]
+				if !ok || i.name == "ENV" {
+					value = pair[1]
+				}
+				values[pair[0]] = value
+				if i.name == "ENV" {
+					env = append(env, pair[0]+"="+value)
+				}
+			}
+		case "RUN":
+			if i.args == "go mod download" {
+				continue
+			}
+			out, p, err := goBuild(i, values)
+			if err != nil {
+				return nil, err
+			}
+			p.env = slices.Clone(env)
+			r.programs[out] = p
+		default:
+			return nil, i.errorf("%w", errNotUnderstood)
+		}
+	}
+	return r, nil
+}
+
+// goBuild reads "go build FLAGS -o OUT PACKAGE".
+func goBuild(i instruction, values variables) (string, program, error) {
+	command, err := values.expand(i.args)
+	if err != nil {
+		return "", program{}, i.errorf("%w", err)
+	}
+	all, err := words(command)
+	if err != nil {
+		return "", program{}, i.errorf("%w", err)
+	}
+	at := slices.Index(all, "-o")
+	if len(all) < 5 || all[0] != "go" || all[1] != "build" || at != len(all)-3 {
+		return "", program{}, i.errorf("%q isn't go build FLAGS -o OUT PACKAGE: %w", i.args, errNotUnderstood)
+	}
+	return all[at+1], program{pkg: all[at+2], flags: all[2:at]}, nil
+}
+
+// finish carries out the instructions of a stage that is, or is based on, a
+// root file system.
+func (b *builder) finish(ctx context.Context, s stage, r *result) (*result, error) {
+	values := variables{}
+	for _, i := range s.instructions {
+		var err error
+		switch i.name {
+		case "COPY":
+			var layer string
+			if layer, err = b.copy(ctx, i); err == nil {
+				r.layers = append(r.layers, layer)
+			}
+		case "ENV":
+			var pairs [][2]string
+			if pairs, err = assignments(i, values); err == nil {
+				r.config.Env = setEnv(r.config.Env, pairs)
+			}
+		case "WORKDIR":
+			r.config.WorkingDir = i.args
+		case "USER":
+			r.config.User = i.args
+		case "ENTRYPOINT":
+			r.config.Entrypoint, err = execForm(i)
+		case "CMD":
+			r.config.Cmd, err = execForm(i)
+		default:
+			err = i.errorf("%w", errNotUnderstood)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+func setEnv(env []string, pairs [][2]string) []string {
+	env = slices.Clone(env)
+	for _, pair := range pairs {
+		env = slices.DeleteFunc(env, func(s string) bool { return strings.HasPrefix(s, pair[0]+"=") })
+		env = append(env, pair[0]+"="+pair[1])
+	}
+	return env
+}
+
+// copy carries out "COPY --from=STAGE SOURCE… DESTINATION" and returns the
+// layer.
+func (b *builder) copy(ctx context.Context, i instruction) (string, error) {
+	fields := strings.Fields(i.args)
+	name, ok := strings.CutPrefix(fields[0], "--from=")
+	if !ok || len(fields) < 3 || strings.HasPrefix(fields[1], "--") {
+		return "", i.errorf("%q isn't --from=STAGE SOURCE DESTINATION: %w", i.args, errNotUnderstood)
+	}
+	sources, destination := fields[1:len(fields)-1], fields[len(fields)-1]
+	if !strings.HasSuffix(destination, "/") || !path.IsAbs(destination) {
+		return "", i.errorf("destination %s isn't an absolute directory, with / at its end: %w", destination, errNotUnderstood)
+	}
+	from, err := b.stage(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	tree, err := os.MkdirTemp(b.scratch, "copy-")
+	if err != nil {
+		return "", err
+	}
+	directory := filepath.Join(tree, destination)
+	if err := os.MkdirAll(directory, 0o755); err != nil {
+		return "", err
+	}
+	for _, source := range sources {
+		out := filepath.Join(directory, path.Base(source))
+		if p, ok := from.programs[source]; ok {
+			err = b.program(ctx, p, out)
+		} else {
+			err = extract(from.layers, source, out)
+		}
+		if err != nil {
+			return "", i.errorf("%w", err)
+		}
+	}
+	layer := tree + ".layer"
+	return layer, errors.Join(os.Chmod(tree, 0o755), packTree(layer, tree))
+}
+
+// program builds p to out.
+func (b *builder) program(ctx context.Context, p program, out string) error {
+	pkg := p.pkg
+	if standIn, ok := b.options.StandIns[pkg]; ok {
+		pkg = standIn
+	}
+	return repo.Build(ctx, repo.Program{Package: pkg, Out: out, Flags: p.flags, Env: p.env})
+}

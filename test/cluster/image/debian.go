@@ -1,0 +1,139 @@
+package image
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+)
+
+// debianStage makes what a Debian image and the RUN lines on it would be: one
+// layer, kept in the cache until the Dockerfile changes.
+func (b *builder) debianStage(ctx context.Context, s stage, tag string) (*result, error) {
+	suite, slim := strings.CutSuffix(tag, "-slim")
+	if !slim {
+		return nil, fmt.Errorf("FROM %s: only slim images are like debootstrap's smallest: %w", s.from, errNotUnderstood)
+	}
+	var packages, script []string
+	for _, i := range s.instructions {
+		if i.name != "RUN" {
+			return nil, i.errorf("in a stage from a Debian image: %w", errNotUnderstood)
+		}
+		more, then, err := debianRun(i)
+		if err != nil {
+			return nil, err
+		}
+		if len(more) > 0 && len(script) > 0 {
+			return nil, i.errorf("packages after other commands: %w", errNotUnderstood)
+		}
+		packages, script = append(packages, more...), append(script, then...)
+	}
+
+	hash := sha256.New()
+	fmt.Fprintf(hash, "%s %s\n%q\n%q\n", runtime.GOARCH, suite, packages, script)
+	layer := filepath.Join(b.cache, fmt.Sprintf("debian-%x.layer", hash.Sum(nil)[:8]))
+	if _, err := os.Stat(layer); err == nil {
+		return &result{layers: []string{layer}}, nil
+	}
+	tree, err := os.MkdirTemp(b.scratch, "debian-")
+	if err != nil {
+		return nil, err
+	}
+	if err := debootstrap(ctx, tree, suite, packages); err != nil {
+		return nil, err
+	}
+	if err := chroot(ctx, tree, strings.Join(script, " && ")); err != nil {
+		return nil, err
+	}
+	if err := packTree(layer+".new", tree); err != nil {
+		return nil, err
+	}
+	old, _ := filepath.Glob(filepath.Join(b.cache, "debian-*.layer"))
+	for _, path := range old {
+		_ = os.Remove(path)
+	}
+	return &result{layers: []string{layer}}, os.Rename(layer+".new", layer)
+}
+
+// debianRun reads "apt-get update && apt-get install … && script": packages are
+// debootstrap's business, the rest is run as it is.
+func debianRun(i instruction) (packages, script []string, err error) {
+	for command := range strings.SplitSeq(i.args, "&&") {
+		command = strings.TrimSpace(command)
+		fields := strings.Fields(command)
+		switch {
+		case len(fields) == 0:
+			return nil, nil, i.errorf("an empty command")
+		case fields[0] != "apt-get":
+			script = append(script, command)
+		case len(script) > 0:
+			return nil, nil, i.errorf("%q after other commands: %w", command, errNotUnderstood)
+		case command == "apt-get update":
+		case strings.HasPrefix(command, "apt-get install -y --no-install-recommends "):
+			packages = append(packages, fields[4:]...)
+		default:
+			return nil, nil, i.errorf("%q: %w", command, errNotUnderstood)
+		}
+	}
+	return packages, script, nil
+}
+
+// debootstrap unpacks a minimal Debian with packages to tree.
+func debootstrap(ctx context.Context, tree, suite string, packages []string) error {
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("debootstrap needs root, and this is uid %d", os.Geteuid())
+	}
+	if _, err := exec.LookPath("/usr/sbin/debootstrap"); err != nil {
+		return fmt.Errorf("debootstrap isn't installed: apt-get install debootstrap")
+	}
+	mirror, err := mirrorOf(suite)
+	if err != nil {
+		return err
+	}
+	args := []string{"--variant=minbase"}
+	if len(packages) > 0 {
+		args = append(args, "--include="+strings.Join(packages, ","))
+	}
+	if err := isolated(ctx, "/usr/sbin/debootstrap", append(args, suite, tree, mirror)...); err != nil {
+		return err
+	}
+	// The machine's own, which debootstrap copies: a container's runtime gives it others.
+	for _, name := range []string{"resolv.conf", "hostname"} {
+		if err := os.Remove(filepath.Join(tree, "etc", name)); err != nil && !os.IsNotExist(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+func chroot(ctx context.Context, tree, script string) error {
+	if script == "" {
+		return nil
+	}
+	return isolated(ctx, "/usr/sbin/chroot", tree, "/bin/sh", "-ec", script)
+}
+
+// isolated runs a program in a mount namespace of its own, and ends it with
+// this process: debootstrap mounts in its tree, and that must not stay.
+func isolated(ctx context.Context, program string, args ...string) error {
+	// PR_SET_PDEATHSIG is about the thread.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	command := exec.CommandContext(ctx, program, args...)
+	command.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"}
+	for _, name := range []string{"http_proxy", "https_proxy", "no_proxy"} {
+		if value, ok := os.LookupEnv(name); ok {
+			command.Env = append(command.Env, name+"="+value)
+		}
+	}
+	command.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	if output, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("running %s: %w\n%s", filepath.Base(program), err, output[max(0, len(output)-3000):])
+	}
+	return nil
+}
