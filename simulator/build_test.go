@@ -1,0 +1,285 @@
+package simulator_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/onejob-dev/onejob/simulator"
+)
+
+// play runs all that is scheduled, by the exit status that each command line
+// is, until nothing is; "cancel" cancels. It returns the commands in order.
+func play(w *wire) []string {
+	w.Helper()
+	var played []string
+	for {
+		i := slices.IndexFunc(w.sim.Jobs(), func(j simulator.Job) bool { return j.State == simulator.StateScheduled })
+		if i < 0 {
+			return played
+		}
+		j := w.sim.Jobs()[i]
+		name, exit, _ := strings.Cut(j.Command, " ")
+		played = append(played, name)
+		if exit == "cancel" {
+			if err := w.sim.CancelJob(j.ID); err != nil {
+				w.Fatal(err)
+			}
+			continue
+		}
+		if exit == "" {
+			exit = "0"
+		}
+		session := w.session()
+		token := w.acquire(session, j.ID)
+		w.call("PUT", "jobs/"+j.ID+"/start", token, "", 200)
+		w.call("PUT", "jobs/"+j.ID+"/finish", token, fmt.Sprintf(`{"exit_status":%q}`, exit), 200)
+		w.call("POST", "disconnect", session, "", 200)
+	}
+}
+
+func TestDependencies(t *testing.T) {
+	tests := []struct {
+		name     string
+		pipeline string
+		want     string // commands in the order in which they ran
+		state    string
+	}{
+		{"in a row", `[a, wait, b, wait, c]`, "a b c", "passed"},
+		{"wait needs all", `[a, b, wait, c]`, "a b c", "passed"},
+		{"failure stops", `[a 1, b, wait, c]`, "a b", "failed"},
+		{"continue on failure", `[a 1, wait+, b]`, "a b", "failed"},
+		{"plain wait after it stops", `[a 1, wait+, b, wait, c]`, "a b", "failed"},
+		{"stopped is stopped", `[a 1, wait, b, wait+, c]`, "a", "failed"},
+		{"continue twice", `[a 1, wait+, b, c, wait+, d]`, "a b c d", "failed"},
+		{"continue, all well", `[a, wait+, b, wait, c]`, "a b c", "passed"},
+		{"cancel is no failure to continue on", `[a cancel, wait+, b]`, "a", "failed"},
+		{"only waits", `[wait, wait]`, "", "passed"},
+		{"soft fail", `[{command: a 1, soft_fail: true}, wait, b]`, "a b", "passed"},
+		{"soft fail by status", `[{command: a 2, soft_fail: [{exit_status: 2}]}, {command: b 1, soft_fail: [{exit_status: 2}]}, wait, c]`, "a b", "failed"},
+		{"depends_on jumps waits", `[{command: a 1}, {command: b, key: b}, wait, {command: c, depends_on: b}]`, "a b c", "failed"},
+		{"depends_on nothing", `[{command: a 1}, wait, {command: d, depends_on: ~}]`, "a d", "failed"},
+		{"depends_on fails", `[{command: a 1, key: a}, {command: b, depends_on: a}, {command: c, depends_on: [{step: a, allow_failure: true}]}]`, "a c", "failed"},
+		{"allow_dependency_failure", `[{command: a 1, key: a}, {command: b, depends_on: [a], allow_dependency_failure: true}]`, "a b", "failed"},
+		{"looks ahead", `[{command: a, depends_on: b}, {command: b, key: b}]`, "b a", "passed"},
+		{"group", `[{group: g, key: g, steps: [{command: a}, {command: b}]}, {command: c, depends_on: g}]`, "a b c", "passed"},
+		{"parallelism", `[{command: a, parallelism: 3}, wait, b]`, "a a a b", "passed"},
+		{"matrix", `[{command: "a{{matrix}}", matrix: [x, y]}, wait, b]`, "ax ay b", "passed"},
+		{"matrix of two", `[{command: "{{matrix.a}}{{matrix.b}}", matrix: {setup: {a: [p, q], b: [r, s]}, adjustments: [{with: {a: p, b: s}, skip: true}]}}]`, "pr qr qs", "passed"},
+		{"skip", `[{command: a, skip: not today}, wait, b]`, "b", "passed"},
+		{"retry", `[{command: a 1, retry: {automatic: true}}, wait, b]`, "a a a", "failed"},
+		{"retry by status", `[{command: a 5, retry: {automatic: [{exit_status: 4}, {exit_status: [5, 6], limit: 1}]}}]`, "a a", "failed"},
+		{"no retry by another", `[{command: a 5, retry: {automatic: {exit_status: 4}}}]`, "a", "failed"},
+		{"the first rule decides", `[{command: a 5, retry: {automatic: [{exit_status: 5, limit: 0}, {exit_status: "*"}]}}]`, "a", "failed"},
+		{"no retry by signal", `[{command: a 5, retry: {automatic: {signal: kill}}}]`, "a", "failed"},
+		{"retry without signal", `[{command: a 5, retry: {automatic: {signal: none, signal_reason: none, limit: 1}}}]`, "a a", "failed"},
+		{"no retry of a pass", `[{command: a 0, retry: {automatic: true}}]`, "a", "passed"},
+		{"no retry of a cancel", `[{command: a cancel, retry: {automatic: true}}]`, "a", "failed"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, simulator.Config{}, func(w *wire) {
+				w.build(yamlOf(tt.pipeline))
+				if got := strings.Join(play(w), " "); got != tt.want {
+					t.Errorf("ran %q, want %q", got, tt.want)
+				}
+				if b, _ := w.sim.Build(1); b.State != tt.state || !b.Done() {
+					t.Errorf("build is %s, want %s", b.State, tt.state)
+				}
+				for _, v := range w.sim.CheckSettled() {
+					t.Errorf("violation: %s", v)
+				}
+			})
+		})
+	}
+}
+
+// yamlOf lets a table write "[a, wait, b 1]" for commands and waits; wait+
+// continues on failure.
+func yamlOf(short string) string {
+	if strings.Contains(short, "{") {
+		replaced := strings.NewReplacer(", b]", ", {command: b}]", ", c]", ", {command: c}]").Replace(short)
+		return "steps: " + replaced
+	}
+	var steps []string
+	for _, step := range strings.Split(strings.Trim(short, "[]"), ", ") {
+		switch step {
+		case "wait":
+			steps = append(steps, "wait")
+		case "wait+":
+			steps = append(steps, "{wait: ~, continue_on_failure: true}")
+		default:
+			steps = append(steps, "{command: "+step+"}")
+		}
+	}
+	return "steps: [" + strings.Join(steps, ", ") + "]"
+}
+
+func TestRefusedPipelines(t *testing.T) {
+	tests := []struct{ pipeline, want string }{
+		{`steps: [{block: ok}]`, "block and input"},
+		{`steps: [{input: ok}]`, "block and input"},
+		{`steps: [{trigger: other}]`, "trigger"},
+		{`steps: [{command: a, if: build.branch == "x"}]`, `unsupported step attribute "if"`},
+		{`steps: [{command: a, concurrency: 1}]`, `"concurrency"`},
+		{`steps: [{command: a, branches: main}]`, `"branches"`},
+		{`steps: [{wait: ~, if: x}]`, `unsupported wait attribute "if"`},
+		{`steps: [{command: a, depends_on: nobody}]`, "no step has that key"},
+		{`steps: [{command: a, key: k}, {command: b, key: k}]`, "duplicate step key"},
+		{`steps: [{command: a, key: a, depends_on: b}, {command: b, key: b, depends_on: a}]`, "loop"},
+		{`steps: [{command: a, key: a, depends_on: a}]`, "loop"},
+		{`steps: [{command: a, key: 018f0000-0000-7000-8000-000000000001}]`, "UUID"},
+		{`steps: [{command: a, parallelism: 0}]`, "parallelism"},
+		{`steps: [{command: a, parallelism: x}]`, "parallelism"},
+		{`steps: [{command: a, timeout_in_minutes: -1}]`, "timeout_in_minutes"},
+		{`steps: [{command: a, retry: {automatic: {limit: 11}}}]`, "limit"},
+		{`steps: [{command: a, retry: {automatic: {exit_status: x}}}]`, "exit_status"},
+		{`steps: [{command: a, retry: {sometimes: true}}]`, "sometimes"},
+		{`steps: [{nothing: here}]`, "unsupported step type"},
+		{`steps: []`, "no steps"},
+		{`steps: 5`, "parsing"},
+		{`{`, "parsing"},
+	}
+	sim := simulator.New(simulator.Config{})
+	defer sim.Close()
+	for _, tt := range tests {
+		t.Run(tt.pipeline, func(t *testing.T) {
+			_, err := sim.CreateBuild(simulator.BuildRequest{Pipeline: []byte(tt.pipeline)})
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("CreateBuild: %v, want it to name %q", err, tt.want)
+			}
+		})
+	}
+	if n := len(sim.Jobs()) + len(sim.Builds()); n != 0 {
+		t.Errorf("refused pipelines left %d builds and jobs behind", n)
+	}
+}
+
+func TestManualRetry(t *testing.T) {
+	inBubble(t, simulator.Config{}, func(w *wire) {
+		ids := w.build(`steps: [{command: a 1}, wait, {command: b}, wait, {command: c, retry: {manual: {allowed: false, reason: never}}}]`)
+		if got := strings.Join(play(w), " "); got != "a" {
+			t.Fatalf("ran %q, want a", got)
+		}
+		if got := w.state(ids[1]); got != simulator.StateWaitingFailed {
+			t.Errorf("b is %s, want waiting_failed", got)
+		}
+		retried, err := w.sim.Retry(ids[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if retried.RetryOf != ids[0] || retried.RetriesCount != 1 || retried.RetryType != "manual" || retried.ID == ids[0] {
+			t.Errorf("retry = %+v", retried)
+		}
+		if b, _ := w.sim.Build(1); b.Done() {
+			t.Errorf("build is %s, want it open again", b.State)
+		}
+		if got := w.state(ids[1]); got != simulator.StateWaiting {
+			t.Errorf("b is %s, want waiting", got)
+		}
+		if _, err := w.sim.Retry(ids[0]); err == nil {
+			t.Error("a job was retried twice")
+		}
+		token := w.acquire(w.session(), retried.ID)
+		w.call("PUT", "jobs/"+retried.ID+"/start", token, "", 200)
+		w.call("PUT", "jobs/"+retried.ID+"/finish", token, `{"exit_status":"0"}`, 200)
+		if got := strings.Join(play(w), " "); got != "b c" {
+			t.Errorf("then ran %q, want b c", got)
+		}
+		if b, _ := w.sim.Build(1); b.State != simulator.BuildPassed {
+			t.Errorf("build is %s, want passed", b.State)
+		}
+		if _, err := w.sim.Retry(ids[2]); err == nil || !strings.Contains(err.Error(), "never") {
+			t.Errorf("Retry of a step that forbids it: %v", err)
+		}
+		for _, v := range w.sim.CheckSettled() {
+			t.Errorf("violation: %s", v)
+		}
+	})
+}
+
+func TestCancelBuild(t *testing.T) {
+	inBubble(t, simulator.Config{}, func(w *wire) {
+		ids := w.build(`steps: [{command: a}, {command: b}, wait, {command: c}]`)
+		token := w.acquire(w.session(), ids[0])
+		if err := w.sim.CancelBuild(1); err != nil {
+			t.Fatal(err)
+		}
+		want := []simulator.JobState{simulator.StateCanceling, simulator.StateCanceled, simulator.StateCanceled}
+		var got []simulator.JobState
+		for _, id := range ids {
+			got = append(got, w.state(id))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("states (-want +got):\n%s", diff)
+		}
+		if b, _ := w.sim.Build(1); b.State != simulator.BuildCanceling {
+			t.Errorf("build is %s, want canceling", b.State)
+		}
+		// A start that was on its way is not refused: the state tells the agent.
+		w.call("PUT", "jobs/"+ids[0]+"/start", token, "", 200)
+		if got := w.call("GET", "jobs/"+ids[0], token, "", 200)["state"]; got != "canceling" {
+			t.Errorf("state = %v, want canceling", got)
+		}
+		w.call("PUT", "jobs/"+ids[0]+"/finish", token, `{"exit_status":"-1","signal":"SIGTERM","signal_reason":"cancel"}`, 200)
+		if b, _ := w.sim.Build(1); b.State != simulator.BuildCanceled {
+			t.Errorf("build is %s, want canceled", b.State)
+		}
+		if err := w.sim.CancelBuild(1); err == nil {
+			t.Error("a canceled build was canceled again")
+		}
+		for _, v := range w.sim.CheckSettled() {
+			t.Errorf("violation: %s", v)
+		}
+	})
+}
+
+func TestPipelineUpload(t *testing.T) {
+	upload := func(w *wire, id, token, uuid, pipeline string, want int) map[string]any {
+		w.Helper()
+		return w.call("POST", "jobs/"+id+"/pipelines?async=true", token, `{"uuid":"`+uuid+`","pipeline":`+pipeline+`}`, want)
+	}
+	inBubble(t, simulator.Config{}, func(w *wire) {
+		ids := w.build(`steps: [{command: a}, {command: x}, wait, {command: z}]`)
+		token := w.acquire(w.session(), ids[0])
+		w.call("PUT", "jobs/"+ids[0]+"/start", token, "", 200)
+		upload(w, ids[0], token, "u1", `{"steps":[{"command":"b"},{"wait":null},{"command":"c"}]}`, 202)
+		upload(w, ids[0], token, "u1", `{"steps":[{"command":"b"},{"wait":null},{"command":"c"}]}`, 202) // a retry
+		upload(w, ids[0], token, "u2", `{"steps":[{"command":"d"}],"env":{"A":"B"}}`, 202)
+		upload(w, ids[0], token, "u3", `{"steps":[{"block":"no"}]}`, 202)
+		for uuid, want := range map[string]string{"u1": "applied", "u2": "applied", "u3": "rejected"} {
+			if got := w.call("GET", "jobs/"+ids[0]+"/pipelines/"+uuid, token, "", 200)["state"]; got != want {
+				t.Errorf("upload %s is %v, want %s", uuid, got, want)
+			}
+		}
+		w.call("GET", "jobs/"+ids[0]+"/pipelines/u4", token, "", 404)
+		w.call("PUT", "jobs/"+ids[0]+"/finish", token, `{"exit_status":"0"}`, 200)
+		if got := strings.Join(play(w), " "); got != "x b c d z" {
+			t.Errorf("ran %q, want x b c d z", got)
+		}
+		b, _ := w.sim.Build(1)
+		var order []string
+		for _, id := range b.JobIDs {
+			j, _ := w.sim.Job(id)
+			order = append(order, j.Command)
+		}
+		if got := strings.Join(order, " "); got != "a b c d x z" {
+			t.Errorf("steps stand as %q, want a b c d x z", got)
+		}
+		for _, v := range w.sim.CheckSettled() {
+			t.Errorf("violation: %s", v)
+		}
+	})
+	inBubble(t, simulator.Config{SyncUploads: true}, func(w *wire) {
+		ids := w.build(`steps: [{command: a}, wait, {command: z}]`)
+		token := w.acquire(w.session(), ids[0])
+		upload(w, ids[0], token, "u1", `{"steps":[{"block":"no"}]}`, 422)
+		w.call("POST", "jobs/"+ids[0]+"/pipelines?async=true", token, `{"uuid":"u2","replace":true,"pipeline":{"steps":[{"command":"b"}]}}`, 200)
+		if got := w.state(ids[1]); got != simulator.StateCanceled {
+			t.Errorf("the replaced step's job is %s, want canceled", got)
+		}
+	})
+}
