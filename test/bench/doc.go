@@ -1,0 +1,10 @@
+// Package bench measures what onejob promises against the stock agent.
+//
+//	TestHerd         a small herd in virtual time; asserts its figures
+//	TestHerdReport   go test -run TestHerdReport -v ./test/bench -herd.n=1000,10000
+//	cmd/bench-runner the process itself: start, memory, signals, size
+//
+// A herd is N runners that start in the same instant, each with the real code
+// of its policy (acquire.Session, or the stock agent's core.Client) against one
+// server, in the virtual time of a testing/synctest bubble.
+package bench
