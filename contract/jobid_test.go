@@ -1,0 +1,51 @@
+package contract
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestParseJobID(t *testing.T) {
+	const id = "01906f6e-7a3c-4a51-9d6a-2f6f0b9f4a11"
+	for _, tt := range []struct{ name, in, says string }{
+		{"canonical", id, ""},
+		{"upper case", strings.ToUpper(id), ""},
+		{"white space", " " + id + "\n", ""},
+		{"empty", "", "no job ID given"},
+		{"blank", " \t", "no job ID given"},
+		{"short", id[1:], "35 characters"},
+		{"long", id + "0", "37 characters"},
+		{"a URL", "https://buildkite.com/acme/demo/builds/1#" + id, "characters"},
+		{"no dash", strings.Replace(id, "-", "0", 1), "character 9"},
+		{"not hexadecimal", "g" + id[1:], "character 1"},
+		{"a multibyte rune", "é" + id[2:], "character 1"},
+		{"very long", strings.Repeat("é", 1000), "…"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := ParseJobID(tt.in)
+			if tt.says == "" && (err != nil || got != id) {
+				t.Errorf("ParseJobID(%q) = %q, %v; want %q", tt.in, got, err, id)
+			}
+			if tt.says != "" && (err == nil || !strings.Contains(err.Error(), tt.says)) {
+				t.Errorf("ParseJobID(%q) = %q, %v; want an error that says %q", tt.in, got, err, tt.says)
+			}
+		})
+	}
+}
+
+func FuzzParseJobID(f *testing.F) {
+	f.Add("01906f6e-7a3c-4a51-9d6a-2f6f0b9f4a11")
+	f.Add("------------------------------------")
+	f.Fuzz(func(t *testing.T, s string) {
+		id, err := ParseJobID(s)
+		if err != nil {
+			return
+		}
+		if again, err := ParseJobID(id.String()); err != nil || again != id {
+			t.Errorf("%q is canonical, and yet %q, %v", id, again, err)
+		}
+		if len(id) != 36 || strings.Trim(string(id), "0123456789abcdef-") != "" {
+			t.Errorf("%q passes for a job ID", id)
+		}
+	})
+}
