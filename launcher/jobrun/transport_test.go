@@ -1,0 +1,296 @@
+package jobrun
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/buildkite/agent/v3/api"
+	"go.uber.org/goleak"
+
+	"github.com/onejob-dev/onejob/acquire"
+	"github.com/onejob-dev/onejob/launcher"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// The agent's libraries start these as they are linked.
+		goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"),
+		goleak.IgnoreTopFunction("github.com/golang/glog.(*fileSink).flushDaemon"),
+	)
+}
+
+const job = "01906f6e-7a3c-4a51-9d6a-2f6f0b9f4a11"
+
+// server answers each call from a list of statuses; 0 is a connection that
+// breaks before an answer. The last entry goes on for ever.
+type server struct {
+	mu         sync.Mutex
+	replies    map[string][]int
+	retryAfter string
+	state      string // of the job; "" is refused with 401
+	calls      []string
+	bodies     []string
+}
+
+func (s *server) RoundTrip(req *http.Request) (*http.Response, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name := req.URL.Path[strings.LastIndexByte(req.URL.Path, '/')+1:]
+	s.calls = append(s.calls, name)
+	body := ""
+	if req.Body != nil {
+		b, err := io.ReadAll(req.Body)
+		if err != nil {
+			return nil, err
+		}
+		body = string(b)
+	}
+	s.bodies = append(s.bodies, body)
+	status := 200
+	if name == job {
+		if s.state == "" {
+			status = 401
+		}
+		return answer(req, status, `{"state":"`+s.state+`"}`), nil
+	}
+	if list := s.replies[name]; len(list) > 0 {
+		status = list[0]
+		if len(list) > 1 {
+			s.replies[name] = list[1:]
+		}
+	}
+	if status == 0 {
+		return nil, io.ErrUnexpectedEOF
+	}
+	resp := answer(req, status, `{"message":"no"}`)
+	if s.retryAfter != "" {
+		resp.Header.Set("Retry-After", s.retryAfter)
+	}
+	return resp, nil
+}
+
+func (s *server) count(name string) int {
+	n := 0
+	for _, c := range s.calls {
+		if c == name {
+			n++
+		}
+	}
+	return n
+}
+
+// setup returns a client over a transport that speaks to s.
+func setup(s *server) (*api.Client, *state, *bytes.Buffer) {
+	out := new(bytes.Buffer)
+	st := newState(out)
+	t := &transport{base: s, state: st, rnd: acquire.NewRand(1), log: slog.New(slog.DiscardHandler), jobID: job}
+	client := api.NewClient(acquire.Logger(t.log), api.Config{Endpoint: "http://buildkite.test/v3", HTTPClient: acquire.HTTPClient(t)})
+	t.client = client
+	return client, st, out
+}
+
+// lost is a reply that was lost only if the request was written: over a
+// RoundTripper of a test nothing is traced, so 502 stands for it.
+const lost = 502
+
+func TestTransportStartAndFinish(t *testing.T) {
+	for _, tt := range []struct {
+		name                string
+		replies             []int
+		state               string
+		requests, asked     int
+		delivered, inferred bool
+	}{
+		{name: "taken", replies: []int{200}, requests: 1, delivered: true},
+		{name: "500, then taken", replies: []int{500, 200}, requests: 2, delivered: true},
+		{name: "429, then taken", replies: []int{429, 200}, requests: 2, delivered: true},
+		{name: "no answer, then taken", replies: []int{0, 200}, requests: 2, delivered: true},
+		{name: "refused", replies: []int{422}, requests: 1},
+		{name: "401", replies: []int{401}, requests: 1},
+		{name: "lost, then refused, and it was taken", replies: []int{lost, 422}, state: "taken", requests: 2, asked: 1, delivered: true, inferred: true},
+		{name: "lost, then refused, and it wasn't", replies: []int{lost, 422}, state: "accepted", requests: 2, asked: 1},
+		{name: "503, then refused", replies: []int{503, 422}, state: "taken", requests: 2},
+	} {
+		for _, call := range []string{"start", "finish"} {
+			t.Run(call+" "+tt.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := &server{replies: map[string][]int{call: tt.replies}, state: tt.state}
+					if tt.state == "taken" {
+						s.state = map[string]string{"start": "running", "finish": "finished"}[call]
+					}
+					client, st, _ := setup(s)
+					var err error
+					if call == "start" {
+						_, err = client.StartJob(t.Context(), &api.Job{ID: job})
+					} else {
+						_, err = client.FinishJob(t.Context(), &api.Job{ID: job, ExitStatus: "3", ChunksFailedCount: 2}, nil)
+					}
+					if (err == nil) != tt.delivered {
+						t.Errorf("JobRunner sees %v, want delivered %v", err, tt.delivered)
+					}
+					if err != nil && !api.IsErrHavingStatus(err, gaveUp) {
+						t.Errorf("JobRunner's own loop would go on after %v", err)
+					}
+					if n, asked := s.count(call), s.count(job); n != tt.requests || asked != tt.asked {
+						t.Errorf("%d requests and %d for the state, want %d and %d", n, asked, tt.requests, tt.asked)
+					}
+					r := st.snapshot()
+					got := map[string]launcher.Delivery{"start": r.Start, "finish": r.Finish}[call]
+					if got.Delivered != tt.delivered || got.Inferred != tt.inferred || !got.Sent || (got.Err == "") != tt.delivered {
+						t.Errorf("reported as %+v", got)
+					}
+					if call == "finish" && (r.ExitStatus != "3" || r.ChunksFailed != 2) {
+						t.Errorf("the result isn't reported: %+v", r)
+					}
+					for i, b := range s.bodies {
+						if s.calls[i] == call && b != s.bodies[0] {
+							t.Errorf("request %d has another body", i)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// A token that is refused after a finish that may have been taken was good for
+// that finish.
+func TestTransportFinishThenTokenRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, st, _ := setup(&server{replies: map[string][]int{"finish": {lost, 401}}})
+		if _, err := client.FinishJob(t.Context(), &api.Job{ID: job}, nil); err != nil || !st.snapshot().Finish.Inferred {
+			t.Errorf("%v, %+v: want it to count as delivered", err, st.snapshot().Finish)
+		}
+	})
+}
+
+func TestTransportChunksSurvive429(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{replies: map[string][]int{"chunks": {429, 429, 500, 200}}, retryAfter: "5"}
+		client, st, _ := setup(s)
+		begin := time.Now()
+		_, err := client.UploadChunk(t.Context(), job, &api.Chunk{Data: []byte("hello"), Sequence: 4, Offset: 100, Size: 5})
+		if err != nil || s.count("chunks") != 4 {
+			t.Errorf("%v after %d requests", err, s.count("chunks"))
+		}
+		if took := time.Since(begin); took < 15*time.Second {
+			t.Errorf("Retry-After wasn't honoured: %v", took)
+		}
+		if r := st.snapshot(); r.LogEnd != 105 || r.LogSequence != 5 || r.Tries["chunks"] != 4 {
+			t.Errorf("reported as %+v", r)
+		}
+	})
+}
+
+func TestTransportChunkRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{replies: map[string][]int{"chunks": {400}}}
+		client, _, _ := setup(s)
+		if _, err := client.UploadChunk(t.Context(), job, &api.Chunk{Data: []byte("x"), Size: 1}); err == nil || s.count("chunks") != 1 {
+			t.Errorf("%v after %d requests", err, s.count("chunks"))
+		}
+	})
+}
+
+// Once it is told to stop, the child's calls end by the moment that it was
+// given: log chunks first, so that the result still has its time.
+func TestTransportKeepsToTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{replies: map[string][]int{"chunks": {500}, "finish": {500}, "start": {500}}, state: "accepted"}
+		client, st, _ := setup(s)
+		begin := time.Now()
+		ended := make(map[string]time.Duration)
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		for name, call := range map[string]func() error{
+			"start":  func() error { _, err := client.StartJob(t.Context(), &api.Job{ID: job}); return err },
+			"finish": func() error { _, err := client.FinishJob(t.Context(), &api.Job{ID: job}, nil); return err },
+			"chunks": func() error {
+				_, err := client.UploadChunk(t.Context(), job, &api.Chunk{Data: []byte("x"), Size: 1})
+				return err
+			},
+		} {
+			wg.Go(func() {
+				if call() == nil {
+					t.Errorf("%s succeeded", name)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				ended[name] = time.Since(begin)
+			})
+		}
+		time.Sleep(time.Second)
+		st.stop(begin.Add(20*time.Second), launcher.Budget{Cancel: 10 * time.Second, Signal: 6 * time.Second})
+		wg.Wait()
+		for name, want := range map[string]time.Duration{"start": time.Second, "chunks": 18 * time.Second, "finish": 20 * time.Second} {
+			if ended[name] != want {
+				t.Errorf("%s went on for %v, want %v", name, ended[name], want)
+			}
+		}
+	})
+}
+
+func TestTransportGivesUpHangingRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newState(io.Discard)
+		tr := &transport{base: hanging{}, state: st, rnd: acquire.NewRand(1), jobID: job}
+		tr.client = api.NewClient(acquire.Logger(slog.New(slog.DiscardHandler)), api.Config{Endpoint: "http://x/v3", HTTPClient: acquire.HTTPClient(tr)})
+		begin := time.Now()
+		if _, _, err := tr.client.GetJobState(t.Context(), job); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Minute {
+			t.Errorf("%v after %v, want a timeout after a minute", err, time.Since(begin))
+		}
+	})
+}
+
+type hanging struct{}
+
+func (hanging) RoundTrip(req *http.Request) (*http.Response, error) {
+	<-req.Context().Done()
+	return nil, req.Context().Err()
+}
+
+// Every report is a line of JSON, the last of them the whole story.
+func TestStateReports(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, _, out := setup(&server{})
+		client.StartJob(t.Context(), &api.Job{ID: job})
+		client.FinishJob(t.Context(), &api.Job{ID: job, ExitStatus: "0"}, nil)
+		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+		var last launcher.Report
+		for _, line := range lines {
+			last = launcher.Report{}
+			if err := json.Unmarshal([]byte(line), &last); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(lines) < 4 || !last.Start.Delivered || !last.Finish.Delivered || last.ExitStatus != "0" || last.StartedAt.IsZero() || last.EndedAt.IsZero() {
+			t.Errorf("%d reports, the last %+v", len(lines), last)
+		}
+	})
+}
+
+func TestBound(t *testing.T) {
+	for _, tt := range []struct {
+		in, want api.Job
+	}{
+		{api.Job{}, api.Job{ChunksMaxSizeBytes: 100 << 10}},
+		{api.Job{ChunksMaxSizeBytes: 1 << 63, LogMaxSizeBytes: 1 << 63, ChunksIntervalSeconds: 1 << 62}, api.Job{ChunksMaxSizeBytes: 64 << 20, LogMaxSizeBytes: 1 << 40, ChunksIntervalSeconds: 60}},
+		{api.Job{ChunksMaxSizeBytes: 5, LogMaxSizeBytes: 6, ChunksIntervalSeconds: -7}, api.Job{ChunksMaxSizeBytes: 5, LogMaxSizeBytes: 6}},
+	} {
+		got := tt.in
+		bound(&got)
+		if got.ChunksMaxSizeBytes != tt.want.ChunksMaxSizeBytes || got.LogMaxSizeBytes != tt.want.LogMaxSizeBytes || got.ChunksIntervalSeconds != tt.want.ChunksIntervalSeconds {
+			t.Errorf("bound: %d, %d, %d", got.ChunksMaxSizeBytes, got.LogMaxSizeBytes, got.ChunksIntervalSeconds)
+		}
+	}
+}
