@@ -214,3 +214,48 @@ func TestStockAgentDispatched(t *testing.T) {
 	l.wantState(build.JobIDs[0], simulator.StateFinished)
 	l.wantNoViolations()
 }
+
+// TestStockAgentVerifiesSignatures: steps keep the signature that the uploading
+// agent gave them, and the environment that it covers.
+func TestStockAgentVerifiesSignatures(t *testing.T) {
+	l := newLab(t, simulator.Config{})
+	keys := t.TempDir()
+	keygen := exec.Command(agentbin.Path(t), "tool", "keygen", "--alg", "EdDSA", "--key-id", "k",
+		"--private-jwks-file", filepath.Join(keys, "private.json"), "--public-jwks-file", filepath.Join(keys, "public.json"))
+	if out, err := keygen.CombinedOutput(); err != nil {
+		t.Fatalf("keygen: %v\n%s", err, out)
+	}
+	repo := repository(t, map[string]string{"dynamic.yml": `
+env: {COLOUR: red}
+steps:
+  - command: ["test $$COLOUR = red", "echo signed {{matrix}}"]
+    key: signed
+    env: {SIZE: big}
+    matrix: [one, two]
+`})
+	build, err := l.CreateBuild(simulator.BuildRequest{Repo: repo, Pipeline: []byte(`steps: [{command: buildkite-agent pipeline upload dynamic.yml}, {command: echo unsigned}]`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := stockAgent(l, build.JobIDs[0], "--signing-jwks-file", filepath.Join(keys, "private.json"), "--signing-jwks-key-id", "k"); code != 0 {
+		log, _ := l.Log(build.JobIDs[0])
+		t.Fatalf("upload: agent exited with %d:\n%s", code, log)
+	}
+	b, _ := l.Build(1)
+	if len(b.JobIDs) != 4 {
+		t.Fatalf("%d jobs, want 4", len(b.JobIDs))
+	}
+	verify := []string{"--verification-jwks-file", filepath.Join(keys, "public.json")}
+	for _, id := range b.JobIDs[1:3] {
+		if code := stockAgent(l, id, verify...); code != 0 {
+			log, _ := l.Log(id)
+			t.Errorf("signed job: agent exited with %d:\n%s", code, log)
+		}
+	}
+	unsigned := b.JobIDs[3]
+	stockAgent(l, unsigned, verify...)
+	if j := l.job(unsigned); j.SignalReason != "signature_rejected" || j.Passed {
+		t.Errorf("unsigned job = %+v, want signature_rejected", j)
+	}
+	l.wantNoViolations()
+}

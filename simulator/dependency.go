@@ -29,6 +29,7 @@ type node struct {
 	jobs    []*job                  // all attempts
 
 	state    nodeState
+	live     int  // slots whose latest attempt hasn't ended
 	failed   bool // done, and not well
 	blocked  bool // failed because of a dependency: it never ran
 	canceled bool
@@ -192,18 +193,26 @@ func (n *node) done(failed bool) []*node {
 	return ready
 }
 
+// count keeps live, so that a step of ten thousand jobs isn't looked through
+// each time that one of them ends.
+func (n *node) count(from, to JobState) {
+	was, is := from != "" && !from.Terminal(), !to.Terminal()
+	switch {
+	case is && !was:
+		n.live++
+	case was && !is:
+		n.live--
+	}
+}
+
 // tally closes an open step once the latest attempt of each slot has ended.
 func (s *Simulator) tally(n *node) []*node {
-	if n.state != nodeOpen {
+	if n.state != nodeOpen || n.live > 0 {
 		return nil
 	}
 	failed, canceled := false, false
 	for _, j := range n.current {
-		switch {
-		case !j.state.Terminal():
-			return nil
-		case j.passed() || j.softFailed():
-		default:
+		if !j.passed() && !j.softFailed() {
 			failed = true
 			canceled = canceled || j.state == StateCanceled
 		}
@@ -214,7 +223,7 @@ func (s *Simulator) tally(n *node) []*node {
 
 // settle is called when a job of n ended.
 func (s *Simulator) settle(n *node, now time.Time) {
-	if n.state == nodeWaiting && slices.ContainsFunc(n.current, func(j *job) bool { return !j.state.Terminal() }) {
+	if n.live > 0 {
 		return
 	}
 	if n.state == nodeWaiting {

@@ -250,6 +250,9 @@ func (s *Simulator) setState(j *job, to JobState, now time.Time, why cause) {
 		j.queue.counts[j.state]--
 	}
 	j.queue.counts[to]++
+	if j.node.current[j.slot] == j {
+		j.node.count(j.state, to)
+	}
 	j.state = to
 	if to == StateScheduled {
 		if j.scheduledAt.IsZero() {

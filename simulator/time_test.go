@@ -16,7 +16,7 @@ import (
 
 // wire speaks JSON to a simulator in process, in a bubble.
 type wire struct {
-	*testing.T
+	testing.TB
 	sim    *simulator.Simulator
 	client *http.Client
 }
