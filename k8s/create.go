@@ -1,0 +1,228 @@
+package k8s
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+const (
+	createTimeout = 15 * time.Second
+	// confirmAfter is how long a created kjob may take to appear in the cache
+	// before a live GET asks for it.
+	confirmAfter = 5 * time.Second
+)
+
+// ErrForeign is a kjob's name that is taken by an object that isn't ours.
+var ErrForeign = errors.New("the name is taken by a Job that onejob did not make")
+
+// creator carries out claims until the line is shut down.
+func (s *Scheduler) creator(hard context.Context) {
+	for {
+		it, shutdown := s.creates.Get()
+		if shutdown {
+			return
+		}
+		again, err := it.q.carryOut(hard, it.id)
+		switch {
+		case err != nil:
+			s.creates.AddRateLimited(it)
+		default:
+			s.creates.Forget(it)
+			if again > 0 {
+				s.creates.AddAfter(it, again)
+			}
+		}
+		s.creates.Done(it)
+	}
+}
+
+// carryOut does what a claim still needs, and returns when to look at it again.
+// What if we die right here? Then the reservation lapses, or the kjob exists.
+func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Duration, err error) {
+	q.mu.Lock()
+	c := q.claims[id]
+	if c == nil {
+		q.mu.Unlock()
+		return 0, nil // seen in the cache
+	}
+	now := *c
+	lapsed := q.memo(id).reservedUntil.Before(time.Now())
+	q.mu.Unlock()
+	if now.created {
+		return q.confirm(ctx, id, now)
+	}
+	if lapsed {
+		if now.sent {
+			return q.confirm(ctx, id, now)
+		}
+		q.drop(id, "reservation lapsed before the create")
+		return 0, nil
+	}
+	if ctx.Err() != nil {
+		return 0, nil
+	}
+	if wait := q.s.brake.wait(); wait > 0 {
+		return wait, nil
+	}
+	set := q.set.Load()
+	if set.template.NeedsEnv() && now.env == nil {
+		cctx, cancel := context.WithTimeout(ctx, createTimeout)
+		defer cancel()
+		d, err := q.client.Job(cctx, id)
+		if err != nil {
+			return 0, err
+		}
+		now.env = d.Env
+	}
+	k, err := NewJob(now.job, now.attempt, set.template, now.env)
+	if err != nil {
+		q.giveUp(id, now, Decision{Action: Finish, Reason: ReasonConfig, ExitStatus: -1, Text: err.Error()})
+		return 0, nil
+	}
+	q.mu.Lock()
+	if c := q.claims[id]; c != nil {
+		c.sent = true
+	}
+	q.mu.Unlock()
+	cctx, cancel := context.WithTimeout(ctx, createTimeout)
+	defer cancel()
+	made, err := q.s.kube.BatchV1().Jobs(k.Namespace).Create(cctx, k, metav1.CreateOptions{})
+	return q.created(ctx, id, now, made, err)
+}
+
+// created sorts what came of a create.
+func (q *queue) created(ctx context.Context, id contract.JobID, c claim, made *batchv1.Job, err error) (time.Duration, error) {
+	count := func(result string) { q.s.metrics.creates.WithLabelValues(q.name, result).Inc() }
+	log := q.log.With("job_id", id, "attempt", c.attempt, "kjob", contract.KjobName(id, c.attempt))
+	if err == nil {
+		q.s.brake.ok()
+		count("created")
+		q.s.metrics.took(q.name, phaseCreated, c.at, time.Now())
+		log.Info("kjob created")
+		q.markCreated(id, made.Labels)
+		return confirmAfter, nil
+	}
+	if ctx.Err() != nil {
+		return 0, nil // our own end; the kjob may exist, and that is fine
+	}
+	switch {
+	case apierrors.IsAlreadyExists(err):
+		q.s.brake.ok()
+		count("exists")
+		return q.confirm(ctx, id, c)
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), apierrors.IsNotFound(err):
+		count("no_namespace")
+		q.drop(id, "")
+		q.stop(fmt.Errorf("creating kjobs: %w", err))
+		return 0, nil
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err),
+		apierrors.IsForbidden(err) && denied(err):
+		q.s.brake.ok()
+		count("refused")
+		log.Error("the kjob was refused", "err", err)
+		q.giveUp(id, c, Decision{Action: Finish, Reason: ReasonAdmission, ExitStatus: -1,
+			Text: "Kubernetes refused the Job that the queue's template makes: " + err.Error()})
+		return 0, nil
+	case apierrors.IsForbidden(err):
+		// A quota, or our own Role: may heal, and is retried while the
+		// reservation lives.
+		q.s.brake.ok()
+		count("forbidden")
+		q.tell(id, "waiting to be created: "+err.Error())
+		log.Warn("creating the kjob", "err", err)
+		return 0, err
+	default:
+		q.s.brake.failed()
+		count("failed")
+		log.Debug("creating the kjob", "err", err)
+		return q.s.brake.wait(), err
+	}
+}
+
+// denied: an admission webhook or policy said no, and will again.
+func denied(err error) bool {
+	return strings.Contains(err.Error(), "denied the request") || strings.Contains(err.Error(), "violates PodSecurity") || strings.Contains(err.Error(), "ValidatingAdmissionPolicy")
+}
+
+func (q *queue) markCreated(id contract.JobID, _ map[string]string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if c := q.claims[id]; c != nil {
+		c.created, c.sent = true, true
+		if q.store.kjob(contract.KjobName(id, c.attempt)) != nil {
+			delete(q.claims, id)
+		}
+	}
+}
+
+// confirm reads the kjob itself: a create may have been applied though its
+// reply was lost, and one that succeeded may be gone before the cache saw it.
+func (q *queue) confirm(ctx context.Context, id contract.JobID, c claim) (time.Duration, error) {
+	name := contract.KjobName(id, c.attempt)
+	if q.store.kjob(name) != nil {
+		q.drop(id, "")
+		q.work.Add(id)
+		return 0, nil
+	}
+	if wait := q.s.brake.wait(); wait > 0 {
+		return wait, nil
+	}
+	cctx, cancel := context.WithTimeout(ctx, createTimeout)
+	defer cancel()
+	k, err := q.s.kube.BatchV1().Jobs(q.store.namespace).Get(cctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		q.s.brake.ok()
+		q.drop(id, "the kjob is not there")
+		return 0, nil
+	case err != nil:
+		if ctx.Err() == nil {
+			q.s.brake.failed()
+		}
+		return 0, err
+	case k.Labels[contract.LabelJobID] != id.String() || k.Labels[contract.LabelQueue] != q.label:
+		q.s.brake.ok()
+		q.log.Error("a kjob's name is taken", "job_id", id, "kjob", name, "err", ErrForeign)
+		q.giveUp(id, c, Decision{Action: Finish, Reason: ReasonAdmission, ExitStatus: -1, Text: fmt.Sprintf("%s in namespace %s: %s", name, q.store.namespace, ErrForeign)})
+		return 0, nil
+	}
+	q.s.brake.ok()
+	// Ours. Live is success; finished or on its way out means that somebody
+	// else was here first, and the cache, once it shows it, is what decides.
+	q.markCreated(id, k.Labels)
+	if finished(k) || k.DeletionTimestamp != nil {
+		q.work.AddAfter(id, time.Second)
+	}
+	return confirmAfter, nil
+}
+
+// drop gives a claim up. Its reservation, if it has one, lapses.
+func (q *queue) drop(id contract.JobID, why string) {
+	q.mu.Lock()
+	delete(q.claims, id)
+	q.mu.Unlock()
+	if why != "" {
+		q.log.Info("claim dropped", "job_id", id, "reason", why)
+	}
+	signal(q.wakeup)
+}
+
+// giveUp turns a claim into a verdict for the sync workers to carry out.
+func (q *queue) giveUp(id contract.JobID, c claim, d Decision) {
+	q.mu.Lock()
+	delete(q.claims, id)
+	m := q.memo(id)
+	m.verdict, m.job = &d, c.job
+	q.mu.Unlock()
+	q.work.Add(id)
+}

@@ -1,0 +1,402 @@
+package k8s
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// Action is what is to be done about a job.
+type Action string
+
+// The actions. There is at most one at a time: what follows from it is decided
+// from the facts that it made.
+const (
+	// None: nothing, until something changes or Decision.Again.
+	None Action = "none"
+	// Ask: learn the job's state from Buildkite, then decide again.
+	Ask Action = "ask"
+	// Attempt: a new kjob, not before Decision.NotBefore.
+	Attempt Action = "attempt"
+	// Finish: end the job at Buildkite, for no runner will.
+	Finish Action = "finish"
+	// Delete: delete the kjob, with its UID as precondition; its pod gets its
+	// termination grace.
+	Delete Action = "delete"
+)
+
+// Reason is why, in one word for metrics and Events.
+type Reason string
+
+// The reasons.
+const (
+	ReasonFinished   Reason = "finished"
+	ReasonRejected   Reason = "rejected"
+	ReasonLocked     Reason = "locked"
+	ReasonNotRun     Reason = "not_run"
+	ReasonExhausted  Reason = "exhausted"
+	ReasonRefused    Reason = "token_refused"
+	ReasonConfig     Reason = "bad_config"
+	ReasonStopped    Reason = "stopped"
+	ReasonLost       Reason = "pod_lost"
+	ReasonLostAfter  Reason = "pod_lost_running"
+	ReasonDeadline   Reason = "deadline"
+	ReasonDeleted    Reason = "kjob_deleted"
+	ReasonCancelled  Reason = "cancelled"
+	ReasonOver       Reason = "job_over"
+	ReasonTaken      Reason = "job_taken"
+	ReasonSuspended  Reason = "suspended"
+	ReasonImage      Reason = "image"
+	ReasonContainer  Reason = "container"
+	ReasonPending    Reason = "pending"
+	ReasonAdmission  Reason = "admission"
+	ReasonNoPod      Reason = "no_pod"
+	ReasonOutlived   Reason = "outlived"
+	ReasonGaveUp     Reason = "gave_up"
+	ReasonOfferAgain Reason = "offered_again"
+)
+
+// Decision is what Decide returns.
+type Decision struct {
+	Action Action
+	Reason Reason
+	// Text is for the job's page: the detail of a Finish, else a notification
+	// that is sent when it is new.
+	Text string
+	// NotBefore is for Attempt.
+	NotBefore time.Time
+	// ExitStatus is for Finish.
+	ExitStatus int
+	// Again is when the same facts may mean something else; zero is never.
+	Again time.Time
+}
+
+// The times of decisions. A podless kjob is normal for a moment; a state is
+// believed for stateFresh when something can't be taken back.
+const (
+	podlessGrace   = 30 * time.Second
+	containerGrace = time.Minute
+	noticeAfter    = 10 * time.Second
+	outliveGrace   = time.Minute
+	stateFresh     = 5 * time.Second
+	backoffBase    = 5 * time.Second
+	backoffMax     = 2 * time.Minute
+	notBeforeMax   = time.Hour
+)
+
+// Decide says what is to be done about a job, given all that is known. It is
+// the one place where an attempt is followed by another (house rules: the exit
+// codes of contract).
+func Decide(f Facts) Decision {
+	switch {
+	case f.Attempt == 0:
+		return Decision{Action: None}
+	case f.KJob.Gone:
+		return decideDeleted(f)
+	case !f.KJob.Exists, f.KJob.Terminating:
+		return Decision{Action: None}
+	case f.KJob.Finished, f.Pod.Over(), f.Pod.Deleted:
+		return decideEnded(f)
+	default:
+		return decideLive(f)
+	}
+}
+
+// fresh reports whether the state was learned after the attempt had ended.
+func (f Facts) fresh() bool { return !f.StateAt.IsZero() && !f.StateAt.Before(f.EndedAt) }
+
+// decideEnded is for an attempt whose pod is over.
+func decideEnded(f Facts) Decision {
+	m := f.Pod.Message
+	if m == nil {
+		return decideLost(f)
+	}
+	// The message is the runner's word; a container's own code may be the 137
+	// of a kill that came after the report.
+	switch m.ExitCode {
+	case contract.ExitOK:
+		if f.fresh() && f.State.Offered() {
+			return Decision{Action: None, Reason: ReasonOfferAgain, Text: said(f, "reported the job's end, but Buildkite offers it again: left alone")}
+		}
+		return Decision{Action: None, Reason: ReasonFinished}
+	case contract.ExitRejected:
+		// Buildkite's affair. Should it offer the job again, nobody holds it.
+		if f.fresh() && f.State.Offered() {
+			return attempt(f, ReasonRejected, 0, said(f, "was refused the job, which is offered again"))
+		}
+		return Decision{Action: None, Reason: ReasonRejected, Text: said(f, "was refused the job")}
+	case contract.ExitLocked:
+		return offered(f, ReasonLocked, func() Decision { return attempt(f, ReasonLocked, 0, said(f, "found the job locked")) })
+	case contract.ExitExhausted:
+		return offered(f, ReasonExhausted, func() Decision { return attempt(f, ReasonExhausted, 0, said(f, "could not reach Buildkite")) })
+	case contract.ExitRefused:
+		return offered(f, ReasonRefused, func() Decision { return attempt(f, ReasonRefused, 0, said(f, "had its token refused")) })
+	case contract.ExitTerminated, contract.ExitInterrupted, contract.ExitQuit:
+		return offered(f, ReasonStopped, func() Decision { return attempt(f, ReasonStopped, 3, said(f, "was stopped before it had the job")) })
+	case contract.ExitConfig:
+		return offered(f, ReasonConfig, func() Decision {
+			return Decision{Action: Finish, Reason: ReasonConfig, ExitStatus: -1, Text: said(f, "could not run with the configuration it was given, and no other pod could")}
+		})
+	default: // 70, and codes that a newer runner may have
+		if !f.fresh() {
+			return Decision{Action: Ask, Reason: ReasonNotRun}
+		}
+		text := said(f, "had the job, but it was not run to a reported end; it is not run again")
+		if f.State.Held() {
+			status := -1
+			if m.ExitStatus != nil {
+				status = *m.ExitStatus
+			}
+			return Decision{Action: Finish, Reason: ReasonNotRun, ExitStatus: status, Text: text}
+		}
+		return Decision{Action: None, Reason: ReasonNotRun, Text: text}
+	}
+}
+
+// offered asks, and goes on only if a runner could still acquire the job.
+func offered(f Facts, r Reason, then func() Decision) Decision {
+	switch {
+	case !f.fresh():
+		return Decision{Action: Ask, Reason: r}
+	case f.State.Offered():
+		return then()
+	default:
+		return Decision{Action: None, Reason: r}
+	}
+}
+
+// decideLost is for a pod that is over and whose runner left no word: only
+// Buildkite can say whether it had the job.
+func decideLost(f Facts) Decision {
+	why := lossOf(f)
+	switch {
+	case f.KJob.Succeeded && !f.fresh():
+		return Decision{Action: None, Reason: ReasonFinished}
+	case !f.fresh():
+		return Decision{Action: Ask, Reason: ReasonLost}
+	case f.State.Offered() && f.KJob.FailReason == "DeadlineExceeded":
+		return Decision{Action: Finish, Reason: ReasonDeadline, ExitStatus: -1,
+			Text: fmt.Sprintf("Kubernetes ended attempt %d at its active deadline before it had the job: %s", f.Attempt, why)}
+	case f.State.Offered():
+		return attempt(f, ReasonLost, 1, fmt.Sprintf("the pod of attempt %d was lost before it had the job: %s", f.Attempt, why))
+	case f.State.Held() && f.Pod.Exited:
+		// Its containers are over, so nothing of the job runs any more.
+		status := f.Pod.ExitCode
+		if status == 0 {
+			status = -1
+		}
+		return Decision{Action: Finish, Reason: ReasonLostAfter, ExitStatus: status,
+			Text: fmt.Sprintf("the pod was lost while the job ran in it; it is not run again: %s", why)}
+	case f.State.Held():
+		return Decision{Action: None, Reason: ReasonLostAfter,
+			Text: fmt.Sprintf("the pod was lost while the job ran in it, and may still be running where it can't be seen: %s", why)}
+	default:
+		return Decision{Action: None, Reason: ReasonLost}
+	}
+}
+
+// decideDeleted is for a kjob that was deleted before its end, and not by us.
+func decideDeleted(f Facts) Decision {
+	if f.KJob.Cancelled != "" {
+		return offered(f, ReasonCancelled, func() Decision {
+			return Decision{Action: Finish, Reason: ReasonCancelled, ExitStatus: -1, Text: "cancelled in Kubernetes: " + f.KJob.Cancelled}
+		})
+	}
+	return offered(f, ReasonDeleted, func() Decision {
+		return attempt(f, ReasonDeleted, 0, fmt.Sprintf("the Kubernetes Job of attempt %d was deleted before it had the job", f.Attempt))
+	})
+}
+
+// decideLive is for a kjob whose pod is still to come, pending or running.
+func decideLive(f Facts) Decision {
+	neverRan := !f.Pod.Started
+	switch {
+	case f.State.Over() && neverRan:
+		return Decision{Action: Delete, Reason: ReasonOver}
+	case f.State.Over():
+		// Normal for a moment: the runner reports, then takes its leave.
+		if end := f.EndedAt.Add(f.Policy.Grace + outliveGrace); f.Now.Before(end) {
+			return Decision{Action: None, Again: end}
+		}
+		return Decision{Action: Delete, Reason: ReasonOutlived, Text: "the job is over, but its pod went on and is being deleted"}
+	case f.State.Held() && neverRan && f.Pod.Node == "":
+		// Another agent has it. A pod with a node may be the one that has it,
+		// its status still on the way: it is left to find out for itself.
+		return Decision{Action: Delete, Reason: ReasonTaken}
+	case f.KJob.Suspended && (f.Pod.Phase != "" || f.PodSeen):
+		// On resume the Job controller would make a second pod.
+		return Decision{Action: Delete, Reason: ReasonSuspended, Text: "the Kubernetes Job was suspended after its pod had started"}
+	case f.State.Held() || f.Pod.Started:
+		return Decision{Action: None}
+	default:
+		return decidePending(f)
+	}
+}
+
+// decidePending is for a pod that hasn't started while the job waits for it.
+func decidePending(f Facts) Decision {
+	since := f.KJob.CreatedAt
+	if f.KJob.ResumedAt.After(since) {
+		since = f.KJob.ResumedAt
+	}
+	reason, what, grace := pendingWhy(f)
+	limit := since.Add(f.Policy.PendingTimeout)
+	if grace >= 0 {
+		limit = earlier(limit, f.FailingSince.Add(grace))
+	}
+	if !f.Now.Before(limit) {
+		if f.StateAt.IsZero() || f.Now.Sub(f.StateAt) > stateFresh {
+			return Decision{Action: Ask, Reason: reason}
+		}
+		return Decision{Action: Finish, Reason: reason, ExitStatus: -1,
+			Text: fmt.Sprintf("the pod did not start within %s: %s", f.Now.Sub(since).Round(time.Second), what)}
+	}
+	d := Decision{Action: None, Reason: reason, Again: limit}
+	notice := since.Add(noticeAfter)
+	if reason == ReasonNoPod {
+		notice = since.Add(podlessGrace)
+	}
+	switch {
+	case what == "":
+	case f.Now.Before(notice):
+		d.Again = earlier(limit, notice)
+	default:
+		d.Text = "waiting to start: " + what
+	}
+	return d
+}
+
+// pendingWhy says why a pod hasn't started, and how long that may go on from
+// Facts.FailingSince; below zero there is only the pending timeout.
+func pendingWhy(f Facts) (Reason, string, time.Duration) {
+	switch p := f.Pod; {
+	case p.Phase == "" && f.KJob.Suspended:
+		return ReasonSuspended, "the Kubernetes Job is suspended, it waits to be admitted", -1
+	case p.Phase == "":
+		for _, w := range f.Warnings {
+			if permanentRefusal(w.Message) {
+				return ReasonAdmission, w.Message, 0
+			}
+		}
+		if len(f.Warnings) > 0 {
+			return ReasonAdmission, f.Warnings[0].Message, -1
+		}
+		return ReasonNoPod, "Kubernetes has made no pod for the job yet", -1
+	case p.Unschedulable != "":
+		return ReasonPending, p.Unschedulable, -1
+	case FailureKind(p.Waiting) == "name":
+		return ReasonImage, fmt.Sprintf("%s: %s (image %s: check the name in the queue's template)", p.Waiting, p.WaitingMessage, p.Image), 0
+	case FailureKind(p.Waiting) == "image":
+		return ReasonImage, fmt.Sprintf("%s: %s (image %s: check that it exists and that the pod may pull it)", p.Waiting, p.WaitingMessage, p.Image), f.Policy.ImageGrace
+	case FailureKind(p.Waiting) == "container":
+		return ReasonContainer, fmt.Sprintf("%s: %s (check the Secret, the ConfigMap and the command that the queue's template names)", p.Waiting, p.WaitingMessage), min(containerGrace, f.Policy.ImageGrace)
+	case len(f.Warnings) > 0:
+		return ReasonPending, f.Warnings[0].Reason + ": " + f.Warnings[0].Message, -1
+	case p.Waiting != "":
+		return ReasonPending, p.Waiting + ": " + p.WaitingMessage, -1
+	default:
+		return ReasonPending, "", -1
+	}
+}
+
+// FailureKind sorts the kubelet's waiting reasons by how long they may go on;
+// reasons of one kind take turns (ErrImagePull, ImagePullBackOff).
+func FailureKind(waiting string) string {
+	switch waiting {
+	case "InvalidImageName":
+		return "name"
+	case "ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed":
+		return "image"
+	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PreCreateHookError", "PreStartHookError",
+		"PostStartHookError", "ErrImageNeverPull", "StartError":
+		return "container"
+	}
+	return ""
+}
+
+// permanentRefusal reports whether the API server's refusal of a pod would be
+// the same tomorrow. The API gives no other sign than the words.
+func permanentRefusal(message string) bool {
+	for _, s := range []string{"violates PodSecurity", "is invalid", "denied the request", "Invalid value", "no service account", "error looking up service account"} {
+		if strings.Contains(message, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// attempt is a new kjob, at once for the first few losses and then with backoff
+// from the end of the last one, or the end of the job at the cap.
+func attempt(f Facts, r Reason, free int, text string) Decision {
+	switch {
+	case f.OtherPodLives:
+		return Decision{Action: None, Reason: r}
+	case !f.KJob.Gone && !f.KJob.Finished && f.Pod.Message != nil:
+		// The Job controller is about to say so too; until then the kjob is
+		// unfinished, and there is never a second one beside it.
+		return Decision{Action: None, Reason: r}
+	case f.Attempt >= f.Policy.MaxAttempts:
+		return Decision{Action: Finish, Reason: ReasonGaveUp, ExitStatus: -1,
+			Text: fmt.Sprintf("gave up after %d attempts, none of which had the job; the last one: %s", f.Attempt, text)}
+	}
+	at := f.EndedAt.Add(backoff(f.Attempt - free))
+	if m := f.Pod.Message; m != nil && m.NotBefore != nil && m.NotBefore.After(at) {
+		at = earlier(*m.NotBefore, f.EndedAt.Add(notBeforeMax)) // the pod's clock may be off
+	}
+	return Decision{Action: Attempt, Reason: r, NotBefore: at, Text: text}
+}
+
+// backoff is the wait after the nth failure that isn't free.
+func backoff(n int) time.Duration {
+	if n < 1 {
+		return 0
+	}
+	if n > 6 {
+		return backoffMax
+	}
+	return min(backoffBase<<(n-1), backoffMax)
+}
+
+// said is a sentence about an attempt, with the runner's own words.
+func said(f Facts, what string) string {
+	s := fmt.Sprintf("attempt %d %s", f.Attempt, what)
+	if m := f.Pod.Message; m != nil && m.Reason != "" {
+		s += ": " + m.Reason
+	}
+	return s
+}
+
+// lossOf is what Kubernetes says about a pod's end.
+func lossOf(f Facts) string {
+	p, parts := f.Pod, []string(nil)
+	if p.Why != "" {
+		parts = append(parts, p.Why)
+	}
+	if p.Exited {
+		parts = append(parts, fmt.Sprintf("exit code %d", p.ExitCode))
+	}
+	if f.KJob.FailReason != "" && p.Why == "" && !p.Exited {
+		parts = append(parts, f.KJob.FailReason)
+	}
+	if p.WhyMessage != "" {
+		parts = append(parts, stacks.Cut(p.WhyMessage, 600))
+	}
+	switch {
+	case len(parts) > 0:
+		return strings.Join(parts, ", ")
+	case p.Phase == "" || p.Deleted:
+		return "the pod was deleted"
+	default:
+		return "phase " + string(p.Phase)
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,196 @@
+package k8s
+
+import (
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// Facts is everything that a decision about a job rests on. Decide asks
+// nobody and keeps nothing.
+type Facts struct {
+	Now   time.Time
+	State stacks.State
+	// StateAt is when State was learned, by our clock; zero if it never was.
+	StateAt time.Time
+	// EndedAt is when we first saw what ended the attempt, by our clock: API
+	// server, kubelet and Buildkite have clocks of their own. A State older
+	// than it says nothing about the time after.
+	EndedAt time.Time
+	// Attempt is the number of the last attempt, 0 if there was none.
+	Attempt int
+	KJob    KJob
+	// Pod is the last attempt's pod; its zero value means that there is none.
+	Pod Pod
+	// PodSeen: the last attempt had a pod at some time.
+	PodSeen bool
+	// OtherPodLives: a pod of another attempt has a node and is not over.
+	OtherPodLives bool
+	// FailingSince is when the pod began to show Pod.Waiting, by our clock.
+	FailingSince time.Time
+	// Warnings are the messages of the kjob's (without a pod) or the pod's
+	// Warning events, newest first.
+	Warnings []Warning
+	Policy   Policy
+}
+
+// Warning is a Warning event.
+type Warning struct{ Reason, Message string }
+
+// Policy is a queue's share of a decision.
+type Policy struct {
+	MaxAttempts    int
+	PendingTimeout time.Duration
+	ImageGrace     time.Duration
+	// Grace is the pods' termination grace.
+	Grace time.Duration
+}
+
+// KJob is a kjob as decisions see it.
+type KJob struct {
+	Exists      bool
+	Gone        bool // it was there, unfinished, and has been deleted
+	Terminating bool
+	Finished    bool // Complete or Failed
+	Succeeded   bool
+	FailReason  string
+	Suspended   bool
+	Cancelled   string // contract.AnnotationCancel
+	CreatedAt   time.Time
+	ResumedAt   time.Time // status.startTime: when it was last not suspended
+}
+
+// Pod is a pod as decisions see it.
+type Pod struct {
+	Name        string
+	Phase       corev1.PodPhase // empty: no pod
+	Node        string
+	Terminating bool
+	// Deleted: the pod is gone from the API server; the rest is its last state.
+	Deleted bool
+	// Started: the agent container has run.
+	Started bool
+	// Exited: the agent container is reported terminated.
+	Exited   bool
+	ExitCode int
+	// Why is the kubelet's reason for the container's end, the pod's, or the
+	// disruption's: OOMKilled, Evicted, TerminationByKubelet.
+	Why, WhyMessage string
+	// Message is what the runner left, nil if nothing was.
+	Message *contract.Message
+	// Waiting is why a container hasn't started: ImagePullBackOff.
+	Waiting, WaitingMessage, Image string
+	// Unschedulable is the scheduler's own message, empty if it has placed the pod.
+	Unschedulable string
+}
+
+// Over reports whether no container of the pod runs or will run.
+func (p Pod) Over() bool {
+	switch p.Phase {
+	case corev1.PodSucceeded, corev1.PodFailed:
+		return true
+	}
+	return p.Terminating && p.Node == "" || p.Deleted && p.Node == ""
+}
+
+// Lost reports whether the pod ended and no runner could say how: its phase is
+// terminal without a message, or it was deleted before it had a node. When a
+// Node object is gone, PodGC makes the phase terminal.
+func (p Pod) Lost() bool { return p.Over() && p.Message == nil }
+
+// Lives reports whether the pod may be running something.
+func (p Pod) Lives() bool { return p.Phase != "" && !p.Over() && !p.Deleted }
+
+func kjobFacts(k *batchv1.Job) KJob {
+	if k == nil {
+		return KJob{}
+	}
+	f := KJob{
+		Exists: true, Terminating: k.DeletionTimestamp != nil, CreatedAt: k.CreationTimestamp.Time,
+		Suspended: k.Spec.Suspend != nil && *k.Spec.Suspend, Cancelled: k.Annotations[contract.AnnotationCancel],
+	}
+	if k.Status.StartTime != nil {
+		f.ResumedAt = k.Status.StartTime.Time
+	}
+	for _, c := range k.Status.Conditions {
+		if c.Status != corev1.ConditionTrue {
+			continue
+		}
+		switch c.Type {
+		case batchv1.JobComplete:
+			f.Finished, f.Succeeded = true, true
+		case batchv1.JobFailed:
+			f.Finished, f.FailReason = true, c.Reason
+		case batchv1.JobFailureTarget:
+			f.FailReason = c.Reason
+		}
+	}
+	return f
+}
+
+// finished reports whether a kjob holds no slot any more by its own status.
+func finished(k *batchv1.Job) bool {
+	for _, c := range k.Status.Conditions {
+		if (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue {
+			return true
+		}
+	}
+	return false
+}
+
+func podFacts(p *corev1.Pod) Pod {
+	if p == nil {
+		return Pod{}
+	}
+	f := Pod{Name: p.Name, Phase: p.Status.Phase, Node: p.Spec.NodeName, Terminating: p.DeletionTimestamp != nil, Why: p.Status.Reason, WhyMessage: p.Status.Message}
+	if f.Phase == "" {
+		f.Phase = corev1.PodPending
+	}
+	for _, c := range p.Status.Conditions {
+		switch {
+		case c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse:
+			f.Unschedulable = c.Message
+			if f.Unschedulable == "" {
+				f.Unschedulable = c.Reason
+			}
+		case c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue && f.Why == "":
+			f.Why, f.WhyMessage = c.Reason, c.Message
+		}
+	}
+	for _, c := range append(append([]corev1.ContainerStatus(nil), p.Status.InitContainerStatuses...), p.Status.ContainerStatuses...) {
+		if w := c.State.Waiting; w != nil && f.Waiting == "" && w.Reason != "" && w.Reason != "PodInitializing" && w.Reason != "ContainerCreating" {
+			f.Waiting, f.WaitingMessage, f.Image = w.Reason, w.Message, c.Image
+		}
+		if c.Name != agentContainer {
+			continue
+		}
+		if c.State.Running != nil {
+			f.Started = true
+		}
+		end := c.State.Terminated
+		if end == nil {
+			end = c.LastTerminationState.Terminated
+		}
+		if end == nil {
+			continue
+		}
+		// A container that the kubelet lost sight of is reported with 137 and
+		// ContainerStatusUnknown: nobody saw it end.
+		f.Started, f.Exited = true, end.Reason != "ContainerStatusUnknown"
+		f.ExitCode = int(end.ExitCode)
+		if f.Why == "" && end.Reason != "Error" && end.Reason != "Completed" {
+			f.Why, f.WhyMessage = end.Reason, ""
+		}
+		if m, err := contract.ParseMessage(end.Message); err == nil {
+			f.Message = &m
+		} else if f.WhyMessage == "" {
+			f.WhyMessage = strings.TrimSpace(end.Message)
+		}
+	}
+	return f
+}

@@ -1,0 +1,92 @@
+package k8s
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+)
+
+// LeaseOptions says which Lease to hold, and as whom.
+type LeaseOptions struct {
+	Namespace, Name string
+	// Identity is unique to the process: the pod's name.
+	Identity string
+}
+
+// The Lease saves calls and keeps max-in-flight; correctness rests on names. A
+// holder that dies is followed after leaseDuration; one that can't renew stops
+// at renewDeadline, before that.
+const (
+	leaseDuration = 15 * time.Second
+	renewDeadline = 10 * time.Second
+	leaseRetry    = 2 * time.Second
+)
+
+// ErrLeaseLost is the cause with which serving ends when the Lease could not be
+// renewed in time, or somebody else has it.
+var ErrLeaseLost = errors.New("the lease was lost")
+
+// elect leads while it holds the Lease, and releases it at the end: after the
+// drain, so that the next holder finds nothing under way.
+func (s *Scheduler) elect(ctx context.Context) error {
+	lock := &resourcelock.LeaseLock{
+		LeaseMeta:  metav1.ObjectMeta{Namespace: s.Lease.Namespace, Name: s.Lease.Name},
+		Client:     s.kube.CoordinationV1(),
+		LockConfig: resourcelock.ResourceLockConfig{Identity: s.Lease.Identity},
+	}
+	// The elector's own context goes on during the drain.
+	ectx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	result := make(chan error, 1)
+	led := make(chan struct{})
+	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+		Lock: lock, LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: leaseRetry,
+		ReleaseOnCancel: true, Name: s.Lease.Name,
+		Callbacks: leaderelection.LeaderCallbacks{
+			OnStartedLeading: func(leading context.Context) {
+				defer close(led)
+				s.log.Info("this process leads", "identity", s.Lease.Identity)
+				// Serving ends with ctx (a drain) or with the Lease.
+				sctx, cancel := context.WithCancelCause(ctx)
+				defer cancel(nil)
+				defer context.AfterFunc(leading, func() { cancel(ErrLeaseLost) })()
+				err := s.lead(sctx)
+				if err == nil && ctx.Err() == nil {
+					err = ErrLeaseLost
+				}
+				result <- err
+				stop()
+			},
+			OnStoppedLeading: func() {},
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("leader election: %w", err)
+	}
+	// Until this process leads, the end of ctx is the end.
+	defer context.AfterFunc(ctx, func() {
+		if !s.leading.Load() {
+			stop()
+		}
+	})()
+	elector.Run(ectx)
+	select {
+	case err := <-result:
+		return err
+	default:
+	}
+	if ctx.Err() != nil && !s.leading.Load() {
+		return nil
+	}
+	select {
+	case <-led:
+		return <-result
+	case <-time.After(drainTimeout + time.Second):
+		return ErrLeaseLost
+	}
+}

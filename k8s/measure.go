@@ -1,0 +1,50 @@
+package k8s
+
+import (
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// measure puts the phases of an attempt that has ended into the histograms,
+// once. All times are Kubernetes', except the last, which the runner took.
+func (q *queue) measure(id contract.JobID, f Facts) {
+	if !f.Pod.Over() && !f.KJob.Finished {
+		return
+	}
+	q.mu.Lock()
+	done := q.memo(id).counted == f.Attempt
+	q.mu.Unlock()
+	if done || f.Pod.Name == "" {
+		return
+	}
+	var scheduled, started time.Time
+	for _, p := range q.store.podsOf(id) {
+		if p.Name != f.Pod.Name {
+			continue
+		}
+		for _, c := range p.Status.Conditions {
+			if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionTrue {
+				scheduled = c.LastTransitionTime.Time
+			}
+		}
+		for _, c := range p.Status.ContainerStatuses {
+			if c.Name == agentContainer && c.State.Terminated != nil {
+				started = c.State.Terminated.StartedAt.Time
+			}
+		}
+	}
+	m := q.s.metrics
+	m.took(q.name, phaseScheduled, f.KJob.CreatedAt, scheduled)
+	m.took(q.name, phaseStarted, scheduled, started)
+	if msg := f.Pod.Message; msg != nil {
+		for _, p := range msg.Phases {
+			if strings.HasPrefix(p.Name, "acquir") {
+				m.took(q.name, phaseAcquired, started, p.Start.Add(time.Duration(p.Seconds*float64(time.Second))))
+			}
+		}
+	}
+}

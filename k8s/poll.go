@@ -1,0 +1,299 @@
+package k8s
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+const (
+	// busyFor is how long a queue is polled fast after its last new job.
+	busyFor = 10 * time.Second
+	// minGap is between two polls even when events ask for one.
+	minGap = 120 * time.Millisecond
+	// reserveFor is the first reservation: what a death between reserve and
+	// create, a lost reply or a failed create costs at most.
+	reserveFor = 20 * time.Second
+	// maxAhead bounds the claims of a queue: what is created in two or three
+	// seconds, and one call's worth.
+	maxAhead = stacks.MaxBatch
+	maxPages = 20
+)
+
+// candidate is an attempt that could be made now.
+type candidate struct {
+	job     stacks.Job
+	attempt int
+}
+
+// pollLoop asks for scheduled jobs until ctx ends.
+func (q *queue) pollLoop(ctx context.Context) {
+	var lastNews time.Time
+	for {
+		began := time.Now()
+		news, err := q.tick(ctx)
+		q.alive()
+		if ctx.Err() != nil {
+			return
+		}
+		if news {
+			lastNews = began
+		}
+		switch {
+		case err == nil:
+			q.recovered()
+		case errors.Is(err, stacks.ErrNotFound):
+			// Somebody deregistered the stack; or the queue is gone.
+			if err := q.register(ctx); err != nil && !stacks.Temporary(err) && ctx.Err() == nil {
+				q.stop(err)
+			}
+		case q.refusal(err):
+		case !stacks.Temporary(err):
+			q.stop(err)
+		default:
+			// The endpoint's gate does the waiting.
+			q.log.Warn("polling", "err", err)
+		}
+		if q.stopped() != nil {
+			if !q.untilRetry(ctx) {
+				return
+			}
+			continue
+		}
+		interval := q.set.Load().idle
+		if time.Since(lastNews) < busyFor {
+			interval = minPoll
+		}
+		// A tenth of jitter either way, so that many schedulers don't beat in step.
+		interval += time.Duration((rand.Float64() - 0.5) * 0.2 * float64(interval)) //nolint:gosec // not a secret
+		if !pause(ctx, time.Until(began.Add(interval)), q.wakeup) {
+			return
+		}
+		if gap := time.Until(began.Add(minGap)); gap > 0 && !pause(ctx, gap, nil) {
+			return
+		}
+	}
+}
+
+// tick compares what Buildkite has scheduled with what there is, and claims
+// what there is room for. It reports whether there was anything new.
+func (q *queue) tick(ctx context.Context) (news bool, err error) {
+	set := q.set.Load()
+	free := q.free(set)
+	list, err := q.list(ctx, set, free)
+	if err != nil {
+		return false, err
+	}
+	if list.paused {
+		return false, nil // what waits for another attempt waits too
+	}
+	take := list.candidates
+	slices.SortStableFunc(take, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(b.job.Priority, a.job.Priority), a.job.ScheduledAt.Compare(b.job.ScheduledAt))
+	})
+	q.mu.Lock()
+	room := min(free, maxAhead-len(q.claims))
+	q.hungry = len(take) > room
+	q.mu.Unlock()
+	if take = take[:max(0, min(len(take), room))]; len(take) == 0 {
+		return len(list.candidates) > 0 && free > 0, nil
+	}
+	return true, q.claimAll(ctx, set, take)
+}
+
+// claimAll reserves and, for what Buildkite gave, makes claims.
+func (q *queue) claimAll(ctx context.Context, set *settings, take []candidate) error {
+	ids := make([]contract.JobID, 0, len(take))
+	for _, c := range take {
+		ids = append(ids, c.job.ID)
+	}
+	// Reservations that end soon ride along in the same call.
+	ids = append(ids, q.expiring(renewShort, stacks.MaxBatch-len(ids)%stacks.MaxBatch)...)
+	began := time.Now()
+	got, err := q.client.Reserve(ctx, ids, reserveFor)
+	held := q.heldUntil(got, began.Add(reserveFor))
+	var claimed []contract.JobID
+	q.mu.Lock()
+	for _, c := range take {
+		switch {
+		case held[c.job.ID]:
+		case err != nil:
+			// It may be reserved all the same: ask for it again, rather than
+			// wait until it is listed again.
+			q.retries[c.job.ID] = retry{job: c.job, attempt: c.attempt, due: began}
+			continue
+		default:
+			if m := q.memos[c.job.ID]; m != nil {
+				m.ask = true
+			}
+			delete(q.retries, c.job.ID)
+			continue
+		}
+		if q.claims[c.job.ID] != nil {
+			continue
+		}
+		q.claims[c.job.ID] = &claim{job: c.job, attempt: c.attempt, at: time.Now()}
+		m := q.memo(c.job.ID)
+		m.attempts, m.gone, m.finishRefused = max(m.attempts, c.attempt), nil, ""
+		delete(q.retries, c.job.ID)
+		claimed = append(claimed, c.job.ID)
+		q.s.metrics.took(q.name, phaseReserved, c.job.ScheduledAt, began)
+	}
+	q.mu.Unlock()
+	if set.template.NeedsEnv() {
+		q.fetchEnv(ctx, claimed)
+	}
+	for _, id := range claimed {
+		q.s.creates.Add(item{q, id})
+	}
+	return err
+}
+
+// fetchEnv asks for the environment of claims; one that can't be had is tried
+// again by the create.
+func (q *queue) fetchEnv(ctx context.Context, ids []contract.JobID) {
+	var g errgroup.Group
+	g.SetLimit(16)
+	for _, id := range ids {
+		g.Go(func() error {
+			d, err := q.client.Job(ctx, id)
+			if err != nil {
+				return nil //nolint:nilerr // the create asks again
+			}
+			q.mu.Lock()
+			if c := q.claims[id]; c != nil {
+				c.env = d.Env
+			}
+			q.mu.Unlock()
+			return nil
+		})
+	}
+	_ = g.Wait()
+}
+
+// heldUntil notes reservations that Buildkite has confirmed.
+func (q *queue) heldUntil(got []contract.JobID, until time.Time) map[contract.JobID]bool {
+	held := make(map[contract.JobID]bool, len(got))
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, id := range got {
+		held[id] = true
+		m := q.memo(id)
+		m.reservedUntil = until
+		if !m.state.Offered() {
+			m.state, m.stateAt = stacks.StateReserved, time.Now()
+		}
+	}
+	return held
+}
+
+type listing struct {
+	candidates []candidate
+	paused     bool
+}
+
+// list reads as many pages as could be used, and adds the new attempts that
+// are due.
+func (q *queue) list(ctx context.Context, set *settings, free int) (listing, error) {
+	var out listing
+	var depth, unmatched int
+	var oldest time.Time
+	seen := map[contract.JobID]bool{}
+	for cursor, pages := "", 0; ; {
+		began := time.Now()
+		page, err := q.client.ScheduledJobs(ctx, cursor, stacks.MaxBatch)
+		if err != nil {
+			return out, err
+		}
+		out.paused = page.Paused
+		for _, j := range page.Jobs {
+			if seen[j.ID] {
+				continue
+			}
+			seen[j.ID] = true
+			depth++
+			if oldest.IsZero() || j.ScheduledAt.Before(oldest) {
+				oldest = j.ScheduledAt
+			}
+			if !stacks.Match(j.Rules, set.Tags) {
+				unmatched++
+				continue
+			}
+			if n := q.offer(j, began); n > 0 {
+				out.candidates = append(out.candidates, candidate{j, n})
+			}
+		}
+		// One page is enough when all of it can be taken at once: what is
+		// reserved is off the list, and the next look begins with the rest.
+		if cursor, pages = page.Next, pages+1; cursor == "" || pages >= maxPages || free > len(out.candidates) && len(out.candidates) >= stacks.MaxBatch {
+			break
+		}
+	}
+	q.mu.Lock()
+	now := time.Now()
+	for id, r := range q.retries {
+		if !seen[id] && q.claims[id] == nil && !now.Before(r.due) {
+			out.candidates = append(out.candidates, candidate{r.job, r.attempt})
+		}
+	}
+	waiting := len(q.retries)
+	q.mu.Unlock()
+
+	m := q.s.metrics
+	m.depth.WithLabelValues(q.name).Set(float64(depth))
+	m.unmatched.WithLabelValues(q.name).Set(float64(unmatched))
+	m.retries.WithLabelValues(q.name).Set(float64(waiting))
+	wait := 0.0
+	if !oldest.IsZero() {
+		wait = max(0, time.Since(oldest).Seconds())
+	}
+	m.oldest.WithLabelValues(q.name).Set(wait)
+	paused := 0.0
+	if out.paused {
+		paused = 1
+	}
+	m.paused.WithLabelValues(q.name).Set(paused)
+	return out, nil
+}
+
+// offer is asked about a job that Buildkite lists as scheduled: which attempt
+// could be made at it now, or 0.
+func (q *queue) offer(j stacks.Job, at time.Time) int {
+	last := len(q.store.kjobsOf(j.ID)) > 0
+	q.mu.Lock()
+	m := q.memos[j.ID]
+	claimed := q.claims[j.ID] != nil
+	if m != nil && !claimed && at.After(m.stateAt) {
+		// It is listed, so nobody holds it: not we either.
+		m.state, m.stateAt, m.reservedUntil = stacks.StateScheduled, at, time.Time{}
+	}
+	known := m != nil && (m.gone != nil || m.verdict != nil)
+	attempts := 0
+	if m != nil {
+		attempts = m.attempts
+	}
+	q.mu.Unlock()
+	switch {
+	case claimed:
+		return 0
+	case !last && !known:
+		return attempts + 1
+	}
+	d, f := q.decide(j.ID)
+	if d.Action == Attempt && !time.Now().Before(d.NotBefore) {
+		return f.Attempt + 1
+	}
+	q.work.Add(j.ID)
+	if d.Action == None && f.KJob.Exists && !f.KJob.Finished {
+		signal(q.look) // live, but its reservation has lapsed: renew
+	}
+	return 0
+}

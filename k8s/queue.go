@@ -1,0 +1,337 @@
+package k8s
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// settings is what may change about a queue while it is served.
+type settings struct {
+	Queue
+	idle     time.Duration
+	template *Template
+}
+
+func (s *settings) policy() Policy {
+	return Policy{
+		MaxAttempts: s.MaxAttempts, PendingTimeout: time.Duration(s.PendingTimeout),
+		ImageGrace: time.Duration(s.ImageGrace), Grace: time.Duration(s.template.Grace()) * time.Second,
+	}
+}
+
+// queue serves one Buildkite queue. Everything under mu is a cache: claims
+// lapse with their reservation, memos are made again from what exists.
+type queue struct {
+	s       *Scheduler
+	name    string
+	label   string // name as a label's value
+	set     atomic.Pointer[settings]
+	store   *store
+	client  *stacks.Client
+	notices *stacks.Notifier
+	log     *slog.Logger
+
+	work   workqueue.TypedRateLimitingInterface[contract.JobID]
+	wakeup chan struct{} // the poll loop
+	look   chan struct{} // the upkeep loop
+
+	mu       sync.Mutex
+	claims   map[contract.JobID]*claim
+	retries  map[contract.JobID]retry
+	memos    map[contract.JobID]*memo
+	refused  error // why the queue is stopped, nil when it is not
+	hungry   bool  // the last tick left jobs for want of slots
+	beat     time.Time
+	refusals int // attempts in a row that ended with exit code 77
+}
+
+// claim is a job that is reserved and whose kjob isn't in the cache yet.
+type claim struct {
+	job     stacks.Job
+	attempt int
+	env     map[string]string
+	at      time.Time // when it was reserved
+	sent    bool      // a create was sent; it may have been applied
+	created bool      // a create succeeded
+}
+
+// retry is a job whose next attempt is due at a time.
+type retry struct {
+	job     stacks.Job
+	attempt int
+	due     time.Time
+	reason  Reason
+}
+
+// memo is what is remembered of a job that has, or had, a kjob.
+type memo struct {
+	state         stacks.State
+	stateAt       time.Time
+	ask           bool
+	reservedUntil time.Time
+	attempts      int // the highest number seen
+
+	ended    int // the attempt that endedAt is of
+	endedAt  time.Time
+	lost     int // the attempt whose pod is lost: it holds no slot
+	gone     *batchv1.Job
+	podOf    int // the attempt that pod is of
+	pod      Pod
+	failKind string
+	failAt   time.Time
+	warnings []Warning
+	warnedAt time.Time
+
+	verdict       *Decision // for a job that has no kjob and can't have one
+	job           stacks.Job
+	finishRefused stacks.State
+	told          map[string]bool
+	counted       int // the attempt whose end is in the metrics
+	touched       time.Time
+}
+
+func (q *queue) memo(id contract.JobID) *memo {
+	m := q.memos[id]
+	if m == nil {
+		m = &memo{}
+		q.memos[id] = m
+	}
+	m.touched = time.Now()
+	return m
+}
+
+func newQueue(s *Scheduler, set *settings, store *store, client *stacks.Client) *queue {
+	q := &queue{
+		s: s, name: set.Name, label: labelValue(set.Name), store: store, client: client,
+		log:    s.log.With("queue", set.Name),
+		work:   workqueue.NewTypedRateLimitingQueue(itemBackoff[contract.JobID]()),
+		wakeup: make(chan struct{}, 1), look: make(chan struct{}, 1),
+		claims: map[contract.JobID]*claim{}, retries: map[contract.JobID]retry{}, memos: map[contract.JobID]*memo{},
+		beat: time.Now(),
+	}
+	q.set.Store(set)
+	q.notices = stacks.NewNotifier(client, q.log)
+	return q
+}
+
+func signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// syncWorkers is how many decisions a queue carries out at a time: they may
+// wait for Buildkite, and another queue's must not wait for that.
+const syncWorkers = 4
+
+// run serves the queue until ctx ends; what it has begun then may use hard.
+func (q *queue) run(ctx, hard context.Context, first func(error)) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	notify, stop := context.WithCancel(context.WithoutCancel(ctx))
+	wg.Go(func() { q.notices.Run(notify) })
+	defer stop()
+	defer q.s.metrics.forget(q.name)
+	defer q.client.Close()
+
+	if !q.begin(ctx, first) {
+		return
+	}
+	for _, k := range q.store.kjobsIn(q.label) {
+		if id := jobIDOf(k.Labels); id != "" {
+			q.work.Add(id)
+		}
+	}
+	var workers sync.WaitGroup
+	for range syncWorkers {
+		workers.Go(func() { q.worker(hard) })
+	}
+	workers.Go(func() { q.upkeep(ctx) })
+	workers.Go(func() { q.warm(ctx) })
+	q.pollLoop(ctx)
+	q.work.ShutDown()
+	workers.Wait()
+}
+
+// begin makes the queue known to Buildkite. It tries until that succeeds, and
+// reports the first try's result.
+func (q *queue) begin(ctx context.Context, first func(error)) bool {
+	for n := 0; ; n++ {
+		err := q.register(ctx)
+		if n == 0 {
+			first(err)
+		}
+		switch {
+		case err == nil:
+			q.recovered()
+			return true
+		case ctx.Err() != nil:
+			return false
+		case stacks.Temporary(err):
+			q.log.Warn("buildkite can't be reached yet", "err", err)
+		default:
+			q.stop(err)
+			if !q.untilRetry(ctx) {
+				return false
+			}
+		}
+	}
+}
+
+func (q *queue) register(ctx context.Context) error {
+	id, err := q.client.Identity(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := q.client.Register(ctx, map[string]string{"version": q.s.version}); err != nil {
+		return err
+	}
+	set := *q.set.Load()
+	tpl := *set.template
+	tpl.Org = id.OrganizationSlug
+	set.template = &tpl
+	q.set.Store(&set)
+	return nil
+}
+
+// stop makes the queue not ready, and says so once for each reason.
+func (q *queue) stop(err error) {
+	q.mu.Lock()
+	news := q.refused == nil || q.refused.Error() != err.Error()
+	q.refused = err
+	q.mu.Unlock()
+	q.s.metrics.ready.WithLabelValues(q.name).Set(0)
+	if news {
+		q.log.Error("the queue is stopped: check its token, its name and its namespace; it is looked at again every 30s and when the token file changes", "err", err, "retry_in", refusedEvery.String())
+		q.s.events.event(q.store.namespace, "onejob-queue-"+q.label, "", true, "QueueStopped", "queue "+q.name+": "+err.Error())
+	}
+}
+
+func (q *queue) recovered() {
+	q.mu.Lock()
+	was := q.refused
+	q.refused = nil
+	q.mu.Unlock()
+	q.s.metrics.ready.WithLabelValues(q.name).Set(1)
+	if was != nil {
+		q.log.Info("the queue is served again")
+	}
+}
+
+func (q *queue) stopped() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.refused
+}
+
+// refusedEvery is how often a stopped queue is looked at again.
+const refusedEvery = 30 * time.Second
+
+// untilRetry waits until a stopped queue is worth another look: the time has
+// come, or its token is another one.
+func (q *queue) untilRetry(ctx context.Context) bool {
+	old, _ := q.client.Token()
+	deadline := time.Now().Add(refusedEvery)
+	for time.Now().Before(deadline) {
+		if !pause(ctx, time.Second, nil) {
+			return false
+		}
+		q.alive()
+		if now, err := q.client.Token(); err == nil && now != old {
+			break
+		}
+	}
+	return true
+}
+
+// refusal looks at an error of Buildkite's and stops the queue if it says that
+// the token or the stack isn't accepted.
+func (q *queue) refusal(err error) bool {
+	if errors.Is(err, stacks.ErrRefused) {
+		q.stop(err)
+		return true
+	}
+	return false
+}
+
+func (q *queue) alive() {
+	q.mu.Lock()
+	q.beat = time.Now()
+	q.mu.Unlock()
+}
+
+// pause waits for a time or a wake-up; false means that ctx ended.
+func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+	case <-wake:
+	}
+	return true
+}
+
+// onKjob is called by the informer.
+func (q *queue) onKjob(old, k *batchv1.Job, deleted bool) {
+	id := jobIDOf(k.Labels)
+	if id == "" {
+		return
+	}
+	done := finished(k)
+	q.mu.Lock()
+	m := q.memo(id)
+	m.attempts = max(m.attempts, attemptOf(k))
+	if c := q.claims[id]; c != nil && attemptOf(k) >= c.attempt && !deleted {
+		delete(q.claims, id)
+	}
+	if deleted && !done {
+		m.gone = k
+	}
+	freed := q.hungry && (deleted || done && (old == nil || !finished(old)))
+	q.mu.Unlock()
+	q.work.Add(id)
+	if freed {
+		signal(q.wakeup)
+	}
+}
+
+// onPod is called by the informer, for deleted pods too.
+func (q *queue) onPod(p *corev1.Pod, deleted bool) {
+	id := jobIDOf(p.Labels)
+	if id == "" {
+		return
+	}
+	if deleted {
+		f := podFacts(p)
+		f.Deleted = true
+		q.mu.Lock()
+		if m := q.memo(id); m.podOf <= attemptOf(p) {
+			m.podOf, m.pod = attemptOf(p), f
+		}
+		q.mu.Unlock()
+		signal(q.wakeup)
+	}
+	q.work.Add(id)
+}
+
+func jobIDOf(labels map[string]string) contract.JobID {
+	id, err := contract.ParseJobID(labels[contract.LabelJobID])
+	if err != nil {
+		return ""
+	}
+	return id
+}

@@ -1,0 +1,67 @@
+package k8s
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// recorder writes Events, one create each: client-go's own would also patch,
+// which the Role doesn't allow. Ordinary creations get none, so that a burst of
+// a thousand jobs is a thousand writes and not two.
+type recorder struct {
+	client kubernetes.Interface
+	log    *slog.Logger
+	ch     chan *corev1.Event
+}
+
+func newRecorder(client kubernetes.Interface, log *slog.Logger) *recorder {
+	return &recorder{client: client, log: log, ch: make(chan *corev1.Event, 1000)}
+}
+
+// maxEventMessage is the API server's limit on an Event's message.
+const maxEventMessage = 1024
+
+// event never waits; what doesn't fit is dropped.
+func (r *recorder) event(namespace, kjob string, uid types.UID, warning bool, reason, message string) {
+	now := metav1.Now()
+	host, _ := os.Hostname()
+	e := &corev1.Event{
+		ObjectMeta:     metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("%s.%x", kjob, now.UnixNano())},
+		InvolvedObject: corev1.ObjectReference{APIVersion: "batch/v1", Kind: "Job", Namespace: namespace, Name: kjob, UID: uid},
+		Reason:         reason, Message: stacks.Cut(message, maxEventMessage), Type: corev1.EventTypeNormal,
+		Source: corev1.EventSource{Component: managedBy, Host: host}, FirstTimestamp: now, LastTimestamp: now, Count: 1,
+		ReportingController: "onejob.dev/scheduler", ReportingInstance: host,
+	}
+	if warning {
+		e.Type = corev1.EventTypeWarning
+	}
+	select {
+	case r.ch <- e:
+	default:
+	}
+}
+
+func (r *recorder) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e := <-r.ch:
+			cctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+			if _, err := r.client.CoreV1().Events(e.Namespace).Create(cctx, e, metav1.CreateOptions{}); err != nil && ctx.Err() == nil {
+				r.log.Debug("event not written", "kjob", e.InvolvedObject.Name, "reason", e.Reason, "err", err)
+			}
+			cancel()
+		}
+	}
+}

@@ -1,0 +1,82 @@
+package k8s
+
+import (
+	"math"
+
+	batchv1 "k8s.io/api/batch/v1"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// free counts the slots: max-in-flight less the unfinished kjobs that the
+// cache shows, the pods that no kjob stands for, and the claims whose kjob the
+// cache doesn't show yet. Nothing is kept from one count to the next, so there
+// is nothing that could leak.
+func (q *queue) free(set *settings) int {
+	held := q.held()
+	most := *set.MaxInFlight
+	q.s.metrics.slots.WithLabelValues(q.name, "held").Set(float64(held))
+	q.s.metrics.slots.WithLabelValues(q.name, "max").Set(float64(most))
+	free := math.MaxInt
+	if most > 0 {
+		free = max(0, most-held)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.refusals >= maxRefusals {
+		// The pods' token is refused again and again though ours is not: one
+		// probe at a time until one of them gets through.
+		free = min(free, max(0, 1-q.probing()))
+	}
+	return free
+}
+
+func (q *queue) held() int {
+	kjobs := q.store.kjobsIn(q.label)
+	names := make(map[string]bool, len(kjobs))
+	held := 0
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, k := range kjobs {
+		names[k.Name] = true
+		if q.holdsSlot(k) {
+			held++
+		}
+	}
+	for _, p := range q.store.podsIn(q.label) {
+		if jobIDOf(p.Labels) != "" && !names[kjobName(p)] && podFacts(p).Lives() {
+			held++
+		}
+	}
+	for id, c := range q.claims {
+		if !names[contract.KjobName(id, c.attempt)] {
+			held++
+		}
+	}
+	return held
+}
+
+// holdsSlot: unfinished, and its pod isn't lost. Callers hold q.mu.
+func (q *queue) holdsSlot(k *batchv1.Job) bool {
+	id := jobIDOf(k.Labels)
+	if id == "" || finished(k) {
+		return false // a warm placeholder, or done
+	}
+	m := q.memos[id]
+	return m == nil || m.lost != attemptOf(k)
+}
+
+// maxRefusals attempts in a row with a refused token leave one probe at a time.
+const maxRefusals = 3
+
+// probing counts the attempts that have neither started nor ended. Callers
+// hold q.mu.
+func (q *queue) probing() int {
+	n := len(q.claims)
+	for _, k := range q.store.kjobsIn(q.label) {
+		if m := q.memos[jobIDOf(k.Labels)]; q.holdsSlot(k) && (m == nil || !m.state.Held()) {
+			n++
+		}
+	}
+	return n
+}

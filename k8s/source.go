@@ -1,0 +1,134 @@
+package k8s
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+)
+
+// LoadTemplate reads a queue's template from where its configuration says. For
+// one that lives in the cluster, client must not be nil.
+func LoadTemplate(ctx context.Context, client kubernetes.Interface, q Queue) (*Template, error) {
+	doc, err := templateDoc(ctx, client, q)
+	if err != nil {
+		return nil, err
+	}
+	t, err := ParseTemplate(doc, q)
+	if err != nil {
+		return nil, fmt.Errorf("template of queue %s: %w", q.Name, err)
+	}
+	return t, nil
+}
+
+// ErrNeedsCluster is returned for a template that lives in a cluster when there
+// is none to ask.
+var ErrNeedsCluster = errors.New("the template lives in the cluster, and there is none to ask")
+
+func templateDoc(ctx context.Context, client kubernetes.Interface, q Queue) ([]byte, error) {
+	ref := q.Template
+	switch {
+	case ref.File != "":
+		b, err := os.ReadFile(ref.File)
+		if err != nil {
+			return nil, fmt.Errorf("template of queue %s: %w", q.Name, err)
+		}
+		return b, nil
+	case len(ref.Inline) > 0:
+		return ref.Inline, nil
+	case ref.Job == "" && ref.PodTemplate == "":
+		return nil, nil
+	case client == nil:
+		return nil, fmt.Errorf("template of queue %s: %w", q.Name, ErrNeedsCluster)
+	case ref.Job != "":
+		k, err := client.BatchV1().Jobs(q.Namespace).Get(ctx, ref.Job, metav1.GetOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("template of queue %s: %w", q.Name, err)
+		}
+		return jobDoc(k)
+	default:
+		p, err := client.CoreV1().PodTemplates(q.Namespace).Get(ctx, ref.PodTemplate, metav1.GetOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("template of queue %s: %w", q.Name, err)
+		}
+		return podTemplateDoc(p)
+	}
+}
+
+// jobDoc keeps of a no-op Job what a template is: the API server has filled in
+// defaults and its own labels, and the suspension only keeps it from running.
+func jobDoc(k *batchv1.Job) ([]byte, error) {
+	out := batchv1.Job{
+		TypeMeta: metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},
+		Spec:     batchv1.JobSpec{ActiveDeadlineSeconds: k.Spec.ActiveDeadlineSeconds, TTLSecondsAfterFinished: k.Spec.TTLSecondsAfterFinished, Template: k.Spec.Template},
+	}
+	out.Labels, out.Annotations = userKeys(k.Labels), userKeys(k.Annotations)
+	return cleanDoc(&out, &out.Spec.Template)
+}
+
+func podTemplateDoc(p *corev1.PodTemplate) ([]byte, error) {
+	out := corev1.PodTemplate{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodTemplate"}, Template: p.Template}
+	if out.Template.Spec.RestartPolicy == corev1.RestartPolicyAlways {
+		out.Template.Spec.RestartPolicy = "" // the API server's default
+	}
+	return cleanDoc(&out, &out.Template)
+}
+
+func cleanDoc(o any, t *corev1.PodTemplateSpec) ([]byte, error) {
+	t.ObjectMeta = metav1.ObjectMeta{Labels: userKeys(t.Labels), Annotations: userKeys(t.Annotations)}
+	return json.Marshal(o)
+}
+
+func userKeys(m map[string]string) map[string]string {
+	m = maps.Clone(m)
+	maps.DeleteFunc(m, func(k, _ string) bool {
+		return strings.HasPrefix(k, "batch.kubernetes.io/") || k == "controller-uid" || k == "job-name" || strings.HasPrefix(k, "kubectl.kubernetes.io/")
+	})
+	return m
+}
+
+// followTemplate calls changed at each change of a template that lives in the
+// cluster, until ctx ends.
+func followTemplate(ctx context.Context, client kubernetes.Interface, q Queue, changed func()) {
+	ref := q.Template
+	if ref.Job == "" && ref.PodTemplate == "" {
+		return
+	}
+	for pause(ctx, warmEvery, nil) {
+		w, err := watchTemplate(ctx, client, q)
+		if err != nil {
+			continue
+		}
+		changed() // what happened between two watches
+		for e := range w.ResultChan() {
+			if e.Type == watch.Added || e.Type == watch.Modified {
+				changed()
+			}
+			if e.Type == watch.Error && apierrors.IsResourceExpired(apierrors.FromObject(e.Object)) {
+				break
+			}
+		}
+		w.Stop()
+	}
+}
+
+func watchTemplate(ctx context.Context, client kubernetes.Interface, q Queue) (watch.Interface, error) {
+	opts := func(name string) metav1.ListOptions {
+		return metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", name).String()}
+	}
+	if q.Template.Job != "" {
+		return client.BatchV1().Jobs(q.Namespace).Watch(ctx, opts(q.Template.Job))
+	}
+	return client.CoreV1().PodTemplates(q.Namespace).Watch(ctx, opts(q.Template.PodTemplate))
+}

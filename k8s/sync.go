@@ -1,0 +1,331 @@
+package k8s
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// worker decides on jobs and carries the decisions out.
+func (q *queue) worker(ctx context.Context) {
+	for {
+		id, shutdown := q.work.Get()
+		if shutdown {
+			return
+		}
+		if err := q.sync(ctx, id); err != nil && ctx.Err() == nil {
+			q.log.Debug("carrying out a decision", "job_id", id, "err", err)
+			q.work.AddRateLimited(id)
+		} else {
+			q.work.Forget(id)
+		}
+		q.work.Done(id)
+	}
+}
+
+func (q *queue) sync(ctx context.Context, id contract.JobID) error {
+	q.mu.Lock()
+	m := q.memo(id)
+	verdict, claimed := m.verdict, q.claims[id] != nil
+	q.mu.Unlock()
+	if claimed {
+		return nil // its kjob isn't there yet
+	}
+	if verdict != nil {
+		return q.finish(ctx, id, *verdict, nil)
+	}
+	d, f := q.decide(id)
+	if q.wantsWarnings(id, f) {
+		if err := q.fetchWarnings(ctx, id, f); err != nil {
+			return err
+		}
+		d, f = q.decide(id)
+	}
+	q.measure(id, f)
+	return q.act(ctx, id, d, f)
+}
+
+// decide gathers the facts about a job and decides.
+func (q *queue) decide(id contract.JobID) (Decision, Facts) {
+	f := q.facts(id)
+	return Decide(f), f
+}
+
+func (q *queue) facts(id contract.JobID) Facts {
+	ks, pods := q.store.kjobsOf(id), q.store.podsOf(id)
+	now := time.Now()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	m := q.memo(id)
+	f := Facts{Now: now, State: m.state, StateAt: m.stateAt, Policy: q.set.Load().policy(), Warnings: m.warnings}
+	name := ""
+	if len(ks) > 0 {
+		last := ks[len(ks)-1]
+		f.Attempt, f.KJob, name = attemptOf(last), kjobFacts(last), last.Name
+		f.PodSeen = last.Status.Active+last.Status.Failed+last.Status.Succeeded > 0
+	}
+	if g := m.gone; g != nil {
+		if attemptOf(g) >= f.Attempt && !f.KJob.Exists {
+			f.Attempt, f.KJob, name = attemptOf(g), kjobFacts(g), g.Name
+			f.KJob.Exists, f.KJob.Gone, f.KJob.Terminating = false, true, false
+		} else {
+			m.gone = nil
+		}
+	}
+	for _, p := range pods {
+		if pf := podFacts(p); kjobName(p) != name || f.KJob.Gone {
+			f.OtherPodLives = f.OtherPodLives || pf.Lives() && pf.Node != ""
+		} else {
+			f.Pod, f.PodSeen = pf, true
+		}
+	}
+	if f.Pod.Phase == "" && m.podOf == f.Attempt && m.pod.Phase != "" {
+		f.Pod, f.PodSeen = m.pod, true
+	}
+	ended := f.KJob.Gone || f.KJob.Finished || f.Pod.Over() || f.Pod.Deleted
+	if (ended || f.State.Over()) && f.Attempt > 0 && m.ended != f.Attempt {
+		m.ended, m.endedAt = f.Attempt, now
+	}
+	if m.ended == f.Attempt {
+		f.EndedAt = m.endedAt
+	}
+	if ended && f.Pod.Lost() || f.Pod.Deleted {
+		m.lost = f.Attempt
+	}
+	if kind := FailureKind(f.Pod.Waiting); kind != m.failKind {
+		m.failKind, m.failAt = kind, now
+	}
+	f.FailingSince = m.failAt
+	return f
+}
+
+// act carries a decision out.
+func (q *queue) act(ctx context.Context, id contract.JobID, d Decision, f Facts) error {
+	if !d.Again.IsZero() {
+		q.work.AddAfter(id, time.Until(d.Again)+time.Millisecond)
+	}
+	switch d.Action {
+	case Ask:
+		q.mu.Lock()
+		q.memo(id).ask = true
+		q.mu.Unlock()
+		signal(q.look)
+		return nil
+	case Attempt:
+		return q.retry(ctx, id, d, f)
+	case Finish:
+		return q.finish(ctx, id, d, &f)
+	case Delete:
+		return q.remove(ctx, id, d)
+	default:
+		q.count(id, d, f)
+		if d.Text != "" {
+			q.tell(id, d.Text)
+		}
+		return nil
+	}
+}
+
+// retry hands a new attempt to the poll loop, which has the slots.
+func (q *queue) retry(ctx context.Context, id contract.JobID, d Decision, f Facts) error {
+	if d.Reason == ReasonRefused {
+		// The pod's token was refused. Is ours?
+		cctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		if _, err := q.client.Identity(cctx); err != nil {
+			if q.refusal(err) {
+				q.work.AddAfter(id, refusedEvery)
+				return nil
+			}
+			return err
+		}
+	}
+	q.mu.Lock()
+	old, waiting := q.retries[id]
+	if q.claims[id] != nil {
+		q.mu.Unlock()
+		return nil
+	}
+	job := stacks.Job{ID: id}
+	if ks := q.store.kjobsOf(id); len(ks) > 0 {
+		job = jobOf(ks[len(ks)-1])
+	} else if m := q.memos[id]; m != nil && m.gone != nil {
+		job = jobOf(m.gone)
+	}
+	q.retries[id] = retry{job: job, attempt: f.Attempt + 1, due: d.NotBefore, reason: d.Reason}
+	q.mu.Unlock()
+	if !waiting || old.attempt != f.Attempt+1 {
+		q.count(id, d, f)
+		q.log.Info("a new attempt will be made", "job_id", id, "attempt", f.Attempt+1, "reason", d.Reason, "retry_in", max(0, time.Until(d.NotBefore)).Round(time.Millisecond).String())
+		q.tell(id, d.Text)
+		q.event(id, false, "NewAttempt", d.Text)
+	}
+	if wait := time.Until(d.NotBefore); wait > 0 {
+		q.work.AddAfter(id, wait)
+		return nil
+	}
+	signal(q.wakeup)
+	return nil
+}
+
+// finish ends the job at Buildkite. Should we die after it, the state will say
+// so; should its reply be lost, the second try is refused and the state asked.
+func (q *queue) finish(ctx context.Context, id contract.JobID, d Decision, f *Facts) error {
+	q.mu.Lock()
+	m := q.memo(id)
+	refused := m.finishRefused != "" && m.finishRefused == m.state
+	q.mu.Unlock()
+	if refused {
+		q.tell(id, d.Text)
+		return nil
+	}
+	cctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	err := q.client.Finish(cctx, id, d.ExitStatus, d.Text)
+	switch {
+	case err == nil:
+		q.log.Info("job finished for it", "job_id", id, "reason", d.Reason, "detail", stacks.Cut(d.Text, 300))
+		q.s.metrics.decisions.WithLabelValues(q.name, string(Finish), string(d.Reason)).Inc()
+		q.event(id, true, "JobFinished", d.Text)
+		q.know(id, stacks.StateFinished, time.Now())
+	case errors.Is(err, stacks.ErrInvalid), errors.Is(err, stacks.ErrNotFound):
+		// Not ours to finish, or over. The state says which.
+		q.mu.Lock()
+		m.ask, m.finishRefused = true, m.state
+		q.mu.Unlock()
+		q.tell(id, d.Text)
+		signal(q.look)
+	case q.refusal(err):
+		return err
+	default:
+		return err
+	}
+	q.mu.Lock()
+	m.verdict = nil
+	delete(q.retries, id)
+	q.mu.Unlock()
+	if f != nil {
+		q.work.Add(id)
+	}
+	return nil
+}
+
+// remove deletes the job's last kjob, and no other that came to its name.
+func (q *queue) remove(ctx context.Context, id contract.JobID, d Decision) error {
+	ks := q.store.kjobsOf(id)
+	if len(ks) == 0 {
+		return nil
+	}
+	k := ks[len(ks)-1]
+	uid, background := k.UID, metav1.DeletePropagationBackground
+	cctx, cancel := context.WithTimeout(ctx, createTimeout)
+	defer cancel()
+	err := q.s.kube.BatchV1().Jobs(k.Namespace).Delete(cctx, k.Name, metav1.DeleteOptions{
+		Preconditions: &metav1.Preconditions{UID: &uid}, PropagationPolicy: &background,
+	})
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+		return nil // gone, or another one by now: the cache will say
+	case err != nil:
+		q.s.metrics.apiErrors.WithLabelValues(q.name, "delete", string(apierrors.ReasonForError(err))).Inc()
+		return err
+	}
+	q.log.Info("kjob deleted", "job_id", id, "kjob", k.Name, "reason", d.Reason)
+	q.s.metrics.decisions.WithLabelValues(q.name, string(Delete), string(d.Reason)).Inc()
+	q.event(id, false, "Deleted", "deleted by onejob: "+string(d.Reason))
+	if d.Text != "" {
+		q.tell(id, d.Text)
+	}
+	return nil
+}
+
+// maxTold is the most notifications that one job gets from us.
+const maxTold = 12
+
+// tell puts a line on the job's page, once for each text.
+func (q *queue) tell(id contract.JobID, text string) {
+	if text == "" {
+		return
+	}
+	q.mu.Lock()
+	m := q.memo(id)
+	news := !m.told[hash8(text)] && len(m.told) < maxTold
+	if news {
+		if m.told == nil {
+			m.told = map[string]bool{}
+		}
+		m.told[hash8(text)] = true
+	}
+	q.mu.Unlock()
+	if news {
+		q.notices.Add(id, text)
+	}
+}
+
+// event records an Event on the job's last kjob.
+func (q *queue) event(id contract.JobID, warning bool, reason, text string) {
+	if ks := q.store.kjobsOf(id); len(ks) > 0 {
+		k := ks[len(ks)-1]
+		q.s.events.event(k.Namespace, k.Name, k.UID, warning, reason, text)
+	}
+}
+
+// count puts the end of an attempt into the metrics, once.
+func (q *queue) count(id contract.JobID, d Decision, f Facts) {
+	if d.Reason == "" || f.EndedAt.IsZero() {
+		return
+	}
+	q.mu.Lock()
+	m := q.memo(id)
+	news := m.counted != f.Attempt
+	m.counted = f.Attempt
+	if news {
+		switch {
+		case d.Reason == ReasonRefused:
+			q.refusals++
+		case f.Pod.Message != nil:
+			q.refusals = 0
+		}
+	}
+	q.mu.Unlock()
+	if news {
+		q.s.metrics.decisions.WithLabelValues(q.name, string(d.Action), string(d.Reason)).Inc()
+	}
+}
+
+// wantsWarnings: a pod, or its absence, that only Events can explain.
+func (q *queue) wantsWarnings(id contract.JobID, f Facts) bool {
+	if !f.KJob.Exists || f.KJob.Finished || f.KJob.Suspended || f.Pod.Started || f.Pod.Unschedulable != "" || f.Pod.Waiting != "" {
+		return false
+	}
+	if f.Pod.Phase != "" && f.Pod.Phase != corev1.PodPending || f.Now.Sub(f.KJob.CreatedAt) < noticeAfter {
+		return false
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return time.Since(q.memo(id).warnedAt) > 20*time.Second
+}
+
+func (q *queue) fetchWarnings(ctx context.Context, id contract.JobID, f Facts) error {
+	kind, name := "Pod", f.Pod.Name
+	if f.Pod.Phase == "" {
+		kind, name = "Job", contract.KjobName(id, f.Attempt)
+	}
+	ws, err := warningsOn(ctx, q.s.kube, q.store.namespace, kind, name)
+	if err != nil {
+		return err
+	}
+	q.mu.Lock()
+	m := q.memo(id)
+	m.warnings, m.warnedAt = ws, time.Now()
+	q.mu.Unlock()
+	q.work.AddAfter(id, 21*time.Second)
+	return nil
+}

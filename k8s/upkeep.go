@@ -1,0 +1,188 @@
+package k8s
+
+import (
+	"context"
+	"time"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+const (
+	upkeepEvery = time.Second
+	// coalesce lets the questions of one moment share a call.
+	coalesce = 50 * time.Millisecond
+	// stateEvery is how often the state of a job whose pod is still to come is
+	// asked: a cancelled one is gone within five seconds.
+	stateEvery = 3 * time.Second
+	// renewLong is the reservation of a job whose kjob exists; with less than
+	// renewLongLeft of it, it is renewed. If we die and somebody deletes the
+	// kjob meanwhile, this is what it costs.
+	renewLong     = 60 * time.Second
+	renewLongLeft = 25 * time.Second
+	// renewShort is what a first reservation has left when it is renewed.
+	renewShort = 9 * time.Second
+	memoLife   = time.Hour
+)
+
+// upkeep asks for states and renews reservations, until ctx ends.
+func (q *queue) upkeep(ctx context.Context) {
+	for pause(ctx, upkeepEvery, q.look) {
+		if !pause(ctx, coalesce, nil) {
+			return
+		}
+		if q.stopped() != nil {
+			continue
+		}
+		q.askStates(ctx)
+		q.renew(ctx)
+		q.sweep()
+	}
+}
+
+// pending are the jobs whose kjob is unfinished and that no agent has, as far
+// as is known. Callers hold q.mu.
+func (q *queue) pending() []contract.JobID {
+	var ids []contract.JobID
+	for _, k := range q.store.kjobsIn(q.label) {
+		id := jobIDOf(k.Labels)
+		if id == "" || !q.holdsSlot(k) {
+			continue
+		}
+		if m := q.memo(id); !m.state.Held() {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (q *queue) askStates(ctx context.Context) {
+	now := time.Now()
+	ids := map[contract.JobID]bool{}
+	q.mu.Lock()
+	for id, m := range q.memos {
+		if m.ask {
+			ids[id] = true
+		}
+	}
+	for _, id := range q.pending() {
+		if now.Sub(q.memos[id].stateAt) >= stateEvery {
+			ids[id] = true
+		}
+	}
+	q.mu.Unlock()
+	if len(ids) == 0 {
+		return
+	}
+	list := make([]contract.JobID, 0, len(ids))
+	for id := range ids {
+		list = append(list, id)
+	}
+	cctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	states, err := q.client.States(cctx, list)
+	if err != nil && ctx.Err() == nil && !q.refusal(err) {
+		q.log.Debug("asking for states", "err", err)
+	}
+	q.mu.Lock()
+	for _, id := range list {
+		state, known := states[id]
+		if !known && err != nil {
+			continue // asked again
+		}
+		m := q.memo(id)
+		changed := m.state != state || m.ask
+		m.state, m.stateAt, m.ask = state, now, false
+		if changed {
+			q.work.Add(id)
+		}
+	}
+	q.mu.Unlock()
+}
+
+// expiring are up to most jobs that should stay ours and whose reservation has
+// less than left to go. Callers don't hold q.mu.
+func (q *queue) expiring(left time.Duration, most int) []contract.JobID {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	soon := time.Now().Add(left)
+	var ids []contract.JobID
+	for _, id := range q.pending() {
+		if m := q.memos[id]; len(ids) < most && m.state.Offered() && m.reservedUntil.Before(soon) {
+			ids = append(ids, id)
+		}
+	}
+	for id := range q.claims {
+		if m := q.memo(id); len(ids) < most && m.reservedUntil.Before(soon) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// renew extends what must not lapse: first reservations that are about to, and
+// with them all that would be due soon.
+func (q *queue) renew(ctx context.Context) {
+	const all = 1 << 30
+	ids := q.expiring(renewShort, all)
+	if len(ids) == 0 {
+		return
+	}
+	ids = q.expiring(renewLongLeft, all)
+	q.mu.Lock()
+	var short, long []contract.JobID
+	for _, id := range ids {
+		if q.claims[id] != nil {
+			short = append(short, id) // nothing but this process stands behind it
+		} else {
+			long = append(long, id)
+		}
+	}
+	q.mu.Unlock()
+	for _, batch := range []struct {
+		ids []contract.JobID
+		d   time.Duration
+	}{{short, reserveFor}, {long, renewLong}} {
+		if len(batch.ids) == 0 {
+			continue
+		}
+		cctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		began := time.Now()
+		got, err := q.client.Reserve(cctx, batch.ids, batch.d)
+		cancel()
+		held := q.heldUntil(got, began.Add(batch.d))
+		if err != nil {
+			if ctx.Err() == nil && !q.refusal(err) {
+				q.log.Debug("renewing reservations", "err", err)
+			}
+			continue
+		}
+		q.mu.Lock()
+		for _, id := range batch.ids {
+			if !held[id] {
+				q.memo(id).ask = true // taken, cancelled or over
+			}
+		}
+		q.mu.Unlock()
+	}
+}
+
+// sweep forgets what has left no trace for an hour.
+func (q *queue) sweep() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for id, m := range q.memos {
+		if time.Since(m.touched) > memoLife && q.claims[id] == nil && len(q.store.kjobsOf(id)) == 0 {
+			delete(q.memos, id)
+			delete(q.retries, id)
+		}
+	}
+}
+
+// know records a state that was learned outside of askStates.
+func (q *queue) know(id contract.JobID, state stacks.State, at time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	m := q.memo(id)
+	m.state, m.stateAt = state, at
+}

@@ -1,0 +1,116 @@
+package k8s
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// Warm placeholders hold a node, with the image on it, for the job to come: a
+// pod of the template's image and requests that does nothing and that a job's
+// pod preempts. They have no job ID and hold no slot.
+const (
+	// WarmPriorityClass is a PriorityClass of -10 that preempts nobody; deploy/
+	// has it.
+	WarmPriorityClass = "onejob-warm"
+	warmEvery         = 5 * time.Second
+	maxWarm           = 1000
+)
+
+// warmWanted is how many placeholders there should be beside n unfinished kjobs.
+func warmWanted(q Queue, n int) int {
+	return min(max(q.MinAgents-n, q.Buffer.Of(n), 0), maxWarm)
+}
+
+func warmName(queue string, n int) string {
+	label := strings.Trim(strings.ToLower(strings.NewReplacer("_", "-", ".", "-").Replace(labelValue(queue))), "-")
+	return fmt.Sprintf("onejob-warm-%s-%d", label[:min(len(label), 40)], n)
+}
+
+// newWarm makes a placeholder, of the template's pod with another command.
+func newWarm(t *Template, n int) *batchv1.Job {
+	k := t.job.DeepCopy()
+	labels := map[string]string{
+		contract.LabelQueue: labelValue(t.Queue), labelName: "onejob-agent", labelComponent: "warm", labelManagedBy: managedBy,
+	}
+	k.TypeMeta = metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"}
+	k.ObjectMeta = metav1.ObjectMeta{Name: warmName(t.Queue, n), Namespace: t.Namespace, Labels: labels}
+	k.Status, k.Spec.Suspend = batchv1.JobStatus{}, nil
+	k.Spec.Completions, k.Spec.Parallelism = ptr.To[int32](1), ptr.To[int32](1)
+	// A preempted placeholder is one that has done its work.
+	k.Spec.BackoffLimit, k.Spec.TTLSecondsAfterFinished = ptr.To[int32](0), ptr.To[int32](0)
+	k.Spec.Template.ObjectMeta = metav1.ObjectMeta{Labels: labels}
+	pod := &k.Spec.Template.Spec
+	pod.TerminationGracePeriodSeconds = ptr.To[int64](0)
+	pod.PriorityClassName, pod.Priority, pod.PreemptionPolicy = WarmPriorityClass, nil, nil
+	pod.InitContainers, pod.Volumes = nil, nil
+	agent := findAgent(pod)
+	agent.Command, agent.Args = []string{"sleep"}, []string{strconv.FormatInt(*k.Spec.ActiveDeadlineSeconds, 10)}
+	agent.Env, agent.EnvFrom, agent.VolumeMounts, agent.Lifecycle = nil, nil, nil, nil
+	agent.LivenessProbe, agent.ReadinessProbe, agent.StartupProbe = nil, nil, nil
+	return k
+}
+
+// warm keeps the placeholders at their number until ctx ends.
+func (q *queue) warm(ctx context.Context) {
+	for pause(ctx, warmEvery, nil) {
+		set := q.set.Load()
+		have := map[string]*batchv1.Job{}
+		unfinished := 0
+		q.mu.Lock()
+		for _, k := range q.store.kjobsIn(q.label) {
+			switch {
+			case jobIDOf(k.Labels) == "" && k.DeletionTimestamp == nil:
+				have[k.Name] = k
+			case q.holdsSlot(k):
+				unfinished++
+			}
+		}
+		stopped := q.refused != nil
+		q.mu.Unlock()
+		want := warmWanted(set.Queue, unfinished)
+		if stopped {
+			want = 0
+		}
+		for n := 1; n <= want; n++ {
+			name := warmName(q.name, n)
+			if have[name] == nil && q.s.brake.wait() == 0 {
+				q.warmed("create", q.create(ctx, newWarm(set.template, n)))
+			}
+			if k := have[name]; k == nil || !finished(k) {
+				delete(have, name)
+			}
+		}
+		// What is left is surplus, or a finished one in the way of a new one.
+		for name, k := range have {
+			uid, background := k.UID, metav1.DeletePropagationBackground
+			q.warmed("delete", q.s.kube.BatchV1().Jobs(k.Namespace).Delete(ctx, name, metav1.DeleteOptions{
+				Preconditions: &metav1.Preconditions{UID: &uid}, PropagationPolicy: &background,
+			}))
+		}
+	}
+}
+
+func (q *queue) create(ctx context.Context, k *batchv1.Job) error {
+	cctx, cancel := context.WithTimeout(ctx, createTimeout)
+	defer cancel()
+	_, err := q.s.kube.BatchV1().Jobs(k.Namespace).Create(cctx, k, metav1.CreateOptions{})
+	return err
+}
+
+func (q *queue) warmed(verb string, err error) {
+	if err == nil || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return
+	}
+	q.s.metrics.apiErrors.WithLabelValues(q.name, verb, string(apierrors.ReasonForError(err))).Inc()
+	q.log.Warn("warm placeholder", "verb", verb, "err", err)
+}
