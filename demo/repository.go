@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+//go:embed pipeline.yml
+var pipeline []byte
+
+//go:embed repository
+var repository embed.FS
+
+// makeRepository makes a git repository with the pipeline's scripts in dir.
+func makeRepository(ctx context.Context, dir string) error {
+	err := fs.WalkDir(repository, "repository", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel("repository", path)
+		if err != nil {
+			return err
+		}
+		content, err := repository.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		to := filepath.Join(dir, rel)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return err
+		}
+		return os.WriteFile(to, content, 0o755) //nolint:gosec // scripts of an example
+	})
+	if err != nil {
+		return fmt.Errorf("making the example's repository: %w", err)
+	}
+	for _, args := range [][]string{
+		{"init", "--quiet", "--initial-branch=main"},
+		{"add", "."},
+		{"-c", "user.name=demo", "-c", "user.email=demo@example.com", "commit", "--quiet", "--message=The example"},
+	} {
+		cmd := exec.CommandContext(ctx, "git", args...)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("git %s: %w: %s", args[0], err, out)
+		}
+	}
+	return nil
+}

