@@ -24,7 +24,8 @@ type Config struct {
 	// register reply, in seconds; 0 means 1. RegisterReply can send any value.
 	PingInterval, HeartbeatInterval, JobStatusInterval int
 	// RegisterReply, when set, may change the register reply before it is
-	// sent: absurd intervals, request_headers, an endpoint.
+	// sent: absurd intervals, request_headers, an endpoint. It is called with
+	// the Simulator locked and must not call it.
 	RegisterReply func(reply map[string]any)
 	// AcquireReply does the same for the reply of acquire and accept.
 	AcquireReply func(reply map[string]any)

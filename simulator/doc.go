@@ -1,3 +1,73 @@
 // Package simulator is Buildkite as far as runners and schedulers see it: an
-// http.Handler that real clients use unmodified.
+// http.Handler that real clients use unmodified (the stock buildkite-agent,
+// its api package, the stacksapi client), for tests, demos and end-to-end runs.
+//
+//	               New(Config)
+//	                    │
+//	api.Client ───▶ ServeHTTP ── fault? ── token? ── lock ── handler ── reply
+//	stacksapi       Transport      │                           │          │
+//	                               ▼                           ▼          ▼
+//	Go test   ───▶ methods      withheld,                  setState    Requests
+//	script    ───▶ /_sim/…      torn, late                     │       Counts
+//	person    ───▶ /            replies                        ▼
+//	                                               Ledger, Violations, Repeats
+//
+// A job, as the server sees it:
+//
+//	waiting ─▶ scheduled ◀─▶ reserved
+//	   │           └────┬────────┘
+//	   ▼                ▼ acquire: one session, once
+//	waiting_failed   accepted ─▶ running ─▶ finished ─▶ (retry: a new job)
+//	                    └───┬───────┴─▶ timing_out ─▶ timed_out
+//	                        └─▶ canceling ─▶ canceled
+//
+// All state sits behind one mutex; no goroutine is owned; all that happens by
+// itself hangs on one timer. A Simulator made in a synctest bubble, and called
+// through Transport, lives in virtual time.
+//
+// # Faults and the ledger
+//
+// A Fault acts before the state changes or after it. After it, the reply is
+// withheld: the client can't know what happened, and a repeat of the same call
+// is right. The ledger counts such repeats and doesn't blame them. It blames
+// what no loss explains: a job with two holders, two results, a log with a
+// hole that finish doesn't own up to.
+//
+// # Known
+//
+// From captures of the real clients and from Buildkite's documents
+// (reference/protocol.md): paths, bodies, headers, tokens by call, 423 for a
+// job that waits and 422 for one that is gone, 404 for StreamPings; the whole
+// of the Stacks API with limits, scopes and 429 bodies; waits, soft failures
+// and retry rules as the documents tell them, each rule with its own count, no
+// automatic retry of what was canceled; exit status -1 for a lost agent.
+//
+// # Guessed
+//
+//   - acquire: a second one by the holder is 422 (Config.IdempotentAcquire);
+//     one by an agent with another job is 422; neither tags nor the reserving
+//     stack are checked; an agent that registered and didn't connect may acquire.
+//   - start: the same request again is 200 (Config.StrictRepeats: 422); after
+//     a cancel it is 200 and the job stays canceling.
+//   - finish: once it is done the job's token is refused with 401, for finish
+//     itself too. Without job tokens a second finish is 422.
+//   - GET jobs/:id answers the holder's session token (Config.SessionMayReadJob),
+//     even after finish, and refuses another's with 403.
+//   - A disconnect ends the session (401 from then on) and fails the job that
+//     it holds, at once, with -1 and no signal_reason. A lost agent's session
+//     is over too: it can't come back.
+//   - A chunk before start is 422, one whose size is wrong 400, one that
+//     contradicts another 422.
+//   - exit_status "*" in a retry rule matches -1.
+//   - A reservation can't be taken over by another stack. A stack can finish a
+//     job that is scheduled or reserved, no other; a second time is 422.
+//   - A pipeline upload is applied before its 202 is sent; env at the top of an
+//     upload reaches its own steps only.
+//   - The limit of a page is 100 when it is left out.
+//
+// # Missing
+//
+// CreateBuild refuses by name what isn't there: block, input and trigger
+// steps, if, branches, concurrency. There are no cache registries (404), OIDC
+// tokens are unsigned, StreamPings is refused.
 package simulator

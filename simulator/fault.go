@@ -202,7 +202,7 @@ func (s *Simulator) FaultCount(id string) int {
 
 // handleFaulty serves a call on which a fault acts. abort means that there is
 // no reply, reached that the handler ran.
-func (s *Simulator) handleFaulty(w http.ResponseWriter, c *call) (rep reply, abort, reached bool) {
+func (s *Simulator) handleFaulty(c *call) (rep reply, abort, reached bool) {
 	f := c.fault
 	if f.Delay > 0 {
 		delay := time.NewTimer(f.Delay)

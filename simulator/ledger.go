@@ -49,8 +49,6 @@ const (
 	LogContradiction  = "log_contradiction"
 	ChunkAfterFinish  = "chunk_after_finish"
 	Unsettled         = "unsettled" // acquired, and nobody is left to finish it
-	ForeignStart      = "foreign_start"
-	ForeignFinish     = "foreign_finish"
 )
 
 // book is what the ledger knows of one job. It is filled from transitions

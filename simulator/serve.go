@@ -81,7 +81,7 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // handle takes a call through body, faults, lock and reply, and records it.
 func (s *Simulator) handle(w http.ResponseWriter, c *call) {
 	arrived := time.Now()
-	body, tooLarge := readBody(w, c.r, c.route.maxBody)
+	body, tooLarge, broken := readBody(w, c.r, c.route.maxBody)
 	c.body = body
 
 	s.mu.Lock()
@@ -97,8 +97,10 @@ func (s *Simulator) handle(w http.ResponseWriter, c *call) {
 	var rep reply
 	abort, reached := false, false
 	switch {
+	case broken:
+		abort = true // half a request is none
 	case c.fault != nil:
-		rep, abort, reached = s.handleFaulty(w, c)
+		rep, abort, reached = s.handleFaulty(c)
 	case tooLarge:
 		rep = *failure(http.StatusRequestEntityTooLarge, "The body is too large")
 	default:
@@ -158,18 +160,18 @@ func (s *Simulator) process(c *call) reply {
 	return rep
 }
 
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) (body []byte, tooLarge bool) {
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) (body []byte, tooLarge, broken bool) {
 	if r.Body == nil || r.Body == http.NoBody {
-		return nil, false
+		return nil, false, false
 	}
 	if limit == 0 {
 		limit = 1 << 20
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if tooBig := new(http.MaxBytesError); errors.As(err, &tooBig) {
-		return nil, true
+		return nil, true, false
 	}
-	return body, false
+	return body, false, err != nil
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) error {

@@ -102,7 +102,8 @@ func (s *Simulator) Close() {
 
 // Wait blocks until cond holds, and returns nil; or until ctx ends, and
 // returns its cause. cond runs at once and after each change, without the
-// Simulator's lock, so it may call any method.
+// Simulator's lock, so it may call any method; with thousands of jobs JobsIn
+// and Job are the cheap ones.
 func (s *Simulator) Wait(ctx context.Context, cond func() bool) error {
 	for {
 		s.mu.Lock()

@@ -108,7 +108,7 @@ func (s *Simulator) authorizeJob(c *call) *reply {
 			return failure(http.StatusNotFound, "Job not found")
 		}
 		c.job, c.agent = j, c.cred.agent
-		if c.route.auth == authJobState && *s.conf.SessionMayReadJob {
+		if c.route.auth == authJobState && *s.conf.SessionMayReadJob && !c.cred.spent {
 			if j.agent != c.cred.agent {
 				return failure(http.StatusForbidden, "The job is not this agent's")
 			}
