@@ -1,6 +1,8 @@
 package cluster_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,13 +15,24 @@ import (
 	"github.com/onejob-dev/onejob/test/cluster/image"
 )
 
-// The image's base is tried here, as a job would use it; what onejob-agent does
-// in it is test/e2e's. So stand-ins do for the programs.
+// standIns for those of the commands that this checkout doesn't have.
+func standIns(t *testing.T, commands ...string) image.Options {
+	t.Helper()
+	options := image.Options{StandIns: map[string]string{}}
+	for _, command := range commands {
+		if _, err := os.Stat(filepath.Join("..", "..", command, "main.go")); err != nil {
+			t.Logf("%s isn't there: the image has a stand-in", command)
+			options.StandIns[command] = "./test/cluster/image/stub"
+		}
+	}
+	return options
+}
+
+// The image is tried as a job would use it; a job in it is test/e2e's matter.
 func TestAgentImage(t *testing.T) {
 	c := cluster.Shared(t, cluster.Config{Nodes: 1})
-	path, err := image.Agent(t.Context(), image.Options{StandIns: map[string]string{
-		"./cmd/onejob-agent": "./test/cluster/image/stub", "github.com/buildkite/agent/v3": "./test/cluster/image/stub",
-	}})
+	options := standIns(t, "./cmd/onejob-agent", "./cmd/onejob-run")
+	path, err := image.Agent(t.Context(), options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,21 +79,25 @@ test "$HOME" = /home/onejob && touch ~/file /tmp/file && ! touch /file`)
 		t.Errorf("ssh as uid %d: got\n%s", uid, log)
 	}
 
+	run("programs", "cd /usr/local/bin && ls -l && ./buildkite-agent --version && ! ldd ./buildkite-agent")
+
 	// With the entrypoint and the user that the image has.
-	pod = aPod("say", "the entrypoint")
+	pod = aPod("--version")
+	if len(options.StandIns) > 0 {
+		pod = aPod("say", "onejob-agent version stub")
+	}
 	pod.Containers[0].Image = image.AgentName
 	createJob(t, c, ns, "entrypoint", pod)
-	if got := finished(t, c, ns, "entrypoint"); got != batchv1.JobComplete {
-		t.Errorf("the entrypoint: got %s", got)
-	}
-	if got := logOf(t, c, ns, podOf(t, c, ns, "entrypoint").Name); got != "the entrypoint" {
-		t.Errorf("the entrypoint: got log %q", got)
+	end := finished(t, c, ns, "entrypoint")
+	if log := logOf(t, c, ns, podOf(t, c, ns, "entrypoint").Name); end != batchv1.JobComplete || !strings.HasPrefix(log, "onejob-agent version ") {
+		t.Errorf("the entrypoint: got %s, log %q", end, log)
 	}
 }
 
 func TestSchedulerImage(t *testing.T) {
 	c := cluster.Shared(t, cluster.Config{Nodes: 1})
-	path, err := image.Scheduler(t.Context(), image.Options{StandIns: map[string]string{"./cmd/onejob": "./test/cluster/image/stub"}})
+	options := standIns(t, "./cmd/onejob")
+	path, err := image.Scheduler(t.Context(), options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,10 +105,14 @@ func TestSchedulerImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	ns := namespace(t, c, "restricted")
-	pod := aPod("say", "scheduled")
+	pod := aPod("--version")
+	if len(options.StandIns) > 0 {
+		pod = aPod("say", "onejob")
+	}
 	pod.Containers[0].Image = image.SchedulerName
 	createJob(t, c, ns, "scheduler", pod)
-	if got := finished(t, c, ns, "scheduler"); got != batchv1.JobComplete {
-		t.Errorf("got %s, want Complete", got)
+	end := finished(t, c, ns, "scheduler")
+	if log := logOf(t, c, ns, podOf(t, c, ns, "scheduler").Name); end != batchv1.JobComplete || !strings.Contains(log, "onejob") {
+		t.Errorf("got %s, log %q", end, log)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/onejob-dev/onejob/test/cluster/internal/repo"
 )
@@ -37,6 +38,17 @@ func (o Options) suffix() string {
 	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q", o)) // maps are printed sorted
 	return fmt.Sprintf("-%x", sum[:4])
+}
+
+// prune removes images that nobody has built for an hour: each is a quarter of a
+// gigabyte, and with versions in their names they would pile up.
+func prune(pattern string) {
+	paths, _ := filepath.Glob(pattern)
+	for _, path := range paths {
+		if info, err := os.Stat(path); err == nil && time.Since(info.ModTime()) > time.Hour {
+			_ = os.Remove(path)
+		}
+	}
 }
 
 // Agent builds the target agent of Dockerfile.agent and returns the image's
@@ -70,6 +82,7 @@ func build(ctx context.Context, target, name string, options Options) (string, e
 	if err != nil {
 		return "", fmt.Errorf("Dockerfile.agent: %w", err)
 	}
+	prune(filepath.Join(b.cache, target+"-*.tar"))
 	out := filepath.Join(b.cache, target+b.options.suffix()+".tar")
 	return out, writeLayout(out, name, result.config, result.layers)
 }

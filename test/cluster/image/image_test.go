@@ -21,6 +21,7 @@ import (
 // standIns for the commands of this repository: these tests are about images.
 var standIns = Options{StandIns: map[string]string{
 	"./cmd/onejob":                  "./test/cluster/image/stub",
+	"./cmd/onejob-run":              "./test/cluster/image/stub",
 	"./cmd/onejob-agent":            "./test/cluster/image/stub",
 	"github.com/buildkite/agent/v3": "./test/cluster/image/stub",
 }}
@@ -66,12 +67,16 @@ func TestDockerfile(t *testing.T) {
 	packages := map[string]string{}
 	for out, p := range built.programs {
 		packages[out] = p.pkg
+		if dir, ok := strings.CutPrefix(p.pkg, "./cmd/"); ok && !strings.Contains(strings.Join(p.flags, " "), "/build.Version=dev") {
+			t.Errorf("%s isn't stamped with its version", dir)
+		}
 		if !slices.Contains(p.flags, "-trimpath") || !slices.Contains(p.env, "CGO_ENABLED=0") {
 			t.Errorf("%s is built with %v %v, want -trimpath and no cgo", out, p.env, p.flags)
 		}
 	}
 	if diff := cmp.Diff(map[string]string{
-		"/out/onejob": "./cmd/onejob", "/out/onejob-agent": "./cmd/onejob-agent", "/out/buildkite-agent": "github.com/buildkite/agent/v3",
+		"/out/onejob": "./cmd/onejob", "/out/onejob-agent": "./cmd/onejob-agent",
+		"/out/onejob-run": "./cmd/onejob-run", "/out/buildkite-agent": "github.com/buildkite/agent/v3",
 	}, packages); diff != "" {
 		t.Errorf("programs: want -, got +:\n%s", diff)
 	}
