@@ -57,7 +57,11 @@ func (s *Simulator) grant(c *call, j *job) reply {
 		j.token = s.newToken("sim-job-")
 		s.jobToken[j.token] = j
 	}
-	s.setState(j, StateAccepted, c.now, cause{event: c.route.name + "d", call: c})
+	event := "acquired"
+	if c.route.name == "accept" {
+		event = "accepted" // dispatched by a ping before
+	}
+	s.setState(j, StateAccepted, c.now, cause{event: event, call: c})
 	j.build.began(c.now)
 	return s.jobReply(j)
 }

@@ -14,6 +14,13 @@ import (
 	"github.com/onejob-dev/onejob/test/agentbin"
 )
 
+func needsStockAgent(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("runs the real agent: takes seconds, and minutes to build it once")
+	}
+}
+
 // stockAgent runs the real buildkite-agent on one job and returns its exit code.
 func stockAgent(l *lab, id string, args ...string) int {
 	l.Helper()
@@ -92,6 +99,7 @@ echo finished with helpers
 `
 
 func TestStockAgentRunsJobs(t *testing.T) {
+	needsStockAgent(t)
 	l := newLab(t, simulator.Config{Secrets: map[string]string{"KEY": "VALUE"}})
 	repo := repository(t, map[string]string{"helpers.sh": helpers, "fail.sh": "echo no luck; exit 3\n"})
 	build, err := l.CreateBuild(simulator.BuildRequest{Repo: repo, Pipeline: []byte(`
@@ -155,6 +163,7 @@ steps:
 }
 
 func TestStockAgentIsCanceled(t *testing.T) {
+	needsStockAgent(t)
 	l := newLab(t, simulator.Config{})
 	repo := repository(t, map[string]string{"x": "x"})
 	build, err := l.CreateBuild(simulator.BuildRequest{Repo: repo, Pipeline: []byte(`steps: [{command: sleep 60}, {command: sleep 60, timeout_in_minutes: 0.05}]`)})
@@ -196,8 +205,9 @@ func TestStockAgentIsCanceled(t *testing.T) {
 	l.wantNoViolations()
 }
 
-// TestStockAgentTakesDispatchedWork is the agent's usual mode: it pings for work.
+// TestStockAgentDispatched is the agent's usual mode: it pings for work.
 func TestStockAgentDispatched(t *testing.T) {
+	needsStockAgent(t)
 	l := newLab(t, simulator.Config{})
 	repo := repository(t, map[string]string{"x": "x"})
 	build, err := l.CreateBuild(simulator.BuildRequest{Repo: repo, Pipeline: []byte(`steps: [{command: echo hello, agents: {size: big}}]`)})
@@ -218,6 +228,7 @@ func TestStockAgentDispatched(t *testing.T) {
 // TestStockAgentVerifiesSignatures: steps keep the signature that the uploading
 // agent gave them, and the environment that it covers.
 func TestStockAgentVerifiesSignatures(t *testing.T) {
+	needsStockAgent(t)
 	l := newLab(t, simulator.Config{})
 	keys := t.TempDir()
 	keygen := exec.Command(agentbin.Path(t), "tool", "keygen", "--alg", "EdDSA", "--key-id", "k",

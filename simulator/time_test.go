@@ -341,3 +341,92 @@ func TestPathsAndBases(t *testing.T) {
 		}
 	})
 }
+
+func TestCancelStepByForce(t *testing.T) {
+	inBubble(t, simulator.Config{HeartbeatTimeout: time.Hour}, func(w *wire) {
+		ids := w.build(`steps: [{command: a, key: a}, {command: b, key: b}]`)
+		stuck := w.acquire(w.session(), ids[1])
+		w.call("PUT", "jobs/"+ids[1]+"/start", stuck, "", 200)
+		token := w.acquire(w.session(), ids[0])
+		w.call("POST", "steps/b/cancel", token, `{"force":true,"force_grace_period":30}`, 200)
+		time.Sleep(29 * time.Second)
+		synctest.Wait()
+		if got := w.state(ids[1]); got != simulator.StateCanceling {
+			t.Errorf("within the grace the job is %s, want canceling", got)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := w.state(ids[1]); got != simulator.StateCanceled {
+			t.Errorf("after the grace the job is %s, want canceled", got)
+		}
+		w.call("GET", "jobs/"+ids[1], stuck, "", 401)
+	})
+}
+
+func TestLoseAgent(t *testing.T) {
+	inBubble(t, simulator.Config{}, func(w *wire) {
+		ids := w.build(`steps: [{command: a}]`)
+		session := w.session()
+		w.acquire(session, ids[0])
+		agent := w.sim.Agents()[0]
+		if agent.JobID != ids[0] || agent.State != "connected" {
+			t.Errorf("agent = %+v", agent)
+		}
+		if err := w.sim.PauseAgent(agent.ID); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.call("GET", "ping", session, "", 200)["action"]; got != "pause" {
+			t.Errorf("ping = %v, want pause", got)
+		}
+		if err := w.sim.ResumeAgent(agent.ID); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.sim.LoseAgent(agent.ID); err != nil {
+			t.Fatal(err)
+		}
+		if agent, _ = w.sim.Agent(agent.ID); agent.State != "lost" || agent.JobID != "" {
+			t.Errorf("agent = %+v", agent)
+		}
+		if got := w.state(ids[0]); got != simulator.StateFinished {
+			t.Errorf("its job is %s, want finished", got)
+		}
+		if err := w.sim.LoseAgent("nobody"); !errors.Is(err, simulator.ErrNotFound) {
+			t.Errorf("LoseAgent of nobody: %v", err)
+		}
+	})
+}
+
+// TestDispatchedAgents: an agent that pings for work gets the most urgent job
+// that its tags satisfy, and a job that it never accepts goes back.
+func TestDispatchedAgents(t *testing.T) {
+	inBubble(t, simulator.Config{HeartbeatTimeout: time.Minute}, func(w *wire) {
+		ids := w.build(`steps: [{command: a}, {command: b, priority: 2}, {command: c, priority: 9, agents: {size: big}}]`)
+		reg := w.call("POST", "register", simulator.DefaultAgentToken, `{"name":"a","meta_data":["size=small"]}`, 200)
+		session := reg["access_token"].(string)
+		w.call("POST", "connect", session, "", 200)
+		if err := w.sim.SetQueuePaused("default", true); err != nil {
+			t.Fatal(err)
+		}
+		if ping := w.call("GET", "ping", session, "", 200); ping["job"] != nil {
+			t.Errorf("ping = %v on a paused queue", ping)
+		}
+		if err := w.sim.SetQueuePaused("default", false); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // asked again it is the same
+			ping := w.call("GET", "ping", session, "", 200)
+			if job, _ := ping["job"].(map[string]any); job["id"] != ids[1] {
+				t.Errorf("ping = %v, want job %s", ping, ids[1])
+			}
+		}
+		w.call("PUT", "jobs/"+ids[0]+"/accept", session, "", 422)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := w.state(ids[1]); got != simulator.StateScheduled {
+			t.Errorf("the job of an agent that vanished is %s, want scheduled", got)
+		}
+		for _, v := range w.sim.CheckSettled() {
+			t.Errorf("violation: %s", v)
+		}
+	})
+}

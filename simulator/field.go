@@ -1,0 +1,130 @@
+package simulator
+
+import (
+	"fmt"
+	"math"
+	"sort"
+	"time"
+
+	"github.com/buildkite/go-pipeline/ordered"
+)
+
+// plain turns the parser's ordered maps into ordinary ones, all the way down.
+func plain(v any) any { return ordered.ToMapRecursive(v) }
+
+func parseAgents(value any) ([]string, error) {
+	switch v := value.(type) {
+	case nil:
+		return nil, nil
+	case map[string]any:
+		var rules []string
+		for key, val := range v {
+			rules = append(rules, fmt.Sprintf("%s=%v", key, val))
+		}
+		sort.Strings(rules)
+		return rules, nil
+	}
+	return parseStrings("agents", value)
+}
+
+func parseStrings(name string, value any) ([]string, error) {
+	switch v := value.(type) {
+	case nil:
+		return nil, nil
+	case string:
+		return []string{v}, nil
+	case []any:
+		var out []string
+		for _, item := range v {
+			text, isText := item.(string)
+			if !isText {
+				return nil, fmt.Errorf("%s holds %v: want strings", name, item)
+			}
+			out = append(out, text)
+		}
+		return out, nil
+	}
+	return nil, fmt.Errorf("%s is %v: want a string or a list of strings", name, value)
+}
+
+func parseInt(name string, value any) (int, error) {
+	switch v := value.(type) {
+	case int:
+		return v, nil
+	case float64:
+		if v == math.Trunc(v) && math.Abs(v) < 1<<31 {
+			return int(v), nil
+		}
+	case string:
+		var n int
+		if _, err := fmt.Sscanf(v, "%d", &n); err == nil && fmt.Sprint(n) == v {
+			return n, nil
+		}
+	}
+	return 0, fmt.Errorf("%s is %v: want an integer", name, value)
+}
+
+// parseMinutes allows fractions, so that a test need not wait a minute.
+func parseMinutes(value any) (time.Duration, error) {
+	if f, isFloat := value.(float64); isFloat && f > 0 && f < 1e6 {
+		return time.Duration(f * float64(time.Minute)), nil
+	}
+	n, err := parseInt("timeout_in_minutes", value)
+	if err != nil || n < 0 || n > 1e6 {
+		return 0, fmt.Errorf("timeout_in_minutes is %v: want a number of minutes", value)
+	}
+	return time.Duration(n) * time.Minute, nil
+}
+
+func parseSoftFail(value any) (softFail, error) {
+	switch v := value.(type) {
+	case bool:
+		return softFail{any: v}, nil
+	case []any:
+		var f softFail
+		for _, item := range v {
+			m, isMap := item.(map[string]any)
+			if !isMap {
+				return f, fmt.Errorf("soft_fail holds %v: want exit_status", item)
+			}
+			if m["exit_status"] == "*" {
+				f.any = true
+				continue
+			}
+			code, err := parseInt("exit_status", m["exit_status"])
+			if err != nil {
+				return f, err
+			}
+			f.codes = append(f.codes, code)
+		}
+		return f, nil
+	}
+	return softFail{}, fmt.Errorf("soft_fail is %v: want true, false or a list", value)
+}
+
+func parseDependsOn(value any) ([]dependency, error) {
+	switch v := value.(type) {
+	case nil:
+		return nil, nil
+	case string:
+		return []dependency{{key: v}}, nil
+	case []any:
+		var deps []dependency
+		for _, item := range v {
+			switch item := item.(type) {
+			case string:
+				deps = append(deps, dependency{key: item})
+			case map[string]any:
+				key, isText := item["step"].(string)
+				if !isText {
+					return nil, fmt.Errorf("depends_on holds %v: want a step", item)
+				}
+				deps = append(deps, dependency{key, item["allow_failure"] == true})
+			default:
+				return nil, fmt.Errorf("depends_on holds %v: want step keys", item)
+			}
+		}
+		return deps, nil
+	}
+	return nil, fmt.Errorf("depends_on is %v: want step keys", value)
+}

@@ -1,0 +1,154 @@
+package simulator
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/buildkite/go-pipeline"
+	"github.com/buildkite/go-pipeline/warning"
+)
+
+// defaults are what a pipeline and a build lend to their steps.
+type defaults struct {
+	queue    string
+	priority int
+	agents   []string
+	env      map[string]string
+}
+
+// parsePipeline turns a pipeline.yml, or its JSON, into plans. It refuses by
+// name what the simulator can't do: a build that silently lacked a condition
+// would prove nothing.
+func parsePipeline(source []byte, def defaults) ([]plan, map[string]string, error) {
+	p, err := pipeline.Parse(bytes.NewReader(source))
+	if w := warning.As(err); w != nil {
+		// Warnings are about steps that fell back to "unknown"; those are
+		// refused below with their own words.
+		err = nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("parsing the pipeline: %w", err)
+	}
+	env := map[string]string{}
+	if p.Env != nil {
+		env = p.Env.ToMap()
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.RemainingFields)) {
+		value := plain(p.RemainingFields[name])
+		switch name {
+		case "agents":
+			if def.agents, err = parseAgents(value); err != nil {
+				return nil, nil, err
+			}
+		case "priority":
+			if def.priority, err = parseInt(name, value); err != nil {
+				return nil, nil, err
+			}
+		case "notify":
+		default:
+			if !strings.HasPrefix(name, "x-") && !isAnchorHolder(value) {
+				return nil, nil, fmt.Errorf("unsupported pipeline attribute %q", name)
+			}
+		}
+	}
+	def.env = env
+	plans, err := parseSteps(p, p.Steps, def, nil, nil)
+	return plans, env, err
+}
+
+// isAnchorHolder lets top-level maps and lists pass whose only use is to hold
+// YAML anchors, as in "common: &common".
+func isAnchorHolder(value any) bool {
+	switch value.(type) {
+	case map[string]any, []any:
+		return true
+	}
+	return false
+}
+
+func parseSteps(p *pipeline.Pipeline, steps pipeline.Steps, def defaults, in *group, inherited *plan) ([]plan, error) {
+	var plans []plan
+	for i, step := range steps {
+		where := func(err error) error { return fmt.Errorf("step %d: %w", i+1, err) }
+		switch step := step.(type) {
+		case *pipeline.CommandStep:
+			one, err := parseCommand(p, step, def)
+			if err != nil {
+				return nil, where(err)
+			}
+			one.group = in
+			if inherited != nil && !one.explicit {
+				one.explicit, one.dependsOn = inherited.explicit, inherited.dependsOn
+			}
+			plans = append(plans, one)
+		case *pipeline.WaitStep:
+			one, err := parseWait(step)
+			if err != nil {
+				return nil, where(err)
+			}
+			plans = append(plans, one)
+		case *pipeline.GroupStep:
+			inner, err := parseGroup(p, step, def, in)
+			if err != nil {
+				return nil, where(err)
+			}
+			plans = append(plans, inner...)
+		case *pipeline.InputStep:
+			return nil, where(errors.New("block and input steps are not supported: nobody is there to press the button"))
+		case *pipeline.TriggerStep:
+			return nil, where(errors.New("trigger steps are not supported: there is no other pipeline"))
+		default:
+			return nil, where(fmt.Errorf("unsupported step type %T", step))
+		}
+	}
+	return plans, nil
+}
+
+// parseGroup flattens a group: its steps stand in its place and share its
+// dependencies.
+func parseGroup(p *pipeline.Pipeline, step *pipeline.GroupStep, def defaults, in *group) ([]plan, error) {
+	if in != nil {
+		return nil, errors.New("a group can't hold a group")
+	}
+	g := &group{key: step.Key}
+	if step.Group != nil {
+		g.label = *step.Group
+	}
+	var own plan
+	for name, raw := range step.RemainingFields {
+		value := plain(raw)
+		switch name {
+		case "depends_on":
+			deps, err := parseDependsOn(value)
+			if err != nil {
+				return nil, err
+			}
+			own.explicit, own.dependsOn = true, deps
+		case "allow_dependency_failure", "notify":
+		default:
+			return nil, fmt.Errorf("unsupported group attribute %q", name)
+		}
+	}
+	return parseSteps(p, step.Steps, def, g, &own)
+}
+
+func parseWait(step *pipeline.WaitStep) (plan, error) {
+	one := plan{wait: true}
+	for name, raw := range step.Contents {
+		value := plain(raw)
+		switch name {
+		case "wait", "waiter", "type", "label", "name":
+		case "key", "id", "identifier":
+			one.key = fmt.Sprint(value)
+		case "continue_on_failure":
+			one.continueOnFailure = value == true || value == "true"
+		default:
+			return plan{}, fmt.Errorf("unsupported wait attribute %q", name)
+		}
+	}
+	return one, nil
+}
