@@ -3,6 +3,7 @@ package bench
 import (
 	"flag"
 	"fmt"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
@@ -62,6 +63,8 @@ func TestHerdReport(t *testing.T) {
 		}
 		sizes = append(sizes, n)
 	}
+	// Ten thousand stacks are slow to scan, and there is memory enough.
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	for _, n := range sizes {
 		report(t, n, max(1, *herdRuns))
 	}

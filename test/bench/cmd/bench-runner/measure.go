@@ -137,7 +137,7 @@ func measureSignals(ctx context.Context, l *lab, o options, r *report) error {
 	r.addTimes("SIGTERM in backoff to exit, p99", took, samples.p99, "100 ms", within)
 	r.addTimes("SIGTERM in backoff to exit, slowest", took, samples.most, "", nil)
 	for _, s := range l.subjects {
-		r.note("Exit codes of %d × SIGTERM in backoff, %s: %s.", o.signals, s.name, counts(codes[s.name]))
+		r.note("Exit codes after SIGTERM in backoff, %s: %s.", s.name, counts(codes[s.name]))
 	}
 	return nil
 }
