@@ -141,10 +141,10 @@ func (c *Client) Register(ctx context.Context, r Registration) (*Session, error)
 func refusal(err error) error {
 	var e *RetryError
 	if errors.As(err, &e) {
-		switch e.Kind {
-		case ErrRejected:
+		switch {
+		case errors.Is(err, ErrRejected):
 			e.Kind = ErrRefused
-		case ErrLocked:
+		case errors.Is(err, ErrLocked):
 			e.Kind = ErrExhausted
 		}
 	}

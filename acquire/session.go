@@ -100,7 +100,7 @@ func (s *Session) Acquire(ctx context.Context, id contract.JobID) (*Job, error) 
 		return job, nil
 	}
 	var e *RetryError
-	if errors.As(err, &e) && e.Kind == ErrRejected && e.Lost {
+	if errors.As(err, &e) && errors.Is(err, ErrRejected) && e.Lost {
 		s.resolve(ctx, id, e)
 	}
 	return nil, fmt.Errorf("acquiring job %s: %w", id, err)

@@ -108,7 +108,7 @@ func ParseMessage(text string) (Message, error) {
 	}
 	var m Message
 	if err := json.Unmarshal([]byte(text), &m); err != nil {
-		return Message{}, fmt.Errorf("%w: %s", ErrNoMessage, err)
+		return Message{}, fmt.Errorf("%w: %w", ErrNoMessage, err)
 	}
 	if m.Outcome == "" || m.Contract <= 0 {
 		return Message{}, fmt.Errorf("%w: it has no outcome or no contract version", ErrNoMessage)

@@ -35,8 +35,8 @@ var finishPolicy = acquire.Backoff{
 }
 
 // finish reports f for job through client, which has the job's token. Lost
-// replies are resolved by Delivered.
-func finish(ctx context.Context, client *api.Client, job *api.Job, f Finish, rnd *acquire.Rand, log *slog.Logger, count func(string)) Delivery {
+// replies are resolved by Delivered; hurry is acquire.Call's.
+func finish(ctx, hurry context.Context, client *api.Client, job *api.Job, f Finish, rnd *acquire.Rand, log *slog.Logger, count func(string)) Delivery {
 	if f.Text != "" {
 		if err := uploadText(ctx, client, job, f, rnd, count); err != nil {
 			log.WarnContext(ctx, "couldn't write the reason into the job's log", "err", err)
@@ -47,7 +47,7 @@ func finish(ctx context.Context, client *api.Client, job *api.Job, f Finish, rnd
 	done.ExitStatus, done.Signal, done.SignalReason = f.ExitStatus, f.Signal, f.SignalReason
 	done.FinishedAt = time.Now().UTC().Format(time.RFC3339Nano)
 	done.ChunksFailedCount = f.ChunksFailed
-	call := acquire.Call{Name: "finish", Backoff: finishPolicy, Rand: rnd, Log: log, Count: count}
+	call := acquire.Call{Name: "finish", Backoff: finishPolicy, Rand: rnd, Log: log, Hurry: hurry, Count: count}
 	d := Delivery{Sent: true}
 	err := call.Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
 		return client.FinishJob(ctx, &done, nil)

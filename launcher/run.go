@@ -209,7 +209,12 @@ func (r *run) finishUnrun(job *acquire.Job, outcome contract.Outcome, f Finish) 
 		}
 		r.childTries[call]++
 	}
-	d := finish(ctx, r.jobClient(job), job.Job, f, r.Rand, r.Log, count)
+	hurry, due := context.WithCancelCause(context.Background())
+	defer due(nil)
+	defer context.AfterFunc(r.watch.Stop, func() {
+		due(acquire.Due{By: r.signalledAt().Add(r.Budget.ReportBy())})
+	})()
+	d := finish(ctx, hurry, r.jobClient(job), job.Job, f, r.Rand, r.Log, count)
 	r.result(f.ExitStatus, f.Signal, f.SignalReason, d)
 	if !d.Delivered {
 		r.ended(contract.OutcomeUndelivered, "%s The result couldn't be reported: %s", f.Text, d.Err)

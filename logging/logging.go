@@ -33,7 +33,7 @@ func New(w io.Writer, o Options) *slog.Logger {
 	if o.Format == "json" || o.Format == "" && !terminal {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: durations}))
 	}
-	return slog.New(tint.NewHandler(w, &tint.Options{
+	return slog.New(tint.NewTextHandler(w, &tint.Options{
 		Level: level, TimeFormat: time.TimeOnly,
 		NoColor: !terminal || o.NoColor || os.Getenv("NO_COLOR") != "",
 	}))

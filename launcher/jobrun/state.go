@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/onejob-dev/onejob/acquire"
 	"github.com/onejob-dev/onejob/launcher"
 )
 
@@ -32,7 +33,11 @@ type state struct {
 	// log chunks must have been sent, reportCtx when everything must.
 	startCtx, chunksCtx, reportCtx    context.Context
 	noStart, endOfChunks, endOfReport context.CancelCauseFunc
-	timed                             sync.Once
+	// hurryChunks and hurryReport end, with the moment as their cause, when
+	// chunksCtx and reportCtx are known to end.
+	hurryChunks, hurryReport context.Context
+	chunksDue, reportDue     context.CancelCauseFunc
+	timed                    sync.Once
 }
 
 func newState(out io.Writer) *state {
@@ -40,6 +45,8 @@ func newState(out io.Writer) *state {
 	s.startCtx, s.noStart = context.WithCancelCause(context.Background())
 	s.chunksCtx, s.endOfChunks = context.WithCancelCause(context.Background())
 	s.reportCtx, s.endOfReport = context.WithCancelCause(context.Background())
+	s.hurryChunks, s.chunksDue = context.WithCancelCause(context.Background())
+	s.hurryReport, s.reportDue = context.WithCancelCause(context.Background())
 	return s
 }
 
@@ -51,8 +58,10 @@ func (s *state) stop(reportBy time.Time, budget launcher.Budget) {
 		return
 	}
 	s.timed.Do(func() {
-		forFinish := (budget.Cancel - budget.Signal) / 2
-		time.AfterFunc(time.Until(reportBy.Add(-forFinish)), func() { s.endOfChunks(errLate) })
+		chunksBy := reportBy.Add(-(budget.Cancel - budget.Signal) / 2)
+		s.chunksDue(acquire.Due{By: chunksBy})
+		s.reportDue(acquire.Due{By: reportBy})
+		time.AfterFunc(time.Until(chunksBy), func() { s.endOfChunks(errLate) })
 		time.AfterFunc(time.Until(reportBy), func() { s.endOfReport(errLate) })
 	})
 }

@@ -68,10 +68,10 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return t.finish(req)
 	case "chunks":
 		t.state.chunkIssued(req)
-		resp, _ := t.repeat(t.state.chunksCtx, req, call, chunkPolicy)
+		resp, _ := t.repeat(t.state.chunksCtx, t.state.hurryChunks, req, call, chunkPolicy)
 		return resp, nil
 	case "header_times":
-		resp, _ := t.repeat(t.state.chunksCtx, req, call, chunkPolicy)
+		resp, _ := t.repeat(t.state.chunksCtx, t.state.hurryChunks, req, call, chunkPolicy)
 		return resp, nil
 	default:
 		return t.send(req.Context(), req, call)
@@ -89,7 +89,7 @@ func (t *transport) callOf(req *http.Request) string {
 
 func (t *transport) start(req *http.Request) (*http.Response, error) {
 	t.state.update(func(r *launcher.Report) { r.Start.Sent = true })
-	resp, retry := t.repeat(t.state.startCtx, req, "start", startPolicy)
+	resp, retry := t.repeat(t.state.startCtx, nil, req, "start", startPolicy)
 	delivered, inferred, reason := resp.StatusCode < 300, false, ""
 	if !delivered {
 		reason = retry.Error()
@@ -124,7 +124,7 @@ func (t *transport) finish(req *http.Request) (*http.Response, error) {
 		r.ExitStatus, r.Signal, r.SignalReason, r.ChunksFailed = f.ExitStatus, f.Signal, f.SignalReason, f.ChunksFailedCount
 		r.Finish.Sent = true
 	})
-	resp, retry := t.repeat(t.state.reportCtx, req, "finish", finishPolicy)
+	resp, retry := t.repeat(t.state.reportCtx, t.state.hurryReport, req, "finish", finishPolicy)
 	delivered, inferred, reason := resp.StatusCode < 300, false, ""
 	if !delivered {
 		reason = retry.Error()
@@ -143,9 +143,9 @@ func (t *transport) finish(req *http.Request) (*http.Response, error) {
 }
 
 // repeat sends req by policy until it is answered for good, or end or the
-// request's own context ends. Where that came to nothing, it returns an answer
-// with status gaveUp, and why.
-func (t *transport) repeat(end context.Context, req *http.Request, call string, policy acquire.Backoff) (*http.Response, *acquire.RetryError) {
+// request's own context ends; hurry is acquire.Call's. Where that came to
+// nothing, it returns an answer with status gaveUp, and why.
+func (t *transport) repeat(end, hurry context.Context, req *http.Request, call string, policy acquire.Backoff) (*http.Response, *acquire.RetryError) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	defer cancel(nil)
 	defer context.AfterFunc(end, func() { cancel(context.Cause(end)) })()
@@ -153,9 +153,9 @@ func (t *transport) repeat(end context.Context, req *http.Request, call string, 
 	err := acquire.Call{
 		Name: call, Backoff: policy, Rand: t.rnd, Log: t.log,
 		// A request on the wire may be taken just now: a moment for its answer.
-		Wire: time.Second,
+		Wire: time.Second, Hurry: hurry,
 	}.Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
-		resp, err := t.send(ctx, req, call)
+		resp, err := t.send(ctx, req, call) //nolint:bodyclose // send has read and closed it
 		if err != nil {
 			return nil, err
 		}

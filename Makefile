@@ -1,0 +1,68 @@
+# `make help` lists the targets. Everything that is built or cached lies in bin/
+# and .cache/.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS := -s -w -X github.com/onejob-dev/onejob/build.Version=$(VERSION)
+GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
+LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.0
+VULN    := golang.org/x/vuln/cmd/govulncheck@v1.6.0
+FUZZTIME ?= 60s
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build ## run an example pipeline with onejob, against a local Buildkite
+	@go run ./demo $(DEMOFLAGS)
+
+.PHONY: test
+test: packages ## run all tests, as root: real processes, a real Kubernetes (needs no network but apt and Go modules)
+	go vet ./...
+	go test -race -timeout 60m ./...
+
+.PHONY: bench
+bench: build ## measure: the herd, the process, each beside the stock agent
+	go run ./test/bench/cmd/bench-runner
+	go test -count=1 -run TestHerd -v ./test/bench -herd.n=1000,10000
+
+.PHONY: lint
+lint: ## run the linters (builds golangci-lint once)
+	@test -x .cache/golangci-lint || GOBIN=$(CURDIR)/.cache go install $(LINT)
+	.cache/golangci-lint run ./...
+
+.PHONY: vuln
+vuln: ## look for known vulnerabilities in what is linked (asks the vulnerability database)
+	go run $(VULN) ./...
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (60s)
+	@set -e; for pkg in $$(go list ./acquire ./contract ./stacks ./k8s ./simulator); do \
+	  for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; done; done
+
+.PHONY: build
+build: ## build the programs and the stock agent of the pinned version into bin/
+	@mkdir -p bin
+	$(GOBUILD) -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/buildkite-agent github.com/buildkite/agent/v3
+
+.PHONY: cluster-up cluster-down
+cluster-up: packages ## start a real Kubernetes on this machine, as root; prints its kubeconfig
+	go run ./test/cluster/cmd up
+cluster-down: ## end it
+	go run ./test/cluster/cmd down
+
+# What the tests' Kubernetes is made of, on Debian.
+.PHONY: packages
+packages:
+	@missing=$$(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' $$(cat test/cluster/packages.txt) 2>&1 | awk '!/^installed /' | wc -l); \
+	if [ "$$missing" != 0 ]; then \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$(cat test/cluster/packages.txt) >/dev/null; \
+	  else echo "the tests need these packages; install them with:"; echo "  sudo apt-get install $$(tr '\n' ' ' < test/cluster/packages.txt)"; exit 1; fi; fi
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin .cache
