@@ -27,6 +27,11 @@ type Call struct {
 	// Wire is how long a request that is already on the wire is waited for
 	// when ctx ends; 0 tears it at once.
 	Wire time.Duration
+	// Hurry, if it is set, ends with a Due as its cause when there turns out to
+	// be less time than Backoff's deadline. Waits are then cut short, the one
+	// that is on too, so that several more requests fit; a Retry-After is
+	// still waited for.
+	Hurry context.Context
 	// Count is called as each request is sent, if it is set.
 	Count func(call string)
 }
@@ -42,11 +47,16 @@ func (c Call) Do(ctx context.Context, send func(ctx context.Context, attempt int
 	var (
 		end   = time.Now().Add(c.Backoff.Deadline)
 		state = &RetryError{}
-		retry = roko.NewRetrier(
+		floor time.Duration
+		opts  = []roko.RetrierOpt{
 			roko.WithMaxAttempts(c.Backoff.Attempts),
 			roko.WithStrategy(c.Backoff.strategy(c.Rand)),
-		)
+		}
 	)
+	if c.Hurry != nil {
+		opts = append(opts, roko.WithSleepFunc(func(d time.Duration) { c.sleep(ctx, d, floor) }))
+	}
+	retry := roko.NewRetrier(opts...)
 	err := retry.DoWithContext(ctx, func(r *roko.Retrier) error {
 		if ctx.Err() != nil { // roko asks only between attempts
 			r.Break()
@@ -74,9 +84,17 @@ func (c Call) Do(ctx context.Context, send func(ctx context.Context, attempt int
 		state.NotBefore = time.Time{}
 
 		now := time.Now()
-		floor, asked := time.Duration(0), false
+		asked := false
+		floor = 0
 		if v.retry && v.status != 0 {
 			floor, asked = RetryAfter(header(resp), now)
+		}
+		left := end.Sub(now)
+		if by, hurry := c.due(); hurry {
+			r.SetNextInterval(min(r.NextInterval(), hurried(by.Sub(now))))
+			if asked {
+				left = min(left, by.Sub(now))
+			}
 		}
 		source := "backoff"
 		if asked {
@@ -84,7 +102,6 @@ func (c Call) Do(ctx context.Context, send func(ctx context.Context, attempt int
 			state.NotBefore = now.Add(floor)
 			r.SetNextInterval(c.Backoff.AfterRetryAfter(floor, c.Rand))
 		}
-		left := end.Sub(now)
 		switch {
 		case !v.retry:
 			r.Break()
@@ -109,7 +126,7 @@ func (c Call) Do(ctx context.Context, send func(ctx context.Context, attempt int
 		return nil
 	}
 	// A plain answer stays one, even if it came while we were stopping.
-	if ctx.Err() != nil && state.Kind != ErrRejected && state.Kind != ErrRefused {
+	if ctx.Err() != nil && !errors.Is(state.Kind, ErrRejected) && !errors.Is(state.Kind, ErrRefused) {
 		state.Kind, state.Cause, state.Why = ErrStopped, context.Cause(ctx), ""
 	}
 	return state

@@ -1,0 +1,59 @@
+package acquire
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Due is the cause of a Call's Hurry: the moment by which the call must have
+// got through.
+type Due struct{ By time.Time }
+
+func (d Due) Error() string { return "due by " + d.By.Format(time.RFC3339) }
+
+// hurried is the longest wait when only left is left: a quarter of it, so that
+// the requests get denser towards the end, but no hot loop.
+func hurried(left time.Duration) time.Duration {
+	return max(left/4, 200*time.Millisecond)
+}
+
+// due returns the moment by which the call must have got through, once it is in
+// a hurry.
+func (c Call) due() (time.Time, bool) {
+	if c.Hurry == nil || c.Hurry.Err() == nil {
+		return time.Time{}, false
+	}
+	var d Due
+	ok := errors.As(context.Cause(c.Hurry), &d)
+	return d.By, ok
+}
+
+// sleep waits for d, or until ctx ends. A hurry that comes up meanwhile cuts
+// the wait short, but not below floor.
+func (c Call) sleep(ctx context.Context, d, floor time.Duration) {
+	began := time.Now()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	// One that was on before has made its mark on d.
+	var hurry <-chan struct{}
+	if _, on := c.due(); !on {
+		hurry = c.Hurry.Done()
+	}
+	for {
+		select {
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		case <-hurry:
+			hurry = nil
+			by, ok := c.due()
+			if !ok {
+				continue
+			}
+			gone := time.Since(began)
+			timer.Reset(max(0, min(d, max(floor, gone+hurried(time.Until(by))))-gone))
+		}
+	}
+}

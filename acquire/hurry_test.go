@@ -1,0 +1,60 @@
+package acquire
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/buildkite/agent/v3/api"
+)
+
+// TestHurry has a call fail until it is in a hurry, in the middle of a long
+// wait: several more requests must fit before it is due, a Retry-After apart.
+func TestHurry(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		retryAfter string
+		want       int // requests after the hurry came up
+	}{
+		{"backoff", "", 5},
+		{"Retry-After", "600", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const left = 8 * time.Second
+				begin := time.Now()
+				hurry, due := context.WithCancelCause(t.Context())
+				late, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				time.AfterFunc(100*time.Second, func() {
+					due(Due{By: time.Now().Add(left)})
+					time.AfterFunc(left, cancel)
+				})
+				after, last := 0, time.Duration(0)
+				err := Call{
+					Name: "finish", Rand: NewRand(1), Hurry: hurry,
+					Backoff: Backoff{Attempts: 30, Base: time.Minute, Cap: time.Hour, Deadline: 2 * time.Hour, Timeout: time.Minute},
+				}.Do(late, func(context.Context, int) (*api.Response, error) {
+					if hurry.Err() != nil {
+						after++
+						last = time.Since(begin)
+					}
+					resp := &api.Response{Response: &http.Response{StatusCode: 503, Header: http.Header{"Retry-After": {tt.retryAfter}}}}
+					return resp, errors.New("unavailable")
+				})
+				if err == nil {
+					t.Fatal("it succeeded")
+				}
+				if after < tt.want || tt.want == 0 && after > 0 || after > 20 {
+					t.Errorf("%d requests in the last %v, want at least %d and no hot loop", after, left, tt.want)
+				}
+				if last > 108*time.Second {
+					t.Errorf("the last request came %v after the beginning, which is too late", last)
+				}
+			})
+		})
+	}
+}
