@@ -1,0 +1,148 @@
+package main
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	id     = "01906f6e-7a3c-4a51-9d6a-2f6f0b9f4a11"
+	secret = "bkct_very-secret"
+)
+
+// try runs args with exactly env, and returns the exit code, what was printed,
+// and the termination message.
+func try(t *testing.T, env map[string]string, args ...string) (int, string, contract.Message) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "message")
+	for _, e := range os.Environ() {
+		if name, _, _ := strings.Cut(e, "="); strings.HasPrefix(name, "BUILDKITE") || strings.HasPrefix(name, "ONEJOB") {
+			t.Setenv(name, "")
+			os.Unsetenv(name)
+		}
+	}
+	for name, value := range env {
+		t.Setenv(name, value)
+	}
+	t.Setenv(contract.EnvTerminationMessagePath, path)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr := os.Stdout, os.Stderr
+	os.Stdout, os.Stderr = w, w
+	printed := make(chan string)
+	go func() {
+		b, _ := io.ReadAll(r)
+		printed <- string(b)
+	}()
+	code := run(append([]string{"onejob-agent"}, args...))
+	os.Stdout, os.Stderr = stdout, stderr
+	w.Close()
+	text, _ := os.ReadFile(path)
+	msg, err := contract.ParseMessage(string(text))
+	if err != nil && code != 0 {
+		t.Errorf("no termination message: %v", err)
+	}
+	return code, <-printed, msg
+}
+
+// TestRefusesBadSettings has each mistake named before Buildkite hears of us:
+// the endpoint here refuses connections, which would be exit code 75.
+func TestRefusesBadSettings(t *testing.T) {
+	good := func(change map[string]string) map[string]string {
+		env := map[string]string{
+			contract.EnvToken: secret, contract.EnvEndpoint: "http://127.0.0.1:1/v3",
+			"BUILDKITE_BUILD_PATH": t.TempDir(), "BUILDKITE_BOOTSTRAP_SCRIPT_PATH": "/bin/true",
+		}
+		for k, v := range change {
+			env[k] = v
+		}
+		return env
+	}
+	for _, tt := range []struct {
+		name string
+		env  map[string]string
+		args []string
+		says []string
+	}{
+		{"no job ID", nil, nil, []string{"no job ID", contract.EnvJobID}},
+		{"a bad job ID", nil, []string{"42"}, []string{`"42"`, "UUID"}},
+		{"a bad job ID in the environment", map[string]string{contract.EnvJobID: "x"}, nil, []string{`"x"`, "UUID"}},
+		{"two job IDs", nil, []string{id, id}, []string{"2 arguments"}},
+		{"no token", map[string]string{contract.EnvToken: ""}, []string{id}, []string{"no agent token", contract.EnvToken, "--token-file"}},
+		{"a torn token", map[string]string{contract.EnvToken: secret + " x"}, []string{id}, []string{"a space"}},
+		{"no token file", nil, []string{"--token-file", "/does/not/exist", id}, []string{"token-file", "/does/not/exist"}},
+		{"a bad endpoint", map[string]string{contract.EnvEndpoint: "buildkite"}, []string{id}, []string{"endpoint", `"buildkite"`}},
+		{"no bootstrap", map[string]string{"BUILDKITE_BOOTSTRAP_SCRIPT_PATH": "/no/such/agent bootstrap"}, []string{id}, []string{"bootstrap-script", "/no/such/agent"}},
+		{"no folder for builds", map[string]string{"BUILDKITE_BUILD_PATH": ""}, []string{id}, []string{"BUILDKITE_BUILD_PATH"}},
+		{"another contract", map[string]string{contract.EnvContractVersion: "99"}, []string{id}, []string{"version 99", "version 1"}},
+		{"an unknown flag", nil, []string{"--no-such-flag", id}, []string{"no-such-flag"}},
+		{"a flag of another type", nil, []string{"--acquire-attempts=many", id}, []string{"many"}},
+		{"no attempts", nil, []string{"--acquire-attempts=0", id}, []string{"attempts is 0"}},
+		{"an empty jitter", nil, []string{"--acquire-jitter-min=9s", id}, []string{"jitter"}},
+		{"no room for the report", nil, []string{"--signal-grace-period-seconds=10", id}, []string{"reporting"}},
+		{"a grace that is too short", nil, []string{"--termination-grace-seconds=5", id}, []string{"kubelet"}},
+		{"a bad on-term", nil, []string{"--on-term=hope", id}, []string{"on-term", "hope"}},
+		{"no onejob-run", map[string]string{"PATH": "/nowhere"}, []string{id}, []string{"onejob-run", "PATH"}},
+		{"several at once", map[string]string{contract.EnvEndpoint: "x", contract.EnvToken: ""}, []string{"y"}, []string{"UUID", "no agent token", "endpoint"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			code, printed, msg := try(t, good(tt.env), tt.args...)
+			if code != contract.ExitConfig || msg.ExitCode != code || msg.Outcome != contract.OutcomeConfig {
+				t.Errorf("exit %d, message %+v; want %d", code, msg, contract.ExitConfig)
+			}
+			for _, want := range tt.says {
+				if !strings.Contains(printed, want) || !strings.Contains(msg.Reason, want) {
+					t.Errorf("doesn't say %q:\n%s\nmessage: %s", want, printed, msg.Reason)
+				}
+			}
+			if strings.Contains(printed+msg.Reason, secret) {
+				t.Error("the token is shown")
+			}
+		})
+	}
+}
+
+func TestHelpTeaches(t *testing.T) {
+	code, printed, _ := try(t, nil, "--help")
+	if code != 0 {
+		t.Errorf("exit %d", code)
+	}
+	for _, want := range []string{"JOB_ID", "Run one job", "Exit status", "BUILDKITE_AGENT_TOKEN", "--on-term", "--git-clone-flags", "ONEJOB_ACQUIRE_ATTEMPTS"} {
+		if !strings.Contains(printed, want) {
+			t.Errorf("the help doesn't mention %s", want)
+		}
+	}
+	// No flag takes a token: it would be in argv.
+	if strings.Contains(printed, "--token ") {
+		t.Error("there is a --token")
+	}
+}
+
+func TestVersion(t *testing.T) {
+	if code, printed, _ := try(t, nil, "--version"); code != 0 || !strings.Contains(printed, "agent 3.138.1") || !strings.Contains(printed, "contract 1") {
+		t.Errorf("exit %d: %s", code, printed)
+	}
+}
+
+func TestTokenFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := newFlags()
+	f.tokenFile = path
+	if got, err := f.token(); err != nil || got != secret {
+		t.Errorf("token = %q, %v; a trailing newline is none of it", got, err)
+	}
+}
