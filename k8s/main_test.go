@@ -8,11 +8,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+	"k8s.io/apimachinery/pkg/watch"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	watch.DefaultChanSize = 20_000 // a bubble's burst comes in one instant
+	goleak.VerifyTestMain(m)
+}
 
 // golden compares with testdata/name; go test -update writes it.
 func golden(t *testing.T, name string, got []byte) {

@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	// busyFor is how long a queue is polled fast after its last new job.
-	busyFor = 10 * time.Second
+	// busyFor is how long a queue is polled fast after its last new job, and
+	// after the start.
+	busyFor = time.Minute
 	// minGap is between two polls even when events ask for one.
 	minGap = 120 * time.Millisecond
 	// reserveFor is the first reservation: what a death between reserve and
@@ -36,7 +37,7 @@ type candidate struct {
 
 // pollLoop asks for scheduled jobs until ctx ends.
 func (q *queue) pollLoop(ctx context.Context) {
-	var lastNews time.Time
+	lastNews := time.Now()
 	for {
 		began := time.Now()
 		news, err := q.tick(ctx)

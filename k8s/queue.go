@@ -145,6 +145,7 @@ func (q *queue) run(ctx, hard context.Context, first func(error)) {
 	defer stop()
 	defer q.s.metrics.forget(q.name)
 	defer q.client.Close()
+	defer q.work.ShutDown()
 
 	if !q.begin(ctx, first) {
 		return

@@ -1,0 +1,185 @@
+package k8s
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// Story is all that is known of one job, in the order of time.
+type Story struct {
+	JobID contract.JobID `json:"job_id"`
+	URL   string         `json:"url,omitempty"`
+	// State is Buildkite's, empty if it couldn't be asked; StateError says why.
+	State      stacks.State `json:"state,omitempty"`
+	StateError string       `json:"state_error,omitempty"`
+	Attempts   []Row        `json:"attempts"`
+	Lines      []StoryLine  `json:"story"`
+	// Now is what is being waited for, Advice what to do about it.
+	Now    string `json:"now"`
+	Advice string `json:"advice"`
+}
+
+// StoryLine is one thing that happened.
+type StoryLine struct {
+	Time time.Time `json:"time"`
+	Who  string    `json:"who"`
+	What string    `json:"what"`
+}
+
+// Explain tells a job's story from what is in the cluster and, unless client is
+// nil, Buildkite's state.
+func Explain(ctx context.Context, kube kubernetes.Interface, client *stacks.Client, namespace string, id contract.JobID, p Policy) (Story, error) {
+	s := Story{JobID: id}
+	asked := time.Now()
+	if client == nil {
+		s.StateError = "no token or configuration given"
+	} else if states, err := client.States(ctx, []contract.JobID{id}); err != nil {
+		s.StateError = err.Error()
+	} else if s.State = states[id]; s.State == stacks.StateUnknown {
+		s.StateError = "Buildkite doesn't know this job in this cluster"
+	}
+	kjobs, pods, err := objectsOf(ctx, kube, namespace, id)
+	if err != nil {
+		return s, err
+	}
+	facts := Facts{Now: time.Now(), State: s.State, Policy: p}
+	if s.StateError == "" {
+		facts.StateAt = asked
+	}
+	add := func(t time.Time, who, format string, args ...any) {
+		if !t.IsZero() {
+			s.Lines = append(s.Lines, StoryLine{t, who, fmt.Sprintf(format, args...)})
+		}
+	}
+	for i := range kjobs {
+		k := &kjobs[i]
+		pod := podOfKjob(pods, k)
+		s.Attempts = append(s.Attempts, rowOf(k, pod))
+		if u := k.Annotations[contract.AnnotationJobURL]; u != "" {
+			s.URL = u
+		}
+		if at := jobOf(k).ScheduledAt; i == 0 {
+			add(at, "buildkite", "scheduled the job")
+		}
+		add(k.CreationTimestamp.Time, "onejob", "made %s for attempt %d", k.Name, attemptOf(k))
+		for _, c := range k.Status.Conditions {
+			if c.Status == corev1.ConditionTrue {
+				add(c.LastTransitionTime.Time, "kubernetes", "%s: %s", k.Name, strings.Join(notEmpty(string(c.Type), c.Reason, c.Message), ", "))
+			}
+		}
+		if err := s.tellEvents(ctx, kube, k.Namespace, "Job", k.Name, add); err != nil {
+			return s, err
+		}
+		if pod != nil {
+			tellPod(pod, add)
+			if err := s.tellEvents(ctx, kube, k.Namespace, "Pod", pod.Name, add); err != nil {
+				return s, err
+			}
+		}
+		facts.Attempt, facts.KJob, facts.Pod, facts.PodSeen = attemptOf(k), kjobFacts(k), podFacts(pod), pod != nil
+	}
+	slices.SortStableFunc(s.Lines, func(a, b StoryLine) int { return a.Time.Compare(b.Time) })
+	s.Now, s.Advice = outlook(facts, s)
+	return s, nil
+}
+
+func podOfKjob(pods []corev1.Pod, k *batchv1.Job) *corev1.Pod {
+	for i := range pods {
+		if kjobName(&pods[i]) == k.Name && pods[i].Namespace == k.Namespace {
+			return &pods[i]
+		}
+	}
+	return nil
+}
+
+func (s *Story) tellEvents(ctx context.Context, kube kubernetes.Interface, namespace, kind, name string, add func(time.Time, string, string, ...any)) error {
+	es, err := eventsOn(ctx, kube, namespace, kind, name)
+	for _, e := range es {
+		who := e.Source.Component
+		if who == "" {
+			who = e.ReportingController
+		}
+		add(eventTime(e), who, "%s: %s", e.Reason, e.Message)
+	}
+	return err
+}
+
+func tellPod(p *corev1.Pod, add func(time.Time, string, string, ...any)) {
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionTrue {
+			add(c.LastTransitionTime.Time, "kubernetes", "gave the pod the node %s", p.Spec.NodeName)
+		}
+	}
+	for _, c := range p.Status.ContainerStatuses {
+		if r := c.State.Running; r != nil {
+			add(r.StartedAt.Time, "kubelet", "started the container")
+		}
+		if t := c.State.Terminated; t != nil {
+			add(t.StartedAt.Time, "kubelet", "started the container")
+			add(t.FinishedAt.Time, "kubelet", "the container ended with %d %s", t.ExitCode, t.Reason)
+		}
+	}
+	m := podFacts(p).Message
+	if m == nil {
+		return
+	}
+	for _, ph := range m.Phases {
+		add(ph.Start, "runner", "%s, for %.1f s", ph.Name, ph.Seconds)
+	}
+}
+
+func notEmpty(ss ...string) []string {
+	return slices.DeleteFunc(ss, func(s string) bool { return s == "" })
+}
+
+// outlook says what is being waited for, with the scheduler's own decision.
+func outlook(f Facts, s Story) (now, advice string) {
+	switch {
+	case f.Attempt == 0 && s.State.Offered():
+		return "the job waits for a free slot, or for a scheduler that serves its queue", "look at max-in-flight, at the queue's tags and at whether the queue is paused; `onejob reacquire` makes a kjob at once"
+	case f.Attempt == 0 && s.State != "":
+		return "the job is " + string(s.State) + " and has no kjob in this namespace", "nothing: another stack or agent has it, or its kjobs' time to live is over"
+	case f.Attempt == 0:
+		return "there is no kjob, and Buildkite's state is not known: " + s.StateError, "give --config and a token, and see that the namespace is right"
+	}
+	if f.State.Over() && f.KJob.Finished {
+		return "nothing: the job is " + string(f.State), "nothing"
+	}
+	d := Decide(f)
+	if f.KJob.Exists && !f.KJob.Finished && f.Pod.Phase != "" && f.Pod.Started && !f.Pod.Over() {
+		return "the runner is at work", "nothing"
+	}
+	switch d.Action {
+	case Attempt:
+		now = "a new attempt will be made"
+		if d.Text != "" {
+			now += ": " + d.Text
+		}
+		return now, "nothing, or `onejob reacquire` if no scheduler runs"
+	case Ask:
+		return "Buildkite's state decides what comes next, and it is not known: " + s.StateError, "give --config and a token"
+	case Finish:
+		return "the job will be finished: " + d.Text, "mend what it says, then retry the job on Buildkite"
+	case Delete:
+		return "its kjob will be deleted: " + string(d.Reason), "nothing"
+	}
+	phase, reason := phaseOf(f.KJob, f.Pod)
+	now = strings.TrimSuffix("the last attempt is "+phase+": "+reason, ": ")
+	if d.Text != "" {
+		now = d.Text
+	}
+	if phase == "pending" || phase == "created" || phase == "suspended" {
+		return now, "the job is finished with this reason if the pod hasn't started in time (pending-timeout)"
+	}
+	return now, "nothing"
+}

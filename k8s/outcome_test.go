@@ -1,0 +1,230 @@
+package k8s
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/simulator"
+)
+
+// first makes the first attempt end otherwise than by running; later ones run.
+func first(f func(w *world, p *pod)) func(*world, *pod) {
+	return func(w *world, p *pod) {
+		if p.attempt > 1 {
+			ran(w, p)
+			return
+		}
+		w.sleep(300*time.Millisecond, p.kill)
+		p.start()
+		w.sleep(200*time.Millisecond, p.kill)
+		f(w, p)
+	}
+}
+
+func exits(code int, o contract.Outcome) func(*world, *pod) {
+	return first(func(_ *world, p *pod) {
+		p.end(code, "Error", &contract.Message{Outcome: o, Reason: "because of the test"})
+	})
+}
+
+// What becomes of a job when its first attempt ends in each of the ways there
+// are: how many kjobs, how soon, and what the job's page says.
+func TestOutcomes(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		runs   func(*world, *pod)
+		kjobs  int
+		exit   string
+		within time.Duration
+		says   string // in the finish detail or a notification
+	}{
+		{name: "143 stopped", runs: exits(143, contract.OutcomeStopped), kjobs: 2, exit: "0", within: 6 * time.Second},
+		{name: "130 interrupted", runs: exits(130, contract.OutcomeStopped), kjobs: 2, exit: "0", within: 6 * time.Second},
+		{name: "75 exhausted", runs: exits(75, contract.OutcomeExhausted), kjobs: 2, exit: "0", within: 12 * time.Second, says: "could not reach Buildkite: because of the test"},
+		{name: "28 locked, not before", runs: first(func(_ *world, p *pod) {
+			at := time.Now().Add(20 * time.Second)
+			p.end(28, "Error", &contract.Message{Outcome: contract.OutcomeLocked, NotBefore: &at})
+		}), kjobs: 2, exit: "0", within: 30 * time.Second},
+		{name: "27 rejected, though offered", runs: exits(27, contract.OutcomeRejected), kjobs: 2, exit: "0", within: 90 * time.Second, says: "was refused the job"},
+		{name: "77 refused, ours accepted", runs: exits(77, contract.OutcomeRefused), kjobs: 2, exit: "0", within: 12 * time.Second, says: "token refused"},
+		{name: "78 config", runs: exits(78, contract.OutcomeConfig), kjobs: 1, exit: "-1", within: 4 * time.Second, says: "no other pod could: because of the test"},
+		{name: "lost before", runs: first(func(_ *world, p *pod) { p.end(137, "OOMKilled", nil) }), kjobs: 2, exit: "0", within: 6 * time.Second, says: "OOMKilled"},
+		{name: "never had a node", runs: func(w *world, p *pod) {
+			if p.attempt > 1 {
+				ran(w, p)
+				return
+			}
+			w.sleep(time.Second, p.kill)
+			p.setKjob(func(k *batchv1.Job) { k.Annotations["test/lost"] = "yes" })
+			_ = w.kube.Tracker().Delete(podsGVR, namespace, p.kjob+"-x")
+			w.sleep(20*time.Second, p.kill) // PodGC takes its time
+			p.finishKjob(false)
+		}, kjobs: 2, exit: "0", within: 6 * time.Second, says: "was lost before it had the job"},
+		{name: "invalid image name", runs: func(w *world, p *pod) {
+			p.set(func(o *corev1.Pod) {
+				o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: agentContainer, Image: "a::b", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "InvalidImageName", Message: "couldn't parse image"}}}}
+			})
+			w.sleep(time.Hour, p.kill)
+		}, kjobs: 1, exit: "-1", within: 6 * time.Second, says: "image a::b: check the name"},
+		{name: "unschedulable", runs: func(w *world, p *pod) {
+			p.set(func(o *corev1.Pod) {
+				o.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/3 nodes are available: 3 Insufficient cpu."}}
+			})
+			w.sleep(time.Hour, p.kill)
+		}, kjobs: 1, exit: "-1", within: 16 * time.Minute, says: "3 Insufficient cpu"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, simulator.Config{}, func(w *world) {
+				w.runs = tt.runs
+				job := w.build(1)[0]
+				r := w.start("")
+				took := w.await("finished", tt.within, w.finished(1))
+				time.Sleep(10 * time.Second)
+				got := w.job(job.ID)
+				if got.ExitStatus != tt.exit || w.kjobs(job.ID) != tt.kjobs {
+					t.Errorf("exit status %s with %d kjobs after %s, want %s with %d", got.ExitStatus, w.kjobs(job.ID), took, tt.exit, tt.kjobs)
+				}
+				var said strings.Builder
+				for _, n := range got.Notifications {
+					said.WriteString(n.Detail + "\n")
+				}
+				if got.StackFinish != nil {
+					said.WriteString(got.StackFinish.Detail)
+				}
+				if !strings.Contains(said.String(), tt.says) {
+					t.Errorf("the page says %q, want %q in it", said.String(), tt.says)
+				}
+				if held := r.queues["default"].held(); held != 0 {
+					t.Errorf("%d slots are held at the end", held)
+				}
+				r.end(w)
+			})
+		})
+	}
+}
+
+// A pod that is lost while its job runs is not followed by another.
+func TestLostWhileRunning(t *testing.T) {
+	inWorld(t, simulator.Config{HeartbeatTimeout: 30 * time.Second}, func(w *world) {
+		w.runs = first(func(w *world, p *pod) {
+			if _, err := w.acquire(p.id); err != nil {
+				w.Error(err)
+			}
+			p.end(137, "OOMKilled", nil)
+		})
+		job := w.build(1)[0]
+		r := w.start("")
+		time.Sleep(3 * time.Second)
+		if ns := w.job(job.ID).Notifications; len(ns) == 0 || !strings.Contains(ns[0].Detail, "OOMKilled, exit code 137") {
+			t.Errorf("the page says %v, want the container's end", ns)
+		}
+		w.await("lost", time.Minute, func() bool { return w.job(job.ID).State.Terminal() })
+		time.Sleep(time.Minute)
+		if got := w.kjobs(job.ID); got != 1 {
+			t.Errorf("%d kjobs, want 1", got)
+		}
+		r.end(w)
+	})
+}
+
+func TestCancelledWhilePending(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = func(w *world, p *pod) { w.sleep(time.Hour, p.kill) } // no node
+		w.build(20)
+		r := w.start("")
+		time.Sleep(20 * time.Second)
+		if err := w.sim.CancelBuild(1); err != nil {
+			t.Fatal(err)
+		}
+		w.await("deleted", 5*time.Second, func() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.deleted) == 20 })
+		time.Sleep(10 * time.Second)
+		if len(w.made) != 20 {
+			t.Errorf("%d kjobs, want 20", len(w.made))
+		}
+		r.end(w)
+	})
+}
+
+// A pending pod's job stays reserved for as long as it takes.
+func TestReservationIsRenewed(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = func(w *world, p *pod) {
+			if w.sleep(10*time.Minute, p.kill) {
+				ran(w, p)
+			}
+		}
+		job := w.build(1)[0]
+		r := w.start("")
+		time.Sleep(2 * time.Second)
+		for range 500 {
+			if s := w.job(job.ID).State; s != simulator.StateReserved {
+				t.Fatalf("the job is %s, want reserved", s)
+			}
+			time.Sleep(time.Second)
+		}
+		w.await("finished", 3*time.Minute, w.finished(1))
+		r.end(w)
+	})
+}
+
+// A kjob that is deleted by hand before its pod has the job.
+func TestDeletedByHand(t *testing.T) {
+	for _, why := range []string{"", "ada: wrong branch"} {
+		inWorld(t, simulator.Config{}, func(w *world) {
+			w.runs = func(w *world, p *pod) {
+				if p.attempt > 1 {
+					ran(w, p)
+					return
+				}
+				w.sleep(time.Hour, p.kill)
+			}
+			job := w.build(1)[0]
+			r := w.start("")
+			time.Sleep(2 * time.Second)
+			name := "onejob-" + job.ID
+			p := w.pods[name]
+			p.setKjob(func(k *batchv1.Job) {
+				if why != "" {
+					k.Annotations[contract.AnnotationCancel] = why
+				}
+			})
+			_ = w.kube.Tracker().Delete(jobsGVR, namespace, name)
+			p.stop()
+			w.await("finished", 30*time.Second, w.finished(1))
+			got := w.job(job.ID)
+			switch {
+			case why == "" && (w.kjobs(job.ID) != 2 || got.ExitStatus != "0"):
+				t.Errorf("%d kjobs, exit status %s; want a second attempt that ran", w.kjobs(job.ID), got.ExitStatus)
+			case why != "" && (w.kjobs(job.ID) != 1 || got.StackFinish == nil || !strings.Contains(got.StackFinish.Detail, why)):
+				t.Errorf("%d kjobs, finish %+v; want none more and the reason", w.kjobs(job.ID), got.StackFinish)
+			}
+			r.end(w)
+		})
+	}
+}
+
+func TestWarmPlaceholders(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		r := w.start("  min-agents: 3\n")
+		warm := func() (n int) {
+			for _, k := range r.stores[namespace].kjobsIn("default") {
+				if jobIDOf(k.Labels) == "" {
+					n++
+				}
+			}
+			return n
+		}
+		w.await("three placeholders", 10*time.Second, func() bool { return r.synced.Load() && warm() == 3 })
+		w.runs = func(w *world, p *pod) { w.sleep(20*time.Second, p.kill); ran(w, p) }
+		w.build(2)
+		w.await("one placeholder", 10*time.Second, func() bool { return warm() == 1 })
+		w.await("finished", time.Minute, w.finished(2))
+		w.await("three placeholders", 15*time.Second, func() bool { return warm() == 3 })
+		r.end(w)
+	})
+}

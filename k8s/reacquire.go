@@ -1,0 +1,267 @@
+package k8s
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// ErrNotReacquired is why no new attempt was made; its text says more.
+var ErrNotReacquired = errors.New("no new attempt was made")
+
+// Reacquirer forces new attempts. It needs no scheduler.
+type Reacquirer struct {
+	Kube kubernetes.Interface
+	// Client asks Buildkite; nil if there is no token.
+	Client   *stacks.Client
+	Template *Template
+	// Force deletes a live attempt first, if Buildkite still offers the job.
+	Force  bool
+	DryRun bool
+	// Timeout bounds the wait for a deleted attempt's pod.
+	Timeout time.Duration
+	// Progress is told what is going on; it may be nil.
+	Progress func(string)
+}
+
+// Reacquire makes the next attempt at a job, or says why not. Names and the
+// deleted kjob's UID keep it from making a second live one, whoever else is at
+// work: should a scheduler make the same attempt, one of the two creates is
+// refused, and that is said.
+func (r *Reacquirer) Reacquire(ctx context.Context, id contract.JobID) (*batchv1.Job, error) {
+	refuse := func(format string, args ...any) error {
+		return fmt.Errorf("%w for job %s: %s", ErrNotReacquired, id, fmt.Sprintf(format, args...))
+	}
+	kjobs, pods, err := objectsOf(ctx, r.Kube, r.Template.Namespace, id)
+	if err != nil {
+		return nil, err
+	}
+	job, attempts := stacks.Job{ID: id}, 0
+	var live *batchv1.Job
+	for i := range kjobs {
+		k := &kjobs[i]
+		job, attempts = jobOf(k), max(attempts, attemptOf(k))
+		pod := podFacts(podOfKjob(pods, k))
+		if !finished(k) && !pod.Lost() {
+			live = k
+		}
+	}
+	url := JobURL(r.Template.Org, job)
+	if url == "" && len(kjobs) > 0 {
+		url = kjobs[len(kjobs)-1].Annotations[contract.AnnotationJobURL]
+	}
+	if url != "" {
+		url = " (" + url + ")"
+	}
+	podLives := false
+	for i := range pods {
+		podLives = podLives || podFacts(&pods[i]).Lives()
+	}
+	state, err := r.state(ctx, id)
+	switch {
+	case err != nil && (podLives || live != nil):
+		return nil, refuse("attempt %d is there and may have the job, and Buildkite can't be asked: %s%s", attempts, err, url)
+	case err != nil:
+		r.say("Buildkite can't be asked (%s); nothing of the job is left in the cluster, so a new pod can at worst be refused", err)
+	case state == stacks.StateUnknown:
+		return nil, refuse("Buildkite doesn't know it in this cluster")
+	case state.Over():
+		return nil, refuse("it is over (%s); retry it on Buildkite, that makes a new job ID%s", state, url)
+	case !state.Offered():
+		return nil, refuse("it is %s; a second pod could only be refused%s", state, url)
+	case live != nil && !r.Force:
+		phase, reason := phaseOf(kjobFacts(live), podFacts(podOfKjob(pods, live)))
+		return nil, refuse("attempt %d (%s) is %s %s; --force replaces it%s", attemptOf(live), live.Name, phase, reason, url)
+	case podLives && !r.Force:
+		return nil, refuse("a pod of it is still there; --force waits until it is gone%s", url)
+	}
+	if err == nil && job.Pipeline == "" && r.Client != nil {
+		job = r.listed(ctx, job)
+	}
+	k, err := NewJob(job, attempts+1, r.Template, nil)
+	if r.Template.NeedsEnv() && r.Client != nil {
+		d, derr := r.Client.Job(ctx, id)
+		if derr != nil {
+			return nil, derr
+		}
+		k, err = NewJob(job, attempts+1, r.Template, d.Env)
+	}
+	if err != nil || r.DryRun {
+		return k, err
+	}
+	if live != nil {
+		if err := r.replace(ctx, live); err != nil {
+			return nil, err
+		}
+	}
+	if live != nil || podLives {
+		if err := r.awaitGone(ctx, id); err != nil {
+			return nil, err
+		}
+		// Its last seconds may have been enough for it to get the job.
+		if state, err := r.state(ctx, id); err != nil {
+			return nil, fmt.Errorf("asking again after the deletion: %w", err)
+		} else if !state.Offered() {
+			return nil, refuse("it became %s while attempt %d was being deleted%s", state, attempts, url)
+		}
+	}
+	if err := r.reserve(ctx, id, state); err != nil {
+		return nil, err
+	}
+	made, err := r.Kube.BatchV1().Jobs(k.Namespace).Create(ctx, k, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		return nil, refuse("somebody else, a scheduler no doubt, has just made attempt %d (%s)%s", attempts+1, k.Name, url)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("creating kjob %s: %w", k.Name, err)
+	}
+	return made, nil
+}
+
+func (r *Reacquirer) say(format string, args ...any) {
+	if r.Progress != nil {
+		r.Progress(fmt.Sprintf(format, args...))
+	}
+}
+
+var errNoToken = errors.New("there is no token")
+
+func (r *Reacquirer) state(ctx context.Context, id contract.JobID) (stacks.State, error) {
+	if r.Client == nil {
+		return "", errNoToken
+	}
+	states, err := r.Client.States(ctx, []contract.JobID{id})
+	if errors.Is(err, stacks.ErrNotFound) { // no scheduler has registered the stack
+		if _, err = r.Client.Register(ctx, nil); err == nil {
+			states, err = r.Client.States(ctx, []contract.JobID{id})
+		}
+	}
+	return states[id], err
+}
+
+// listed finds the job's build and pipeline, for the labels, if it is listed.
+func (r *Reacquirer) listed(ctx context.Context, job stacks.Job) stacks.Job {
+	for cursor := ""; ; {
+		page, err := r.Client.ScheduledJobs(ctx, cursor, stacks.MaxBatch)
+		if err != nil {
+			return job
+		}
+		for _, j := range page.Jobs {
+			if j.ID == job.ID {
+				return j
+			}
+		}
+		if cursor = page.Next; cursor == "" {
+			return job
+		}
+	}
+}
+
+func (r *Reacquirer) replace(ctx context.Context, k *batchv1.Job) error {
+	r.say("deleting %s", k.Name)
+	uid, background := k.UID, metav1.DeletePropagationForeground
+	err := r.Kube.BatchV1().Jobs(k.Namespace).Delete(ctx, k.Name, metav1.DeleteOptions{
+		Preconditions: &metav1.Preconditions{UID: &uid}, PropagationPolicy: &background,
+	})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("deleting %s: %w", k.Name, err)
+	}
+	return nil
+}
+
+func (r *Reacquirer) awaitGone(ctx context.Context, id contract.JobID) error {
+	timeout := r.Timeout
+	if timeout == 0 {
+		timeout = time.Duration(r.Template.Grace())*time.Second + time.Minute
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	for {
+		kjobs, pods, err := objectsOf(ctx, r.Kube, r.Template.Namespace, id)
+		if err != nil {
+			return err
+		}
+		left := 0
+		for i := range pods {
+			if podFacts(&pods[i]).Lives() {
+				left++
+			}
+		}
+		for i := range kjobs {
+			if !finished(&kjobs[i]) && !podFacts(podOfKjob(pods, &kjobs[i])).Lost() {
+				left++
+			}
+		}
+		if left == 0 {
+			return nil
+		}
+		r.say("waiting until its pod is gone")
+		if !pause(ctx, 500*time.Millisecond, nil) {
+			return fmt.Errorf("%w for job %s: its old pod was still there after %s", ErrNotReacquired, id, timeout)
+		}
+	}
+}
+
+// reserve holds the job for the new attempt. A refusal is no obstacle: the
+// scheduler's own reservation is of the same stack, and a job that another
+// stack holds can still be acquired.
+func (r *Reacquirer) reserve(ctx context.Context, id contract.JobID, state stacks.State) error {
+	if r.Client == nil || state == stacks.StateUnknown {
+		return nil
+	}
+	got, err := r.Client.Reserve(ctx, []contract.JobID{id}, renewLong)
+	if err != nil {
+		return fmt.Errorf("reserving job %s: %w", id, err)
+	}
+	if len(got) == 0 {
+		r.say("Buildkite did not reserve the job for this stack; another one may hold it")
+	}
+	return nil
+}
+
+// Cancel marks a job's unfinished kjobs as meant to go, with who and why, and
+// deletes them; the scheduler then finishes the job with those words. It
+// returns the names.
+func Cancel(ctx context.Context, kube kubernetes.Interface, namespace string, id contract.JobID, who string, dryRun bool) ([]string, error) {
+	kjobs, _, err := objectsOf(ctx, kube, namespace, id)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for i := range kjobs {
+		k := &kjobs[i]
+		if finished(k) {
+			continue
+		}
+		names = append(names, k.Name)
+		if dryRun {
+			continue
+		}
+		if k.Annotations == nil {
+			k.Annotations = map[string]string{}
+		}
+		k.Annotations[contract.AnnotationCancel] = who
+		// The update carries the resourceVersion that was read.
+		marked, err := kube.BatchV1().Jobs(k.Namespace).Update(ctx, k, metav1.UpdateOptions{})
+		if err != nil {
+			return names, fmt.Errorf("marking %s: %w", k.Name, err)
+		}
+		background := metav1.DeletePropagationBackground
+		err = kube.BatchV1().Jobs(k.Namespace).Delete(ctx, k.Name, metav1.DeleteOptions{
+			Preconditions: &metav1.Preconditions{UID: &marked.UID}, PropagationPolicy: &background,
+		})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return names, fmt.Errorf("deleting %s: %w", k.Name, err)
+		}
+	}
+	return names, nil
+}

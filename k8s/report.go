@@ -1,0 +1,136 @@
+package k8s
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// Row is a kjob as `onejob jobs` shows it, or a pod that has none.
+type Row struct {
+	JobID     contract.JobID `json:"job_id,omitempty"`
+	Attempt   int            `json:"attempt,omitempty"`
+	Queue     string         `json:"queue"`
+	Namespace string         `json:"namespace"`
+	KJob      string         `json:"kjob,omitempty"`
+	Pod       string         `json:"pod,omitempty"`
+	Phase     string         `json:"phase"`
+	Node      string         `json:"node,omitempty"`
+	Reason    string         `json:"reason,omitempty"`
+	Pipeline  string         `json:"pipeline,omitempty"`
+	Build     string         `json:"build,omitempty"`
+	Step      string         `json:"step,omitempty"`
+	URL       string         `json:"url,omitempty"`
+	CreatedAt time.Time      `json:"created_at"`
+
+	// Finished tells those that hold no slot.
+	Finished bool `json:"finished"`
+}
+
+// Rows lists the kjobs of a namespace ("" for all), and the pods that have
+// none; of one job, unless id is empty. Oldest first.
+func Rows(ctx context.Context, client kubernetes.Interface, namespace string, id contract.JobID) ([]Row, error) {
+	kjobs, pods, err := objectsOf(ctx, client, namespace, id)
+	if err != nil {
+		return nil, err
+	}
+	podOf := map[string]*corev1.Pod{}
+	for i := range pods {
+		podOf[pods[i].Namespace+"/"+kjobName(&pods[i])] = &pods[i]
+	}
+	var rows []Row
+	for i := range kjobs {
+		k := &kjobs[i]
+		key := k.Namespace + "/" + k.Name
+		rows = append(rows, rowOf(k, podOf[key]))
+		delete(podOf, key)
+	}
+	for _, p := range podOf {
+		f := podFacts(p)
+		rows = append(rows, Row{JobID: jobIDOf(p.Labels), Attempt: attemptOf(p), Queue: p.Labels[contract.LabelQueue], Namespace: p.Namespace,
+			Pod: p.Name, Phase: strings.ToLower(string(f.Phase)), Node: f.Node, Reason: "its kjob is gone; it holds a slot until it is gone too", CreatedAt: p.CreationTimestamp.Time})
+	}
+	slices.SortStableFunc(rows, func(a, b Row) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	return rows, nil
+}
+
+func objectsOf(ctx context.Context, client kubernetes.Interface, namespace string, id contract.JobID) ([]batchv1.Job, []corev1.Pod, error) {
+	opts := metav1.ListOptions{LabelSelector: contract.LabelQueue}
+	if id != "" {
+		opts.LabelSelector = contract.LabelJobID + "=" + id.String()
+	}
+	ks, err := client.BatchV1().Jobs(namespace).List(ctx, opts)
+	if err != nil {
+		return nil, nil, fmt.Errorf("listing kjobs: %w", err)
+	}
+	ps, err := client.CoreV1().Pods(namespace).List(ctx, opts)
+	if err != nil {
+		return nil, nil, fmt.Errorf("listing pods: %w", err)
+	}
+	slices.SortStableFunc(ks.Items, func(a, b batchv1.Job) int { return attemptOf(&a) - attemptOf(&b) })
+	return ks.Items, ps.Items, nil
+}
+
+func rowOf(k *batchv1.Job, p *corev1.Pod) Row {
+	a := k.Annotations
+	r := Row{JobID: jobIDOf(k.Labels), Queue: k.Labels[contract.LabelQueue], Namespace: k.Namespace, KJob: k.Name,
+		Pipeline: a[contract.AnnotationPipeline], Build: a[contract.AnnotationBuild], Step: a[contract.AnnotationStep], URL: a[contract.AnnotationJobURL],
+		CreatedAt: k.CreationTimestamp.Time, Finished: finished(k)}
+	if r.JobID != "" {
+		r.Attempt = attemptOf(k)
+	}
+	kf, pf := kjobFacts(k), podFacts(p)
+	r.Pod, r.Node = pf.Name, pf.Node
+	r.Phase, r.Reason = phaseOf(kf, pf)
+	if r.JobID == "" {
+		r.Phase = "warm-" + r.Phase
+	}
+	return r
+}
+
+// phaseOf says in a word, and a few more, where an attempt is.
+func phaseOf(k KJob, p Pod) (phase, reason string) {
+	switch {
+	case p.Message != nil:
+		m := p.Message
+		reason = string(m.Outcome)
+		if m.ExitStatus != nil {
+			reason = fmt.Sprintf("%s, exit status %d", m.Outcome, *m.ExitStatus)
+		} else if m.Reason != "" {
+			reason += ": " + m.Reason
+		}
+		if m.ExitCode == contract.ExitOK {
+			return "done", reason
+		}
+		return "ended", reason
+	case k.Terminating:
+		return "deleting", ""
+	case p.Lost():
+		return "lost", lossOf(Facts{KJob: k, Pod: p})
+	case k.Succeeded:
+		return "done", ""
+	case k.Finished:
+		return "failed", k.FailReason
+	case k.Suspended:
+		return "suspended", ""
+	case p.Started:
+		return "running", ""
+	case p.Phase == "":
+		return "created", "no pod yet"
+	case p.Unschedulable != "":
+		return "pending", p.Unschedulable
+	case p.Waiting != "":
+		return "pending", p.Waiting + ": " + p.WaitingMessage
+	default:
+		return "pending", ""
+	}
+}
