@@ -1,8 +1,5 @@
-// Command cmd runs a cluster outside of tests: for a demo, or to try things
-// with kubectl.
-//
-//	go run ./test/cluster/cmd up       # in the background, until down
-//	go run ./test/cluster/cmd down
+//go:build linux
+
 package main
 
 import (

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -83,6 +82,7 @@ func build(ctx context.Context, target, name string, options Options) (string, e
 		return "", fmt.Errorf("Dockerfile.agent: %w", err)
 	}
 	prune(filepath.Join(b.cache, target+"-*.tar"))
+	prune(filepath.Join(b.cache, "program-*"))
 	out := filepath.Join(b.cache, target+b.options.suffix()+".tar")
 	return out, writeLayout(out, name, result.config, result.layers)
 }
@@ -101,13 +101,6 @@ type result struct {
 	config   Config
 	layers   []string
 	programs map[string]program // of a build stage, by the path in its root
-}
-
-// program is what a "go build" of a build stage makes.
-type program struct {
-	pkg   string
-	flags []string
-	env   []string
 }
 
 func newBuilder(options Options) (*builder, error) {
@@ -167,66 +160,6 @@ func (b *builder) stage(ctx context.Context, name string) (*result, error) {
 	}
 	b.built[name] = r
 	return r, nil
-}
-
-// goStage is one whose "go build" lines are carried out on this machine, when
-// and if another stage copies what they make.
-func (b *builder) goStage(s stage) (*result, error) {
-	r := &result{programs: map[string]program{}}
-	given := map[string]string{"TARGETOS": "linux", "TARGETARCH": runtime.GOARCH, "VERSION": b.options.Version}
-	values := variables{}
-	var env []string
-	for _, i := range s.instructions {
-		switch i.name {
-		case "WORKDIR", "COPY":
-			// The sources are here already.
-		case "ARG", "ENV":
-			pairs, err := assignments(i, values)
-			if err != nil {
-				return nil, err
-			}
-			for _, pair := range pairs {
-				value, ok := given[pair[0]]
-				if !ok || i.name == "ENV" {
-					value = pair[1]
-				}
-				values[pair[0]] = value
-				if i.name == "ENV" {
-					env = append(env, pair[0]+"="+value)
-				}
-			}
-		case "RUN":
-			if i.args == "go mod download" {
-				continue
-			}
-			out, p, err := goBuild(i, values)
-			if err != nil {
-				return nil, err
-			}
-			p.env = slices.Clone(env)
-			r.programs[out] = p
-		default:
-			return nil, i.errorf("%w", errNotUnderstood)
-		}
-	}
-	return r, nil
-}
-
-// goBuild reads "go build FLAGS -o OUT PACKAGE".
-func goBuild(i instruction, values variables) (string, program, error) {
-	command, err := values.expand(i.args)
-	if err != nil {
-		return "", program{}, i.errorf("%w", err)
-	}
-	all, err := words(command)
-	if err != nil {
-		return "", program{}, i.errorf("%w", err)
-	}
-	at := slices.Index(all, "-o")
-	if len(all) < 5 || all[0] != "go" || all[1] != "build" || at != len(all)-3 {
-		return "", program{}, i.errorf("%q isn't go build FLAGS -o OUT PACKAGE: %w", i.args, errNotUnderstood)
-	}
-	return all[at+1], program{pkg: all[at+2], flags: all[2:at]}, nil
 }
 
 // finish carries out the instructions of a stage that is, or is based on, a
@@ -310,13 +243,4 @@ func (b *builder) copy(ctx context.Context, i instruction) (string, error) {
 	}
 	layer := tree + ".layer"
 	return layer, errors.Join(os.Chmod(tree, 0o755), packTree(layer, tree))
-}
-
-// program builds p to out.
-func (b *builder) program(ctx context.Context, p program, out string) error {
-	pkg := p.pkg
-	if standIn, ok := b.options.StandIns[pkg]; ok {
-		pkg = standIn
-	}
-	return repo.Build(ctx, repo.Program{Package: pkg, Out: out, Flags: p.flags, Env: p.env})
 }

@@ -131,7 +131,10 @@ func cgroupProcesses(all []hierarchy, name string) []int {
 	var pids []int
 	for _, h := range all {
 		_ = filepath.WalkDir(filepath.Join(h.mount, name), func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.Name() != "cgroup.procs" {
+			if err != nil {
+				return nil //nolint:nilerr // a cgroup that has just gone has no processes
+			}
+			if d.Name() != "cgroup.procs" {
 				return nil
 			}
 			data, _ := os.ReadFile(path)

@@ -57,9 +57,8 @@ func isolate(dir string) error {
 		data                 string
 	}
 	mounts := []mount{
-		// What the sandbox mounts stays in it. Shared, for kubelets propagate mounts to their pods.
+		// What the sandbox mounts stays in it.
 		{"", "/", "", syscall.MS_REC | syscall.MS_SLAVE, ""},
-		{"", "/", "", syscall.MS_REC | syscall.MS_SHARED, ""},
 		{"proc", "/proc", "proc", syscall.MS_NOSUID | syscall.MS_NODEV | syscall.MS_NOEXEC, ""},
 		// containerd's shims, CNI and the kubelet write here by paths that can't be set.
 		{"tmpfs", "/run", "tmpfs", syscall.MS_NOSUID | syscall.MS_NODEV, "mode=755"},
@@ -76,7 +75,14 @@ func isolate(dir string) error {
 			return fmt.Errorf("mounting %s: %w", m.target, err)
 		}
 	}
-	return hideKubelet()
+	if err := hideKubelet(); err != nil {
+		return err
+	}
+	// Kubelets propagate mounts to their pods. Last, as what is mounted on a directory would show in those bound to it.
+	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_SHARED, ""); err != nil {
+		return fmt.Errorf("sharing mounts: %w", err)
+	}
+	return nil
 }
 
 // hideKubelet gives the sandbox a /var/lib without the machine's kubelet
@@ -150,7 +156,7 @@ func (one *processOne) reap() {
 	for {
 		var status syscall.WaitStatus
 		pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, nil)
-		if err == syscall.EINTR {
+		if errors.Is(err, syscall.EINTR) {
 			continue
 		}
 		if err != nil || pid <= 0 {

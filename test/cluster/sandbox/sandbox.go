@@ -1,5 +1,3 @@
-//go:build linux
-
 package sandbox
 
 import (
@@ -48,15 +46,10 @@ type Command struct {
 
 // Start makes a sandbox with the keeper program at path keeper. It needs root.
 func Start(ctx context.Context, keeper string) (*Sandbox, error) {
-	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	ours, theirs, err := socketPair()
 	if err != nil {
-		return nil, os.NewSyscallError("socketpair", err)
-	}
-	// Non-blocking, so that Close on our end wakes the reader.
-	if err := syscall.SetNonblock(pair[0], true); err != nil {
 		return nil, err
 	}
-	ours, theirs := os.NewFile(uintptr(pair[0]), "sandbox"), os.NewFile(uintptr(pair[1]), "owner")
 	defer theirs.Close()
 	reports, reportTo, err := os.Pipe()
 	if err != nil {
@@ -68,6 +61,7 @@ func Start(ctx context.Context, keeper string) (*Sandbox, error) {
 	command := exec.Command(keeper, "keep")
 	command.ExtraFiles = []*os.File{theirs, reportTo}
 	command.Stderr = os.Stderr
+	command.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"} // none of ours, where tokens may be
 	// Its own session: a Ctrl-C or a hang-up of our terminal isn't for it.
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	err = command.Start()
@@ -99,6 +93,26 @@ func Start(ctx context.Context, keeper string) (*Sandbox, error) {
 	}
 	go s.listen()
 	return s, nil
+}
+
+// socketPair returns two ends of which no program that we start inherits one by
+// chance: who holds our end keeps the sandbox alive.
+func socketPair() (ours, theirs *os.File, err error) {
+	syscall.ForkLock.RLock()
+	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		syscall.CloseOnExec(pair[0])
+		syscall.CloseOnExec(pair[1])
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	// Non-blocking, so that Close on our end wakes the reader.
+	if err := syscall.SetNonblock(pair[0], true); err != nil {
+		return nil, nil, err
+	}
+	return os.NewFile(uintptr(pair[0]), "sandbox"), os.NewFile(uintptr(pair[1]), "owner"), nil
 }
 
 func (s *Sandbox) listen() {

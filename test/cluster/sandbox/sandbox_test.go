@@ -4,7 +4,6 @@ package sandbox
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -265,92 +264,4 @@ func startOwner(t *testing.T, keeper string) (owner *exec.Cmd, dir string) {
 		t.Fatalf("the owner has no sandbox: %v", err)
 	}
 	return owner, dir
-}
-
-// traces of a sandbox by which to tell whether anything of it is left.
-type traces struct {
-	dir        string
-	slot       int
-	namespaces map[string]bool
-	keepers    []int
-}
-
-func tracesOf(t *testing.T, dir string) *traces {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join(dir, "init.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var m mark
-	if err := json.Unmarshal(data, &m); err != nil {
-		t.Fatal(err)
-	}
-	r := &traces{dir: dir, namespaces: map[string]bool{}}
-	if _, err := fmt.Sscan(filepath.Base(dir), &r.slot); err != nil {
-		t.Fatal(err)
-	}
-	for _, kind := range []string{"pid", "mnt", "net", "ipc"} {
-		link, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", m.Init, kind))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if own, _ := os.Readlink("/proc/self/ns/" + kind); own == link {
-			t.Fatalf("init has our %s namespace", kind)
-		}
-		r.namespaces[link] = true
-	}
-	var parent int
-	if _, err := fmt.Sscan(procStat(m.Init)[1], &parent); err != nil {
-		t.Fatal(err)
-	}
-	r.keepers = []int{parent}
-	return r
-}
-
-// processes lists who is in any of the namespaces; a zombie is in none.
-func (r *traces) processes() []string {
-	var found []string
-	links, _ := filepath.Glob("/proc/[0-9]*/ns/*")
-	for _, path := range links {
-		if link, err := os.Readlink(path); err == nil && r.namespaces[link] {
-			found = append(found, path+" "+link)
-		}
-	}
-	return found
-}
-
-func (r *traces) left() []string {
-	found := r.processes()
-	for _, pattern := range []string{
-		r.dir,
-		"/sys/fs/cgroup/*/" + cgroupName(r.slot),
-		"/sys/fs/cgroup/" + cgroupName(r.slot),
-		fmt.Sprintf("/sys/class/net/onejob%d", r.slot),
-	} {
-		paths, _ := filepath.Glob(pattern)
-		found = append(found, paths...)
-	}
-	mounts, _ := os.ReadFile("/proc/self/mountinfo")
-	for line := range strings.Lines(string(mounts)) {
-		if strings.Contains(line, r.dir+"/") || strings.Contains(line, " /mnt ") {
-			found = append(found, line)
-		}
-	}
-	return found
-}
-
-func (r *traces) gone(t *testing.T, within time.Duration) {
-	t.Helper()
-	begin := time.Now()
-	for {
-		left := r.left()
-		if len(left) == 0 {
-			t.Logf("all gone after %s", time.Since(begin).Round(time.Millisecond))
-			return
-		}
-		if time.Since(begin) > within {
-			t.Fatalf("left after %s: %v", within, left)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
 }

@@ -1,7 +1,5 @@
 //go:build linux
 
-// Command keeper is the sandbox's own half of package sandbox: started by an
-// owner, never by hand.
 package main
 
 import (
