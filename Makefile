@@ -26,7 +26,7 @@ test: packages ## run all tests, as root: real processes, a real Kubernetes (nee
 .PHONY: bench
 bench: build ## measure: the herd, the process, each beside the stock agent
 	go run ./test/bench/cmd/bench-runner
-	go test -count=1 -run TestHerd -v ./test/bench -herd.n=1000,10000
+	go test -count=1 -timeout 30m -run TestHerd -v ./test/bench -herd.n=1000,10000
 
 .PHONY: lint
 lint: ## run the linters (builds golangci-lint once)
