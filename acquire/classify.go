@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -79,4 +80,21 @@ func statusOf(resp *api.Response) int {
 		return 0
 	}
 	return resp.StatusCode
+}
+
+// WebPage returns an error that is retried if resp, a 2xx, is a web page:
+// something else than the API has answered, such as a proxy, and the API may
+// never have heard of the request. Replies that are decoded show that by
+// themselves; this is for those whose body nobody reads (start, chunks,
+// finish), which may well be empty or anything else.
+func WebPage(resp *http.Response) error {
+	kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if err != nil || kind != "text/html" {
+		return nil //nolint:nilerr // no such header is fine
+	}
+	e := &api.UndecodableResponseError{Status: resp.Status, Err: errors.New("the reply is a web page")}
+	if resp.Request != nil {
+		e.Method, e.URL = resp.Request.Method, resp.Request.URL.String()
+	}
+	return e
 }

@@ -200,7 +200,7 @@ func (t *transport) send(ctx context.Context, req *http.Request, call string) (*
 // API's own message.
 func replyError(resp *http.Response) error {
 	if resp.StatusCode < 300 {
-		return nil
+		return acquire.WebPage(resp)
 	}
 	body, _ := io.ReadAll(resp.Body) //nolint:errcheck // in memory
 	e := &api.ErrorResponse{Response: resp}
