@@ -1,8 +1,8 @@
 package runner_test
 
 import (
-	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -101,24 +101,14 @@ func (l *lab) environ(dir, bin string) []string {
 	}
 }
 
-// start starts cmd. Its output goes into a file, so that waiting for it isn't
-// waiting for what it left behind.
+// start starts cmd, and sees to it that it is gone when the test is.
 func (l *lab) start(cmd *exec.Cmd) *process {
 	l.Helper()
-	out, err := os.Create(filepath.Join(cmd.Dir, "output"))
+	p, err := launch(cmd)
 	if err != nil {
 		l.Fatal(err)
 	}
-	defer out.Close()
-	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Start(); err != nil {
-		l.Fatalf("starting %s: %v", cmd.Path, err)
-	}
-	p := &process{l: l, cmd: cmd, dir: cmd.Dir, done: make(chan struct{})}
-	go func() {
-		cmd.Wait()
-		close(p.done)
-	}()
+	p.l = l
 	l.Cleanup(func() {
 		if l.Failed() {
 			l.Logf("%s:\n%s", strings.Join(cmd.Args, " "), p.output())
@@ -127,6 +117,26 @@ func (l *lab) start(cmd *exec.Cmd) *process {
 		<-p.done
 	})
 	return p
+}
+
+// launch starts cmd. Its output goes into a file, so that waiting for it isn't
+// waiting for what it left behind.
+func launch(cmd *exec.Cmd) (*process, error) {
+	out, err := os.Create(filepath.Join(cmd.Dir, "output"))
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", cmd.Path, err)
+	}
+	p := &process{cmd: cmd, dir: cmd.Dir, done: make(chan struct{})}
+	go func() {
+		cmd.Wait()
+		close(p.done)
+	}()
+	return p, nil
 }
 
 func (p *process) output() string {
@@ -141,27 +151,34 @@ func (p *process) signal(sig syscall.Signal) {
 	}
 }
 
-// wait returns the exit code, 128+n for signal n.
-func (p *process) wait() int {
-	p.l.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	return p.waitFor(ctx)
-}
-
-func (p *process) waitFor(ctx context.Context) int {
-	p.l.Helper()
+// doneWithin waits for the process, d at most.
+func (p *process) doneWithin(d time.Duration) bool {
 	select {
 	case <-p.done:
-	case <-ctx.Done():
+		return true
+	case <-time.After(d):
+		return false
+	}
+}
+
+// wait returns the exit code.
+func (p *process) wait() int {
+	p.l.Helper()
+	if !p.doneWithin(patience) {
 		p.signal(syscall.SIGABRT) // shows where it hangs
+		p.doneWithin(5 * time.Second)
 		p.l.Fatalf("%s doesn't end", filepath.Base(p.cmd.Path))
 	}
-	ws := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
-	if ws.Signaled() {
+	return p.code()
+}
+
+// code is the exit code of a process that is done, 128+n for signal n.
+func (p *process) code() int {
+	ws, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if ok && ws.Signaled() {
 		return 128 + int(ws.Signal())
 	}
-	return ws.ExitStatus()
+	return p.cmd.ProcessState.ExitCode()
 }
 
 // wantExit waits for the process and asserts its exit code.
@@ -215,4 +232,12 @@ func within(tb testing.TB, limit time.Duration, what string, f func()) {
 	if took := time.Since(began); took > limit {
 		tb.Errorf("%s took %v, want less than %v", what, took.Round(time.Millisecond), limit)
 	}
+}
+
+// early reports that the process was ended by a signal itself: that happens
+// only before it has installed its handlers, or by SIGKILL. (SIGQUIT makes Go
+// exit with 2 in between.)
+func (p *process) early() bool {
+	ws, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && ws.Signaled() && ws.Signal() != syscall.SIGKILL || p.cmd.ProcessState.ExitCode() == 2
 }

@@ -1,0 +1,155 @@
+package runner_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/simulator"
+)
+
+// soakResult is what became of one job's runner.
+type soakResult struct {
+	plan    soakPlan
+	id      string
+	code    int
+	message contract.Message
+	output  string
+	killed  string // "agent" or "run", if it was killed with SIGKILL
+	wrong   string
+	took    time.Duration
+}
+
+type soakResults []soakResult
+
+func (rs soakResults) of(id string) soakResult {
+	for _, r := range rs {
+		if r.id == id {
+			return r
+		}
+	}
+	return soakResult{}
+}
+
+// read reads the termination message.
+func (r *soakResult) read(p *process) {
+	b, err := os.ReadFile(filepath.Join(p.dir, "message"))
+	if err == nil {
+		r.message, err = contract.ParseMessage(string(b))
+	}
+	switch {
+	case err != nil && p.early():
+		// A signal came before Go's own start was over: nothing is lost.
+	case err != nil && r.killed != "agent":
+		r.wrong = fmt.Sprintf("no termination message: %v", err)
+	case err == nil && r.message.ExitCode != r.code && r.killed != "agent":
+		r.wrong = fmt.Sprintf("the message says exit code %d", r.message.ExitCode)
+	}
+}
+
+func (r soakResult) describe(l *lab) string {
+	j := l.job(r.id)
+	var b strings.Builder
+	fmt.Fprintf(&b, "plan %+v\nexit %d, message %s\njob %s %s/%s/%s by %s\n", r.plan, r.code, r.message.Encode(), j.State, j.ExitStatus, j.Signal, j.SignalReason, j.AgentID)
+	for _, e := range l.Ledger() {
+		if e.JobID == r.id {
+			fmt.Fprintf(&b, "  %s %s %s->%s %s withheld=%v %s\n", e.Time.Format("05.000"), e.Event, e.From, e.To, e.AgentID, e.Withheld, e.Detail)
+		}
+	}
+	for _, q := range l.Requests() {
+		if q.JobID == r.id || q.AgentID != "" && q.AgentID == r.message.Agent {
+			fmt.Fprintf(&b, "  %s %s %d withheld=%v %s\n", q.Time.Format("05.000"), q.Endpoint, q.Status, q.Withheld, q.Query)
+		}
+	}
+	return b.String() + r.output
+}
+
+// book is what the ledger has of one job.
+type book struct {
+	acquired, started, finished string // by which session
+	withheld                    bool   // the reply to finish was
+}
+
+func (l *lab) soakBooks() map[string]book {
+	books := map[string]book{}
+	for _, e := range l.Ledger() {
+		b := books[e.JobID]
+		switch {
+		case e.To == simulator.StateAccepted:
+			b.acquired = e.AgentID
+		case e.Event == "started":
+			b.started = e.AgentID
+		case e.Event == "finished":
+			b.finished, b.withheld = e.AgentID, e.Withheld
+		}
+		books[e.JobID] = b
+	}
+	return books
+}
+
+// check returns how the exit code and the message disagree with the ledger.
+func (r soakResult) check(l *lab, b book) string {
+	if r.wrong != "" {
+		return r.wrong
+	}
+	j, m := l.job(r.id), r.message
+	if j.State.Held() {
+		return fmt.Sprintf("the job is %s: it is not accounted for", j.State)
+	}
+	if b.acquired != "" && m.Agent != "" && b.acquired != m.Agent {
+		return "another session acquired the job"
+	}
+	switch {
+	case r.killed == "agent" && r.code == 137:
+		return "" // no exit code and no message that could be wrong
+	case m.Outcome == "" && b.acquired == "":
+		return "" // a signal came before main did
+	}
+	switch r.code {
+	case contract.ExitOK:
+		switch {
+		case b.finished == "" || b.finished != m.Agent:
+			return "exit 0, but Buildkite took no finish from this session"
+		case m.ExitStatus == nil || strconv.Itoa(*m.ExitStatus) != j.ExitStatus:
+			return fmt.Sprintf("the message says status %v, Buildkite has %s", m.ExitStatus, j.ExitStatus)
+		case m.Signal != j.Signal || m.SignalReason != j.SignalReason:
+			return fmt.Sprintf("the message says %s/%s, Buildkite has %s/%s", m.Signal, m.SignalReason, j.Signal, j.SignalReason)
+		case b.started == "":
+			return "exit 0, but the job was never started"
+		}
+	case contract.ExitRejected, contract.ExitLocked, contract.ExitExhausted, contract.ExitRefused,
+		contract.ExitTerminated, contract.ExitInterrupted, contract.ExitQuit:
+		if b.started != "" {
+			return fmt.Sprintf("exit %d, but the job was started", r.code)
+		}
+		if b.finished != "" {
+			return fmt.Sprintf("exit %d, but the job was finished", r.code)
+		}
+	case contract.ExitNotRun:
+		switch {
+		case b.acquired != m.Agent:
+			return "exit 70, but it didn't acquire the job"
+		case m.Outcome == contract.OutcomeUndelivered && b.finished != "" && !b.withheld:
+			return "undelivered, but Buildkite took the finish and said so"
+		case m.Outcome != contract.OutcomeUndelivered && b.finished == "" && m.ExitStatus != nil:
+			return "the message has a result that Buildkite never got"
+		}
+	default:
+		return fmt.Sprintf("exit %d means nothing", r.code)
+	}
+	// Whatever was acquired and not by a dead runner has an end that somebody
+	// chose: its own result, or that of a session that said goodbye.
+	if want := wantStatus(r.plan.command); r.code == 0 && r.plan.kill == "" && j.ExitStatus != want {
+		return fmt.Sprintf("the job ended with %s, its command ends with %s", j.ExitStatus, want)
+	}
+	return ""
+}
+
+// wantStatus is the status that a planned command ends with.
+func wantStatus(command string) string {
+	return command[strings.LastIndexByte(command, ' ')+1:]
+}
