@@ -188,3 +188,6 @@ func labelValue(s string) string {
 }
 
 var labelPattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`)
+
+// QueueLabel is a queue's name as the value of contract.LabelQueue.
+func QueueLabel(queue string) string { return labelValue(queue) }

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os/user"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/onejob-dev/onejob/k8s"
+)
+
+func cancelCommand() *cli.Command {
+	return &cli.Command{
+		Name: "cancel", Usage: "delete a job's kjobs, and mean it: no new attempt is made", ArgsUsage: "JOB_ID…",
+		Description: `A kjob that is just deleted is followed by a new attempt. This one says who and
+why, and the scheduler finishes the job on Buildkite with these words.
+
+   onejob cancel --reason "wrong branch" 018f0000-0000-7000-8000-00000000000a`,
+		Flags: append([]cli.Flag{
+			&cli.StringFlag{Name: "reason", Usage: "`TEXT` for the job's page"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "delete nothing, print what would be deleted"},
+		}, kubeFlags()...),
+		Action: func(c *cli.Context) error {
+			ids, err := jobIDs(c)
+			if err != nil {
+				return err
+			}
+			kube, err := kubeClient(c)
+			if err != nil {
+				return err
+			}
+			who := "somebody"
+			if u, err := user.Current(); err == nil {
+				who = u.Username
+			}
+			if r := c.String("reason"); r != "" {
+				who += ": " + r
+			}
+			var errs []error
+			for _, id := range ids {
+				names, err := k8s.Cancel(c.Context, kube, namespaceOf(c), id, who, c.Bool("dry-run"))
+				for _, n := range names {
+					_, _ = fmt.Fprintln(c.App.Writer, n)
+				}
+				if err == nil && len(names) == 0 {
+					err = fmt.Errorf("job %s has no unfinished kjob in namespace %s", id, namespaceOf(c))
+				}
+				errs = append(errs, err)
+			}
+			return errors.Join(errs...)
+		},
+	}
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+)
+
+func deregisterCommand() *cli.Command {
+	return &cli.Command{
+		Name: "deregister", Usage: "make the queues' stacks unknown to Buildkite, at uninstallation",
+		Description: `The scheduler never does this by itself: in a rollout the old replica would
+deregister the stack that the new one serves.
+
+   onejob deregister -f onejob.yaml`,
+		Flags: append([]cli.Flag{
+			configFlag(true), queueFlag(), tokenFileFlag(),
+			&cli.BoolFlag{Name: "dry-run", Usage: "deregister nothing, print what would be"},
+		}, kubeFlags()...),
+		Action: func(c *cli.Context) error {
+			cfg, err := loadConfig(c)
+			if err != nil {
+				return err
+			}
+			var errs []error
+			for _, q := range cfg.Queues {
+				if name := c.String("queue"); name != "" && name != q.Name {
+					continue
+				}
+				client, err := buildkite(c, cfg, q)
+				switch {
+				case err != nil:
+				case client == nil:
+					err = errors.New("there is no token")
+				case !c.Bool("dry-run"):
+					err = client.Deregister(c.Context)
+				}
+				if err != nil {
+					errs = append(errs, fmt.Errorf("queue %s: %w", q.Name, err))
+					continue
+				}
+				_, _ = fmt.Fprintln(c.App.Writer, q.Stack)
+			}
+			return errors.Join(errs...)
+		},
+	}
+}

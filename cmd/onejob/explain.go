@@ -1,0 +1,85 @@
+package main
+
+import (
+	"io"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+func explainCommand() *cli.Command {
+	return &cli.Command{
+		Name: "explain", Usage: "tell the whole story of a job, and what it waits for", ArgsUsage: "JOB_ID",
+		Description: `Buildkite's state, the kjobs' and pods' events and what the runners said, in
+the order of time. With --config and a token it asks Buildkite, too.
+
+   onejob explain 018f0000-0000-7000-8000-00000000000a
+   kubectl onejob explain -f onejob.yaml 'https://buildkite.com/acme/demo/builds/7#018f0000-0000-7000-8000-00000000000a'`,
+		Flags: append([]cli.Flag{outputFlag("table"), configFlag(false), queueFlag(), tokenFileFlag()}, kubeFlags()...),
+		Action: func(c *cli.Context) error {
+			ids, err := jobIDs(c)
+			if err != nil {
+				return err
+			}
+			kube, err := kubeClient(c)
+			if err != nil {
+				return err
+			}
+			namespace := namespaceOf(c)
+			policy := k8s.Policy{MaxAttempts: k8s.DefaultMaxAttempts, PendingTimeout: k8s.DefaultPendingTimeout, ImageGrace: k8s.DefaultImageGrace, Grace: time.Minute}
+			for _, id := range ids {
+				var client *stacks.Client
+				if c.String("config") != "" {
+					cfg, err := loadConfig(c)
+					if err != nil {
+						return err
+					}
+					label := ""
+					if rows, err := k8s.Rows(c.Context, kube, namespace, id); err == nil && len(rows) > 0 {
+						label = rows[0].Queue
+					}
+					q, err := pickQueue(c, cfg, label)
+					if err != nil {
+						return err
+					}
+					namespace, policy.MaxAttempts = q.Namespace, q.MaxAttempts
+					policy.PendingTimeout, policy.ImageGrace = time.Duration(q.PendingTimeout), time.Duration(q.ImageGrace)
+					if client, err = buildkite(c, cfg, q); err != nil {
+						return err
+					}
+				}
+				story, err := k8s.Explain(c.Context, kube, client, namespace, id, policy)
+				if err != nil {
+					return err
+				}
+				if err := print(c, story, func(w io.Writer, _ bool) { tellStory(w, story) }); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func tellStory(w io.Writer, s k8s.Story) {
+	state := string(s.State)
+	if s.StateError != "" {
+		state = "unknown (" + s.StateError + ")"
+	}
+	row(w, "job", s.JobID.String())
+	row(w, "page", or(s.URL))
+	row(w, "state", state)
+	for _, a := range s.Attempts {
+		row(w, "attempt", a.KJob+": "+a.Phase+" "+a.Reason)
+	}
+	row(w, "")
+	for _, l := range s.Lines {
+		row(w, l.Time.UTC().Format("15:04:05.000"), l.Who+": "+l.What)
+	}
+	row(w, "")
+	row(w, "now", s.Now)
+	row(w, "do", s.Advice)
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/onejob-dev/onejob/k8s"
+)
+
+func lintCommand() *cli.Command {
+	return &cli.Command{
+		Name: "lint", Usage: "check the configuration and every queue's template",
+		Description: `Says everything that is wrong at once, and exits 2 if anything is. Needs no
+cluster, unless a template lives in one; templates that can't be seen are named.
+
+   onejob lint -f onejob.yaml
+   onejob lint --schema > onejob.schema.json   # for editors
+   onejob lint --template                      # the default template`,
+		Flags: append([]cli.Flag{
+			configFlag(false),
+			&cli.BoolFlag{Name: "schema", Usage: "print the configuration's JSON schema"},
+			&cli.BoolFlag{Name: "template", Usage: "print the default template"},
+		}, kubeFlags()...),
+		Action: func(c *cli.Context) error {
+			switch {
+			case c.Bool("schema"):
+				_, err := c.App.Writer.Write(k8s.Schema)
+				return err
+			case c.Bool("template"):
+				_, err := c.App.Writer.Write(k8s.DefaultTemplate())
+				return err
+			}
+			cfg, err := loadConfig(c)
+			if err != nil {
+				return err
+			}
+			var errs []error
+			for _, q := range cfg.Queues {
+				t, err := localTemplate(c, q)
+				if err != nil {
+					errs = append(errs, err)
+					continue
+				}
+				_, _ = fmt.Fprintf(c.App.Writer, "queue %s: namespace %s, image %s, max-in-flight %d\n", q.Name, q.Namespace, t.Image(), *q.MaxInFlight)
+			}
+			if err := errors.Join(errs...); err != nil {
+				return usage(err)
+			}
+			return nil
+		},
+	}
+}

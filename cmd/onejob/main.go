@@ -1,0 +1,80 @@
+// Command onejob runs Buildkite jobs on Kubernetes, one kjob for one attempt at
+// one job: the scheduler, and the operator's tools beside it. Installed as
+// kubectl-onejob it is a kubectl plugin.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/onejob-dev/onejob/build"
+)
+
+// Exit codes: 2 is a mistake on the command line or in a file.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	ctx, stop := signalContext()
+	err := newApp().RunContext(ctx, interspersed(newApp(), os.Args))
+	stop()
+	os.Exit(exitCode(err))
+}
+
+func newApp() *cli.App {
+	app := &cli.App{
+		Name: "onejob", Usage: "one Buildkite job, one Kubernetes Job, one pod, one run",
+		Version: build.String(), HideHelpCommand: true,
+		Commands: []*cli.Command{
+			scheduleCommand(), jobsCommand(), explainCommand(), reacquireCommand(), cancelCommand(),
+			renderCommand(), lintCommand(), deregisterCommand(),
+		},
+		ExitErrHandler: func(*cli.Context, error) {}, // main's affair
+	}
+	for _, c := range app.Commands {
+		c.HideHelpCommand = true
+		c.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return usage(err) }
+	}
+	return app
+}
+
+// usageError is what is wrong with the command line or a file.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usage(err error) error { return usageError{err} }
+
+func exitCode(err error) int {
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, "onejob:", err)
+	if errors.As(err, &usageError{}) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// signalContext ends with the first SIGTERM or SIGINT, which is its cause; a
+// second one kills.
+func signalContext() (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	ch := make(chan os.Signal, 1)
+	signal.Notify(ch, syscall.SIGTERM, syscall.SIGINT)
+	go func() {
+		if sig, ok := <-ch; ok {
+			signal.Stop(ch)
+			cancel(fmt.Errorf("received %s", sig))
+		}
+	}()
+	return ctx, func() { signal.Stop(ch); close(ch); cancel(nil) }
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s"
+)
+
+func reacquireCommand() *cli.Command {
+	return &cli.Command{
+		Name: "reacquire", Usage: "force a new attempt at a job", ArgsUsage: "JOB_ID…",
+		Description: `Refuses, with the reason, when the job runs or is over. Needs no scheduler.
+
+   onejob reacquire -f onejob.yaml 018f0000-0000-7000-8000-00000000000a
+   onejob reacquire -f onejob.yaml --force --wait ID     # replace a pod that is stuck
+   onejob reacquire -f onejob.yaml --dry-run -o yaml ID  # the kjob that would be made`,
+		Flags: append([]cli.Flag{
+			configFlag(false), queueFlag(), tokenFileFlag(), outputFlag("table"),
+			&cli.BoolFlag{Name: "force", Usage: "delete a live attempt first, if Buildkite still offers the job"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "make nothing, print what would be made"},
+			&cli.BoolFlag{Name: "wait", Usage: "wait until the attempts end, and show their phases"},
+		}, kubeFlags()...),
+		Action: func(c *cli.Context) error {
+			ids, err := jobIDs(c)
+			if err != nil {
+				return err
+			}
+			cfg, err := loadConfig(c)
+			if err != nil {
+				return err
+			}
+			kube, err := kubeClient(c)
+			if err != nil {
+				return err
+			}
+			var errs []error
+			for _, id := range ids {
+				errs = append(errs, reacquire(c, cfg, kube, id))
+			}
+			return errors.Join(errs...)
+		},
+	}
+}
+
+func reacquire(c *cli.Context, cfg *k8s.Config, kube kubernetes.Interface, id contract.JobID) error {
+	label := ""
+	for _, q := range cfg.Queues {
+		if rows, err := k8s.Rows(c.Context, kube, q.Namespace, id); err == nil && len(rows) > 0 {
+			label = rows[0].Queue
+		}
+	}
+	q, err := pickQueue(c, cfg, label)
+	if err != nil {
+		return err
+	}
+	client, err := buildkite(c, cfg, q)
+	if err != nil {
+		return err
+	}
+	t, err := template(c.Context, kube, client, q)
+	if err != nil {
+		return err
+	}
+	r := k8s.Reacquirer{Kube: kube, Client: client, Template: t, Force: c.Bool("force"), DryRun: c.Bool("dry-run"),
+		Progress: func(s string) { fmt.Fprintln(os.Stderr, s) }}
+	kjob, err := r.Reacquire(c.Context, id)
+	if err != nil {
+		return err
+	}
+	if err := print(c, kjob, func(w io.Writer, _ bool) {
+		row(w, "JOB", "KJOB", "NAMESPACE")
+		row(w, id.String(), kjob.Name, kjob.Namespace)
+	}); err != nil || !c.Bool("wait") || c.Bool("dry-run") {
+		return err
+	}
+	return follow(c, kube, id, kjob)
+}
+
+// follow prints the phases of an attempt until it ends.
+func follow(c *cli.Context, kube kubernetes.Interface, id contract.JobID, kjob *batchv1.Job) error {
+	last := ""
+	for {
+		rows, err := k8s.Rows(c.Context, kube, kjob.Namespace, id)
+		if err != nil {
+			return err
+		}
+		gone := true
+		for _, r := range rows {
+			if r.KJob != kjob.Name {
+				continue
+			}
+			gone = false
+			if line := r.Phase + " " + r.Reason; line != last {
+				last = line
+				fmt.Fprintf(os.Stderr, "%s  %s  %s\n", time.Now().Format(time.TimeOnly), kjob.Name, line)
+			}
+			switch {
+			case r.Phase == "done":
+				return nil
+			case r.Finished:
+				return fmt.Errorf("%s is %s: %s", kjob.Name, r.Phase, r.Reason)
+			}
+		}
+		if gone {
+			return fmt.Errorf("%s is gone", kjob.Name)
+		}
+		select {
+		case <-time.After(500 * time.Millisecond):
+		case <-c.Context.Done():
+			return c.Context.Err()
+		}
+	}
+}

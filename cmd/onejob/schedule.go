@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/klog/v2"
+
+	"github.com/onejob-dev/onejob/build"
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/logging"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+func scheduleCommand() *cli.Command {
+	return &cli.Command{
+		Name: "schedule", Usage: "serve Buildkite queues: make a Kubernetes Job of each job",
+		Description: `Runs until SIGTERM, then drains within seconds and exits 0. Never deregisters
+the stack: "onejob deregister" does, when onejob is uninstalled.
+
+   onejob schedule --config onejob.yaml
+   onejob schedule --config onejob.yaml --lease onejob      # two replicas`,
+		Flags: append([]cli.Flag{
+			configFlag(true), tokenFileFlag(),
+			&cli.StringFlag{Name: "lease", EnvVars: []string{"ONEJOB_LEASE"}, Usage: "`NAME` of the Lease that one of several replicas holds; none is held by default"},
+			&cli.StringFlag{Name: "lease-namespace", EnvVars: []string{"ONEJOB_LEASE_NAMESPACE"}, Usage: "`NAME` of the Lease's namespace; by default the one that is run in"},
+			&cli.StringFlag{Name: "identity", EnvVars: []string{"ONEJOB_IDENTITY"}, Usage: "`NAME` of this replica in the Lease; by default the host's"},
+			&cli.StringFlag{Name: "listen", EnvVars: []string{"ONEJOB_LISTEN"}, Value: ":8080", Usage: "`ADDRESS` of /healthz, /readyz and /metrics; empty for none"},
+			&cli.BoolFlag{Name: "pprof", EnvVars: []string{"ONEJOB_PPROF"}, Usage: "serve /debug/pprof/ too"},
+			&cli.StringFlag{Name: "log-format", EnvVars: []string{"ONEJOB_LOG_FORMAT"}, Usage: "`FORMAT`: json or text; by default text on a terminal"},
+			&cli.StringFlag{Name: "log-level", EnvVars: []string{"ONEJOB_LOG_LEVEL"}, Value: "info", Usage: "`LEVEL`: debug, info, warn or error"},
+		}, kubeFlags()...),
+		Action: schedule,
+	}
+}
+
+func schedule(c *cli.Context) error {
+	log := logging.New(os.Stderr, logging.Options{Format: c.String("log-format"), Level: c.String("log-level")})
+	klog.SetSlogLogger(log.With("from", "client-go"))
+	if os.Getenv("GOGC") == "" {
+		// The heap is a cache of a few MiB; memory is dearer than its collection.
+		debug.SetGCPercent(50)
+	}
+	kube, err := kubeClient(c)
+	if err != nil {
+		return err
+	}
+	o := k8s.Options{
+		Kube: kube, Load: func() (*k8s.Config, error) { return loadConfig(c) },
+		Version: build.String(), Log: log, Metrics: k8s.NewMetrics(),
+	}
+	switch {
+	case c.String("token-file") != "":
+		o.Token = stacks.NewTokenFile(c.String("token-file"))
+	case os.Getenv(contract.EnvToken) != "":
+		o.Token = stacks.Token(os.Getenv(contract.EnvToken))
+	}
+	if name := c.String("lease"); name != "" {
+		o.Lease = &k8s.LeaseOptions{Namespace: c.String("lease-namespace"), Name: name, Identity: c.String("identity")}
+		if o.Lease.Namespace == "" {
+			o.Lease.Namespace = namespaceOf(c)
+		}
+		if o.Lease.Identity == "" {
+			host, err := os.Hostname()
+			if err != nil {
+				return usage(fmt.Errorf("no --identity given, and the host has no name: %w", err))
+			}
+			o.Lease.Identity = fmt.Sprintf("%s-%d", host, os.Getpid())
+		}
+	}
+	s := k8s.New(o)
+	g, ctx := errgroup.WithContext(c.Context)
+	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	g.Go(func() error {
+		defer stopServing()
+		err := s.Run(ctx)
+		if err == nil {
+			log.Info("drained", "cause", context.Cause(c.Context))
+		}
+		return err
+	})
+	if addr := c.String("listen"); addr != "" {
+		g.Go(func() error { return serve(serving, addr, s.Handler(c.Bool("pprof"))) })
+	}
+	return g.Wait()
+}
+
+func serve(ctx context.Context, addr string, h http.Handler) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
+	defer stop()
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

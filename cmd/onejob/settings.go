@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/onejob-dev/onejob/build"
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+const categoryBuildkite = "BUILDKITE"
+
+func configFlag(required bool) cli.Flag {
+	return &cli.StringFlag{Name: "config", Aliases: []string{"f"}, EnvVars: []string{"ONEJOB_CONFIG"}, Required: required,
+		Usage: "`PATH` of the scheduler's configuration (YAML)", Category: categoryBuildkite}
+}
+
+func queueFlag() cli.Flag {
+	return &cli.StringFlag{Name: "queue", Aliases: []string{"q"}, EnvVars: []string{"ONEJOB_QUEUE"}, Usage: "`NAME` of the queue, where the configuration has several", Category: categoryBuildkite}
+}
+
+func tokenFileFlag() cli.Flag {
+	return &cli.StringFlag{Name: "token-file", EnvVars: []string{"BUILDKITE_AGENT_TOKEN_FILE"},
+		Usage: "`PATH` of the agent token, instead of the configuration's; the token itself can be in BUILDKITE_AGENT_TOKEN", Category: categoryBuildkite}
+}
+
+func loadConfig(c *cli.Context) (*k8s.Config, error) {
+	if c.String("config") == "" {
+		return nil, usage(errors.New("no configuration given: set --config or ONEJOB_CONFIG to the scheduler's file"))
+	}
+	cfg, err := k8s.LoadConfig(c.String("config"), namespaceOf(c))
+	if err != nil {
+		return nil, usage(err)
+	}
+	return cfg, nil
+}
+
+// pickQueue is the queue that --queue or a label names, or the only one.
+func pickQueue(c *cli.Context, cfg *k8s.Config, label string) (k8s.Queue, error) {
+	var names []string
+	for _, q := range cfg.Queues {
+		names = append(names, q.Name)
+		if q.Name == c.String("queue") || c.String("queue") == "" && (len(cfg.Queues) == 1 || k8s.QueueLabel(q.Name) == label) {
+			return q, nil
+		}
+	}
+	if c.String("queue") != "" {
+		return k8s.Queue{}, usage(fmt.Errorf("no queue %q in the configuration, it has %s", c.String("queue"), strings.Join(names, ", ")))
+	}
+	return k8s.Queue{}, usage(fmt.Errorf("which queue? The configuration has %s: give --queue", strings.Join(names, ", ")))
+}
+
+// token is what the command line, the environment or the queue's file has; nil
+// if there is none.
+func token(c *cli.Context, q k8s.Queue) stacks.TokenSource {
+	switch {
+	case c.String("token-file") != "":
+		return stacks.NewTokenFile(c.String("token-file"))
+	case os.Getenv(contract.EnvToken) != "":
+		return stacks.Token(os.Getenv(contract.EnvToken))
+	}
+	f := stacks.NewTokenFile(q.TokenFile)
+	if _, err := f.Token(); err != nil {
+		return nil
+	}
+	return f
+}
+
+// buildkite returns a client for a queue; nil if there is no token.
+func buildkite(c *cli.Context, cfg *k8s.Config, q k8s.Queue) (*stacks.Client, error) {
+	t := token(c, q)
+	if t == nil {
+		return nil, nil //nolint:nilnil // no token is no error
+	}
+	return stacks.New(stacks.Config{Endpoint: cfg.Endpoint, Token: t, Stack: q.Stack, Queue: q.Name, UserAgent: "onejob/" + build.String(), Attempts: 4})
+}
+
+// template loads a queue's template, and the organization's name for URLs.
+func template(ctx context.Context, kube kubernetes.Interface, client *stacks.Client, q k8s.Queue) (*k8s.Template, error) {
+	t, err := k8s.LoadTemplate(ctx, kube, q)
+	if err != nil {
+		return nil, err
+	}
+	if client != nil {
+		if id, err := client.Identity(ctx); err == nil {
+			t.Org = id.OrganizationSlug
+		}
+	}
+	return t, nil
+}
+
+func jobIDs(c *cli.Context) ([]contract.JobID, error) {
+	if c.NArg() == 0 {
+		return nil, usage(errors.New("no job ID given: it is the UUID after # in a job's URL"))
+	}
+	var ids []contract.JobID
+	for _, a := range c.Args().Slice() {
+		// A job's URL does as well.
+		if _, after, ok := strings.Cut(a, "#"); ok {
+			a = after
+		}
+		id, err := contract.ParseJobID(a)
+		if err != nil {
+			return nil, usage(err)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
