@@ -381,3 +381,78 @@ func FuzzAcquireReply(f *testing.F) {
 		}
 	})
 }
+
+// Whatever follows the job in the reply must not get into Raw: it wouldn't be
+// JSON any more, and the job couldn't be handed on.
+func TestAcquireRawIsOneValue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		want := okBody("acquire")
+		session := connected(t, newScript(map[string][]reply{"acquire": {{status: 200, body: want + "\n{}<html>"}}}))
+		job, err := session.Acquire(t.Context(), testJob)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(job.Raw) != want {
+			t.Errorf("Raw = %s, want %s", job.Raw, want)
+		}
+	})
+}
+
+// A signal bounds the look at the job's state, too.
+func TestAcquireStoppedWhileResolving(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript(map[string][]reply{
+			"acquire": {{err: errReset}, {status: 422}},
+			"state":   {{status: 200, delay: time.Hour}},
+		})
+		session := connected(t, s)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var stopped time.Time
+		go func() {
+			for len(s.named("state")) == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			stopped = time.Now()
+			cancel()
+		}()
+		_, err := session.Acquire(ctx, testJob)
+		if took := time.Since(stopped); took != 4*time.Second {
+			t.Errorf("it took %v after the signal, want the 4s of Wire", took)
+		}
+		if got := Outcome(err); got != contract.OutcomeAmbiguous {
+			t.Errorf("outcome %q, want ambiguous: %v", got, err)
+		}
+	})
+}
+
+// The agent's library logs whole replies with --debug-http, and those to
+// register and acquire hold tokens.
+func TestDebugHTTPLeavesTokensOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		client := NewClient(Config{
+			Endpoint: "http://buildkite.test/v3", Token: "cluster-secret", DebugHTTP: true,
+			Transport: newScript(map[string][]reply{
+				"register": {{status: 200, body: `{"id":"agent-1","access_token":"session-secret"}`}},
+				"acquire":  {{status: 200, body: fmt.Sprintf(`{"id":%q, "token" : "job-secret"}`, testJob)}},
+			}),
+			Acquire: DefaultAcquire, Register: DefaultRegister, Rand: NewRand(1),
+			Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		})
+		session, err := client.Register(t.Context(), Registration{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		job, err := session.Acquire(t.Context(), testJob)
+		if err != nil || job.Token != "job-secret" {
+			t.Fatalf("Acquire = %v, %v", job, err)
+		}
+		if !strings.Contains(log.String(), "agent-1") {
+			t.Fatalf("replies aren't logged at all:\n%s", &log)
+		}
+		if strings.Contains(log.String(), "secret") {
+			t.Errorf("a token is in the log:\n%s", &log)
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"regexp"
 
 	"github.com/buildkite/agent/v3/logger"
 )
@@ -16,9 +17,13 @@ func Logger(l *slog.Logger) logger.Logger { return agentLogger{l.With("source", 
 
 type agentLogger struct{ l *slog.Logger }
 
+// tokens are the fields of Buildkite's replies that hold a token. The library
+// logs whole replies with --debug-http.
+var tokens = regexp.MustCompile(`("(?:access_)?token"\s*:\s*)"[^"]*"`)
+
 func (a agentLogger) log(level slog.Level, format string, v []any) {
 	if a.l.Enabled(context.Background(), level) {
-		a.l.Log(context.Background(), level, fmt.Sprintf(format, v...))
+		a.l.Log(context.Background(), level, tokens.ReplaceAllString(fmt.Sprintf(format, v...), `$1"[left out]"`))
 	}
 }
 

@@ -93,7 +93,11 @@ func (s *Session) Acquire(ctx context.Context, id contract.JobID) (*Job, error) 
 		if err := checkJob(j, id); err != nil {
 			return resp, &api.UndecodableResponseError{Method: "PUT", URL: s.Endpoint(), Status: resp.Status, Err: err}
 		}
-		job = &Job{Job: j, Raw: body.Bytes()}
+		job = &Job{Job: j}
+		// The client has read one JSON value and left what may follow it.
+		if err := json.NewDecoder(body).Decode(&job.Raw); err != nil {
+			return resp, &api.UndecodableResponseError{Method: "PUT", URL: s.Endpoint(), Status: resp.Status, Err: err}
+		}
 		return resp, nil
 	})
 	if err == nil {
@@ -109,7 +113,7 @@ func (s *Session) Acquire(ctx context.Context, id contract.JobID) (*Job, error) 
 // Job is a job that this session was granted.
 type Job struct {
 	*api.Job
-	// Raw is the reply that granted it, as it came.
+	// Raw is the reply that granted it, as it came: one JSON value.
 	Raw json.RawMessage
 }
 
@@ -128,7 +132,10 @@ func checkJob(j *api.Job, id contract.JobID) error {
 // resolve decides what a rejection after a lost reply was. The state alone
 // never proves that a job is ours; it can only prove that it is not.
 func (s *Session) resolve(ctx context.Context, id contract.JobID, e *RetryError) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	// While stopping, it has no more time than any request of ours.
+	call := s.client.call("job_state", s.client.conf.Acquire)
+	call.Wire = s.client.conf.Wire
+	ctx, cancel := call.request(ctx, time.Now().Add(10*time.Second))
 	defer cancel()
 	s.client.count("job_state")
 	state, _, err := s.api.GetJobState(ctx, id.String())
