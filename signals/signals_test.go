@@ -27,6 +27,15 @@ func TestMain(m *testing.M) {
 			status = 99
 		}
 		os.Exit(status)
+	case "unread":
+		w := Watch(context.Background())
+		for range 3 {
+			fmt.Fprintln(os.Stderr, "nobody reads this")
+		}
+		if w.Stop.Err() != nil {
+			os.Exit(6)
+		}
+		os.Exit(5)
 	case "hidden":
 		if err := Hide(); err != nil {
 			fmt.Println(err)
@@ -209,6 +218,21 @@ func TestWatcherGetsRealSignals(t *testing.T) {
 	r, ok := From(w.Stop)
 	if !ok || r.ExitCode() != 143 || time.Since(r.At) > time.Minute {
 		t.Errorf("From = %+v, %v", r, ok)
+	}
+}
+
+// A log collector that goes away must not take the runner with it.
+func TestWatcherSurvivesAnUnreadLog(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	defer w.Close()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env, cmd.Stderr = append(os.Environ(), "SIGNALS_TEST_PART=unread"), w
+	if err := cmd.Run(); exitCode(err) != 5 {
+		t.Errorf("it ended with %v, want to go on to exit status 5", err)
 	}
 }
 

@@ -43,12 +43,13 @@ type Watcher struct {
 }
 
 // Watch begins to watch; parent ends both contexts. Call Close when done.
-// SIGHUP is ignored, as in the stock agent.
+// SIGHUP is ignored, as in the stock agent, and so is SIGPIPE: a log that
+// nobody reads any more is no reason to abandon a job.
 func Watch(parent context.Context) *Watcher {
 	w := &Watcher{sigs: make(chan os.Signal, 8), done: make(chan struct{})}
 	w.Force, w.force = context.WithCancelCause(parent)
 	w.Stop, w.stop = context.WithCancelCause(w.Force)
-	signal.Notify(w.sigs, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
+	signal.Notify(w.sigs, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGPIPE)
 	go w.loop()
 	return w
 }
@@ -67,7 +68,7 @@ func (w *Watcher) loop() {
 // Deliver acts as if sig had come.
 func (w *Watcher) Deliver(sig os.Signal) {
 	s, ok := sig.(syscall.Signal)
-	if !ok || s == syscall.SIGHUP {
+	if !ok || s == syscall.SIGHUP || s == syscall.SIGPIPE {
 		return
 	}
 	r := &Received{Signal: s, At: time.Now()}

@@ -37,8 +37,8 @@ func run(args []string) error {
 	switch mode {
 	case "job":
 		// The launcher decides on signals. A handler, not SIG_IGN, which the
-		// job would inherit.
-		signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
+		// job would inherit. SIGPIPE is from a log that nobody reads any more.
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGPIPE)
 		var controls io.Reader = os.Stdin
 		syscall.CloseOnExec(launcher.ReportsFD)
 		return jobrun.Job(controls, os.NewFile(launcher.ReportsFD, "reports"), newLog)
