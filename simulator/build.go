@@ -159,7 +159,7 @@ func (s *Simulator) CreateBuild(req BuildRequest) (Build, error) {
 	req.Queue = queueKey(req.Queue)
 	req.Env = maps.Clone(req.Env)
 
-	plans, _, err := parsePipeline(req.Pipeline, defaults{queue: req.Queue})
+	plans, err := parsePipeline(req.Pipeline, defaults{queue: req.Queue})
 	if err != nil {
 		return Build{}, err
 	}
@@ -170,7 +170,7 @@ func (s *Simulator) CreateBuild(req BuildRequest) (Build, error) {
 	var snapshot Build
 	err = s.lockedWrite(func(now time.Time) error {
 		b := &build{request: req, keys: map[string][]*node{}, metaData: map[string]string{}, createdAt: now}
-		nodes, err := s.plant(b, plans, 0, now)
+		nodes, err := s.plant(b, plans, 0)
 		if err != nil {
 			return err
 		}

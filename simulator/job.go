@@ -104,7 +104,6 @@ type job struct {
 	stackFinish   *StackFinish
 	promised      *PromisedFailure
 	uploads       map[string]*upload
-	attributes    map[string]string
 }
 
 // Job is a snapshot of one attempt at one step.

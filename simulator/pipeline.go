@@ -23,7 +23,7 @@ type defaults struct {
 // parsePipeline turns a pipeline.yml, or its JSON, into plans. It refuses by
 // name what the simulator can't do: a build that silently lacked a condition
 // would prove nothing.
-func parsePipeline(source []byte, def defaults) ([]plan, map[string]string, error) {
+func parsePipeline(source []byte, def defaults) ([]plan, error) {
 	p, err := pipeline.Parse(bytes.NewReader(source))
 	if w := warning.As(err); w != nil {
 		// Warnings are about steps that fell back to "unknown"; those are
@@ -31,7 +31,7 @@ func parsePipeline(source []byte, def defaults) ([]plan, map[string]string, erro
 		err = nil
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("parsing the pipeline: %w", err)
+		return nil, fmt.Errorf("parsing the pipeline: %w", err)
 	}
 	env := map[string]string{}
 	if p.Env != nil {
@@ -42,22 +42,22 @@ func parsePipeline(source []byte, def defaults) ([]plan, map[string]string, erro
 		switch name {
 		case "agents":
 			if def.agents, err = parseAgents(value); err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 		case "priority":
 			if def.priority, err = parseInt(name, value); err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 		case "notify":
 		default:
 			if !strings.HasPrefix(name, "x-") && !isAnchorHolder(value) {
-				return nil, nil, fmt.Errorf("unsupported pipeline attribute %q", name)
+				return nil, fmt.Errorf("unsupported pipeline attribute %q", name)
 			}
 		}
 	}
 	def.env = env
 	plans, err := parseSteps(p, p.Steps, def, nil, nil)
-	return plans, env, err
+	return plans, err
 }
 
 // isAnchorHolder lets top-level maps and lists pass whose only use is to hold

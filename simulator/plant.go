@@ -3,14 +3,13 @@ package simulator
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/buildkite/go-pipeline"
 )
 
 // plant makes nodes of plans at a position of the build. It checks before it
 // changes anything.
-func (s *Simulator) plant(b *build, plans []plan, at int, now time.Time) ([]*node, error) {
+func (s *Simulator) plant(b *build, plans []plan, at int) ([]*node, error) {
 	keys := map[string]bool{}
 	for key := range b.keys {
 		keys[key] = true

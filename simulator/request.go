@@ -40,7 +40,6 @@ type requestLog struct {
 	seq    uint64
 	ring   []Request
 	head   int
-	full   bool
 	counts map[EndpointStatus]int
 }
 

@@ -67,7 +67,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 func serveTorn(s *Simulator, w http.ResponseWriter, r *http.Request) (torn bool) {
 	defer func() {
 		if p := recover(); p != nil {
-			if p != http.ErrAbortHandler {
+			if p != http.ErrAbortHandler { //nolint:errorlint // a panic value, compared as net/http does
 				panic(p)
 			}
 			torn = true

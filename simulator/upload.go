@@ -58,7 +58,7 @@ func (s *Simulator) uploadPipeline(c *call) reply {
 
 func (s *Simulator) applyUpload(j *job, source []byte, replace bool, now time.Time) error {
 	b := j.build
-	plans, _, err := parsePipeline(source, defaults{queue: b.request.Queue})
+	plans, err := parsePipeline(source, defaults{queue: b.request.Queue})
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (s *Simulator) applyUpload(j *job, source []byte, replace bool, now time.Ti
 	for at < len(b.nodes) && b.nodes[at].uploadedBy == j {
 		at++
 	}
-	nodes, err := s.plant(b, plans, at, now)
+	nodes, err := s.plant(b, plans, at)
 	if err != nil {
 		return err
 	}
