@@ -3,6 +3,7 @@ package simulator
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/buildkite/go-pipeline"
 )
