@@ -26,9 +26,13 @@ var onejobOnce = sync.OnceValues(func() (string, error) {
 // Onejob returns a directory that holds onejob-agent and onejob-run, built from
 // the module as it is now, and the stock buildkite-agent beside them, as in the
 // image. It fails the test if they can't be built. It builds once a process and
-// is safe for concurrent use.
+// is safe for concurrent use. ONEJOB_BIN names a directory of binaries to take
+// instead, an image's or one in memory.
 func Onejob(tb testing.TB) string {
 	tb.Helper()
+	if dir := os.Getenv("ONEJOB_BIN"); dir != "" {
+		return dir
+	}
 	dir, err := onejobOnce()
 	if err != nil {
 		tb.Fatalf("building onejob: %v", err)

@@ -1,14 +1,25 @@
 package runner_test
 
 import (
+	"context"
 	"flag"
+	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 	"testing"
+
+	"github.com/onejob-dev/onejob/test/agentbin"
 )
 
 // TestMain lets more tests run at a time than there are processors: they wait
 // for processes, which mostly wait for each other.
+//
+// The same binary is also the program that looks for secrets inside a job.
 func TestMain(m *testing.M) {
+	if os.Getenv(huntEnv) != "" {
+		os.Exit(hunt(os.Stdout))
+	}
 	flag.Parse()
 	set := false
 	flag.Visit(func(f *flag.Flag) { set = set || f.Name == "test.parallel" })
@@ -17,5 +28,53 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	os.Exit(m.Run())
+	os.Exit(withBinaries(m.Run))
+}
+
+// withBinaries runs the tests with the binaries in memory: they are started
+// thousands of times, and on a machine that is short of page cache each start
+// would read 60 MB from the disk.
+func withBinaries(run func() int) int {
+	const memory = "/dev/shm"
+	if _, err := os.Stat(memory); err != nil || os.Getenv("ONEJOB_BIN") != "" || testing.Short() {
+		return run()
+	}
+	from, err := agentbin.BuildOnejob(context.Background())
+	if err != nil {
+		return run() // each test says so
+	}
+	dir, err := os.MkdirTemp(memory, "onejob-bin-")
+	if err != nil {
+		return run()
+	}
+	defer os.RemoveAll(dir)
+	for _, name := range []string{"onejob-agent", "onejob-run", "buildkite-agent"} {
+		if err := install(filepath.Join(from, name), filepath.Join(dir, name)); err != nil {
+			fmt.Fprintln(os.Stderr, "the binaries stay on disk:", err)
+			return run()
+		}
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return run()
+	}
+	os.Setenv("ONEJOB_BIN", dir)
+	return run()
+}
+
+// install copies a program.
+func install(from, to string) error {
+	r, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	w, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	if _, err := io.Copy(w, r); err != nil {
+		return err
+	}
+	return w.Close()
 }
