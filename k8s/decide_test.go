@@ -1,0 +1,188 @@
+package k8s
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// t0 is now in the tables; an attempt that ended did so a second ago.
+var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// factsBuilder makes Facts read like a sentence.
+type factsBuilder struct{ Facts }
+
+// aKJob is one whose pod is pending, made a minute ago; Buildkite's state isn't
+// known.
+func aKJob() factsBuilder {
+	return factsBuilder{Facts{
+		Now: t0, Attempt: 1, KJob: KJob{Exists: true, CreatedAt: t0.Add(-time.Minute)}, Pod: Pod{Name: "p", Phase: corev1.PodPending}, PodSeen: true,
+		Policy: Policy{MaxAttempts: 10, PendingTimeout: 15 * time.Minute, ImageGrace: 2 * time.Minute, Grace: time.Minute},
+	}}
+}
+
+func (b factsBuilder) but(f func(*Facts)) factsBuilder { f(&b.Facts); return b }
+
+// State was learned just now, StateBefore before the attempt ended.
+func (b factsBuilder) State(s stacks.State) factsBuilder {
+	return b.but(func(f *Facts) { f.State, f.StateAt = s, t0 })
+}
+func (b factsBuilder) StateBefore(s stacks.State) factsBuilder {
+	return b.but(func(f *Facts) { f.State, f.StateAt = s, t0.Add(-2*time.Second) })
+}
+func (b factsBuilder) Attempt(n int) factsBuilder { return b.but(func(f *Facts) { f.Attempt = n }) }
+
+func (b factsBuilder) Running() factsBuilder {
+	return b.but(func(f *Facts) { f.Pod.Phase, f.Pod.Node, f.Pod.Started = corev1.PodRunning, "node", true })
+}
+func (b factsBuilder) Ended() factsBuilder {
+	return b.but(func(f *Facts) { f.EndedAt = t0.Add(-time.Second) })
+}
+
+// Exits ends the pod with the runner's word, and the kjob with it.
+func (b factsBuilder) Exits(code int) factsBuilder {
+	return b.Running().Ended().but(func(f *Facts) {
+		f.Pod.Phase, f.Pod.Exited, f.Pod.ExitCode, f.KJob.Finished = corev1.PodFailed, true, code, true
+		f.Pod.Message = &contract.Message{ExitCode: code, Reason: "the runner's words"}
+	})
+}
+
+// Lost ends the pod without one.
+func (b factsBuilder) Lost() factsBuilder {
+	return b.Running().Ended().but(func(f *Facts) {
+		f.Pod.Phase, f.Pod.Exited, f.Pod.ExitCode, f.Pod.Why = corev1.PodFailed, true, 137, "OOMKilled"
+	})
+}
+func (b factsBuilder) Gone() factsBuilder {
+	return b.Ended().but(func(f *Facts) { f.KJob.Exists, f.KJob.Gone, f.Pod, f.PodSeen = false, true, Pod{}, false })
+}
+func (b factsBuilder) Podless() factsBuilder {
+	return b.but(func(f *Facts) { f.Pod, f.PodSeen = Pod{}, false })
+}
+func (b factsBuilder) Waiting(reason, message string, since time.Duration) factsBuilder {
+	return b.but(func(f *Facts) {
+		f.Pod.Node, f.Pod.Waiting, f.Pod.WaitingMessage, f.Pod.Image, f.FailingSince = "node", reason, message, "reg/x:1", t0.Add(-since)
+	})
+}
+func (b factsBuilder) Age(d time.Duration) factsBuilder {
+	return b.but(func(f *Facts) { f.KJob.CreatedAt = t0.Add(-d) })
+}
+
+func TestDecide(t *testing.T) {
+	const scheduled, reserved, running, finished, canceled = stacks.StateScheduled, stacks.StateReserved, stacks.StateRunning, stacks.StateFinished, stacks.StateCanceled
+	soon, later := t0.Add(-time.Second), func(d time.Duration) time.Time { return t0.Add(d - time.Second) }
+	type want struct {
+		action Action
+		reason Reason
+		at     time.Time // of an Attempt
+		status int       // of a Finish
+		says   string
+	}
+	for _, tt := range []struct {
+		name  string
+		facts factsBuilder
+		want  want
+	}{
+		{"nothing there", factsBuilder{}, want{action: None}},
+		{"terminating", aKJob().but(func(f *Facts) { f.KJob.Terminating = true }), want{action: None}},
+		{"finished and removed by its TTL", aKJob().but(func(f *Facts) { f.KJob = KJob{} }), want{action: None}},
+
+		// By the runner's word: the table of exit codes.
+		{"0", aKJob().Exits(0), want{action: None, reason: ReasonFinished}},
+		{"0, but offered", aKJob().Exits(0).State(scheduled), want{action: None, reason: ReasonOfferAgain, says: "left alone"}},
+		{"27", aKJob().Exits(27), want{action: None, reason: ReasonRejected, says: "the runner's words"}},
+		{"27, and offered again", aKJob().Exits(27).State(scheduled), want{action: Attempt, reason: ReasonRejected, at: later(5 * time.Second)}},
+		{"27, state older than the end", aKJob().Exits(27).StateBefore(reserved), want{action: None, reason: ReasonRejected}},
+		{"28, state not known", aKJob().Exits(28), want{action: Ask, reason: ReasonLocked}},
+		{"28", aKJob().Exits(28).State(reserved), want{action: Attempt, reason: ReasonLocked, at: later(5 * time.Second)}},
+		{"28, not before", aKJob().Exits(28).State(reserved).but(func(f *Facts) { at := t0.Add(time.Minute); f.Pod.Message.NotBefore = &at }), want{action: Attempt, reason: ReasonLocked, at: t0.Add(time.Minute)}},
+		{"28, not before next year", aKJob().Exits(28).State(reserved).but(func(f *Facts) { at := t0.AddDate(1, 0, 0); f.Pod.Message.NotBefore = &at }), want{action: Attempt, reason: ReasonLocked, at: later(time.Hour)}},
+		{"28, no longer offered", aKJob().Exits(28).State(running), want{action: None, reason: ReasonLocked}},
+		{"70, over", aKJob().Exits(70).State(finished), want{action: None, reason: ReasonNotRun, says: "not run again"}},
+		{"70, state not known", aKJob().Exits(70), want{action: Ask, reason: ReasonNotRun}},
+		{"70, still held", aKJob().Exits(70).State(running), want{action: Finish, reason: ReasonNotRun, status: -1}},
+		{"70, still held, result known", aKJob().Exits(70).State(running).but(func(f *Facts) { n := 3; f.Pod.Message.ExitStatus = &n }), want{action: Finish, reason: ReasonNotRun, status: 3}},
+		{"70, offered", aKJob().Exits(70).State(scheduled), want{action: None, reason: ReasonNotRun}},
+		{"75", aKJob().Exits(75).State(reserved), want{action: Attempt, reason: ReasonExhausted, at: later(5 * time.Second)}},
+		{"75, fourth", aKJob().Attempt(4).Exits(75).State(reserved), want{action: Attempt, reason: ReasonExhausted, at: later(40 * time.Second)}},
+		{"75, ninth", aKJob().Attempt(9).Exits(75).State(reserved), want{action: Attempt, reason: ReasonExhausted, at: later(2 * time.Minute)}},
+		{"75, at the cap", aKJob().Attempt(10).Exits(75).State(reserved), want{action: Finish, reason: ReasonGaveUp, status: -1, says: "gave up after 10 attempts"}},
+		{"75, its kjob not finished yet", aKJob().Exits(75).State(reserved).but(func(f *Facts) { f.KJob.Finished = false }), want{action: None, reason: ReasonExhausted}},
+		{"75, another pod lives", aKJob().Exits(75).State(reserved).but(func(f *Facts) { f.OtherPodLives = true }), want{action: None, reason: ReasonExhausted}},
+		{"77", aKJob().Exits(77).State(reserved), want{action: Attempt, reason: ReasonRefused, at: later(5 * time.Second)}},
+		{"78", aKJob().Exits(78).State(reserved), want{action: Finish, reason: ReasonConfig, status: -1, says: "the runner's words"}},
+		{"78, taken", aKJob().Exits(78).State(running), want{action: None, reason: ReasonConfig}},
+		{"143", aKJob().Exits(143).State(scheduled), want{action: Attempt, reason: ReasonStopped, at: soon}},
+		{"130, cancelled", aKJob().Exits(130).State(canceled), want{action: None, reason: ReasonStopped}},
+		{"143, fourth", aKJob().Attempt(4).Exits(143).State(scheduled), want{action: Attempt, reason: ReasonStopped, at: later(5 * time.Second)}},
+		{"a code of tomorrow", aKJob().Exits(99).State(scheduled), want{action: None, reason: ReasonNotRun}},
+
+		// Without one.
+		{"lost, state not known", aKJob().Lost(), want{action: Ask, reason: ReasonLost}},
+		{"lost, state older than the loss", aKJob().Lost().StateBefore(reserved), want{action: Ask, reason: ReasonLost}},
+		{"lost before acquisition", aKJob().Lost().State(reserved), want{action: Attempt, reason: ReasonLost, at: soon, says: "OOMKilled, exit code 137"}},
+		{"lost before acquisition, again", aKJob().Attempt(2).Lost().State(reserved), want{action: Attempt, reason: ReasonLost, at: later(5 * time.Second)}},
+		{"lost before acquisition, at the cap", aKJob().Attempt(10).Lost().State(reserved), want{action: Finish, reason: ReasonGaveUp, status: -1, says: "OOMKilled"}},
+		{"lost while running", aKJob().Lost().State(running), want{action: Finish, reason: ReasonLostAfter, status: 137, says: "OOMKilled"}},
+		{"lost while running, its end unseen", aKJob().Lost().State(running).but(func(f *Facts) { f.Pod.Exited = false }), want{action: None, reason: ReasonLostAfter, says: "may still be running"}},
+		{"lost after it had reported", aKJob().Lost().State(finished), want{action: None, reason: ReasonLost}},
+		{"deleted without a node", aKJob().Ended().State(reserved).but(func(f *Facts) { f.Pod.Terminating = true }), want{action: Attempt, reason: ReasonLost, at: soon}},
+		{"deleted with a node, still going", aKJob().Running().State(reserved).but(func(f *Facts) { f.Pod.Terminating = true }), want{action: None}},
+		{"pod gone from the API server", aKJob().Running().Ended().State(reserved).but(func(f *Facts) { f.Pod.Deleted = true }), want{action: Attempt, reason: ReasonLost, at: soon}},
+		{"kjob failed and no pod left", aKJob().Podless().Ended().State(reserved).but(func(f *Facts) { f.KJob.Finished = true }), want{action: Attempt, reason: ReasonLost, at: soon}},
+		{"deadline before acquisition", aKJob().Lost().State(reserved).but(func(f *Facts) { f.KJob.Finished, f.KJob.FailReason = true, "DeadlineExceeded" }), want{action: Finish, reason: ReasonDeadline, status: -1}},
+		{"complete without a message", aKJob().Running().Ended().but(func(f *Facts) { f.Pod.Phase, f.KJob.Finished, f.KJob.Succeeded = corev1.PodSucceeded, true, true }), want{action: None, reason: ReasonFinished}},
+
+		// Deleted kjobs.
+		{"deleted by hand, state not known", aKJob().Gone(), want{action: Ask, reason: ReasonDeleted}},
+		{"deleted by hand", aKJob().Gone().State(reserved), want{action: Attempt, reason: ReasonDeleted, at: later(5 * time.Second)}},
+		{"deleted by hand, its pod still going", aKJob().Gone().State(reserved).but(func(f *Facts) { f.OtherPodLives = true }), want{action: None, reason: ReasonDeleted}},
+		{"deleted by hand while it ran", aKJob().Gone().State(running), want{action: None, reason: ReasonDeleted}},
+		{"cancelled by hand", aKJob().Gone().State(reserved).but(func(f *Facts) { f.KJob.Cancelled = "ada: wrong branch" }), want{action: Finish, reason: ReasonCancelled, status: -1, says: "ada: wrong branch"}},
+
+		// Live ones.
+		{"running", aKJob().Running().State(running), want{action: None}},
+		{"running, not acquired yet", aKJob().Running().State(reserved), want{action: None}},
+		{"cancelled while pending", aKJob().State(canceled), want{action: Delete, reason: ReasonOver}},
+		{"cancelled, podless", aKJob().Podless().State(canceled), want{action: Delete, reason: ReasonOver}},
+		{"over, the runner takes its leave", aKJob().Running().Ended().State(finished), want{action: None}},
+		{"over for long, and the pod goes on", aKJob().Running().State(finished).but(func(f *Facts) { f.EndedAt = t0.Add(-3 * time.Minute) }), want{action: Delete, reason: ReasonOutlived}},
+		{"taken by another agent", aKJob().State(running), want{action: Delete, reason: ReasonTaken}},
+		{"held, perhaps by this very pod", aKJob().State(running).but(func(f *Facts) { f.Pod.Node = "node" }), want{action: None}},
+		{"suspended by Kueue", aKJob().Podless().State(reserved).but(func(f *Facts) { f.KJob.Suspended = true }), want{action: None, reason: ReasonSuspended, says: "waits to be admitted"}},
+		{"suspended after its pod started", aKJob().Running().State(reserved).but(func(f *Facts) { f.KJob.Suspended = true }), want{action: Delete, reason: ReasonSuspended}},
+		{"podless for a moment", aKJob().Podless().Age(5 * time.Second).State(reserved), want{action: None, reason: ReasonNoPod}},
+		{"podless", aKJob().Podless().State(reserved), want{action: None, reason: ReasonNoPod, says: "made no pod"}},
+		{"podless for a quota", aKJob().Podless().State(reserved).but(func(f *Facts) { f.Warnings = []Warning{{"FailedCreate", "exceeded quota: pods"}} }), want{action: None, reason: ReasonAdmission, says: "exceeded quota"}},
+		{"podless for Pod Security", aKJob().Podless().State(reserved).but(func(f *Facts) { f.Warnings = []Warning{{"FailedCreate", `violates PodSecurity "restricted:latest"`}} }), want{action: Finish, reason: ReasonAdmission, status: -1, says: "violates PodSecurity"}},
+		{"podless for Pod Security, state old", aKJob().Podless().but(func(f *Facts) { f.Warnings = []Warning{{"FailedCreate", `violates PodSecurity "restricted:latest"`}} }), want{action: Ask, reason: ReasonAdmission}},
+		{"pulling slowly", aKJob().Age(10 * time.Minute).State(reserved), want{action: None, reason: ReasonPending}},
+		{"one failed pull after a slow one", aKJob().Age(10*time.Minute).Waiting("ErrImagePull", "EOF", time.Second).State(reserved), want{action: None, reason: ReasonImage, says: "EOF"}},
+		{"failed pulls", aKJob().Waiting("ImagePullBackOff", "not found", 2*time.Minute).State(reserved), want{action: Finish, reason: ReasonImage, status: -1, says: "not found (image reg/x:1"}},
+		{"bad image name", aKJob().Age(time.Second).Waiting("InvalidImageName", "bad", 0).State(reserved), want{action: Finish, reason: ReasonImage, status: -1}},
+		{"missing secret", aKJob().Waiting("CreateContainerConfigError", `secret "x" not found`, time.Minute).State(reserved), want{action: Finish, reason: ReasonContainer, status: -1, says: `secret "x" not found`}},
+		{"missing secret, just now", aKJob().Waiting("CreateContainerConfigError", `secret "x" not found`, time.Second).State(reserved), want{action: None, reason: ReasonContainer}},
+		{"unschedulable", aKJob().State(reserved).but(func(f *Facts) { f.Pod.Unschedulable = "0/3 nodes" }), want{action: None, reason: ReasonPending, says: "0/3 nodes"}},
+		{"unschedulable for too long", aKJob().Age(15 * time.Minute).State(reserved).but(func(f *Facts) { f.Pod.Unschedulable = "0/3 nodes" }), want{action: Finish, reason: ReasonPending, status: -1, says: "0/3 nodes"}},
+		{"resumed late", aKJob().Age(time.Hour).State(reserved).but(func(f *Facts) { f.KJob.ResumedAt = t0.Add(-time.Minute) }), want{action: None, reason: ReasonPending}},
+		{"a volume that can't be mounted", aKJob().State(reserved).but(func(f *Facts) { f.Warnings = []Warning{{"FailedMount", "no such PVC"}} }), want{action: None, reason: ReasonPending, says: "FailedMount: no such PVC"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := Decide(tt.facts.Facts)
+			if got.Action != tt.want.action || got.Reason != tt.want.reason || got.ExitStatus != tt.want.status || !got.NotBefore.Equal(tt.want.at) || !strings.Contains(got.Text, tt.want.says) {
+				t.Errorf("got  %+v\nwant %+v", got, tt.want)
+			}
+			if got.Action == Finish && got.Text == "" {
+				t.Error("a job is finished without a word")
+			}
+			if !got.Again.IsZero() && !got.Again.After(t0) {
+				t.Errorf("to be looked at again at %s, which is past: a hot loop", got.Again)
+			}
+		})
+	}
+}
