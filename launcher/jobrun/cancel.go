@@ -1,12 +1,12 @@
 package jobrun
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -33,9 +33,13 @@ type canceller struct {
 // returns when the job is gone.
 func (c canceller) cancel() {
 	for !c.bootstrapped() {
-		// A pre-bootstrap hook may be running: it must not hold us up.
+		// A pre-bootstrap hook may be running: it must not hold us up. What is
+		// only about to become the bootstrap must be left alone: it would be
+		// reported as a job that a signal ended for no reason.
 		for _, pid := range children() {
-			syscall.Kill(pid, syscall.SIGTERM) //nolint:errcheck // it may be gone
+			if hasEntry(pid, "BUILDKITE_JOB_ID="+c.jobID) {
+				syscall.Kill(pid, syscall.SIGTERM) //nolint:errcheck // it may be gone
+			}
 		}
 		select {
 		case <-c.over.Done():
@@ -69,14 +73,15 @@ func (c canceller) force() {
 // bootstrapped reports whether the bootstrap runs: it alone has
 // BUILDKITE_AGENT_PID, which JobRunner sets to our PID.
 func (c canceller) bootstrapped() bool {
-	entry := fmt.Appendf(nil, "BUILDKITE_AGENT_PID=%d", os.Getpid())
-	for _, pid := range children() {
-		environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
-		if err == nil && bytes.Contains(append([]byte{0}, environ...), append([]byte{0}, entry...)) {
-			return true
-		}
-	}
-	return false
+	entry := fmt.Sprintf("BUILDKITE_AGENT_PID=%d", os.Getpid())
+	return slices.ContainsFunc(children(), func(pid int) bool { return hasEntry(pid, entry) })
+}
+
+// hasEntry reports whether the environment of a process has the entry
+// "NAME=value". One that can't be read has none.
+func hasEntry(pid int, entry string) bool {
+	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	return err == nil && slices.Contains(strings.Split(string(environ), "\x00"), entry)
 }
 
 // children returns the PIDs of our own children.

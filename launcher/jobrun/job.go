@@ -87,21 +87,7 @@ func run(h launcher.Handover, s *state, controls *bufio.Reader, log *slog.Logger
 	}
 	defer collector.Stop() //nolint:errcheck // metrics only
 
-	runnerConf := agent.JobRunnerConfig{
-		AgentConfiguration: conf,
-		JobStatusInterval:  h.JobStatusInterval,
-		JWKS:               conf.VerificationJWKS,
-		MetricsScope:       collector.Scope(metrics.Tags{}),
-		Job:                &job,
-		Debug:              h.Options.Debug,
-		DebugHTTP:          h.Options.DebugHTTP,
-		AgentStdout:        os.Stdout,
-	}
-	// The signal's type is internal to the agent: only a constant converts.
-	for range launcher.CancelSignals[h.Options.CancelSignal] {
-		runnerConf.CancelSignal++
-	}
-	runner, err := agent.NewJobRunner(context.Background(), alog, client, runnerConf)
+	runner, err := agent.NewJobRunner(context.Background(), alog, client, runnerConfig(h, conf, &job, collector))
 	if err != nil {
 		return fmt.Errorf("preparing the job's runner: %w", err)
 	}
@@ -115,6 +101,32 @@ func run(h launcher.Handover, s *state, controls *bufio.Reader, log *slog.Logger
 		return err
 	}
 	return nil
+}
+
+// runnerConfig is what the agent's worker makes of conf for one job.
+func runnerConfig(h launcher.Handover, conf agent.AgentConfiguration, job *api.Job, collector *metrics.Collector) agent.JobRunnerConfig {
+	r := agent.JobRunnerConfig{
+		AgentConfiguration: conf,
+		JobStatusInterval:  h.JobStatusInterval,
+		JWKS:               conf.VerificationJWKS,
+		MetricsScope: collector.Scope(metrics.Tags{
+			"pipeline": job.Env["BUILDKITE_PIPELINE_SLUG"],
+			"org":      job.Env["BUILDKITE_ORGANIZATION_SLUG"],
+			"branch":   job.Env["BUILDKITE_BRANCH"],
+			"source":   job.Env["BUILDKITE_SOURCE"],
+			"queue":    job.Env["BUILDKITE_AGENT_META_DATA_QUEUE"],
+		}),
+		Job:           job,
+		Debug:         h.Options.Debug,
+		DebugHTTP:     h.Options.DebugHTTP,
+		JobContextDir: conf.JobContextDir,
+		AgentStdout:   os.Stdout,
+	}
+	// The signal's type is internal to the agent: only a constant converts.
+	for range launcher.CancelSignals[h.Options.CancelSignal] {
+		r.CancelSignal++
+	}
+	return r
 }
 
 // obey reads controls until the launcher closes the pipe, which means that it

@@ -58,6 +58,9 @@ func (s *state) stop(reportBy time.Time, budget launcher.Budget) {
 		return
 	}
 	s.timed.Do(func() {
+		// It came by the wall clock; from here on a clock that is set doesn't
+		// matter.
+		reportBy = time.Now().Add(time.Until(reportBy))
 		chunksBy := reportBy.Add(-(budget.Cancel - budget.Signal) / 2)
 		s.chunksDue(acquire.Due{By: chunksBy})
 		s.reportDue(acquire.Due{By: reportBy})
@@ -94,7 +97,8 @@ func (s *state) snapshot() launcher.Report {
 	return s.report
 }
 
-// chunkIssued keeps where the log's next chunk would begin.
+// chunkIssued keeps where the log's next chunk would begin, and that this one
+// is open.
 func (s *state) chunkIssued(req *http.Request) {
 	q := req.URL.Query()
 	number := func(name string) uint64 {
@@ -104,5 +108,6 @@ func (s *state) chunkIssued(req *http.Request) {
 	s.update(func(r *launcher.Report) {
 		r.LogEnd = max(r.LogEnd, number("offset")+number("size"))
 		r.LogSequence = max(r.LogSequence, number("sequence")+1)
+		r.ChunksOpen++
 	})
 }
