@@ -53,6 +53,9 @@ type Report struct {
 	ExitStatus, Signal, SignalReason string
 	// ChunksFailed counts the log chunks that Buildkite never took.
 	ChunksFailed int
+	// ChunksOpen counts those that were begun and that Buildkite hasn't been
+	// seen to take, so far.
+	ChunksOpen int
 	// LogEnd and LogSequence are where the log's next chunk would begin.
 	LogEnd, LogSequence uint64
 	// Tries counts the requests that were sent, by call.

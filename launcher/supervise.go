@@ -27,7 +27,8 @@ func (r *run) supervise(work context.Context, job *acquire.Job, tags []string) {
 	}
 	var (
 		report   Report
-		stopping = work.Done()
+		stopping = r.watch.Stop.Done()
+		losing   = work.Done()
 		forcing  = r.watch.Force.Done()
 		cancelAt <-chan time.Time
 		killAt   <-chan time.Time
@@ -50,14 +51,18 @@ func (r *run) supervise(work context.Context, job *acquire.Job, tags []string) {
 				break
 			}
 			report = next
+		case <-losing:
+			losing = nil
+			if r.watch.Stop.Err() != nil {
+				break // the signal's own case sees to it
+			}
+			// A signal may still come, and then the report has its time.
+			why = context.Cause(work).Error()
+			r.Log.Error("canceling the job: the session is lost")
+			tell(false)
 		case <-stopping:
 			stopping = nil
-			why = context.Cause(work).Error()
-			if _, signalled := signals.From(r.watch.Stop); !signalled {
-				r.Log.Error("canceling the job: the session is lost")
-				tell(false)
-				break
-			}
+			why = context.Cause(r.watch.Stop).Error()
 			after := r.Budget.CancelAfter()
 			r.Log.Warn("a signal came in while the job runs", "signal", why, "drain", r.Budget.Drain, "cancel_in", after, "grace", r.Budget.Grace)
 			cancelAt = time.After(time.Until(r.signalledAt().Add(after)))
@@ -92,7 +97,7 @@ func (r *run) conclude(job *acquire.Job, report Report, exit error, stopped stri
 	}
 	last := Finish{ExitStatus: "-1", SignalReason: reason, LogEnd: report.LogEnd, LogSequence: report.LogSequence, ChunksFailed: report.ChunksFailed}
 	switch {
-	case report.Final && report.Finish.Delivered:
+	case report.Finish.Delivered: // even if its last word is missing
 		r.result(report.ExitStatus, report.Signal, report.SignalReason, report.Finish)
 		r.ended(contract.OutcomeFinished, "the job ended with exit status %s", report.ExitStatus)
 		r.Log.Info("the job's result is reported", "exit_status", report.ExitStatus, "signal", report.Signal, "signal_reason", report.SignalReason)
@@ -138,6 +143,8 @@ func (r *run) finishUnstarted(job *acquire.Job, report Report, last Finish, stop
 // of the job is killed before its end is reported.
 func (r *run) concludeCrash(job *acquire.Job, report Report, exit error, last Finish) {
 	killed := signals.KillByEnv("BUILDKITE_JOB_ID=" + r.JobID.String())
+	// What the child was still sending may be missing from the log.
+	last.ChunksFailed = max(last.ChunksFailed, report.ChunksOpen)
 	ended := "unexpectedly"
 	if exit != nil {
 		ended = exit.Error()

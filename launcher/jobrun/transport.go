@@ -69,6 +69,9 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	case "chunks":
 		t.state.chunkIssued(req)
 		resp, _ := t.repeat(t.state.chunksCtx, t.state.hurryChunks, req, call, chunkPolicy)
+		if resp.StatusCode < 300 {
+			t.state.update(func(r *launcher.Report) { r.ChunksOpen-- })
+		}
 		return resp, nil
 	case "header_times":
 		resp, _ := t.repeat(t.state.chunksCtx, t.state.hurryChunks, req, call, chunkPolicy)
