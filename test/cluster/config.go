@@ -21,9 +21,10 @@ type Config struct {
 	// node. Pods name them with imagePullPolicy Never or IfNotPresent.
 	Images []string
 
-	// APIServerArgs and ControllerManagerArgs are added to the components'
-	// command lines, for instance "--feature-gates=…".
-	APIServerArgs, ControllerManagerArgs []string
+	// APIServerArgs, ControllerManagerArgs and KubeletArgs are added to the
+	// components' command lines, for instance "--feature-gates=…" or a kubelet's
+	// "--eviction-hard=nodefs.available<20%".
+	APIServerArgs, ControllerManagerArgs, KubeletArgs []string
 
 	// Logf is told what is waited for; nil for silence.
 	Logf func(format string, args ...any)

@@ -43,6 +43,12 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.tracing.proc
     conf_dir = %[6]q
 `
 
+// memory is a tmpfs in the sandbox. Images and etcd's data are there: containerd
+// syncs every blob and every record that it writes, and on a slow disk a cluster
+// would wait for nothing else. What pods write, but for their own root, is on
+// the disk, as memory would be charged to them.
+const memory = "/run/onejob"
+
 // startRuntime starts the node's containerd and returns when it answers.
 func (n *node) startRuntime(ctx context.Context) error {
 	cni := filepath.Join(n.dir, "cni")
@@ -53,7 +59,7 @@ func (n *node) startRuntime(ctx context.Context) error {
 	if err := os.WriteFile(filepath.Join(cni, "10-onejob.conflist"), []byte(n.cluster.cniConfig(n.number, n.dir)), 0o600); err != nil {
 		return err
 	}
-	text := fmt.Sprintf(containerdConfig, filepath.Join(n.dir, "images"), filepath.Join(n.dir, "state"), n.socket(), image.StubName, cniDir, cni)
+	text := fmt.Sprintf(containerdConfig, filepath.Join(memory, n.name, "images"), filepath.Join(memory, n.name, "state"), n.socket(), image.StubName, cniDir, cni)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func (c *Cluster) component(log string, args ...string) (*sandbox.Process, error
 // start returns when the API server answers and the other two are on their way.
 func (p *controlPlane) start(ctx context.Context) error {
 	c := p.cluster
-	if _, err := c.component("etcd", "etcd", "--data-dir="+filepath.Join(c.sandbox.Dir, "etcd")); err != nil {
+	if _, err := c.component("etcd", "etcd", "--data-dir="+memory+"/etcd"); err != nil {
 		return err
 	}
 	if err := p.startAPIServer(ctx); err != nil {

@@ -70,11 +70,12 @@ func (n *node) startKubelet(ctx context.Context) error {
 			return err
 		}
 	}
-	process, err := c.component(n.name+"-kubelet", "kubelet",
-		"--config="+config, "--kubeconfig="+kubeconfig,
-		"--hostname-override="+n.name, "--node-ip="+n.address,
-		"--root-dir="+filepath.Join(n.dir, "kubelet"), "--cert-dir="+filepath.Join(n.dir, "kubelet-pki"),
-	)
+	args := []string{
+		"kubelet", "--config=" + config, "--kubeconfig=" + kubeconfig,
+		"--hostname-override=" + n.name, "--node-ip=" + n.address,
+		"--root-dir=" + filepath.Join(n.dir, "kubelet"), "--cert-dir=" + filepath.Join(n.dir, "kubelet-pki"),
+	}
+	process, err := c.component(n.name+"-kubelet", append(args, c.config.KubeletArgs...)...)
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func (c *Cluster) connect(ctx context.Context) error {
 	if err := os.WriteFile(batch, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
 		return err
 	}
-	script := fmt.Sprintf("ip -batch %s && echo 1 > /proc/sys/net/ipv4/ip_forward", batch)
+	script := fmt.Sprintf("mkdir -p %s/etcd && chmod 700 %[1]s/etcd && ip -batch %[2]s && echo 1 > /proc/sys/net/ipv4/ip_forward", memory, batch)
 	return c.sandbox.Run(ctx, sandbox.Command{
 		Name: "network", Argv: []string{"/bin/sh", "-c", script}, Env: environment(),
 	})

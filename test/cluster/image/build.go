@@ -3,8 +3,8 @@ package image
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -39,8 +39,8 @@ func (o Options) suffix() string {
 	return fmt.Sprintf("-%x", sum[:4])
 }
 
-// prune removes images that nobody has built for an hour: each is a quarter of a
-// gigabyte, and with versions in their names they would pile up.
+// prune removes files that no build has used for an hour: each is up to a quarter
+// of a gigabyte, and with versions in their names they would pile up.
 func prune(pattern string) {
 	paths, _ := filepath.Glob(pattern)
 	for _, path := range paths {
@@ -81,8 +81,9 @@ func build(ctx context.Context, target, name string, options Options) (string, e
 	if err != nil {
 		return "", fmt.Errorf("Dockerfile.agent: %w", err)
 	}
-	prune(filepath.Join(b.cache, target+"-*.tar"))
-	prune(filepath.Join(b.cache, "program-*"))
+	for _, pattern := range []string{target + "-*.tar", "program-*", "copy-*.layer"} {
+		prune(filepath.Join(b.cache, pattern))
+	}
 	out := filepath.Join(b.cache, target+b.options.suffix()+".tar")
 	return out, writeLayout(out, name, result.config, result.layers)
 }
@@ -99,7 +100,7 @@ type builder struct {
 // result of a stage.
 type result struct {
 	config   Config
-	layers   []string
+	layers   []layer
 	programs map[string]program // of a build stage, by the path in its root
 }
 
@@ -170,9 +171,9 @@ func (b *builder) finish(ctx context.Context, s stage, r *result) (*result, erro
 		var err error
 		switch i.name {
 		case "COPY":
-			var layer string
-			if layer, err = b.copy(ctx, i); err == nil {
-				r.layers = append(r.layers, layer)
+			var l layer
+			if l, err = b.copy(ctx, i); err == nil {
+				r.layers = append(r.layers, l)
 			}
 		case "ENV":
 			var pairs [][2]string
@@ -208,28 +209,28 @@ func setEnv(env []string, pairs [][2]string) []string {
 
 // copy carries out "COPY --from=STAGE SOURCE… DESTINATION" and returns the
 // layer.
-func (b *builder) copy(ctx context.Context, i instruction) (string, error) {
+func (b *builder) copy(ctx context.Context, i instruction) (layer, error) {
 	fields := strings.Fields(i.args)
-	name, ok := strings.CutPrefix(fields[0], "--from=")
-	if !ok || len(fields) < 3 || strings.HasPrefix(fields[1], "--") {
-		return "", i.errorf("%q isn't --from=STAGE SOURCE DESTINATION: %w", i.args, errNotUnderstood)
+	if len(fields) < 3 || !strings.HasPrefix(fields[0], "--from=") || strings.HasPrefix(fields[1], "--") {
+		return layer{}, i.errorf("%q isn't --from=STAGE SOURCE DESTINATION: %w", i.args, errNotUnderstood)
 	}
-	sources, destination := fields[1:len(fields)-1], fields[len(fields)-1]
+	name, sources, destination := strings.TrimPrefix(fields[0], "--from="), fields[1:len(fields)-1], fields[len(fields)-1]
 	if !strings.HasSuffix(destination, "/") || !path.IsAbs(destination) {
-		return "", i.errorf("destination %s isn't an absolute directory, with / at its end: %w", destination, errNotUnderstood)
+		return layer{}, i.errorf("destination %s isn't an absolute directory, with / at its end: %w", destination, errNotUnderstood)
 	}
 	from, err := b.stage(ctx, name)
 	if err != nil {
-		return "", err
+		return layer{}, err
 	}
 	tree, err := os.MkdirTemp(b.scratch, "copy-")
 	if err != nil {
-		return "", err
+		return layer{}, err
 	}
 	directory := filepath.Join(tree, destination)
 	if err := os.MkdirAll(directory, 0o755); err != nil {
-		return "", err
+		return layer{}, err
 	}
+	hash := sha256.New()
 	for _, source := range sources {
 		out := filepath.Join(directory, path.Base(source))
 		if p, ok := from.programs[source]; ok {
@@ -237,10 +238,37 @@ func (b *builder) copy(ctx context.Context, i instruction) (string, error) {
 		} else {
 			err = extract(from.layers, source, out)
 		}
+		if err == nil {
+			fmt.Fprintf(hash, "%s%s\n", destination, path.Base(source))
+			err = hashFile(hash, out)
+		}
 		if err != nil {
-			return "", i.errorf("%w", err)
+			return layer{}, i.errorf("%w", err)
 		}
 	}
-	layer := tree + ".layer"
-	return layer, errors.Join(os.Chmod(tree, 0o755), packTree(layer, tree))
+	return keepLayer(b.cache, tree, fmt.Sprintf("copy-%x", hash.Sum(nil)[:16]))
+}
+
+// keepLayer packs tree, unless the cache has the layer.
+func keepLayer(cache, tree, id string) (layer, error) {
+	l := layer{path: filepath.Join(cache, id+".layer"), id: id}
+	if _, err := os.Stat(l.path); err == nil {
+		now := time.Now()
+		return l, os.Chtimes(l.path, now, now) // for prune
+	}
+	packed := tree + ".layer"
+	if err := packTree(packed, tree); err != nil {
+		return layer{}, err
+	}
+	return l, os.Rename(packed, l.path)
+}
+
+func hashFile(hash io.Writer, path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	_, err = io.Copy(hash, file)
+	return err
 }

@@ -35,9 +35,11 @@ func (b *builder) debianStage(ctx context.Context, s stage, tag string) (*result
 
 	hash := sha256.New()
 	fmt.Fprintf(hash, "%s %s\n%q\n%q\n", runtime.GOARCH, suite, packages, script)
-	layer := filepath.Join(b.cache, fmt.Sprintf("debian-%x.layer", hash.Sum(nil)[:8]))
-	if _, err := os.Stat(layer); err == nil {
-		return &result{layers: []string{layer}}, nil
+	id := fmt.Sprintf("debian-%x", hash.Sum(nil)[:8])
+	path := filepath.Join(b.cache, id+".layer")
+	done := &result{layers: []layer{{path: path, id: id}}}
+	if _, err := os.Stat(path); err == nil {
+		return done, nil
 	}
 	tree, err := os.MkdirTemp(b.scratch, "debian-")
 	if err != nil {
@@ -49,14 +51,14 @@ func (b *builder) debianStage(ctx context.Context, s stage, tag string) (*result
 	if err := chroot(ctx, tree, strings.Join(script, " && ")); err != nil {
 		return nil, err
 	}
-	if err := packTree(layer+".new", tree); err != nil {
+	if err := packTree(path+".new", tree); err != nil {
 		return nil, err
 	}
 	old, _ := filepath.Glob(filepath.Join(b.cache, "debian-*.layer"))
 	for _, path := range old {
 		_ = os.Remove(path)
 	}
-	return &result{layers: []string{layer}}, os.Rename(layer+".new", layer)
+	return done, os.Rename(path+".new", path)
 }
 
 // debianRun reads "apt-get update && apt-get install … && script": packages are

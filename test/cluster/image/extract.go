@@ -11,10 +11,10 @@ import (
 
 // extract writes the plain file at path in the topmost of layers that has it to
 // out.
-func extract(layers []string, path, out string) error {
+func extract(layers []layer, path, out string) error {
 	name := strings.TrimPrefix(path, "/")
 	for n := len(layers) - 1; n >= 0; n-- {
-		found, err := extractFrom(layers[n], name, out)
+		found, err := extractFrom(layers[n].path, name, out)
 		if found || err != nil {
 			return err
 		}

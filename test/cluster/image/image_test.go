@@ -2,6 +2,7 @@ package image
 
 import (
 	"archive/tar"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -189,7 +190,10 @@ func TestImages(t *testing.T) {
 					break
 				}
 			}
-			// The same again gives the same bytes.
+			// The same again gives the same bytes, also where it is written again.
+			if err := os.Remove(path + ".key"); err != nil {
+				t.Fatal(err)
+			}
 			if path, err = test.build(); err != nil {
 				t.Fatal(err)
 			}
@@ -197,6 +201,49 @@ func TestImages(t *testing.T) {
 				t.Errorf("built twice: got index %s, then %s", index, again)
 			}
 		})
+	}
+}
+
+// Times, and the order in which files were made, must not show.
+func TestLayerIsReproducible(t *testing.T) {
+	pack := func(names ...string) []byte {
+		t.Helper()
+		root := t.TempDir()
+		for _, name := range names {
+			if err := os.WriteFile(filepath.Join(root, name), []byte(name), 0o640); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(os.Link(filepath.Join(root, "a"), filepath.Join(root, "c")), os.Symlink("a", filepath.Join(root, "d"))); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "layer")
+		if err := packTree(path, root); err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	one, two := pack("a", "b"), pack("b", "a")
+	if !bytes.Equal(one, two) {
+		t.Error("the same tree, made in another order, gives another layer")
+	}
+	kinds := map[string]byte{}
+	for archive := tar.NewReader(bytes.NewReader(one)); ; {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		kinds[header.Name] = header.Typeflag
+	}
+	if diff := cmp.Diff(map[string]byte{"a": tar.TypeReg, "b": tar.TypeReg, "c": tar.TypeLink, "d": tar.TypeSymlink}, kinds); diff != "" {
+		t.Errorf("want -, got +:\n%s", diff)
 	}
 }
 

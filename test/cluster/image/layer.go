@@ -12,6 +12,10 @@ import (
 	"time"
 )
 
+// layer is a tar file of an image. Its id says what is in it, without reading
+// a quarter of a gigabyte: layers with the same id have the same content.
+type layer struct{ path, id string }
+
 // packTree writes the tree below root as a layer to path: sorted, with owners
 // and modes as they are and every time the same. What belongs to a running
 // system (devices, sockets, the contents of /proc) is left out.

@@ -39,9 +39,32 @@ const (
 	mediaLayer    = "application/vnd.oci.image.layer.v1.tar" // plain: packing costs more than it saves on one machine
 )
 
-// writeLayout writes an image with the given name, layers (files, in order) and
-// configuration as an OCI image layout in a tar file, in one step.
-func writeLayout(path, name string, config Config, layers []string) (err error) {
+// writeLayout writes an image with the given name, layers (in order) and
+// configuration as an OCI image layout in a tar file, in one step. One that was
+// written of the same is left as it is.
+func writeLayout(path, name string, config Config, layers []layer) (err error) {
+	hash := sha256.New()
+	fmt.Fprintf(hash, "%s %+q\n", name, config)
+	for _, layer := range layers {
+		fmt.Fprintln(hash, layer.id)
+	}
+	key, keyPath := fmt.Sprintf("%x\n", hash.Sum(nil)), path+".key"
+	if old, err := os.ReadFile(keyPath); err == nil && string(old) == key {
+		if _, err := os.Stat(path); err == nil {
+			return nil
+		}
+	}
+	// Gone before the image changes: if this is interrupted, it is written again.
+	if err := os.Remove(keyPath); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	if err := writeArchive(path, name, config, layers); err != nil {
+		return err
+	}
+	return os.WriteFile(keyPath, []byte(key), 0o644)
+}
+
+func writeArchive(path, name string, config Config, layers []layer) (err error) {
 	temporary := path + ".new"
 	file, err := os.Create(temporary)
 	if err != nil {
@@ -58,9 +81,9 @@ func writeLayout(path, name string, config Config, layers []string) (err error) 
 	var descriptors []descriptor
 	var diffs []string
 	for _, layer := range layers {
-		d, err := addLayer(archive, layer)
+		d, err := addLayer(archive, layer.path)
 		if err != nil {
-			return fmt.Errorf("adding layer %s: %w", layer, err)
+			return fmt.Errorf("adding layer %s: %w", layer.path, err)
 		}
 		descriptors, diffs = append(descriptors, d), append(diffs, d.Digest)
 	}

@@ -2,6 +2,8 @@ package image
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -25,19 +27,33 @@ func Stub(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer unlock()
-	tree := filepath.Join(cache, "stub")
-	if err := os.MkdirAll(tree, 0o755); err != nil {
-		return "", err
-	}
+	program := filepath.Join(cache, "stub")
 	if err := repo.Build(ctx, repo.Program{
-		Package: "./test/cluster/image/stub", Out: filepath.Join(tree, "stub"),
-		Flags: []string{"-trimpath", "-buildvcs=false", "-ldflags", "-s -w"},
+		Package: "./test/cluster/image/stub", Out: program, Flags: []string{"-trimpath", "-buildvcs=false", "-ldflags", "-s -w"},
 	}); err != nil {
 		return "", err
 	}
-	layer, path := filepath.Join(cache, "stub.layer"), filepath.Join(cache, "stub.tar")
-	if err := packTree(layer, tree); err != nil {
+	scratch, err := os.MkdirTemp(cache, "layers-")
+	if err != nil {
 		return "", err
 	}
-	return path, writeLayout(path, StubName, Config{User: "65532:65532", Entrypoint: []string{"/stub"}}, []string{layer})
+	defer os.RemoveAll(scratch)
+	tree := filepath.Join(scratch, "stub")
+	if err := os.Mkdir(tree, 0o755); err != nil {
+		return "", err
+	}
+	if err := os.Link(program, filepath.Join(tree, "stub")); err != nil {
+		return "", err
+	}
+	hash := sha256.New()
+	if err := hashFile(hash, program); err != nil {
+		return "", err
+	}
+	l, err := keepLayer(cache, tree, fmt.Sprintf("stub-%x", hash.Sum(nil)[:16]))
+	if err != nil {
+		return "", err
+	}
+	prune(filepath.Join(cache, "stub-*.layer"))
+	path := filepath.Join(cache, "stub.tar")
+	return path, writeLayout(path, StubName, Config{User: "65532:65532", Entrypoint: []string{"/stub"}}, []layer{l})
 }

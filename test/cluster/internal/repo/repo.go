@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -60,35 +59,22 @@ func Build(ctx context.Context, p Program) error {
 			return err
 		}
 	}
+	// The go command leaves a binary alone that is up to date, which takes one to look at. A link will do: with its
+	// temporary directory on the same file system it renames a new one into place, and the old one's file stays as it is.
 	temporary := p.Out + ".new"
-	// The go command leaves a binary alone that is up to date, which takes one to look at: a copy, as it may rewrite it in place.
-	if err := copyFile(p.Out, temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	_ = os.Remove(temporary)
+	if err := os.Link(p.Out, temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	defer os.Remove(temporary)
 	command := exec.CommandContext(ctx, "go", append(append([]string{"build"}, p.Flags...), "-o", temporary, p.Package)...)
 	command.Dir = p.Dir
-	command.Env = append(append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS="), p.Env...)
+	command.Env = append(append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=", "GOTMPDIR="+filepath.Dir(p.Out)), p.Env...)
 	if output, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("building %s: %w\n%s", p.Package, err, output)
 	}
+	// Of two links to one file, rename leaves both: that is the case of nothing to do.
 	return os.Rename(temporary, p.Out)
-}
-
-func copyFile(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o755)
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	if _, err := io.Copy(out, in); err != nil {
-		return err
-	}
-	return out.Close()
 }
 
 // Lock waits for the lock on the file at path, which it makes, against other
