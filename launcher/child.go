@@ -69,8 +69,9 @@ func startChild(program string, h Handover, env []string) (*child, error) {
 		exited <- cmd.Wait()
 	}()
 	if err := c.send(h); err != nil {
-		// It will be seen to exit, with the reason on its standard error.
-		return c, nil //nolint:nilerr // see above
+		// It ended at once, with the reason on its standard error, or it would
+		// wait for ever.
+		c.kill()
 	}
 	return c, nil
 }

@@ -1,6 +1,7 @@
 package launcher
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,8 +13,8 @@ import (
 
 // hook runs the agent's lifecycle hooks of that name (agent-startup,
 // agent-shutdown), the global one and the additional ones, with their output in
-// our log's place. A hook's failure ends the list.
-func (r *run) hook(name string) error {
+// our log's place. A hook's failure ends the list; the end of ctx kills it.
+func (r *run) hook(ctx context.Context, name string) error {
 	dirs := slices.Concat([]string{r.Options.HooksPath}, r.Options.AdditionalHooksPaths)
 	for _, dir := range dirs {
 		path := filepath.Join(dir, name)
@@ -29,19 +30,22 @@ func (r *run) hook(name string) error {
 			}
 			argv = append(strings.Fields(shell), path)
 		}
-		// A hook that hangs must not use up the grace; before the job there is
-		// no hurry.
-		ctx, cancel := r.until(r.Budget.LeaveBy(), time.Hour)
 		cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 		cmd.Env = append(jobEnvironment(r.Environ),
 			"BUILDKITE_AGENT_IDS="+r.session.Reply().UUID, "BUILDKITE_AGENT_NAMES="+r.session.Reply().Name)
 		err = cmd.Run()
-		cancel()
 		if err != nil {
 			r.Log.Error("a hook failed", "hook", path, "err", err)
 			return fmt.Errorf("%s: %w", path, err)
 		}
 	}
 	return nil
+}
+
+// shutdownHook runs the agent-shutdown hooks, for as long as the grace allows.
+func (r *run) shutdownHook() {
+	ctx, cancel := r.until(r.Budget.LeaveBy(), time.Hour)
+	defer cancel()
+	r.hook(ctx, "agent-shutdown") //nolint:errcheck // logged
 }

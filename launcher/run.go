@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/onejob-dev/onejob/acquire"
@@ -98,7 +99,8 @@ func (r *run) do() {
 		Log: r.Log, Rand: r.Rand,
 	})
 	r.session, err = r.client.Register(stop, acquire.Registration{
-		Name: r.Options.Name, Priority: r.Options.Priority, Tags: tags,
+		// As the first (and only) of the agents that the stock agent would spawn.
+		Name: strings.ReplaceAll(r.Options.Name, "%spawn", "1"), Priority: r.Options.Priority, Tags: tags,
 		Features: r.Options.features(), ScriptEval: !r.Options.NoCommandEval,
 	})
 	if err != nil {
@@ -107,11 +109,15 @@ func (r *run) do() {
 	}
 	r.msg.Agent = r.session.Reply().UUID
 	r.Log.Info("registered", "agent", r.msg.Agent, "name", r.session.Reply().Name)
+	// As in the stock agent the hook comes last: it can't hold up the leave.
+	defer r.shutdownHook()
 	defer r.leave()
 
-	defer r.hook("agent-shutdown") //nolint:errcheck // logged
-	if err := r.hook("agent-startup"); err != nil {
+	if err := r.hook(stop, "agent-startup"); err != nil {
 		r.ended(contract.OutcomeConfig, "the agent-startup hook failed: %v", err)
+		if stop.Err() != nil {
+			r.ended(contract.OutcomeStopped, "stopped by %v during the agent-startup hook", context.Cause(stop))
+		}
 		return
 	}
 

@@ -1,0 +1,210 @@
+package launcher
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/onejob-dev/onejob/acquire"
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/signals"
+)
+
+const job = "01906f6e-7a3c-4a51-9d6a-2f6f0b9f4a11"
+
+// buildkite grants the job, and takes all that it is told. Its heartbeats are
+// refused.
+type buildkite struct {
+	mu    sync.Mutex
+	calls []string
+	name  string // that was registered
+}
+
+func (b *buildkite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	call := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
+	b.calls = append(b.calls, call)
+	switch call {
+	case "register":
+		var body struct{ Name string }
+		json.NewDecoder(r.Body).Decode(&body)
+		b.name = body.Name
+		io.WriteString(w, `{"id":"agent-1","access_token":"session","heartbeat_interval":1,"job_status_interval":1}`)
+	case "acquire":
+		fmt.Fprintf(w, `{"id":%q,"env":{}}`, job)
+	case "heartbeat":
+		w.WriteHeader(http.StatusNotFound)
+	default:
+		io.WriteString(w, `{}`)
+	}
+}
+
+func (b *buildkite) had(call string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range b.calls {
+		if c == call {
+			return true
+		}
+	}
+	return false
+}
+
+// attempt runs an attempt whose onejob-run is a shell script, in a folder that
+// has its hooks.
+func attempt(t *testing.T, dir, script string) (*buildkite, *signals.Watcher, <-chan contract.Message) {
+	t.Helper()
+	b := new(buildkite)
+	server := httptest.NewServer(b)
+	t.Cleanup(server.Close)
+	write(t, dir, "runner", script)
+	budget, err := NewBudget(0, 10, -1, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := signals.Watch(t.Context())
+	t.Cleanup(w.Close)
+	done := make(chan contract.Message, 1)
+	go func() {
+		done <- Run(w, Config{
+			JobID: job, Token: "cluster", Budget: budget, Runner: filepath.Join(dir, "runner"),
+			Options: Options{Endpoint: server.URL + "/v3", Name: "a-%spawn", HooksPath: dir},
+			Acquire: acquire.DefaultAcquire, Register: acquire.DefaultRegister, Environ: append(os.Environ(), "DIR="+dir),
+			Transport: acquire.NewTransport(false), Rand: acquire.NewRand(1), Log: slog.New(slog.DiscardHandler),
+		})
+	}()
+	return b, w, done
+}
+
+func write(t *testing.T, dir, name, script string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func await(t *testing.T, path string) string {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if b, err := os.ReadFile(path); err == nil && len(b) > 0 && b[len(b)-1] == '\n' {
+			return string(b)
+		}
+	}
+	t.Fatalf("waited in vain for %s", filepath.Base(path))
+	return ""
+}
+
+func result(t *testing.T, done <-chan contract.Message) contract.Message {
+	t.Helper()
+	select {
+	case m := <-done:
+		return m
+	case <-time.After(30 * time.Second):
+		t.Fatal("Run doesn't end")
+		return contract.Message{}
+	}
+}
+
+// A signal that comes after the session was lost still sets the report's time.
+func TestSignalAfterTheSessionWasLost(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	_, w, done := attempt(t, dir, `
+		read handover
+		echo '{"Start":{"Sent":true,"Delivered":true}}' >&3
+		read control; echo "$control" >$DIR/lost
+		read control; echo "$control" >$DIR/signalled
+		echo '{"Finish":{"Sent":true,"Delivered":true},"ExitStatus":"-1","Final":true}' >&3`)
+	var c Control
+	if err := json.Unmarshal([]byte(await(t, filepath.Join(dir, "lost"))), &c); err != nil || !c.ReportBy.IsZero() {
+		t.Errorf("control %+v, %v; want one without a time", c, err)
+	}
+	w.Deliver(syscall.SIGTERM)
+	if err := json.Unmarshal([]byte(await(t, filepath.Join(dir, "signalled"))), &c); err != nil {
+		t.Fatal(err)
+	}
+	if left := time.Until(c.ReportBy); left <= 0 || left > 10*time.Second {
+		t.Errorf("there are %v to report, want up to the 10s of the budget", left)
+	}
+	if m := result(t, done); m.Outcome != contract.OutcomeFinished || m.Received != "SIGTERM" {
+		t.Errorf("message %+v", m)
+	}
+}
+
+// What was delivered is delivered, whatever becomes of the child afterwards.
+func TestChildDiesAfterFinish(t *testing.T) {
+	t.Parallel()
+	b, _, done := attempt(t, t.TempDir(), `
+		read handover
+		echo '{"Start":{"Sent":true,"Delivered":true}}' >&3
+		echo '{"Finish":{"Sent":true,"Delivered":true},"ExitStatus":"3"}' >&3
+		kill -9 $$`)
+	m := result(t, done)
+	if m.ExitCode != contract.ExitOK || m.ExitStatus == nil || *m.ExitStatus != 3 {
+		t.Errorf("message %+v, want the job's end with status 3", m)
+	}
+	if b.had("finish") || b.had(job) {
+		t.Errorf("calls %v: there was nothing to finish or to ask", b.calls)
+	}
+}
+
+// Nothing was acquired: that is no matter of the configuration (78), but a
+// stop (143).
+func TestSignalDuringTheStartupHook(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, "agent-startup", "echo begun >$DIR/begun\nexec sleep 60")
+	write(t, dir, "agent-shutdown", "echo ended >$DIR/ended")
+	b, w, done := attempt(t, dir, "exit 1")
+	await(t, filepath.Join(dir, "begun"))
+	begin := time.Now()
+	w.Deliver(syscall.SIGTERM)
+	m := result(t, done)
+	if m.Outcome != contract.OutcomeStopped || m.ExitCode != contract.ExitTerminated {
+		t.Errorf("message %+v, want that it was stopped", m)
+	}
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	await(t, filepath.Join(dir, "ended"))
+	if b.had("connect") || !b.had("disconnect") {
+		t.Errorf("calls %v", b.calls)
+	}
+	if b.name != "a-1" {
+		t.Errorf("registered as %q, want a-1", b.name)
+	}
+}
+
+// A shutdown hook that hangs doesn't keep Buildkite waiting.
+func TestShutdownHookComesLast(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, "agent-shutdown", "echo begun >$DIR/begun\nread line <$DIR/go")
+	if err := syscall.Mkfifo(filepath.Join(dir, "go"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b, _, done := attempt(t, dir, `
+		read handover
+		echo '{"Start":{"Sent":true,"Delivered":true},"Finish":{"Sent":true,"Delivered":true},"ExitStatus":"0","Final":true}' >&3`)
+	await(t, filepath.Join(dir, "begun"))
+	if !b.had("disconnect") {
+		t.Error("the hook runs before the disconnect")
+	}
+	if err := os.WriteFile(filepath.Join(dir, "go"), []byte("\n"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if m := result(t, done); m.ExitCode != contract.ExitOK {
+		t.Errorf("message %+v", m)
+	}
+}
