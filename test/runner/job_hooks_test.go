@@ -1,0 +1,158 @@
+package runner_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/simulator"
+)
+
+// TestJobHooks: checkout, global hooks, the repository's, and a plugin's, all in
+// their order, and what an environment hook exports.
+func TestJobHooks(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, simulator.Config{})
+	plugin := l.repository("shout-buildkite-plugin", map[string]string{
+		"plugin.yml":        "name: Shout\nconfiguration: {properties: {word: {type: string}}}\n",
+		"hooks/environment": "echo hook:plugin:environment; export SHOUTED=$BUILDKITE_PLUGIN_SHOUT_WORD",
+		"hooks/pre-command": "echo hook:plugin:pre-command",
+		"hooks/pre-exit":    "echo hook:plugin:pre-exit",
+	})
+	repo := l.repository("repo", map[string]string{
+		"data.txt":                     "checked out",
+		".buildkite/hooks/pre-command": "echo hook:local:pre-command",
+		".buildkite/hooks/pre-exit":    "echo hook:local:pre-exit",
+	})
+	hooks := l.hooks("global", map[string]string{
+		"environment": "export FROM_HOOK=seen", "pre-checkout": "", "post-checkout": "",
+		"pre-command": "", "post-command": "echo status $BUILDKITE_COMMAND_EXIT_STATUS", "pre-exit": "",
+	})
+	l.hooks("more", map[string]string{"pre-command": ""})
+	id := l.built(repo, fmt.Sprintf(`
+steps:
+  - command: "cat data.txt; echo $FROM_HOOK $SHOUTED; git log --format=%%s"
+    plugins: ["file://%s#main": {word: LOUD}]
+`, plugin))[0]
+	p := l.pass(id, "--hooks-path="+hooks, "--additional-hooks-paths="+filepath.Join(l.dir, "more"))
+	l.wantInLog(id, "hook:global:environment", "hook:plugin:environment", "hook:global:pre-checkout", "hook:global:post-checkout",
+		"hook:global:pre-command", "hook:more:pre-command", "hook:local:pre-command", "hook:plugin:pre-command",
+		"checked out", "seen LOUD", "first", "hook:global:post-command", "status 0", "pre-exit")
+	l.wantInLog(id, "hook:local:pre-exit")
+	l.wantInLog(id, "hook:plugin:pre-exit")
+	p.gone()
+	l.wantSettled(id)
+}
+
+// TestJobGitMirrors: two jobs share a mirror.
+func TestJobGitMirrors(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, simulator.Config{})
+	repo := l.repository("repo", map[string]string{"data.txt": "from the mirror"})
+	mirrors := filepath.Join(l.dir, "mirrors")
+	for range 2 {
+		id := l.built(repo, `steps: [{command: "cat data.txt; cat .git/objects/info/alternates"}]`)[0]
+		l.pass(id, "--git-mirrors-path="+mirrors)
+		l.wantInLog(id, "from the mirror", mirrors)
+	}
+	if entries, err := os.ReadDir(mirrors); err != nil || len(entries) == 0 {
+		t.Errorf("the folder for mirrors holds %v (%v)", entries, err)
+	}
+	l.wantSettled()
+}
+
+// TestJobLifecycleHooks: agent-startup and agent-shutdown run once each, around
+// the job, and a startup hook that fails ends the runner before it acquires.
+func TestJobLifecycleHooks(t *testing.T) {
+	t.Parallel()
+	t.Run("both", func(t *testing.T) {
+		t.Parallel()
+		l := newLab(t, simulator.Config{})
+		hooks := l.hooks("global", map[string]string{"agent-startup": "echo token=[$BUILDKITE_AGENT_TOKEN]", "agent-shutdown": ""})
+		p := l.ours(l.command("echo hello"), "--hooks-path="+hooks)
+		p.wantExit(contract.ExitOK)
+		out := p.output()
+		if i, j := strings.Index(out, "hook:global:agent-startup"), strings.Index(out, "hook:global:agent-shutdown"); i < 0 || j < i {
+			t.Errorf("startup at %d, shutdown at %d of our output", i, j)
+		}
+		if !strings.Contains(out, "token=[]") {
+			t.Error("the hook has the token")
+		}
+	})
+	t.Run("refusing", func(t *testing.T) {
+		t.Parallel()
+		l := newLab(t, simulator.Config{})
+		hooks := l.hooks("global", map[string]string{"agent-startup": "exit 1"})
+		id := l.command("echo never")
+		p := l.ours(id, "--hooks-path="+hooks)
+		p.wantExit(contract.ExitConfig)
+		p.wantOutcome(contract.OutcomeConfig)
+		if n := l.Count("acquire"); n > 0 {
+			t.Errorf("%d acquires, want none", n)
+		}
+	})
+}
+
+// TestJobPreBootstrap: a pre-bootstrap hook that fails refuses the job.
+func TestJobPreBootstrap(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, simulator.Config{})
+	hooks := l.hooks("global", map[string]string{"pre-bootstrap": "exit 1"})
+	id := l.command("echo never")
+	p := l.ours(id, l.real(), "--hooks-path="+hooks)
+	p.wantExit(contract.ExitOK)
+	l.wantJob(id, "-1", "", "agent_refused")
+	l.wantNotInLog(id, "\nnever")
+	l.wantSettled(id)
+}
+
+// TestJobEnvironment: the job's environment has the same names under ours as
+// under the stock agent, where that is not justified otherwise.
+func TestJobEnvironment(t *testing.T) {
+	t.Parallel()
+	names := func(log string) []string {
+		var list []string
+		_, log, _ = strings.Cut(log, "ENV-BEGINS")
+		for line := range strings.Lines(log) {
+			// With ANSI timestamps each line begins with one.
+			if i := strings.LastIndex(line, "\a"); i >= 0 {
+				line = line[i+1:]
+			}
+			if name, _, found := strings.Cut(line, "="); found && !strings.ContainsAny(name, " \x1b$") {
+				list = append(list, name)
+			}
+		}
+		slices.Sort(list)
+		return slices.Compact(list)
+	}
+	l := newLab(t, simulator.Config{})
+	run := func(start func(string, ...string) *process) []string {
+		id := l.command("echo ENV''-BEGINS; env")
+		start(id, l.real(), "--skip-checkout", "--tags=queue=q,os=linux").wantExit(0)
+		return names(l.log(id))
+	}
+	ours, stock := run(l.ours), run(l.stock)
+	if len(stock) < 50 {
+		t.Fatalf("the stock agent's job has %d variables: %v", len(stock), stock)
+	}
+	// Each with the reason why it may differ.
+	justified := map[string]string{}
+	for _, name := range ours {
+		if !slices.Contains(stock, name) && justified[name] == "" {
+			t.Errorf("%s is in the job's environment under ours only", name)
+		}
+		if strings.HasPrefix(name, "ONEJOB_") || name == contract.EnvToken {
+			t.Errorf("%s is in the job's environment", name)
+		}
+	}
+	for _, name := range stock {
+		if !slices.Contains(ours, name) && justified[name] == "" {
+			t.Errorf("%s is in the job's environment under the stock agent only", name)
+		}
+	}
+	t.Logf("%d variables", len(ours))
+}
