@@ -38,7 +38,7 @@ var finishPolicy = acquire.Backoff{
 // replies are resolved by Delivered; hurry is acquire.Call's.
 func finish(ctx, hurry context.Context, client *api.Client, job *api.Job, f Finish, rnd *acquire.Rand, log *slog.Logger, count func(string)) Delivery {
 	if f.Text != "" {
-		if err := uploadText(ctx, client, job, f, rnd, count); err != nil {
+		if err := uploadText(ctx, hurry, client, job, f, rnd, count); err != nil {
 			log.WarnContext(ctx, "couldn't write the reason into the job's log", "err", err)
 			f.ChunksFailed++
 		}
@@ -64,14 +64,20 @@ func finish(ctx, hurry context.Context, client *api.Client, job *api.Job, f Fini
 	return d
 }
 
-func uploadText(ctx context.Context, client *api.Client, job *api.Job, f Finish, rnd *acquire.Rand, count func(string)) error {
+func uploadText(ctx, hurry context.Context, client *api.Client, job *api.Job, f Finish, rnd *acquire.Rand, count func(string)) error {
 	text := fmt.Sprintf("+++ onejob: this job was ended by its runner\n%s\n", f.Text)
 	policy := finishPolicy
 	policy.Attempts, policy.Cap, policy.Deadline = 5, 5*time.Second, 30*time.Second
-	if end, ok := ctx.Deadline(); ok {
-		// The result matters more than its explanation.
-		policy.Deadline = min(policy.Deadline, max(time.Until(end)/3, time.Millisecond))
-	}
+	// The result matters more than its explanation: a third of what is left.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(hurry, func() {
+		var due acquire.Due
+		if errors.As(context.Cause(hurry), &due) {
+			t := time.AfterFunc(time.Until(due.By)/3, cancel)
+			context.AfterFunc(ctx, func() { t.Stop() })
+		}
+	})()
 	policy.Timeout = min(policy.Timeout, policy.Deadline)
 	call := acquire.Call{Name: "chunks", Backoff: policy, Rand: rnd, Count: count}
 	return call.Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {

@@ -99,7 +99,9 @@ func (t *transport) start(req *http.Request) (*http.Response, error) {
 	}
 	if !delivered && retry.Lost {
 		// The job is ours, so nobody else can have started it.
-		s, _, err := t.client.GetJobState(req.Context(), t.jobID)
+		ctx, cancel := until(req.Context(), t.state.chunksCtx)
+		s, _, err := t.client.GetJobState(ctx, t.jobID)
+		cancel()
 		if err == nil && s.State == "running" {
 			delivered, inferred = true, true
 			resp = answer(req, http.StatusOK, "{}")
@@ -132,9 +134,13 @@ func (t *transport) finish(req *http.Request) (*http.Response, error) {
 	if !delivered {
 		reason = retry.Error()
 	}
-	if !delivered && retry.Lost && acquire.Delivered(req.Context(), t.client, t.jobID, nil) {
-		delivered, inferred = true, true
-		resp = answer(req, http.StatusOK, "{}")
+	if !delivered && retry.Lost {
+		ctx, cancel := until(req.Context(), t.state.reportCtx)
+		if acquire.Delivered(ctx, t.client, t.jobID, nil) {
+			delivered, inferred = true, true
+			resp = answer(req, http.StatusOK, "{}")
+		}
+		cancel()
 	}
 	t.state.update(func(r *launcher.Report) {
 		r.Finish.Delivered, r.Finish.Inferred = delivered, inferred
@@ -149,14 +155,18 @@ func (t *transport) finish(req *http.Request) (*http.Response, error) {
 // request's own context ends; hurry is acquire.Call's. Where that came to
 // nothing, it returns an answer with status gaveUp, and why.
 func (t *transport) repeat(end, hurry context.Context, req *http.Request, call string, policy acquire.Backoff) (*http.Response, *acquire.RetryError) {
-	ctx, cancel := context.WithCancelCause(req.Context())
-	defer cancel(nil)
-	defer context.AfterFunc(end, func() { cancel(context.Cause(end)) })()
+	ctx, cancel := until(req.Context(), end)
+	defer cancel()
+	var wire time.Duration
+	if call == "start" {
+		// It may be granted just now: a moment for its answer. The others end
+		// when their time is over, and that moment would be another call's.
+		wire = time.Second
+	}
 	var last *http.Response
 	err := acquire.Call{
 		Name: call, Backoff: policy, Rand: t.rnd, Log: t.log,
-		// A request on the wire may be taken just now: a moment for its answer.
-		Wire: time.Second, Hurry: hurry,
+		Wire: wire, Hurry: hurry,
 	}.Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
 		resp, err := t.send(ctx, req, call) //nolint:bodyclose // send has read and closed it
 		if err != nil {
@@ -170,6 +180,13 @@ func (t *transport) repeat(end, hurry context.Context, req *http.Request, call s
 		return answer(req, gaveUp, message(retry.Error())), retry
 	}
 	return last, nil
+}
+
+// until returns a copy of ctx that ends with end, too, for end's cause.
+func until(ctx, end context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(end, func() { cancel(context.Cause(end)) })
+	return ctx, func() { stop(); cancel(nil) }
 }
 
 // send sends req once and reads the whole reply, so that its context may end

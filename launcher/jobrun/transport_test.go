@@ -252,6 +252,43 @@ func TestTransportGivesUpHangingRequests(t *testing.T) {
 	})
 }
 
+// A server that takes requests and doesn't answer must not cost the result its
+// time: what hangs is torn when its own time is over, start a moment after.
+func TestTransportTearsHangingRequestsInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newState(io.Discard)
+		tr := &transport{base: hanging{}, state: st, rnd: acquire.NewRand(1), log: slog.New(slog.DiscardHandler), jobID: job}
+		client := api.NewClient(acquire.Logger(tr.log), api.Config{Endpoint: "http://x/v3", HTTPClient: acquire.HTTPClient(tr)})
+		tr.client = client
+		begin := time.Now()
+		var wg sync.WaitGroup
+		for name, call := range map[string]struct {
+			do   func() error
+			want time.Duration
+		}{
+			"start":  {func() error { _, err := client.StartJob(t.Context(), &api.Job{ID: job}); return err }, 2 * time.Second},
+			"finish": {func() error { _, err := client.FinishJob(t.Context(), &api.Job{ID: job}, nil); return err }, 10 * time.Second},
+			"chunks": {func() error {
+				_, err := client.UploadChunk(t.Context(), job, &api.Chunk{Data: []byte("x"), Size: 1})
+				return err
+			}, 9500 * time.Millisecond},
+		} {
+			wg.Go(func() {
+				if call.do() == nil {
+					t.Errorf("%s succeeded", name)
+				}
+				if took := time.Since(begin); took != call.want {
+					t.Errorf("%s went on for %v, want %v", name, took, call.want)
+				}
+			})
+		}
+		time.Sleep(time.Second)
+		// The agent's defaults: a second for the report, half of it for chunks.
+		st.stop(begin.Add(10*time.Second), launcher.Budget{Cancel: 10 * time.Second, Signal: 9 * time.Second})
+		wg.Wait()
+	})
+}
+
 type hanging struct{}
 
 func (hanging) RoundTrip(req *http.Request) (*http.Response, error) {
