@@ -31,8 +31,9 @@ type Message struct {
 	// Reason is a sentence for people.
 	Reason string `json:"reason,omitempty"`
 
-	// ExitStatus is the job's own exit status as it was reported to Buildkite;
-	// nil when no result was.
+	// ExitStatus is the job's own exit status as it was reported to Buildkite,
+	// or, with OutcomeUndelivered, as it should have been; nil when the job came
+	// to no result.
 	ExitStatus *int `json:"exit_status,omitempty"`
 	// Signal and SignalReason are what finish said, in Buildkite's words.
 	Signal       string `json:"signal,omitempty"`

@@ -159,6 +159,19 @@ func TestChildDiesAfterFinish(t *testing.T) {
 	}
 }
 
+// A result that couldn't be reported is in the message, so that the scheduler
+// can.
+func TestResultIsUndelivered(t *testing.T) {
+	t.Parallel()
+	_, _, done := attempt(t, t.TempDir(), `
+		read handover
+		echo '{"Start":{"Sent":true,"Delivered":true},"Finish":{"Sent":true,"Err":"no answer"},"ExitStatus":"0","Final":true}' >&3`)
+	m := result(t, done)
+	if m.ExitCode != contract.ExitNotRun || m.Outcome != contract.OutcomeUndelivered || m.ExitStatus == nil || *m.ExitStatus != 0 {
+		t.Errorf("message %+v, want 70 with the job's status 0", m)
+	}
+}
+
 // Nothing was acquired: that is no matter of the configuration (78), but a
 // stop (143).
 func TestSignalDuringTheStartupHook(t *testing.T) {

@@ -103,6 +103,8 @@ func (r *run) conclude(job *acquire.Job, report Report, exit error, stopped stri
 		r.Log.Info("the job's result is reported", "exit_status", report.ExitStatus, "signal", report.Signal, "signal_reason", report.SignalReason)
 
 	case report.Final && report.Finish.Sent:
+		// It is known all the same, and the scheduler may still report it.
+		r.result(report.ExitStatus, report.Signal, report.SignalReason, Delivery{Delivered: true})
 		r.ended(contract.OutcomeUndelivered, "the job ended with exit status %s, but its result couldn't be reported: %s", report.ExitStatus, report.Finish.Err)
 
 	case report.Final && report.Start.Sent && !report.Start.Delivered:
