@@ -1,0 +1,94 @@
+package e2e
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/onejob-dev/onejob/test/stage"
+)
+
+// config is what a user writes: the image of this build, small requests, and a
+// TTL that lets the test see the end of it.
+const config = `queues:
+- name: default
+  max-in-flight: 8
+  template:
+    inline:
+      apiVersion: batch/v1
+      kind: Job
+      spec:
+        ttlSecondsAfterFinished: 20
+        template:
+          spec:
+            terminationGracePeriodSeconds: 30
+            containers:
+            - name: agent
+              image: localhost/onejob-agent:dev
+              imagePullPolicy: Never
+              resources: {requests: {cpu: 10m, memory: 32Mi}}
+`
+
+// on is the stage that all tests of the package share.
+var on *stage.Stage
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if testing.Short() {
+		fmt.Println("a cluster takes a minute to start; left out by -short")
+		os.Exit(0)
+	}
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "onejob-e2e")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
+		defer cancel()
+		if err = publish(ctx, dir); err == nil {
+			on, err = stage.Up(ctx, stage.Options{Root: filepath.Join("..", ".."), Nodes: 1, Config: config, Repository: dir, Logf: func(format string, a ...any) {
+				fmt.Printf("    "+format+"\n", a...)
+			}})
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "setting the stage:", err)
+		return 1
+	}
+	defer func() {
+		if err := on.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, "ending the stage:", err)
+		}
+	}()
+	return m.Run()
+}
+
+// publish makes the repository that the jobs check out.
+func publish(ctx context.Context, dir string) error {
+	work := filepath.Join(dir, "work")
+	if err := os.MkdirAll(work, 0o755); err != nil {
+		return err
+	}
+	script := "#!/bin/sh\nset -eu\nmkdir -p out\nhead -c 100000 /dev/zero | tr '\\0' x > out/$BUILDKITE_PARALLEL_JOB.txt\nfor i in $(seq 200); do echo \"line $i of job $BUILDKITE_PARALLEL_JOB\"; done\n"
+	if err := os.WriteFile(filepath.Join(work, "build.sh"), []byte(script), 0o755); err != nil {
+		return err
+	}
+	for _, args := range [][]string{
+		{"init", "--quiet", "--initial-branch=main"}, {"add", "."},
+		{"-c", "user.name=e2e", "-c", "user.email=e2e@example.com", "commit", "--quiet", "--message=x"},
+	} {
+		cmd := exec.CommandContext(ctx, "git", args...)
+		cmd.Dir = work
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("git %s: %w: %s", args[0], err, out)
+		}
+	}
+	return stage.PublishGit(ctx, work, dir, "e2e")
+}
