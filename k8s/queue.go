@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/util/workqueue"
@@ -45,6 +46,7 @@ type queue struct {
 	work   workqueue.TypedRateLimitingInterface[contract.JobID]
 	wakeup chan struct{} // the poll loop
 	look   chan struct{} // the upkeep loop
+	lists  *rate.Limiter // lists of Events
 
 	mu       sync.Mutex
 	claims   map[contract.JobID]*claim
@@ -116,7 +118,7 @@ func newQueue(s *Scheduler, set *settings, store *store, client *stacks.Client) 
 		s: s, name: set.Name, label: labelValue(set.Name), store: store, client: client,
 		log:    s.log.With("queue", set.Name),
 		work:   workqueue.NewTypedRateLimitingQueue(itemBackoff[contract.JobID]()),
-		wakeup: make(chan struct{}, 1), look: make(chan struct{}, 1),
+		wakeup: make(chan struct{}, 1), look: make(chan struct{}, 1), lists: rate.NewLimiter(warningsPerSecond, warningsPerSecond),
 		claims: map[contract.JobID]*claim{}, retries: map[contract.JobID]retry{}, memos: map[contract.JobID]*memo{},
 		beat: time.Now(),
 	}
@@ -157,7 +159,7 @@ func (q *queue) run(ctx, hard context.Context, first func(error)) {
 	}
 	var workers sync.WaitGroup
 	for range syncWorkers {
-		workers.Go(func() { q.worker(hard) })
+		workers.Go(func() { q.worker(ctx, hard) })
 	}
 	workers.Go(func() { q.upkeep(ctx) })
 	workers.Go(func() { q.warm(ctx) })

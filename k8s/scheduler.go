@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -115,6 +116,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		}
 	}
 	s.synced.Store(true)
+	debug.FreeOSMemory() // what the first lists were decoded in
 	s.log.Info("caches are filled", "queues", len(config.Queues))
 	if s.Lease == nil {
 		return s.lead(ctx)

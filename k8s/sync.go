@@ -13,12 +13,17 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// worker decides on jobs and carries the decisions out.
-func (q *queue) worker(ctx context.Context) {
+// worker decides on jobs and carries the decisions out. After the end of
+// serving it leaves what waits: the next leader decides from the same facts.
+func (q *queue) worker(serving, ctx context.Context) {
 	for {
 		id, shutdown := q.work.Get()
 		if shutdown {
 			return
+		}
+		if serving.Err() != nil {
+			q.work.Done(id)
+			continue
 		}
 		if err := q.sync(ctx, id); err != nil && ctx.Err() == nil {
 			q.log.Debug("carrying out a decision", "job_id", id, "err", err)
@@ -309,9 +314,21 @@ func (q *queue) wantsWarnings(id contract.JobID, f Facts) bool {
 		return false
 	}
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	return time.Since(q.memo(id).warnedAt) > 20*time.Second
+	old := time.Since(q.memo(id).warnedAt) > warningsEvery
+	q.mu.Unlock()
+	if old && !q.lists.Allow() {
+		q.work.AddAfter(id, noticeAfter+jitter(noticeAfter))
+		return false
+	}
+	return old
 }
+
+// A thousand pods that pend for one reason must not be a thousand lists of
+// Events: a queue makes a few a second, and its jobs take turns.
+const (
+	warningsEvery     = 20 * time.Second
+	warningsPerSecond = 4
+)
 
 func (q *queue) fetchWarnings(ctx context.Context, id contract.JobID, f Facts) error {
 	kind, name := "Pod", f.Pod.Name
@@ -326,6 +343,6 @@ func (q *queue) fetchWarnings(ctx context.Context, id contract.JobID, f Facts) e
 	m := q.memo(id)
 	m.warnings, m.warnedAt = ws, time.Now()
 	q.mu.Unlock()
-	q.work.AddAfter(id, 21*time.Second)
+	q.work.AddAfter(id, warningsEvery+time.Second)
 	return nil
 }

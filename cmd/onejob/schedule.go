@@ -43,12 +43,19 @@ the stack: "onejob deregister" does, when onejob is uninstalled.
 	}
 }
 
+// softMemory is where the collector begins to work harder: above what 5,000
+// kjobs need, below what is worth keeping for garbage.
+const softMemory = 56 << 20
+
 func schedule(c *cli.Context) error {
 	log := logging.New(os.Stderr, logging.Options{Format: c.String("log-format"), Level: c.String("log-level")})
 	klog.SetSlogLogger(log.With("from", "client-go"))
 	if os.Getenv("GOGC") == "" {
 		// The heap is a cache of a few MiB; memory is dearer than its collection.
-		debug.SetGCPercent(50)
+		debug.SetGCPercent(40)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(softMemory)
 	}
 	kube, err := kubeClient(c)
 	if err != nil {
