@@ -37,7 +37,8 @@ func (c canceller) cancel() {
 		// only about to become the bootstrap must be left alone: it would be
 		// reported as a job that a signal ended for no reason.
 		for _, pid := range children() {
-			if hasEntry(pid, "BUILDKITE_JOB_ID="+c.jobID) {
+			// Asked last, for it may have become the bootstrap just now.
+			if hasEntry(pid, "BUILDKITE_JOB_ID="+c.jobID) && !hasEntry(pid, agentPID()) {
 				syscall.Kill(pid, syscall.SIGTERM) //nolint:errcheck // it may be gone
 			}
 		}
@@ -73,9 +74,10 @@ func (c canceller) force() {
 // bootstrapped reports whether the bootstrap runs: it alone has
 // BUILDKITE_AGENT_PID, which JobRunner sets to our PID.
 func (c canceller) bootstrapped() bool {
-	entry := fmt.Sprintf("BUILDKITE_AGENT_PID=%d", os.Getpid())
-	return slices.ContainsFunc(children(), func(pid int) bool { return hasEntry(pid, entry) })
+	return slices.ContainsFunc(children(), func(pid int) bool { return hasEntry(pid, agentPID()) })
 }
+
+func agentPID() string { return fmt.Sprintf("BUILDKITE_AGENT_PID=%d", os.Getpid()) }
 
 // hasEntry reports whether the environment of a process has the entry
 // "NAME=value". One that can't be read has none.
