@@ -15,8 +15,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: build ## run an example pipeline with onejob, against a local Buildkite
-	@go run ./demo $(DEMOFLAGS)
+demo: build $(if $(LOCAL),,packages) ## run an example pipeline on a real Kubernetes, as root; LOCAL=1: as processes
+	@go run ./demo $(if $(LOCAL),--local) $(DEMOFLAGS)
 
 .PHONY: test
 test: packages ## run all tests, as root: real processes, a real Kubernetes (needs no network but apt and Go modules)

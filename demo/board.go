@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/onejob-dev/onejob/simulator"
 )
 
 // row is one job on the board.
@@ -61,4 +63,19 @@ func paint(table string) string {
 		" passed", " \x1b[32mpassed\x1b[0m", " failed", " \x1b[31mfailed\x1b[0m",
 		" canceled", " \x1b[33mcanceled\x1b[0m", " running", " \x1b[36mrunning\x1b[0m",
 	).Replace(table)
+}
+
+// jobRow is what Buildkite knows of a job.
+func jobRow(job simulator.Job) row {
+	r := row{id: job.ID, label: job.Label, state: string(job.State)}
+	if job.RetriesCount > 0 {
+		r.label += fmt.Sprintf(" (try %d)", job.RetriesCount+1)
+	}
+	switch {
+	case job.Passed:
+		r.result = "passed"
+	case job.ExitStatus != "":
+		r.result = strings.TrimSpace("failed with " + job.ExitStatus + " " + job.Signal + " " + job.SignalReason)
+	}
+	return r
 }

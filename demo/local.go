@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -82,7 +81,9 @@ func (d *demo) run(ctx context.Context) error {
 		if now.Done() && d.running() == 0 || ctx.Err() != nil {
 			break
 		}
-		d.click()
+		if !d.clicked {
+			d.clicked = cancelEndless(d.sim, d.page)
+		}
 		select {
 		case <-changed:
 		case <-tick.C:
@@ -158,19 +159,22 @@ func (d *demo) agent(ctx context.Context, id string, r *runner) {
 	r.code, r.msg = code, msg
 }
 
-// click cancels the endless job a moment after it began to run, as the button
-// on the page does.
-func (d *demo) click() {
-	for _, job := range d.sim.Jobs() {
-		log, _ := d.sim.Log(job.ID)
-		if job.StepKey == "endless" && job.State == simulator.StateRunning && bytes.Contains(log, []byte("for ever")) && !d.clicked {
-			d.clicked = true
-			resp, err := http.Post(d.page+"_sim/jobs/"+job.ID+"/cancel", "application/json", nil) //nolint:noctx // to ourselves
-			if err == nil {
-				resp.Body.Close() //nolint:errcheck // nothing is read
-			}
+// cancelEndless cancels the endless job once it runs, as the button on the page
+// does, and reports whether it did.
+func cancelEndless(sim *simulator.Simulator, page string) bool {
+	for _, job := range sim.Jobs() {
+		log, _ := sim.Log(job.ID)
+		if job.StepKey != "endless" || job.State != simulator.StateRunning || !bytes.Contains(log, []byte("for ever")) {
+			continue
 		}
+		resp, err := http.Post(page+"_sim/jobs/"+job.ID+"/cancel", "application/json", nil)
+		if err != nil {
+			return false
+		}
+		resp.Body.Close()
+		return true
 	}
+	return false
 }
 
 func (d *demo) running() int {
@@ -190,10 +194,7 @@ func (d *demo) rows() []row {
 	defer d.mu.Unlock()
 	var rows []row
 	for _, job := range d.sim.Jobs() {
-		rw := row{id: job.ID, label: job.Label, state: string(job.State)}
-		if job.RetriesCount > 0 {
-			rw.label += fmt.Sprintf(" (try %d)", job.RetriesCount+1)
-		}
+		rw := jobRow(job)
 		if r := d.runners[job.ID]; r != nil {
 			switch {
 			case r.code >= 0:
@@ -201,12 +202,6 @@ func (d *demo) rows() []row {
 			case r.pid > 0:
 				rw.runner = fmt.Sprintf("pid %d", r.pid)
 			}
-		}
-		switch {
-		case job.Passed:
-			rw.result = "passed"
-		case job.ExitStatus != "":
-			rw.result = strings.TrimSpace("failed with " + job.ExitStatus + " " + job.Signal + " " + job.SignalReason)
 		}
 		rows = append(rows, rw)
 	}

@@ -1,5 +1,6 @@
 // Command demo shows onejob at work: a local Buildkite, a build of an example
-// pipeline, and the real runner for each of its jobs.
+// pipeline, and for each of its jobs a pod on a real Kubernetes or, with
+// --local, a process.
 package main
 
 import (
@@ -17,13 +18,15 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	d := &demo{out: os.Stdout}
+	local := false
 	app := &cli.App{
 		Name:  "demo",
 		Usage: "run an example pipeline with onejob",
 		Flags: []cli.Flag{
 			&cli.PathFlag{Name: "bin", Usage: "the `FOLDER` of onejob-agent, onejob-run and buildkite-agent", Value: "bin", Destination: &d.bin},
-			&cli.IntFlag{Name: "jobs", Usage: "how many jobs run at once", Value: 4, Destination: &d.atOnce},
-			&cli.BoolFlag{Name: "keep", Usage: "keep the page up at the end, until Ctrl-C", Destination: &d.keep},
+			&cli.BoolFlag{Name: "local", Usage: "no Kubernetes: a process for each job (needs neither root nor Linux packages)", EnvVars: []string{"LOCAL"}, Destination: &local},
+			&cli.IntFlag{Name: "jobs", Usage: "with --local: how many jobs run at once", Value: 4, Destination: &d.atOnce},
+			&cli.BoolFlag{Name: "keep", Usage: "with --local: keep the page up at the end, until Ctrl-C", Destination: &d.keep},
 		},
 		HideHelpCommand: true,
 		Action: func(c *cli.Context) error {
@@ -32,7 +35,10 @@ func main() {
 				return err
 			}
 			d.bin = bin
-			return d.run(c.Context)
+			if local {
+				return d.run(c.Context)
+			}
+			return (&kubeDemo{out: os.Stdout, bin: bin}).run(c.Context)
 		},
 	}
 	if err := app.RunContext(ctx, os.Args); err != nil {

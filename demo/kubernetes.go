@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/simulator"
+	"github.com/onejob-dev/onejob/test/stage"
+)
+
+// schedulerConfig is what a user writes for the demo's cluster.
+const schedulerConfig = `queues:
+- name: default
+  max-in-flight: 8
+  template:
+    inline:
+      apiVersion: batch/v1
+      kind: Job
+      spec:
+        template:
+          spec:
+            terminationGracePeriodSeconds: 30
+            containers:
+            - name: agent
+              image: localhost/onejob-agent:dev
+              imagePullPolicy: Never
+              resources: {requests: {cpu: 10m, memory: 32Mi}}
+`
+
+// trouble is what happens to two of the jobs before they are acquired. Until
+// then the simulator keeps them locked, so that there is something to see.
+var trouble = map[string]string{
+	"lint":       "evicted",
+	"more steps": "reacquired",
+}
+
+// kubeDemo is the main job on Kubernetes: a scheduler, and a pod for each job.
+type kubeDemo struct {
+	out   io.Writer
+	bin   string
+	dir   string
+	stage *stage.Stage
+
+	locked map[string]string // job ID to the fault that locks it
+	done   map[string]bool   // the trouble that came, by its word
+}
+
+func (d *kubeDemo) run(ctx context.Context) (err error) {
+	if d.dir, err = os.MkdirTemp("", "onejob-demo-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(d.dir)
+	work := filepath.Join(d.dir, "work")
+	if err := makeRepository(ctx, work); err != nil {
+		return err
+	}
+	if err := stage.PublishGit(ctx, work, d.dir, "demo"); err != nil {
+		return err
+	}
+	fmt.Fprintln(d.out, "Starting a real Kubernetes on this machine (the first time it is built, which takes some minutes) …")
+	root, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	d.stage, err = stage.Up(ctx, stage.Options{Root: root, Nodes: 1, Config: schedulerConfig, Repository: d.dir, Logf: func(format string, a ...any) {
+		fmt.Fprintf(d.out, "  "+format+"\n", a...)
+	}})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		fmt.Fprintln(d.out, "\nTaking everything down …")
+		if closing := d.stage.Close(); err == nil {
+			err = closing
+		}
+	}()
+	sim := d.stage.Simulator
+	fmt.Fprintf(d.out, "\nA local Buildkite: %s\nKubernetes:        export KUBECONFIG=%s\n\n", d.stage.URL, d.stage.Cluster.KubeconfigPath)
+
+	build, err := sim.CreateBuild(simulator.BuildRequest{Pipeline: pipeline, Repo: d.stage.URL + "git/demo.git", Message: "make demo"})
+	if err != nil {
+		return err
+	}
+	d.locked, d.done = map[string]string{}, map[string]bool{}
+	for _, job := range sim.Jobs() {
+		if trouble[job.Label] != "" {
+			d.locked[job.ID] = sim.AddFault(simulator.Fault{Endpoint: "acquire", JobID: job.ID, Status: 423})
+		}
+	}
+	b := newBoard(d.out)
+	canceled := false
+	for {
+		rows, err := d.rows(ctx)
+		if err != nil {
+			return err
+		}
+		b.show(rows)
+		if now, _ := sim.Build(build.Number); now.Done() {
+			break
+		}
+		if err := d.trouble(ctx); err != nil {
+			return err
+		}
+		if !canceled {
+			canceled = cancelEndless(sim, d.stage.URL)
+		}
+		select {
+		case <-time.After(300 * time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return d.verdict(ctx, build.Number)
+}
+
+// trouble evicts one pod and has another job reacquired, each once its runner
+// waits for the lock.
+func (d *kubeDemo) trouble(ctx context.Context) error {
+	sim := d.stage.Simulator
+	for id, fault := range d.locked {
+		job, _ := sim.Job(id)
+		if sim.FaultCount(fault) == 0 {
+			continue
+		}
+		word := trouble[job.Label]
+		switch {
+		case d.done[word]: // unlocked once the first attempt's runner has left
+			if agents := d.attempts(ctx, id); agents > 1 {
+				sim.RemoveFault(fault)
+				delete(d.locked, id)
+			}
+		case word == "evicted":
+			pods := d.stage.Cluster.Client().CoreV1().Pods(stage.Namespace)
+			list, err := pods.List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID + "=" + id})
+			if err != nil || len(list.Items) == 0 {
+				return err
+			}
+			err = pods.EvictV1(ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: list.Items[0].Name}})
+			if err != nil {
+				return fmt.Errorf("evicting a pod: %w", err)
+			}
+			d.done[word] = true
+		default:
+			if err := d.reacquire(ctx, id); err != nil {
+				return err
+			}
+			d.done[word] = true
+		}
+	}
+	return nil
+}
+
+// reacquire is what an operator does: `onejob reacquire --force JOB_ID`.
+func (d *kubeDemo) reacquire(ctx context.Context, id string) error {
+	config := filepath.Join(d.dir, "onejob.yaml")
+	token := filepath.Join(d.dir, "token")
+	text := "endpoint: " + d.stage.URL + "v3\n" + schedulerConfig
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return err
+	}
+	if err := os.WriteFile(token, []byte(simulator.DefaultAgentToken), 0o600); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(d.bin, "onejob"), "reacquire", "--force",
+		"--config", config, "--token-file", token, "--kubeconfig", d.stage.Cluster.KubeconfigPath, "--namespace", stage.Namespace, id)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("onejob reacquire: %w: %s", err, out)
+	}
+	return nil
+}
+
+// attempts is the highest attempt that a kjob of the job has.
+func (d *kubeDemo) attempts(ctx context.Context, id string) int {
+	list, err := d.stage.Cluster.Client().BatchV1().Jobs(stage.Namespace).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID + "=" + id})
+	if err != nil {
+		return 0
+	}
+	most := 0
+	for _, k := range list.Items {
+		n := 0
+		fmt.Sscan(k.Labels[contract.LabelAttempt], &n)
+		most = max(most, n)
+	}
+	return most
+}
+
+func (d *kubeDemo) rows(ctx context.Context) ([]row, error) {
+	pods, err := d.stage.Cluster.Client().CoreV1().Pods(stage.Namespace).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID})
+	if err != nil {
+		return nil, err
+	}
+	newest := map[string]corev1.Pod{}
+	for _, p := range pods.Items {
+		id := p.Labels[contract.LabelJobID]
+		if old, ok := newest[id]; !ok || old.CreationTimestamp.Before(&p.CreationTimestamp) {
+			newest[id] = p
+		}
+	}
+	var rows []row
+	for _, job := range d.stage.Simulator.Jobs() {
+		r := jobRow(job)
+		if p, ok := newest[job.ID]; ok {
+			r.runner = "pod " + strings.ToLower(string(p.Status.Phase))
+			if n := p.Labels[contract.LabelAttempt]; n != "1" {
+				r.runner += ", attempt " + n
+			}
+		}
+		if word := trouble[job.Label]; d.done[word] && r.result == "" {
+			r.result = word
+		}
+		rows = append(rows, r)
+	}
+	return rows, nil
+}
+
+func (d *kubeDemo) verdict(ctx context.Context, build int) error {
+	v := &verdict{out: d.out}
+	fmt.Fprintln(d.out)
+	v.build(d.stage.Simulator, build)
+	for _, job := range d.stage.Simulator.Jobs() {
+		if word := trouble[job.Label]; word != "" {
+			n := d.attempts(ctx, job.ID)
+			v.check(n == 2 && job.Passed, "%q was %s before it was acquired, and passed at attempt %d", job.Label, word, n)
+		}
+	}
+	kjobs, err := d.stage.Cluster.Client().BatchV1().Jobs(stage.Namespace).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID})
+	if err != nil {
+		return err
+	}
+	v.check(len(kjobs.Items) <= 13 && len(kjobs.Items) >= 11, "%d kjobs for 11 jobs and two further attempts", len(kjobs.Items))
+	return v.err()
+}
