@@ -64,7 +64,7 @@ func runSequences() []sequence {
 			stock: 255,
 		},
 		{
-			name: "header-times", command: "sleep 1; echo '--- one'; sleep 2; echo '--- two'", flags: []string{"--no-ansi-timestamps"},
+			name: "header-times", command: "sleep 1; echo '--- one'; sleep 2; echo '--- two'; sleep 1", flags: []string{"--no-ansi-timestamps"},
 			drop: []string{"chunks", "header_times"}, outcome: contract.OutcomeFinished,
 			calls: "register connect acquire start finish disconnect", job: "0//",
 			check: func(l *lab, id string, _ contract.Message) {
@@ -74,7 +74,11 @@ func runSequences() []sequence {
 			},
 		},
 		{
-			name: "hb-404", command: long, faults: one(simulator.Fault{Endpoint: "heartbeat", Status: 404}), drop: []string{"chunks"},
+			name: "hb-404", command: long, drop: []string{"chunks"},
+			act: func(l *lab, _ *process, id string) {
+				begun(l, id)
+				l.AddFault(simulator.Fault{Endpoint: "heartbeat", Status: 404})
+			},
 			outcome: contract.OutcomeFinished, calls: "register connect acquire start heartbeat:404 finish disconnect", job: "-1/SIGTERM/agent_stop",
 		},
 		{
@@ -109,9 +113,11 @@ func runSequences() []sequence {
 			stock: unrecorded,
 		},
 		{
-			// The repeat is refused, and the job's state says whose it was.
+			// A web page in place of the reply; the repeat is refused, and the
+			// job's state says whose it was.
 			name: "start-lost-strict", conf: simulator.Config{StrictRepeats: true}, faults: one(simulator.Fault{Endpoint: "start", Garbage: "after", Times: 1}),
-			outcome: contract.OutcomeFinished, calls: took, job: "0//", stock: unrecorded,
+			outcome: contract.OutcomeFinished, calls: "register connect acquire start start:422 chunks finish disconnect", job: "0//",
+			stock: unrecorded,
 		},
 		{
 			name: "start-reset-strict", conf: simulator.Config{StrictRepeats: true}, faults: one(simulator.Fault{Endpoint: "start", Reset: "after", Times: 1}),
@@ -160,6 +166,12 @@ func reportSequences() []sequence {
 		{
 			name: "finish-429-ra1", faults: one(simulator.Fault{Endpoint: "finish", Status: 429, Times: 1, Header: map[string]string{"Retry-After": "1"}}),
 			outcome: contract.OutcomeFinished, calls: "register connect acquire start chunks finish:429 finish disconnect", job: "0//",
+			stock: unrecorded,
+		},
+		{
+			// A proxy says that all is well, and Buildkite has heard nothing.
+			name: "finish-page", faults: one(simulator.Fault{Endpoint: "finish", Garbage: "before", Times: 1}),
+			outcome: contract.OutcomeFinished, calls: "register connect acquire start chunks finish*2 disconnect", job: "0//",
 			stock: unrecorded,
 		},
 		{
@@ -213,7 +225,7 @@ func called(endpoint string) func(*lab, string) {
 
 // signalSequences are about signals.
 func signalSequences() []sequence {
-	grace := []string{"--cancel-grace-period=4"}
+	grace := []string{"--cancel-grace-period=6", "--signal-grace-period-seconds=2"}
 	return []sequence{
 		{
 			name: "term-register", faults: one(simulator.Fault{Endpoint: "register", Status: 500}), act: sigterm("register"),
