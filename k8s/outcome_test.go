@@ -187,7 +187,9 @@ func TestDeletedByHand(t *testing.T) {
 			r := w.start("")
 			time.Sleep(2 * time.Second)
 			name := "onejob-" + job.ID
+			w.mu.Lock()
 			p := w.pods[name]
+			w.mu.Unlock()
 			p.setKjob(func(k *batchv1.Job) {
 				if why != "" {
 					k.Annotations[contract.AnnotationCancel] = why

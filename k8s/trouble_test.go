@@ -66,9 +66,10 @@ func TestAPIServerOutage(t *testing.T) {
 		set(true)
 		w.build(n)
 		time.Sleep(time.Second)
-		before := w.creates
+		sent := func() int { w.mu.Lock(); defer w.mu.Unlock(); return w.creates }
+		before := sent()
 		time.Sleep(19 * time.Second)
-		if got := w.creates - before; got > 40 {
+		if got := sent() - before; got > 40 {
 			t.Errorf("%d creates were sent in 19 s of outage", got)
 		}
 		set(false)
