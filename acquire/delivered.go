@@ -16,16 +16,18 @@ import (
 // runs, and takes a 401 for the end of its right to the job
 // (reference/protocol.md §A.3). Guessed: that Buildkite refuses a job's token
 // once the job is finished. So "finished" counts as delivered, and so does a
-// token that is refused now: it was good for the finish that was answered last.
-func Delivered(ctx context.Context, client *api.Client, jobID string, count func(string)) bool {
+// job's own token that is refused now: it was good for the finish that was
+// answered last. A session's token, which stands in where the server gave the
+// job none, may be refused for other reasons and proves nothing.
+func Delivered(ctx context.Context, client *api.Client, job *api.Job, count func(string)) bool {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	if count != nil {
 		count("job_state")
 	}
-	state, resp, err := client.GetJobState(ctx, jobID)
+	state, resp, err := client.GetJobState(ctx, job.ID)
 	if err != nil {
-		return statusOf(resp) == http.StatusUnauthorized
+		return job.Token != "" && statusOf(resp) == http.StatusUnauthorized
 	}
 	return OverState(state.State)
 }

@@ -58,3 +58,24 @@ func TestHurry(t *testing.T) {
 		})
 	}
 }
+
+// TestHurryTearsWhatHangs: a request that hangs leaves time for another.
+func TestHurryTearsWhatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hurry, due := context.WithCancelCause(t.Context())
+		time.AfterFunc(3*time.Second, func() { due(Due{By: time.Now().Add(4 * time.Second)}) })
+		requests := 0
+		begin := time.Now()
+		err := Call{Name: "finish", Backoff: DefaultAcquire, Rand: NewRand(1), Wire: time.Second, Hurry: hurry}.Do(t.Context(),
+			func(ctx context.Context, _ int) (*api.Response, error) {
+				if requests++; requests > 1 {
+					return nil, nil
+				}
+				<-ctx.Done()
+				return nil, ctx.Err()
+			})
+		if took := time.Since(begin); err != nil || requests != 2 || took > 7*time.Second {
+			t.Errorf("%v after %d requests in %v", err, requests, took)
+		}
+	})
+}

@@ -128,6 +128,9 @@ func (c Call) Do(ctx context.Context, send func(ctx context.Context, attempt int
 	// A plain answer stays one, even if it came while we were stopping.
 	if ctx.Err() != nil && !errors.Is(state.Kind, ErrRejected) && !errors.Is(state.Kind, ErrRefused) {
 		state.Kind, state.Cause, state.Why = ErrStopped, context.Cause(ctx), ""
+		if state.Lost {
+			state.Why = "a request that got no answer may have been granted"
+		}
 	}
 	return state
 }
@@ -139,15 +142,29 @@ func (c Call) request(ctx context.Context, end time.Time) (context.Context, cont
 	if end.Before(limit) {
 		limit = end
 	}
-	if c.Wire <= 0 {
-		return context.WithDeadline(ctx, limit)
+	parent := ctx
+	if c.Wire > 0 {
+		parent = context.WithoutCancel(ctx)
 	}
-	detached, cancel := context.WithDeadline(context.WithoutCancel(ctx), limit)
-	stop := context.AfterFunc(ctx, func() {
-		t := time.AfterFunc(c.Wire, cancel)
-		context.AfterFunc(detached, func() { t.Stop() })
-	})
-	return detached, func() { stop(); cancel() }
+	reqCtx, cancel := context.WithDeadline(parent, limit)
+	within := func(d time.Duration) {
+		t := time.AfterFunc(d, cancel)
+		context.AfterFunc(reqCtx, func() { t.Stop() })
+	}
+	stop := func() bool { return true }
+	if c.Wire > 0 {
+		stop = context.AfterFunc(ctx, func() { within(c.Wire) })
+	}
+	calm := func() bool { return true }
+	if c.Hurry != nil {
+		// One request that hangs must leave time for another.
+		calm = context.AfterFunc(c.Hurry, func() {
+			if by, ok := c.due(); ok {
+				within(max(time.Until(by)/2, 100*time.Millisecond))
+			}
+		})
+	}
+	return reqCtx, func() { stop(); calm(); cancel() }
 }
 
 func (c Call) log(ctx context.Context, e *RetryError, source string, r *roko.Retrier) {

@@ -27,9 +27,9 @@ type Finish struct {
 	ChunksFailed int
 }
 
-// finishPolicy is for a result that must get through: about as long as the
+// FinishPolicy is for a result that must get through: about as long as the
 // stock agent tries (reference/protocol.md §B.6), unless ctx ends first.
-var finishPolicy = acquire.Backoff{
+var FinishPolicy = acquire.Backoff{
 	Attempts: 24, Base: 2 * time.Second, Cap: time.Minute, JitterMin: -time.Second, JitterMax: 5 * time.Second,
 	Deadline: 10 * time.Minute, Timeout: time.Minute,
 }
@@ -47,7 +47,7 @@ func finish(ctx, hurry context.Context, client *api.Client, job *api.Job, f Fini
 	done.ExitStatus, done.Signal, done.SignalReason = f.ExitStatus, f.Signal, f.SignalReason
 	done.FinishedAt = time.Now().UTC().Format(time.RFC3339Nano)
 	done.ChunksFailedCount = f.ChunksFailed
-	call := acquire.Call{Name: "finish", Backoff: finishPolicy, Rand: rnd, Log: log, Hurry: hurry, Count: count}
+	call := acquire.Call{Name: "finish", Backoff: FinishPolicy, Rand: rnd, Log: log, Hurry: hurry, Count: count}
 	d := Delivery{Sent: true}
 	err := call.Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
 		return genuine(client.FinishJob(ctx, &done, nil))
@@ -57,8 +57,8 @@ func finish(ctx, hurry context.Context, client *api.Client, job *api.Job, f Fini
 		return d
 	}
 	d.Err = err.Error()
-	if retry := (*acquire.RetryError)(nil); errors.As(err, &retry) && retry.Lost && retry.Status != 0 {
-		d.Inferred = acquire.Delivered(ctx, client, job.ID, count)
+	if retry := (*acquire.RetryError)(nil); errors.As(err, &retry) && retry.Lost {
+		d.Inferred = acquire.Delivered(ctx, client, job, count)
 		d.Delivered = d.Inferred
 	}
 	return d
@@ -66,7 +66,7 @@ func finish(ctx, hurry context.Context, client *api.Client, job *api.Job, f Fini
 
 func uploadText(ctx, hurry context.Context, client *api.Client, job *api.Job, f Finish, rnd *acquire.Rand, count func(string)) error {
 	text := fmt.Sprintf("+++ onejob: this job was ended by its runner\n%s\n", f.Text)
-	policy := finishPolicy
+	policy := FinishPolicy
 	policy.Attempts, policy.Cap, policy.Deadline = 5, 5*time.Second, 30*time.Second
 	// The result matters more than its explanation: a third of what is left.
 	ctx, cancel := context.WithCancel(ctx)

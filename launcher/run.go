@@ -207,7 +207,7 @@ func (r *run) signalledAt() time.Time {
 func (r *run) finishUnrun(job *acquire.Job, outcome contract.Outcome, f Finish) {
 	r.phases.begin("finish")
 	r.ended(outcome, "%s", f.Text)
-	ctx, cancel := r.until(r.Budget.ReportBy(), finishPolicy.Deadline)
+	ctx, cancel := r.until(r.Budget.ReportBy(), FinishPolicy.Deadline)
 	defer cancel()
 	count := func(call string) {
 		if r.childTries == nil {

@@ -66,9 +66,9 @@ func (r *run) supervise(work context.Context, job *acquire.Job, tags []string) {
 			after := r.Budget.CancelAfter()
 			r.Log.Warn("a signal came in while the job runs", "signal", why, "drain", r.Budget.Drain, "cancel_in", after, "grace", r.Budget.Grace)
 			cancelAt = time.After(time.Until(r.signalledAt().Add(after)))
-			// By then the child has given up by itself; this only guards
-			// against one that hangs.
-			killAt = time.After(time.Until(r.signalledAt().Add(r.Budget.ReportBy() + Tail/4)))
+			// A child that hasn't come to finish by its last quarter of time
+			// hangs: what is left is enough to finish in its place.
+			killAt = time.After(time.Until(r.signalledAt().Add(r.Budget.ReportBy() - (r.Budget.Cancel-r.Budget.Signal)/4)))
 		case <-cancelAt:
 			r.Log.Warn("canceling the job", "signal", why)
 			tell(false)
@@ -78,6 +78,10 @@ func (r *run) supervise(work context.Context, job *acquire.Job, tags []string) {
 			r.Log.Warn("killing the job: forced by a signal", "signal", why)
 			tell(true)
 		case <-killAt:
+			if left := time.Until(r.signalledAt().Add(r.Budget.ReportBy() + Tail/4)); report.Finish.Sent && left > 0 {
+				killAt = time.After(left) // it gives up by itself before that
+				break
+			}
 			r.Log.Error("the job's runner hangs: killing it")
 			c.kill()
 		}
@@ -156,7 +160,7 @@ func (r *run) concludeCrash(job *acquire.Job, report Report, exit error, last Fi
 		// It may have been taken: then any other result would be a lie.
 		ctx, cancel := r.until(r.Budget.ReportBy(), time.Minute)
 		defer cancel()
-		if acquire.Delivered(ctx, r.jobClient(job), job.ID, nil) {
+		if acquire.Delivered(ctx, r.jobClient(job), job.Job, nil) {
 			r.result(report.ExitStatus, report.Signal, report.SignalReason, Delivery{Delivered: true})
 			r.ended(contract.OutcomeFinished, "the job ended with exit status %s; its runner died (%s) after reporting that", report.ExitStatus, ended)
 			return

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/buildkite/shellwords"
+	"golang.org/x/sys/unix"
 )
 
 // CancelSignals are the signals that the agent can cancel with, and their
@@ -21,7 +22,7 @@ var CancelSignals = map[string]int{
 }
 
 // Validate reports everything that is wrong with o, joined, and completes it:
-// the bootstrap's path, the cancel signal in upper case. What it finds would be
+// the bootstrap's path, the cancel signal in upper case, the folder for builds. What it finds would be
 // wrong for every job.
 func (o *Options) Validate() error {
 	var errs []error
@@ -34,8 +35,11 @@ func (o *Options) Validate() error {
 	if err := validateEndpoint(o.Endpoint); err != nil {
 		errs = append(errs, err)
 	}
-	if o.BuildPath == "" {
+	switch {
+	case o.BuildPath == "":
 		fail("no folder for builds: set --build-path or BUILDKITE_BUILD_PATH")
+	case os.MkdirAll(o.BuildPath, 0o777) != nil || unix.Access(o.BuildPath, unix.W_OK|unix.X_OK) != nil: //nolint:gosec // the umask narrows it, as in the agent
+		fail("the folder for builds, %s, can't be made or written by uid %d", o.BuildPath, os.Getuid())
 	}
 	o.CancelSignal = strings.ToUpper(o.CancelSignal)
 	if _, ok := CancelSignals[o.CancelSignal]; !ok {

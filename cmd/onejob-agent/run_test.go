@@ -85,6 +85,7 @@ func TestRefusesBadSettings(t *testing.T) {
 		{"a bad endpoint", map[string]string{contract.EnvEndpoint: "buildkite"}, []string{id}, []string{"endpoint", `"buildkite"`}},
 		{"no bootstrap", map[string]string{"BUILDKITE_BOOTSTRAP_SCRIPT_PATH": "/no/such/agent bootstrap"}, []string{id}, []string{"bootstrap-script", "/no/such/agent"}},
 		{"no folder for builds", map[string]string{"BUILDKITE_BUILD_PATH": ""}, []string{id}, []string{"BUILDKITE_BUILD_PATH"}},
+		{"a folder for builds that can't be", map[string]string{"BUILDKITE_BUILD_PATH": "/proc/nowhere"}, []string{id}, []string{"/proc/nowhere", "made or written"}},
 		{"another contract", map[string]string{contract.EnvContractVersion: "99"}, []string{id}, []string{"version 99", "version 1"}},
 		{"an unknown flag", nil, []string{"--no-such-flag", id}, []string{"no-such-flag"}},
 		{"a flag of another type", nil, []string{"--acquire-attempts=many", id}, []string{"many"}},

@@ -1,7 +1,6 @@
 package jobrun
 
 import (
-	"os"
 	"regexp"
 	"strings"
 	"time"
@@ -124,6 +123,3 @@ func bootstrap(o launcher.Options) string {
 	}
 	return "/usr/bin/env " + shellwords.Quote("BUILDKITE_AGENT_EXPERIMENT="+strings.Join(o.Experiment, ",")) + " " + o.BootstrapScript
 }
-
-// makeBuildPath makes the folder for builds, as the agent does at its start.
-func makeBuildPath(path string) error { return os.MkdirAll(path, 0o777) } //nolint:gosec // the umask narrows it, as in the agent

@@ -61,12 +61,9 @@ func run(h launcher.Handover, s *state, controls *bufio.Reader, log *slog.Logger
 	if conf.VerificationJWKS, err = verificationKeys(h.Options); err != nil {
 		return err
 	}
-	if err := makeBuildPath(conf.BuildPath); err != nil {
-		return fmt.Errorf("making the folder for builds: %w", err)
-	}
 
 	rnd := acquire.NewRand(uint64(time.Now().UnixNano())) //nolint:gosec // jitter
-	t := &transport{state: s, rnd: rnd, log: log, jobID: job.ID}
+	t := &transport{state: s, rnd: rnd, log: log, job: &job}
 	token := job.Token
 	if token == "" {
 		token = h.Token

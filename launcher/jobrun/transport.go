@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/buildkite/agent/v3/api"
@@ -23,20 +24,18 @@ import (
 // given up on a call: a 4xx, so that none of JobRunner's own loops go on.
 const gaveUp = 499
 
-// The policies for JobRunner's calls. Chunks get the ten minutes of the stock
-// agent (reference/protocol.md §B.6), start its seven attempts.
+// The policies for JobRunner's calls, beside launcher.FinishPolicy, which is for
+// finish and chunks. Start gets the seven attempts of the stock agent.
 var (
 	startPolicy = acquire.Backoff{
 		Attempts: 7, Base: time.Second, Cap: 32 * time.Second, JitterMin: -time.Second, JitterMax: 5 * time.Second,
 		Deadline: 3 * time.Minute, Timeout: time.Minute,
 	}
-	finishPolicy = acquire.Backoff{
-		Attempts: 24, Base: 2 * time.Second, Cap: time.Minute, JitterMin: -time.Second, JitterMax: 5 * time.Second,
-		Deadline: 10 * time.Minute, Timeout: time.Minute,
-	}
-	chunkPolicy = acquire.Backoff{
-		Attempts: 24, Base: 2 * time.Second, Cap: time.Minute, JitterMin: -time.Second, JitterMax: 5 * time.Second,
-		Deadline: 10 * time.Minute, Timeout: time.Minute,
+	// A server that didn't take one chunk in all that time is asked once for
+	// each further one until it takes one: or a long log would keep the result
+	// back for hours.
+	chunkProbe = acquire.Backoff{
+		Attempts: 1, Base: time.Second, Cap: time.Second, Deadline: 10 * time.Second, Timeout: 10 * time.Second,
 	}
 	// Everything else is asked again by JobRunner itself.
 	once = acquire.Backoff{
@@ -55,7 +54,9 @@ type transport struct {
 	rnd    *acquire.Rand
 	log    *slog.Logger
 	client *api.Client // for GET jobs/:id, over this transport
-	jobID  string
+	job    *api.Job
+	// chunksDown is set while the server takes no log chunks.
+	chunksDown atomic.Bool
 }
 
 // RoundTrip sends req as often as its policy allows, and returns the last
@@ -68,13 +69,18 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return t.finish(req)
 	case "chunks":
 		t.state.chunkIssued(req)
-		resp, _ := t.repeat(t.state.chunksCtx, t.state.hurryChunks, req, call, chunkPolicy)
+		policy := launcher.FinishPolicy
+		if t.chunksDown.Load() {
+			policy = chunkProbe
+		}
+		resp, retry := t.repeat(t.state.chunksCtx, t.state.hurryChunks, req, call, policy)
+		t.chunksDown.Store(retry != nil && errors.Is(retry.Kind, acquire.ErrExhausted))
 		if resp.StatusCode < 300 {
 			t.state.update(func(r *launcher.Report) { r.ChunksOpen-- })
 		}
 		return resp, nil
 	case "header_times":
-		resp, _ := t.repeat(t.state.chunksCtx, t.state.hurryChunks, req, call, chunkPolicy)
+		resp, _ := t.repeat(t.state.chunksCtx, t.state.hurryChunks, req, call, launcher.FinishPolicy)
 		return resp, nil
 	default:
 		return t.send(req.Context(), req, call)
@@ -84,7 +90,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // callOf names the request's call, from the last part of its path.
 func (t *transport) callOf(req *http.Request) string {
 	last := req.URL.Path[strings.LastIndexByte(req.URL.Path, '/')+1:]
-	if last == t.jobID {
+	if last == t.job.ID {
 		return "job_state"
 	}
 	return last
@@ -100,7 +106,7 @@ func (t *transport) start(req *http.Request) (*http.Response, error) {
 	if !delivered && retry.Lost {
 		// The job is ours, so nobody else can have started it.
 		ctx, cancel := until(req.Context(), t.state.chunksCtx)
-		s, _, err := t.client.GetJobState(ctx, t.jobID)
+		s, _, err := t.client.GetJobState(ctx, t.job.ID)
 		cancel()
 		if err == nil && s.State == "running" {
 			delivered, inferred = true, true
@@ -129,14 +135,14 @@ func (t *transport) finish(req *http.Request) (*http.Response, error) {
 		r.ExitStatus, r.Signal, r.SignalReason, r.ChunksFailed = f.ExitStatus, f.Signal, f.SignalReason, f.ChunksFailedCount
 		r.Finish.Sent = true
 	})
-	resp, retry := t.repeat(t.state.reportCtx, t.state.hurryReport, req, "finish", finishPolicy)
+	resp, retry := t.repeat(t.state.reportCtx, t.state.hurryReport, req, "finish", launcher.FinishPolicy)
 	delivered, inferred, reason := resp.StatusCode < 300, false, ""
 	if !delivered {
 		reason = retry.Error()
 	}
 	if !delivered && retry.Lost {
 		ctx, cancel := until(req.Context(), t.state.reportCtx)
-		if acquire.Delivered(ctx, t.client, t.jobID, nil) {
+		if acquire.Delivered(ctx, t.client, t.job, nil) {
 			delivered, inferred = true, true
 			resp = answer(req, http.StatusOK, "{}")
 		}

@@ -93,7 +93,7 @@ func (s *server) count(name string) int {
 func setup(s *server) (*api.Client, *state, *bytes.Buffer) {
 	out := new(bytes.Buffer)
 	st := newState(out)
-	t := &transport{base: s, state: st, rnd: acquire.NewRand(1), log: slog.New(slog.DiscardHandler), jobID: job}
+	t := &transport{base: s, state: st, rnd: acquire.NewRand(1), log: slog.New(slog.DiscardHandler), job: &api.Job{ID: job, Token: "job"}}
 	client := api.NewClient(acquire.Logger(t.log), api.Config{Endpoint: "http://buildkite.test/v3", HTTPClient: acquire.HTTPClient(t)})
 	t.client = client
 	return client, st, out
@@ -192,6 +192,46 @@ func TestTransportChunksSurvive429(t *testing.T) {
 	})
 }
 
+// One chunk has its ten minutes; after that a long log doesn't keep the result
+// back, and the first chunk that is taken ends the doubt.
+func TestTransportChunksDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{replies: map[string][]int{"chunks": {500}}}
+		client, _, _ := setup(s)
+		upload := func() (int, time.Duration, error) {
+			before, begin := s.count("chunks"), time.Now()
+			_, err := client.UploadChunk(t.Context(), job, &api.Chunk{Data: []byte("x"), Size: 1})
+			return s.count("chunks") - before, time.Since(begin), err
+		}
+		if n, took, err := upload(); err == nil || n < 5 || took > 10*time.Minute {
+			t.Errorf("the first: %d requests in %v, %v", n, took, err)
+		}
+		for range 3 {
+			if n, took, err := upload(); err == nil || n != 1 || took > 10*time.Second {
+				t.Errorf("a further one: %d requests in %v, %v", n, took, err)
+			}
+		}
+		s.replies["chunks"] = []int{200, 500, 200}
+		for range 2 {
+			if _, _, err := upload(); err != nil {
+				t.Errorf("once it is up: %v", err)
+			}
+		}
+	})
+}
+
+// A token that stands in for the job's own may be refused for other reasons.
+func TestTransportFinishThenSessionRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newState(io.Discard)
+		tr := &transport{base: &server{replies: map[string][]int{"finish": {lost, 401}}}, state: st, rnd: acquire.NewRand(1), log: slog.New(slog.DiscardHandler), job: &api.Job{ID: job}}
+		tr.client = api.NewClient(acquire.Logger(tr.log), api.Config{Endpoint: "http://x/v3", HTTPClient: acquire.HTTPClient(tr)})
+		if _, err := tr.client.FinishJob(t.Context(), &api.Job{ID: job}, nil); err == nil || st.snapshot().Finish.Delivered {
+			t.Errorf("%v, %+v: want it not to count as delivered", err, st.snapshot().Finish)
+		}
+	})
+}
+
 func TestTransportChunkRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{replies: map[string][]int{"chunks": {400}}}
@@ -243,7 +283,7 @@ func TestTransportKeepsToTheTime(t *testing.T) {
 func TestTransportGivesUpHangingRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := newState(io.Discard)
-		tr := &transport{base: hanging{}, state: st, rnd: acquire.NewRand(1), jobID: job}
+		tr := &transport{base: hanging{}, state: st, rnd: acquire.NewRand(1), job: &api.Job{ID: job, Token: "job"}}
 		tr.client = api.NewClient(acquire.Logger(slog.New(slog.DiscardHandler)), api.Config{Endpoint: "http://x/v3", HTTPClient: acquire.HTTPClient(tr)})
 		begin := time.Now()
 		if _, _, err := tr.client.GetJobState(t.Context(), job); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Minute {
@@ -257,7 +297,7 @@ func TestTransportGivesUpHangingRequests(t *testing.T) {
 func TestTransportTearsHangingRequestsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := newState(io.Discard)
-		tr := &transport{base: hanging{}, state: st, rnd: acquire.NewRand(1), log: slog.New(slog.DiscardHandler), jobID: job}
+		tr := &transport{base: hanging{}, state: st, rnd: acquire.NewRand(1), log: slog.New(slog.DiscardHandler), job: &api.Job{ID: job, Token: "job"}}
 		client := api.NewClient(acquire.Logger(tr.log), api.Config{Endpoint: "http://x/v3", HTTPClient: acquire.HTTPClient(tr)})
 		tr.client = client
 		begin := time.Now()
