@@ -71,8 +71,11 @@ func TestHiddenToken(t *testing.T) {
 
 	// What is left: our own log, the message, the job's files, what Buildkite
 	// was sent beside the Authorization.
-	filepath.WalkDir(l.dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
+	err = filepath.WalkDir(l.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if !d.Type().IsRegular() {
 			return nil
 		}
 		if b, err := os.ReadFile(path); err != nil || bytes.Contains(b, []byte(token)) {
@@ -80,6 +83,9 @@ func TestHiddenToken(t *testing.T) {
 		}
 		return nil
 	})
+	if err != nil {
+		t.Error(err)
+	}
 	for _, r := range l.Requests() {
 		if strings.Contains(r.Path+r.Query, token) {
 			t.Errorf("%s %s?%s has the token in it", r.Method, r.Path, r.Query)

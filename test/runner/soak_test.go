@@ -201,8 +201,9 @@ func (l *lab) soakKill(p *process, id, kill string) string {
 		l.CancelJob(id) // it may be over
 		return ""
 	}
-	target, names, child := p.cmd.Process.Pid, kill, false
-	if names, child = strings.CutPrefix(kill, "run "); child {
+	target := p.cmd.Process.Pid
+	names, child := strings.CutPrefix(kill, "run ")
+	if child {
 		list := p.named("onejob-run")
 		if len(list) == 0 {
 			return ""
