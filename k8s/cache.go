@@ -135,7 +135,7 @@ func indexed[T any](i cache.SharedIndexInformer, index, value string) []*T {
 	objs, _ := i.GetIndexer().ByIndex(index, value)
 	out := make([]*T, 0, len(objs))
 	for _, o := range objs {
-		if v, ok := o.(any).(*T); ok {
+		if v, ok := o.(*T); ok {
 			out = append(out, v)
 		}
 	}

@@ -116,7 +116,7 @@ func (a Amount) Of(n int) int {
 // The defaults. DefaultTokenFile is where deploy/ mounts the Secret.
 const (
 	DefaultStack          = "onejob"
-	DefaultTokenFile      = "/var/run/onejob/token/token"
+	DefaultTokenFile      = "/var/run/onejob/token/token" //nolint:gosec // the path of one
 	DefaultMaxInFlight    = 100
 	DefaultMaxAttempts    = 10
 	DefaultIdleInterval   = time.Second

@@ -113,7 +113,7 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, made *b
 		return confirmAfter, nil
 	}
 	if ctx.Err() != nil {
-		return 0, nil // our own end; the kjob may exist, and that is fine
+		return 0, nil //nolint:nilerr // our own end; the kjob may exist, and that is fine
 	}
 	switch {
 	case apierrors.IsAlreadyExists(err):

@@ -89,10 +89,10 @@ func TestTwoSchedulers(t *testing.T) {
 			turn++
 			mine := turn
 			w.mu.Unlock()
-			switch {
-			case mine%10 == 0:
+			switch mine % 10 {
+			case 0:
 				exits(75, contract.OutcomeExhausted)(w, p)
-			case mine%10 == 5:
+			case 5:
 				exits(143, contract.OutcomeStopped)(w, p)
 			default:
 				ran(w, p)

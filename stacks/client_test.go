@@ -100,7 +100,7 @@ func TestErrors(t *testing.T) {
 		})
 		_, err := c.Job(t.Context(), jobA)
 		for _, is := range []error{ErrInvalid, ErrRefused, ErrNotFound, ErrRateLimited, ErrUnavailable} {
-			if errors.Is(err, is) != (is == want) {
+			if errors.Is(err, is) != errors.Is(want, is) {
 				t.Errorf("%d: %v: errors.Is(%v) = %t", status, err, is, errors.Is(err, is))
 			}
 		}

@@ -55,7 +55,7 @@ func jobsCommand() *cli.Command {
 				}
 				select {
 				case <-time.After(2 * time.Second):
-				case <-c.Context.Done():
+				case <-c.Done():
 					return nil
 				}
 			}

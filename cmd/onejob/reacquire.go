@@ -115,8 +115,8 @@ func follow(c *cli.Context, kube kubernetes.Interface, id contract.JobID, kjob *
 		}
 		select {
 		case <-time.After(500 * time.Millisecond):
-		case <-c.Context.Done():
-			return c.Context.Err()
+		case <-c.Done():
+			return c.Err()
 		}
 	}
 }
