@@ -31,7 +31,7 @@ bench: build ## measure: the herd, the process, each beside the stock agent
 .PHONY: lint
 lint: ## run the linters (builds golangci-lint once)
 	@test -x .cache/golangci-lint || GOBIN=$(CURDIR)/.cache go install $(LINT)
-	.cache/golangci-lint run ./...
+	GOLANGCI_LINT_CACHE=$(CURDIR)/.cache/golangci .cache/golangci-lint run ./...
 
 .PHONY: vuln
 vuln: ## look for known vulnerabilities in what is linked (asks the vulnerability database)
