@@ -36,7 +36,8 @@ type Reacquirer struct {
 // Reacquire makes the next attempt at a job, or says why not. Names and the
 // deleted kjob's UID keep it from making a second live one, whoever else is at
 // work: should a scheduler make the same attempt, one of the two creates is
-// refused, and that is said.
+// refused, and that is said. A scheduler sees the deletion of a live attempt
+// too: what it made in its place is as good, and is returned.
 func (r *Reacquirer) Reacquire(ctx context.Context, id contract.JobID) (*batchv1.Job, error) {
 	refuse := func(format string, args ...any) error {
 		return fmt.Errorf("%w for job %s: %s", ErrNotReacquired, id, fmt.Sprintf(format, args...))
@@ -87,14 +88,18 @@ func (r *Reacquirer) Reacquire(ctx context.Context, id contract.JobID) (*batchv1
 	if err == nil && job.Pipeline == "" && r.Client != nil {
 		job = r.listed(ctx, job)
 	}
-	k, err := NewJob(job, attempts+1, r.Template, nil)
-	if r.Template.NeedsEnv() && r.Client != nil {
-		d, derr := r.Client.Job(ctx, id)
-		if derr != nil {
-			return nil, derr
+	var env map[string]string
+	if r.Template.NeedsEnv() {
+		if r.Client == nil {
+			return nil, refuse("the queue's template needs the job's environment, and there is no token to ask for it%s", url)
 		}
-		k, err = NewJob(job, attempts+1, r.Template, d.Env)
+		d, err := r.Client.Job(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		env = d.Env
 	}
+	k, err := NewJob(job, attempts+1, r.Template, env)
 	if err != nil || r.DryRun {
 		return k, err
 	}
@@ -114,11 +119,13 @@ func (r *Reacquirer) Reacquire(ctx context.Context, id contract.JobID) (*batchv1
 			return nil, refuse("it became %s while attempt %d was being deleted%s", state, attempts, url)
 		}
 	}
-	if err := r.reserve(ctx, id, state); err != nil {
-		return nil, err
-	}
+	r.reserve(ctx, id, state)
 	made, err := r.Kube.BatchV1().Jobs(k.Namespace).Create(ctx, k, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
+		if live != nil {
+			r.say("a scheduler has made attempt %d (%s)", attempts+1, k.Name)
+			return r.Kube.BatchV1().Jobs(k.Namespace).Get(ctx, k.Name, metav1.GetOptions{})
+		}
 		return nil, refuse("somebody else, a scheduler no doubt, has just made attempt %d (%s)%s", attempts+1, k.Name, url)
 	}
 	if err != nil {
@@ -211,21 +218,19 @@ func (r *Reacquirer) awaitGone(ctx context.Context, id contract.JobID) error {
 	}
 }
 
-// reserve holds the job for the new attempt. A refusal is no obstacle: the
-// scheduler's own reservation is of the same stack, and a job that another
-// stack holds can still be acquired.
-func (r *Reacquirer) reserve(ctx context.Context, id contract.JobID, state stacks.State) error {
+// reserve holds the job for the new attempt. A refusal is no obstacle, and by
+// now the old attempt may be deleted: the scheduler's own reservation is of the
+// same stack, and a job that another stack holds can still be acquired.
+func (r *Reacquirer) reserve(ctx context.Context, id contract.JobID, state stacks.State) {
 	if r.Client == nil || state == stacks.StateUnknown {
-		return nil
+		return
 	}
-	got, err := r.Client.Reserve(ctx, []contract.JobID{id}, renewLong)
-	if err != nil {
-		return fmt.Errorf("reserving job %s: %w", id, err)
-	}
-	if len(got) == 0 {
+	switch got, err := r.Client.Reserve(ctx, []contract.JobID{id}, renewLong); {
+	case err != nil:
+		r.say("Buildkite did not reserve the job: %s", err)
+	case len(got) == 0:
 		r.say("Buildkite did not reserve the job for this stack; another one may hold it")
 	}
-	return nil
 }
 
 // Cancel marks a job's unfinished kjobs as meant to go, with who and why, and
@@ -246,12 +251,7 @@ func Cancel(ctx context.Context, kube kubernetes.Interface, namespace string, id
 		if dryRun {
 			continue
 		}
-		if k.Annotations == nil {
-			k.Annotations = map[string]string{}
-		}
-		k.Annotations[contract.AnnotationCancel] = who
-		// The update carries the resourceVersion that was read.
-		marked, err := kube.BatchV1().Jobs(k.Namespace).Update(ctx, k, metav1.UpdateOptions{})
+		marked, err := markCancelled(ctx, kube, k, who)
 		if err != nil {
 			return names, fmt.Errorf("marking %s: %w", k.Name, err)
 		}
@@ -264,4 +264,24 @@ func Cancel(ctx context.Context, kube kubernetes.Interface, namespace string, id
 		}
 	}
 	return names, nil
+}
+
+// markCancelled writes the annotation. The update carries the resourceVersion
+// that was read; the Job controller writes a young kjob's status all the time,
+// so after a conflict it is read again.
+func markCancelled(ctx context.Context, kube kubernetes.Interface, k *batchv1.Job, who string) (*batchv1.Job, error) {
+	jobs := kube.BatchV1().Jobs(k.Namespace)
+	for try := 1; ; try++ {
+		if k.Annotations == nil {
+			k.Annotations = map[string]string{}
+		}
+		k.Annotations[contract.AnnotationCancel] = who
+		marked, err := jobs.Update(ctx, k, metav1.UpdateOptions{})
+		if !apierrors.IsConflict(err) || try == 5 {
+			return marked, err
+		}
+		if k, err = jobs.Get(ctx, k.Name, metav1.GetOptions{}); err != nil {
+			return nil, err
+		}
+	}
 }

@@ -437,3 +437,7 @@ var errTorn = errors.New("connection reset by peer")
 func unavailable() error { return apierrors.NewServiceUnavailable("down") }
 
 var errQuota = errors.New("exceeded quota: jobs, requested: count/jobs.batch=1, used: count/jobs.batch=10, limited: count/jobs.batch=10")
+
+func conflict(name string) error {
+	return apierrors.NewConflict(schema.GroupResource{Group: "batch", Resource: "jobs"}, name, errors.New("the object has been modified"))
+}
