@@ -1,6 +1,7 @@
 package k8s
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -34,7 +35,23 @@ type StoryLine struct {
 	Time time.Time `json:"time"`
 	Who  string    `json:"who"`
 	What string    `json:"what"`
+
+	rank int
 }
+
+// The ranks order what happened in one second, which is as fine as the times
+// of Kubernetes are: those of one attempt, then those of the next.
+const (
+	rankScheduled = iota
+	rankMade
+	rankEvent
+	rankPod
+	rankRunner
+	rankEnd
+	rankKJob
+	rankDecided
+	ranks
+)
 
 // Explain tells a job's story from what is in the cluster and, unless client is
 // nil, Buildkite's state.
@@ -56,39 +73,54 @@ func Explain(ctx context.Context, kube kubernetes.Interface, client *stacks.Clie
 	if s.StateError == "" {
 		facts.StateAt = asked
 	}
-	add := func(t time.Time, who, format string, args ...any) {
+	told := 0
+	add := func(rank int, t time.Time, who, format string, args ...any) {
 		if !t.IsZero() {
-			s.Lines = append(s.Lines, StoryLine{t, who, fmt.Sprintf(format, args...)})
+			s.Lines = append(s.Lines, StoryLine{t, who, fmt.Sprintf(format, args...), told*ranks + rank})
 		}
 	}
 	for i := range kjobs {
 		k := &kjobs[i]
+		for told++; told < attemptOf(k); told++ { // gone, but not what was said of them
+			if _, err := s.tellEvents(ctx, kube, k.Namespace, "Job", contract.KjobName(id, told), add); err != nil {
+				return s, err
+			}
+		}
 		pod := podOfKjob(pods, k)
 		s.Attempts = append(s.Attempts, rowOf(k, pod))
 		if u := k.Annotations[contract.AnnotationJobURL]; u != "" {
 			s.URL = u
 		}
 		if at := jobOf(k).ScheduledAt; i == 0 {
-			add(at, "buildkite", "scheduled the job")
+			add(rankScheduled-told*ranks, at, "buildkite", "scheduled the job")
 		}
-		add(k.CreationTimestamp.Time, "onejob", "made %s for attempt %d", k.Name, attemptOf(k))
+		add(rankMade, k.CreationTimestamp.Time, "onejob", "made %s for attempt %d", k.Name, attemptOf(k))
 		for _, c := range k.Status.Conditions {
 			if c.Status == corev1.ConditionTrue {
-				add(c.LastTransitionTime.Time, "kubernetes", "%s: %s", k.Name, strings.Join(notEmpty(string(c.Type), c.Reason, c.Message), ", "))
+				add(rankKJob, c.LastTransitionTime.Time, "kubernetes", "%s: %s", k.Name, strings.Join(notEmpty(string(c.Type), c.Reason, c.Message), ", "))
 			}
 		}
-		if err := s.tellEvents(ctx, kube, k.Namespace, "Job", k.Name, add); err != nil {
+		events, err := s.tellEvents(ctx, kube, k.Namespace, "Job", k.Name, add)
+		if err == nil && pod != nil {
+			tellPod(pod, add)
+			events, err = s.tellEvents(ctx, kube, k.Namespace, "Pod", pod.Name, add)
+		}
+		if err != nil {
 			return s, err
 		}
-		if pod != nil {
-			tellPod(pod, add)
-			if err := s.tellEvents(ctx, kube, k.Namespace, "Pod", pod.Name, add); err != nil {
-				return s, err
+		facts.Attempt, facts.KJob, facts.Pod, facts.PodSeen = attemptOf(k), kjobFacts(k), podFacts(pod), pod != nil
+		facts.EndedAt = endOf(k, pod)
+		facts.Warnings = warningsOf(events)
+		facts.FailingSince = facts.Now // or longer, but for the first warning nobody knows
+		for _, e := range events {
+			if e.Type == corev1.EventTypeWarning && !e.FirstTimestamp.IsZero() {
+				facts.FailingSince = earlier(facts.FailingSince, e.FirstTimestamp.Time)
 			}
 		}
-		facts.Attempt, facts.KJob, facts.Pod, facts.PodSeen = attemptOf(k), kjobFacts(k), podFacts(pod), pod != nil
 	}
-	slices.SortStableFunc(s.Lines, func(a, b StoryLine) int { return a.Time.Compare(b.Time) })
+	slices.SortStableFunc(s.Lines, func(a, b StoryLine) int {
+		return cmp.Or(a.Time.Truncate(time.Second).Compare(b.Time.Truncate(time.Second)), a.rank-b.rank)
+	})
 	s.Now, s.Advice = outlook(facts, s)
 	return s, nil
 }
@@ -102,41 +134,76 @@ func podOfKjob(pods []corev1.Pod, k *batchv1.Job) *corev1.Pod {
 	return nil
 }
 
-func (s *Story) tellEvents(ctx context.Context, kube kubernetes.Interface, namespace, kind, name string, add func(time.Time, string, string, ...any)) error {
+// endOf is when an attempt ended, zero if it hasn't.
+func endOf(k *batchv1.Job, p *corev1.Pod) (end time.Time) {
+	for _, c := range k.Status.Conditions {
+		if (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue {
+			end = c.LastTransitionTime.Time
+		}
+	}
+	if p != nil {
+		for _, c := range p.Status.ContainerStatuses {
+			if t := c.State.Terminated; t != nil && c.Name == agentContainer {
+				end = t.FinishedAt.Time
+			}
+		}
+	}
+	return end
+}
+
+type adder func(rank int, t time.Time, who, format string, args ...any)
+
+func (s *Story) tellEvents(ctx context.Context, kube kubernetes.Interface, namespace, kind, name string, add adder) ([]corev1.Event, error) {
 	es, err := eventsOn(ctx, kube, namespace, kind, name)
 	for _, e := range es {
-		who := e.Source.Component
+		who, rank := e.Source.Component, rankEvent
 		if who == "" {
 			who = e.ReportingController
 		}
-		add(eventTime(e), who, "%s: %s", e.Reason, e.Message)
+		if who == managedBy {
+			rank = rankDecided
+		}
+		add(rank, eventTime(e), who, "%s: %s", e.Reason, e.Message)
 	}
-	return err
+	return es, err
 }
 
-func tellPod(p *corev1.Pod, add func(time.Time, string, string, ...any)) {
+func tellPod(p *corev1.Pod, add adder) {
 	for _, c := range p.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionTrue {
-			add(c.LastTransitionTime.Time, "kubernetes", "gave the pod the node %s", p.Spec.NodeName)
+			add(rankEvent, c.LastTransitionTime.Time, "kubernetes", "gave the pod the node %s", p.Spec.NodeName)
 		}
 	}
 	for _, c := range p.Status.ContainerStatuses {
 		if r := c.State.Running; r != nil {
-			add(r.StartedAt.Time, "kubelet", "started the container")
+			add(rankPod, r.StartedAt.Time, "kubelet", "started the container")
 		}
 		if t := c.State.Terminated; t != nil {
-			add(t.StartedAt.Time, "kubelet", "started the container")
-			add(t.FinishedAt.Time, "kubelet", "the container ended with %d %s", t.ExitCode, t.Reason)
+			add(rankPod, t.StartedAt.Time, "kubelet", "started the container")
+			if m := podFacts(p).Message; m != nil {
+				tellMessage(m, t.FinishedAt.Time, add)
+			}
+			add(rankEnd, t.FinishedAt.Time, "kubelet", "the container ended with %d %s", t.ExitCode, t.Reason)
 		}
 	}
-	m := podFacts(p).Message
-	if m == nil {
-		return
-	}
-	for _, ph := range m.Phases {
-		add(ph.Start, "runner", "%s, for %.1f s", ph.Name, ph.Seconds)
-	}
 }
+
+// tellMessage is the runner's own account.
+func tellMessage(m *contract.Message, end time.Time, add adder) {
+	for _, ph := range m.Phases {
+		add(rankRunner, ph.Start, "runner", "%s, for %.1f s", ph.Name, ph.Seconds)
+	}
+	what := outcomeOf(m)
+	if m.Received != "" {
+		what += "; it was sent " + m.Received
+	}
+	if m.NotBefore != nil {
+		what += "; Buildkite asks for no other attempt before " + clock(*m.NotBefore)
+	}
+	add(rankRunner, end, "runner", "%s", what)
+}
+
+func clock(t time.Time) string { return t.UTC().Format(time.TimeOnly) + " UTC" }
 
 func notEmpty(ss ...string) []string {
 	return slices.DeleteFunc(ss, func(s string) bool { return s == "" })
@@ -156,7 +223,10 @@ func outlook(f Facts, s Story) (now, advice string) {
 		return "nothing: the job is " + string(f.State), "nothing"
 	}
 	d := Decide(f)
-	if f.KJob.Exists && !f.KJob.Finished && f.Pod.Phase != "" && f.Pod.Started && !f.Pod.Over() {
+	if f.KJob.Exists && !f.KJob.Finished && f.Pod.Started && !f.Pod.Over() {
+		if f.State.Over() {
+			return "the pod's end: the job is " + string(f.State), "nothing: a pod that goes on is deleted"
+		}
 		return "the runner is at work", "nothing"
 	}
 	switch d.Action {
@@ -164,6 +234,9 @@ func outlook(f Facts, s Story) (now, advice string) {
 		now = "a new attempt will be made"
 		if d.Text != "" {
 			now += ": " + d.Text
+		}
+		if d.NotBefore.After(f.Now) {
+			now += "; not before " + clock(d.NotBefore)
 		}
 		return now, "nothing, or `onejob reacquire` if no scheduler runs"
 	case Ask:
@@ -178,8 +251,8 @@ func outlook(f Facts, s Story) (now, advice string) {
 	if d.Text != "" {
 		now = d.Text
 	}
-	if phase == "pending" || phase == "created" || phase == "suspended" {
-		return now, "the job is finished with this reason if the pod hasn't started in time (pending-timeout)"
+	if !d.Again.IsZero() {
+		return now, "mend what it says, or wait; the job is finished with this reason if the pod doesn't start in time (pending-timeout, image-grace)"
 	}
 	return now, "nothing"
 }

@@ -1,6 +1,7 @@
 package k8s
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -59,7 +60,9 @@ func Rows(ctx context.Context, client kubernetes.Interface, namespace string, id
 		rows = append(rows, Row{JobID: jobIDOf(p.Labels), Attempt: attemptOf(p), Queue: p.Labels[contract.LabelQueue], Namespace: p.Namespace,
 			Pod: p.Name, Phase: strings.ToLower(string(f.Phase)), Node: f.Node, Reason: "its kjob is gone; it holds a slot until it is gone too", CreatedAt: p.CreationTimestamp.Time})
 	}
-	slices.SortStableFunc(rows, func(a, b Row) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	slices.SortFunc(rows, func(a, b Row) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.KJob, b.KJob), cmp.Compare(a.Pod, b.Pod))
+	})
 	return rows, nil
 }
 
@@ -101,17 +104,10 @@ func rowOf(k *batchv1.Job, p *corev1.Pod) Row {
 func phaseOf(k KJob, p Pod) (phase, reason string) {
 	switch {
 	case p.Message != nil:
-		m := p.Message
-		reason = string(m.Outcome)
-		if m.ExitStatus != nil {
-			reason = fmt.Sprintf("%s, exit status %d", m.Outcome, *m.ExitStatus)
-		} else if m.Reason != "" {
-			reason += ": " + m.Reason
+		if p.Message.ExitCode == contract.ExitOK {
+			return "done", outcomeOf(p.Message)
 		}
-		if m.ExitCode == contract.ExitOK {
-			return "done", reason
-		}
-		return "ended", reason
+		return "ended", outcomeOf(p.Message)
 	case k.Terminating:
 		return "deleting", ""
 	case p.Lost():
@@ -133,4 +129,16 @@ func phaseOf(k KJob, p Pod) (phase, reason string) {
 	default:
 		return "pending", ""
 	}
+}
+
+// outcomeOf is what the runner said, in a few words.
+func outcomeOf(m *contract.Message) string {
+	s := string(m.Outcome)
+	if m.ExitStatus != nil {
+		s += fmt.Sprintf(", exit status %d", *m.ExitStatus)
+	}
+	if m.Reason != "" {
+		s += ": " + m.Reason
+	}
+	return s
 }

@@ -19,13 +19,16 @@ func warningsOn(ctx context.Context, client kubernetes.Interface, namespace, kin
 	if err != nil {
 		return nil, err
 	}
-	var out []Warning
+	return warningsOf(es), nil
+}
+
+func warningsOf(es []corev1.Event) (out []Warning) {
 	for _, e := range slices.Backward(es) {
 		if e.Type == corev1.EventTypeWarning && e.Source.Component != managedBy {
 			out = append(out, Warning{e.Reason, e.Message})
 		}
 	}
-	return out, nil
+	return out
 }
 
 // eventsOn lists the events on an object, oldest first.

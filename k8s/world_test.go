@@ -236,6 +236,11 @@ func (p *pod) end(code int, why string, m *contract.Message) {
 			m.ExitCode, m.JobID, m.Attempt = code, p.id, p.attempt
 			t.Message = string(m.Encode())
 		}
+		for _, c := range o.Status.ContainerStatuses {
+			if r := c.State.Running; r != nil {
+				t.StartedAt = r.StartedAt
+			}
+		}
 		o.Status.Phase = corev1.PodSucceeded
 		if code != 0 {
 			o.Status.Phase = corev1.PodFailed
@@ -256,6 +261,7 @@ func (p *pod) finishKjob(ok bool) {
 		if ok {
 			c = batchv1.JobCondition{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}
 		}
+		c.LastTransitionTime = metav1.Now()
 		k.Status.Conditions = append(k.Status.Conditions, c)
 	})
 }
