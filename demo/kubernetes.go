@@ -20,23 +20,7 @@ import (
 )
 
 // schedulerConfig is what a user writes for the demo's cluster.
-const schedulerConfig = `queues:
-- name: default
-  max-in-flight: 8
-  template:
-    inline:
-      apiVersion: batch/v1
-      kind: Job
-      spec:
-        template:
-          spec:
-            terminationGracePeriodSeconds: 30
-            containers:
-            - name: agent
-              image: localhost/onejob-agent:dev
-              imagePullPolicy: Never
-              resources: {requests: {cpu: 10m, memory: 32Mi}}
-`
+var schedulerConfig = stage.QueueConfig(8, 600)
 
 // trouble is what happens to two of the jobs before they are acquired. Until
 // then the simulator keeps them locked, so that there is something to see.

@@ -13,27 +13,6 @@ import (
 	"github.com/onejob-dev/onejob/test/stage"
 )
 
-// config is what a user writes: the image of this build, small requests, and a
-// TTL that lets the test see the end of it.
-const config = `queues:
-- name: default
-  max-in-flight: 8
-  template:
-    inline:
-      apiVersion: batch/v1
-      kind: Job
-      spec:
-        ttlSecondsAfterFinished: 20
-        template:
-          spec:
-            terminationGracePeriodSeconds: 30
-            containers:
-            - name: agent
-              image: localhost/onejob-agent:dev
-              imagePullPolicy: Never
-              resources: {requests: {cpu: 10m, memory: 32Mi}}
-`
-
 // on is the stage that all tests of the package share.
 var on *stage.Stage
 
@@ -53,7 +32,7 @@ func run(m *testing.M) int {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
 		defer cancel()
 		if err = publish(ctx, dir); err == nil {
-			on, err = stage.Up(ctx, stage.Options{Root: filepath.Join("..", ".."), Nodes: 1, Config: config, Repository: dir, Logf: func(format string, a ...any) {
+			on, err = stage.Up(ctx, stage.Options{Root: filepath.Join("..", ".."), Nodes: 1, Config: stage.QueueConfig(8, 20), Repository: dir, Logf: func(format string, a ...any) {
 				fmt.Printf("    "+format+"\n", a...)
 			}})
 		}
