@@ -2,11 +2,13 @@ package k8s
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -83,12 +85,18 @@ func final(o any) any {
 	return o
 }
 
-// run starts both informers and returns when they have been filled.
-func (s *store) run(ctx context.Context, start func(func())) error {
+// run starts both informers.
+func (s *store) run(ctx context.Context, start func(func())) {
 	start(func() { s.kjobs.Run(ctx.Done()) })
 	start(func() { s.pods.Run(ctx.Done()) })
-	if !cache.WaitForCacheSync(ctx.Done(), s.kjobs.HasSynced, s.pods.HasSynced) {
-		return fmt.Errorf("listing kjobs and pods in namespace %s: %w", s.namespace, context.Cause(ctx))
+}
+
+// filled returns when both informers have been filled.
+func (s *store) filled(ctx context.Context, within time.Duration) error {
+	cctx, cancel := context.WithTimeoutCause(ctx, within, errors.New("not done yet: does it exist, and does the Role allow it?"))
+	defer cancel()
+	if !cache.WaitForCacheSync(cctx.Done(), s.kjobs.HasSynced, s.pods.HasSynced) {
+		return fmt.Errorf("listing kjobs and pods in namespace %s: %w", s.namespace, context.Cause(cctx))
 	}
 	return nil
 }

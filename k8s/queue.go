@@ -20,6 +20,7 @@ import (
 // settings is what may change about a queue while it is served.
 type settings struct {
 	Queue
+	endpoint string
 	idle     time.Duration
 	template *Template
 }

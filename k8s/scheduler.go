@@ -5,15 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"reflect"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/workqueue"
 
@@ -111,8 +115,11 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	// Caches are filled before there is a Lease, so that a takeover has only to
 	// look at them.
 	for _, q := range config.Queues {
-		if err := s.openStore(ctx, q.Namespace, wg.Go); err != nil {
+		if _, err := s.openStore(ctx, q.Namespace, wg.Go); ctx.Err() != nil {
 			return err
+		} else if err != nil {
+			s.fault("queue "+q.Name, err)
+			s.log.Error("queue not served yet", "queue", q.Name, "err", err)
 		}
 	}
 	s.synced.Store(true)
@@ -124,13 +131,19 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	return s.elect(ctx)
 }
 
-// openStore starts the informers of a namespace, once.
-func (s *Scheduler) openStore(ctx context.Context, namespace string, start func(func())) error {
+// fillTimeout is how long a namespace's caches may take to be filled. One that
+// can't be listed must not keep the queues of the others waiting: its informers
+// go on trying, and its queues are served when they have succeeded.
+const fillTimeout = 30 * time.Second
+
+// openStore starts the informers of a namespace, once, and waits until they
+// have been filled.
+func (s *Scheduler) openStore(ctx context.Context, namespace string, start func(func())) (*store, error) {
 	s.mu.Lock()
-	known := s.stores[namespace] != nil
+	st := s.stores[namespace]
 	s.mu.Unlock()
-	if known {
-		return nil
+	if st != nil {
+		return st, st.filled(ctx, fillTimeout/10)
 	}
 	st, err := newStore(s.kube, namespace, handlers{
 		kjob: func(old, k *batchv1.Job, deleted bool) {
@@ -145,15 +158,13 @@ func (s *Scheduler) openStore(ctx context.Context, namespace string, start func(
 		},
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := st.run(ctx, start); err != nil {
-		return err
-	}
+	st.run(ctx, start)
 	s.mu.Lock()
 	s.stores[namespace] = st
 	s.mu.Unlock()
-	return nil
+	return st, st.filled(ctx, fillTimeout)
 }
 
 func (s *Scheduler) queueOf(namespace string, labels map[string]string) *queue {
@@ -246,20 +257,20 @@ func (s *Scheduler) apply(ctx, hard context.Context, c *Config, queues, wg *sync
 	for _, q := range c.Queues {
 		wanted[q.Name] = true
 		set, err := s.settings(ctx, c, q)
-		s.fault("queue "+q.Name, err)
+		before := s.faultOf("queue " + q.Name)
 		s.mu.Lock()
 		have := s.queues[q.Name]
 		s.mu.Unlock()
 		if err != nil {
-			s.metrics.templates.WithLabelValues(q.Name, "error").Inc()
-			s.log.Error("template not loaded; the last good one, if there was one, stays in use", "queue", q.Name, "err", err)
-			s.events.event(q.Namespace, "onejob-queue-"+labelValue(q.Name), "", true, "TemplateInvalid", err.Error())
+			s.fault("queue "+q.Name, err)
+			s.templateFault(q, before, err)
 			continue
 		}
 		s.metrics.templates.WithLabelValues(q.Name, "ok").Inc()
-		if have != nil && sameIdentity(have.set.Load().Queue, q) {
+		if have != nil && sameIdentity(have.set.Load(), set) {
 			set.template.Org = have.set.Load().template.Org
 			have.set.Store(set)
+			s.fault("queue "+q.Name, nil)
 			continue
 		}
 		if have != nil {
@@ -268,9 +279,12 @@ func (s *Scheduler) apply(ctx, hard context.Context, c *Config, queues, wg *sync
 		}
 		if err := s.serve(ctx, hard, c, set, queues, wg, first); err != nil {
 			s.fault("queue "+q.Name, err)
-			s.log.Error("queue not served", "queue", q.Name, "err", err)
+			if before == nil || before.Error() != err.Error() {
+				s.log.Error("queue not served", "queue", q.Name, "err", err)
+			}
 			continue
 		}
+		s.fault("queue "+q.Name, nil)
 		started++
 	}
 	s.mu.Lock()
@@ -280,10 +294,23 @@ func (s *Scheduler) apply(ctx, hard context.Context, c *Config, queues, wg *sync
 			s.log.Info("queue is served no more", "queue", name)
 			q.stop()
 			delete(s.queues, name)
-			delete(s.faults, "queue "+name)
 		}
 	}
+	maps.DeleteFunc(s.faults, func(what string, _ error) bool {
+		name, isQueue := strings.CutPrefix(what, "queue ")
+		return isQueue && !wanted[name]
+	})
 	return started
+}
+
+// templateFault says, once for each reason, that a template can't be used.
+func (s *Scheduler) templateFault(q Queue, before, err error) {
+	s.metrics.templates.WithLabelValues(q.Name, "error").Inc()
+	if before != nil && before.Error() == err.Error() {
+		return
+	}
+	s.log.Error("template not loaded; the last good one, if there was one, stays in use", "queue", q.Name, "err", err)
+	s.events.event(q.Namespace, "onejob-queue-"+labelValue(q.Name), "", true, "TemplateInvalid", err.Error())
 }
 
 func (s *Scheduler) settings(ctx context.Context, c *Config, q Queue) (*settings, error) {
@@ -291,16 +318,18 @@ func (s *Scheduler) settings(ctx context.Context, c *Config, q Queue) (*settings
 	if err != nil {
 		return nil, err
 	}
-	return &settings{Queue: q, idle: time.Duration(c.IdleInterval), template: t}, nil
+	return &settings{Queue: q, endpoint: c.Endpoint, idle: time.Duration(c.IdleInterval), template: t}, nil
 }
 
 // sameIdentity: a change of what is left out can be made while serving.
-func sameIdentity(a, b Queue) bool {
-	return a.Name == b.Name && a.Stack == b.Stack && a.TokenFile == b.TokenFile && a.Namespace == b.Namespace && reflect.DeepEqual(a.Template, b.Template)
+func sameIdentity(a, b *settings) bool {
+	return a.Name == b.Name && a.Stack == b.Stack && a.endpoint == b.endpoint && a.TokenFile == b.TokenFile && a.Namespace == b.Namespace &&
+		a.Template.Job == b.Template.Job && a.Template.PodTemplate == b.Template.PodTemplate
 }
 
 func (s *Scheduler) serve(ctx, hard context.Context, c *Config, set *settings, queues, wg *sync.WaitGroup, first chan<- error) error {
-	if err := s.openStore(ctx, set.Namespace, wg.Go); err != nil {
+	store, err := s.openStore(ctx, set.Namespace, wg.Go)
+	if err != nil {
 		return err
 	}
 	token := s.Token
@@ -316,7 +345,7 @@ func (s *Scheduler) serve(ctx, hard context.Context, c *Config, set *settings, q
 	}
 	qctx, stop := context.WithCancel(ctx)
 	s.mu.Lock()
-	q := &served{queue: newQueue(s, set, s.stores[set.Namespace], client), stop: stop, done: make(chan struct{})}
+	q := &served{queue: newQueue(s, set, store, client), stop: stop, done: make(chan struct{})}
 	s.queues[set.Name] = q
 	s.mu.Unlock()
 	queues.Go(func() {
@@ -329,37 +358,36 @@ func (s *Scheduler) serve(ctx, hard context.Context, c *Config, set *settings, q
 		})
 	})
 	queues.Go(func() {
-		followTemplate(qctx, s.kube, set.Queue, func() { s.retemplate(qctx, q.queue) })
+		followTemplate(qctx, s.kube, set.Queue, func() bool { return s.retemplate(qctx, q.queue) })
 	})
 	return nil
 }
 
 // retemplate loads a queue's template again; a bad one leaves the last good one.
-func (s *Scheduler) retemplate(ctx context.Context, q *queue) {
+// It is false if the template could not be read, which may be the API server's
+// fault.
+func (s *Scheduler) retemplate(ctx context.Context, q *queue) bool {
 	old := q.set.Load()
 	t, err := LoadTemplate(ctx, s.kube, old.Queue)
 	if ctx.Err() != nil {
-		return
+		return false
 	}
 	before := s.faultOf("queue " + q.name)
 	s.fault("queue "+q.name, err)
 	if err != nil {
-		s.metrics.templates.WithLabelValues(q.name, "error").Inc()
-		if before == nil || before.Error() != err.Error() {
-			q.log.Error("template not loaded; the last good one stays in use", "err", err)
-			s.events.event(q.store.namespace, "onejob-queue-"+q.label, "", true, "TemplateInvalid", err.Error())
-		}
-		return
+		s.templateFault(old.Queue, before, err)
+		return apierrors.ReasonForError(err) == metav1.StatusReasonUnknown
 	}
 	t.Org = old.template.Org
 	if reflect.DeepEqual(t, old.template) {
-		return
+		return true
 	}
 	set := *old
 	set.template = t
 	q.set.Store(&set)
 	s.metrics.templates.WithLabelValues(q.name, "ok").Inc()
 	q.log.Info("template changed")
+	return true
 }
 
 // reload reads the configuration and the template files again until ctx ends.
@@ -377,7 +405,12 @@ func (s *Scheduler) reload(ctx, hard context.Context, queues, wg *sync.WaitGroup
 		}
 		if !reflect.DeepEqual(c, s.config) || s.broken() {
 			s.metrics.configs.WithLabelValues("ok").Inc()
+			if c.CreateWorkers != s.config.CreateWorkers {
+				s.log.Warn("create-workers has changed; it takes effect at the next start")
+			}
+			s.mu.Lock()
 			s.config = c
+			s.mu.Unlock()
 			s.apply(ctx, hard, c, queues, wg, nil)
 			continue
 		}
@@ -395,10 +428,15 @@ func (s *Scheduler) reload(ctx, hard context.Context, queues, wg *sync.WaitGroup
 	}
 }
 
-// broken: a queue of the configuration isn't served.
+// broken: a queue of the configuration isn't served, or not as it says.
 func (s *Scheduler) broken() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for what := range s.faults {
+		if strings.HasPrefix(what, "queue ") {
+			return true
+		}
+	}
 	return len(s.queues) < len(s.config.Queues)
 }
 

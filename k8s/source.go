@@ -11,7 +11,6 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/watch"
@@ -99,8 +98,8 @@ func userKeys(m map[string]string) map[string]string {
 }
 
 // followTemplate calls changed at each change of a template that lives in the
-// cluster, until ctx ends.
-func followTemplate(ctx context.Context, client kubernetes.Interface, q Queue, changed func()) {
+// cluster, until ctx ends; when changed is false, again a little later.
+func followTemplate(ctx context.Context, client kubernetes.Interface, q Queue, changed func() bool) {
 	ref := q.Template
 	if ref.Job == "" && ref.PodTemplate == "" {
 		return
@@ -110,13 +109,18 @@ func followTemplate(ctx context.Context, client kubernetes.Interface, q Queue, c
 		if err != nil {
 			continue
 		}
-		changed() // what happened between two watches
-		for e := range w.ResultChan() {
-			if e.Type == watch.Added || e.Type == watch.Modified {
-				changed()
-			}
-			if e.Type == watch.Error && apierrors.IsResourceExpired(apierrors.FromObject(e.Object)) {
-				break
+		known := changed() // what happened between two watches
+		for known {
+			select {
+			case <-ctx.Done():
+				known = false
+			case e, open := <-w.ResultChan():
+				switch {
+				case !open, e.Type == watch.Error:
+					known = false
+				case e.Type != watch.Bookmark:
+					known = changed()
+				}
 			}
 		}
 		w.Stop()
