@@ -37,11 +37,7 @@ the order of time. With --config and a token it asks Buildkite, too.
 					if err != nil {
 						return err
 					}
-					label := ""
-					if rows, err := k8s.Rows(c.Context, kube, namespace, id); err == nil && len(rows) > 0 {
-						label = rows[0].Queue
-					}
-					q, err := pickQueue(c, cfg, label)
+					q, err := queueOf(c, cfg, kube, id)
 					if err != nil {
 						return err
 					}

@@ -52,13 +52,7 @@ func reacquireCommand() *cli.Command {
 }
 
 func reacquire(c *cli.Context, cfg *k8s.Config, kube kubernetes.Interface, id contract.JobID) error {
-	label := ""
-	for _, q := range cfg.Queues {
-		if rows, err := k8s.Rows(c.Context, kube, q.Namespace, id); err == nil && len(rows) > 0 {
-			label = rows[0].Queue
-		}
-	}
-	q, err := pickQueue(c, cfg, label)
+	q, err := queueOf(c, cfg, kube, id)
 	if err != nil {
 		return err
 	}

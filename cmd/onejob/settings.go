@@ -58,6 +58,17 @@ func pickQueue(c *cli.Context, cfg *k8s.Config, label string) (k8s.Queue, error)
 	return k8s.Queue{}, usage(fmt.Errorf("which queue? The configuration has %s: give --queue", strings.Join(names, ", ")))
 }
 
+// queueOf is pickQueue for a job, whose kjobs may be in any queue's namespace.
+func queueOf(c *cli.Context, cfg *k8s.Config, kube kubernetes.Interface, id contract.JobID) (k8s.Queue, error) {
+	label := ""
+	for _, q := range cfg.Queues {
+		if rows, err := k8s.Rows(c.Context, kube, q.Namespace, id); err == nil && len(rows) > 0 {
+			label = rows[0].Queue
+		}
+	}
+	return pickQueue(c, cfg, label)
+}
+
 // token is what the command line, the environment or the queue's file has; nil
 // if there is none.
 func token(c *cli.Context, q k8s.Queue) stacks.TokenSource {
