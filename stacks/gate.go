@@ -129,8 +129,8 @@ func (g *gate) record(sent time.Time, status int, h http.Header) time.Duration {
 		after = reset
 	}
 	// The requests that were on their way when the first of them failed say
-	// nothing new: they count once.
-	if sent.After(g.failedAt) {
+	// nothing new: they count once, unless one that went well came between.
+	if g.failures == 0 || sent.After(g.failedAt) {
 		g.failures++
 		g.failedAt = now
 	}

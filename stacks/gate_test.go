@@ -194,3 +194,18 @@ func FuzzParseRetryAfter(f *testing.F) {
 		}
 	})
 }
+
+// A failure that was on its way while a success came in counts as the first of
+// its kind.
+func TestGateFailureAfterASuccess(t *testing.T) {
+	g := newGate(10)
+	sent := time.Now()
+	for range 3 {
+		g.record(sent, 503, http.Header{})
+		g.record(sent, 200, http.Header{})
+		g.record(sent, 503, http.Header{})
+	}
+	if g.failures != 1 {
+		t.Errorf("%d failures are counted, want 1", g.failures)
+	}
+}
