@@ -29,15 +29,14 @@ func (c Call) due() (time.Time, bool) {
 	return d.By, ok
 }
 
-// sleep waits for d, or until ctx ends. A hurry that comes up meanwhile cuts
-// the wait short, but not below floor.
-func (c Call) sleep(ctx context.Context, d, floor time.Duration) {
+// sleep waits for d, or until ctx ends. A hurry that d doesn't know of, one that
+// is on by now or comes up meanwhile, cuts the wait short, but not below floor.
+func (c Call) sleep(ctx context.Context, d, floor time.Duration, known bool) {
 	began := time.Now()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	// One that was on before has made its mark on d.
 	var hurry <-chan struct{}
-	if _, on := c.due(); !on {
+	if !known {
 		hurry = c.Hurry.Done()
 	}
 	for {

@@ -3,6 +3,7 @@ package acquire
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -79,3 +80,34 @@ func TestHurryTearsWhatHangs(t *testing.T) {
 		}
 	})
 }
+
+// TestHurryBeforeTheWait: a hurry that comes up between an answer and the wait
+// after it cuts that wait too. The attempt's log line stands between the two.
+func TestHurryBeforeTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hurry, due := context.WithCancelCause(t.Context())
+		hand := handler(func() { due(Due{By: time.Now().Add(8 * time.Second)}) })
+		requests := 0
+		begin := time.Now()
+		err := Call{
+			Name: "finish", Rand: NewRand(1), Hurry: hurry, Log: slog.New(hand),
+			Backoff: Backoff{Attempts: 3, Base: time.Minute, Cap: time.Hour, Deadline: 2 * time.Hour, Timeout: time.Minute},
+		}.Do(t.Context(), func(context.Context, int) (*api.Response, error) {
+			if requests++; requests > 1 {
+				return nil, nil
+			}
+			return nil, errors.New("reset")
+		})
+		if took := time.Since(begin); err != nil || took > 2*time.Second {
+			t.Errorf("%v after %d requests in %v, want the second after 2 s", err, requests, took)
+		}
+	})
+}
+
+// handler is a log handler that is called for each line.
+type handler func()
+
+func (handler) Enabled(context.Context, slog.Level) bool    { return true }
+func (h handler) Handle(context.Context, slog.Record) error { h(); return nil }
+func (h handler) WithAttrs([]slog.Attr) slog.Handler        { return h }
+func (h handler) WithGroup(string) slog.Handler             { return h }

@@ -48,13 +48,14 @@ func (c Call) Do(ctx context.Context, send func(ctx context.Context, attempt int
 		end   = time.Now().Add(c.Backoff.Deadline)
 		state = &RetryError{}
 		floor time.Duration
+		hasty bool // the next wait is one of a hurry already
 		opts  = []roko.RetrierOpt{
 			roko.WithMaxAttempts(c.Backoff.Attempts),
 			roko.WithStrategy(c.Backoff.strategy(c.Rand)),
 		}
 	)
 	if c.Hurry != nil {
-		opts = append(opts, roko.WithSleepFunc(func(d time.Duration) { c.sleep(ctx, d, floor) }))
+		opts = append(opts, roko.WithSleepFunc(func(d time.Duration) { c.sleep(ctx, d, floor, hasty) }))
 	}
 	retry := roko.NewRetrier(opts...)
 	err := retry.DoWithContext(ctx, func(r *roko.Retrier) error {
@@ -90,7 +91,8 @@ func (c Call) Do(ctx context.Context, send func(ctx context.Context, attempt int
 			floor, asked = RetryAfter(header(resp), now)
 		}
 		left := end.Sub(now)
-		if by, hurry := c.due(); hurry {
+		var by time.Time
+		if by, hasty = c.due(); hasty {
 			r.SetNextInterval(min(r.NextInterval(), hurried(by.Sub(now))))
 			if asked {
 				left = min(left, by.Sub(now))
