@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -96,12 +95,12 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 	q.mu.Unlock()
 	cctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
-	made, err := q.s.kube.BatchV1().Jobs(k.Namespace).Create(cctx, k, metav1.CreateOptions{})
-	return q.created(ctx, id, now, made, err)
+	_, err = q.s.kube.BatchV1().Jobs(k.Namespace).Create(cctx, k, metav1.CreateOptions{})
+	return q.created(ctx, id, now, err)
 }
 
 // created sorts what came of a create.
-func (q *queue) created(ctx context.Context, id contract.JobID, c claim, made *batchv1.Job, err error) (time.Duration, error) {
+func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err error) (time.Duration, error) {
 	count := func(result string) { q.s.metrics.creates.WithLabelValues(q.name, result).Inc() }
 	log := q.log.With("job_id", id, "attempt", c.attempt, "kjob", contract.KjobName(id, c.attempt))
 	if err == nil {
@@ -109,7 +108,7 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, made *b
 		count("created")
 		q.s.metrics.took(q.name, phaseCreated, c.at, time.Now())
 		log.Info("kjob created")
-		q.markCreated(id, made.Labels)
+		q.markCreated(id)
 		return confirmAfter, nil
 	}
 	if ctx.Err() != nil {
@@ -154,7 +153,7 @@ func denied(err error) bool {
 	return strings.Contains(err.Error(), "denied the request") || strings.Contains(err.Error(), "violates PodSecurity") || strings.Contains(err.Error(), "ValidatingAdmissionPolicy")
 }
 
-func (q *queue) markCreated(id contract.JobID, _ map[string]string) {
+func (q *queue) markCreated(id contract.JobID) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if c := q.claims[id]; c != nil {
@@ -199,7 +198,7 @@ func (q *queue) confirm(ctx context.Context, id contract.JobID, c claim) (time.D
 	q.s.brake.ok()
 	// Ours. Live is success; finished or on its way out means that somebody
 	// else was here first, and the cache, once it shows it, is what decides.
-	q.markCreated(id, k.Labels)
+	q.markCreated(id)
 	if finished(k) || k.DeletionTimestamp != nil {
 		q.work.AddAfter(id, time.Second)
 	}

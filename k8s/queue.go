@@ -47,6 +47,9 @@ type queue struct {
 	work   workqueue.TypedRateLimitingInterface[contract.JobID]
 	wakeup chan struct{} // the poll loop
 	look   chan struct{} // the upkeep loop
+	// before served the queue until its identity changed; its last creates may
+	// still be on the wire.
+	before *queue
 	lists  *rate.Limiter // lists of Events
 
 	mu       sync.Mutex
@@ -114,12 +117,13 @@ func (q *queue) memo(id contract.JobID) *memo {
 	return m
 }
 
-func newQueue(s *Scheduler, set *settings, store *store, client *stacks.Client) *queue {
+func newQueue(s *Scheduler, set *settings, store *store, client *stacks.Client, before *queue) *queue {
 	q := &queue{
 		s: s, name: set.Name, label: labelValue(set.Name), store: store, client: client,
 		log:    s.log.With("queue", set.Name),
 		work:   workqueue.NewTypedRateLimitingQueue(itemBackoff[contract.JobID]()),
-		wakeup: make(chan struct{}, 1), look: make(chan struct{}, 1), lists: rate.NewLimiter(warningsPerSecond, warningsPerSecond),
+		wakeup: make(chan struct{}, 1), look: make(chan struct{}, 1), before: before,
+		lists:  rate.NewLimiter(warningsPerSecond, warningsPerSecond),
 		claims: map[contract.JobID]*claim{}, retries: map[contract.JobID]retry{}, memos: map[contract.JobID]*memo{},
 		beat: time.Now(),
 	}

@@ -226,6 +226,33 @@ func TestQueuesTakeTurns(t *testing.T) {
 	})
 }
 
+// A queue whose identity changes while its creates are on the wire counts them.
+func TestChangeOfIdentityKeepsTheCap(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		stack := ""
+		r := w.start("", func(o *Options) {
+			o.Kube = slow{w.kube, 4 * time.Second}
+			o.Load = func() (*Config, error) {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				return ParseConfig([]byte("endpoint: http://buildkite.test/v3\ncreate-workers: 2\nqueues:\n- name: default\n  max-in-flight: 4\n"+stack), namespace)
+			}
+		})
+		w.runs = func(w *world, p *pod) { w.sleep(30*time.Second, p.kill); ran(w, p) }
+		time.Sleep(8 * time.Second)
+		w.buildOn("default", 20, nil)
+		time.Sleep(time.Second)
+		w.mu.Lock()
+		stack = "  stack: another\n"
+		w.mu.Unlock()
+		w.await("all", 5*time.Minute, w.finished(20))
+		if w.peak() != 4 {
+			t.Errorf("%d at a time, want 4", w.peak())
+		}
+		r.end(w)
+	})
+}
+
 // {{env.NAME}}: get job is called once a job, for the queues that need it only.
 func TestEnvInTemplates(t *testing.T) {
 	inWorld(t, simulator.Config{}, func(w *world) {

@@ -74,6 +74,20 @@ type served struct {
 	done chan struct{}
 }
 
+// last is the queue that may still have creates under way, nil if none can.
+func (s *served) last() *queue {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.claims) == 0 {
+		return nil
+	}
+	s.before = nil // no chain: they lapse in seconds, and this is rare
+	return s.queue
+}
+
 // ErrAllRefused is returned by Run when no queue's token was accepted at start.
 var ErrAllRefused = errors.New("buildkite accepts none of the queues' tokens: check the token file, that it holds a cluster's agent token, and that the queues belong to that cluster")
 
@@ -277,7 +291,7 @@ func (s *Scheduler) apply(ctx, hard context.Context, c *Config, queues, wg *sync
 			have.stop()
 			<-have.done
 		}
-		if err := s.serve(ctx, hard, c, set, queues, wg, first); err != nil {
+		if err := s.serve(ctx, hard, c, set, have, queues, wg, first); err != nil {
 			s.fault("queue "+q.Name, err)
 			if before == nil || before.Error() != err.Error() {
 				s.log.Error("queue not served", "queue", q.Name, "err", err)
@@ -327,7 +341,8 @@ func sameIdentity(a, b *settings) bool {
 		a.Template.Job == b.Template.Job && a.Template.PodTemplate == b.Template.PodTemplate
 }
 
-func (s *Scheduler) serve(ctx, hard context.Context, c *Config, set *settings, queues, wg *sync.WaitGroup, first chan<- error) error {
+// serve starts a queue, in the place of another one if before isn't nil.
+func (s *Scheduler) serve(ctx, hard context.Context, c *Config, set *settings, before *served, queues, wg *sync.WaitGroup, first chan<- error) error {
 	store, err := s.openStore(ctx, set.Namespace, wg.Go)
 	if err != nil {
 		return err
@@ -345,7 +360,7 @@ func (s *Scheduler) serve(ctx, hard context.Context, c *Config, set *settings, q
 	}
 	qctx, stop := context.WithCancel(ctx)
 	s.mu.Lock()
-	q := &served{queue: newQueue(s, set, store, client), stop: stop, done: make(chan struct{})}
+	q := &served{queue: newQueue(s, set, store, client, before.last()), stop: stop, done: make(chan struct{})}
 	s.queues[set.Name] = q
 	s.mu.Unlock()
 	queues.Go(func() {

@@ -48,10 +48,21 @@ func (q *queue) held() int {
 			held++
 		}
 	}
-	for id, c := range q.claims {
-		if !names[contract.KjobName(id, c.attempt)] {
-			held++
+	unseen := func(claims map[contract.JobID]*claim) {
+		for id, c := range claims {
+			if !names[contract.KjobName(id, c.attempt)] {
+				held++
+			}
 		}
+	}
+	unseen(q.claims)
+	if b := q.before; b != nil {
+		b.mu.Lock()
+		unseen(b.claims)
+		if len(b.claims) == 0 {
+			q.before = nil
+		}
+		b.mu.Unlock()
 	}
 	return held
 }
