@@ -121,24 +121,31 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err err
 		return q.confirm(ctx, id, c)
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), apierrors.IsNotFound(err):
 		count("no_namespace")
+		q.tell(id, "waiting to be created: "+err.Error())
 		q.drop(id, "")
 		q.stop(fmt.Errorf("creating kjobs: %w", err))
 		return 0, nil
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err),
-		apierrors.IsForbidden(err) && denied(err):
+		apierrors.IsForbidden(err) && permanentRefusal(err.Error()):
 		q.s.brake.ok()
 		count("refused")
 		log.Error("the kjob was refused", "err", err)
 		q.giveUp(id, c, Decision{Action: Finish, Reason: ReasonAdmission, ExitStatus: -1,
 			Text: "Kubernetes refused the Job that the queue's template makes: " + err.Error()})
 		return 0, nil
-	case apierrors.IsForbidden(err):
-		// A quota, or our own Role: may heal, and is retried while the
-		// reservation lives.
+	case apierrors.IsForbidden(err), webhookDown(err):
+		// A quota, our own Role, a webhook that can't be called: may heal, and
+		// is retried, with the reservation renewed, as long as a pod might have
+		// been pending.
 		q.s.brake.ok()
 		count("forbidden")
-		q.tell(id, "waiting to be created: "+err.Error())
 		log.Warn("creating the kjob", "err", err)
+		if limit := q.set.Load().policy().PendingTimeout; time.Since(c.at) > limit {
+			q.giveUp(id, c, Decision{Action: Finish, Reason: ReasonAdmission, ExitStatus: -1,
+				Text: fmt.Sprintf("Kubernetes did not let the Job in within %s: %s", limit, err)})
+			return 0, nil
+		}
+		q.tell(id, "waiting to be created: "+err.Error())
 		return 0, err
 	default:
 		q.s.brake.failed()
@@ -148,9 +155,10 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err err
 	}
 }
 
-// denied: an admission webhook or policy said no, and will again.
-func denied(err error) bool {
-	return strings.Contains(err.Error(), "denied the request") || strings.Contains(err.Error(), "violates PodSecurity") || strings.Contains(err.Error(), "ValidatingAdmissionPolicy")
+// webhookDown: an admission webhook could not be asked. The API server itself is
+// well, so other namespaces' kjobs must not wait for it.
+func webhookDown(err error) bool {
+	return apierrors.IsInternalError(err) && strings.Contains(err.Error(), "failed calling webhook")
 }
 
 func (q *queue) markCreated(id contract.JobID) {

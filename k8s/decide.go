@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
+
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/stacks"
 )
@@ -79,6 +81,7 @@ type Decision struct {
 const (
 	podlessGrace   = 30 * time.Second
 	containerGrace = time.Minute
+	startTries     = 3
 	noticeAfter    = 10 * time.Second
 	outliveGrace   = time.Minute
 	stateFresh     = 5 * time.Second
@@ -135,6 +138,9 @@ func decideEnded(f Facts) Decision {
 	case contract.ExitRefused:
 		return offered(f, ReasonRefused, func() Decision { return attempt(f, ReasonRefused, 0, said(f, "had its token refused")) })
 	case contract.ExitTerminated, contract.ExitInterrupted, contract.ExitQuit:
+		if f.KJob.FailReason == batchv1.JobReasonDeadlineExceeded {
+			return offered(f, ReasonDeadline, func() Decision { return deadline(f, said(f, "was stopped")) })
+		}
 		return offered(f, ReasonStopped, func() Decision { return attempt(f, ReasonStopped, 3, said(f, "was stopped before it had the job")) })
 	case contract.ExitConfig:
 		return offered(f, ReasonConfig, func() Decision {
@@ -177,13 +183,17 @@ func decideLost(f Facts) Decision {
 		return Decision{Action: None, Reason: ReasonFinished}
 	case !f.fresh():
 		return Decision{Action: Ask, Reason: ReasonLost}
-	case f.State.Offered() && f.KJob.FailReason == "DeadlineExceeded":
-		return Decision{Action: Finish, Reason: ReasonDeadline, ExitStatus: -1,
-			Text: fmt.Sprintf("Kubernetes ended attempt %d at its active deadline before it had the job: %s", f.Attempt, why)}
+	case f.State.Offered() && f.KJob.FailReason == batchv1.JobReasonDeadlineExceeded:
+		return deadline(f, why)
+	case f.State.Offered() && f.Pod.Why == "StartError" && f.Attempt >= startTries:
+		// The container never ran, in pod after pod: the command or the image.
+		return Decision{Action: Finish, Reason: ReasonContainer, ExitStatus: -1,
+			Text: fmt.Sprintf("the container can't be started, in %d pods one after the other: %s (image %s: check the command in the queue's template)", f.Attempt, why, f.Pod.Image)}
 	case f.State.Offered():
 		return attempt(f, ReasonLost, 1, fmt.Sprintf("the pod of attempt %d was lost before it had the job: %s", f.Attempt, why))
-	case f.State.Held() && f.Pod.Exited:
-		// Its containers are over, so nothing of the job runs any more.
+	case f.State.Held() && (f.Pod.Exited || f.Pod.NodeGone):
+		// Its containers are over, so nothing of the job runs any more. Who
+		// deletes a Node object says the same of all that was on it.
 		status := f.Pod.ExitCode
 		if status == 0 {
 			status = -1
@@ -198,16 +208,33 @@ func decideLost(f Facts) Decision {
 	}
 }
 
-// decideDeleted is for a kjob that was deleted before its end, and not by us.
+// deadline is the end of a job that nobody acquired in all the time that its
+// kjob may take: the next one would take as long.
+func deadline(f Facts, why string) Decision {
+	return Decision{Action: Finish, Reason: ReasonDeadline, ExitStatus: -1,
+		Text: fmt.Sprintf("Kubernetes ended attempt %d at its active deadline (activeDeadlineSeconds in the queue's template) before it had the job: %s", f.Attempt, why)}
+}
+
+// decideDeleted is for a kjob that was deleted before its end. If we did it, the
+// state says why and there is nothing to add.
 func decideDeleted(f Facts) Decision {
 	if f.KJob.Cancelled != "" {
-		return offered(f, ReasonCancelled, func() Decision {
-			return Decision{Action: Finish, Reason: ReasonCancelled, ExitStatus: -1, Text: "cancelled in Kubernetes: " + f.KJob.Cancelled}
+		text := "cancelled in Kubernetes by " + f.KJob.Cancelled
+		d := offered(f, ReasonCancelled, func() Decision {
+			return Decision{Action: Finish, Reason: ReasonCancelled, ExitStatus: -1, Text: text}
 		})
+		if d.Action == None {
+			d.Text = text // it had been acquired: its runner reports its end
+		}
+		return d
 	}
-	return offered(f, ReasonDeleted, func() Decision {
+	d := offered(f, ReasonDeleted, func() Decision {
 		return attempt(f, ReasonDeleted, 0, fmt.Sprintf("the Kubernetes Job of attempt %d was deleted before it had the job", f.Attempt))
 	})
+	if d.Action == None && f.State.Held() && f.OtherPodLives {
+		d.Text = "the Kubernetes Job was deleted while the job runs in its pod, which is being stopped"
+	}
+	return d
 }
 
 // decideLive is for a kjob whose pod is still to come, pending or running.
@@ -229,6 +256,10 @@ func decideLive(f Facts) Decision {
 	case f.KJob.Suspended && (f.Pod.Phase != "" || f.PodSeen):
 		// On resume the Job controller would make a second pod.
 		return Decision{Action: Delete, Reason: ReasonSuspended, Text: "the Kubernetes Job was suspended after its pod had started"}
+	case f.State.Held() && f.Pod.Terminating:
+		// The runner cancels the job, or lets it go on, and reports. Should its
+		// node be cut off, this is all that can be said.
+		return Decision{Action: None, Text: "the pod in which the job runs is being stopped: " + stopOf(f)}
 	case f.State.Held() || f.Pod.Started:
 		return Decision{Action: None}
 	default:
@@ -243,16 +274,18 @@ func decidePending(f Facts) Decision {
 		since = f.KJob.ResumedAt
 	}
 	reason, what, grace := pendingWhy(f)
-	limit := since.Add(f.Policy.PendingTimeout)
-	if grace >= 0 {
-		limit = earlier(limit, f.FailingSince.Add(grace))
+	limit, text := since.Add(f.Policy.PendingTimeout), fmt.Sprintf("the pod did not start within %s", f.Policy.PendingTimeout)
+	if grace >= 0 && !limit.Before(f.FailingSince.Add(grace)) {
+		limit, text = f.FailingSince.Add(grace), "the pod can't start"
 	}
 	if !f.Now.Before(limit) {
 		if f.StateAt.IsZero() || f.Now.Sub(f.StateAt) > stateFresh {
 			return Decision{Action: Ask, Reason: reason}
 		}
-		return Decision{Action: Finish, Reason: reason, ExitStatus: -1,
-			Text: fmt.Sprintf("the pod did not start within %s: %s", f.Now.Sub(since).Round(time.Second), what)}
+		if what != "" {
+			text += ": " + what
+		}
+		return Decision{Action: Finish, Reason: reason, ExitStatus: -1, Text: text}
 	}
 	d := Decision{Action: None, Reason: reason, Again: limit}
 	notice := since.Add(noticeAfter)
@@ -260,10 +293,9 @@ func decidePending(f Facts) Decision {
 		notice = since.Add(podlessGrace)
 	}
 	switch {
-	case what == "":
 	case f.Now.Before(notice):
-		d.Again = earlier(limit, notice)
-	default:
+		d.Again = earlier(limit, notice) // by then Events may say more
+	case what != "":
 		d.Text = "waiting to start: " + what
 	}
 	return d
@@ -278,11 +310,11 @@ func pendingWhy(f Facts) (Reason, string, time.Duration) {
 	case p.Phase == "":
 		for _, w := range f.Warnings {
 			if permanentRefusal(w.Message) {
-				return ReasonAdmission, w.Message, 0
+				return ReasonAdmission, "Kubernetes refuses it: " + w.Message, 0
 			}
 		}
 		if len(f.Warnings) > 0 {
-			return ReasonAdmission, f.Warnings[0].Message, -1
+			return ReasonAdmission, "Kubernetes doesn't make it yet: " + f.Warnings[0].Message, -1
 		}
 		return ReasonNoPod, "Kubernetes has made no pod for the job yet", -1
 	case p.Unschedulable != "":
@@ -293,6 +325,8 @@ func pendingWhy(f Facts) (Reason, string, time.Duration) {
 		return ReasonImage, fmt.Sprintf("%s: %s (image %s: check that it exists and that the pod may pull it)", p.Waiting, p.WaitingMessage, p.Image), f.Policy.ImageGrace
 	case FailureKind(p.Waiting) == "container":
 		return ReasonContainer, fmt.Sprintf("%s: %s (check the Secret, the ConfigMap and the command that the queue's template names)", p.Waiting, p.WaitingMessage), min(containerGrace, f.Policy.ImageGrace)
+	case f.failureKind() == "mount":
+		return ReasonContainer, fmt.Sprintf("%s: %s (check the volumes in the queue's template)", f.Warnings[0].Reason, f.Warnings[0].Message), f.Policy.ImageGrace
 	case len(f.Warnings) > 0:
 		return ReasonPending, f.Warnings[0].Reason + ": " + f.Warnings[0].Message, -1
 	case p.Waiting != "":
@@ -317,10 +351,23 @@ func FailureKind(waiting string) string {
 	return ""
 }
 
-// permanentRefusal reports whether the API server's refusal of a pod would be
+// failureKind is what Facts.FailingSince counts from: that of the container's
+// waiting reason, or "mount" for a pod that the kubelet's Events alone explain,
+// a volume of it being made from what isn't there.
+func (f Facts) failureKind() string {
+	if f.Pod.Waiting != "" || f.Pod.Phase == "" || f.Pod.Started || len(f.Warnings) == 0 {
+		return FailureKind(f.Pod.Waiting)
+	}
+	if w := f.Warnings[0]; w.Reason == "FailedMount" && (strings.Contains(w.Message, "not found") || strings.Contains(w.Message, "non-existent")) {
+		return "mount"
+	}
+	return ""
+}
+
+// permanentRefusal reports whether the API server's refusal would be
 // the same tomorrow. The API gives no other sign than the words.
 func permanentRefusal(message string) bool {
-	for _, s := range []string{"violates PodSecurity", "is invalid", "denied the request", "Invalid value", "no service account", "error looking up service account"} {
+	for _, s := range []string{"violates PodSecurity", "is invalid", "denied the request", "ValidatingAdmissionPolicy", "Invalid value", "no service account", "error looking up service account"} {
 		if strings.Contains(message, s) {
 			return true
 		}
@@ -369,6 +416,14 @@ func said(f Facts, what string) string {
 	return s
 }
 
+// stopOf is what Kubernetes says about a pod that is being deleted.
+func stopOf(f Facts) string {
+	if f.Pod.Why == "" && f.KJob.FailReason == "" {
+		return "it was deleted (by hand?)"
+	}
+	return lossOf(f)
+}
+
 // lossOf is what Kubernetes says about a pod's end.
 func lossOf(f Facts) string {
 	p, parts := f.Pod, []string(nil)
@@ -380,6 +435,9 @@ func lossOf(f Facts) string {
 	}
 	if f.KJob.FailReason != "" && p.Why == "" && !p.Exited {
 		parts = append(parts, f.KJob.FailReason)
+		if f.KJob.FailMessage != "" {
+			parts = append(parts, f.KJob.FailMessage)
+		}
 	}
 	if p.WhyMessage != "" {
 		parts = append(parts, stacks.Cut(p.WhyMessage, 600))

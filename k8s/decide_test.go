@@ -120,6 +120,7 @@ func TestDecide(t *testing.T) {
 		{"143", aKJob().Exits(143).State(scheduled), want{action: Attempt, reason: ReasonStopped, at: soon}},
 		{"130, cancelled", aKJob().Exits(130).State(canceled), want{action: None, reason: ReasonStopped}},
 		{"143, fourth", aKJob().Attempt(4).Exits(143).State(scheduled), want{action: Attempt, reason: ReasonStopped, at: later(5 * time.Second)}},
+		{"143 at its deadline", aKJob().Exits(143).State(reserved).but(func(f *Facts) { f.KJob.FailReason = "DeadlineExceeded" }), want{action: Finish, reason: ReasonDeadline, status: -1, says: "activeDeadlineSeconds"}},
 		{"a code of tomorrow", aKJob().Exits(99).State(scheduled), want{action: None, reason: ReasonNotRun}},
 
 		// Without one.
@@ -130,6 +131,11 @@ func TestDecide(t *testing.T) {
 		{"lost before acquisition, at the cap", aKJob().Attempt(10).Lost().State(reserved), want{action: Finish, reason: ReasonGaveUp, status: -1, says: "OOMKilled"}},
 		{"lost while running", aKJob().Lost().State(running), want{action: Finish, reason: ReasonLostAfter, status: 137, says: "OOMKilled"}},
 		{"lost while running, its end unseen", aKJob().Lost().State(running).but(func(f *Facts) { f.Pod.Exited = false }), want{action: None, reason: ReasonLostAfter, says: "may still be running"}},
+		{"lost while running, its node gone", aKJob().Lost().State(running).but(func(f *Facts) {
+			f.Pod.Exited, f.Pod.NodeGone, f.Pod.Why, f.Pod.ExitCode = false, true, "DeletionByPodGC", 0
+		}), want{action: Finish, reason: ReasonLostAfter, status: -1, says: "DeletionByPodGC"}},
+		{"a container that can't be started", aKJob().Lost().State(reserved).but(func(f *Facts) { f.Pod.Why = "StartError" }), want{action: Attempt, reason: ReasonLost, at: soon, says: "StartError"}},
+		{"a container that can't be started, in pod after pod", aKJob().Attempt(3).Lost().State(reserved).but(func(f *Facts) { f.Pod.Why, f.Pod.Image = "StartError", "reg/x:1" }), want{action: Finish, reason: ReasonContainer, status: -1, says: "image reg/x:1: check the command"}},
 		{"lost after it had reported", aKJob().Lost().State(finished), want{action: None, reason: ReasonLost}},
 		{"deleted without a node", aKJob().Ended().State(reserved).but(func(f *Facts) { f.Pod.Terminating = true }), want{action: Attempt, reason: ReasonLost, at: soon}},
 		{"deleted with a node, still going", aKJob().Running().State(reserved).but(func(f *Facts) { f.Pod.Terminating = true }), want{action: None}},
@@ -145,9 +151,20 @@ func TestDecide(t *testing.T) {
 		{"deleted by hand while it ran", aKJob().Gone().State(running), want{action: None, reason: ReasonDeleted}},
 		{"cancelled by hand", aKJob().Gone().State(reserved).but(func(f *Facts) { f.KJob.Cancelled = "ada: wrong branch" }), want{action: Finish, reason: ReasonCancelled, status: -1, says: "ada: wrong branch"}},
 
+		{"deleted by hand while its job runs", aKJob().Gone().State(running).but(func(f *Facts) { f.OtherPodLives = true }), want{action: None, reason: ReasonDeleted, says: "deleted while the job runs"}},
+		{"deleted by us, for another agent has it", aKJob().Gone().State(running), want{action: None, reason: ReasonDeleted}},
+		{"cancelled while its job runs", aKJob().Gone().State(running).but(func(f *Facts) { f.KJob.Cancelled = "ada: wrong branch" }), want{action: None, reason: ReasonCancelled, says: "by ada: wrong branch"}},
+
 		// Live ones.
 		{"running", aKJob().Running().State(running), want{action: None}},
 		{"running, not acquired yet", aKJob().Running().State(reserved), want{action: None}},
+		{"running, and being evicted", aKJob().Running().State(running).but(func(f *Facts) {
+			f.Pod.Terminating, f.Pod.Why, f.Pod.WhyMessage = true, "EvictionByEvictionAPI", "Eviction API: evicting"
+		}), want{action: None, says: "is being stopped: EvictionByEvictionAPI, Eviction API: evicting"}},
+		{"running, and being deleted", aKJob().Running().State(running).but(func(f *Facts) { f.Pod.Terminating = true }), want{action: None, says: "by hand?"}},
+		{"running, at its deadline", aKJob().Running().State(running).but(func(f *Facts) {
+			f.Pod.Terminating, f.KJob.FailReason, f.KJob.FailMessage = true, "DeadlineExceeded", "Job was active longer than specified deadline"
+		}), want{action: None, says: "DeadlineExceeded, Job was active longer"}},
 		{"cancelled while pending", aKJob().State(canceled), want{action: Delete, reason: ReasonOver}},
 		{"cancelled, podless", aKJob().Podless().State(canceled), want{action: Delete, reason: ReasonOver}},
 		{"over, the runner takes its leave", aKJob().Running().Ended().State(finished), want{action: None}},
@@ -167,6 +184,12 @@ func TestDecide(t *testing.T) {
 		{"bad image name", aKJob().Age(time.Second).Waiting("InvalidImageName", "bad", 0).State(reserved), want{action: Finish, reason: ReasonImage, status: -1}},
 		{"missing secret", aKJob().Waiting("CreateContainerConfigError", `secret "x" not found`, time.Minute).State(reserved), want{action: Finish, reason: ReasonContainer, status: -1, says: `secret "x" not found`}},
 		{"missing secret, just now", aKJob().Waiting("CreateContainerConfigError", `secret "x" not found`, time.Second).State(reserved), want{action: None, reason: ReasonContainer}},
+		{"missing secret volume", aKJob().State(reserved).but(func(f *Facts) {
+			f.Pod.Node, f.Warnings, f.FailingSince = "node", []Warning{{"FailedMount", `secret "x" not found`}}, t0.Add(-time.Second)
+		}), want{action: None, reason: ReasonContainer, says: `secret "x" not found`}},
+		{"missing secret volume, still", aKJob().State(reserved).but(func(f *Facts) {
+			f.Pod.Node, f.Warnings, f.FailingSince = "node", []Warning{{"FailedMount", `secret "x" not found`}}, t0.Add(-2*time.Minute)
+		}), want{action: Finish, reason: ReasonContainer, status: -1, says: `secret "x" not found (check the volumes`}},
 		{"unschedulable", aKJob().State(reserved).but(func(f *Facts) { f.Pod.Unschedulable = "0/3 nodes" }), want{action: None, reason: ReasonPending, says: "0/3 nodes"}},
 		{"unschedulable for too long", aKJob().Age(15 * time.Minute).State(reserved).but(func(f *Facts) { f.Pod.Unschedulable = "0/3 nodes" }), want{action: Finish, reason: ReasonPending, status: -1, says: "0/3 nodes"}},
 		{"resumed late", aKJob().Age(time.Hour).State(reserved).but(func(f *Facts) { f.KJob.ResumedAt = t0.Add(-time.Minute) }), want{action: None, reason: ReasonPending}},

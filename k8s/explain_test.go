@@ -176,14 +176,14 @@ func TestExplainNow(t *testing.T) {
 		{name: "no pod, a quota", runs: func(*world, *pod) {}, do: func(w *world, id string) {
 			_ = w.kube.Tracker().Delete(podsGVR, namespace, "onejob-"+id+"-x")
 			w.says("Job", "onejob-"+id, "job-controller", corev1.EventTypeWarning, "FailedCreate", "exceeded quota: pods")
-		}, after: 30 * time.Second, now: []string{"waiting to start: exceeded quota: pods"}, advice: "pending-timeout"},
+		}, after: 30 * time.Second, now: []string{"waiting to start: Kubernetes doesn't make it yet: exceeded quota: pods"}, advice: "pending-timeout"},
 		{name: "image", runs: waits("ErrImagePull", "manifest unknown"), do: func(w *world, id string) {
 			w.says("Pod", "onejob-"+id+"-x", "kubelet", corev1.EventTypeWarning, "Failed", "manifest unknown")
 		}, after: 20 * time.Second, now: []string{"waiting to start: ErrImagePull: manifest unknown (image a:b"}, advice: "image-grace"},
 		{name: "image, without an event", runs: waits("ErrImagePull", "manifest unknown"), after: 20 * time.Second, now: []string{"waiting to start: ErrImagePull"}},
 		{name: "image, for too long", runs: waits("ErrImagePull", "manifest unknown"), do: func(w *world, id string) {
 			w.says("Pod", "onejob-"+id+"-x", "kubelet", corev1.EventTypeWarning, "Failed", "manifest unknown")
-		}, after: 3 * time.Minute, now: []string{"the job will be finished: the pod did not start", "manifest unknown"}, advice: "mend"},
+		}, after: 3 * time.Minute, now: []string{"the job will be finished: the pod can't start: ErrImagePull", "manifest unknown"}, advice: "mend"},
 		{name: "runs", runs: working, now: []string{"the runner is at work"}},
 		{name: "runs, offline", runs: working, offline: true, now: []string{"the runner is at work"}},
 		{name: "over, the pod takes its leave", runs: func(w *world, p *pod) {

@@ -1,6 +1,7 @@
 package k8s
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -31,7 +32,8 @@ type Facts struct {
 	PodSeen bool
 	// OtherPodLives: a pod of another attempt has a node and is not over.
 	OtherPodLives bool
-	// FailingSince is when the pod began to show Pod.Waiting, by our clock.
+	// FailingSince is when the pod began to fail as it does, by our clock;
+	// reasons of one kind take turns.
 	FailingSince time.Time
 	// Warnings are the messages of the kjob's (without a pod) or the pod's
 	// Warning events, newest first.
@@ -59,6 +61,7 @@ type KJob struct {
 	Finished    bool // Complete or Failed
 	Succeeded   bool
 	FailReason  string
+	FailMessage string
 	Suspended   bool
 	Cancelled   string // contract.AnnotationCancel
 	CreatedAt   time.Time
@@ -78,6 +81,9 @@ type Pod struct {
 	// Exited: the agent container is reported terminated.
 	Exited   bool
 	ExitCode int
+	// NodeGone: its Node object is gone, or an administrator has declared the
+	// node shut down.
+	NodeGone bool
 	// Why is the kubelet's reason for the container's end, the pod's, or the
 	// disruption's: OOMKilled, Evicted, TerminationByKubelet.
 	Why, WhyMessage string
@@ -125,9 +131,9 @@ func kjobFacts(k *batchv1.Job) KJob {
 		case batchv1.JobComplete:
 			f.Finished, f.Succeeded = true, true
 		case batchv1.JobFailed:
-			f.Finished, f.FailReason = true, c.Reason
+			f.Finished, f.FailReason, f.FailMessage = true, c.Reason, c.Message
 		case batchv1.JobFailureTarget:
-			f.FailReason = c.Reason
+			f.FailReason, f.FailMessage = c.Reason, c.Message
 		}
 	}
 	return f
@@ -162,11 +168,17 @@ func podFacts(p *corev1.Pod) Pod {
 			f.Why, f.WhyMessage = c.Reason, c.Message
 		}
 	}
+	// PodGC makes the phase terminal itself only for nodes that are no more;
+	// that of a pod without a node it leaves alone.
+	f.NodeGone = f.Why == "DeletionByPodGC" && f.Phase == corev1.PodFailed
 	for _, c := range append(append([]corev1.ContainerStatus(nil), p.Status.InitContainerStatuses...), p.Status.ContainerStatuses...) {
 		if w := c.State.Waiting; w != nil && f.Waiting == "" && w.Reason != "" && w.Reason != "PodInitializing" && w.Reason != "ContainerCreating" {
 			f.Waiting, f.WaitingMessage, f.Image = w.Reason, w.Message, c.Image
 		}
 		if c.Name != agentContainer {
+			if end := c.State.Terminated; end != nil && end.ExitCode != 0 && f.WhyMessage == "" {
+				f.WhyMessage = strings.TrimSpace(fmt.Sprintf("container %s ended with exit code %d: %s %s", c.Name, end.ExitCode, end.Reason, end.Message))
+			}
 			continue
 		}
 		if c.State.Running != nil {
@@ -182,7 +194,7 @@ func podFacts(p *corev1.Pod) Pod {
 		// A container that the kubelet lost sight of is reported with 137 and
 		// ContainerStatusUnknown: nobody saw it end.
 		f.Started, f.Exited = true, end.Reason != "ContainerStatusUnknown"
-		f.ExitCode = int(end.ExitCode)
+		f.ExitCode, f.Image = int(end.ExitCode), c.Image
 		if f.Why == "" && end.Reason != "Error" && end.Reason != "Completed" {
 			f.Why, f.WhyMessage = end.Reason, ""
 		}

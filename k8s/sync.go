@@ -104,7 +104,7 @@ func (q *queue) facts(id contract.JobID) Facts {
 	if ended && f.Pod.Lost() || f.Pod.Deleted {
 		m.lost = f.Attempt
 	}
-	if kind := FailureKind(f.Pod.Waiting); kind != m.failKind {
+	if kind := f.failureKind(); kind != m.failKind {
 		m.failKind, m.failAt = kind, now
 	}
 	f.FailingSince = m.failAt
@@ -274,12 +274,18 @@ func (q *queue) tell(id contract.JobID, text string) {
 	}
 }
 
-// event records an Event on the job's last kjob.
+// event records an Event on the job's last kjob, by its name if there is none:
+// it may be gone, or never have been let in.
 func (q *queue) event(id contract.JobID, warning bool, reason, text string) {
 	if ks := q.store.kjobsOf(id); len(ks) > 0 {
 		k := ks[len(ks)-1]
 		q.s.events.event(k.Namespace, k.Name, k.UID, warning, reason, text)
+		return
 	}
+	q.mu.Lock()
+	attempt := max(q.memo(id).attempts, 1)
+	q.mu.Unlock()
+	q.s.events.event(q.store.namespace, contract.KjobName(id, attempt), "", warning, reason, text)
 }
 
 // count puts the end of an attempt into the metrics, once.
