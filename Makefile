@@ -39,7 +39,7 @@ vuln: ## look for known vulnerabilities in what is linked (asks the vulnerabilit
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (60s)
-	@set -e; for pkg in $$(go list ./acquire ./contract ./stacks ./k8s ./simulator); do \
+	@set -e; for pkg in $$(go list ./retryafter ./acquire ./contract ./stacks ./k8s ./simulator); do \
 	  for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
 	    echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; done; done
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/retryafter"
 )
 
 func connected(t *testing.T, s *script) *Session {
@@ -53,7 +54,7 @@ func TestAcquire(t *testing.T) {
 		{name: "Retry-After negative", replies: []reply{{status: 503, retryAfter: "-9"}}, attempts: 7, outcome: "exhausted", least: 57 * time.Second},
 		{name: "Retry-After garbage", replies: []reply{{status: 503, retryAfter: "tomorrow"}}, attempts: 7, outcome: "exhausted", least: 57 * time.Second},
 		{name: "Retry-After beyond the deadline", replies: []reply{{status: 423, retryAfter: "400"}}, attempts: 1, outcome: "locked", says: "asked for a wait of 6m40s", notIn: 400 * time.Second, most: time.Second},
-		{name: "Retry-After absurd", replies: []reply{{status: 429, retryAfter: "99999999999999999999"}}, attempts: 1, outcome: "exhausted", notIn: MaxRetryAfter, most: time.Second},
+		{name: "Retry-After absurd", replies: []reply{{status: 429, retryAfter: "99999999999999999999"}}, attempts: 1, outcome: "exhausted", notIn: retryafter.Max, most: time.Second},
 		{name: "Retry-After fits, its jitter doesn't", replies: []reply{{status: 423, retryAfter: "320"}, {status: 200}}, attempts: 2, least: 320 * time.Second, most: 330 * time.Second},
 		{name: "Retry-After on 404 is not read", replies: []reply{{status: 404, retryAfter: "3"}}, attempts: 1, outcome: "rejected"},
 		{name: "422", replies: []reply{{status: 422, body: `{"message":"already taken"}`}}, attempts: 1, outcome: "rejected", says: "already taken"},

@@ -12,6 +12,8 @@ import (
 
 	"github.com/buildkite/agent/v3/api"
 	"github.com/buildkite/roko"
+
+	"github.com/onejob-dev/onejob/retryafter"
 )
 
 // Call is one kind of request and how it is repeated.
@@ -88,7 +90,7 @@ func (c Call) Do(ctx context.Context, send func(ctx context.Context, attempt int
 		asked := false
 		floor = 0
 		if v.retry && v.status != 0 {
-			floor, asked = RetryAfter(header(resp), now)
+			floor, asked = retryafter.Parse(header(resp), now)
 		}
 		left := end.Sub(now)
 		var by time.Time

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/onejob-dev/onejob/retryafter"
 )
 
 // The backoff of an endpoint that fails: half a second, doubled up to the cap,
@@ -100,14 +102,22 @@ func (g *gate) pass(ctx context.Context) (release func(), err error) {
 	}
 }
 
+// maxRetryAfter bounds what a server can make us wait: beyond it a header is
+// more likely wrong than meant.
+const maxRetryAfter = 10 * time.Minute
+
 // record learns from a reply (nil when there was none) to a request that was
 // sent at the given time, and returns how long the server asked us to wait.
 func (g *gate) record(sent time.Time, status int, h http.Header) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
-	after := parseRetryAfter(h.Get("Retry-After"), now)
-	reset := min(parseRetryAfter(h.Get("RateLimit-Reset"), now), time.Minute)
+	after, _ := retryafter.Parse(h, now)
+	after = max(min(after, maxRetryAfter), 0)
+	var reset time.Duration
+	if n, err := strconv.Atoi(h.Get("RateLimit-Reset")); err == nil && n > 0 {
+		reset = time.Duration(min(n, 60)) * time.Second
+	}
 	if n, err := strconv.Atoi(h.Get("RateLimit-Limit")); err == nil && n > 0 {
 		g.setLimit(n)
 	}

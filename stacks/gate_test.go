@@ -172,25 +172,18 @@ func TestCancelledWait(t *testing.T) {
 	})
 }
 
-func TestParseRetryAfter(t *testing.T) {
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	for in, want := range map[string]time.Duration{
-		"": 0, "3": 3 * time.Second, " 1.5 ": 1500 * time.Millisecond, "0": 0, "-4": 0, "NaN": 0, "soon": 0, "1e99": maxRetryAfter, "Inf": maxRetryAfter,
-		now.Add(9 * time.Second).Format(http.TimeFormat): 9 * time.Second, now.Add(-time.Hour).Format(http.TimeFormat): 0,
-		now.Add(48 * time.Hour).Format(http.TimeFormat): maxRetryAfter,
-	} {
-		if got := parseRetryAfter(in, now); got != want {
-			t.Errorf("parseRetryAfter(%q) = %s, want %s", in, got, want)
-		}
-	}
-}
-
-func FuzzParseRetryAfter(f *testing.F) {
-	f.Add("3")
-	f.Add("Fri, 02 Jan 2026 03:04:05 GMT")
-	f.Fuzz(func(t *testing.T, s string) {
-		if d := parseRetryAfter(s, time.Now()); d < 0 || d > maxRetryAfter {
-			t.Errorf("parseRetryAfter(%q) = %s", s, d)
+// What a server may ask for is bounded, whatever it sends.
+func FuzzGateHeaders(f *testing.F) {
+	f.Add("3", "1")
+	f.Add("Fri, 02 Jan 2026 03:04:05 GMT", "99999999999")
+	f.Add("-1", "-1")
+	f.Fuzz(func(t *testing.T, after, reset string) {
+		for _, status := range []int{200, 429, 503} {
+			g := newGate(10)
+			h := http.Header{"Retry-After": {after}, "Ratelimit-Reset": {reset}, "Ratelimit-Remaining": {"0"}}
+			if d := g.record(time.Now(), status, h); d < 0 || d > maxRetryAfter {
+				t.Errorf("after %d, Retry-After %q and RateLimit-Reset %q the wait is %s", status, after, reset, d)
+			}
 		}
 	})
 }

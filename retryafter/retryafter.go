@@ -1,4 +1,6 @@
-package acquire
+// Package retryafter reads the wait that a server asks for. Runner and scheduler
+// both obey it, and neither imports the other.
+package retryafter
 
 import (
 	"net/http"
@@ -7,12 +9,10 @@ import (
 	"time"
 )
 
-// MaxRetryAfter is the longest wait that is believed: a longer one is taken for
-// this. It only matters for the moment that is left for a next attempt, since
-// no deadline of ours is as long.
-const MaxRetryAfter = 24 * time.Hour
+// Max is the longest wait that is believed: a longer one is taken for this.
+const Max = 24 * time.Hour
 
-// RetryAfter reads a reply's Retry-After header (RFC 9110 §10.2.3): whole
+// Parse reads a reply's Retry-After header (RFC 9110 §10.2.3): whole
 // seconds, or an HTTP-date. Buildkite documents only seconds
 // (reference/protocol.md §A.1); a proxy in front of it may send either.
 //
@@ -20,15 +20,15 @@ const MaxRetryAfter = 24 * time.Hour
 // negative, or a moment that is past. The backoff then decides, so that "0"
 // makes no hot loop. A date is compared with the reply's own Date where it has
 // one, so that a clock that is wrong here doesn't matter.
-func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
+func Parse(h http.Header, now time.Time) (time.Duration, bool) {
 	v := strings.TrimSpace(h.Get("Retry-After"))
 	if v == "" {
 		return 0, false
 	}
 	if digits := strings.TrimPrefix(v, "+"); digits != "" && strings.Trim(digits, "0123456789") == "" {
 		n, err := strconv.ParseInt(digits, 10, 64)
-		if err != nil || n > int64(MaxRetryAfter/time.Second) {
-			return MaxRetryAfter, true // more digits than an int64 has
+		if err != nil || n > int64(Max/time.Second) {
+			return Max, true // more digits than an int64 has
 		}
 		return time.Duration(n) * time.Second, n > 0
 	}
@@ -40,5 +40,5 @@ func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 		now = date
 	}
 	wait := at.Sub(now)
-	return min(wait, MaxRetryAfter), wait > 0
+	return min(wait, Max), wait > 0
 }
