@@ -16,6 +16,13 @@ const (
 	// EnvGrace is the pod's terminationGracePeriodSeconds: all the time, in
 	// whole seconds, between SIGTERM and SIGKILL.
 	EnvGrace = "ONEJOB_TERMINATION_GRACE_SECONDS"
+	// EnvCancelGrace and EnvSignalGrace are shares of it, in seconds: from a
+	// cancellation to the end of the report, and from the cancel signal to
+	// SIGKILL for the job.
+	EnvCancelGrace = "BUILDKITE_CANCEL_GRACE_PERIOD"
+	EnvSignalGrace = "BUILDKITE_SIGNAL_GRACE_PERIOD_SECONDS"
+	// EnvOnTerm selects what the runner does on SIGTERM: cancel or drain.
+	EnvOnTerm = "ONEJOB_ON_TERM"
 	// EnvAttempt is the number of the attempt, from 1.
 	EnvAttempt = "ONEJOB_ATTEMPT"
 	// EnvContractVersion is the scheduler's Version.

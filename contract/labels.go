@@ -13,6 +13,9 @@ const (
 	LabelAttempt = "onejob.dev/attempt"
 	// LabelQueue is the queue's key; every object of onejob has it.
 	LabelQueue = "onejob.dev/queue"
+	// LabelOnTerm is "drain" on pods that go on at SIGTERM: what the budget of
+	// deploy/drain selects. Others have none.
+	LabelOnTerm = "onejob.dev/on-term"
 )
 
 // Annotations of kjobs, for people and for `onejob explain`.

@@ -124,7 +124,7 @@ func decideEnded(f Facts) Decision {
 		if f.fresh() && f.State.Offered() {
 			return Decision{Action: None, Reason: ReasonOfferAgain, Text: said(f, "reported the job's end, but Buildkite offers it again: left alone")}
 		}
-		return Decision{Action: None, Reason: ReasonFinished}
+		return Decision{Action: None, Reason: ReasonFinished, Text: aside(f)}
 	case contract.ExitRejected:
 		// Buildkite's affair. Should it offer the job again, nobody holds it.
 		if f.fresh() && f.State.Offered() {
@@ -141,7 +141,11 @@ func decideEnded(f Facts) Decision {
 		if f.KJob.FailReason == batchv1.JobReasonDeadlineExceeded {
 			return offered(f, ReasonDeadline, func() Decision { return deadline(f, said(f, "was stopped")) })
 		}
-		return offered(f, ReasonStopped, func() Decision { return attempt(f, ReasonStopped, 3, said(f, "was stopped before it had the job")) })
+		text := said(f, "was stopped before it had the job")
+		if f.Pod.Why != "" {
+			text += " (" + stopOf(f) + ")"
+		}
+		return offered(f, ReasonStopped, func() Decision { return attempt(f, ReasonStopped, 3, text) })
 	case contract.ExitConfig:
 		return offered(f, ReasonConfig, func() Decision {
 			return Decision{Action: Finish, Reason: ReasonConfig, ExitStatus: -1, Text: said(f, "could not run with the configuration it was given, and no other pod could")}
@@ -232,7 +236,7 @@ func decideDeleted(f Facts) Decision {
 		return attempt(f, ReasonDeleted, 0, fmt.Sprintf("the Kubernetes Job of attempt %d was deleted before it had the job", f.Attempt))
 	})
 	if d.Action == None && f.State.Held() && f.OtherPodLives {
-		d.Text = "the Kubernetes Job was deleted while the job runs in its pod, which is being stopped"
+		d.Text = "the Kubernetes Job was deleted while the job runs in its pod"
 	}
 	return d
 }
@@ -259,7 +263,7 @@ func decideLive(f Facts) Decision {
 	case f.State.Held() && f.Pod.Terminating:
 		// The runner cancels the job, or lets it go on, and reports. Should its
 		// node be cut off, this is all that can be said.
-		return Decision{Action: None, Text: "the pod in which the job runs is being stopped: " + stopOf(f)}
+		return Decision{Action: None, Text: stopping + stopOf(f)}
 	case f.State.Held() || f.Pod.Started:
 		return Decision{Action: None}
 	default:
@@ -288,13 +292,16 @@ func decidePending(f Facts) Decision {
 		return Decision{Action: Finish, Reason: reason, ExitStatus: -1, Text: text}
 	}
 	d := Decision{Action: None, Reason: reason, Again: limit}
-	notice := since.Add(noticeAfter)
+	look := since.Add(noticeAfter) // by then Events may say more
+	notice := look
 	if reason == ReasonNoPod {
 		notice = since.Add(podlessGrace)
 	}
 	switch {
+	case f.Now.Before(look):
+		d.Again = earlier(limit, look)
 	case f.Now.Before(notice):
-		d.Again = earlier(limit, notice) // by then Events may say more
+		d.Again = earlier(limit, notice)
 	case what != "":
 		d.Text = "waiting to start: " + what
 	}
@@ -416,12 +423,34 @@ func said(f Facts, what string) string {
 	return s
 }
 
+const stopping = "Kubernetes stops the pod in which the job runs: "
+
 // stopOf is what Kubernetes says about a pod that is being deleted.
 func stopOf(f Facts) string {
-	if f.Pod.Why == "" && f.KJob.FailReason == "" {
-		return "it was deleted (by hand?)"
+	why, message := f.Pod.Why, f.Pod.WhyMessage
+	if why == "" {
+		why, message = f.KJob.FailReason, f.KJob.FailMessage
 	}
-	return lossOf(f)
+	switch {
+	case why == "":
+		return "it was deleted (by hand?)"
+	case message == "":
+		return why
+	}
+	return why + ", " + stacks.Cut(message, 600)
+}
+
+// aside is what a result that was reported doesn't say by itself: why it came
+// to be stopped, or killed.
+func aside(f Facts) string {
+	p := f.Pod
+	switch {
+	case p.Why == "OOMKilled":
+		return "a process of the job was killed for want of memory (OOMKilled); the limit is in the queue's template"
+	case p.Message.Received != "" && (p.Why != "" || f.KJob.FailReason != "" || p.Terminating || p.Deleted):
+		return stopping + stopOf(f)
+	}
+	return ""
 }
 
 // lossOf is what Kubernetes says about a pod's end.

@@ -95,6 +95,10 @@ func TestDecide(t *testing.T) {
 		// By the runner's word: the table of exit codes.
 		{"0", aKJob().Exits(0), want{action: None, reason: ReasonFinished}},
 		{"0, but offered", aKJob().Exits(0).State(scheduled), want{action: None, reason: ReasonOfferAgain, says: "left alone"}},
+		{"0, but stopped", aKJob().Exits(0).but(func(f *Facts) {
+			f.Pod.Message.Received, f.Pod.Why, f.Pod.WhyMessage = "SIGTERM", "Evicted", "low on disk"
+		}), want{action: None, reason: ReasonFinished, says: "stops the pod in which the job runs: Evicted, low on disk"}},
+		{"0, but out of memory", aKJob().Exits(0).but(func(f *Facts) { f.Pod.Why = "OOMKilled" }), want{action: None, reason: ReasonFinished, says: "OOMKilled"}},
 		{"27", aKJob().Exits(27), want{action: None, reason: ReasonRejected, says: "the runner's words"}},
 		{"27, and offered again", aKJob().Exits(27).State(scheduled), want{action: Attempt, reason: ReasonRejected, at: later(5 * time.Second)}},
 		{"27, state older than the end", aKJob().Exits(27).StateBefore(reserved), want{action: None, reason: ReasonRejected}},
@@ -118,6 +122,7 @@ func TestDecide(t *testing.T) {
 		{"78", aKJob().Exits(78).State(reserved), want{action: Finish, reason: ReasonConfig, status: -1, says: "the runner's words"}},
 		{"78, taken", aKJob().Exits(78).State(running), want{action: None, reason: ReasonConfig}},
 		{"143", aKJob().Exits(143).State(scheduled), want{action: Attempt, reason: ReasonStopped, at: soon}},
+		{"143, evicted", aKJob().Exits(143).State(scheduled).but(func(f *Facts) { f.Pod.Why = "EvictionByEvictionAPI" }), want{action: Attempt, reason: ReasonStopped, at: soon, says: "the runner's words (EvictionByEvictionAPI)"}},
 		{"130, cancelled", aKJob().Exits(130).State(canceled), want{action: None, reason: ReasonStopped}},
 		{"143, fourth", aKJob().Attempt(4).Exits(143).State(scheduled), want{action: Attempt, reason: ReasonStopped, at: later(5 * time.Second)}},
 		{"143 at its deadline", aKJob().Exits(143).State(reserved).but(func(f *Facts) { f.KJob.FailReason = "DeadlineExceeded" }), want{action: Finish, reason: ReasonDeadline, status: -1, says: "activeDeadlineSeconds"}},
@@ -160,7 +165,7 @@ func TestDecide(t *testing.T) {
 		{"running, not acquired yet", aKJob().Running().State(reserved), want{action: None}},
 		{"running, and being evicted", aKJob().Running().State(running).but(func(f *Facts) {
 			f.Pod.Terminating, f.Pod.Why, f.Pod.WhyMessage = true, "EvictionByEvictionAPI", "Eviction API: evicting"
-		}), want{action: None, says: "is being stopped: EvictionByEvictionAPI, Eviction API: evicting"}},
+		}), want{action: None, says: "stops the pod in which the job runs: EvictionByEvictionAPI, Eviction API: evicting"}},
 		{"running, and being deleted", aKJob().Running().State(running).but(func(f *Facts) { f.Pod.Terminating = true }), want{action: None, says: "by hand?"}},
 		{"running, at its deadline", aKJob().Running().State(running).but(func(f *Facts) {
 			f.Pod.Terminating, f.KJob.FailReason, f.KJob.FailMessage = true, "DeadlineExceeded", "Job was active longer than specified deadline"

@@ -27,9 +27,6 @@ const (
 	managedBy      = "onejob"
 )
 
-// envOnTerm selects what the runner does on SIGTERM (onejob-agent --on-term).
-const envOnTerm = "ONEJOB_ON_TERM"
-
 // NewJob makes the kjob of one attempt at a job. It is a pure function; what it
 // returns shares nothing with the template. env is the job's own environment,
 // needed only if the template says so; the error is the job's fault, and the
@@ -56,6 +53,9 @@ func NewJob(job stacks.Job, attempt int, t *Template, env map[string]string) (*b
 		labelName:             "onejob-agent",
 		labelComponent:        "job",
 		labelManagedBy:        managedBy,
+	}
+	if t.OnTerm == onTermDrain {
+		labels[contract.LabelOnTerm] = t.OnTerm
 	}
 	maps.DeleteFunc(labels, func(_, v string) bool { return v == "" })
 	notes := annotations(job, t)
@@ -92,10 +92,10 @@ func podEnv(id contract.JobID, attempt int, t *Template) []corev1.EnvVar {
 		{Name: contract.EnvAttempt, Value: strconv.Itoa(attempt)},
 		{Name: contract.EnvContractVersion, Value: strconv.Itoa(contract.Version)},
 	}
-	if t.OnTerm == "drain" {
-		env = append(env, corev1.EnvVar{Name: envOnTerm, Value: t.OnTerm})
+	if t.OnTerm == onTermDrain {
+		env = append(env, corev1.EnvVar{Name: contract.EnvOnTerm, Value: t.OnTerm})
 	}
-	return env
+	return append(env, t.graces...)
 }
 
 func annotations(job stacks.Job, t *Template) map[string]string {

@@ -132,6 +132,30 @@ func TestLostWhileRunning(t *testing.T) {
 	})
 }
 
+// Where Buildkite lets a stack finish a job that an agent holds, its retry rules
+// apply at once: the container's end was seen.
+func TestLostWhileRunningIsFinished(t *testing.T) {
+	inWorld(t, simulator.Config{HeartbeatTimeout: time.Hour, FinishHeld: []string{"default"}}, func(w *world) {
+		w.runs = first(func(w *world, p *pod) {
+			if _, err := w.acquire(p.id); err != nil {
+				w.Error(err)
+			}
+			p.end(137, "OOMKilled", nil)
+		})
+		job := w.build(1)[0]
+		r := w.start("")
+		w.await("finished", 6*time.Second, func() bool { return w.job(job.ID).State.Terminal() })
+		if got := w.job(job.ID); got.ExitStatus != "137" || got.StackFinish == nil || !strings.Contains(got.StackFinish.Detail, "OOMKilled, exit code 137") {
+			t.Errorf("exit status %s, finish %+v; want the container's", got.ExitStatus, got.StackFinish)
+		}
+		time.Sleep(time.Minute)
+		if got := w.kjobs(job.ID); got != 1 {
+			t.Errorf("%d kjobs, want 1", got)
+		}
+		r.end(w)
+	})
+}
+
 func TestCancelledWhilePending(t *testing.T) {
 	inWorld(t, simulator.Config{}, func(w *world) {
 		w.runs = func(w *world, p *pod) { w.sleep(time.Hour, p.kill) } // no node

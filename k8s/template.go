@@ -40,6 +40,8 @@ type Template struct {
 	Org string
 
 	job *batchv1.Job
+	// graces are the runner's shares of the grace.
+	graces []corev1.EnvVar
 	// raw is job as JSON if it has {{env.NAME}} in it.
 	raw string
 }
@@ -88,9 +90,13 @@ func ParseTemplate(doc []byte, q Queue) (*Template, error) {
 	if err := checkTemplate(&job); err != nil {
 		return nil, err
 	}
+	graces, err := graceEnv(&job, q.OnTerm)
+	if err != nil {
+		return nil, err
+	}
 	t := &Template{
 		Queue: q.Name, Namespace: q.Namespace, AgentEndpoint: q.AgentEndpoint, Tags: q.Tags,
-		OnTerm: q.OnTerm, TokenSecret: q.TokenSecret, job: &job,
+		OnTerm: q.OnTerm, TokenSecret: q.TokenSecret, job: &job, graces: graces,
 	}
 	if strings.Contains(string(merged), "{{env.") {
 		t.raw = string(merged)
@@ -220,5 +226,5 @@ func checkTemplate(job *batchv1.Job) error {
 // ownEnv is what NewJob sets and a template can't.
 var ownEnv = []string{
 	contract.EnvJobID, contract.EnvToken, contract.EnvEndpoint, contract.EnvTags,
-	contract.EnvGrace, contract.EnvAttempt, contract.EnvContractVersion,
+	contract.EnvGrace, contract.EnvAttempt, contract.EnvContractVersion, contract.EnvOnTerm,
 }

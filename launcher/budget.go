@@ -1,19 +1,16 @@
 package launcher
 
 import (
-	"errors"
 	"fmt"
 	"time"
+
+	"github.com/onejob-dev/onejob/contract"
 )
 
+// The parts of a Budget that are fixed.
 const (
-	// Tail is the end of the grace, after the report: half of it is for
-	// disconnecting, half is kept free for the processes to end in. The stock
-	// agent's forced exit comes as long after its cancel grace period.
-	Tail = time.Second
-	// MinReport is the least time between SIGKILL to the job and the end of
-	// its report.
-	MinReport = time.Second
+	Tail      = contract.GraceTail
+	MinReport = contract.GraceReport
 )
 
 // Budget is how the time between SIGTERM and SIGKILL is spent. The kubelet
@@ -62,14 +59,7 @@ func NewBudget(grace time.Duration, cancelSeconds, signalSeconds int, drain bool
 	if grace == 0 {
 		b.Grace = b.Cancel + Tail
 	}
-	var errs []error
-	if b.Signal < 0 || b.Signal+MinReport > b.Cancel {
-		errs = append(errs, fmt.Errorf("the cancel grace period (%v) must be at least %v longer than the signal grace period (%v): that time is for reporting the result", b.Cancel, MinReport, b.Signal))
-	}
-	if b.Cancel+Tail > b.Grace {
-		errs = append(errs, fmt.Errorf("the termination grace (%v) must be at least %v longer than the cancel grace period (%v), or the kubelet kills the runner before it has reported", b.Grace, Tail, b.Cancel))
-	}
-	return b, errors.Join(errs...)
+	return b, contract.CheckGrace(b.Grace, b.Cancel, b.Signal)
 }
 
 // CancelAfter is how long after SIGTERM a running job is cancelled.

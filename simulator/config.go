@@ -55,6 +55,9 @@ type Config struct {
 	// IdempotentAcquire answers a second acquire by the holder with the job
 	// again. Off, it gets the 422 that Buildkite is believed to send.
 	IdempotentAcquire bool
+	// FinishHeld are queues in which a stack may finish a job that an agent
+	// holds. Elsewhere that is refused; the documents don't say which is true.
+	FinishHeld []string
 	// StrictRepeats refuses a repeated start of the same session with 422.
 	// Off, a start that repeats the first one to the byte is answered 200.
 	StrictRepeats bool

@@ -60,7 +60,8 @@
 //     contradicts another 422.
 //   - exit_status "*" in a retry rule matches -1.
 //   - A reservation can't be taken over by another stack. A stack can finish a
-//     job that is scheduled or reserved, no other; a second time is 422.
+//     job that is scheduled or reserved, no other (Config.FinishHeld); a second
+//     time is 422.
 //   - A pipeline upload is applied before its 202 is sent; env at the top of an
 //     upload reaches its own steps only.
 //   - The limit of a page is 100 when it is left out.

@@ -121,7 +121,7 @@ func (f *flags) own() []cli.Flag {
 			Usage: "the time for one request", Value: f.acquire.Timeout,
 		},
 		&cli.StringFlag{
-			Name: "on-term", EnvVars: []string{"ONEJOB_ON_TERM"}, Destination: &f.onTerm, Value: "cancel", Category: stopping,
+			Name: "on-term", EnvVars: []string{contract.EnvOnTerm}, Destination: &f.onTerm, Value: "cancel", Category: stopping,
 			Usage: "what SIGTERM does to a running job: cancel it, or drain: let it run as long as the grace allows",
 		},
 		&cli.IntFlag{

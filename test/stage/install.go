@@ -19,55 +19,107 @@ import (
 )
 
 // install applies the manifests of dir as `kubectl apply -k` would, with the
-// images that were built here and config as the scheduler's configuration.
-func (s *Stage) install(ctx context.Context, dir, config string) error {
+// images that were built here and o.Config as the scheduler's configuration.
+func (s *Stage) install(ctx context.Context, dir string, o Options) error {
+	objects, err := manifests(dir)
+	if err != nil {
+		return err
+	}
+	for _, object := range objects {
+		if object.GetKind() == "Deployment" {
+			// It mounts both, and asks for the namespaces at once.
+			if err := s.settings(ctx, o.Config); err != nil {
+				return err
+			}
+			for _, name := range o.Namespaces {
+				if err := s.addNamespace(ctx, name, objects); err != nil {
+					return err
+				}
+			}
+			if err := useImage(object); err != nil {
+				return err
+			}
+		}
+		if err := s.apply(ctx, object, Namespace); err != nil {
+			return fmt.Errorf("%s %s: %w", object.GetKind(), object.GetName(), err)
+		}
+	}
+	return nil
+}
+
+// manifests reads the objects that a kustomization lists.
+func manifests(dir string) (objects []*unstructured.Unstructured, err error) {
 	var kustomization struct{ Resources []string }
 	b, err := os.ReadFile(filepath.Join(dir, "kustomization.yaml"))
 	if err == nil {
 		err = yaml.Unmarshal(b, &kustomization)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, name := range kustomization.Resources {
 		b, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for doc := range strings.SplitSeq(string(b), "\n---\n") {
 			var object unstructured.Unstructured
 			if err := yaml.Unmarshal([]byte(doc), &object.Object); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
+				return nil, fmt.Errorf("%s: %w", name, err)
 			}
-			if object.GetKind() == "Deployment" {
-				// The Deployment mounts both; they must be there first.
-				if err := s.settings(ctx, config); err != nil {
-					return err
-				}
-				if err := useImage(&object); err != nil {
-					return err
-				}
-			}
-			if err := s.apply(ctx, &object); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
+			objects = append(objects, &object)
+		}
+	}
+	return objects, nil
+}
+
+// Apply applies the kustomization in dir to a namespace, as
+// `kubectl apply -n NAMESPACE -k DIR` would.
+func (s *Stage) Apply(ctx context.Context, dir, namespace string) error {
+	objects, err := manifests(dir)
+	if err != nil {
+		return err
+	}
+	for _, object := range objects {
+		if err := s.apply(ctx, object, namespace); err != nil {
+			return fmt.Errorf("%s %s: %w", object.GetKind(), object.GetName(), err)
 		}
 	}
 	return nil
 }
 
-// settings makes what a user makes beside the manifests: the token's Secret and
-// the configuration.
-func (s *Stage) settings(ctx context.Context, config string) error {
+// addNamespace makes a namespace for queues: the Role and its binding, and the
+// token for the pods.
+func (s *Stage) addNamespace(ctx context.Context, name string, objects []*unstructured.Unstructured) error {
 	core := s.Cluster.Client().CoreV1()
-	_, err := core.Secrets(Namespace).Create(ctx, &corev1.Secret{
+	if _, err := core.Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	for _, object := range objects {
+		if kind := object.GetKind(); (kind == "Role" || kind == "RoleBinding") && object.GetName() == "onejob" {
+			if err := s.apply(ctx, object.DeepCopy(), name); err != nil {
+				return err
+			}
+		}
+	}
+	return s.secret(ctx, name)
+}
+
+func (s *Stage) secret(ctx context.Context, namespace string) error {
+	_, err := s.Cluster.Client().CoreV1().Secrets(namespace).Create(ctx, &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "onejob-agent-token"},
 		StringData: map[string]string{"token": simulator.DefaultAgentToken},
 	}, metav1.CreateOptions{})
-	if err != nil {
+	return err
+}
+
+// settings makes what a user makes beside the manifests: the token's Secret and
+// the configuration.
+func (s *Stage) settings(ctx context.Context, config string) error {
+	if err := s.secret(ctx, Namespace); err != nil {
 		return err
 	}
-	_, err = core.ConfigMaps(Namespace).Create(ctx, &corev1.ConfigMap{
+	_, err := s.Cluster.Client().CoreV1().ConfigMaps(Namespace).Create(ctx, &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: "onejob"},
 		Data:       map[string]string{"onejob.yaml": "endpoint: " + s.URL + "v3\n" + config},
 	}, metav1.CreateOptions{})
@@ -85,7 +137,7 @@ func useImage(d *unstructured.Unstructured) error {
 	return unstructured.SetNestedSlice(d.Object, containers, "spec", "template", "spec", "containers")
 }
 
-func (s *Stage) apply(ctx context.Context, object *unstructured.Unstructured) error {
+func (s *Stage) apply(ctx context.Context, object *unstructured.Unstructured, namespace string) error {
 	groups, err := restmapper.GetAPIGroupResources(s.Cluster.Client().Discovery())
 	if err != nil {
 		return err
@@ -101,7 +153,7 @@ func (s *Stage) apply(ctx context.Context, object *unstructured.Unstructured) er
 	}
 	resource := dynamic.ResourceInterface(client.Resource(mapping.Resource))
 	if mapping.Scope.Name() == "namespace" {
-		resource = client.Resource(mapping.Resource).Namespace(Namespace)
+		resource = client.Resource(mapping.Resource).Namespace(namespace)
 	}
 	_, err = resource.Create(ctx, object, metav1.CreateOptions{FieldValidation: "Strict"})
 	return err

@@ -29,6 +29,10 @@ type Options struct {
 	Nodes int
 	// Config is the scheduler's configuration, with its endpoint left out.
 	Config string
+	// Namespaces are further ones that the configuration names.
+	Namespaces []string
+	// Simulator configures the Buildkite.
+	Simulator simulator.Config
 	// Repository is a folder that is served, by HTTP, as git repositories.
 	Repository string
 	// Logf is told what is waited for; nil for silence.
@@ -69,10 +73,10 @@ func Up(ctx context.Context, o Options) (_ *Stage, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.serve(o.Repository); err != nil {
+	if err := s.serve(o); err != nil {
 		return nil, err
 	}
-	if err := s.install(ctx, filepath.Join(o.Root, "deploy", "base"), o.Config); err != nil {
+	if err := s.install(ctx, filepath.Join(o.Root, "deploy", "base"), o); err != nil {
 		return nil, fmt.Errorf("installing deploy/base: %w", err)
 	}
 	return s, s.ready(ctx)
@@ -80,8 +84,8 @@ func Up(ctx context.Context, o Options) (_ *Stage, err error) {
 
 // serve starts the simulator, and git repositories under /git/, on the address
 // at which pods reach this machine.
-func (s *Stage) serve(repository string) error {
-	s.Simulator = simulator.New(simulator.Config{})
+func (s *Stage) serve(o Options) error {
+	s.Simulator = simulator.New(o.Simulator)
 	listener, err := net.Listen("tcp", net.JoinHostPort(s.Cluster.HostAddress, "0"))
 	if err != nil {
 		return err
@@ -89,8 +93,8 @@ func (s *Stage) serve(repository string) error {
 	s.URL = "http://" + listener.Addr().String() + "/"
 	mux := http.NewServeMux()
 	mux.Handle("/", s.Simulator)
-	if repository != "" {
-		mux.Handle("/git/", http.StripPrefix("/git/", http.FileServer(http.Dir(repository))))
+	if o.Repository != "" {
+		mux.Handle("/git/", http.StripPrefix("/git/", http.FileServer(http.Dir(o.Repository))))
 	}
 	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	go s.server.Serve(listener)

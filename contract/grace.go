@@ -1,0 +1,34 @@
+package contract
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+const (
+	// GraceTail is the end of the grace, after the report: half of it is for
+	// disconnecting, half is kept free for the processes to end in. The stock
+	// agent's forced exit comes as long after its cancel grace period.
+	GraceTail = time.Second
+	// GraceReport is the least time between SIGKILL to the job and the end of
+	// its report.
+	GraceReport = time.Second
+	// DefaultCancelGrace is the agent's cancel-grace-period.
+	DefaultCancelGrace = 10 * time.Second
+)
+
+// CheckGrace says what is wrong with a pod's graces: from SIGTERM to SIGKILL
+// (its terminationGracePeriodSeconds), from a cancellation to the end of the
+// report, and from the cancel signal to SIGKILL for the job. The runner refuses
+// to start with bad ones (ExitConfig), so a template must not have them.
+func CheckGrace(grace, cancel, signal time.Duration) error {
+	var errs []error
+	if signal < 0 || signal+GraceReport > cancel {
+		errs = append(errs, fmt.Errorf("the cancel grace period (%v) must be at least %v longer than the signal grace period (%v): that time is for reporting the result", cancel, GraceReport, signal))
+	}
+	if cancel+GraceTail > grace {
+		errs = append(errs, fmt.Errorf("the termination grace (%v) must be at least %v longer than the cancel grace period (%v), or the kubelet kills the runner before it has reported", grace, GraceTail, cancel))
+	}
+	return errors.Join(errs...)
+}
