@@ -14,8 +14,8 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 )
 
-// patience guards against hangs. Nothing here takes near as long.
-const patience = 3 * time.Minute
+// patience guards against hangs. The stock agent's longest case takes 330 s.
+const patience = 7 * time.Minute
 
 // lab is a Buildkite of a test's own, and a directory for its processes.
 type lab struct {
