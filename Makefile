@@ -28,6 +28,10 @@ bench: build ## measure: the herd, the process, each beside the stock agent
 	go run ./test/bench/cmd/bench-runner
 	go test -count=1 -timeout 30m -run TestHerd -v ./test/bench -herd.n=1000,10000
 
+.PHONY: bench-scheduler
+bench-scheduler: packages ## measure the scheduler on a real control plane, as root; BENCHFLAGS='-h' tells what can be chosen
+	@go run ./test/bench/cmd/bench-scheduler $(BENCHFLAGS)
+
 .PHONY: lint
 lint: ## run the linters (builds golangci-lint once)
 	@test -x .cache/golangci-lint || GOBIN=$(CURDIR)/.cache go install $(LINT)
