@@ -47,7 +47,7 @@ func (v *verdict) build(sim *simulator.Simulator, number int) {
 	passed := count(func(j simulator.Job) bool { return j.Passed })
 	complete := count(func(j simulator.Job) bool { return j.LogComplete && j.LogBytes > 0 })
 	violations := append(sim.Violations(), sim.CheckSettled()...)
-	v.check(len(jobs) == 11 && passed == 9, "%d jobs, %d passed, a checkout of a git repository in each", len(jobs), passed)
+	v.check(len(jobs) == 12 && passed == 10, "%d jobs, %d passed, a checkout of a git repository in each", len(jobs), passed)
 	v.check(count(func(j simulator.Job) bool { return j.ExitStatus == "7" && j.RetriedBy != "" }) == 1, "the flaky one failed with 7 and was retried by Buildkite")
 	v.check(count(func(j simulator.Job) bool { return j.State == simulator.StateCanceled && j.SignalReason == "cancel" }) == 1, "the endless one was canceled from the page")
 	v.check(len(sim.Artifacts(number)) == 3, "%d artifacts were uploaded, and downloaded by the tests", len(sim.Artifacts(number)))
