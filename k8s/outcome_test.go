@@ -1,12 +1,14 @@
 package k8s
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
@@ -230,6 +232,15 @@ func TestDeletedByHand(t *testing.T) {
 				t.Errorf("%d kjobs, finish %+v; want none more and the reason", w.kjobs(job.ID), got.StackFinish)
 			}
 			r.end(w)
+			// The Event is all that is left of the kjob.
+			want := "NewAttempt"
+			if why != "" {
+				want = "JobFinished"
+			}
+			events, _ := w.kube.CoreV1().Events(namespace).List(t.Context(), metav1.ListOptions{})
+			if !slices.ContainsFunc(events.Items, func(e corev1.Event) bool { return e.InvolvedObject.Name == name && e.Reason == want }) {
+				t.Errorf("no Event %s on %s in %+v", want, name, events.Items)
+			}
 		})
 	}
 }

@@ -130,7 +130,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	// look at them.
 	for _, q := range config.Queues {
 		if _, err := s.openStore(ctx, q.Namespace, wg.Go); ctx.Err() != nil {
-			return err
+			return nil // a drain with nothing to drain
 		} else if err != nil {
 			s.fault("queue "+q.Name, err)
 			s.log.Error("queue not served yet", "queue", q.Name, "err", err)
