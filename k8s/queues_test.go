@@ -162,6 +162,41 @@ func TestBadQueueStopsNoOther(t *testing.T) {
 	}
 }
 
+// With no template at start that can be used, the scheduler waits, not ready,
+// until there is one: a restart would mend nothing.
+func TestAllTemplatesBrokenAtStart(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		path, set := file(t, "{spec: {restartPolicy: Always, containers: []}}")
+		w.buildOn("default", 1, nil)
+		w.buildOn("other", 1, nil)
+		r := w.start("  template: {file: " + path + "}\n- name: other\n  template: {pod-template: runner}\n")
+		time.Sleep(time.Minute)
+		if f := r.unready(); len(f) != 2 || !strings.Contains(f[0]+f[1], "always Never") || !strings.Contains(f[0]+f[1], "\"runner\" not found") {
+			t.Errorf("not ready because of %q, want both templates' faults", f)
+		}
+		if len(w.made) > 0 || w.sim.Count("stacks_reserve") > 0 {
+			t.Errorf("%d kjobs were made, %d reservations", len(w.made), w.sim.Count("stacks_reserve"))
+		}
+		set("")
+		w.podTemplate("runner", "image:1")
+		w.await("both jobs", time.Minute, w.finished(2))
+		if f := r.unready(); len(f) > 0 {
+			t.Errorf("not ready after the templates were mended: %q", f)
+		}
+		r.end(w)
+	})
+}
+
+// A configuration that can't be used at start is an error.
+func TestBadConfigAtStart(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		r := w.start("  on-term: never\n")
+		if err := <-r.done; err == nil || !strings.Contains(err.Error(), "neither cancel nor drain") {
+			t.Errorf("Run: %v, want what is wrong with the configuration", err)
+		}
+	})
+}
+
 // A queue that Buildkite doesn't know is stopped, and only that.
 func TestUnknownQueue(t *testing.T) {
 	inWorld(t, simulator.Config{Queues: []string{"default", "other"}}, func(w *world) {

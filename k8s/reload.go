@@ -1,0 +1,186 @@
+package k8s
+
+import (
+	"context"
+	"maps"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// reload reads the configuration and the template files again until ctx ends,
+// and tries again what could not be used. Templates in the cluster are watched
+// instead, see followTemplate.
+func (s *Scheduler) reload(ctx, hard context.Context, queues, wg *sync.WaitGroup) {
+	for pause(ctx, s.ReloadEvery, nil) {
+		c, err := s.Load()
+		before := s.faultOf("configuration")
+		s.fault("configuration", err)
+		if err != nil {
+			s.metrics.configs.WithLabelValues("error").Inc()
+			if before == nil || before.Error() != err.Error() {
+				s.log.Error("configuration not loaded; the last good one stays in use", "err", err)
+			}
+			continue
+		}
+		if !reflect.DeepEqual(c, s.config) || s.broken() {
+			s.metrics.configs.WithLabelValues("ok").Inc()
+			if c.CreateWorkers != s.config.CreateWorkers {
+				s.log.Warn("create-workers has changed; it takes effect at the next start")
+			}
+			s.mu.Lock()
+			s.config = c
+			s.mu.Unlock()
+			s.apply(ctx, hard, c, queues, wg, nil)
+			continue
+		}
+		s.mu.Lock()
+		var files []*queue
+		for _, q := range s.queues {
+			if q.set.Load().Template.File != "" {
+				files = append(files, q.queue)
+			}
+		}
+		s.mu.Unlock()
+		for _, q := range files {
+			s.retemplate(ctx, q)
+		}
+	}
+}
+
+// apply starts, changes and stops queues until what is served is what the
+// configuration says. It returns how many were started.
+func (s *Scheduler) apply(ctx, hard context.Context, c *Config, queues, wg *sync.WaitGroup, first chan<- error) int {
+	started := 0
+	wanted := map[string]bool{}
+	for _, q := range c.Queues {
+		wanted[q.Name] = true
+		set, err := s.settings(ctx, c, q)
+		before := s.faultOf("queue " + q.Name)
+		s.mu.Lock()
+		have := s.queues[q.Name]
+		s.mu.Unlock()
+		if err != nil {
+			s.fault("queue "+q.Name, err)
+			s.templateFault(q, before, err)
+			continue
+		}
+		s.metrics.templates.WithLabelValues(q.Name, "ok").Inc()
+		if have != nil && sameIdentity(have.set.Load(), set) {
+			set.template.Org = have.set.Load().template.Org
+			have.set.Store(set)
+			s.fault("queue "+q.Name, nil)
+			continue
+		}
+		if have != nil {
+			have.stop()
+			<-have.done
+		}
+		if err := s.serve(ctx, hard, c, set, have, queues, wg, first); err != nil {
+			s.fault("queue "+q.Name, err)
+			if before == nil || before.Error() != err.Error() {
+				s.log.Error("queue not served", "queue", q.Name, "err", err)
+			}
+			continue
+		}
+		s.fault("queue "+q.Name, nil)
+		started++
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, q := range s.queues {
+		if !wanted[name] {
+			s.log.Info("queue is served no more", "queue", name)
+			q.stop()
+			delete(s.queues, name)
+		}
+	}
+	maps.DeleteFunc(s.faults, func(what string, _ error) bool {
+		name, isQueue := strings.CutPrefix(what, "queue ")
+		return isQueue && !wanted[name]
+	})
+	return started
+}
+
+func (s *Scheduler) settings(ctx context.Context, c *Config, q Queue) (*settings, error) {
+	t, err := LoadTemplate(ctx, s.kube, q)
+	if err != nil {
+		return nil, err
+	}
+	return &settings{Queue: q, endpoint: c.Endpoint, idle: time.Duration(c.IdleInterval), template: t}, nil
+}
+
+// sameIdentity: a change of what is left out can be made while serving.
+func sameIdentity(a, b *settings) bool {
+	return a.Name == b.Name && a.Stack == b.Stack && a.endpoint == b.endpoint && a.TokenFile == b.TokenFile && a.Namespace == b.Namespace &&
+		a.Template.Job == b.Template.Job && a.Template.PodTemplate == b.Template.PodTemplate
+}
+
+// retemplate loads a queue's template again; a bad one leaves the last good one.
+// It is false if the template could not be read, which may be the API server's
+// fault.
+func (s *Scheduler) retemplate(ctx context.Context, q *queue) bool {
+	old := q.set.Load()
+	t, err := LoadTemplate(ctx, s.kube, old.Queue)
+	if ctx.Err() != nil {
+		return false
+	}
+	before := s.faultOf("queue " + q.name)
+	s.fault("queue "+q.name, err)
+	if err != nil {
+		s.templateFault(old.Queue, before, err)
+		return apierrors.ReasonForError(err) == metav1.StatusReasonUnknown
+	}
+	t.Org = old.template.Org
+	if reflect.DeepEqual(t, old.template) {
+		return true
+	}
+	set := *old
+	set.template = t
+	q.set.Store(&set)
+	s.metrics.templates.WithLabelValues(q.name, "ok").Inc()
+	q.log.Info("template changed")
+	return true
+}
+
+// templateFault says, once for each reason, that a template can't be used.
+func (s *Scheduler) templateFault(q Queue, before, err error) {
+	s.metrics.templates.WithLabelValues(q.Name, "error").Inc()
+	if before != nil && before.Error() == err.Error() {
+		return
+	}
+	s.log.Error("template not loaded; the last good one, if there was one, stays in use", "queue", q.Name, "err", err)
+	s.events.event(q.Namespace, "onejob-queue-"+labelValue(q.Name), "", true, "TemplateInvalid", err.Error())
+}
+
+// broken: a queue of the configuration isn't served, or not as it says.
+func (s *Scheduler) broken() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for what := range s.faults {
+		if strings.HasPrefix(what, "queue ") {
+			return true
+		}
+	}
+	return len(s.queues) < len(s.config.Queues)
+}
+
+func (s *Scheduler) fault(what string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil {
+		delete(s.faults, what)
+		return
+	}
+	s.faults[what] = err
+}
+
+func (s *Scheduler) faultOf(what string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.faults[what]
+}
