@@ -32,6 +32,10 @@ bench: build ## measure: the herd, the process, each beside the stock agent
 bench-scheduler: packages ## measure the scheduler on a real control plane, as root; BENCHFLAGS='-h' tells what can be chosen
 	@go run ./test/bench/cmd/bench-scheduler $(BENCHFLAGS)
 
+.PHONY: chaos
+chaos: packages ## hurt a real cluster at random and judge what comes of 500 jobs, as root; CHAOSFLAGS="--seed=1 --jobs=100"
+	go run ./test/chaos/cmd $(CHAOSFLAGS)
+
 .PHONY: lint
 lint: ## run the linters (builds golangci-lint once)
 	@test -x .cache/golangci-lint || GOBIN=$(CURDIR)/.cache go install $(LINT)

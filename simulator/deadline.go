@@ -18,6 +18,7 @@ type deadlines struct {
 	items []deadline
 	timer *time.Timer
 	fire  func()
+	now   func() time.Time
 	shut  bool
 }
 
@@ -46,7 +47,7 @@ func (d *deadlines) arm() {
 	if len(d.items) == 0 || d.shut {
 		return
 	}
-	wait := max(time.Until(d.items[0].at), 0)
+	wait := max(d.items[0].at.Sub(d.now()), 0)
 	if d.timer == nil {
 		d.timer = time.AfterFunc(wait, d.fire)
 		return
@@ -69,7 +70,7 @@ func (s *Simulator) expire() {
 	if s.isShut {
 		return
 	}
-	now := time.Now()
+	now := s.now()
 	for len(s.deadlines.items) > 0 && !s.deadlines.items[0].at.After(now) {
 		heap.Pop(&s.deadlines).(deadline).run(now)
 	}

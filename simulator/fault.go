@@ -167,7 +167,7 @@ func (s *Simulator) addFault(f Fault) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults.n++
-	f.id, f.added, f.matched, f.acted = fmt.Sprintf("fault-%d", s.faults.n), time.Now(), 0, 0
+	f.id, f.added, f.matched, f.acted = fmt.Sprintf("fault-%d", s.faults.n), s.now(), 0, 0
 	s.faults.list = append(s.faults.list, &f)
 	return f.id, nil
 }

@@ -249,7 +249,7 @@ func (s *Simulator) CheckSettled() []Violation {
 }
 
 func (s *Simulator) checkSettled() {
-	now := time.Now()
+	now := s.now()
 	for _, id := range slices.Sorted(maps.Keys(s.ledger.books)) {
 		b, j := s.ledger.books[id], s.jobs[id]
 		if b.unsettled || !j.state.Held() || j.agent == nil || !j.agent.over() {

@@ -82,7 +82,7 @@ func (s *Simulator) record(c *call, arrived time.Time, status int) {
 		}
 	}
 	req := Request{
-		Seq: c.seq, Time: arrived, Took: time.Since(arrived),
+		Seq: c.seq, Time: arrived, Took: s.now().Sub(arrived),
 		Endpoint: c.route.name, Method: c.r.Method, Path: c.r.URL.Path, Query: c.r.URL.RawQuery,
 		Status: status, JobID: c.jobID, AgentID: c.agentID(), Token: c.cred.kind,
 		Withheld: c.withheld, Header: header,

@@ -80,7 +80,10 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // handle takes a call through body, faults, lock and reply, and records it.
 func (s *Simulator) handle(w http.ResponseWriter, c *call) {
-	arrived := time.Now()
+	arrived := s.now()
+	if s.skew.Load() != 0 {
+		w.Header().Set("Date", arrived.UTC().Format(http.TimeFormat))
+	}
 	body, tooLarge, broken := readBody(w, c.r, c.route.maxBody)
 	c.body = body
 
@@ -146,7 +149,7 @@ func (s *Simulator) process(c *call) reply {
 	if s.isShut {
 		return *failure(http.StatusServiceUnavailable, "The simulator is closed")
 	}
-	c.now = time.Now()
+	c.now = s.now()
 	if c.r.Context().Err() != nil {
 		c.withheld = true
 	}

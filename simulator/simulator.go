@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,6 +23,7 @@ type Simulator struct {
 	conf   Config
 	routes []route
 	closed chan struct{}
+	skew   atomic.Int64 // of our clock against the machine's, see JumpClock
 
 	mu      sync.Mutex
 	rng     *rand.Rand
@@ -80,7 +82,7 @@ func New(conf Config) *Simulator {
 	s.ledger.books = map[string]*book{}
 	s.requests.init(s.conf.RequestLog)
 	s.faults.rng = rand.New(rand.NewPCG(conf.Seed, 0x6661756c74))
-	s.deadlines.fire = s.expire
+	s.deadlines.fire, s.deadlines.now = s.expire, s.now
 	s.routes = s.routeTable()
 	return s
 }
@@ -145,7 +147,7 @@ func (s *Simulator) lockedWrite(f func(now time.Time) error) error {
 	if s.isShut {
 		return ErrClosed
 	}
-	if err := f(time.Now()); err != nil {
+	if err := f(s.now()); err != nil {
 		return err
 	}
 	s.touch()

@@ -137,6 +137,10 @@ var turn struct {
 	lock *os.File
 }
 
+// Turn waits until no other test process has a cluster, for tests that start
+// theirs with Run; Start and Shared do it themselves.
+func Turn(ctx context.Context, logf func(string, ...any)) error { return oneTestProcess(ctx, logf) }
+
 // oneTestProcess waits until no other test process has a cluster: go test runs
 // packages side by side, and what they measure on a shared machine would be each
 // other. Clusters that Run started, as the command does, don't count.

@@ -28,9 +28,18 @@ func addressesOf(slot int) Addresses {
 // Node returns the address of node n, counted from 0, and the first and last
 // address of its pods. There is room for MaxNodes.
 func (a Addresses) Node(n int) (address, first, last string) {
-	third := 16*a.slot + 1 + 3*n
+	third := a.third(n)
 	return fmt.Sprintf("10.88.%d.%d", 16*a.slot, 2+n), fmt.Sprintf("10.88.%d.0", third), fmt.Sprintf("10.88.%d.255", third+2)
 }
+
+// PodsOf returns the networks of node n's pods, with commas between them.
+func (a Addresses) PodsOf(n int) string {
+	third := a.third(n)
+	return fmt.Sprintf("10.88.%d.0/24,10.88.%d.0/24,10.88.%d.0/24", third, third+1, third+2)
+}
+
+// third is the third number in the first of node n's networks.
+func (a Addresses) third(n int) int { return 16*a.slot + 1 + 3*n }
 
 // MaxNodes in a sandbox: each has three of the sixteen /24 networks of Pods.
 const MaxNodes = 5

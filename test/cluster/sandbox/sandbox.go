@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -247,6 +249,30 @@ func (s *Sandbox) CgroupFile(path string) string {
 		}
 	}
 	return filepath.Join(dir, path, "cgroup.procs")
+}
+
+// Processes lists the processes below the cgroup with the given path, in any
+// cgroup of the given name and all below that.
+func (s *Sandbox) Processes(path, name string) ([]int, error) {
+	all, err := hierarchies()
+	if err != nil {
+		return nil, err
+	}
+	var found []int
+	for _, h := range all {
+		_ = filepath.WalkDir(filepath.Join(h.mount, path), func(dir string, d fs.DirEntry, err error) error {
+			if err != nil || !d.IsDir() || d.Name() != name {
+				return nil //nolint:nilerr // a cgroup that has just gone has no processes
+			}
+			below, err := filepath.Rel(h.mount, dir)
+			if err == nil {
+				found = append(found, cgroupProcesses([]hierarchy{h}, below)...)
+			}
+			return fs.SkipDir
+		})
+	}
+	slices.Sort(found)
+	return slices.Compact(found), nil
 }
 
 // KillCgroup kills every process in the cgroup with the given path, and all

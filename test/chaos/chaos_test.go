@@ -1,0 +1,28 @@
+package chaos
+
+import (
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// TestChaos is the short form; `make chaos` is the long one.
+func TestChaos(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a cluster takes a minute to start; left out by -short")
+	}
+	seed := rand.Uint64N(1e6)
+	t.Logf("seed %d: repeat it with go run ./test/chaos/cmd --seed=%[1]d --jobs=60 --for=50s --every=1.5s --ttl=25s", seed)
+	report, err := Run(t.Context(), Options{
+		Root: filepath.Join("..", ".."), Seed: seed, Jobs: 60, For: 50 * time.Second, Every: 1500 * time.Millisecond, TTL: 25 * time.Second,
+		Line: func(s string) { t.Log(s) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !report.Passed() {
+		t.Fatalf("\n%s", report)
+	}
+	t.Logf("\n%s", report)
+}

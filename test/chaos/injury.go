@@ -1,0 +1,59 @@
+package chaos
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// injury is one way to hurt.
+type injury struct {
+	name   string
+	weight int // how often, compared with the others
+	// least and most bound how long it lasts; 0 for what is done at once.
+	least, most time.Duration
+	// hurts names what only one lasting injury may hurt at a time.
+	hurts string
+	do    func(ctx context.Context, m *machine, rng *rand.Rand) (wound, error)
+}
+
+// wound is what an injury did.
+type wound struct {
+	what string   // to whom, for the record
+	jobs []string // the IDs of the jobs whose runs it hit
+	heal func(context.Context) error
+}
+
+func (in *injury) draw(rng *rand.Rand) time.Duration {
+	if in.most == 0 {
+		return 0
+	}
+	return in.least + time.Duration(rng.Int64N(int64(in.most-in.least)))
+}
+
+// injuries are all ways to hurt. Those that keep a runner from Buildkite last
+// shorter than heartbeatTimeout, for beyond it Buildkite is right to give a
+// running job up.
+var injuries = []injury{
+	{name: "scheduler killed", weight: 2, do: killScheduler},
+	{name: "scheduler's pod deleted", weight: 1, do: deleteScheduler},
+	{name: "runner killed", weight: 3, do: killRunner},
+	{name: "pod deleted", weight: 2, do: deletePod},
+	{name: "pod evicted", weight: 2, do: evictPod},
+	{name: "kjob deleted", weight: 1, do: deleteKjob},
+	{name: "kubelet killed", weight: 1, least: 2 * time.Second, most: 12 * time.Second, hurts: "kubelet", do: killKubelet},
+	{name: "kubelet frozen", weight: 1, least: 3 * time.Second, most: 25 * time.Second, hurts: "kubelet", do: freezeKubelet},
+	{name: "API server stopped", weight: 1, least: 2 * time.Second, most: 14 * time.Second, hurts: "API server", do: stopAPIServer},
+	{name: "API server cut off", weight: 2, least: 3 * time.Second, most: 18 * time.Second, hurts: "API server", do: cutAPIServer},
+	{name: "Buildkite down", weight: 1, least: 3 * time.Second, most: 15 * time.Second, hurts: "Buildkite", do: stopBuildkite},
+	{name: "Buildkite cut off from schedulers", weight: 1, least: 3 * time.Second, most: 18 * time.Second, hurts: "Buildkite", do: cutSchedulers},
+	{name: "Buildkite cut off from runners", weight: 2, least: 3 * time.Second, most: 18 * time.Second, hurts: "Buildkite", do: cutRunners},
+	{name: "5xx", weight: 1, least: 3 * time.Second, most: 12 * time.Second, hurts: "replies", do: serverErrors},
+	{name: "429 storm", weight: 2, least: 4 * time.Second, most: 15 * time.Second, hurts: "replies", do: tooMany},
+	{name: "replies lost", weight: 3, least: 5 * time.Second, most: 20 * time.Second, hurts: "replies", do: loseReplies},
+	{name: "requests lost", weight: 1, least: 5 * time.Second, most: 20 * time.Second, hurts: "replies", do: loseRequests},
+	{name: "garbage for replies", weight: 1, least: 4 * time.Second, most: 12 * time.Second, hurts: "replies", do: garbage},
+	{name: "slow replies", weight: 1, least: 5 * time.Second, most: 15 * time.Second, hurts: "replies", do: delays},
+	{name: "clock jump", weight: 2, do: jumpClock},
+	{name: "job cancelled", weight: 1, do: cancelJob},
+}

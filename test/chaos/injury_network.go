@@ -1,0 +1,99 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/onejob-dev/onejob/test/cluster"
+)
+
+// cutAPIServer cuts one scheduler, or both, off from the API server.
+func cutAPIServer(ctx context.Context, m *machine, rng *rand.Rand) (wound, error) {
+	pods := m.schedulers()
+	one, err := pick(rng, pods)
+	if err != nil {
+		return wound{}, err
+	}
+	if rng.IntN(3) > 0 {
+		pods = []*corev1.Pod{one}
+	}
+	return m.cut(ctx, pods, cluster.Cut{To: cluster.APIServer, Port: cluster.APIServerPort, Refuse: rng.IntN(3) == 0})
+}
+
+// cut cuts pods off, one by one.
+func (m *machine) cut(ctx context.Context, pods []*corev1.Pod, c cluster.Cut) (wound, error) {
+	var from []string
+	w := wound{jobs: jobsOf(pods)}
+	for _, p := range pods {
+		w.what += p.Name + " "
+		from = append(from, p.Status.PodIP)
+	}
+	heal, err := m.cutAll(ctx, from, c)
+	w.what, w.heal = w.what+how(c), heal
+	return w, err
+}
+
+func (m *machine) cutAll(ctx context.Context, from []string, c cluster.Cut) (heal func(context.Context) error, err error) {
+	var mends []func(context.Context) error
+	heal = func(ctx context.Context) (err error) {
+		for _, mend := range mends {
+			if e := mend(ctx); e != nil {
+				err = e
+			}
+		}
+		return err
+	}
+	for _, c.From = range from {
+		if c.From == "" {
+			continue // it has no address yet
+		}
+		mend, err := m.Cluster.Cut(ctx, c)
+		if err != nil {
+			return heal, err
+		}
+		mends = append(mends, mend)
+	}
+	if len(mends) == 0 {
+		return heal, errNobody
+	}
+	return heal, nil
+}
+
+func how(c cluster.Cut) string {
+	if c.Refuse {
+		return fmt.Sprintf("from %s, refused", c.To)
+	}
+	return fmt.Sprintf("from %s, in silence", c.To)
+}
+
+func (m *machine) buildkite(rng *rand.Rand) cluster.Cut {
+	return cluster.Cut{To: m.Cluster.HostAddress, Port: m.port, Refuse: rng.IntN(3) == 0}
+}
+
+func stopBuildkite(ctx context.Context, m *machine, _ *rand.Rand) (wound, error) {
+	heal, err := m.cutAll(ctx, []string{m.Cluster.PodCIDR}, cluster.Cut{To: m.Cluster.HostAddress, Port: m.port, Refuse: true})
+	return wound{what: "for all", jobs: jobsOf(m.jobPods()), heal: heal}, err
+}
+
+func cutSchedulers(ctx context.Context, m *machine, rng *rand.Rand) (wound, error) {
+	return m.cut(ctx, m.schedulers(), m.buildkite(rng))
+}
+
+// cutRunners cuts all pods of a node off from Buildkite, or a few.
+func cutRunners(ctx context.Context, m *machine, rng *rand.Rand) (wound, error) {
+	pods, c := m.jobPods(), m.buildkite(rng)
+	if rng.IntN(2) == 0 {
+		pods = pods[:min(len(pods), 1+rng.IntN(4))]
+		return m.cut(ctx, pods, c)
+	}
+	node := m.Cluster.NodeNames[rng.IntN(len(m.Cluster.NodeNames))]
+	from, err := m.Cluster.PodsOf(node)
+	if err != nil {
+		return wound{}, err
+	}
+	heal, err := m.cutAll(ctx, []string{from}, c)
+	return wound{what: "pods of " + node + " " + how(c), jobs: jobsOf(pods), heal: heal}, err
+}

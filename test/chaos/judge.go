@@ -1,0 +1,162 @@
+package chaos
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/onejob-dev/onejob/simulator"
+)
+
+// Evidence is all that a judgement rests on.
+type Evidence struct {
+	Jobs       []simulator.Job
+	Ledger     []simulator.Entry
+	Violations []simulator.Violation
+	// Wanted are the exit statuses that the jobs' scripts end with, Cancelled
+	// the jobs that a person cancelled, Runs what the scripts told.
+	Wanted    map[string]string
+	Cancelled map[string]bool
+	Runs      map[string][]Execution
+	// CalmAfter is the last entry of the ledger before all injuries had ceased,
+	// and Calm that time.
+	CalmAfter uint64
+	Calm      time.Time
+	// Left names what should be gone: kjobs, pods, a held Lease, sessions.
+	Left []string
+}
+
+// longestWait is the longest that a job may have to wait when nothing is wrong
+// any more: the longest backoff there is (two minutes, of a new attempt; a
+// runner's is shorter), and a minute for the pod to start on a busy machine.
+const longestWait = 2*time.Minute + time.Minute
+
+// Problem is something that must not be.
+type Problem struct {
+	JobID string // empty when it is about no job
+	Text  string
+}
+
+// Judgement is what a run came to.
+type Judgement struct {
+	Problems []Problem
+	// Ended counts the jobs by how they ended.
+	Ended map[string]int
+	// Longest is the longest wait beyond the injuries, and LongestJob whose.
+	Longest    time.Duration
+	LongestJob string
+}
+
+// Judge says what doesn't hold. It is a function of the evidence.
+func Judge(e Evidence) Judgement {
+	j := Judgement{Ended: map[string]int{}}
+	problem := func(id, format string, args ...any) {
+		j.Problems = append(j.Problems, Problem{id, fmt.Sprintf(format, args...)})
+	}
+	for _, v := range e.Violations {
+		problem(v.JobID, "the ledger blames: %s", v)
+	}
+	books := map[string][]simulator.Entry{}
+	for _, entry := range e.Ledger {
+		books[entry.JobID] = append(books[entry.JobID], entry)
+	}
+	for _, job := range e.Jobs {
+		book, runs := books[job.ID], e.Runs[job.ID]
+		for what, n := range map[string]int{
+			"acquired": entered(book, simulator.StateAccepted), "started": entered(book, simulator.StateRunning), "run": len(runs),
+		} {
+			if n > 1 {
+				problem(job.ID, "it was %s %d times", what, n)
+			}
+		}
+		how, why := ending(job, book, runs, e)
+		j.Ended[how]++
+		if why != "" {
+			problem(job.ID, "%s: %s", how, why)
+		}
+		if wait := waited(job, book, e); wait > j.Longest {
+			j.Longest, j.LongestJob = wait, job.ID
+		}
+	}
+	if j.Longest > longestWait {
+		problem(j.LongestJob, "it waited %s when all injuries had ceased, and one backoff is %s at most", j.Longest.Round(time.Second), longestWait)
+	}
+	for _, left := range e.Left {
+		problem(jobOf(left[strings.LastIndex(left, " ")+1:]), "left over: %s", left)
+	}
+	return j
+}
+
+// The ways to end.
+const (
+	ranAndTold  = "ran to its end"
+	wasRejected = "cancelled by a person"
+	stackEnded  = "ended by the scheduler"
+	runnerEnded = "ended by its runner"
+	wasLost     = "lost while it ran"
+	notEnded    = "not ended"
+)
+
+// ending says how a job ended, and what is wrong with that.
+func ending(job simulator.Job, book []simulator.Entry, runs []Execution, e Evidence) (how, wrong string) {
+	last := simulator.Entry{}
+	if i := slices.IndexFunc(book, func(e simulator.Entry) bool { return e.To.Terminal() }); i >= 0 {
+		last = book[i]
+	}
+	switch {
+	case !job.State.Terminal():
+		return notEnded, "it is " + string(job.State)
+	case job.StackFinish != nil:
+		if job.StackFinish.Detail == "" {
+			wrong = "no reason is given"
+		}
+		return stackEnded, wrong
+	case job.State == simulator.StateCanceled:
+		if !e.Cancelled[job.ID] {
+			wrong = "nobody cancelled it"
+		}
+		return wasRejected, wrong
+	case last.Event == "finished" && job.SignalReason == "" && job.ExitStatus == e.Wanted[job.ID]:
+		switch {
+		case len(runs) == 0:
+			wrong = "its script never began"
+		case !runs[0].Ended:
+			wrong = "its script never ended"
+		}
+		return ranAndTold, wrong
+	case last.Event == "finished":
+		if job.SignalReason == "" && job.Signal == "" && len(job.Notifications) == 0 {
+			wrong = fmt.Sprintf("exit status %q where its script's is %q, and no reason is given", job.ExitStatus, e.Wanted[job.ID])
+		}
+		return runnerEnded, wrong
+	default: // Buildkite lost its agent
+		if len(job.Notifications) == 0 {
+			wrong = last.Event + ", and nobody told why"
+		}
+		return wasLost, wrong
+	}
+}
+
+func entered(book []simulator.Entry, state simulator.JobState) (n int) {
+	for _, e := range book {
+		if e.To == state {
+			n++
+		}
+	}
+	return n
+}
+
+// waited is how long a job waited to be acquired, or ended, beyond the injuries.
+func waited(job simulator.Job, book []simulator.Entry, e Evidence) time.Duration {
+	for _, entry := range book {
+		if entry.To != simulator.StateAccepted && !entry.To.Terminal() {
+			continue
+		}
+		if entry.Seq <= e.CalmAfter {
+			return 0
+		}
+		return entry.Time.Sub(e.Calm)
+	}
+	return 0 // it is not ended, which is another problem
+}
