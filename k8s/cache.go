@@ -13,6 +13,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	batchinformers "k8s.io/client-go/informers/batch/v1"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
@@ -164,6 +165,16 @@ func kjobName(p *corev1.Pod) string {
 		}
 	}
 	return p.Labels[batchv1.JobNameLabel]
+}
+
+// kjobUID is the UID of the kjob that a pod belongs to.
+func kjobUID(p *corev1.Pod) types.UID {
+	for _, r := range p.OwnerReferences {
+		if r.Kind == "Job" {
+			return r.UID
+		}
+	}
+	return ""
 }
 
 // trimKjob keeps of a kjob what decisions, reports and the next attempt need:

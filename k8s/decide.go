@@ -101,6 +101,9 @@ func Decide(f Facts) Decision {
 		return decideDeleted(f)
 	case !f.KJob.Exists, f.KJob.Terminating:
 		return Decision{Action: None}
+	case f.KJob.Suspended && !f.KJob.Finished && (f.Pod.Over() || f.Pod.Deleted):
+		// It would wait for a resume, and then get a second pod.
+		return Decision{Action: Delete, Reason: ReasonSuspended, Text: "the Kubernetes Job was suspended after its pod had started"}
 	case f.KJob.Finished, f.Pod.Over(), f.Pod.Deleted:
 		return decideEnded(f)
 	default:

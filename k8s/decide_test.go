@@ -178,6 +178,7 @@ func TestDecide(t *testing.T) {
 		{"held, perhaps by this very pod", aKJob().State(running).but(func(f *Facts) { f.Pod.Node = "node" }), want{action: None}},
 		{"suspended by Kueue", aKJob().Podless().State(reserved).but(func(f *Facts) { f.KJob.Suspended = true }), want{action: None, reason: ReasonSuspended, says: "waits to be admitted"}},
 		{"suspended after its pod started", aKJob().Running().State(reserved).but(func(f *Facts) { f.KJob.Suspended = true }), want{action: Delete, reason: ReasonSuspended}},
+		{"suspended and its pod over", aKJob().Exits(143).State(reserved).but(func(f *Facts) { f.KJob.Suspended, f.KJob.Finished = true, false }), want{action: Delete, reason: ReasonSuspended}},
 		{"podless for a moment", aKJob().Podless().Age(5 * time.Second).State(reserved), want{action: None, reason: ReasonNoPod}},
 		{"podless", aKJob().Podless().State(reserved), want{action: None, reason: ReasonNoPod, says: "made no pod"}},
 		{"podless for a quota", aKJob().Podless().State(reserved).but(func(f *Facts) { f.Warnings = []Warning{{"FailedCreate", "exceeded quota: pods"}} }), want{action: None, reason: ReasonAdmission, says: "exceeded quota"}},

@@ -7,6 +7,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/stacks"
@@ -55,6 +56,7 @@ type Policy struct {
 
 // KJob is a kjob as decisions see it.
 type KJob struct {
+	UID         types.UID
 	Exists      bool
 	Gone        bool // it was there, unfinished, and has been deleted
 	Terminating bool
@@ -117,7 +119,7 @@ func kjobFacts(k *batchv1.Job) KJob {
 		return KJob{}
 	}
 	f := KJob{
-		Exists: true, Terminating: k.DeletionTimestamp != nil, CreatedAt: k.CreationTimestamp.Time,
+		UID: k.UID, Exists: true, Terminating: k.DeletionTimestamp != nil, CreatedAt: k.CreationTimestamp.Time,
 		Suspended: k.Spec.Suspend != nil && *k.Spec.Suspend, Cancelled: k.Annotations[contract.AnnotationCancel],
 	}
 	if k.Status.StartTime != nil {

@@ -16,7 +16,7 @@ func (q *queue) measure(id contract.JobID, f Facts) {
 		return
 	}
 	q.mu.Lock()
-	done := q.memo(id).counted == f.Attempt
+	done := q.memo(id).counted == f.KJob.UID
 	q.mu.Unlock()
 	if done || f.Pod.Name == "" {
 		return

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/onejob-dev/onejob/contract"
@@ -88,12 +89,15 @@ type memo struct {
 	reservedUntil time.Time
 	attempts      int // the highest number seen
 
-	ended    int // the attempt that endedAt is of
+	// Attempts are told apart by their kjobs' UIDs: a name, and with it a number,
+	// comes again when a kjob is gone and nobody remembers it.
+	ended    types.UID // the kjob that endedAt is of
 	endedAt  time.Time
-	lost     int // the attempt whose pod is lost: it holds no slot
+	lost     types.UID // the kjob whose pod is lost: it holds no slot
 	gone     *batchv1.Job
-	podOf    int // the attempt that pod is of
+	podOf    types.UID // the kjob that pod is of
 	pod      Pod
+	podNo    int // and its attempt
 	failKind string
 	failAt   time.Time
 	warnings []Warning
@@ -103,7 +107,7 @@ type memo struct {
 	job           stacks.Job
 	finishRefused stacks.State
 	told          map[string]bool
-	counted       int // the attempt whose end is in the metrics
+	counted       types.UID // the kjob whose end is in the metrics
 	touched       time.Time
 }
 
@@ -327,8 +331,8 @@ func (q *queue) onPod(p *corev1.Pod, deleted bool) {
 		f := podFacts(p)
 		f.Deleted = true
 		q.mu.Lock()
-		if m := q.memo(id); m.podOf <= attemptOf(p) {
-			m.podOf, m.pod = attemptOf(p), f
+		if m := q.memo(id); m.podNo <= attemptOf(p) {
+			m.podOf, m.podNo, m.pod = kjobUID(p), attemptOf(p), f
 		}
 		q.mu.Unlock()
 		signal(q.wakeup)

@@ -74,7 +74,7 @@ func (q *queue) holdsSlot(k *batchv1.Job) bool {
 		return false // a warm placeholder, or done
 	}
 	m := q.memos[id]
-	return m == nil || m.lost != attemptOf(k)
+	return m == nil || m.lost != k.UID
 }
 
 // maxRefusals attempts in a row with a refused token leave one probe at a time.

@@ -3,8 +3,10 @@ package k8s
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -70,39 +72,38 @@ func (q *queue) facts(id contract.JobID) Facts {
 	defer q.mu.Unlock()
 	m := q.memo(id)
 	f := Facts{Now: now, State: m.state, StateAt: m.stateAt, Policy: q.set.Load().policy(), Warnings: m.warnings}
-	name := ""
 	if len(ks) > 0 {
 		last := ks[len(ks)-1]
-		f.Attempt, f.KJob, name = attemptOf(last), kjobFacts(last), last.Name
+		f.Attempt, f.KJob = attemptOf(last), kjobFacts(last)
 		f.PodSeen = last.Status.Active+last.Status.Failed+last.Status.Succeeded > 0
 	}
 	if g := m.gone; g != nil {
 		if attemptOf(g) >= f.Attempt && !f.KJob.Exists {
-			f.Attempt, f.KJob, name = attemptOf(g), kjobFacts(g), g.Name
+			f.Attempt, f.KJob = attemptOf(g), kjobFacts(g)
 			f.KJob.Exists, f.KJob.Gone, f.KJob.Terminating = false, true, false
 		} else {
 			m.gone = nil
 		}
 	}
 	for _, p := range pods {
-		if pf := podFacts(p); kjobName(p) != name || f.KJob.Gone {
+		if pf := podFacts(p); kjobUID(p) != f.KJob.UID || f.KJob.Gone {
 			f.OtherPodLives = f.OtherPodLives || pf.Lives() && pf.Node != ""
 		} else {
 			f.Pod, f.PodSeen = pf, true
 		}
 	}
-	if f.Pod.Phase == "" && m.podOf == f.Attempt && m.pod.Phase != "" {
+	if f.Pod.Phase == "" && m.podOf == f.KJob.UID && m.pod.Phase != "" {
 		f.Pod, f.PodSeen = m.pod, true
 	}
 	ended := f.KJob.Gone || f.KJob.Finished || f.Pod.Over() || f.Pod.Deleted
-	if (ended || f.State.Over()) && f.Attempt > 0 && m.ended != f.Attempt {
-		m.ended, m.endedAt = f.Attempt, now
+	if (ended || f.State.Over()) && f.Attempt > 0 && m.ended != f.KJob.UID {
+		m.ended, m.endedAt = f.KJob.UID, now
 	}
-	if m.ended == f.Attempt {
+	if m.ended == f.KJob.UID {
 		f.EndedAt = m.endedAt
 	}
 	if ended && f.Pod.Lost() || f.Pod.Deleted {
-		m.lost = f.Attempt
+		m.lost = f.KJob.UID
 	}
 	if kind := f.failureKind(); kind != m.failKind {
 		m.failKind, m.failAt = kind, now
@@ -232,6 +233,14 @@ func (q *queue) remove(ctx context.Context, id contract.JobID, d Decision) error
 	uid, background := k.UID, metav1.DeletePropagationBackground
 	cctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
+	if d.Reason == ReasonTaken {
+		if placed, err := q.placed(cctx, k); err != nil {
+			return err
+		} else if placed {
+			q.work.AddAfter(id, stateFresh)
+			return nil
+		}
+	}
 	err := q.s.kube.BatchV1().Jobs(k.Namespace).Delete(cctx, k.Name, metav1.DeleteOptions{
 		Preconditions: &metav1.Preconditions{UID: &uid}, PropagationPolicy: &background,
 	})
@@ -249,6 +258,22 @@ func (q *queue) remove(ctx context.Context, id contract.JobID, d Decision) error
 		q.tell(id, d.Text)
 	}
 	return nil
+}
+
+// placed asks the API server itself whether a kjob's pod has a node: the cache
+// may be late, and the agent that has the job may be that pod's own. Buildkite's
+// state is older than the answer, so that a pod without a node is not the one.
+func (q *queue) placed(ctx context.Context, k *batchv1.Job) (bool, error) {
+	pods, err := q.s.kube.CoreV1().Pods(k.Namespace).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID + "=" + k.Labels[contract.LabelJobID]})
+	if err != nil {
+		return false, fmt.Errorf("looking for the pod of %s: %w", k.Name, err)
+	}
+	for _, p := range pods.Items {
+		if kjobUID(&p) == k.UID && p.Spec.NodeName != "" {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // maxTold is the most notifications that one job gets from us.
@@ -295,8 +320,8 @@ func (q *queue) count(id contract.JobID, d Decision, f Facts) {
 	}
 	q.mu.Lock()
 	m := q.memo(id)
-	news := m.counted != f.Attempt
-	m.counted = f.Attempt
+	news := m.counted != f.KJob.UID
+	m.counted = f.KJob.UID
 	if news {
 		switch {
 		case d.Reason == ReasonRefused:

@@ -15,6 +15,10 @@ const (
 	// stateEvery is how often the state of a job whose pod is still to come is
 	// asked: a cancelled one is gone within five seconds.
 	stateEvery = 3 * time.Second
+	// heldEvery is the same for a job that an agent has: should the agent fall
+	// silent, Buildkite ends the job, and nothing else would tell us of the pod
+	// that goes on.
+	heldEvery = time.Minute
 	// renewLong is the reservation of a job whose kjob exists; with less than
 	// renewLongLeft of it, it is renewed. If we die and somebody deletes the
 	// kjob meanwhile, this is what it costs.
@@ -40,16 +44,12 @@ func (q *queue) upkeep(ctx context.Context) {
 	}
 }
 
-// pending are the jobs whose kjob is unfinished and that no agent has, as far
-// as is known. Callers hold q.mu.
-func (q *queue) pending() []contract.JobID {
+// unfinished are the jobs whose kjob holds a slot. Callers hold q.mu.
+func (q *queue) unfinished() []contract.JobID {
 	var ids []contract.JobID
 	for _, k := range q.store.kjobsIn(q.label) {
-		id := jobIDOf(k.Labels)
-		if id == "" || !q.holdsSlot(k) {
-			continue
-		}
-		if m := q.memo(id); !m.state.Held() {
+		if id := jobIDOf(k.Labels); id != "" && q.holdsSlot(k) {
+			q.memo(id)
 			ids = append(ids, id)
 		}
 	}
@@ -65,8 +65,12 @@ func (q *queue) askStates(ctx context.Context) {
 			ids[id] = true
 		}
 	}
-	for _, id := range q.pending() {
-		if now.Sub(q.memos[id].stateAt) >= stateEvery {
+	for _, id := range q.unfinished() {
+		m, every := q.memos[id], stateEvery
+		if m.state.Held() {
+			every = heldEvery
+		}
+		if now.Sub(m.stateAt) >= every {
 			ids[id] = true
 		}
 	}
@@ -107,7 +111,7 @@ func (q *queue) expiring(left time.Duration, most int) []contract.JobID {
 	defer q.mu.Unlock()
 	soon := time.Now().Add(left)
 	var ids []contract.JobID
-	for _, id := range q.pending() {
+	for _, id := range q.unfinished() {
 		if m := q.memos[id]; len(ids) < most && m.state.Offered() && m.reservedUntil.Before(soon) {
 			ids = append(ids, id)
 		}
@@ -159,8 +163,12 @@ func (q *queue) renew(ctx context.Context) {
 		}
 		q.mu.Lock()
 		for _, id := range batch.ids {
-			if !held[id] {
-				q.memo(id).ask = true // taken, cancelled or over
+			if held[id] {
+				continue
+			}
+			q.memo(id).ask = true // taken, cancelled or over
+			if c := q.claims[id]; c != nil && !c.sent {
+				delete(q.claims, id)
 			}
 		}
 		q.mu.Unlock()
