@@ -1,0 +1,367 @@
+package k8s
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/klog/v2"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/simulator"
+)
+
+var (
+	historyCount = flag.Int("history.n", 200, "how many histories to try")
+	historyFrom  = flag.Uint64("history.from", 1, "the first one's seed")
+	historySeed  = flag.Uint64("history.seed", 0, "replay this history and print its trace")
+	historyTimes = flag.Int("history.times", 1, "replay it so often: the seed decides what happens and when, but not the jitter of backoffs nor who goes first in an instant")
+	historyLog   = flag.Bool("history.log", false, "with -history.seed: the schedulers' own log in the trace")
+)
+
+// history is one random life of a few jobs in a bubble: the simulator, a
+// cluster, schedulers that come and go, and trouble for a while. Its invariants
+// are checked at each request; when the trouble is over, all has to come to an
+// end within a time.
+type history struct {
+	seed    uint64
+	plan    plan
+	ctx     context.Context
+	wg      sync.WaitGroup
+	sim     *simulator.Simulator
+	fake    *fake.Clientset
+	cluster *cluster
+	config  *Config
+	metrics *Metrics
+	began   time.Time
+
+	mu        sync.Mutex
+	trace     []string
+	broken    []string
+	instances []*instance
+	podsByUID map[string]*hpod
+	jobNumber map[contract.JobID]int
+	made      map[string]bool         // names of kjobs
+	takenAway map[contract.JobID]bool // a kjob of the job was
+	attempts  map[contract.JobID]int
+	runs      map[contract.JobID]int
+	excuses   map[contract.JobID][]string
+	cancelled map[contract.JobID]bool
+	outage    map[string]trouble
+	refusing  bool
+	calm      bool
+	onTheWay  int
+	settled   time.Duration // how long after the trouble
+}
+
+// calmBound is how long after the trouble all must have ended: a job may have
+// to wait for its agent to be given up or a pod to be called pending for too
+// long, and then for the longest backoff.
+const calmBound = 5 * time.Minute
+
+// live tells a history from its beginning to its end.
+func live(t *testing.T, seed uint64) *history {
+	h := &history{
+		seed: seed, plan: newPlan(seed), podsByUID: map[string]*hpod{}, jobNumber: map[contract.JobID]int{}, made: map[string]bool{}, takenAway: map[contract.JobID]bool{},
+		attempts: map[contract.JobID]int{}, runs: map[contract.JobID]int{}, excuses: map[contract.JobID][]string{}, cancelled: map[contract.JobID]bool{}, outage: map[string]trouble{},
+	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		h.ctx, h.began = ctx, time.Now()
+		h.sim = simulator.New(simulator.Config{Seed: seed, HeartbeatTimeout: 30 * time.Second, RequestLog: 1})
+		h.fake, h.cluster, h.metrics = fake.NewSimpleClientset(), newCluster(h), NewMetrics() //nolint:staticcheck // the newer one tracks managed fields, slowly
+		var err error
+		h.config, err = ParseConfig(fmt.Appendf(nil, `
+endpoint: http://buildkite.test/v3
+create-workers: 4
+idle-interval: 2s
+queues:
+- name: default
+  max-in-flight: %d
+  max-attempts: %d
+  pending-timeout: 60s
+  image-grace: 5s
+  template:
+    inline: {apiVersion: batch/v1, kind: Job, spec: {ttlSecondsAfterFinished: %d, template: {spec: {terminationGracePeriodSeconds: 10}}}}
+`, h.plan.maxInFlight, h.plan.maxAttempts, int(h.plan.ttl.Seconds())), namespace)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.unfold()
+		cancel()
+		h.wg.Wait()
+		h.sim.Close()
+		synctest.Wait()
+	})
+	return h
+}
+
+// unfold lets the plan happen and then waits for the end.
+func (h *history) unfold() {
+	h.launch()
+	for n, at := range h.plan.jobs {
+		h.wg.Go(func() {
+			if h.sleep(at, nil) {
+				h.build(n)
+			}
+		})
+	}
+	for _, e := range h.plan.happenings {
+		h.wg.Go(func() {
+			if h.sleep(e.at, nil) {
+				h.happen(e)
+			}
+		})
+	}
+	h.sleep(h.plan.lasts, nil)
+	h.mu.Lock()
+	h.calm = true
+	h.noteLocked("the trouble is over")
+	h.mu.Unlock()
+	_ = h.sim.SetQueuePaused("default", false)
+	over := time.Now()
+	for {
+		if len(h.alive()) == 0 && time.Since(over) > 20*time.Second {
+			h.launch()
+		}
+		left := h.leftOver()
+		if len(left) == 0 {
+			break
+		}
+		h.settled = time.Since(over)
+		if h.settled > calmBound {
+			h.broke("left over: %s after the trouble: %s", h.settled, strings.Join(left, "; "))
+			break
+		}
+		h.sleep(500*time.Millisecond, nil)
+	}
+	for _, s := range h.alive() {
+		s.drain()
+	}
+	h.balance()
+}
+
+// happen makes one thing happen.
+func (h *history) happen(e happening) {
+	h.note("it happens: %s (%d) for %s", e.what, e.n, e.lasts)
+	jobs := h.sim.Jobs()
+	alive := h.alive()
+	during := func(api string, t trouble) {
+		h.truth(func() { h.outage[api] = t })
+		h.sleep(e.lasts, nil)
+		h.truth(func() { h.outage[api] = fine })
+	}
+	kjob := func(f func(k *batchv1.Job, p *hpod)) {
+		if p := h.anyPod(e.n); p != nil {
+			if k := h.cluster.kjob(p.kjob); k != nil && string(k.UID) == p.uid {
+				f(k, p)
+			}
+		}
+	}
+	switch e.what {
+	case "crash":
+		for _, s := range alive {
+			s.crash(e.lasts)
+		}
+	case "drain":
+		if len(alive) > 0 {
+			alive[e.n%len(alive)].drain()
+			if h.sleep(e.lasts, nil) && len(h.alive()) == 0 {
+				h.launch()
+			}
+		}
+	case "second scheduler":
+		h.launch()
+	case "cancel job", "cancel build":
+		if len(jobs) > 0 {
+			j := jobs[e.n%len(jobs)]
+			h.truth(func() { h.cancelled[contract.JobID(j.ID)] = true; h.excuse(contract.JobID(j.ID), e.what) })
+			if e.what == "cancel job" {
+				_ = h.sim.CancelJob(j.ID)
+			} else {
+				_ = h.sim.CancelBuild(j.BuildNumber)
+			}
+		}
+	case "pause queue":
+		_ = h.sim.SetQueuePaused("default", true)
+		h.sleep(e.lasts, nil)
+		_ = h.sim.SetQueuePaused("default", false)
+	case "delete kjob", "delete kjob in foreground":
+		kjob(func(k *batchv1.Job, p *hpod) {
+			h.excuseRun(p, e.what)
+			_ = h.deleteKjob(k.Name, p.uid, "hand", e.what != "delete kjob")
+		})
+	case "cancel kjob":
+		kjob(func(k *batchv1.Job, p *hpod) {
+			h.truth(func() { h.excuse(p.id, e.what) })
+			h.cluster.changeKjob(k.Name, p.uid, func(k *batchv1.Job) { k.Annotations[contract.AnnotationCancel] = "by hand" })
+			_ = h.deleteKjob(k.Name, p.uid, "hand", false)
+		})
+	case "delete pod":
+		if p := h.anyPod(e.n); p != nil {
+			h.excuseRun(p, e.what)
+			h.truth(func() {
+				if p.made {
+					p.stop()
+				}
+			})
+		}
+	case "suspend kjob":
+		kjob(func(k *batchv1.Job, p *hpod) {
+			h.excuseRun(p, e.what)
+			suspended := false
+			h.truth(func() {
+				if suspended = p.made && !p.over; suspended {
+					p.suspended = true
+					p.stop()
+				}
+			})
+			if suspended {
+				h.cluster.changeKjob(k.Name, p.uid, func(k *batchv1.Job) { k.Spec.Suspend = &suspended })
+			}
+		})
+	case "drop watches", "break watches":
+		end := expired()
+		if e.what == "break watches" {
+			end = watch.Event{}
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for _, s := range h.instances {
+			for _, w := range s.watches {
+				select {
+				case w.drop <- end:
+				default:
+				}
+			}
+		}
+	case "kubernetes is down":
+		during("kube", []trouble{tornBefore, answers503, hangs, replyLost}[e.n%4])
+	case "buildkite is down":
+		during("wire", []trouble{tornBefore, answers503, hangs, replyLost}[e.n%4])
+	case "buildkite limits":
+		during("wire", answers429)
+	case "token refused":
+		h.truth(func() { h.refusing = true })
+		h.sleep(e.lasts, nil)
+		h.truth(func() { h.refusing = false })
+	case "stack deregistered":
+		h.call("POST", "stacks/onejob-default/deregister", simulator.DefaultAgentToken, nil)
+	default:
+		panic(e.what)
+	}
+}
+
+func (h *history) build(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	b, err := h.sim.CreateBuild(simulator.BuildRequest{Pipeline: fmt.Appendf(nil, `{"steps":[{"command":"make","priority":%d}]}`, n%2)})
+	if err != nil {
+		panic(err)
+	}
+	for _, j := range h.sim.Jobs() {
+		if j.BuildNumber == b.Number {
+			h.jobNumber[contract.JobID(j.ID)] = n + 1
+			h.noteLocked("job %d comes: %s", n+1, j.ID)
+		}
+	}
+}
+
+// TestHistories tries random histories of the scheduler, each from its seed.
+func TestHistories(t *testing.T) {
+	klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // reflectors tell of each watch that breaks
+	t.Cleanup(klog.ClearLogger)
+	if *historySeed != 0 {
+		failed := 0
+		for range *historyTimes {
+			h := live(t, *historySeed)
+			if len(h.broken) > 0 {
+				failed++
+				t.Errorf("%s", h.story())
+			} else if *historyTimes == 1 {
+				t.Logf("%s", h.story())
+			}
+		}
+		t.Logf("seed %d: %d of %d replays failed", *historySeed, failed, *historyTimes)
+		return
+	}
+	var next, tried, bad atomic.Uint64
+	next.Store(*historyFrom - 1)
+	began := time.Now()
+	for range 2 {
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			for bad.Load() < 3 {
+				seed := next.Add(1)
+				if seed >= *historyFrom+uint64(*historyCount) { //nolint:gosec // a count
+					return
+				}
+				h := live(t, seed)
+				tried.Add(1)
+				if len(h.broken) > 0 {
+					bad.Add(1)
+					t.Errorf("%s", h.story())
+				}
+			}
+		})
+	}
+	t.Cleanup(func() {
+		t.Logf("%d histories in %s, %d of them bad", tried.Load(), time.Since(began).Round(time.Millisecond), bad.Load())
+	})
+}
+
+// story is what happened, and how to see it again.
+func (h *history) story() string {
+	p := h.plan
+	return fmt.Sprintf("history %d: %d violations, settled after %s\n%s\nmax-in-flight %d, max-attempts %d, ttl %s, lag %s, skew %s, kube %v, wire %v, fates %v\n\n%s\n\nreplay it: go test ./k8s -run TestHistories -v -history.seed=%d -history.times=20\n",
+		h.seed, len(h.broken), h.settled, strings.Join(h.broken, "\n"), p.maxInFlight, p.maxAttempts, p.ttl, p.lag, p.skew, p.kube, p.wire, p.fates, strings.Join(h.trace, "\n"), h.seed)
+}
+
+// call is a runner's request to Buildkite.
+func (h *history) call(method, path, token string, in any) (int, map[string]any) {
+	b, _ := json.Marshal(in)
+	r, err := http.NewRequestWithContext(h.ctx, method, "http://buildkite.test/v3/"+path, nil)
+	if err != nil {
+		return 0, nil
+	}
+	r.Header.Set("Authorization", "Token "+token)
+	resp := h.serve(r, b)
+	var out map[string]any
+	_ = json.Unmarshal(resp.Body.(*replyBody).b, &out)
+	return resp.StatusCode, out
+}
+
+func (h *history) log(s *instance) *slog.Logger {
+	if !*historyLog || *historySeed == 0 {
+		return nil
+	}
+	return slog.New(slog.NewTextHandler(noteWriter{h, s}, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+}
+
+type noteWriter struct {
+	h *history
+	s *instance
+}
+
+func (w noteWriter) Write(b []byte) (int, error) {
+	w.h.note("  %s: %s", w.s, bytes.TrimSpace(b))
+	return len(b), nil
+}

@@ -1,0 +1,170 @@
+package k8s
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/simulator"
+)
+
+// note adds a line to the trace.
+func (h *history) note(format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.noteLocked(format, args...)
+}
+
+func (h *history) noteLocked(format string, args ...any) {
+	h.trace = append(h.trace, fmt.Sprintf("%8.3fs  ", time.Since(h.began).Seconds())+fmt.Sprintf(format, args...))
+}
+
+func (h *history) truth(f func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f()
+}
+
+// sleep is false when the history ends first, or stop does.
+func (h *history) sleep(d time.Duration, stop <-chan struct{}) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-stop:
+		return false
+	case <-h.ctx.Done():
+		return false
+	}
+}
+
+// troubled: the time of trouble isn't over. Callers hold h.mu.
+func (h *history) troubled() bool { return !h.calm }
+
+func (h *history) tokenRefused() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.refusing && h.troubled()
+}
+
+// excuse notes why a job may end without having run to its end. Callers hold h.mu.
+func (h *history) excuse(id contract.JobID, why string) { h.excuses[id] = append(h.excuses[id], why) }
+
+// excuseRun: whoever ends a pod that runs its job ends the job.
+func (h *history) excuseRun(p *hpod, why string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.excuse(p.id, why)
+}
+
+func (h *history) pending(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.onTheWay += n
+}
+
+// count numbers the requests of a process by their names.
+func (h *history) count(s *instance, what string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s.calls[what]++
+	return s.calls[what]
+}
+
+func (h *history) kubeNow() time.Time { return time.Now().Add(h.plan.skew) }
+
+// lagOf is how late a process sees the change i.
+func (h *history) lagOf(s *instance, kind string, i int) time.Duration {
+	h.mu.Lock()
+	calm := h.calm
+	h.mu.Unlock()
+	if x := chance(h.seed, "lag", s.n, kind, i); h.plan.lag > 0 && !calm && x < 0.3 {
+		return time.Duration(x / 0.3 * float64(h.plan.lag))
+	}
+	return 5 * time.Millisecond
+}
+
+// alive are the processes that serve.
+func (h *history) alive() (out []*instance) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.instances {
+		if !s.left {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// anyPod is a pod that is not over, the nth in the order of their making.
+func (h *history) anyPod(n int) *hpod {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var live []*hpod
+	for _, p := range h.podsByUID {
+		if !p.over {
+			live = append(live, p)
+		}
+	}
+	if len(live) == 0 {
+		return nil
+	}
+	slices.SortFunc(live, func(a, b *hpod) int { return byName(a.uid, b.uid) })
+	return live[n%len(live)]
+}
+
+// name is a job as the trace names it.
+func (h *history) name(id contract.JobID) string { return fmt.Sprint("job ", h.jobNumber[id]) }
+
+// hagent is a runner that has a job.
+type hagent struct {
+	p              *hpod
+	session, token string
+}
+
+func (h *history) acquire(p *hpod) (*hagent, error) {
+	_, reg := h.call("POST", "register", simulator.DefaultAgentToken, map[string]any{"name": "pod", "meta_data": []string{"queue=default"}, "ignore_in_dispatches": true})
+	session, _ := reg["access_token"].(string)
+	h.call("POST", "connect", session, nil)
+	status, job := h.call("PUT", "jobs/"+p.id.String()+"/acquire", session, nil)
+	a := &hagent{p: p, session: session}
+	if status != 200 {
+		h.note("%s (%s): refused the job: %d %v", p.kjob, p.uid, status, job["message"])
+		a.leave()
+		return nil, fmt.Errorf("acquire: %d %v", status, job["message"])
+	}
+	a.token, _ = job["token"].(string)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.noteLocked("%s (%s): acquires %s", p.kjob, p.uid, h.name(p.id))
+	p.holds, p.heldSince = true, time.Now()
+	h.runs[p.id]++
+	if p.fate != ranOK && p.fate != slowStart {
+		h.excuse(p.id, p.fate.String())
+	}
+	return a, nil
+}
+
+func (a *hagent) start() {
+	a.p.h.call("PUT", "jobs/"+a.p.id.String()+"/start", a.token, map[string]any{"started_at": time.Now().UTC().Format(time.RFC3339Nano)})
+}
+
+func (a *hagent) cancelled() bool {
+	j, _ := a.p.h.sim.Job(a.p.id.String())
+	return j.State == simulator.StateCanceling
+}
+
+func (a *hagent) finish(status int) {
+	a.p.h.call("PUT", "jobs/"+a.p.id.String()+"/finish", a.token, map[string]any{
+		"exit_status": fmt.Sprint(status), "finished_at": time.Now().UTC().Format(time.RFC3339Nano), "chunks_failed_count": 0,
+	})
+	a.leave()
+}
+
+// leave ends the session; what it holds fails.
+func (a *hagent) leave() {
+	a.p.h.call("POST", "disconnect", a.session, nil)
+	a.p.truth(func() { a.p.holds = false })
+}
