@@ -31,6 +31,10 @@ const (
 // renewed in time, or somebody else has it.
 var ErrLeaseLost = errors.New("the lease was lost")
 
+// errStuck ends the process: to lead again while what the last time began goes
+// on would be two leaders in one.
+var errStuck = errors.New("the lease was lost, and what was under way doesn't end")
+
 // elect leads while it holds the Lease, and releases it at the end: after the
 // drain, so that the next holder finds nothing under way.
 func (s *Scheduler) elect(ctx context.Context) error {
@@ -87,6 +91,6 @@ func (s *Scheduler) elect(ctx context.Context) error {
 	case <-led:
 		return <-result
 	case <-time.After(drainTimeout + time.Second):
-		return ErrLeaseLost
+		return errStuck
 	}
 }

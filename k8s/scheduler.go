@@ -52,6 +52,9 @@ type Scheduler struct {
 	creates workqueue.TypedRateLimitingInterface[item]
 	brake   brake
 
+	// open opens a namespace's caches, for as long as Run runs; see openStore.
+	open func(wait context.Context, namespace string) (*store, error)
+
 	leading atomic.Bool
 	synced  atomic.Bool
 
@@ -108,8 +111,13 @@ const drainTimeout = 8 * time.Second
 
 // Run serves until ctx ends, then drains: no new reservations, creates that
 // are under way end, the Lease is released. It returns nil after a drain, and
-// an error when the configuration can't be used, the Lease was lost, or
-// Buildkite refuses every queue at start.
+// an error when the configuration can't be used, or Buildkite refuses every
+// queue at start.
+//
+// A Lease that is lost ends the serving, and the process stands by again with
+// its caches as they are. Ending the process would be as correct, but after a
+// few outages of the API server the kubelet would hold back every replica's
+// restart for minutes, and nobody would lead.
 //
 // A template or a namespace that can't be used is no such error, not even if no
 // queue has a good one: what is wrong may be mended in the cluster, which no
@@ -128,8 +136,9 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	defer cancel(nil)
 	// Caches are filled before there is a Lease, so that a takeover has only to
 	// look at them.
+	s.open = func(wait context.Context, namespace string) (*store, error) { return s.openStore(ctx, wait, namespace, wg.Go) }
 	for _, q := range config.Queues {
-		if _, err := s.openStore(ctx, q.Namespace, wg.Go); ctx.Err() != nil {
+		if _, err := s.open(ctx, q.Namespace); ctx.Err() != nil {
 			return nil // a drain with nothing to drain
 		} else if err != nil {
 			s.fault("queue "+q.Name, err)
@@ -142,7 +151,12 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	if s.Lease == nil {
 		return s.lead(ctx)
 	}
-	return s.elect(ctx)
+	for {
+		if err := s.elect(ctx); !errors.Is(err, ErrLeaseLost) || ctx.Err() != nil {
+			return err
+		}
+		s.log.Warn("the lease was lost, this process stands by")
+	}
 }
 
 // fillTimeout is how long a namespace's caches may take to be filled. One that
@@ -151,13 +165,14 @@ func (s *Scheduler) Run(ctx context.Context) error {
 const fillTimeout = 30 * time.Second
 
 // openStore starts the informers of a namespace, once, and waits until they
-// have been filled.
-func (s *Scheduler) openStore(ctx context.Context, namespace string, start func(func())) (*store, error) {
+// have been filled or wait ends. They go on until ctx ends, which is the
+// process's end: the next time that this process leads finds them as they are.
+func (s *Scheduler) openStore(ctx, wait context.Context, namespace string, start func(func())) (*store, error) {
 	s.mu.Lock()
 	st := s.stores[namespace]
 	s.mu.Unlock()
 	if st != nil {
-		return st, st.filled(ctx, fillTimeout/10)
+		return st, st.filled(wait, fillTimeout/10)
 	}
 	st, err := newStore(s.kube, namespace, handlers{
 		kjob: func(old, k *batchv1.Job, deleted bool) {
@@ -178,7 +193,7 @@ func (s *Scheduler) openStore(ctx context.Context, namespace string, start func(
 	s.mu.Lock()
 	s.stores[namespace] = st
 	s.mu.Unlock()
-	return st, st.filled(ctx, fillTimeout)
+	return st, st.filled(wait, fillTimeout)
 }
 
 func (s *Scheduler) queueOf(namespace string, labels map[string]string) *queue {
@@ -265,7 +280,7 @@ func firstResults(ctx context.Context, first <-chan error, n int) error {
 
 // serve starts a queue, in the place of another one if before isn't nil.
 func (s *Scheduler) serve(ctx, hard context.Context, c *Config, set *settings, before *served, queues, wg *sync.WaitGroup, first chan<- error) error {
-	store, err := s.openStore(ctx, set.Namespace, wg.Go)
+	store, err := s.open(ctx, set.Namespace)
 	if err != nil {
 		return err
 	}

@@ -172,6 +172,47 @@ func TestNotifierBatches(t *testing.T) {
 	})
 }
 
+// A Buildkite whose clock is behind ours refuses our times. What it was to tell
+// is told all the same; what it refuses for another reason is tried once more
+// and then dropped.
+func TestNotifierWithAnotherClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := ids(3)
+		full, calls := all[1], 0
+		told := map[contract.JobID]int{}
+		c := client(t, func(_ *http.Request, body []byte) (int, map[string]string, any) {
+			calls++
+			var in struct{ Notifications []Notification }
+			_ = json.Unmarshal(body, &in)
+			early, over := []int{}, []int{}
+			for i, n := range in.Notifications {
+				switch {
+				case n.JobID == full:
+					over = append(over, i)
+				case n.Time != nil && n.Time.After(time.Now().Add(-10*time.Second)):
+					early = append(early, i)
+				default:
+					told[n.JobID]++
+				}
+			}
+			return 200, nil, map[string]any{"errors": []any{
+				map[string]any{"error": "timestamp can't be in the future", "indexes": early},
+				map[string]any{"error": "job stack notification count exceeded", "indexes": over},
+			}}
+		})
+		n := NewNotifier(c, slog.New(slog.DiscardHandler))
+		go n.Run(t.Context())
+		for _, id := range all {
+			n.Add(id, "lost")
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if told[all[0]] != 1 || told[all[2]] != 1 || told[full] != 0 || calls != 2 {
+			t.Errorf("told %v in %d calls, want the first and the last once, in 2", told, calls)
+		}
+	})
+}
+
 func TestMatch(t *testing.T) {
 	for _, tt := range []struct {
 		rules, tags string

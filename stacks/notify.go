@@ -18,9 +18,10 @@ type Notification struct {
 	Time   *time.Time     `json:"timestamp,omitempty"`
 }
 
-// Notify sends up to MaxBatch notifications in one call and returns how many
-// of them Buildkite didn't take (a job has room for 100).
-func (c *Client) Notify(ctx context.Context, ns []Notification) (refused int, err error) {
+// Notify sends up to MaxBatch notifications in one call and returns those that
+// Buildkite didn't take: a job has room for 100, and a time must lie between
+// the job's creation and now, by Buildkite's clock.
+func (c *Client) Notify(ctx context.Context, ns []Notification) (refused []Notification, err error) {
 	var out struct {
 		Errors []struct {
 			Error   string `json:"error"`
@@ -31,10 +32,14 @@ func (c *Client) Notify(ctx context.Context, ns []Notification) (refused int, er
 		Notifications []Notification `json:"notifications"`
 	}{ns}
 	if err := c.do(ctx, EndpointNotify, http.MethodPost, c.stackPath("/notifications"), in, &out); err != nil {
-		return 0, err
+		return nil, err
 	}
 	for _, e := range out.Errors {
-		refused += len(e.Indexes)
+		for _, i := range e.Indexes {
+			if i >= 0 && i < len(ns) {
+				refused = append(refused, ns[i])
+			}
+		}
 	}
 	return refused, nil
 }
@@ -111,9 +116,7 @@ func (n *Notifier) send(ctx context.Context) bool {
 	refused, err := n.client.Notify(ctx, batch)
 	switch {
 	case err == nil:
-		if refused > 0 {
-			n.log.Warn("buildkite did not take some notifications", "count", refused)
-		}
+		n.again(refused)
 	case Temporary(err):
 		// Back in front; the endpoint's gate makes the next try wait.
 		n.mu.Lock()
@@ -125,4 +128,24 @@ func (n *Notifier) send(ctx context.Context) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return len(n.queued) > 0
+}
+
+// again queues what was refused with a time once more without: clocks may differ
+// by more than Buildkite allows, and what a job's reader is told matters more
+// than when it was.
+func (n *Notifier) again(refused []Notification) {
+	dropped := 0
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, one := range refused {
+		if one.Time == nil {
+			dropped++
+			continue
+		}
+		one.Time = nil
+		n.queued = append(n.queued, one)
+	}
+	if dropped > 0 {
+		n.log.Warn("buildkite did not take some notifications", "count", dropped)
+	}
 }
