@@ -33,6 +33,7 @@ type store struct {
 	namespace string
 	kjobs     cache.SharedIndexInformer
 	pods      cache.SharedIndexInformer
+	deleted   deletions
 }
 
 // handlers are called from the informers' goroutines and must not wait.
@@ -59,6 +60,7 @@ func newStore(client kubernetes.Interface, namespace string, h handlers) (*store
 		UpdateFunc: func(old, o any) { h.kjob(old.(*batchv1.Job), o.(*batchv1.Job), false) },
 		DeleteFunc: func(o any) {
 			if k, ok := final(o).(*batchv1.Job); ok {
+				s.deleted.add(deletion{kjob: k})
 				h.kjob(nil, k, true)
 			}
 		},
@@ -71,6 +73,7 @@ func newStore(client kubernetes.Interface, namespace string, h handlers) (*store
 		UpdateFunc: func(_, o any) { h.pod(o.(*corev1.Pod), false) },
 		DeleteFunc: func(o any) {
 			if p, ok := final(o).(*corev1.Pod); ok {
+				s.deleted.add(deletion{pod: p})
 				h.pod(p, true)
 			}
 		},

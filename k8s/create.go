@@ -119,7 +119,7 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err err
 		q.s.brake.ok()
 		count("exists")
 		return q.confirm(ctx, id, c)
-	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), apierrors.IsNotFound(err):
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), apierrors.IsNotFound(err), noRole(err):
 		count("no_namespace")
 		q.tell(id, "waiting to be created: "+err.Error())
 		q.drop(id, "")
@@ -134,9 +134,8 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err err
 			Text: "Kubernetes refused the Job that the queue's template makes: " + err.Error()})
 		return 0, nil
 	case apierrors.IsForbidden(err), webhookDown(err):
-		// A quota, our own Role, a webhook that can't be called: may heal, and
-		// is retried, with the reservation renewed, as long as a pod might have
-		// been pending.
+		// A quota, a webhook that can't be called: may heal, and is retried, with
+		// the reservation renewed, as long as a pod might have been pending.
 		q.s.brake.ok()
 		count("forbidden")
 		log.Warn("creating the kjob", "err", err)
@@ -153,6 +152,12 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err err
 		log.Debug("creating the kjob", "err", err)
 		return q.s.brake.wait(), err
 	}
+}
+
+// noRole: it isn't this kjob that is refused but we, in the whole namespace. A
+// namespace that is being deleted loses its RoleBindings first.
+func noRole(err error) bool {
+	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot create resource")
 }
 
 // webhookDown: an admission webhook could not be asked. The API server itself is

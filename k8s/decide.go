@@ -84,6 +84,7 @@ const (
 	startTries     = 3
 	noticeAfter    = 10 * time.Second
 	outliveGrace   = time.Minute
+	statusLag      = 15 * time.Second
 	stateFresh     = 5 * time.Second
 	backoffBase    = 5 * time.Second
 	backoffMax     = 2 * time.Minute
@@ -144,11 +145,11 @@ func decideEnded(f Facts) Decision {
 		if f.KJob.FailReason == batchv1.JobReasonDeadlineExceeded {
 			return offered(f, ReasonDeadline, func() Decision { return deadline(f, said(f, "was stopped")) })
 		}
-		text := said(f, "was stopped before it had the job")
+		what := "was stopped before it had the job"
 		if f.Pod.Why != "" {
-			text += " (" + stopOf(f) + ")"
+			what += " (" + stopOf(f) + ")"
 		}
-		return offered(f, ReasonStopped, func() Decision { return attempt(f, ReasonStopped, 3, text) })
+		return offered(f, ReasonStopped, func() Decision { return attempt(f, ReasonStopped, 3, said(f, what)) })
 	case contract.ExitConfig:
 		return offered(f, ReasonConfig, func() Decision {
 			return Decision{Action: Finish, Reason: ReasonConfig, ExitStatus: -1, Text: said(f, "could not run with the configuration it was given, and no other pod could")}
@@ -210,6 +211,9 @@ func decideLost(f Facts) Decision {
 	case f.State.Held():
 		return Decision{Action: None, Reason: ReasonLostAfter,
 			Text: fmt.Sprintf("the pod was lost while the job ran in it, and may still be running where it can't be seen: %s", why)}
+	case f.State.Over() && f.Pod.Started && f.Pod.Why != "":
+		// Its runner reported in time, and was killed before it could say so here.
+		return Decision{Action: None, Reason: ReasonLost, Text: stopping + stopOf(f)}
 	default:
 		return Decision{Action: None, Reason: ReasonLost}
 	}
@@ -225,21 +229,21 @@ func deadline(f Facts, why string) Decision {
 // decideDeleted is for a kjob that was deleted before its end. If we did it, the
 // state says why and there is nothing to add.
 func decideDeleted(f Facts) Decision {
+	r, text := ReasonDeleted, "the Kubernetes Job was deleted while the job ran in its pod"
 	if f.KJob.Cancelled != "" {
-		text := "cancelled in Kubernetes by " + f.KJob.Cancelled
-		d := offered(f, ReasonCancelled, func() Decision {
-			return Decision{Action: Finish, Reason: ReasonCancelled, ExitStatus: -1, Text: text}
-		})
-		if d.Action == None {
-			d.Text = text // it had been acquired: its runner reports its end
-		}
-		return d
+		r, text = ReasonCancelled, "cancelled in Kubernetes by "+f.KJob.Cancelled
 	}
-	d := offered(f, ReasonDeleted, func() Decision {
-		return attempt(f, ReasonDeleted, 0, fmt.Sprintf("the Kubernetes Job of attempt %d was deleted before it had the job", f.Attempt))
+	d := offered(f, r, func() Decision {
+		if r == ReasonCancelled {
+			return Decision{Action: Finish, Reason: r, ExitStatus: -1, Text: text}
+		}
+		return attempt(f, r, 0, fmt.Sprintf("the Kubernetes Job of attempt %d was deleted before it had the job", f.Attempt))
 	})
-	if d.Action == None && f.State.Held() && f.OtherPodLives {
-		d.Text = "the Kubernetes Job was deleted while the job runs in its pod"
+	// A job that runs, or that was stopped for it: its runner reports that, but
+	// not why.
+	m := f.Pod.Message
+	if d.Action == None && (f.State.Held() && f.Pod.Node != "" || m != nil && m.ExitCode == contract.ExitOK && m.Received != "") {
+		d.Text = text
 	}
 	return d
 }
@@ -248,6 +252,9 @@ func decideDeleted(f Facts) Decision {
 func decideLive(f Facts) Decision {
 	neverRan := !f.Pod.Started
 	switch {
+	case f.State == stacks.StateFinished && neverRan && f.Pod.Node != "" && f.Pod.Waiting == "" && f.Now.Before(f.EndedAt.Add(statusLag)):
+		// This very pod may have run it, in less time than its status takes.
+		return Decision{Action: None, Again: f.EndedAt.Add(statusLag)}
 	case f.State.Over() && neverRan:
 		return Decision{Action: Delete, Reason: ReasonOver}
 	case f.State.Over():
@@ -323,8 +330,8 @@ func pendingWhy(f Facts) (Reason, string, time.Duration) {
 				return ReasonAdmission, "Kubernetes refuses it: " + w.Message, 0
 			}
 		}
-		if len(f.Warnings) > 0 {
-			return ReasonAdmission, "Kubernetes doesn't make it yet: " + f.Warnings[0].Message, -1
+		if w := f.obstacle(); w.Message != "" {
+			return ReasonAdmission, "Kubernetes doesn't make it yet: " + w.Message, -1
 		}
 		return ReasonNoPod, "Kubernetes has made no pod for the job yet", -1
 	case p.Unschedulable != "":
@@ -336,9 +343,11 @@ func pendingWhy(f Facts) (Reason, string, time.Duration) {
 	case FailureKind(p.Waiting) == "container":
 		return ReasonContainer, fmt.Sprintf("%s: %s (check the Secret, the ConfigMap and the command that the queue's template names)", p.Waiting, p.WaitingMessage), min(containerGrace, f.Policy.ImageGrace)
 	case f.failureKind() == "mount":
-		return ReasonContainer, fmt.Sprintf("%s: %s (check the volumes in the queue's template)", f.Warnings[0].Reason, f.Warnings[0].Message), f.Policy.ImageGrace
-	case len(f.Warnings) > 0:
-		return ReasonPending, f.Warnings[0].Reason + ": " + f.Warnings[0].Message, -1
+		w := f.obstacle()
+		return ReasonContainer, fmt.Sprintf("%s: %s (check the volumes in the queue's template)", w.Reason, w.Message), f.Policy.ImageGrace
+	case f.obstacle().Reason != "":
+		w := f.obstacle()
+		return ReasonPending, w.Reason + ": " + w.Message, -1
 	case p.Waiting != "":
 		return ReasonPending, p.Waiting + ": " + p.WaitingMessage, -1
 	default:
@@ -365,13 +374,24 @@ func FailureKind(waiting string) string {
 // waiting reason, or "mount" for a pod that the kubelet's Events alone explain,
 // a volume of it being made from what isn't there.
 func (f Facts) failureKind() string {
-	if f.Pod.Waiting != "" || f.Pod.Phase == "" || f.Pod.Started || len(f.Warnings) == 0 {
+	if f.Pod.Waiting != "" || f.Pod.Phase == "" || f.Pod.Started {
 		return FailureKind(f.Pod.Waiting)
 	}
-	if w := f.Warnings[0]; w.Reason == "FailedMount" && (strings.Contains(w.Message, "not found") || strings.Contains(w.Message, "non-existent")) {
+	if w := f.obstacle(); w.Reason == "FailedMount" && (strings.Contains(w.Message, "not found") || strings.Contains(w.Message, "non-existent")) {
 		return "mount"
 	}
 	return ""
+}
+
+// obstacle is the newest Warning that can be what a pod waits for: others are
+// only remarks (MissingClusterDNS, DNSConfigForming).
+func (f Facts) obstacle() Warning {
+	for _, w := range f.Warnings {
+		if strings.HasPrefix(w.Reason, "Failed") || w.Reason == "NetworkNotReady" {
+			return w
+		}
+	}
+	return Warning{}
 }
 
 // permanentRefusal reports whether the API server's refusal would be
@@ -426,7 +446,17 @@ func said(f Facts, what string) string {
 	return s
 }
 
-const stopping = "Kubernetes stops the pod in which the job runs: "
+const (
+	stopping = "Kubernetes stops the pod in which the job runs: "
+	byHand   = "it was deleted (by hand?)"
+)
+
+// unexplained: the runner was stopped, and neither pod nor kjob say why. A pod
+// that the kubelet evicts and that ends in good order forgets it; its Events don't.
+func (f Facts) unexplained() bool {
+	m := f.Pod.Message
+	return m != nil && m.Received != "" && f.Pod.Why == "" && f.KJob.FailReason == ""
+}
 
 // stopOf is what Kubernetes says about a pod that is being deleted.
 func stopOf(f Facts) string {
@@ -434,9 +464,14 @@ func stopOf(f Facts) string {
 	if why == "" {
 		why, message = f.KJob.FailReason, f.KJob.FailMessage
 	}
+	for _, w := range f.Warnings {
+		if why == "" && (w.Reason == "Evicted" || w.Reason == "Preempting" || w.Reason == "NodeShutdown") {
+			why, message = w.Reason, w.Message
+		}
+	}
 	switch {
 	case why == "":
-		return "it was deleted (by hand?)"
+		return byHand
 	case message == "":
 		return why
 	}
@@ -450,10 +485,14 @@ func aside(f Facts) string {
 	switch {
 	case p.Why == "OOMKilled":
 		return "a process of the job was killed for want of memory (OOMKilled); the limit is in the queue's template"
-	case p.Message.Received != "" && (p.Why != "" || f.KJob.FailReason != "" || p.Terminating || p.Deleted):
-		return stopping + stopOf(f)
+	case p.Message.Received == "":
+		return ""
 	}
-	return ""
+	why := stopOf(f)
+	if why == byHand && !p.Terminating && !p.Deleted {
+		return ""
+	}
+	return stopping + why
 }
 
 // lossOf is what Kubernetes says about a pod's end.

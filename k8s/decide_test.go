@@ -98,6 +98,7 @@ func TestDecide(t *testing.T) {
 		{"0, but stopped", aKJob().Exits(0).but(func(f *Facts) {
 			f.Pod.Message.Received, f.Pod.Why, f.Pod.WhyMessage = "SIGTERM", "Evicted", "low on disk"
 		}), want{action: None, reason: ReasonFinished, says: "stops the pod in which the job runs: Evicted, low on disk"}},
+		{"0, but stopped, as only an Event says", aKJob().Exits(0).but(func(f *Facts) { f.Pod.Message.Received, f.Warnings = "SIGTERM", []Warning{{"Evicted", "low on disk"}} }), want{action: None, reason: ReasonFinished, says: "Evicted, low on disk"}},
 		{"0, but out of memory", aKJob().Exits(0).but(func(f *Facts) { f.Pod.Why = "OOMKilled" }), want{action: None, reason: ReasonFinished, says: "OOMKilled"}},
 		{"27", aKJob().Exits(27), want{action: None, reason: ReasonRejected, says: "the runner's words"}},
 		{"27, and offered again", aKJob().Exits(27).State(scheduled), want{action: Attempt, reason: ReasonRejected, at: later(5 * time.Second)}},
@@ -122,7 +123,7 @@ func TestDecide(t *testing.T) {
 		{"78", aKJob().Exits(78).State(reserved), want{action: Finish, reason: ReasonConfig, status: -1, says: "the runner's words"}},
 		{"78, taken", aKJob().Exits(78).State(running), want{action: None, reason: ReasonConfig}},
 		{"143", aKJob().Exits(143).State(scheduled), want{action: Attempt, reason: ReasonStopped, at: soon}},
-		{"143, evicted", aKJob().Exits(143).State(scheduled).but(func(f *Facts) { f.Pod.Why = "EvictionByEvictionAPI" }), want{action: Attempt, reason: ReasonStopped, at: soon, says: "the runner's words (EvictionByEvictionAPI)"}},
+		{"143, evicted", aKJob().Exits(143).State(scheduled).but(func(f *Facts) { f.Pod.Why = "EvictionByEvictionAPI" }), want{action: Attempt, reason: ReasonStopped, at: soon, says: "(EvictionByEvictionAPI): the runner's words"}},
 		{"130, cancelled", aKJob().Exits(130).State(canceled), want{action: None, reason: ReasonStopped}},
 		{"143, fourth", aKJob().Attempt(4).Exits(143).State(scheduled), want{action: Attempt, reason: ReasonStopped, at: later(5 * time.Second)}},
 		{"143 at its deadline", aKJob().Exits(143).State(reserved).but(func(f *Facts) { f.KJob.FailReason = "DeadlineExceeded" }), want{action: Finish, reason: ReasonDeadline, status: -1, says: "activeDeadlineSeconds"}},
@@ -156,9 +157,13 @@ func TestDecide(t *testing.T) {
 		{"deleted by hand while it ran", aKJob().Gone().State(running), want{action: None, reason: ReasonDeleted}},
 		{"cancelled by hand", aKJob().Gone().State(reserved).but(func(f *Facts) { f.KJob.Cancelled = "ada: wrong branch" }), want{action: Finish, reason: ReasonCancelled, status: -1, says: "ada: wrong branch"}},
 
-		{"deleted by hand while its job runs", aKJob().Gone().State(running).but(func(f *Facts) { f.OtherPodLives = true }), want{action: None, reason: ReasonDeleted, says: "deleted while the job runs"}},
+		{"deleted by hand while its job runs", aKJob().Gone().State(running).but(func(f *Facts) { f.Pod.Node = "node" }), want{action: None, reason: ReasonDeleted, says: "deleted while the job ran"}},
 		{"deleted by us, for another agent has it", aKJob().Gone().State(running), want{action: None, reason: ReasonDeleted}},
-		{"cancelled while its job runs", aKJob().Gone().State(running).but(func(f *Facts) { f.KJob.Cancelled = "ada: wrong branch" }), want{action: None, reason: ReasonCancelled, says: "by ada: wrong branch"}},
+		{"cancelled while its job runs", aKJob().Gone().State(running).but(func(f *Facts) { f.KJob.Cancelled, f.Pod.Node = "ada: wrong branch", "node" }), want{action: None, reason: ReasonCancelled, says: "by ada: wrong branch"}},
+		{"deleted by hand, and its runner has said that it was stopped", aKJob().Gone().State(finished).but(func(f *Facts) {
+			f.Pod.Message = &contract.Message{Received: "SIGTERM"}
+		}), want{action: None, reason: ReasonDeleted, says: "deleted while the job ran"}},
+		{"deleted by us, for it is over", aKJob().Gone().State(finished), want{action: None, reason: ReasonDeleted}},
 
 		// Live ones.
 		{"running", aKJob().Running().State(running), want{action: None}},
@@ -172,6 +177,9 @@ func TestDecide(t *testing.T) {
 		}), want{action: None, says: "DeadlineExceeded, Job was active longer"}},
 		{"cancelled while pending", aKJob().State(canceled), want{action: Delete, reason: ReasonOver}},
 		{"cancelled, podless", aKJob().Podless().State(canceled), want{action: Delete, reason: ReasonOver}},
+		{"finished so fast that its pod's status is late", aKJob().Ended().State(finished).but(func(f *Facts) { f.Pod.Node = "node" }), want{action: None}},
+		{"finished by us, its image can't be pulled", aKJob().Ended().Waiting("ImagePullBackOff", "no", time.Hour).State(finished), want{action: Delete, reason: ReasonOver}},
+		{"finished long ago, and its pod starts yet", aKJob().State(finished).but(func(f *Facts) { f.Pod.Node, f.EndedAt = "node", t0.Add(-time.Minute) }), want{action: Delete, reason: ReasonOver}},
 		{"over, the runner takes its leave", aKJob().Running().Ended().State(finished), want{action: None}},
 		{"over for long, and the pod goes on", aKJob().Running().State(finished).but(func(f *Facts) { f.EndedAt = t0.Add(-3 * time.Minute) }), want{action: Delete, reason: ReasonOutlived}},
 		{"taken by another agent", aKJob().State(running), want{action: Delete, reason: ReasonTaken}},
@@ -199,6 +207,7 @@ func TestDecide(t *testing.T) {
 		{"unschedulable", aKJob().State(reserved).but(func(f *Facts) { f.Pod.Unschedulable = "0/3 nodes" }), want{action: None, reason: ReasonPending, says: "0/3 nodes"}},
 		{"unschedulable for too long", aKJob().Age(15 * time.Minute).State(reserved).but(func(f *Facts) { f.Pod.Unschedulable = "0/3 nodes" }), want{action: Finish, reason: ReasonPending, status: -1, says: "0/3 nodes"}},
 		{"resumed late", aKJob().Age(time.Hour).State(reserved).but(func(f *Facts) { f.KJob.ResumedAt = t0.Add(-time.Minute) }), want{action: None, reason: ReasonPending}},
+		{"a remark of the kubelet's", aKJob().State(reserved).but(func(f *Facts) { f.Warnings = []Warning{{"MissingClusterDNS", "none"}} }), want{action: None, reason: ReasonPending}},
 		{"a volume that can't be mounted", aKJob().State(reserved).but(func(f *Facts) { f.Warnings = []Warning{{"FailedMount", "no such PVC"}} }), want{action: None, reason: ReasonPending, says: "FailedMount: no such PVC"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -39,7 +39,10 @@ type candidate struct {
 func (q *queue) pollLoop(ctx context.Context) {
 	lastNews := time.Now()
 	for {
-		began := time.Now()
+		if q.stopped() != nil && !q.untilRetry(ctx) {
+			return
+		}
+		began, stops := time.Now(), q.stopCount()
 		news, err := q.tick(ctx)
 		q.alive()
 		if ctx.Err() != nil {
@@ -50,7 +53,7 @@ func (q *queue) pollLoop(ctx context.Context) {
 		}
 		switch {
 		case err == nil:
-			q.recovered()
+			q.recovered(stops)
 		case errors.Is(err, stacks.ErrNotFound):
 			// Somebody deregistered the stack; or the queue is gone.
 			if err := q.register(ctx); err != nil && !stacks.Temporary(err) && ctx.Err() == nil {
@@ -64,9 +67,6 @@ func (q *queue) pollLoop(ctx context.Context) {
 			q.log.Warn("polling", "err", err)
 		}
 		if q.stopped() != nil {
-			if !q.untilRetry(ctx) {
-				return
-			}
 			continue
 		}
 		interval := q.set.Load().idle
@@ -290,6 +290,7 @@ func (q *queue) offer(j stacks.Job, at time.Time) int {
 	}
 	d, f := q.decide(j.ID)
 	if d.Action == Attempt && !time.Now().Before(d.NotBefore) {
+		q.announce(j.ID, d, f)
 		return f.Attempt + 1
 	}
 	q.work.Add(j.ID)

@@ -58,6 +58,7 @@ type queue struct {
 	retries  map[contract.JobID]retry
 	memos    map[contract.JobID]*memo
 	refused  error // why the queue is stopped, nil when it is not
+	stops    int   // how often it was stopped
 	hungry   bool  // the last tick left jobs for want of slots
 	beat     time.Time
 	refusals int // attempts in a row that ended with exit code 77
@@ -101,6 +102,7 @@ type memo struct {
 	failKind string
 	failAt   time.Time
 	warnings []Warning
+	warnedOf types.UID // the kjob that warnings are of
 	warnedAt time.Time
 
 	verdict       *Decision // for a job that has no kjob and can't have one
@@ -108,6 +110,8 @@ type memo struct {
 	finishRefused stacks.State
 	told          map[string]bool
 	counted       types.UID // the kjob whose end is in the metrics
+	countedAs     Action
+	announced     types.UID // the kjob after which another attempt was announced
 	touched       time.Time
 }
 
@@ -161,6 +165,13 @@ func (q *queue) run(ctx, hard context.Context, first func(error)) {
 	if !q.begin(ctx, first) {
 		return
 	}
+	for _, d := range q.store.deleted.of(q.label) {
+		if d.kjob != nil {
+			q.onKjob(nil, d.kjob, true)
+		} else {
+			q.onPod(d.pod, true)
+		}
+	}
 	for _, k := range q.store.kjobsIn(q.label) {
 		if id := jobIDOf(k.Labels); id != "" {
 			q.work.Add(id)
@@ -187,7 +198,7 @@ func (q *queue) begin(ctx context.Context, first func(error)) bool {
 		}
 		switch {
 		case err == nil:
-			q.recovered()
+			q.recovered(q.stopCount())
 			return true
 		case ctx.Err() != nil:
 			return false
@@ -223,16 +234,24 @@ func (q *queue) stop(err error) {
 	q.mu.Lock()
 	news := q.refused == nil || q.refused.Error() != err.Error()
 	q.refused = err
+	q.stops++
 	q.mu.Unlock()
 	q.s.metrics.ready.WithLabelValues(q.name).Set(0)
 	if news {
-		q.log.Error("the queue is stopped: check its token, its name and its namespace; it is looked at again every 30s and when the token file changes", "err", err, "retry_in", refusedEvery.String())
+		q.log.Error("the queue is stopped: check its token, its name, its namespace and the RoleBinding there; it is looked at again every 30s and when the token file changes", "err", err, "retry_in", refusedEvery.String())
 		q.s.events.event(q.store.namespace, "onejob-queue-"+q.label, "", true, "QueueStopped", "queue "+q.name+": "+err.Error())
 	}
 }
 
-func (q *queue) recovered() {
+// recovered serves a stopped queue again, unless it was stopped since there had
+// been so many stops: a poll that goes well says nothing about a create that
+// failed meanwhile.
+func (q *queue) recovered(stops int) {
 	q.mu.Lock()
+	if q.stops != stops {
+		q.mu.Unlock()
+		return
+	}
 	was := q.refused
 	q.refused = nil
 	q.mu.Unlock()
@@ -240,6 +259,12 @@ func (q *queue) recovered() {
 	if was != nil {
 		q.log.Info("the queue is served again")
 	}
+}
+
+func (q *queue) stopCount() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.stops
 }
 
 func (q *queue) stopped() error {

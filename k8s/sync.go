@@ -71,7 +71,7 @@ func (q *queue) facts(id contract.JobID) Facts {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	m := q.memo(id)
-	f := Facts{Now: now, State: m.state, StateAt: m.stateAt, Policy: q.set.Load().policy(), Warnings: m.warnings}
+	f := Facts{Now: now, State: m.state, StateAt: m.stateAt, Policy: q.set.Load().policy()}
 	if len(ks) > 0 {
 		last := ks[len(ks)-1]
 		f.Attempt, f.KJob = attemptOf(last), kjobFacts(last)
@@ -86,11 +86,16 @@ func (q *queue) facts(id contract.JobID) Facts {
 		}
 	}
 	for _, p := range pods {
-		if pf := podFacts(p); kjobUID(p) != f.KJob.UID || f.KJob.Gone {
-			f.OtherPodLives = f.OtherPodLives || pf.Lives() && pf.Node != ""
-		} else {
+		pf := podFacts(p)
+		if kjobUID(p) == f.KJob.UID {
 			f.Pod, f.PodSeen = pf, true
 		}
+		if kjobUID(p) != f.KJob.UID || f.KJob.Gone {
+			f.OtherPodLives = f.OtherPodLives || pf.Lives() && pf.Node != ""
+		}
+	}
+	if m.warnedOf == f.KJob.UID {
+		f.Warnings = m.warnings
 	}
 	if f.Pod.Phase == "" && m.podOf == f.KJob.UID && m.pod.Phase != "" {
 		f.Pod, f.PodSeen = m.pod, true
@@ -154,7 +159,6 @@ func (q *queue) retry(ctx context.Context, id contract.JobID, d Decision, f Fact
 		}
 	}
 	q.mu.Lock()
-	old, waiting := q.retries[id]
 	if q.claims[id] != nil {
 		q.mu.Unlock()
 		return nil
@@ -167,18 +171,29 @@ func (q *queue) retry(ctx context.Context, id contract.JobID, d Decision, f Fact
 	}
 	q.retries[id] = retry{job: job, attempt: f.Attempt + 1, due: d.NotBefore, reason: d.Reason}
 	q.mu.Unlock()
-	if !waiting || old.attempt != f.Attempt+1 {
-		q.count(id, d, f)
-		q.log.Info("a new attempt will be made", "job_id", id, "attempt", f.Attempt+1, "reason", d.Reason, "retry_in", max(0, time.Until(d.NotBefore)).Round(time.Millisecond).String())
-		q.tell(id, d.Text)
-		q.event(id, false, "NewAttempt", d.Text)
-	}
+	q.announce(id, d, f)
 	if wait := time.Until(d.NotBefore); wait > 0 {
 		q.work.AddAfter(id, wait)
 		return nil
 	}
 	signal(q.wakeup)
 	return nil
+}
+
+// announce says, once, that a new attempt will be made and why.
+func (q *queue) announce(id contract.JobID, d Decision, f Facts) {
+	q.mu.Lock()
+	m := q.memo(id)
+	news := m.announced != f.KJob.UID
+	m.announced = f.KJob.UID
+	q.mu.Unlock()
+	if !news {
+		return
+	}
+	q.count(id, d, f)
+	q.log.Info("a new attempt will be made", "job_id", id, "attempt", f.Attempt+1, "reason", d.Reason, "retry_in", max(0, time.Until(d.NotBefore)).Round(time.Millisecond).String())
+	q.tell(id, d.Text)
+	q.event(id, false, "NewAttempt", d.Text)
 }
 
 // finish ends the job at Buildkite. Should we die after it, the state will say
@@ -313,16 +328,18 @@ func (q *queue) event(id contract.JobID, warning bool, reason, text string) {
 	q.s.events.event(q.store.namespace, contract.KjobName(id, attempt), "", warning, reason, text)
 }
 
-// count puts the end of an attempt into the metrics, once.
+// count puts what is done about the end of an attempt into the metrics, once. As
+// long as the kjob isn't over, that nothing is done means nothing.
 func (q *queue) count(id contract.JobID, d Decision, f Facts) {
-	if d.Reason == "" || f.EndedAt.IsZero() {
+	if d.Reason == "" || f.EndedAt.IsZero() || d.Action == None && !f.KJob.Finished && !f.KJob.Gone {
 		return
 	}
 	q.mu.Lock()
 	m := q.memo(id)
-	news := m.counted != f.KJob.UID
-	m.counted = f.KJob.UID
-	if news {
+	first := m.counted != f.KJob.UID
+	news := first || m.countedAs != d.Action // refused, and offered again later
+	m.counted, m.countedAs = f.KJob.UID, d.Action
+	if first {
 		switch {
 		case d.Reason == ReasonRefused:
 			q.refusals++
@@ -338,15 +355,19 @@ func (q *queue) count(id contract.JobID, d Decision, f Facts) {
 
 // wantsWarnings: a pod, or its absence, that only Events can explain.
 func (q *queue) wantsWarnings(id contract.JobID, f Facts) bool {
-	if !f.KJob.Exists || f.KJob.Finished || f.KJob.Suspended || f.Pod.Started || f.Pod.Unschedulable != "" || f.Pod.Waiting != "" {
-		return false
-	}
-	if f.Pod.Phase != "" && f.Pod.Phase != corev1.PodPending || f.Now.Sub(f.KJob.CreatedAt) < noticeAfter {
+	switch {
+	case f.unexplained():
+	case !f.KJob.Exists || f.KJob.Finished || f.KJob.Suspended || f.Pod.Started || f.Pod.Unschedulable != "" || f.Pod.Waiting != "",
+		f.Pod.Phase != "" && f.Pod.Phase != corev1.PodPending, f.Now.Sub(f.KJob.CreatedAt) < noticeAfter:
 		return false
 	}
 	q.mu.Lock()
-	old := time.Since(q.memo(id).warnedAt) > warningsEvery
+	at := q.memo(id).warnedAt
 	q.mu.Unlock()
+	old := time.Since(at) > warningsEvery
+	if f.unexplained() {
+		old = at.Before(f.EndedAt)
+	}
 	if old && !q.lists.Allow() {
 		q.work.AddAfter(id, noticeAfter+jitter(noticeAfter))
 		return false
@@ -372,8 +393,10 @@ func (q *queue) fetchWarnings(ctx context.Context, id contract.JobID, f Facts) e
 	}
 	q.mu.Lock()
 	m := q.memo(id)
-	m.warnings, m.warnedAt = ws, time.Now()
+	m.warnings, m.warnedOf, m.warnedAt = ws, f.KJob.UID, time.Now()
 	q.mu.Unlock()
-	q.work.AddAfter(id, warningsEvery+time.Second)
+	if f.EndedAt.IsZero() {
+		q.work.AddAfter(id, warningsEvery+time.Second)
+	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package k8s
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -136,6 +137,53 @@ func TestLease(t *testing.T) {
 		w.await("all finished", 2*time.Minute, w.finished(n))
 		if w.most > 6 {
 			t.Errorf("there were up to %d unfinished kjobs, want 6", w.most)
+		}
+		b.end(w)
+	})
+}
+
+// What is deleted while nobody leads is known to the next leader: who meant it,
+// and how a pod ended.
+func TestDeletedWhileNobodyLeads(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		as := func(who string) func(*Options) {
+			return func(o *Options) { o.Lease = &LeaseOptions{Namespace: namespace, Name: "onejob", Identity: who} }
+		}
+		w.runs = func(w *world, p *pod) {
+			if p.attempt > 1 {
+				ran(w, p)
+				return
+			}
+			w.sleep(time.Hour, p.kill)
+		}
+		jobs := w.build(2)
+		a := w.start("", as("a"))
+		time.Sleep(2 * time.Second)
+		b := w.start("", as("b"))
+		time.Sleep(time.Second)
+		a.end(w)
+		for i, why := range []string{"ada: wrong branch", ""} {
+			name := "onejob-" + jobs[i].ID
+			w.mu.Lock()
+			p := w.pods[name]
+			w.mu.Unlock()
+			p.setKjob(func(k *batchv1.Job) {
+				if why != "" {
+					k.Annotations[contract.AnnotationCancel] = why
+				}
+			})
+			_ = w.kube.Tracker().Delete(jobsGVR, namespace, name)
+			p.stop()
+		}
+		if b.leading.Load() {
+			t.Fatal("the other leads already")
+		}
+		w.await("finished", time.Minute, w.finished(2))
+		if got := w.job(jobs[0].ID); w.kjobs(got.ID) != 1 || got.StackFinish == nil || !strings.Contains(got.StackFinish.Detail, "ada: wrong branch") {
+			t.Errorf("cancelled: %d kjobs, finish %+v; want none more and the reason", w.kjobs(got.ID), got.StackFinish)
+		}
+		if got := w.job(jobs[1].ID); w.kjobs(got.ID) != 2 || got.ExitStatus != "0" {
+			t.Errorf("deleted: %d kjobs, exit status %s; want a second attempt that ran", w.kjobs(got.ID), got.ExitStatus)
 		}
 		b.end(w)
 	})
