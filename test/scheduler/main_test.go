@@ -1,0 +1,199 @@
+package scheduler
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/simulator"
+	"github.com/onejob-dev/onejob/test/cluster"
+	"github.com/onejob-dev/onejob/test/rehearsal"
+)
+
+// onejob is the path of the binary.
+var onejob string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if testing.Short() {
+		fmt.Println("a cluster takes seconds to start; left out by -short")
+		os.Exit(0)
+	}
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "onejob-scheduler")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		onejob, err = rehearsal.BuildOnejob(context.Background(), dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return cluster.Main(m)
+}
+
+var node sync.Mutex
+
+// lab is a Set, and what a test wants of it.
+type lab struct {
+	*testing.T
+	*rehearsal.Set
+	config string
+	ctx    context.Context
+}
+
+// open makes one whose queue has the settings. All tests share a cluster.
+func open(t *testing.T, settings string) *lab {
+	t.Helper()
+	c := cluster.Shared(t, cluster.Config{})
+	// Not t's: the node outlives the test, and the guard is against hangs.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Minute)
+	t.Cleanup(cancel)
+	node.Lock()
+	err := rehearsal.Node(context.WithoutCancel(ctx), c)
+	node.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := rehearsal.Open(ctx, c, simulator.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if vs := set.Simulator.CheckSettled(); len(vs) > 0 {
+			t.Errorf("the ledger has violations: %v", vs)
+		}
+		if err := set.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	l := &lab{T: t, Set: set, ctx: ctx}
+	if l.config, err = set.Configure(settings); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// launch starts a scheduler; args are added to its command line.
+func (l *lab) launch(args ...string) *rehearsal.Process {
+	l.Helper()
+	argv := append([]string{onejob, "schedule", "--config", l.config, "--listen", ""}, args...)
+	p, err := l.Start(argv, nil)
+	if err != nil {
+		l.Fatal(err)
+	}
+	l.Cleanup(func() {
+		if l.Failed() {
+			l.Logf("the end of the scheduler's log:\n%s", p.Tail())
+		}
+		p.Kill()
+	})
+	return p
+}
+
+// play plays the part that choose gives each runner; n counts them from 0.
+func (l *lab) play(choose func(n int, r *rehearsal.Runner) rehearsal.Part) {
+	l.Helper()
+	var mu sync.Mutex
+	n := 0
+	p, err := l.Play(l.ctx, func(ctx context.Context, r *rehearsal.Runner) {
+		mu.Lock()
+		part := choose(n, r)
+		n++
+		mu.Unlock()
+		part(ctx, r)
+	})
+	if err != nil {
+		l.Fatal(err)
+	}
+	l.Cleanup(p.Close)
+}
+
+// build schedules n jobs; each has TAG in its environment.
+func (l *lab) build(n int) []string {
+	l.Helper()
+	ids, _, err := l.BuildOf(fmt.Sprintf("env: {TAG: v1}\nsteps: [{command: make, parallelism: %d}]", n))
+	if err != nil {
+		l.Fatal(err)
+	}
+	return ids
+}
+
+// within bounds ctx for a wait that may be part of what is tested.
+func (l *lab) within(d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeoutCause(l.ctx, d, fmt.Errorf("not within %s", d))
+	l.Cleanup(cancel)
+	return ctx
+}
+
+// ended waits until every job of the simulator has ended.
+func (l *lab) ended(within time.Duration) {
+	l.Helper()
+	err := l.Simulator.Wait(l.within(within), func() bool {
+		for state, n := range l.Simulator.JobsIn() {
+			if n > 0 && !state.Terminal() {
+				return false
+			}
+		}
+		return true
+	})
+	if err != nil {
+		l.Fatalf("waiting until every job has ended: %v; they are %v", err, l.Simulator.JobsIn())
+	}
+}
+
+// withoutKjob asks the API server, and not a cache, which jobs have no kjob.
+func (l *lab) withoutKjob(ids []string) []string {
+	l.Helper()
+	kjobs, err := l.Kube.BatchV1().Jobs(l.Namespace).List(l.ctx, metav1.ListOptions{})
+	if err != nil {
+		l.Fatal(err)
+	}
+	missing := map[string]bool{}
+	for _, id := range ids {
+		missing[id] = true
+	}
+	for _, k := range kjobs.Items {
+		delete(missing, k.Labels[contract.LabelJobID])
+	}
+	return slices.Sorted(maps.Keys(missing))
+}
+
+// allHaveKjobs waits until every job has a kjob.
+func (l *lab) allHaveKjobs(ids []string, within time.Duration) (took time.Duration) {
+	l.Helper()
+	began := time.Now()
+	for {
+		left := l.withoutKjob(ids)
+		if len(left) == 0 {
+			return time.Since(began)
+		}
+		if time.Since(began) > within {
+			l.Fatalf("%s after the end of the outage %d of %d jobs have no kjob", within, len(left), len(ids))
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// modest wants under two requests a second of each endpoint.
+func (l *lab) modest(requests map[string]int, lasted time.Duration, concerned func(endpoint string) bool) {
+	l.Helper()
+	for endpoint, n := range requests {
+		if concerned(endpoint) && float64(n) >= 2*lasted.Seconds() {
+			l.Errorf("%s was called %d times in %s of outage, want under 2 a second", endpoint, n, lasted.Round(time.Second))
+		}
+	}
+	l.Logf("requests in %s of outage: %v", lasted.Round(time.Second), requests)
+}
