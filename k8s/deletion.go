@@ -4,11 +4,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
-
-	"github.com/onejob-dev/onejob/contract"
 )
 
 // A deleted kjob or pod takes with it who meant it and how it ended. A standby
@@ -23,15 +18,15 @@ const (
 // deletion is one of the two, in its last state.
 type deletion struct {
 	at   time.Time
-	kjob *batchv1.Job
-	pod  *corev1.Pod
+	kjob *seenKjob
+	pod  *seenPod
 }
 
 func (d deletion) queue() string {
 	if d.kjob != nil {
-		return d.kjob.Labels[contract.LabelQueue]
+		return d.kjob.queue
 	}
-	return d.pod.Labels[contract.LabelQueue]
+	return d.pod.queue
 }
 
 // deletions are those of a namespace, the oldest first.

@@ -4,8 +4,6 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/onejob-dev/onejob/contract"
 )
 
@@ -23,18 +21,8 @@ func (q *queue) measure(id contract.JobID, f Facts) {
 	}
 	var scheduled, started time.Time
 	for _, p := range q.store.podsOf(id) {
-		if p.Name != f.Pod.Name {
-			continue
-		}
-		for _, c := range p.Status.Conditions {
-			if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionTrue {
-				scheduled = c.LastTransitionTime.Time
-			}
-		}
-		for _, c := range p.Status.ContainerStatuses {
-			if c.Name == agentContainer && c.State.Terminated != nil {
-				started = c.State.Terminated.StartedAt.Time
-			}
+		if p.Pod.Name == f.Pod.Name {
+			scheduled, started = p.scheduled, p.started
 		}
 	}
 	m := q.s.metrics

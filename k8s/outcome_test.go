@@ -250,7 +250,7 @@ func TestWarmPlaceholders(t *testing.T) {
 		r := w.start("  min-agents: 3\n")
 		warm := func() (n int) {
 			for _, k := range r.stores[namespace].kjobsIn("default") {
-				if jobIDOf(k.Labels) == "" {
+				if k.id == "" {
 					n++
 				}
 			}

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
-	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 
@@ -95,7 +93,7 @@ type memo struct {
 	ended    types.UID // the kjob that endedAt is of
 	endedAt  time.Time
 	lost     types.UID // the kjob whose pod is lost: it holds no slot
-	gone     *batchv1.Job
+	gone     *seenKjob
 	podOf    types.UID // the kjob that pod is of
 	pod      Pod
 	podNo    int // and its attempt
@@ -173,8 +171,8 @@ func (q *queue) run(ctx, hard context.Context, first func(error)) {
 		}
 	}
 	for _, k := range q.store.kjobsIn(q.label) {
-		if id := jobIDOf(k.Labels); id != "" {
-			q.work.Add(id)
+		if k.id != "" {
+			q.work.Add(k.id)
 		}
 	}
 	var workers sync.WaitGroup
@@ -323,22 +321,22 @@ func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 }
 
 // onKjob is called by the informer.
-func (q *queue) onKjob(old, k *batchv1.Job, deleted bool) {
-	id := jobIDOf(k.Labels)
+func (q *queue) onKjob(old, k *seenKjob, deleted bool) {
+	id := k.id
 	if id == "" {
 		return
 	}
-	done := finished(k)
+	done := k.Finished
 	q.mu.Lock()
 	m := q.memo(id)
-	m.attempts = max(m.attempts, attemptOf(k))
-	if c := q.claims[id]; c != nil && attemptOf(k) >= c.attempt && !deleted {
+	m.attempts = max(m.attempts, k.attempt)
+	if c := q.claims[id]; c != nil && k.attempt >= c.attempt && !deleted {
 		delete(q.claims, id)
 	}
 	if deleted && !done {
 		m.gone = k
 	}
-	freed := q.hungry && (deleted || done && (old == nil || !finished(old)))
+	freed := q.hungry && (deleted || done && (old == nil || !old.Finished))
 	q.mu.Unlock()
 	q.work.Add(id)
 	if freed {
@@ -347,28 +345,20 @@ func (q *queue) onKjob(old, k *batchv1.Job, deleted bool) {
 }
 
 // onPod is called by the informer, for deleted pods too.
-func (q *queue) onPod(p *corev1.Pod, deleted bool) {
-	id := jobIDOf(p.Labels)
+func (q *queue) onPod(p *seenPod, deleted bool) {
+	id := p.id
 	if id == "" {
 		return
 	}
 	if deleted {
-		f := podFacts(p)
+		f := p.Pod
 		f.Deleted = true
 		q.mu.Lock()
-		if m := q.memo(id); m.podNo <= attemptOf(p) {
-			m.podOf, m.podNo, m.pod = kjobUID(p), attemptOf(p), f
+		if m := q.memo(id); m.podNo <= p.attempt {
+			m.podOf, m.podNo, m.pod = p.kjobUID, p.attempt, f
 		}
 		q.mu.Unlock()
 		signal(q.wakeup)
 	}
 	q.work.Add(id)
-}
-
-func jobIDOf(labels map[string]string) contract.JobID {
-	id, err := contract.ParseJobID(labels[contract.LabelJobID])
-	if err != nil {
-		return ""
-	}
-	return id
 }

@@ -11,12 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/workqueue"
 
-	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
@@ -136,7 +133,9 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	defer cancel(nil)
 	// Caches are filled before there is a Lease, so that a takeover has only to
 	// look at them.
-	s.open = func(wait context.Context, namespace string) (*store, error) { return s.openStore(ctx, wait, namespace, wg.Go) }
+	s.open = func(wait context.Context, namespace string) (*store, error) {
+		return s.openStore(ctx, wait, namespace, wg.Go)
+	}
 	for _, q := range config.Queues {
 		if _, err := s.open(ctx, q.Namespace); ctx.Err() != nil {
 			return nil // a drain with nothing to drain
@@ -175,13 +174,13 @@ func (s *Scheduler) openStore(ctx, wait context.Context, namespace string, start
 		return st, st.filled(wait, fillTimeout/10)
 	}
 	st, err := newStore(s.kube, namespace, handlers{
-		kjob: func(old, k *batchv1.Job, deleted bool) {
-			if q := s.queueOf(namespace, k.Labels); q != nil {
+		kjob: func(old, k *seenKjob, deleted bool) {
+			if q := s.queueOf(namespace, k.queue); q != nil {
 				q.onKjob(old, k, deleted)
 			}
 		},
-		pod: func(p *corev1.Pod, deleted bool) {
-			if q := s.queueOf(namespace, p.Labels); q != nil {
+		pod: func(p *seenPod, deleted bool) {
+			if q := s.queueOf(namespace, p.queue); q != nil {
 				q.onPod(p, deleted)
 			}
 		},
@@ -196,8 +195,7 @@ func (s *Scheduler) openStore(ctx, wait context.Context, namespace string, start
 	return st, st.filled(wait, fillTimeout)
 }
 
-func (s *Scheduler) queueOf(namespace string, labels map[string]string) *queue {
-	label := labels[contract.LabelQueue]
+func (s *Scheduler) queueOf(namespace, label string) *queue {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, q := range s.queues {

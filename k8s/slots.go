@@ -3,8 +3,6 @@ package k8s
 import (
 	"math"
 
-	batchv1 "k8s.io/api/batch/v1"
-
 	"github.com/onejob-dev/onejob/contract"
 )
 
@@ -31,26 +29,15 @@ func (q *queue) free(set *settings) int {
 	return free
 }
 
+// held counts the claims first: one whose kjob comes into the cache meanwhile
+// is counted twice, and not left out.
 func (q *queue) held() int {
-	kjobs := q.store.kjobsIn(q.label)
-	names := make(map[string]bool, len(kjobs))
 	held := 0
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, k := range kjobs {
-		names[k.Name] = true
-		if q.holdsSlot(k) {
-			held++
-		}
-	}
-	for _, p := range q.store.podsIn(q.label) {
-		if jobIDOf(p.Labels) != "" && !names[kjobName(p)] && podFacts(p).Lives() {
-			held++
-		}
-	}
 	unseen := func(claims map[contract.JobID]*claim) {
 		for id, c := range claims {
-			if !names[contract.KjobName(id, c.attempt)] {
+			if q.store.kjob(contract.KjobName(id, c.attempt)) == nil {
 				held++
 			}
 		}
@@ -64,16 +51,25 @@ func (q *queue) held() int {
 		}
 		b.mu.Unlock()
 	}
+	for _, k := range q.store.kjobsIn(q.label) {
+		if q.holdsSlot(k) {
+			held++
+		}
+	}
+	for _, p := range q.store.podsIn(q.label) {
+		if p.id != "" && p.Lives() && q.store.kjob(p.kjob) == nil {
+			held++
+		}
+	}
 	return held
 }
 
 // holdsSlot: unfinished, and its pod isn't lost. Callers hold q.mu.
-func (q *queue) holdsSlot(k *batchv1.Job) bool {
-	id := jobIDOf(k.Labels)
-	if id == "" || finished(k) {
+func (q *queue) holdsSlot(k *seenKjob) bool {
+	if k.id == "" || k.Finished {
 		return false // a warm placeholder, or done
 	}
-	m := q.memos[id]
+	m := q.memos[k.id]
 	return m == nil || m.lost != k.UID
 }
 
@@ -85,7 +81,7 @@ const maxRefusals = 3
 func (q *queue) probing() int {
 	n := len(q.claims)
 	for _, k := range q.store.kjobsIn(q.label) {
-		if m := q.memos[jobIDOf(k.Labels)]; q.holdsSlot(k) && (m == nil || !m.state.Held()) {
+		if m := q.memos[k.id]; q.holdsSlot(k) && (m == nil || !m.state.Held()) {
 			n++
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -74,24 +73,23 @@ func (q *queue) facts(id contract.JobID) Facts {
 	f := Facts{Now: now, State: m.state, StateAt: m.stateAt, Policy: q.set.Load().policy()}
 	if len(ks) > 0 {
 		last := ks[len(ks)-1]
-		f.Attempt, f.KJob = attemptOf(last), kjobFacts(last)
-		f.PodSeen = last.Status.Active+last.Status.Failed+last.Status.Succeeded > 0
+		f.Attempt, f.KJob = last.attempt, last.KJob
+		f.PodSeen = last.podSeen
 	}
 	if g := m.gone; g != nil {
-		if attemptOf(g) >= f.Attempt && !f.KJob.Exists {
-			f.Attempt, f.KJob = attemptOf(g), kjobFacts(g)
+		if g.attempt >= f.Attempt && !f.KJob.Exists {
+			f.Attempt, f.KJob = g.attempt, g.KJob
 			f.KJob.Exists, f.KJob.Gone, f.KJob.Terminating = false, true, false
 		} else {
 			m.gone = nil
 		}
 	}
 	for _, p := range pods {
-		pf := podFacts(p)
-		if kjobUID(p) == f.KJob.UID {
-			f.Pod, f.PodSeen = pf, true
+		if p.kjobUID == f.KJob.UID {
+			f.Pod, f.PodSeen = p.Pod, true
 		}
-		if kjobUID(p) != f.KJob.UID || f.KJob.Gone {
-			f.OtherPodLives = f.OtherPodLives || pf.Lives() && pf.Node != ""
+		if p.kjobUID != f.KJob.UID || f.KJob.Gone {
+			f.OtherPodLives = f.OtherPodLives || p.Lives() && p.Node != ""
 		}
 	}
 	if m.warnedOf == f.KJob.UID {
@@ -165,9 +163,9 @@ func (q *queue) retry(ctx context.Context, id contract.JobID, d Decision, f Fact
 	}
 	job := stacks.Job{ID: id}
 	if ks := q.store.kjobsOf(id); len(ks) > 0 {
-		job = jobOf(ks[len(ks)-1])
+		job = ks[len(ks)-1].job
 	} else if m := q.memos[id]; m != nil && m.gone != nil {
-		job = jobOf(m.gone)
+		job = m.gone.job
 	}
 	q.retries[id] = retry{job: job, attempt: f.Attempt + 1, due: d.NotBefore, reason: d.Reason}
 	q.mu.Unlock()
@@ -278,8 +276,8 @@ func (q *queue) remove(ctx context.Context, id contract.JobID, d Decision) error
 // placed asks the API server itself whether a kjob's pod has a node: the cache
 // may be late, and the agent that has the job may be that pod's own. Buildkite's
 // state is older than the answer, so that a pod without a node is not the one.
-func (q *queue) placed(ctx context.Context, k *batchv1.Job) (bool, error) {
-	pods, err := q.s.kube.CoreV1().Pods(k.Namespace).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID + "=" + k.Labels[contract.LabelJobID]})
+func (q *queue) placed(ctx context.Context, k *seenKjob) (bool, error) {
+	pods, err := q.s.kube.CoreV1().Pods(k.Namespace).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID + "=" + k.id.String()})
 	if err != nil {
 		return false, fmt.Errorf("looking for the pod of %s: %w", k.Name, err)
 	}

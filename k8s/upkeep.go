@@ -48,7 +48,7 @@ func (q *queue) upkeep(ctx context.Context) {
 func (q *queue) unfinished() []contract.JobID {
 	var ids []contract.JobID
 	for _, k := range q.store.kjobsIn(q.label) {
-		if id := jobIDOf(k.Labels); id != "" && q.holdsSlot(k) {
+		if id := k.id; id != "" && q.holdsSlot(k) {
 			q.memo(id)
 			ids = append(ids, id)
 		}

@@ -64,12 +64,12 @@ func newWarm(t *Template, n int) *batchv1.Job {
 func (q *queue) warm(ctx context.Context) {
 	for pause(ctx, warmEvery, nil) {
 		set := q.set.Load()
-		have := map[string]*batchv1.Job{}
+		have := map[string]*seenKjob{}
 		unfinished := 0
 		q.mu.Lock()
 		for _, k := range q.store.kjobsIn(q.label) {
 			switch {
-			case jobIDOf(k.Labels) == "" && k.DeletionTimestamp == nil:
+			case k.id == "" && !k.Terminating:
 				have[k.Name] = k
 			case q.holdsSlot(k):
 				unfinished++
@@ -86,7 +86,7 @@ func (q *queue) warm(ctx context.Context) {
 			if have[name] == nil && q.s.brake.wait() == 0 {
 				q.warmed("create", q.create(ctx, newWarm(set.template, n)))
 			}
-			if k := have[name]; k == nil || !finished(k) {
+			if k := have[name]; k == nil || !k.Finished {
 				delete(have, name)
 			}
 		}

@@ -1,0 +1,131 @@
+package k8s
+
+import (
+	"strconv"
+	"time"
+	"unique"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// What the caches keep of kjobs and pods: the facts that decisions rest on,
+// gathered once for each event and not for each look. The API's own types are
+// over a kilobyte each even when they are empty, and their labels a map each:
+// 5,000 kjobs with their pods would be 30 MiB instead of 8.
+
+// seenKjob is a kjob as the cache shows it. It is never written to.
+type seenKjob struct {
+	seenObject
+	KJob
+	// job is what the next attempt is made of.
+	job stacks.Job
+	// podSeen: its status has counted a pod.
+	podSeen bool
+}
+
+// seenPod is a pod as the cache shows it. It is never written to.
+type seenPod struct {
+	seenObject
+	Pod
+	kjob    string // the name of its kjob
+	kjobUID types.UID
+	// scheduled is when it got its node, started when a container that has
+	// ended had begun.
+	scheduled, started time.Time
+}
+
+// seenObject is what both have; the informers need the metadata.
+type seenObject struct {
+	metav1.ObjectMeta
+	id      contract.JobID // empty for a warm placeholder
+	attempt int
+	queue   string // as the label has it
+}
+
+// seen is a seenKjob or a seenPod.
+type seen interface{ of() *seenObject }
+
+func (o *seenObject) of() *seenObject { return o }
+
+func seeObject(m *metav1.ObjectMeta) seenObject {
+	return seenObject{
+		ObjectMeta: metav1.ObjectMeta{Name: m.Name, Namespace: intern(m.Namespace), UID: m.UID, ResourceVersion: m.ResourceVersion},
+		id:         jobIDOf(m.Labels), attempt: attemptOf(m), queue: intern(m.Labels[contract.LabelQueue]),
+	}
+}
+
+// intern makes equal strings one: a thousand jobs have few pipelines.
+func intern(s string) string { return unique.Make(s).Value() }
+
+// seeKjob is the transformation of the kjobs' informer.
+func seeKjob(o any) (any, error) {
+	k, ok := o.(*batchv1.Job)
+	if !ok {
+		return o, nil
+	}
+	s := &seenKjob{seenObject: seeObject(&k.ObjectMeta), KJob: kjobFacts(k), job: jobOf(k), podSeen: k.Status.Active+k.Status.Failed+k.Status.Succeeded > 0}
+	s.job.ID, s.job.Pipeline, s.job.Branch, s.job.Step = s.id, intern(s.job.Pipeline), intern(s.job.Branch), intern(s.job.Step)
+	return s, nil
+}
+
+// seePod is the transformation of the pods' informer.
+func seePod(o any) (any, error) {
+	p, ok := o.(*corev1.Pod)
+	if !ok {
+		return o, nil
+	}
+	s := &seenPod{seenObject: seeObject(&p.ObjectMeta), Pod: podFacts(p), kjob: kjobName(p), kjobUID: kjobUID(p)}
+	s.Pod.Name, s.Node, s.Image, s.Unschedulable = s.ObjectMeta.Name, intern(s.Node), intern(s.Image), intern(s.Unschedulable)
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionTrue {
+			s.scheduled = c.LastTransitionTime.Time
+		}
+	}
+	for _, c := range p.Status.ContainerStatuses {
+		if c.Name == agentContainer && c.State.Terminated != nil {
+			s.started = c.State.Terminated.StartedAt.Time
+		}
+	}
+	return s, nil
+}
+
+// attemptOf is the number in the label of a kjob or a pod, at least 1.
+func attemptOf(o metav1.Object) int {
+	n, _ := strconv.Atoi(o.GetLabels()[contract.LabelAttempt])
+	return max(n, 1)
+}
+
+// jobIDOf is the job ID in an object's labels, empty if there is none.
+func jobIDOf(labels map[string]string) contract.JobID {
+	id, err := contract.ParseJobID(labels[contract.LabelJobID])
+	if err != nil {
+		return ""
+	}
+	return id
+}
+
+// kjobName is the name of the kjob that a pod belongs to.
+func kjobName(p *corev1.Pod) string {
+	for _, r := range p.OwnerReferences {
+		if r.Kind == "Job" {
+			return r.Name
+		}
+	}
+	return p.Labels[batchv1.JobNameLabel]
+}
+
+// kjobUID is the UID of the kjob that a pod belongs to.
+func kjobUID(p *corev1.Pod) types.UID {
+	for _, r := range p.OwnerReferences {
+		if r.Kind == "Job" {
+			return r.UID
+		}
+	}
+	return ""
+}
