@@ -56,15 +56,16 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 	}
 	now := *c
 	lapsed := q.memo(id).reservedUntil.Before(time.Now())
+	paused := q.paused
 	q.mu.Unlock()
 	if now.created {
 		return q.confirm(ctx, id, now)
 	}
-	if lapsed {
+	if lapsed || paused {
 		if now.sent {
 			return q.confirm(ctx, id, now)
 		}
-		q.drop(id, "reservation lapsed before the create")
+		q.drop(id, "reservation lapsed, or queue paused, before the create")
 		return 0, nil
 	}
 	if ctx.Err() != nil {
@@ -171,6 +172,8 @@ func (q *queue) markCreated(id contract.JobID) {
 	defer q.mu.Unlock()
 	if c := q.claims[id]; c != nil {
 		c.created, c.sent = true, true
+		m := q.memo(id)
+		m.attempts = max(m.attempts, c.attempt)
 		if q.store.kjob(contract.KjobName(id, c.attempt)) != nil {
 			delete(q.claims, id)
 		}

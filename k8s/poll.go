@@ -93,6 +93,9 @@ func (q *queue) tick(ctx context.Context) (news bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	q.mu.Lock()
+	q.paused = list.paused
+	q.mu.Unlock()
 	if list.paused {
 		return false, nil // what waits for another attempt waits too
 	}
@@ -143,7 +146,7 @@ func (q *queue) claimAll(ctx context.Context, set *settings, take []candidate) e
 		}
 		q.claims[c.job.ID] = &claim{job: c.job, attempt: c.attempt, at: time.Now()}
 		m := q.memo(c.job.ID)
-		m.attempts, m.gone, m.finishRefused = max(m.attempts, c.attempt), nil, ""
+		m.gone, m.finishRefused = nil, ""
 		delete(q.retries, c.job.ID)
 		claimed = append(claimed, c.job.ID)
 		q.s.metrics.took(q.name, phaseReserved, c.job.ScheduledAt, began)

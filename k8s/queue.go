@@ -57,6 +57,7 @@ type queue struct {
 	memos    map[contract.JobID]*memo
 	refused  error // why the queue is stopped, nil when it is not
 	stops    int   // how often it was stopped
+	paused   bool  // as of the last tick
 	hungry   bool  // the last tick left jobs for want of slots
 	beat     time.Time
 	refusals int // attempts in a row that ended with exit code 77
@@ -86,7 +87,7 @@ type memo struct {
 	stateAt       time.Time
 	ask           bool
 	reservedUntil time.Time
-	attempts      int // the highest number seen
+	attempts      int // the highest number of a kjob that is known to have been made
 
 	// Attempts are told apart by their kjobs' UIDs: a name, and with it a number,
 	// comes again when a kjob is gone and nobody remembers it.
