@@ -57,7 +57,7 @@ type happening struct {
 }
 
 var happeningKinds = []string{
-	"crash", "crash", "drain", "second scheduler", "cancel job", "cancel build", "pause queue",
+	"crash", "crash", "drain", "second scheduler", "cancel job", "cancel build", "pause queue", "pause queue",
 	"delete kjob", "delete kjob", "delete kjob in foreground", "cancel kjob", "delete pod", "delete pod", "suspend kjob", "drop watches", "drop watches", "break watches",
 	"kubernetes is down", "buildkite is down", "buildkite limits", "token refused", "stack deregistered",
 }

@@ -278,7 +278,11 @@ func (p *hpod) run() (int, *contract.Message) {
 		return contract.ExitRejected, message(contract.OutcomeRejected, "422")
 	}
 	a.start()
-	for left := p.lasts("job", 100*time.Millisecond, 6*time.Second); left > 0 && !a.cancelled(); left -= time.Second {
+	length := p.lasts("job", 100*time.Millisecond, 6*time.Second)
+	if p.fate == partitioned {
+		length += 15 * time.Second // or it would be over before it is given up
+	}
+	for left := length; left > 0 && !a.cancelled(); left -= time.Second {
 		if !p.sleep(min(left, time.Second)) {
 			break
 		}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/klog/v2"
@@ -27,6 +28,7 @@ import (
 var (
 	historyCount = flag.Int("history.n", 200, "how many histories to try")
 	historyFrom  = flag.Uint64("history.from", 1, "the first one's seed")
+	historyBad   = flag.Uint64("history.bad", 3, "stop after so many bad ones")
 	historySeed  = flag.Uint64("history.seed", 0, "replay this history and print its trace")
 	historyTimes = flag.Int("history.times", 1, "replay it so often: the seed decides what happens and when, but not the jitter of backoffs nor who goes first in an instant")
 	historyLog   = flag.Bool("history.log", false, "with -history.seed: the schedulers' own log in the trace")
@@ -284,10 +286,15 @@ func (h *history) build(n int) {
 func TestHistories(t *testing.T) {
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // reflectors tell of each watch that breaks
 	t.Cleanup(klog.ClearLogger)
+	catchPanics(t)
 	if *historySeed != 0 {
 		failed := 0
 		for range *historyTimes {
+			before := panics.Load()
 			h := live(t, *historySeed)
+			if after := panics.Load(); after != before {
+				h.broken = append(h.broken, fmt.Sprintf("panic: %v", *after))
+			}
 			if len(h.broken) > 0 {
 				failed++
 				t.Errorf("%s", h.story())
@@ -304,13 +311,17 @@ func TestHistories(t *testing.T) {
 	for range 2 {
 		t.Run("", func(t *testing.T) {
 			t.Parallel()
-			for bad.Load() < 3 {
+			for bad.Load() < *historyBad {
 				seed := next.Add(1)
 				if seed >= *historyFrom+uint64(*historyCount) { //nolint:gosec // a count
 					return
 				}
+				before := panics.Load()
 				h := live(t, seed)
 				tried.Add(1)
+				if after := panics.Load(); after != before {
+					h.broken = append(h.broken, fmt.Sprintf("panic: in this history or in another at the same time: %v", *after))
+				}
 				if len(h.broken) > 0 {
 					bad.Add(1)
 					t.Errorf("%s", h.story())
@@ -321,6 +332,17 @@ func TestHistories(t *testing.T) {
 	t.Cleanup(func() {
 		t.Logf("%d histories in %s, %d of them bad", tried.Load(), time.Since(began).Round(time.Millisecond), bad.Load())
 	})
+}
+
+var panics atomic.Pointer[any] // the last one in a goroutine of client-go
+
+// catchPanics makes a panic in an informer's handler, which ends a process, a
+// violation like any other.
+func catchPanics(t *testing.T) {
+	handlers, crash := utilruntime.PanicHandlers, utilruntime.ReallyCrash
+	utilruntime.PanicHandlers = []func(context.Context, any){func(_ context.Context, what any) { panics.Store(&what) }}
+	utilruntime.ReallyCrash = false
+	t.Cleanup(func() { utilruntime.PanicHandlers, utilruntime.ReallyCrash = handlers, crash })
 }
 
 // story is what happened, and how to see it again.
