@@ -47,6 +47,9 @@ func (q *queue) sync(ctx context.Context, id contract.JobID) error {
 	if verdict != nil {
 		return q.finish(ctx, id, *verdict, nil)
 	}
+	if err := q.clear(ctx, id); err != nil {
+		return err
+	}
 	d, f := q.decide(id)
 	if q.wantsWarnings(id, f) {
 		if err := q.fetchWarnings(ctx, id, f); err != nil {
@@ -236,13 +239,33 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d Decision, f *Fa
 	return nil
 }
 
-// remove deletes the job's last kjob, and no other that came to its name.
+// clear deletes kjobs of earlier attempts that are suspended: no decision looks
+// at them any more, they never finish by themselves, and a resume would give
+// them a second pod.
+func (q *queue) clear(ctx context.Context, id contract.JobID) error {
+	ks := q.store.kjobsOf(id)
+	for _, k := range ks[:max(0, len(ks)-1)] {
+		if !k.Suspended || k.Finished || k.Terminating {
+			continue
+		}
+		if err := q.removeKjob(ctx, id, k, Decision{Reason: ReasonSuspended}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove deletes the job's last kjob.
 func (q *queue) remove(ctx context.Context, id contract.JobID, d Decision) error {
 	ks := q.store.kjobsOf(id)
 	if len(ks) == 0 {
 		return nil
 	}
-	k := ks[len(ks)-1]
+	return q.removeKjob(ctx, id, ks[len(ks)-1], d)
+}
+
+// removeKjob deletes a kjob, and no other that came to its name.
+func (q *queue) removeKjob(ctx context.Context, id contract.JobID, k *seenKjob, d Decision) error {
 	uid, background := k.UID, metav1.DeletePropagationBackground
 	cctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
