@@ -98,6 +98,10 @@ func podEnv(id contract.JobID, attempt int, t *Template) []corev1.EnvVar {
 	return append(env, t.graces...)
 }
 
+// maxAnnotation keeps a pipeline's text from filling the 256 KiB that the API
+// server allows all annotations of an object.
+const maxAnnotation = 2048
+
 func annotations(job stacks.Job, t *Template) map[string]string {
 	a := map[string]string{
 		contract.AnnotationJobURL:   JobURL(t.Org, job),
@@ -113,6 +117,9 @@ func annotations(job stacks.Job, t *Template) map[string]string {
 		a[contract.AnnotationScheduled] = job.ScheduledAt.UTC().Format(time.RFC3339Nano)
 	}
 	maps.DeleteFunc(a, func(_, v string) bool { return v == "" })
+	for k, v := range a {
+		a[k] = stacks.Cut(v, maxAnnotation)
+	}
 	return a
 }
 

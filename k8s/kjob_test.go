@@ -172,3 +172,45 @@ func FuzzLabelValue(f *testing.F) {
 		}
 	})
 }
+
+// Whatever a pipeline is called and says, the pod is the template's.
+func FuzzPipelineCannotChangeItsPod(f *testing.F) {
+	f.Add("demo", "main", "test")
+	f.Add("x\nspec:\n  hostNetwork: true\n", "\"}},\"spec\":{\"hostPID\":true", "onejob.dev/queue")
+	f.Add("{{env.PATH}}", strings.Repeat("ä", 300_000), "\xff\x00")
+	q, err := ParseConfig([]byte("queues: [{name: default}]"), "builds")
+	if err != nil {
+		f.Fatal(err)
+	}
+	tpl, err := ParseTemplate(nil, q.Queues[0])
+	if err != nil {
+		f.Fatal(err)
+	}
+	plain, err := NewJob(aJob(), 1, tpl, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, pipeline, branch, step string) {
+		job := aJob()
+		job.Pipeline, job.Branch, job.Step = pipeline, branch, step
+		k, err := NewJob(job, 1, tpl, map[string]string{"PATH": branch})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(plain.Spec.Template.Spec, k.Spec.Template.Spec); diff != "" {
+			t.Errorf("the pod differs: %s", diff)
+		}
+		size := 0
+		for key, v := range k.Annotations {
+			size += len(key) + len(v)
+		}
+		if size > 16<<10 {
+			t.Errorf("%d bytes of annotations", size)
+		}
+		for key, v := range k.Labels {
+			if msgs := append(validation.IsValidLabelValue(v), validation.IsQualifiedName(key)...); msgs != nil {
+				t.Errorf("label %s=%q: %v", key, v, msgs)
+			}
+		}
+	})
+}

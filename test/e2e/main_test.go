@@ -49,14 +49,32 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// publish makes the repository that the jobs check out.
+// publish makes the repositories that the jobs check out.
 func publish(ctx context.Context, dir string) error {
-	work := filepath.Join(dir, "work")
+	script := "#!/bin/sh\nset -eu\nmkdir -p out\nhead -c 100000 /dev/zero | tr '\\0' x > out/$BUILDKITE_PARALLEL_JOB.txt\nfor i in $(seq 200); do echo \"line $i of job $BUILDKITE_PARALLEL_JOB\"; done\n"
+	err := repository(ctx, dir, "e2e", func(work string) error {
+		return os.WriteFile(filepath.Join(work, "build.sh"), []byte(script), 0o755)
+	})
+	if err != nil {
+		return err
+	}
+	return repository(ctx, dir, "hunt", func(work string) error {
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(work, "hunter"), "./hunter")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("building the hunter: %w: %s", err, out)
+		}
+		return nil
+	})
+}
+
+// repository publishes one with a commit of what fill puts into its folder.
+func repository(ctx context.Context, dir, name string, fill func(work string) error) error {
+	work := filepath.Join(dir, "work-"+name)
 	if err := os.MkdirAll(work, 0o755); err != nil {
 		return err
 	}
-	script := "#!/bin/sh\nset -eu\nmkdir -p out\nhead -c 100000 /dev/zero | tr '\\0' x > out/$BUILDKITE_PARALLEL_JOB.txt\nfor i in $(seq 200); do echo \"line $i of job $BUILDKITE_PARALLEL_JOB\"; done\n"
-	if err := os.WriteFile(filepath.Join(work, "build.sh"), []byte(script), 0o755); err != nil {
+	if err := fill(work); err != nil {
 		return err
 	}
 	for _, args := range [][]string{
@@ -69,5 +87,5 @@ func publish(ctx context.Context, dir string) error {
 			return fmt.Errorf("git %s: %w: %s", args[0], err, out)
 		}
 	}
-	return stage.PublishGit(ctx, work, dir, "e2e")
+	return stage.PublishGit(ctx, work, dir, name)
 }

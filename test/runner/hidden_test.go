@@ -14,6 +14,7 @@ import (
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
+	"github.com/onejob-dev/onejob/test/hunt"
 )
 
 // nobody is the user that the jobs of these tests run as.
@@ -31,9 +32,7 @@ func TestHiddenToken(t *testing.T) {
 	rand.Read(random)
 	token := "bkct_" + hex.EncodeToString(random)
 	l := newLab(t, simulator.Config{AgentToken: token})
-	backwards := []byte(token)
-	slices.Reverse(backwards)
-	needle := l.write("needle", string(backwards), 0o644)
+	needle := l.write("needle", hunt.Backwards(token), 0o644)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

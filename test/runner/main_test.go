@@ -7,18 +7,32 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/onejob-dev/onejob/test/agentbin"
+	"github.com/onejob-dev/onejob/test/hunt"
 )
+
+// huntEnv, when set, makes the test binary the program that looks for a secret:
+// it names a file that holds the secret backwards.
+const huntEnv = "ONEJOB_TEST_HUNT"
 
 // TestMain lets more tests run at a time than there are processors: they wait
 // for processes, which mostly wait for each other.
 //
 // The same binary is also the program that looks for secrets inside a job.
 func TestMain(m *testing.M) {
-	if os.Getenv(huntEnv) != "" {
-		os.Exit(hunt(os.Stdout))
+	if path := os.Getenv(huntEnv); path != "" {
+		backwards, err := os.ReadFile(path)
+		if err == nil {
+			err = hunt.Run(os.Stdout, []string{hunt.Backwards(string(backwards))}, strings.Fields(os.Getenv("HUNT_DIRS"))...)
+		}
+		if err != nil {
+			fmt.Println("hunt:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 	flag.Parse()
 	set := false

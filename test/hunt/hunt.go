@@ -1,4 +1,6 @@
-package runner_test
+// Package hunt looks for secrets wherever a process of this user can look: the
+// tests run it as a job, to show that there is nothing to be found.
+package hunt
 
 import (
 	"bufio"
@@ -14,38 +16,39 @@ import (
 	"strings"
 )
 
-// huntEnv, when set, makes the test binary the program that looks for a secret:
-// it names a file that holds the secret backwards, so that neither the
-// environment nor the file is what is looked for.
-const huntEnv = "ONEJOB_TEST_HUNT"
+// control is a secret that the hunt must find, or it proves nothing.
+const control = "HUNT_CONTROL=a-secret-that-is-there-to-be-found"
 
-// huntControl is a secret that the hunt must find, or it proves nothing.
-const huntControl = "HUNT_CONTROL=a-secret-that-is-there-to-be-found"
+// Backwards turns a secret round, so that what the hunter is told, in a file or
+// in the environment, is not itself what it looks for.
+func Backwards(s string) string {
+	b := []byte(s)
+	slices.Reverse(b)
+	return string(b)
+}
 
-// hunt looks for the secret wherever a process of this user can look, and says
-// what it saw.
-func hunt(w io.Writer) int {
-	backwards, err := os.ReadFile(os.Getenv(huntEnv))
-	if err != nil {
-		fmt.Fprintln(w, "hunt:", err)
-		return 1
+// Run hunts for secrets in every process but its own and in every file under
+// the usual places and dirs. It says FOUND and where for each that it sees, for
+// each of our processes whether it is hidden, and at last how much it has read
+// and where it saw the control.
+func Run(w io.Writer, secrets []string, dirs ...string) error {
+	bait := exec.Command("sleep", "60")
+	bait.Env = []string{control}
+	if err := bait.Start(); err != nil {
+		return err
 	}
-	slices.Reverse(backwards)
-	control := exec.Command("sleep", "60")
-	control.Env = []string{huntControl}
-	if err := control.Start(); err != nil {
-		fmt.Fprintln(w, "hunt:", err)
-		return 1
-	}
-	defer control.Wait()
-	defer control.Process.Kill()
+	defer bait.Wait()
+	defer bait.Process.Kill()
 
-	h := hunter{w: w, secret: backwards}
+	h := hunter{w: w, read: map[string]int{}}
+	for _, s := range secrets {
+		h.secrets = append(h.secrets, []byte(s))
+	}
 	procs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, proc := range procs {
 		h.process(proc)
 	}
-	for _, dir := range append([]string{"/tmp", "/dev/shm", "/var/tmp", "/run"}, strings.Fields(os.Getenv("HUNT_DIRS"))...) {
+	for _, dir := range append([]string{"/tmp", "/dev/shm", "/var/tmp", "/run"}, dirs...) {
 		filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			if err == nil && d.Type().IsRegular() {
 				h.file("file", path)
@@ -54,12 +57,12 @@ func hunt(w io.Writer) int {
 		})
 	}
 	fmt.Fprintf(w, "hunted environ=%d mem=%d file=%d control=%v\n", h.read["environ"], h.read["mem"], h.read["file"], h.control)
-	return 0
+	return nil
 }
 
 type hunter struct {
 	w       io.Writer
-	secret  []byte
+	secrets [][]byte
 	read    map[string]int
 	control []string // where the control was found
 }
@@ -135,14 +138,13 @@ func (h *hunter) memory(proc string) bool {
 }
 
 func (h *hunter) look(kind, where string, b []byte) {
-	if h.read == nil {
-		h.read = map[string]int{}
-	}
 	h.read[kind]++
-	if bytes.Contains(b, h.secret) {
-		fmt.Fprintln(h.w, "FOUND", where)
+	for i, secret := range h.secrets {
+		if bytes.Contains(b, secret) {
+			fmt.Fprintf(h.w, "FOUND secret %d in %s\n", i, where)
+		}
 	}
-	if kind != "file" && bytes.Contains(b, []byte(huntControl)) && !slices.Contains(h.control, kind) {
+	if kind != "file" && bytes.Contains(b, []byte(control)) && !slices.Contains(h.control, kind) {
 		h.control = append(h.control, kind)
 		slices.Sort(h.control)
 	}
