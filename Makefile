@@ -14,9 +14,12 @@ FUZZTIME ?= 60s
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# KUBECONFIG counts only if it is given to make: many shells export one.
+EXISTING := $(if $(filter command,$(firstword $(origin KUBECONFIG))),$(KUBECONFIG))
+
 .PHONY: demo
-demo: build $(if $(LOCAL),,packages) ## run an example pipeline on a real Kubernetes, as root; LOCAL=1: as processes
-	@go run ./demo $(if $(LOCAL),--local) $(DEMOFLAGS)
+demo: $(if $(EXISTING),,build $(if $(LOCAL),,packages)) ## run an example pipeline on a real Kubernetes, as root; LOCAL=1: as processes; KUBECONFIG=…: what it needs on your cluster
+	@go run ./demo $(if $(EXISTING),--kubeconfig '$(EXISTING)') $(if $(LOCAL),--local) $(DEMOFLAGS)
 
 .PHONY: test
 test: packages ## run all tests, as root: real processes, a real Kubernetes (needs no network but apt and Go modules)

@@ -25,11 +25,15 @@ func main() {
 		Flags: []cli.Flag{
 			&cli.PathFlag{Name: "bin", Usage: "the `FOLDER` of onejob-agent, onejob-run and buildkite-agent", Value: "bin", Destination: &d.bin},
 			&cli.BoolFlag{Name: "local", Usage: "no Kubernetes: a process for each job (needs neither root nor Linux packages)", EnvVars: []string{"LOCAL"}, Destination: &local},
+			&cli.PathFlag{Name: "kubeconfig", Usage: "do nothing, say what the demo would need on the cluster of this `FILE`"},
 			&cli.IntFlag{Name: "jobs", Usage: "with --local: how many jobs run at once", Value: 4, Destination: &d.atOnce},
 			&cli.BoolFlag{Name: "keep", Usage: "with --local: keep the page up at the end, until Ctrl-C", Destination: &d.keep},
 		},
 		HideHelpCommand: true,
 		Action: func(c *cli.Context) error {
+			if path := c.Path("kubeconfig"); path != "" {
+				return tellExisting(os.Stdout, path)
+			}
 			bin, err := filepath.Abs(d.bin)
 			if err != nil {
 				return err
