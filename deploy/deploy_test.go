@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -40,12 +41,12 @@ func TestManifests(t *testing.T) {
 		t.Fatal(err)
 	}
 	files, _ := filepath.Glob("base/*.yaml")
-	for _, path := range append(files, "uninstall.yaml") {
+	for _, path := range append(files, "uninstall.yaml", "operator.yaml") {
 		name := filepath.Base(path)
 		if name == "kustomization.yaml" || name == "onejob.yaml" {
 			continue
 		}
-		if path != "uninstall.yaml" && !slices.Contains(k.Resources, name) {
+		if strings.HasPrefix(path, "base/") && !slices.Contains(k.Resources, name) {
 			t.Errorf("%s is not in the kustomization", name)
 		}
 		b, err := os.ReadFile(path)

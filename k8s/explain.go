@@ -3,6 +3,7 @@ package k8s
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -53,6 +54,9 @@ const (
 	ranks
 )
 
+// NoStack is what a 404 for a queue's stack, or for a job in it, comes from.
+const NoStack = "Buildkite knows no such job of this queue, or not the queue's stack, which a scheduler registers when it first serves the queue"
+
 // Explain tells a job's story from what is in the cluster and, unless client is
 // nil, Buildkite's state.
 func Explain(ctx context.Context, kube kubernetes.Interface, client *stacks.Client, namespace string, id contract.JobID, p Policy) (Story, error) {
@@ -60,7 +64,9 @@ func Explain(ctx context.Context, kube kubernetes.Interface, client *stacks.Clie
 	asked := time.Now()
 	if client == nil {
 		s.StateError = "no token or configuration given"
-	} else if states, err := client.States(ctx, []contract.JobID{id}); err != nil {
+	} else if states, err := client.States(ctx, []contract.JobID{id}); errors.Is(err, stacks.ErrNotFound) {
+		s.StateError = NoStack
+	} else if err != nil {
 		s.StateError = err.Error()
 	} else if s.State = states[id]; s.State == stacks.StateUnknown {
 		s.StateError = "Buildkite doesn't know this job in this cluster"
@@ -217,7 +223,7 @@ func outlook(f Facts, s Story) (now, advice string) {
 	case f.Attempt == 0 && s.State != "":
 		return "the job is " + string(s.State) + " and has no kjob in this namespace", "nothing: another stack or agent has it, or its kjobs' time to live is over"
 	case f.Attempt == 0:
-		return "there is no kjob, and Buildkite's state is not known: " + s.StateError, "give --config and a token, and see that the namespace is right"
+		return "there is no kjob, and Buildkite's state is not known: " + s.StateError, "see that a scheduler serves the queue, that --config and a token are given, and that the namespace is right; `onejob reacquire` needs no scheduler"
 	}
 	if f.State.Over() && f.KJob.Finished {
 		return "nothing: the job is " + string(f.State), "nothing"

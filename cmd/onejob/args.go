@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -46,4 +47,25 @@ func interspersed(app *cli.App, argv []string) []string {
 		}
 	}
 	return slices.Concat(argv[:i+1], flags, args)
+}
+
+// noCommand is for a command line with no command that there is.
+func noCommand(c *cli.Context) error {
+	if c.NArg() == 0 {
+		return cli.ShowAppHelp(c)
+	}
+	return usage(fmt.Errorf("there is no command %q. %s `onejob --help` lists them", c.Args().First(), cli.SuggestCommand(c.App.Commands, c.Args().First())))
+}
+
+// unknownFlag says what the flag may have been meant to be.
+func unknownFlag(c *cli.Context, err error, _ bool) error {
+	_, name, ok := strings.Cut(err.Error(), "flag provided but not defined: -")
+	if !ok {
+		return usage(err)
+	}
+	flags := slices.Clone(c.App.Flags)
+	if c.Command != nil {
+		flags = append(flags, c.Command.Flags...)
+	}
+	return usage(fmt.Errorf("there is no flag --%s. Did you mean %q?", strings.TrimLeft(name, "-"), cli.SuggestFlag(flags, strings.TrimLeft(name, "-"), false)))
 }

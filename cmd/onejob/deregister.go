@@ -15,7 +15,7 @@ deregister the stack that the new one serves.
 
    onejob deregister -f onejob.yaml`,
 		Flags: append([]cli.Flag{
-			configFlag(true), queueFlag(), tokenFileFlag(),
+			configFlag(), queueFlag(), tokenFileFlag(),
 			&cli.BoolFlag{Name: "dry-run", Usage: "deregister nothing, print what would be"},
 		}, kubeFlags()...),
 		Action: func(c *cli.Context) error {

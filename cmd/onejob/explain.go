@@ -18,7 +18,7 @@ the order of time. With --config and a token it asks Buildkite, too.
 
    onejob explain 018f0000-0000-7000-8000-00000000000a
    kubectl onejob explain -f onejob.yaml 'https://buildkite.com/acme/demo/builds/7#018f0000-0000-7000-8000-00000000000a'`,
-		Flags: append([]cli.Flag{outputFlag("table"), configFlag(false), queueFlag(), tokenFileFlag()}, kubeFlags()...),
+		Flags: append([]cli.Flag{outputFlag("table"), configFlag(), queueFlag(), tokenFileFlag()}, kubeFlags()...),
 		Action: func(c *cli.Context) error {
 			ids, err := jobIDs(c)
 			if err != nil {

@@ -38,7 +38,7 @@ func jobsCommand() *cli.Command {
 				if err != nil {
 					return err
 				}
-				shown := rows[:0:0]
+				shown := []k8s.Row{} // and not nil: no jobs are [] in JSON
 				for _, r := range rows {
 					if !c.Bool("unfinished") || !r.Finished {
 						shown = append(shown, r)

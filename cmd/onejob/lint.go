@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/urfave/cli/v2"
+	"k8s.io/client-go/kubernetes"
 
 	"github.com/onejob-dev/onejob/k8s"
 )
@@ -14,12 +15,17 @@ func lintCommand() *cli.Command {
 		Name: "lint", Usage: "check the configuration and every queue's template",
 		Description: `Says everything that is wrong at once, and exits 2 if anything is. Needs no
 cluster, unless a template lives in one; templates that can't be seen are named.
+With --ask-cluster the API server says what it would say of each queue's kjob
+and pod (Pod Security, quota, webhooks, what they name and isn't there); nothing
+is made. That takes the rights in deploy/operator.yaml.
 
    onejob lint -f onejob.yaml
+   onejob lint -f onejob.yaml --ask-cluster
    onejob lint --schema > onejob.schema.json   # for editors
    onejob lint --template                      # the default template`,
 		Flags: append([]cli.Flag{
-			configFlag(false),
+			configFlag(),
+			&cli.BoolFlag{Name: "ask-cluster", Usage: "have the API server refuse, or not, what the templates make (dry run)"},
 			&cli.BoolFlag{Name: "schema", Usage: "print the configuration's JSON schema"},
 			&cli.BoolFlag{Name: "template", Usage: "print the default template"},
 		}, kubeFlags()...),
@@ -36,9 +42,22 @@ cluster, unless a template lives in one; templates that can't be seen are named.
 			if err != nil {
 				return err
 			}
+			var kube kubernetes.Interface
+			if c.Bool("ask-cluster") {
+				if kube, err = kubeClient(c); err != nil {
+					return err
+				}
+			}
 			var errs []error
 			for _, q := range cfg.Queues {
 				t, err := localTemplate(c, q)
+				if err == nil && kube != nil {
+					var notes []string
+					notes, err = k8s.Rehearse(c.Context, kube, t)
+					for _, n := range notes {
+						_, _ = fmt.Fprintln(c.App.ErrWriter, n)
+					}
+				}
 				if err != nil {
 					errs = append(errs, err)
 					continue

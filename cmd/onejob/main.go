@@ -7,8 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -24,9 +27,13 @@ const (
 
 func main() {
 	ctx, stop := signalContext()
-	err := newApp().RunContext(ctx, interspersed(newApp(), os.Args))
+	app := newApp()
+	if strings.HasPrefix(filepath.Base(os.Args[0]), "kubectl-") {
+		app.Name = "kubectl onejob"
+	}
+	err := app.RunContext(ctx, interspersed(app, os.Args))
 	stop()
-	os.Exit(exitCode(err))
+	os.Exit(exitCode(os.Stderr, err))
 }
 
 func newApp() *cli.App {
@@ -38,10 +45,12 @@ func newApp() *cli.App {
 			renderCommand(), lintCommand(), deregisterCommand(),
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // main's affair
+		OnUsageError:   unknownFlag,
+		Action:         noCommand,
 	}
 	for _, c := range app.Commands {
 		c.HideHelpCommand = true
-		c.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return usage(err) }
+		c.OnUsageError = unknownFlag
 	}
 	return app
 }
@@ -53,11 +62,11 @@ func (e usageError) Unwrap() error { return e.error }
 
 func usage(err error) error { return usageError{err} }
 
-func exitCode(err error) int {
+func exitCode(stderr io.Writer, err error) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(os.Stderr, "onejob:", err)
+	_, _ = fmt.Fprintln(stderr, "onejob:", err)
 	if errors.As(err, &usageError{}) {
 		return exitUsage
 	}

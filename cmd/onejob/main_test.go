@@ -2,12 +2,20 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/onejob-dev/onejob/test/cluster"
 )
+
+func TestMain(m *testing.M) { os.Exit(cluster.Main(m)) }
 
 func TestInterspersed(t *testing.T) {
 	for in, want := range map[string]string{
@@ -25,33 +33,159 @@ func TestInterspersed(t *testing.T) {
 	}
 }
 
-func run(t *testing.T, args ...string) (string, int) {
-	t.Helper()
-	app := newApp()
-	var out bytes.Buffer
-	app.Writer = &out
-	return out.String(), exitCode(app.RunContext(t.Context(), interspersed(app, append([]string{"onejob"}, args...))))
+// result is what a command line leads to.
+type result struct {
+	out, err string
+	code     int
 }
 
-func TestExitCodes(t *testing.T) {
-	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
-	good := filepath.Join(t.TempDir(), "good.yaml")
-	bad := filepath.Join(t.TempDir(), "bad.yaml")
-	for path, text := range map[string]string{good: "queues: [{name: default}]", bad: "queues: [{name: default, template: {inline: {spec: {restartPolicy: Always, containers: []}}}}]"} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+func run(t *testing.T, args ...string) result {
+	t.Helper()
+	return runContext(t.Context(), args...)
+}
+
+func runContext(ctx context.Context, args ...string) result {
+	app := newApp()
+	var out, errout bytes.Buffer
+	app.Writer, app.ErrWriter = &out, &errout
+	code := exitCode(&errout, app.RunContext(ctx, interspersed(app, append([]string{"onejob"}, args...))))
+	return result{out.String(), errout.String(), code}
+}
+
+// wants fails the test unless the command ended with code and said all texts,
+// wherever.
+func (r result) wants(t *testing.T, code int, texts ...string) {
+	t.Helper()
+	if r.code != code {
+		t.Errorf("exit code %d, want %d\n%s%s", r.code, code, r.out, r.err)
+	}
+	for _, text := range texts {
+		if !strings.Contains(r.out+r.err, text) {
+			t.Errorf("it doesn't say %q, but\n%s%s", text, r.out, r.err)
 		}
 	}
-	for _, tt := range []struct {
-		args string
-		want int
-	}{
-		{"lint -f " + good, 0}, {"lint -f " + bad, 2}, {"lint --schema", 0}, {"lint", 2}, {"lint --nope", 2},
-		{"render -f " + good, 0}, {"render -f " + good + " --queue other", 2}, {"render -f " + good + " -o nonsense", 2},
-		{"explain nonsense", 2}, {"jobs", 2}, {"reacquire -f " + good + " 018f0000-0000-7000-8000-00000000000a", 2}, {"cancel", 2},
+}
+
+// write writes a file for the test and returns its path.
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// What is wrong on the command line or in a file is told with what to do, and
+// is 2.
+func TestMistakes(t *testing.T) {
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	good := write(t, "queues: [{name: default}, {name: gpu}]")
+	for _, tt := range []struct{ args, want string }{
+		{"jbos", `Did you mean "jobs"?`},
+		{"jobs --wacth", `Did you mean "--watch"?`},
+		{"reacquire --dryrun", `Did you mean "--dry-run"?`},
+		{"jobs", "no cluster to talk to"},
+		{"lint", "set --config or ONEJOB_CONFIG"},
+		{"lint -f /nowhere/onejob.yaml", "/nowhere/onejob.yaml: no such file"},
+		{"render -f " + good, "The configuration has default, gpu: give --queue"},
+		{"render -f " + good + " --queue other", `no queue "other" in the configuration, it has default, gpu`},
+		{"render -f " + good + " -q gpu -o nonsense", "it must be table, wide, json or yaml"},
+		{"render -f " + good + " -q gpu --job /nowhere", "/nowhere: no such file"},
+		{"render -f " + good + " -q gpu 018f0000-0000-7000-8000-00000000000a", "no token to ask Buildkite"},
+		{"explain nonsense", "nonsense"},
+		{"explain", "the UUID after # in a job's URL"},
+		{"reacquire", "the UUID after # in a job's URL"},
+		{"reacquire -f " + good + " 018f0000-0000-7000-8000-00000000000a", "no cluster to talk to"},
+		{"cancel", "no job ID given"},
+		{"schedule", "config"},
+		{"deregister", "config"},
 	} {
-		if _, got := run(t, strings.Fields(tt.args)...); got != tt.want {
-			t.Errorf("onejob %s: exit code %d, want %d", tt.args, got, tt.want)
+		t.Run(tt.args, func(t *testing.T) { run(t, strings.Fields(tt.args)...).wants(t, 2, tt.want) })
+	}
+}
+
+// lint names every fault of the file, and every template's, at once.
+func TestLint(t *testing.T) {
+	r := run(t, "lint", "-f", write(t, `
+idle-interval: 1ms
+queues:
+- {name: a, max-in-flight: -1, on-term: never}
+- {name: a, tags: [nonsense]}
+`))
+	r.wants(t, 2, "idle-interval", "max-in-flight: -1", "neither cancel nor drain", "used twice", `"nonsense" is not key=value`)
+	r = run(t, "lint", "-f", write(t, `
+queues:
+- {name: a, template: {inline: {spec: {restartPolicy: Always, containers: [{name: b, image: x}]}}}}
+- {name: b, template: {file: /nowhere/template.yaml}}
+- {name: c}
+`))
+	r.wants(t, 2, "queue c: namespace", "template of queue a", "always Never", "one container", "template of queue b", "/nowhere/template.yaml")
+	run(t, "lint", "-f", write(t, "queues: [{name: a, max-in-fligth: 1}]")).wants(t, 2, `unknown field "max-in-fligth"`)
+	run(t, "lint", "--schema").wants(t, 0, `"$schema"`)
+	run(t, "lint", "--template").wants(t, 0, "kind: Job")
+}
+
+func TestRender(t *testing.T) {
+	config := write(t, `
+queues:
+- {name: default, namespace: builds}
+- {name: gpu, namespace: builds, template: {inline: {spec: {containers: [{name: agent, image: "gpu:{{env.CUDA}}"}]}}}}
+`)
+	run(t, "render", "-f", config, "-q", "default").wants(t, 0, "kind: Job", "namespace: builds", "name: onejob-"+sample)
+	job := write(t, "{id: 018f0000-0000-7000-8000-00000000000a, pipeline: demo, build: 7, branch: main, step: test, priority: 2, env: {CUDA: '12.4'}}")
+	run(t, "render", "-f", config, "--queue=gpu", "--job", job, "--attempt", "3").wants(t, 0,
+		"name: onejob-018f0000-0000-7000-8000-00000000000a-3", "image: gpu:12.4", "onejob.dev/pipeline: demo", `onejob.dev/attempt: "3"`)
+	run(t, "render", "-f", config, "--queue=gpu", "--job", job, "-o", "json").wants(t, 0, `"image": "gpu:12.4"`)
+	run(t, "render", "-f", config, "--queue=gpu").wants(t, 1, "CUDA", "isn't there")
+	run(t, "render", "-f", config, "--queue=gpu", "--job", write(t, "{id: x, setp: y}")).wants(t, 2, `unknown field "setp"`)
+}
+
+// Every command has a help text with an example, and every flag a word.
+func TestHelp(t *testing.T) {
+	run(t).wants(t, 0, "reacquire", "lint")
+	for _, c := range newApp().Commands {
+		r := run(t, c.Name, "--help")
+		r.wants(t, 0, "   onejob "+c.Name, c.Usage, "--kubeconfig", "--context", "--namespace NAME, -n NAME")
+		for _, f := range c.Flags {
+			if d, ok := f.(cli.DocGenerationFlag); !ok || d.GetUsage() == "" {
+				t.Errorf("onejob %s: flag %s has no word of help", c.Name, f.Names()[0])
+			}
 		}
+	}
+}
+
+// kubectl runs plugins by their name on PATH.
+func TestPlugin(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the program")
+	}
+	plugin := filepath.Join(t.TempDir(), "kubectl-onejob")
+	if out, err := exec.Command("go", "build", "-o", plugin, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	out, err := exec.Command(plugin, "--help").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "kubectl onejob [global options] command") {
+		t.Errorf("kubectl onejob --help: %v\n%s", err, out)
+	}
+	l := aLab(t)
+	cmd := exec.Command(plugin, "jobs", "--kubeconfig", l.kubeconfig, "-n", l.namespace, "-o", "json")
+	if out, err = cmd.CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "[]" {
+		t.Errorf("kubectl onejob jobs: %v\n%s", err, out)
+	}
+	cmd = exec.Command(plugin, "jobs", "--context", "nowhere")
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+l.kubeconfig)
+	if out, err = cmd.CombinedOutput(); err == nil || cmd.ProcessState.ExitCode() != exitUsage || !strings.Contains(string(out), `context "nowhere" does not exist`) {
+		t.Errorf("kubectl onejob jobs --context nowhere: %v\n%s", err, out)
+	}
+	kubectl, err := exec.LookPath("kubectl")
+	if err != nil {
+		t.Log("there is no kubectl here; what it does is run the plugin by its name")
+		return
+	}
+	cmd = exec.Command(kubectl, "onejob", "jobs", "-o", "json", "-n", l.namespace)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+l.kubeconfig, "PATH="+filepath.Dir(plugin)+":"+os.Getenv("PATH"))
+	if out, err = cmd.CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "[]" {
+		t.Errorf("kubectl onejob jobs: %v\n%s", err, out)
 	}
 }

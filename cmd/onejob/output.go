@@ -17,6 +17,9 @@ func outputFlag(usual string) cli.Flag {
 	return &cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: usual, Usage: "`FORMAT`: table, wide, json or yaml"}
 }
 
+// printed is in the app's metadata once there is a YAML document before the next.
+const printed = "printed"
+
 // print writes v as --output says; table writes the human form.
 func print(c *cli.Context, v any, table func(w io.Writer, wide bool)) error {
 	switch o := c.String("output"); o {
@@ -34,6 +37,10 @@ func print(c *cli.Context, v any, table func(w io.Writer, wide bool)) error {
 		if err != nil {
 			return err
 		}
+		if c.App.Metadata[printed] != nil {
+			b = append([]byte("---\n"), b...)
+		}
+		c.App.Metadata[printed] = true
 		_, err = c.App.Writer.Write(b)
 		return err
 	default:

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -24,7 +23,7 @@ func reacquireCommand() *cli.Command {
    onejob reacquire -f onejob.yaml --force --wait ID     # replace a pod that is stuck
    onejob reacquire -f onejob.yaml --dry-run -o yaml ID  # the kjob that would be made`,
 		Flags: append([]cli.Flag{
-			configFlag(false), queueFlag(), tokenFileFlag(), outputFlag("table"),
+			configFlag(), queueFlag(), tokenFileFlag(), outputFlag("table"),
 			&cli.BoolFlag{Name: "force", Usage: "delete a live attempt first, if Buildkite still offers the job"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "make nothing, print what would be made"},
 			&cli.BoolFlag{Name: "wait", Usage: "wait until the attempts end, and show their phases"},
@@ -65,7 +64,7 @@ func reacquire(c *cli.Context, cfg *k8s.Config, kube kubernetes.Interface, id co
 		return err
 	}
 	r := k8s.Reacquirer{Kube: kube, Client: client, Template: t, Force: c.Bool("force"), DryRun: c.Bool("dry-run"),
-		Progress: func(s string) { fmt.Fprintln(os.Stderr, s) }}
+		Progress: func(s string) { _, _ = fmt.Fprintln(c.App.ErrWriter, s) }}
 	kjob, err := r.Reacquire(c.Context, id)
 	if err != nil {
 		return err
@@ -95,7 +94,7 @@ func follow(c *cli.Context, kube kubernetes.Interface, id contract.JobID, kjob *
 			gone = false
 			if line := r.Phase + " " + r.Reason; line != last {
 				last = line
-				fmt.Fprintf(os.Stderr, "%s  %s  %s\n", time.Now().Format(time.TimeOnly), kjob.Name, line)
+				_, _ = fmt.Fprintf(c.App.ErrWriter, "%s  %s  %s\n", time.Now().Format(time.TimeOnly), kjob.Name, line)
 			}
 			switch {
 			case r.Phase == "done":

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -27,7 +28,7 @@ with an ID and a token, is the one that Buildkite has scheduled.
    onejob render -f onejob.yaml
    onejob render -f onejob.yaml --queue gpu --job job.yaml | kubectl apply --dry-run=server -f -`,
 		Flags: append([]cli.Flag{
-			configFlag(false), queueFlag(), tokenFileFlag(), outputFlag("yaml"),
+			configFlag(), queueFlag(), tokenFileFlag(), outputFlag("yaml"),
 			&cli.StringFlag{Name: "job", Usage: "`PATH` of a job in YAML"},
 			&cli.IntFlag{Name: "attempt", Value: 1, Usage: "`NUMBER` of the attempt"},
 		}, kubeFlags()...),
@@ -106,6 +107,9 @@ func jobToRender(c *cli.Context, cfg *k8s.Config, q k8s.Queue) (stacks.Job, map[
 		return job, nil, usage(fmt.Errorf("no token to ask Buildkite about job %s with", ids[0]))
 	}
 	d, err := client.Job(c.Context, ids[0])
+	if errors.Is(err, stacks.ErrNotFound) {
+		err = fmt.Errorf("%w: %s", err, k8s.NoStack)
+	}
 	if err != nil {
 		return job, nil, err
 	}

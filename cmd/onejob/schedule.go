@@ -30,7 +30,7 @@ the stack: "onejob deregister" does, when onejob is uninstalled.
    onejob schedule --config onejob.yaml
    onejob schedule --config onejob.yaml --lease onejob      # two replicas`,
 		Flags: append([]cli.Flag{
-			configFlag(true), tokenFileFlag(),
+			configFlag(), tokenFileFlag(),
 			&cli.StringFlag{Name: "lease", EnvVars: []string{"ONEJOB_LEASE"}, Usage: "`NAME` of the Lease that one of several replicas holds; none is held by default"},
 			&cli.StringFlag{Name: "lease-namespace", EnvVars: []string{"ONEJOB_LEASE_NAMESPACE"}, Usage: "`NAME` of the Lease's namespace; by default the one that is run in"},
 			&cli.StringFlag{Name: "identity", EnvVars: []string{"ONEJOB_IDENTITY"}, Usage: "`NAME` of this replica in the Lease; by default the host's"},
@@ -56,6 +56,9 @@ func schedule(c *cli.Context) error {
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(softMemory)
+	}
+	if _, err := loadConfig(c); err != nil {
+		return err // before a cluster is needed
 	}
 	kube, err := kubeClient(c)
 	if err != nil {

@@ -18,8 +18,8 @@ import (
 
 const categoryBuildkite = "BUILDKITE"
 
-func configFlag(required bool) cli.Flag {
-	return &cli.StringFlag{Name: "config", Aliases: []string{"f"}, EnvVars: []string{"ONEJOB_CONFIG"}, Required: required,
+func configFlag() cli.Flag {
+	return &cli.StringFlag{Name: "config", Aliases: []string{"f"}, EnvVars: []string{"ONEJOB_CONFIG"},
 		Usage: "`PATH` of the scheduler's configuration (YAML)", Category: categoryBuildkite}
 }
 
