@@ -36,7 +36,7 @@ func (in *injury) draw(rng *rand.Rand) time.Duration {
 // running job up.
 var injuries = []injury{
 	{name: "scheduler killed", weight: 2, do: killScheduler},
-	{name: "scheduler's pod deleted", weight: 1, do: deleteScheduler},
+	{name: "scheduler's pod deleted", weight: 2, do: deleteScheduler},
 	{name: "runner killed", weight: 3, do: killRunner},
 	{name: "pod deleted", weight: 2, do: deletePod},
 	{name: "pod evicted", weight: 2, do: evictPod},

@@ -19,6 +19,8 @@ type Evidence struct {
 	Wanted    map[string]string
 	Cancelled map[string]bool
 	Runs      map[string][]Execution
+	// Slots is how many jobs may run at a time.
+	Slots int
 	// CalmAfter is the last entry of the ledger before all injuries had ceased,
 	// and Calm that time.
 	CalmAfter uint64
@@ -75,12 +77,14 @@ func Judge(e Evidence) Judgement {
 		if why != "" {
 			problem(job.ID, "%s: %s", how, why)
 		}
-		if wait := waited(job, book, e); wait > j.Longest {
-			j.Longest, j.LongestJob = wait, job.ID
+	}
+	for id, wait := range waits(e) {
+		if wait > j.Longest {
+			j.Longest, j.LongestJob = wait, id
 		}
 	}
 	if j.Longest > longestWait {
-		problem(j.LongestJob, "it waited %s when all injuries had ceased, and one backoff is %s at most", j.Longest.Round(time.Second), longestWait)
+		problem(j.LongestJob, "it waited %s, with room for it, when all injuries had ceased, and one backoff is %s at most", j.Longest.Round(time.Second), longestWait)
 	}
 	for _, left := range e.Left {
 		problem(jobOf(left[strings.LastIndex(left, " ")+1:]), "left over: %s", left)
@@ -147,16 +151,31 @@ func entered(book []simulator.Entry, state simulator.JobState) (n int) {
 	return n
 }
 
-// waited is how long a job waited to be acquired, or ended, beyond the injuries.
-func waited(job simulator.Job, book []simulator.Entry, e Evidence) time.Duration {
-	for _, entry := range book {
-		if entry.To != simulator.StateAccepted && !entry.To.Terminal() {
-			continue
+// waits are how long each job waited beyond the injuries, while there was room:
+// fewer than a third of the slots had a job that runs. A slot's job takes some
+// time to start and to leave, so that behind a long line of others many slots
+// are empty at any moment, and that is no delay.
+func waits(e Evidence) map[string]time.Duration {
+	wait, state := map[string]time.Duration{}, map[string]simulator.JobState{}
+	last := e.Calm
+	for _, entry := range e.Ledger {
+		if entry.Seq > e.CalmAfter {
+			running := 0
+			for _, s := range state {
+				if s.Held() {
+					running++
+				}
+			}
+			for id, s := range state {
+				if running < e.Slots/3 && (s == simulator.StateScheduled || s == simulator.StateReserved) {
+					wait[id] += entry.Time.Sub(last)
+				}
+			}
+			last = entry.Time
 		}
-		if entry.Seq <= e.CalmAfter {
-			return 0
+		if entry.To != "" {
+			state[entry.JobID] = entry.To
 		}
-		return entry.Time.Sub(e.Calm)
 	}
-	return 0 // it is not ended, which is another problem
+	return wait
 }

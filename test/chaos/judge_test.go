@@ -23,7 +23,7 @@ func evidence() *Evidence {
 		},
 		Wanted: map[string]string{"a": "3"}, Cancelled: map[string]bool{},
 		Runs:      map[string][]Execution{"a": {{ID: "r", Pod: "p", Ended: true}}},
-		CalmAfter: 4, Calm: calm,
+		CalmAfter: 4, Calm: calm, Slots: 6,
 	}
 }
 
@@ -69,7 +69,7 @@ func TestJudge(t *testing.T) {
 		{"cancelled", func(e *Evidence) { e.Jobs[0].State, e.Cancelled["a"] = simulator.StateCanceled, true }, wasRejected, ""},
 		{"cancelled by nobody", func(e *Evidence) { e.Jobs[0].State = simulator.StateCanceled }, wasRejected, "nobody cancelled it"},
 		{"waited, but not too long", later(longestWait), ranAndTold, ""},
-		{"waited too long", later(longestWait + time.Second), ranAndTold, "it waited 3m1s"},
+		{"waited too long", later(longestWait + time.Second), ranAndTold, "it waited 3m1s, with room for it"},
 		{"the ledger blames", func(e *Evidence) { e.Violations = []simulator.Violation{{Kind: simulator.LogMissing, JobID: "a"}} }, ranAndTold, "log_missing"},
 		{"a kjob is left", func(e *Evidence) { e.Left = []string{"kjob onejob-01a20148-d084-769d-b1a5-ddd855f1218d"} }, ranAndTold, "left over: kjob"},
 	}
@@ -102,5 +102,26 @@ func TestLeftoversNameTheirJob(t *testing.T) {
 	}
 	if want := []string{id, "", ""}; !slices.Equal(ids, want) {
 		t.Errorf("the problems are those of %q, want %q", ids, want)
+	}
+}
+
+// Behind others a job waits for room, and that isn't counted; a moment after
+// their end there is room.
+func TestWaitBehindOthers(t *testing.T) {
+	at := func(seq uint64, after time.Duration, id string, to simulator.JobState) simulator.Entry {
+		return simulator.Entry{Seq: seq, Time: calm.Add(after), JobID: id, To: to}
+	}
+	e := Evidence{Slots: 6, CalmAfter: 3, Calm: calm, Ledger: []simulator.Entry{
+		at(1, -time.Minute, "a", simulator.StateScheduled),
+		at(2, -time.Minute, "b", simulator.StateRunning),
+		at(3, -time.Minute, "c", simulator.StateRunning),
+		at(4, 5*time.Minute, "b", simulator.StateFinished),
+		at(5, 6*time.Minute, "c", simulator.StateFinished),
+		at(6, 7*time.Minute, "a", simulator.StateReserved),
+		at(7, 7*time.Minute+time.Second, "a", simulator.StateAccepted),
+		at(8, 9*time.Minute, "a", simulator.StateFinished),
+	}}
+	if got, want := waits(e)["a"], 2*time.Minute+time.Second; got != want {
+		t.Errorf("it waited %s, want %s", got, want)
 	}
 }
