@@ -40,8 +40,10 @@ const (
 	maxInFlight = 12
 	// heartbeatTimeout is how soon Buildkite gives up a silent agent.
 	heartbeatTimeout = time.Minute
-	// The rest guards against hangs alone.
+	// The rest guards against hangs alone: all jobs may still be in line when the
+	// injuries cease.
 	settleTimeout = 10 * time.Minute
+	settlePerJob  = 3 * time.Second
 	cleanTimeout  = 5 * time.Minute
 )
 
@@ -118,7 +120,7 @@ func (m *machine) run(ctx context.Context, o Options, report *Report, counter *c
 	}
 	calm, after := time.Now(), uint64(len(m.Simulator.Ledger()))
 	o.linef("%6.1fs  all injuries have ceased, a scheduler is ready; %s", time.Since(began).Seconds(), m.states())
-	sctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	sctx, cancel := context.WithTimeout(ctx, settleTimeout+time.Duration(o.Jobs)*settlePerJob)
 	defer cancel()
 	// A hang is what the judgement says of jobs that aren't over.
 	_ = m.Simulator.Wait(sctx, func() bool { return m.open() == 0 })

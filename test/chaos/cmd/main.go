@@ -20,8 +20,8 @@ func main() {
 	o := chaos.Options{Root: "."}
 	flag.Uint64Var(&o.Seed, "seed", rand.Uint64N(1e6), "seed of the plan and the jobs")
 	flag.IntVar(&o.Jobs, "jobs", 500, "how many jobs come in")
-	flag.DurationVar(&o.For, "for", 10*time.Minute, "how long there are injuries")
-	flag.DurationVar(&o.Every, "every", 3*time.Second, "one injury so often, on average")
+	flag.DurationVar(&o.For, "for", 15*time.Minute, "how long there are injuries")
+	flag.DurationVar(&o.Every, "every", 4*time.Second, "one injury so often, on average")
 	flag.DurationVar(&o.TTL, "ttl", time.Minute, "how long finished kjobs stay")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
