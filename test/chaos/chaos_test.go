@@ -13,9 +13,9 @@ func TestChaos(t *testing.T) {
 		t.Skip("a cluster takes a minute to start; left out by -short")
 	}
 	seed := rand.Uint64N(1e6)
-	t.Logf("seed %d: repeat it with go run ./test/chaos/cmd --seed=%[1]d --jobs=60 --for=50s --every=1.5s --ttl=25s", seed)
+	t.Logf("seed %d: repeat it with go run ./test/chaos/cmd --seed=%[1]d --jobs=50 --for=50s --every=2s --ttl=25s", seed)
 	report, err := Run(t.Context(), Options{
-		Root: filepath.Join("..", ".."), Seed: seed, Jobs: 60, For: 50 * time.Second, Every: 1500 * time.Millisecond, TTL: 25 * time.Second,
+		Root: filepath.Join("..", ".."), Seed: seed, Jobs: 50, For: 50 * time.Second, Every: 2 * time.Second, TTL: 25 * time.Second,
 		Line: func(s string) { t.Log(s) },
 	})
 	if err != nil {

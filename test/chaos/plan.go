@@ -17,6 +17,9 @@ type strike struct {
 // system goes on most of the time: what is wholly down learns nothing.
 const maxAtOnce = 3
 
+// leadIn is how long the first jobs have to get under way.
+const leadIn = 5 * time.Second
+
 // plan draws strikes for a time, one every so often on average. It is a function
 // of its arguments. Injuries come out of a bag that holds each as often as it
 // weighs, so that a short plan has many kinds.
@@ -24,7 +27,7 @@ func plan(seed uint64, injuries []injury, total, every time.Duration) []strike {
 	rng := rand.New(rand.NewPCG(seed, 0x6368616f73))
 	var bag []*injury
 	var all []strike
-	for at := time.Duration(0); ; {
+	for at := leadIn; ; {
 		at += time.Duration((0.3 + 1.4*rng.Float64()) * float64(every))
 		if at >= total {
 			return all

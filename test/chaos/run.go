@@ -162,10 +162,12 @@ func (m *machine) strikeAll(ctx context.Context, o Options, report *Report, bega
 			break
 		}
 		wg.Go(func() {
-			rng := rand.New(rand.NewPCG(s.dice, 0))
 			sctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-			w, err := s.injury.do(sctx, m, rng)
-			cancel()
+			defer cancel()
+			w, err := s.injury.do(sctx, m, rand.New(rand.NewPCG(s.dice, 0)))
+			for errors.Is(err, errNobody) && sleep(sctx, 200*time.Millisecond) {
+				w, err = s.injury.do(sctx, m, rand.New(rand.NewPCG(s.dice, 0)))
+			}
 			mu.Lock()
 			name := s.injury.name
 			if err != nil {

@@ -49,7 +49,8 @@ func work(seed uint64, n int, over time.Duration, address string) ([]build, erro
 	rng := rand.New(rand.NewPCG(seed, 0x776f726b))
 	var all []build
 	for left := n; left > 0; {
-		b := build{at: time.Duration(rng.Int64N(int64(over)))}
+		// A fifth of them is there at once, so that the first injuries meet somebody.
+		b := build{at: time.Duration(max(0, rng.Float64()*1.2-0.2) * float64(over))}
 		var steps []any
 		for range min(left, 1+rng.IntN(8)) {
 			exit := "0"
