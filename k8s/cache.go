@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	batchinformers "k8s.io/client-go/informers/batch/v1"
-	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
@@ -29,6 +27,7 @@ type store struct {
 	kjobs     cache.SharedIndexInformer
 	pods      cache.SharedIndexInformer
 	deleted   deletions
+	link      *link
 }
 
 // handlers are called from the informers' goroutines and must not wait.
@@ -37,16 +36,16 @@ type handlers struct {
 	pod  func(pod *seenPod, deleted bool)
 }
 
-func newStore(client kubernetes.Interface, namespace string, h handlers) (*store, error) {
-	tweak := func(o *metav1.ListOptions) { o.LabelSelector = contract.LabelQueue }
+func newStore(client kubernetes.Interface, log *slog.Logger, namespace string, h handlers) (*store, error) {
 	indexers := cache.Indexers{
 		indexQueue: func(o any) ([]string, error) { return key(o.(seen).of().queue), nil },
 		indexJob:   func(o any) ([]string, error) { return key(o.(seen).of().id.String()), nil },
 	}
+	l := &link{log: log.With("namespace", namespace), failing: map[string]bool{}}
 	s := &store{
-		namespace: namespace,
-		kjobs:     batchinformers.NewFilteredJobInformer(client, namespace, 0, indexers, tweak),
-		pods:      coreinformers.NewFilteredPodInformer(client, namespace, 0, maps.Clone(indexers), tweak),
+		namespace: namespace, link: l,
+		kjobs: l.kjobs(client, namespace, indexers),
+		pods:  l.pods(client, namespace, maps.Clone(indexers)),
 	}
 	for informer, trim := range map[cache.SharedIndexInformer]cache.TransformFunc{s.kjobs: seeKjob, s.pods: seePod} {
 		if err := informer.SetTransform(trim); err != nil {

@@ -173,7 +173,7 @@ func (s *Scheduler) openStore(ctx, wait context.Context, namespace string, start
 	if st != nil {
 		return st, st.filled(wait, fillTimeout/10)
 	}
-	st, err := newStore(s.kube, namespace, handlers{
+	st, err := newStore(s.kube, s.log, namespace, handlers{
 		kjob: func(old, k *seenKjob, deleted bool) {
 			if q := s.queueOf(namespace, k.queue); q != nil {
 				q.onKjob(old, k, deleted)

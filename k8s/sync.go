@@ -123,6 +123,12 @@ func (q *queue) act(ctx context.Context, id contract.JobID, d Decision, f Facts)
 	if !d.Again.IsZero() {
 		q.work.AddAfter(id, time.Until(d.Again)+time.Millisecond)
 	}
+	if (d.Action == Delete || d.Action == Finish) && q.store.link.stale() {
+		// What can't be taken back isn't done on what was true before an
+		// outage of the API server.
+		q.work.AddAfter(id, settle/2+jitter(settle/2))
+		return nil
+	}
 	switch d.Action {
 	case Ask:
 		q.mu.Lock()

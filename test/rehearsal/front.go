@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -22,15 +23,17 @@ type Front struct {
 
 	server *http.Server
 	mu     sync.Mutex
-	asked  []Asked
+	asked  []*asked
 }
 
-// Asked is one request.
-type Asked struct {
-	Time time.Time
-	// Endpoint is the verb and the resource: "create jobs", "watch pods".
-	Endpoint string
+// asked is one request.
+type asked struct {
+	at         time.Time
+	endpoint   string
+	unanswered bool
 }
+
+type askedKey struct{}
 
 // Front starts one for a client of the set's.
 func (s *Set) Front() (*Front, error) {
@@ -52,10 +55,15 @@ func (s *Set) Front() (*Front, error) {
 		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		Transport:     transport,
 		FlushInterval: -1, // watches
-		ErrorHandler:  func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, _ error) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			r.Context().Value(askedKey{}).(*asked).unanswered = true
+			w.WriteHeader(http.StatusBadGateway)
+		},
 	}
 	f.server = &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		f.note(r)
+		a := f.note(r)
 		defer func() {
 			// A watch that breaks off: the proxy tears the client's connection
 			// too, which is right, and says so by a panic.
@@ -63,7 +71,7 @@ func (s *Set) Front() (*Front, error) {
 				panic(http.ErrAbortHandler)
 			}
 		}()
-		proxy.ServeHTTP(w, r)
+		proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), askedKey{}, a)))
 	})}
 	go f.server.Serve(listener) //nolint:errcheck // Close ends it
 	return f, s.Cluster.WriteKubeconfig(f.Kubeconfig, &rest.Config{Host: "http://" + listener.Addr().String()}, s.Namespace)
@@ -72,11 +80,12 @@ func (s *Set) Front() (*Front, error) {
 // Close ends it, and the connections through it.
 func (f *Front) Close() error { return f.server.Close() }
 
-func (f *Front) note(r *http.Request) {
-	a := Asked{Time: time.Now(), Endpoint: endpoint(r)}
+func (f *Front) note(r *http.Request) *asked {
+	a := &asked{at: time.Now(), endpoint: endpoint(r)}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, a)
+	return a
 }
 
 // endpoint is what the API server's own metrics call it.
@@ -102,14 +111,15 @@ func endpoint(r *http.Request) string {
 	return verb + " " + segments[0]
 }
 
-// Between counts the requests of a time by endpoint.
-func (f *Front) Between(from, to time.Time) map[string]int {
+// Unanswered counts the requests since then that found no API server, by verb
+// and resource: "create jobs", "watch pods".
+func (f *Front) Unanswered(since time.Time) map[string]int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := map[string]int{}
 	for _, a := range f.asked {
-		if !a.Time.Before(from) && a.Time.Before(to) {
-			n[a.Endpoint]++
+		if a.unanswered && !a.at.Before(since) {
+			n[a.endpoint]++
 		}
 	}
 	return n

@@ -173,26 +173,19 @@ func (s *Set) Clear(ctx context.Context) error {
 	var now int64
 	background := metav1.DeletePropagationBackground
 	all := metav1.ListOptions{}
-	if err := s.Kube.BatchV1().Jobs(s.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{PropagationPolicy: &background}, all); err != nil {
-		return err
-	}
-	if err := s.Kube.CoreV1().Pods(s.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: &now}, all); err != nil {
-		return err
-	}
 	for {
-		kjobs, err := s.Kube.BatchV1().Jobs(s.Namespace).List(ctx, metav1.ListOptions{Limit: 1})
-		if err != nil {
-			return err
-		}
-		pods, err := s.Kube.CoreV1().Pods(s.Namespace).List(ctx, metav1.ListOptions{Limit: 1})
-		if err != nil {
-			return err
-		}
-		if len(kjobs.Items)+len(pods.Items) == 0 {
+		// With thousands of them the API server's time for one request is up
+		// before all are gone: what is left is for the next.
+		err := errors.Join(
+			s.Kube.BatchV1().Jobs(s.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{PropagationPolicy: &background}, all),
+			s.Kube.CoreV1().Pods(s.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: &now}, all))
+		kjobs, err1 := s.Kube.BatchV1().Jobs(s.Namespace).List(ctx, metav1.ListOptions{Limit: 1})
+		pods, err2 := s.Kube.CoreV1().Pods(s.Namespace).List(ctx, metav1.ListOptions{Limit: 1})
+		if errors.Join(err1, err2) == nil && len(kjobs.Items)+len(pods.Items) == 0 {
 			return nil
 		}
-		if err := sleep(ctx, 200*time.Millisecond); err != nil {
-			return fmt.Errorf("waiting until the kjobs and pods are gone: %w", err)
+		if sleep(ctx, 200*time.Millisecond) != nil {
+			return fmt.Errorf("waiting until the kjobs and pods are gone: %w; last: %w", context.Cause(ctx), errors.Join(err, err1, err2))
 		}
 	}
 }

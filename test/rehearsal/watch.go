@@ -171,8 +171,14 @@ func (w *Watch) Kjobs() []Kjob {
 	return out
 }
 
-// Unfinished is how many kjobs are unfinished now, Most how many there have
-// been at a time.
+// Made is how many kjobs there ever were.
+func (w *Watch) Made() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.order)
+}
+
+// Unfinished is how many kjobs are unfinished now.
 func (w *Watch) Unfinished() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()

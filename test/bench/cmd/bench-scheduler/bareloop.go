@@ -23,7 +23,7 @@ func (b *bench) bareLoop(ctx context.Context, s *subject, sample *batchv1.Job, w
 	if err != nil {
 		return 0, err
 	}
-	seen := len(s.Watch.Kjobs())
+	seen := s.Watch.Made()
 	g, gctx := errgroup.WithContext(ctx)
 	next := make(chan *batchv1.Job, b.burst)
 	for n := range b.burst {
@@ -43,7 +43,7 @@ func (b *bench) bareLoop(ctx context.Context, s *subject, sample *batchv1.Job, w
 	if err := g.Wait(); err != nil {
 		return 0, err
 	}
-	if err := s.Watch.Wait(ctx, func() bool { return len(s.Watch.Kjobs()) >= seen+b.burst }); err != nil {
+	if err := s.Watch.Wait(ctx, func() bool { return s.Watch.Made() >= seen+b.burst }); err != nil {
 		return 0, err
 	}
 	kjobs := s.Watch.Kjobs()[seen:]

@@ -46,7 +46,7 @@ func (b *bench) lostPods(ctx context.Context, s *subject) error {
 	}
 	wctx, cancel := context.WithTimeout(ctx, b.watched)
 	defer cancel()
-	all := s.Watch.Wait(wctx, func() bool { return len(s.Watch.Kjobs()) >= 2*b.lost })
+	all := s.Watch.Wait(wctx, func() bool { return s.Watch.Made() >= 2*b.lost })
 
 	var took samples
 	seen := map[string]bool{}

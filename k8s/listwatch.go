@@ -1,0 +1,122 @@
+package k8s
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// link is a store's connection to the API server. The informers' own backoff
+// doubles up to a minute, and for as long after an outage the caches show what
+// was before it: slots stay held, and what ran meanwhile seems never to have
+// started. So a list or a watch that gets no answer is repeated here, every few
+// seconds, and the informer only hears of answers.
+type link struct {
+	log *slog.Logger
+
+	mu      sync.Mutex
+	failing map[string]bool // by resource
+	mended  time.Time
+}
+
+// settle is how long after a link is mended the caches may still be behind.
+const settle = 2 * time.Second
+
+// stale reports whether the caches may show the past.
+func (l *link) stale() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.failing) > 0 || time.Since(l.mended) < settle
+}
+
+func (l *link) note(resource string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch was := l.failing[resource]; {
+	case err != nil && !was:
+		l.failing[resource] = true
+		l.log.Warn("the API server doesn't answer; until it does, the cache is out of date", "resource", resource, "err", err)
+	case err == nil && was:
+		delete(l.failing, resource)
+		l.mended = time.Now()
+		l.log.Info("the API server answers again", "resource", resource)
+	}
+}
+
+// insist repeats a call until it is answered or ctx ends.
+func insist[T any](ctx context.Context, l *link, resource string, call func() (T, error)) (T, error) {
+	for n := 0; ; n++ {
+		v, err := call()
+		switch {
+		case answered(err):
+			l.note(resource, nil)
+			return v, err
+		case ctx.Err() != nil:
+			return v, err
+		}
+		l.note(resource, err)
+		wait := min(brakeFirst<<min(n, 10), brakeMax)
+		if after, told := apierrors.SuggestsClientDelay(err); told {
+			wait = max(wait, time.Duration(after)*time.Second)
+		}
+		if !pause(ctx, wait+jitter(wait/3), nil) {
+			return v, err
+		}
+	}
+}
+
+// answered reports whether the API server had something to say to the request
+// itself, be it a refusal.
+func answered(err error) bool {
+	if err == nil {
+		return true
+	}
+	switch apierrors.ReasonForError(err) {
+	case metav1.StatusReasonUnknown, metav1.StatusReasonTimeout, metav1.StatusReasonServerTimeout,
+		metav1.StatusReasonServiceUnavailable, metav1.StatusReasonInternalError, metav1.StatusReasonTooManyRequests:
+		return false
+	}
+	return true
+}
+
+// informer makes one of a namespace's objects that have a queue's label.
+func (l *link) informer(
+	client kubernetes.Interface, resource string, example runtime.Object, indexers cache.Indexers,
+	list func(context.Context, metav1.ListOptions) (runtime.Object, error),
+	follow func(context.Context, metav1.ListOptions) (watch.Interface, error),
+) cache.SharedIndexInformer {
+	return cache.NewSharedIndexInformerWithOptions(cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			o.LabelSelector = contract.LabelQueue
+			return insist(ctx, l, resource, func() (runtime.Object, error) { return list(ctx, o) })
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			o.LabelSelector = contract.LabelQueue
+			return insist(ctx, l, resource, func() (watch.Interface, error) { return follow(ctx, o) })
+		},
+	}, client), example, cache.SharedIndexInformerOptions{Indexers: indexers})
+}
+
+func (l *link) kjobs(client kubernetes.Interface, namespace string, indexers cache.Indexers) cache.SharedIndexInformer {
+	jobs := client.BatchV1().Jobs(namespace)
+	return l.informer(client, "jobs", &batchv1.Job{}, indexers,
+		func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return jobs.List(ctx, o) }, jobs.Watch)
+}
+
+func (l *link) pods(client kubernetes.Interface, namespace string, indexers cache.Indexers) cache.SharedIndexInformer {
+	pods := client.CoreV1().Pods(namespace)
+	return l.informer(client, "pods", &corev1.Pod{}, indexers,
+		func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return pods.List(ctx, o) }, pods.Watch)
+}
