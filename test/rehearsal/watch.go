@@ -30,7 +30,8 @@ type Kjob struct {
 
 // Watch keeps every Job of a namespace that there ever was. The API server
 // sends the changes in their order, so that what is counted after each of them
-// has been true at some moment. It is safe for concurrent use.
+// has been true at some moment; but not after an outage of the API server, when
+// they are listed anew. It is safe for concurrent use.
 type Watch struct {
 	mu         sync.Mutex
 	kjobs      map[types.UID]*Kjob

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/onejob-dev/onejob/contract"
@@ -169,6 +170,34 @@ func (l *lab) withoutKjob(ids []string) []string {
 		delete(missing, k.Labels[contract.LabelJobID])
 	}
 	return slices.Sorted(maps.Keys(missing))
+}
+
+// overlapping are the kjobs that were made before their job's last one was
+// finished, as the API server has it: after an outage a watch knows no order.
+func (l *lab) overlapping() (names []string) {
+	l.Helper()
+	kjobs, err := l.Kube.BatchV1().Jobs(l.Namespace).List(l.ctx, metav1.ListOptions{})
+	if err != nil {
+		l.Fatal(err)
+	}
+	ended := map[string]time.Time{}
+	for _, k := range kjobs.Items {
+		for _, c := range k.Status.Conditions {
+			if c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed {
+				ended[k.Name] = c.LastTransitionTime.Time
+			}
+		}
+	}
+	for _, k := range kjobs.Items {
+		id, attempt, ours := contract.ParseKjobName(k.Name)
+		if !ours || attempt == 1 {
+			continue
+		}
+		if end := ended[contract.KjobName(id, attempt-1)]; end.IsZero() || k.CreationTimestamp.Time.Before(end) {
+			names = append(names, k.Name)
+		}
+	}
+	return names
 }
 
 // allHaveKjobs waits until every job has a kjob.
