@@ -15,7 +15,7 @@ import (
 // reload reads the configuration and the template files again until ctx ends,
 // and tries again what could not be used. Templates in the cluster are watched
 // instead, see followTemplate.
-func (s *Scheduler) reload(ctx, hard context.Context, queues, wg *sync.WaitGroup) {
+func (s *Scheduler) reload(ctx, hard context.Context, queues *sync.WaitGroup) {
 	for pause(ctx, s.ReloadEvery, nil) {
 		c, err := s.Load()
 		before := s.faultOf("configuration")
@@ -35,7 +35,7 @@ func (s *Scheduler) reload(ctx, hard context.Context, queues, wg *sync.WaitGroup
 			s.mu.Lock()
 			s.config = c
 			s.mu.Unlock()
-			s.apply(ctx, hard, c, queues, wg, nil)
+			s.apply(ctx, hard, c, queues, nil)
 			continue
 		}
 		s.mu.Lock()
@@ -54,7 +54,7 @@ func (s *Scheduler) reload(ctx, hard context.Context, queues, wg *sync.WaitGroup
 
 // apply starts, changes and stops queues until what is served is what the
 // configuration says. It returns how many were started.
-func (s *Scheduler) apply(ctx, hard context.Context, c *Config, queues, wg *sync.WaitGroup, first chan<- error) int {
+func (s *Scheduler) apply(ctx, hard context.Context, c *Config, queues *sync.WaitGroup, first chan<- error) int {
 	started := 0
 	wanted := map[string]bool{}
 	for _, q := range c.Queues {
@@ -80,7 +80,7 @@ func (s *Scheduler) apply(ctx, hard context.Context, c *Config, queues, wg *sync
 			have.stop()
 			<-have.done
 		}
-		if err := s.serve(ctx, hard, c, set, have, queues, wg, first); err != nil {
+		if err := s.serve(ctx, hard, c, set, have, queues, first); err != nil {
 			s.fault("queue "+q.Name, err)
 			if before == nil || before.Error() != err.Error() {
 				s.log.Error("queue not served", "queue", q.Name, "err", err)

@@ -236,10 +236,10 @@ func (s *Scheduler) lead(ctx context.Context) error {
 	}
 	first := make(chan error, len(s.config.Queues))
 	var queues sync.WaitGroup
-	started := s.apply(ctx, hard, s.config, &queues, &wg, first)
+	started := s.apply(ctx, hard, s.config, &queues, first)
 	err := firstResults(ctx, first, started)
 	if err == nil {
-		s.reload(ctx, hard, &queues, &wg)
+		s.reload(ctx, hard, &queues)
 	}
 	s.mu.Lock()
 	for _, q := range s.queues {
@@ -277,7 +277,7 @@ func firstResults(ctx context.Context, first <-chan error, n int) error {
 }
 
 // serve starts a queue, in the place of another one if before isn't nil.
-func (s *Scheduler) serve(ctx, hard context.Context, c *Config, set *settings, before *served, queues, wg *sync.WaitGroup, first chan<- error) error {
+func (s *Scheduler) serve(ctx, hard context.Context, c *Config, set *settings, before *served, queues *sync.WaitGroup, first chan<- error) error {
 	store, err := s.open(ctx, set.Namespace)
 	if err != nil {
 		return err
