@@ -82,7 +82,7 @@ var needs = []need{
 		},
 	}, {
 		right: right{"events", "list"}, is: "telling on the job's page why its pod doesn't start",
-		after: pendingPod,
+		after: func(s *site) { pendingPod(s); pendingPod(s) },
 		works: func(s *site) bool {
 			return slices.ContainsFunc(s.sim.Jobs()[0].Notifications, func(n simulator.Notification) bool { return strings.Contains(n.Detail, noVolume) })
 		},
@@ -165,14 +165,16 @@ func pendingPod(s *site) {
 	var pod corev1.Pod
 	s.await("looked at by Kubernetes' scheduler, which finds no node", func() bool {
 		for _, pod = range s.pods() {
-			return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Reason == corev1.PodReasonUnschedulable })
+			if slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Reason == corev1.PodReasonUnschedulable }) {
+				return true
+			}
 		}
 		return false
 	})
 	core := s.admin.CoreV1()
 	s.must(core.Pods(s.namespace).Bind(s.Context(), &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Name: pod.Name}, Target: corev1.ObjectReference{Kind: "Node", Name: "nowhere"}}, metav1.CreateOptions{}))
 	_, err := core.Events(s.namespace).Create(s.Context(), &corev1.Event{
-		ObjectMeta:     metav1.ObjectMeta{Name: "mount"},
+		ObjectMeta:     metav1.ObjectMeta{GenerateName: "mount-"},
 		InvolvedObject: corev1.ObjectReference{Kind: "Pod", Namespace: s.namespace, Name: pod.Name, UID: pod.UID},
 		Type:           corev1.EventTypeWarning, Reason: "FailedMount", Message: noVolume, Source: corev1.EventSource{Component: "kubelet"},
 		LastTimestamp: metav1.NewTime(time.Now().Add(time.Second)), // a whole second, and still after the others

@@ -1,6 +1,7 @@
 package k8s
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -8,7 +9,10 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	k8stesting "k8s.io/client-go/testing"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
@@ -262,6 +266,24 @@ func TestWarmPlaceholders(t *testing.T) {
 		w.await("one placeholder", 10*time.Second, func() bool { return warm() == 1 })
 		w.await("finished", time.Minute, w.finished(2))
 		w.await("three placeholders", 15*time.Second, func() bool { return warm() == 3 })
+		r.end(w)
+	})
+}
+
+// A Role that leaves Events out: there are fewer words, but the pod that never
+// starts is still ended in time.
+func TestEventsForbidden(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.kube.PrependReactor("list", "events", func(k8stesting.Action) (bool, runtime.Object, error) {
+			return true, nil, apierrors.NewForbidden(corev1.Resource("events"), "", errors.New("no rule"))
+		})
+		w.runs = func(w *world, p *pod) { w.sleep(time.Hour, p.kill) }
+		job := w.build(1)[0]
+		r := w.start("  pending-timeout: 1m\n")
+		w.await("finished", 2*time.Minute, w.finished(1))
+		if f := w.job(job.ID).StackFinish; f == nil || !strings.Contains(f.Detail, "did not start within") {
+			t.Errorf("finished with %+v, want that the pod didn't start", f)
+		}
 		r.end(w)
 	})
 }
