@@ -1,7 +1,6 @@
 package k8s
 
 import (
-	"strconv"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -239,77 +238,4 @@ func (p *hpod) end(failed bool) {
 		p.truth(func() { p.h.takenAway[p.id] = true })
 	}
 	c.removePod(p.name)
-}
-
-// run is the runner: an exit code and what it left as a message.
-func (p *hpod) run() (int, *contract.Message) {
-	message := func(o contract.Outcome, why string) *contract.Message {
-		m := &contract.Message{Outcome: o, Reason: why}
-		if p.fate == exits28 || p.fate == exits75 {
-			at := p.h.kubeNow().Add(p.lasts("not before", 0, 10*time.Second))
-			m.NotBefore = &at
-		}
-		return m
-	}
-	p.sleep(p.lasts("runner", 10*time.Millisecond, 800*time.Millisecond))
-	select {
-	case <-p.kill:
-		return contract.ExitTerminated, message(contract.OutcomeStopped, "stopped")
-	default:
-	}
-	switch p.fate {
-	case exits28:
-		return contract.ExitLocked, message(contract.OutcomeLocked, "locked")
-	case exits75:
-		return contract.ExitExhausted, message(contract.OutcomeExhausted, "no network")
-	case exits77:
-		return contract.ExitRefused, message(contract.OutcomeRefused, "token refused")
-	case exits78:
-		return contract.ExitConfig, message(contract.OutcomeConfig, "bad flags")
-	case exits143:
-		return contract.ExitTerminated, message(contract.OutcomeStopped, "stopped")
-	}
-	a, err := p.h.acquire(p)
-	if err != nil {
-		return contract.ExitRejected, message(contract.OutcomeRejected, err.Error())
-	}
-	if p.fate == lostReplyOfAcquire {
-		a.leave()
-		return contract.ExitRejected, message(contract.OutcomeRejected, "422")
-	}
-	a.start()
-	length := p.lasts("job", 100*time.Millisecond, 6*time.Second)
-	if p.fate == partitioned {
-		length += 15 * time.Second // or it would be over before it is given up
-	}
-	for left := length; left > 0 && !a.cancelled(); left -= time.Second {
-		if !p.sleep(min(left, time.Second)) {
-			break
-		}
-	}
-	status := 0
-	switch {
-	case p.fate == exits70:
-		a.leave()
-		return contract.ExitNotRun, message(contract.OutcomeRunnerError, "could not start it")
-	case p.fate == oomKilled:
-		p.truth(func() { p.holds = false })
-		return 137, nil
-	case p.fate == hangsForever:
-		p.sleep(time.Hour)
-		p.truth(func() { p.holds = false })
-		return 137, nil
-	case p.fate == jobFailed:
-		status = 1
-	case a.cancelled() || p.isKilled():
-		status = -1
-	}
-	a.finish(status)
-	return 0, &contract.Message{Outcome: contract.OutcomeFinished, ExitStatus: &status, Reason: "exit status " + strconv.Itoa(status)}
-}
-
-func (p *hpod) isKilled() bool {
-	p.h.mu.Lock()
-	defer p.h.mu.Unlock()
-	return p.killed
 }

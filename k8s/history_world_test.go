@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/onejob-dev/onejob/contract"
-	"github.com/onejob-dev/onejob/simulator"
 )
 
 // note adds a line to the trace.
@@ -117,54 +116,3 @@ func (h *history) anyPod(n int) *hpod {
 
 // name is a job as the trace names it.
 func (h *history) name(id contract.JobID) string { return fmt.Sprint("job ", h.jobNumber[id]) }
-
-// hagent is a runner that has a job.
-type hagent struct {
-	p              *hpod
-	session, token string
-}
-
-func (h *history) acquire(p *hpod) (*hagent, error) {
-	_, reg := h.call("POST", "register", simulator.DefaultAgentToken, map[string]any{"name": "pod", "meta_data": []string{"queue=default"}, "ignore_in_dispatches": true})
-	session, _ := reg["access_token"].(string)
-	h.call("POST", "connect", session, nil)
-	status, job := h.call("PUT", "jobs/"+p.id.String()+"/acquire", session, nil)
-	a := &hagent{p: p, session: session}
-	if status != 200 {
-		h.note("%s (%s): refused the job: %d %v", p.kjob, p.uid, status, job["message"])
-		a.leave()
-		return nil, fmt.Errorf("acquire: %d %v", status, job["message"])
-	}
-	a.token, _ = job["token"].(string)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.noteLocked("%s (%s): acquires %s", p.kjob, p.uid, h.name(p.id))
-	p.holds, p.heldSince = true, time.Now()
-	h.runs[p.id]++
-	if p.fate != ranOK && p.fate != slowStart {
-		h.excuse(p.id, p.fate.String())
-	}
-	return a, nil
-}
-
-func (a *hagent) start() {
-	a.p.h.call("PUT", "jobs/"+a.p.id.String()+"/start", a.token, map[string]any{"started_at": time.Now().UTC().Format(time.RFC3339Nano)})
-}
-
-func (a *hagent) cancelled() bool {
-	j, _ := a.p.h.sim.Job(a.p.id.String())
-	return j.State == simulator.StateCanceling
-}
-
-func (a *hagent) finish(status int) {
-	a.p.h.call("PUT", "jobs/"+a.p.id.String()+"/finish", a.token, map[string]any{
-		"exit_status": fmt.Sprint(status), "finished_at": time.Now().UTC().Format(time.RFC3339Nano), "chunks_failed_count": 0,
-	})
-	a.leave()
-}
-
-// leave ends the session; what it holds fails.
-func (a *hagent) leave() {
-	a.p.h.call("POST", "disconnect", a.session, nil)
-	a.p.truth(func() { a.p.holds = false })
-}
