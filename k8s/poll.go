@@ -70,7 +70,7 @@ func (q *queue) pollLoop(ctx context.Context) {
 			continue
 		}
 		interval := q.set.Load().idle
-		if time.Since(lastNews) < busyFor {
+		if time.Since(lastNews) < busyFor && !q.full() {
 			interval = minPoll
 		}
 		// A tenth of jitter either way, so that many schedulers don't beat in step.
@@ -82,6 +82,15 @@ func (q *queue) pollLoop(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// full: the last look left jobs, and as many as may be are about to be created.
+// A page of a thousand jobs is most of a look's work and would change nothing;
+// onKjob wakes the loop when half of them are there.
+func (q *queue) full() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.hungry && len(q.claims) > maxAhead/2
 }
 
 // tick compares what Buildkite has scheduled with what there is, and claims

@@ -331,13 +331,15 @@ func (q *queue) onKjob(old, k *seenKjob, deleted bool) {
 	q.mu.Lock()
 	m := q.memo(id)
 	m.attempts = max(m.attempts, k.attempt)
+	freed := deleted || done && (old == nil || !old.Finished)
 	if c := q.claims[id]; c != nil && k.attempt >= c.attempt && !deleted {
 		delete(q.claims, id)
+		freed = freed || len(q.claims) == maxAhead/2
 	}
 	if deleted && !done {
 		m.gone = k
 	}
-	freed := q.hungry && (deleted || done && (old == nil || !old.Finished))
+	freed = freed && q.hungry && len(q.claims) <= maxAhead/2 // see full
 	q.mu.Unlock()
 	q.work.Add(id)
 	if freed {

@@ -3,12 +3,14 @@ package k8s
 import (
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
 )
 
@@ -186,4 +188,22 @@ func TestUnseenKjob(t *testing.T) {
 		w.await("the slot is free", 10*time.Second, func() bool { return q.held() == 0 })
 		r.end(w)
 	})
+}
+
+// While most of the kjobs that may be are about to be created, the list isn't
+// read five times a second for what can't be claimed.
+func TestFull(t *testing.T) {
+	for _, tt := range []struct {
+		hungry bool
+		claims int
+		want   bool
+	}{{false, maxAhead, false}, {true, maxAhead, true}, {true, maxAhead / 2, false}} {
+		q := &queue{hungry: tt.hungry, claims: map[contract.JobID]*claim{}}
+		for n := range tt.claims {
+			q.claims[contract.JobID(strconv.Itoa(n))] = &claim{}
+		}
+		if got := q.full(); got != tt.want {
+			t.Errorf("hungry %t, %d claims: full is %t, want %t", tt.hungry, tt.claims, got, tt.want)
+		}
+	}
 }

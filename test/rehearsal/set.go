@@ -173,12 +173,18 @@ func (s *Set) Clear(ctx context.Context) error {
 	var now int64
 	background := metav1.DeletePropagationBackground
 	all := metav1.ListOptions{}
+	var err error
+	var asked time.Time
 	for {
 		// With thousands of them the API server's time for one request is up
-		// before all are gone: what is left is for the next.
-		err := errors.Join(
-			s.Kube.BatchV1().Jobs(s.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{PropagationPolicy: &background}, all),
-			s.Kube.CoreV1().Pods(s.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: &now}, all))
+		// before all are gone: what is left is for the next, but not before the
+		// controllers had time to take their finalizers off.
+		if time.Since(asked) > 10*time.Second {
+			err = errors.Join(
+				s.Kube.BatchV1().Jobs(s.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{PropagationPolicy: &background}, all),
+				s.Kube.CoreV1().Pods(s.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: &now}, all))
+			asked = time.Now()
+		}
 		kjobs, err1 := s.Kube.BatchV1().Jobs(s.Namespace).List(ctx, metav1.ListOptions{Limit: 1})
 		pods, err2 := s.Kube.CoreV1().Pods(s.Namespace).List(ctx, metav1.ListOptions{Limit: 1})
 		if errors.Join(err1, err2) == nil && len(kjobs.Items)+len(pods.Items) == 0 {

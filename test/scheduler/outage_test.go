@@ -75,8 +75,7 @@ func TestBuildkiteOutage(t *testing.T) {
 			l.Simulator.RemoveFault(fault)
 			lasted := time.Since(began)
 
-			// The bar is ten seconds, of a machine that has nothing else to do.
-			took := l.allHaveKjobs(ids, lasts)
+			took := l.allHaveKjobs(ids)
 			t.Logf("every job had its kjob %s after the end of the outage", took.Round(100*time.Millisecond))
 			l.modest(l.Requests(began, began.Add(lasted)), lasted, func(endpoint string) bool {
 				return endpoint == tt.fault.Endpoint || tt.fault.Endpoint == "stacks/*" && strings.HasPrefix(endpoint, "stacks_")
@@ -115,7 +114,7 @@ func TestAPIServerOutage(t *testing.T) {
 	}
 	lasted := time.Since(began)
 
-	took := l.allHaveKjobs(ids, lasts)
+	took := l.allHaveKjobs(ids)
 	t.Logf("every job had its kjob %s after the end of the outage", took.Round(100*time.Millisecond))
 	l.modest(front.Unanswered(began), lasted, func(string) bool { return true })
 	l.ended(3 * time.Minute)
