@@ -447,8 +447,8 @@ func said(f Facts, what string) string {
 }
 
 const (
-	stopping = "Kubernetes stops the pod in which the job runs: "
-	byHand   = "it was deleted (by hand?)"
+	stopping  = "Kubernetes stops the pod in which the job runs: "
+	deletedIt = "it was deleted"
 )
 
 // unexplained: the runner was stopped, and neither pod nor kjob say why. A pod
@@ -471,7 +471,7 @@ func stopOf(f Facts) string {
 	}
 	switch {
 	case why == "":
-		return byHand
+		return deletedIt
 	case message == "":
 		return why
 	}
@@ -489,7 +489,7 @@ func aside(f Facts) string {
 		return ""
 	}
 	why := stopOf(f)
-	if why == byHand && !p.Terminating && !p.Deleted {
+	if why == deletedIt && !p.Terminating && !p.Deleted {
 		return ""
 	}
 	return stopping + why

@@ -171,7 +171,7 @@ func TestDecide(t *testing.T) {
 		{"running, and being evicted", aKJob().Running().State(running).but(func(f *Facts) {
 			f.Pod.Terminating, f.Pod.Why, f.Pod.WhyMessage = true, "EvictionByEvictionAPI", "Eviction API: evicting"
 		}), want{action: None, says: "stops the pod in which the job runs: EvictionByEvictionAPI, Eviction API: evicting"}},
-		{"running, and being deleted", aKJob().Running().State(running).but(func(f *Facts) { f.Pod.Terminating = true }), want{action: None, says: "by hand?"}},
+		{"running, and being deleted", aKJob().Running().State(running).but(func(f *Facts) { f.Pod.Terminating = true }), want{action: None, says: "it was deleted"}},
 		{"running, at its deadline", aKJob().Running().State(running).but(func(f *Facts) {
 			f.Pod.Terminating, f.KJob.FailReason, f.KJob.FailMessage = true, "DeadlineExceeded", "Job was active longer than specified deadline"
 		}), want{action: None, says: "DeadlineExceeded, Job was active longer"}},

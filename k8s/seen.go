@@ -120,12 +120,13 @@ func kjobName(p *corev1.Pod) string {
 	return p.Labels[batchv1.JobNameLabel]
 }
 
-// kjobUID is the UID of the kjob that a pod belongs to.
+// kjobUID is the UID of the kjob that a pod belongs to, or did when it was made:
+// an orphan has no owner any more.
 func kjobUID(p *corev1.Pod) types.UID {
 	for _, r := range p.OwnerReferences {
 		if r.Kind == "Job" {
 			return r.UID
 		}
 	}
-	return ""
+	return types.UID(p.Labels[batchv1.ControllerUidLabel])
 }

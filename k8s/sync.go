@@ -283,12 +283,16 @@ func (q *queue) removeKjob(ctx context.Context, id contract.JobID, k *seenKjob, 
 			return nil
 		}
 	}
-	err := q.s.kube.BatchV1().Jobs(k.Namespace).Delete(cctx, k.Name, metav1.DeleteOptions{
-		Preconditions: &metav1.Preconditions{UID: &uid}, PropagationPolicy: &background,
-	})
+	only := &metav1.Preconditions{UID: &uid}
+	if d.Reason == ReasonSuspended {
+		// Its pod's news may be ahead of its own: that it was resumed (Kueue).
+		version := k.ResourceVersion
+		only.ResourceVersion = &version
+	}
+	err := q.s.kube.BatchV1().Jobs(k.Namespace).Delete(cctx, k.Name, metav1.DeleteOptions{Preconditions: only, PropagationPolicy: &background})
 	switch {
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
-		return nil // gone, or another one by now: the cache will say
+		return nil // gone, another one, or changed by now: the cache will say
 	case err != nil:
 		q.s.metrics.apiErrors.WithLabelValues(q.name, "delete", string(apierrors.ReasonForError(err))).Inc()
 		return err
