@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -15,9 +14,13 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/yaml"
 
 	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/stacks"
 )
 
 // Every manifest is what its kind says it is, to the last field, and the
@@ -30,25 +33,31 @@ func TestManifests(t *testing.T) {
 		"PodDisruptionBudget": func() any { return &policyv1.PodDisruptionBudget{} }, "NetworkPolicy": func() any { return &networkingv1.NetworkPolicy{} },
 		"Job": func() any { return &batchv1.Job{} },
 	}
-	var k struct {
-		Resources []string `json:"resources"`
-	}
-	b, err := os.ReadFile("base/kustomization.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := yaml.Unmarshal(b, &k); err != nil {
-		t.Fatal(err)
-	}
-	files, _ := filepath.Glob("base/*.yaml")
-	for _, path := range append(files, "uninstall.yaml", "operator.yaml") {
-		name := filepath.Base(path)
-		if name == "kustomization.yaml" || name == "onejob.yaml" {
-			continue
+	paths := []string{"uninstall.yaml", "operator.yaml"}
+	for _, dir := range []string{"base", "drain"} {
+		var k struct {
+			Resources []string `json:"resources"`
 		}
-		if strings.HasPrefix(path, "base/") && !slices.Contains(k.Resources, name) {
-			t.Errorf("%s is not in the kustomization", name)
+		b, err := os.ReadFile(filepath.Join(dir, "kustomization.yaml"))
+		if err != nil {
+			t.Fatal(err)
 		}
+		if err := yaml.Unmarshal(b, &k); err != nil {
+			t.Fatal(err)
+		}
+		files, _ := filepath.Glob(filepath.Join(dir, "*.yaml"))
+		for _, path := range files {
+			name := filepath.Base(path)
+			if name == "kustomization.yaml" || name == "onejob.yaml" {
+				continue
+			}
+			if !slices.Contains(k.Resources, name) {
+				t.Errorf("%s is not in the kustomization", path)
+			}
+			paths = append(paths, path)
+		}
+	}
+	for _, path := range paths {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -65,6 +74,43 @@ func TestManifests(t *testing.T) {
 				t.Errorf("%s: %v", path, err)
 			}
 		}
+	}
+}
+
+// One budget guards all pods that drain, however many there are, and no other.
+func TestDrainBudget(t *testing.T) {
+	b, err := os.ReadFile("drain/poddisruptionbudget.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var budget policyv1.PodDisruptionBudget
+	if err := yaml.UnmarshalStrict(b, &budget); err != nil {
+		t.Fatal(err)
+	}
+	selects := func(onTerm string) bool {
+		c, err := k8s.ParseConfig([]byte("queues: [{name: q, on-term: "+onTerm+"}]"), "builds")
+		if err != nil {
+			t.Fatal(err)
+		}
+		template, err := k8s.ParseTemplate(nil, c.Queues[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, err := k8s.NewJob(stacks.Job{ID: "018f0000-0000-7000-8000-00000000000a"}, 1, template, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		selector, err := metav1.LabelSelectorAsSelector(budget.Spec.Selector)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return selector.Matches(labels.Set(k.Spec.Template.Labels))
+	}
+	if !selects("drain") || selects("cancel") {
+		t.Errorf("the budget selects drain pods: %t, cancel pods: %t", selects("drain"), selects("cancel"))
+	}
+	if n := budget.Spec.MinAvailable; n == nil || n.Type != intstr.Int || n.IntValue() < 100_000 || *budget.Spec.UnhealthyPodEvictionPolicy != policyv1.AlwaysAllow {
+		t.Errorf("minAvailable %v, %v: want an integer that there will never be, and AlwaysAllow", n, budget.Spec.UnhealthyPodEvictionPolicy)
 	}
 }
 

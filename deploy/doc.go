@@ -2,5 +2,7 @@
 // tests that keep them true.
 //
 //	base/            kustomize base: one resource a file
+//	drain/           keeps running jobs of drain queues from being evicted; its
+//	                 README tells what becomes of jobs whose node goes
 //	uninstall.yaml   deregisters the stacks, before the base is deleted
 package deploy
