@@ -1,0 +1,163 @@
+package rows
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+func TestNotAdmitted(t *testing.T) {
+	t.Parallel()
+	admissions(t)
+	play(t, admissionRows)
+}
+
+var admissionRows = []row{
+	notYet("no-service-account", "", "", "serviceAccountName: nowhere", "", "admission",
+		"the pod can't start: Kubernetes refuses it: ", "error looking up service account onejob/nowhere"),
+	notYet("pod-security", "", "", "hostNetwork: true", "", "admission",
+		"the pod can't start: Kubernetes refuses it: ", `violates PodSecurity "restricted:latest": host namespaces (hostNetwork=true)`),
+	func() row {
+		r := notYet("quota-of-pods", "pending-timeout: 12s", "", "", "", "admission",
+			"the pod did not start within 12s: Kubernetes doesn't make it yet: ", "exceeded quota: none, requested: pods=1")
+		r.namespace = "rows-no-pods"
+		return r
+	}(),
+	{
+		name: "invalid-spec", agent: "resources: {requests: {cpu: '2'}, limits: {cpu: '1'}}", exit: "-1", signalReason: "stack_error",
+		page:  []string{"Kubernetes refused the Job that the queue's template makes: ", "must be less than or equal to cpu limit"},
+		event: "JobFinished: Kubernetes refused the Job", metric: "finish/admission",
+	},
+	{
+		name: "policy-denies", namespace: "rows-policy", exit: "-1", signalReason: "stack_error",
+		page:  []string{"Kubernetes refused the Job that the queue's template makes: ", "no Jobs on Sundays"},
+		event: "JobFinished: Kubernetes refused the Job", metric: "finish/admission",
+	},
+	{
+		name: "quota-of-jobs", namespace: "rows-no-jobs", exit: "0", kjobs: 1,
+		act: func(s *scene) {
+			s.told("waiting to be created: ")
+			s.told("exceeded quota: none, requested: count/jobs.batch=1")
+			must(s, on.Cluster.Client().CoreV1().ResourceQuotas(s.namespace).Delete(s.ctx, "none", metav1.DeleteOptions{}))
+		},
+	},
+	{
+		name: "webhook-down", namespace: "rows-webhook", queue: "pending-timeout: 5s", exit: "-1", signalReason: "stack_error",
+		page:  []string{"waiting to be created: ", "Kubernetes did not let the Job in within 5s: ", `failed calling webhook "nowhere.rows.test"`},
+		event: "JobFinished: Kubernetes did not let the Job in", metric: "finish/admission",
+	},
+	// No Event could be written there.
+	{name: "namespace-terminating", namespace: "rows-going", act: stopped("because it is being terminated")},
+	{name: "no-role-binding", namespace: "rows-no-role", act: stopped(`cannot create resource "jobs"`)},
+}
+
+// stopped: the whole queue stops and says so, and no other does; its job waits.
+func stopped(words string) func(*scene) {
+	return func(s *scene) {
+		s.told("waiting to be created: ")
+		s.told(words)
+		s.until("the queue is stopped", func() bool {
+			return strings.Contains(s.metrics(), fmt.Sprintf("onejob_queue_ready{queue=%q} 0", s.name))
+		})
+		if !strings.Contains(s.metrics(), `onejob_queue_ready{queue="webhook-down"} 1`) {
+			s.Error("another queue is stopped too")
+		}
+		must(s, on.Simulator.CancelJob(s.id))
+	}
+}
+
+// admissions makes what stands in the way in each namespace.
+func admissions(t *testing.T) {
+	client := on.Cluster.Client()
+	quota := func(namespace string, name corev1.ResourceName) {
+		_, err := client.CoreV1().ResourceQuotas(namespace).Create(t.Context(), &corev1.ResourceQuota{
+			ObjectMeta: metav1.ObjectMeta{Name: "none"}, Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{name: resource.MustParse("0")}},
+		}, metav1.CreateOptions{})
+		ok(t, err)
+	}
+	quota("rows-no-pods", "pods")
+	quota("rows-no-jobs", "count/jobs.batch")
+
+	in := func(namespace string) *metav1.LabelSelector {
+		return &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": namespace}}
+	}
+	jobs := admissionv1.RuleWithOperations{
+		Operations: []admissionv1.OperationType{admissionv1.Create},
+		Rule:       admissionv1.Rule{APIGroups: []string{"batch"}, APIVersions: []string{"v1"}, Resources: []string{"jobs"}},
+	}
+	url, none, fail := "https://127.0.0.1:1/", admissionv1.SideEffectClassNone, admissionv1.Fail
+	_, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(t.Context(), &admissionv1.ValidatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: "rows"},
+		Webhooks: []admissionv1.ValidatingWebhook{{
+			Name: "nowhere.rows.test", ClientConfig: admissionv1.WebhookClientConfig{URL: &url}, Rules: []admissionv1.RuleWithOperations{jobs},
+			NamespaceSelector: in("rows-webhook"), SideEffects: &none, FailurePolicy: &fail, AdmissionReviewVersions: []string{"v1"},
+		}},
+	}, metav1.CreateOptions{})
+	ok(t, err)
+	_, err = client.AdmissionregistrationV1().ValidatingAdmissionPolicies().Create(t.Context(), &admissionv1.ValidatingAdmissionPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: "rows"},
+		Spec: admissionv1.ValidatingAdmissionPolicySpec{
+			MatchConstraints: &admissionv1.MatchResources{NamespaceSelector: in("rows-policy"), ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: jobs}}},
+			Validations:      []admissionv1.Validation{{Expression: "false", Message: "no Jobs on Sundays"}},
+		},
+	}, metav1.CreateOptions{})
+	ok(t, err)
+	_, err = client.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Create(t.Context(), &admissionv1.ValidatingAdmissionPolicyBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "rows"},
+		Spec:       admissionv1.ValidatingAdmissionPolicyBindingSpec{PolicyName: "rows", ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny}},
+	}, metav1.CreateOptions{})
+	ok(t, err)
+
+	// With finalizers that nobody removes, the namespace stays on its way out,
+	// and the scheduler's rights with it; another namespace's are taken away.
+	rbac := client.RbacV1()
+	patch := []byte(`{"metadata":{"finalizers":["rows.test/stay"]}}`)
+	_, err = rbac.Roles("rows-going").Patch(t.Context(), "onejob", types.MergePatchType, patch, metav1.PatchOptions{})
+	ok(t, err)
+	_, err = rbac.RoleBindings("rows-going").Patch(t.Context(), "onejob", types.MergePatchType, patch, metav1.PatchOptions{})
+	ok(t, err)
+	ok(t, rbac.RoleBindings("rows-no-role").Delete(t.Context(), "onejob", metav1.DeleteOptions{}))
+	ok(t, client.CoreV1().Namespaces().Delete(t.Context(), "rows-going", metav1.DeleteOptions{}))
+	// Plugins of the API server see new quotas and policies in their own time.
+	awaitPolicy(t)
+}
+
+// awaitPolicy returns when the quota and the policy are enforced.
+func awaitPolicy(t *testing.T) {
+	for _, namespace := range []string{"rows-policy", "rows-no-jobs", "rows-webhook"} {
+		for !refusesJobs(t, namespace) {
+			select {
+			case <-t.Context().Done():
+				t.Fatal(context.Cause(t.Context()))
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	}
+}
+
+func ok(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// refusesJobs asks with a dry run.
+func refusesJobs(t *testing.T, namespace string) bool {
+	_, err := on.Cluster.Client().BatchV1().Jobs(namespace).Create(t.Context(), &batchv1.Job{
+		ObjectMeta: metav1.ObjectMeta{Name: "probe"},
+		Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
+			RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "c", Image: "i"}},
+		}}},
+	}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	return err != nil
+}

@@ -1,0 +1,43 @@
+// Package rows holds what can go wrong with a job, row by row, on a real
+// cluster: deploy/base as it is shipped with two replicas, real pods with the
+// real runner, three nodes, and the simulator in Buildkite's place. Each row has
+// a queue of its own and looks at all that its people look at: the job's page
+// (notifications and the finish's detail), the Events on the kjob, the leader's
+// metrics, and how the job ended. The rows are played side by side.
+//
+//	what happens                               where it is shown
+//	─────────────────────────────────────────  ─────────────────────────────────────────────────
+//	pod lost before acquisition
+//	  deleted, evicted, killed; the cap        TestLostPods/pod-…-before, pods-lost-to-the-cap
+//	  its node gone                            TestLostNodes/node-gone-before
+//	pod lost after acquisition
+//	  out of memory, killed, evicted, deleted  TestLostPods, TestDrainPolicies/cancel-evicted
+//	  node gone; node cut off                  TestLostNodes
+//	  where Buildkite leaves it to the agent   TestLostPods/killed-while-running
+//	image, name, Secret, volume, command       TestNeverStarted
+//	unschedulable, PVC, suspended (Kueue)      TestNeverStarted
+//	service account, quota, Pod Security       TestNotAdmitted (kjobs without a pod)
+//	invalid spec, policy, webhook, quota       TestNotAdmitted (kjobs that are refused)
+//	kjob suspended after its pod started       TestNeverStarted/suspended-while-waiting
+//	namespace terminating, no RoleBinding      TestNotAdmitted
+//	kjob deleted by hand, `onejob cancel`      TestByHand
+//	pod without a kjob                         TestByHand/pod-without-kjob
+//	job cancelled or taken while it waits      TestByHand
+//	build cancelled with thousands queued      TestByHand, and within what time: k8s.TestCancelledWhilePending
+//	exits 27, 28, 70, 75, 77, 78, 143          TestRunnerExits, TestLostPods (143)
+//	agent silent, its pod lives                TestRunnerExits/silent-runner, TestNeverStarted/deadline-…
+//	queue paused                               TestByHand/queue-paused
+//	SIGTERM and evictions by policy            TestDrainPolicies
+//
+// What no real cluster does on demand is shown in virtual time (package k8s) and
+// in test/scheduler:
+//
+//	reservation expired with a live kjob       k8s.TestReservationIsRenewed, TestDeathAfterReserve, TestHistories
+//	kjob finished, job offered again           k8s.TestDecide ("0, but offered", "27, and offered again")
+//	job timed out while it waits               k8s.TestDecide, as cancelled
+//	scheduler restarts, loses its Lease        k8s.TestLease, TestLeaseLostAndWonAgain, TestDeletedWhileNobodyLeads; test/scheduler
+//	partitioned from either API                k8s.TestOutages, TestAPIServerOutage; test/scheduler
+//	clock skew                                 k8s.TestDecide ("28, not before next year"), stacks.TestNotifierWithAnotherClock
+//	410, tombstones, conflict, AlreadyExists   k8s.TestHistories, TestTwoSchedulers, TestCancel
+//	a create that timed out but was applied    k8s.TestLostCreates, TestUnseenKjob
+package rows

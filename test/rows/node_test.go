@@ -1,0 +1,69 @@
+package rows
+
+import (
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/onejob-dev/onejob/simulator"
+)
+
+// TestLostNodes: node-1 dies, and its Node object is deleted, as a cloud does
+// it; node-2 is cut off, and everything on it goes on.
+func TestLostNodes(t *testing.T) {
+	t.Parallel()
+	play(t, nodeRows)
+}
+
+const (
+	// preferred: the next attempt may be elsewhere.
+	preferred = `{nodeSelector: null, affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 100, preference: {matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [node-1]}]}}]}}}`
+	cutOff    = `{nodeSelector: {kubernetes.io/hostname: node-2}, tolerations: [{key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute, tolerationSeconds: 1}]}`
+)
+
+// dying is closed when both jobs of node-1 are where they should be.
+var dying = make(chan struct{}, 2)
+
+var nodeRows = []row{
+	{
+		name: "node-gone-before", pod: preferred, faults: locked, exit: "0", kjobs: 2,
+		act: func(s *scene) {
+			s.refused()
+			dying <- struct{}{}
+			s.unlockAfter(1)
+		},
+		page:  []string{"the pod of attempt 1 was lost before it had the job: DeletionByPodGC", "PodGC: node no longer exists"},
+		event: "NewAttempt: the pod of attempt 1 was lost", metric: "attempt/pod_lost",
+	},
+	{
+		name: "node-gone-running", pod: preferred, command: forSleep, retry: "{exit_status: -1, limit: 1}", finishHeld: true, exit: "-1", signalReason: "stack_error", kjobs: 1,
+		act: func(s *scene) {
+			s.started()
+			select {
+			case <-dying:
+			case <-s.ctx.Done():
+				s.Fatal("the other job never got to node-1")
+			}
+			must(s, on.Cluster.KillNode("node-1"))
+			must(s, on.Cluster.Client().CoreV1().Nodes().Delete(s.ctx, "node-1", metav1.DeleteOptions{}))
+		},
+		page:  []string{"the pod was lost while the job ran in it; it is not run again: DeletionByPodGC, PodGC: node no longer exists"},
+		event: "JobFinished: the pod was lost while the job ran in it", metric: "finish/pod_lost_running",
+	},
+	{
+		// Nobody can see what goes on there, so nothing is done but to say so.
+		name: "node-cut-off", pod: cutOff, command: untilTold, finishHeld: true, exit: "0", kjobs: 1,
+		act: func(s *scene) {
+			s.started()
+			must(s, on.Cluster.KillKubelet("node-2"))
+			s.told("Kubernetes stops the pod in which the job runs: DeletionByTaintManager, Taint manager: deleting due to NoExecute taint")
+			s.polled(10)
+			if j := s.job(); j.State != simulator.StateRunning || j.StackFinish != nil {
+				s.Errorf("the job is %s, finished by us with %+v, and it runs", j.State, j.StackFinish)
+			}
+			s.letGo()
+			s.happens("the job ends", func() bool { return s.job().State.Terminal() })
+			must(s, on.Cluster.StartKubelet(s.ctx, "node-2"))
+		},
+	},
+}

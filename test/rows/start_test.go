@@ -1,0 +1,79 @@
+package rows
+
+import (
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+func TestNeverStarted(t *testing.T) {
+	t.Parallel()
+	play(t, startRows)
+}
+
+// notYet finishes with what the pod waits for.
+func notYet(name, queue, job, pod, agent, metric string, page ...string) row {
+	return row{name: name, queue: queue, job: job, pod: pod, agent: agent, exit: "-1", signalReason: "stack_error", kjobs: 1,
+		page: page, event: "JobFinished: " + page[0], metric: "finish/" + metric}
+}
+
+var startRows = []row{
+	notYet("image-not-pulled", "image-grace: 3s", "", "", "{image: '127.0.0.1:1/none/such:1', imagePullPolicy: Always}", "image",
+		"the pod can't start: ", "ImagePull", "connection refused", "(image 127.0.0.1:1/none/such:1: check that it exists and that the pod may pull it)"),
+	notYet("image-name", "", "", "", "{image: 'Not/A/Name::x', imagePullPolicy: Always}", "image",
+		"the pod can't start: InvalidImageName: ", "(image Not/A/Name::x: check the name in the queue's template)"),
+	notYet("secret-missing", "{image-grace: 20s, token-secret: {name: nowhere}}", "", "", "", "container",
+		"the pod can't start: CreateContainerConfigError: ", `secret "nowhere" not found`, "(check the Secret, the ConfigMap and the command that the queue's template names)"),
+	notYet("volume-missing", "image-grace: 10s", "", "volumes: [{name: extra, secret: {secretName: nowhere}}]", "volumeMounts: [{name: extra, mountPath: /extra}]", "container",
+		"the pod can't start: FailedMount: ", `secret "nowhere" not found`, "(check the volumes in the queue's template)"),
+	notYet("unschedulable", "pending-timeout: 14s", "", "nodeSelector: {no: such}", "", "pending",
+		"the pod did not start within 14s: ", "nodes are available", "didn't match Pod's node affinity/selector", "waiting to start: "),
+	notYet("claim-missing", "pending-timeout: 12s", "", "volumes: [{name: extra, persistentVolumeClaim: {claimName: nowhere}}]", "volumeMounts: [{name: extra, mountPath: /extra}]", "pending",
+		"the pod did not start within 12s: ", `persistentvolumeclaim "nowhere" not found`),
+	{
+		name: "no-such-command", agent: "command: [/no/such]", exit: "-1", signalReason: "stack_error", kjobs: 3,
+		page:  []string{"the container can't be started, in 3 pods one after the other: StartError, exit code 128", "/no/such: no such file or directory"},
+		event: "JobFinished: the container can't be started", metric: "finish/container",
+	},
+	{
+		name: "init-container-fails", queue: "max-attempts: 2", exit: "-1", signalReason: "stack_error", kjobs: 2,
+		pod:   "initContainers: [{name: first, image: 'localhost/onejob-agent:dev', imagePullPolicy: Never, command: [sh, -c, exit 3], securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]",
+		page:  []string{"gave up after 2 attempts", "container first ended with exit code 3"},
+		event: "JobFinished: gave up after 2 attempts", metric: "finish/gave_up",
+	},
+	{
+		// As Kueue does it: suspended from the beginning, resumed when there is room.
+		name: "suspended-until-admitted", job: "suspend: true", exit: "0", kjobs: 1,
+		act: func(s *scene) {
+			s.told("waiting to start: the Kubernetes Job is suspended, it waits to be admitted")
+			s.suspend(false)
+		},
+		metric: "none/finished",
+	},
+	{
+		name: "suspended-while-waiting", faults: locked, exit: "0", kjobs: 2,
+		act:   func(s *scene) { s.refused(); s.running(1); s.suspend(true); s.unlockAfter(1) },
+		page:  []string{"the Kubernetes Job was suspended after its pod had started"},
+		event: "Deleted: deleted by onejob: suspended", metric: "delete/suspended",
+	},
+	{
+		name: "deadline-before-acquisition", job: "activeDeadlineSeconds: 8", faults: locked, exit: "-1", signalReason: "stack_error", kjobs: 1,
+		page:  []string{"Kubernetes ended attempt 1 at its active deadline (activeDeadlineSeconds in the queue's template) before it had the job"},
+		event: "JobFinished: Kubernetes ended attempt 1 at its active deadline", metric: "finish/deadline",
+	},
+	{
+		name: "deadline-while-running", job: "activeDeadlineSeconds: 45", command: forSleep, exit: "-1", signalReason: "agent_stop", kjobs: 1,
+		page: []string{"Kubernetes stops the pod in which the job runs: DeadlineExceeded, Job was active longer than specified deadline"},
+	},
+}
+
+// suspend does what Kueue, or a person, does.
+func (s *scene) suspend(yes bool) {
+	patch := `{"spec":{"suspend":false}}`
+	if yes {
+		patch = `{"spec":{"suspend":true}}`
+	}
+	_, err := on.Cluster.Client().BatchV1().Jobs(s.namespace).Patch(s.ctx, s.kjobList()[0].Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	must(s, err)
+}
