@@ -21,7 +21,7 @@ func (q *queue) measure(id contract.JobID, f Facts) {
 	}
 	var scheduled, started time.Time
 	for _, p := range q.store.podsOf(id) {
-		if p.Pod.Name == f.Pod.Name {
+		if p.Name == f.Pod.Name {
 			scheduled, started = p.scheduled, p.started
 		}
 	}

@@ -81,7 +81,7 @@ func seePod(o any) (any, error) {
 		return o, nil
 	}
 	s := &seenPod{seenObject: seeObject(&p.ObjectMeta), Pod: podFacts(p), kjob: kjobName(p), kjobUID: kjobUID(p)}
-	s.Pod.Name, s.Node, s.Image, s.Unschedulable = s.ObjectMeta.Name, intern(s.Node), intern(s.Image), intern(s.Unschedulable)
+	s.Name, s.Node, s.Image, s.Unschedulable = s.ObjectMeta.Name, intern(s.Node), intern(s.Image), intern(s.Unschedulable)
 	for _, c := range p.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionTrue {
 			s.scheduled = c.LastTransitionTime.Time

@@ -131,7 +131,7 @@ func (s *Simulator) stackFinish(c *call) reply {
 				s.ledger.accuse(c, ResultChanged, j.id, "stack finished it with %d, now with %d", j.stackFinish.ExitStatus, status)
 			}
 			return *failure(http.StatusUnprocessableEntity, "The job was finished by a stack already")
-		case j.state != StateScheduled && j.state != StateReserved && !(j.state.Held() && slices.Contains(s.conf.FinishHeld, j.queue.key)):
+		case j.state != StateScheduled && j.state != StateReserved && (!j.state.Held() || !slices.Contains(s.conf.FinishHeld, j.queue.key)):
 			return *failure(http.StatusUnprocessableEntity, "The job is "+string(j.state)+" and can't be finished by a stack")
 		}
 		j.stackFinish = &StackFinish{Stack: st.key, ExitStatus: status, Detail: req.Detail}

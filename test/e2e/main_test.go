@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onejob-dev/onejob/test/cluster"
 	"github.com/onejob-dev/onejob/test/stage"
 )
 
@@ -29,12 +30,14 @@ func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "onejob-e2e")
 	if err == nil {
 		defer os.RemoveAll(dir)
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 		defer cancel()
+		logf := func(format string, a ...any) { fmt.Printf("    "+format+"\n", a...) }
 		if err = publish(ctx, dir); err == nil {
-			on, err = stage.Up(ctx, stage.Options{Root: filepath.Join("..", ".."), Nodes: 1, Config: stage.QueueConfig(8, 20), Repository: dir, Logf: func(format string, a ...any) {
-				fmt.Printf("    "+format+"\n", a...)
-			}})
+			err = cluster.Turn(ctx, logf)
+		}
+		if err == nil {
+			on, err = stage.Up(ctx, stage.Options{Root: filepath.Join("..", ".."), Nodes: 1, Config: stage.QueueConfig(8, 20), Repository: dir, Logf: logf})
 		}
 	}
 	if err != nil {
