@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	k8stesting "k8s.io/client-go/testing"
+	"k8s.io/utils/ptr"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
@@ -247,6 +248,40 @@ func TestDeletedByHand(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A kjob that seems suspended beside its pod may have been resumed: the two
+// informers know nothing of each other.
+func TestSuspendedIsDeletedAsItWasSeen(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = func(w *world, p *pod) { p.start(); w.sleep(time.Hour, p.kill) }
+		job := w.build(1)[0]
+		r := w.start("")
+		time.Sleep(2 * time.Second)
+		var only *metav1.Preconditions
+		w.kube.PrependReactor("delete", "jobs", func(a k8stesting.Action) (bool, runtime.Object, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			only = a.(k8stesting.DeleteActionImpl).DeleteOptions.Preconditions
+			return true, nil, conflict("onejob-" + job.ID)
+		})
+		w.mu.Lock()
+		p := w.pods["onejob-"+job.ID]
+		w.mu.Unlock()
+		p.setKjob(func(k *batchv1.Job) { k.Spec.Suspend, k.ResourceVersion = ptr.To(true), "17" })
+		time.Sleep(2 * time.Second)
+		w.mu.Lock()
+		if only == nil || only.UID == nil || only.ResourceVersion == nil || *only.ResourceVersion != "17" {
+			t.Errorf("deleted with the preconditions %v, want the UID and the version that was seen", only)
+		}
+		w.mu.Unlock()
+		if n := w.kjobs(job.ID); n != 1 {
+			t.Errorf("%d kjobs, want the one that changed meanwhile", n)
+		}
+		p.stop()
+		r.stop()
+		<-r.done
+	})
 }
 
 func TestWarmPlaceholders(t *testing.T) {
