@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/onejob-dev/onejob/simulator"
+	"github.com/onejob-dev/onejob/test/cluster"
 	"github.com/onejob-dev/onejob/test/stage"
 )
 
@@ -40,7 +41,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 	defer cancel()
 	o := stage.Options{
 		Root: filepath.Join("..", ".."), Nodes: nodes,
@@ -60,6 +61,9 @@ func run(m *testing.M) int {
 		}
 	}
 	b, err := yaml.Marshal(config)
+	if err == nil {
+		err = cluster.Turn(ctx, o.Logf)
+	}
 	if err == nil {
 		o.Config = string(b)
 		on, err = stage.Up(ctx, o)
