@@ -28,6 +28,7 @@
 //	agent silent, its pod lives                TestRunnerExits/silent-runner, TestNeverStarted/deadline-…
 //	queue paused                               TestByHand/queue-paused
 //	SIGTERM and evictions by policy            TestDrainPolicies
+//	placeholders (min-agents) and preemption   TestWarm
 //
 // What no real cluster does on demand is shown in virtual time (package k8s) and
 // in test/scheduler:

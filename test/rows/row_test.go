@@ -34,6 +34,8 @@ type row struct {
 	finishHeld bool
 	// faults are for calls about this job, from its first moment on.
 	faults []simulator.Fault
+	// before is for what must be there when the job is scheduled.
+	before func(*scene)
 	// act does what goes wrong, once the job is scheduled; nil: nothing more is
 	// needed.
 	act func(*scene)
@@ -48,7 +50,7 @@ type row struct {
 // all are the rows of every file.
 func all() []row {
 	var rows []row
-	for _, list := range [][]row{lostRows, startRows, admissionRows, handRows, runnerRows, nodeRows, drainRows} {
+	for _, list := range [][]row{lostRows, startRows, admissionRows, handRows, runnerRows, nodeRows, drainRows, warmRows} {
 		rows = append(rows, list...)
 	}
 	return rows
@@ -102,6 +104,8 @@ type scene struct {
 	build int
 	id    string   // of the first job
 	fault []string // of row.faults
+
+	placeholder corev1.Pod // of a row about warm capacity
 }
 
 // play plays rows, and all tests that do so, side by side.
@@ -114,6 +118,9 @@ func play(t *testing.T, rows []row) {
 			s := &scene{T: t, row: r, ctx: ctx}
 			if s.namespace == "" {
 				s.namespace = stage.Namespace
+			}
+			if r.before != nil {
+				r.before(s)
 			}
 			s.schedule()
 			if r.act != nil {
@@ -147,6 +154,9 @@ func (s *scene) schedule() {
 	}
 	must(s, sim.SetQueuePaused(s.name, false))
 }
+
+// done: the build has ended.
+func (s *scene) done() bool { b, _ := on.Simulator.Build(s.build); return b.Done() }
 
 // unlock ends the faults.
 func (s *scene) unlock() {
@@ -249,7 +259,7 @@ func (s *scene) running(attempt int) (p corev1.Pod) {
 // check waits for the build's end and compares what everybody was told.
 func (s *scene) check() {
 	s.Helper()
-	s.happens("the build ends", func() bool { b, _ := on.Simulator.Build(s.build); return b.Done() })
+	s.happens("the build ends", s.done)
 	for _, words := range s.page {
 		s.told(words)
 	}
