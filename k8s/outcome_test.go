@@ -256,8 +256,6 @@ func TestSuspendedIsDeletedAsItWasSeen(t *testing.T) {
 	inWorld(t, simulator.Config{}, func(w *world) {
 		w.runs = func(w *world, p *pod) { p.start(); w.sleep(time.Hour, p.kill) }
 		job := w.build(1)[0]
-		r := w.start("")
-		time.Sleep(2 * time.Second)
 		var only *metav1.Preconditions
 		w.kube.PrependReactor("delete", "jobs", func(a k8stesting.Action) (bool, runtime.Object, error) {
 			w.mu.Lock()
@@ -265,6 +263,8 @@ func TestSuspendedIsDeletedAsItWasSeen(t *testing.T) {
 			only = a.(k8stesting.DeleteActionImpl).DeleteOptions.Preconditions
 			return true, nil, conflict("onejob-" + job.ID)
 		})
+		r := w.start("")
+		time.Sleep(2 * time.Second)
 		w.mu.Lock()
 		p := w.pods["onejob-"+job.ID]
 		w.mu.Unlock()
