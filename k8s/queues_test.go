@@ -162,6 +162,68 @@ func TestBadQueueStopsNoOther(t *testing.T) {
 	}
 }
 
+// A queue whose new namespace can't be listed goes on in the old one, not
+// ready, until the configuration is mended or taken back.
+func TestQueueMovesOnlyWhereItCanBeServed(t *testing.T) {
+	for _, back := range []bool{true, false} {
+		t.Run(fmt.Sprintf("taken back %v", back), func(t *testing.T) {
+			inWorld(t, simulator.Config{}, func(w *world) {
+				in, forbidden := namespace, true
+				w.kube.PrependReactor("list", "jobs", func(a k8stesting.Action) (bool, runtime.Object, error) {
+					w.mu.Lock()
+					defer w.mu.Unlock()
+					return forbidden && a.GetNamespace() == "other", nil, apierrors.NewForbidden(batchv1.Resource("jobs"), "", errors.New("no role"))
+				})
+				r := w.start("", func(o *Options) {
+					o.Load = func() (*Config, error) {
+						w.mu.Lock()
+						defer w.mu.Unlock()
+						return ParseConfig([]byte("endpoint: http://buildkite.test/v3\nqueues:\n- {name: default, namespace: "+in+"}\n"), namespace)
+					}
+				})
+				w.build(1)
+				w.await("the first", time.Minute, w.finished(1))
+				w.mu.Lock()
+				in = "other"
+				w.mu.Unlock()
+				time.Sleep(2 * time.Minute)
+				if f := strings.Join(r.unready(), "\n"); !strings.Contains(f, "namespace other") {
+					t.Errorf("not ready because of %q, want the namespace", f)
+				}
+				w.build(1)
+				w.await("the second, in the old namespace", time.Minute, w.finished(2))
+				// What the old template has to say doesn't hide that.
+				r.mu.Lock()
+				q := r.queues["default"].queue
+				r.mu.Unlock()
+				r.retemplate(w.ctx, q)
+				time.Sleep(time.Minute)
+				if len(r.unready()) == 0 {
+					t.Error("ready, though the queue isn't where the configuration says")
+				}
+				w.mu.Lock()
+				if forbidden = false; back {
+					in = namespace
+				}
+				want := in
+				w.mu.Unlock()
+				time.Sleep(2 * time.Minute)
+				r.mu.Lock()
+				now := r.queues["default"].store.namespace
+				r.mu.Unlock()
+				if f := r.unready(); len(f) > 0 || now != want {
+					t.Errorf("served in %s, want %s; not ready because of %q", now, want, f)
+				}
+				if back {
+					w.build(1)
+					w.await("the third", time.Minute, w.finished(3))
+				}
+				r.end(w)
+			})
+		})
+	}
+}
+
 // With no template at start that can be used, the scheduler waits, not ready,
 // until there is one: a restart would mend nothing.
 func TestAllTemplatesBrokenAtStart(t *testing.T) {

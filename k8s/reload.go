@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -75,10 +76,6 @@ func (s *Scheduler) apply(ctx, hard context.Context, c *Config, queues *sync.Wai
 			have.set.Store(set)
 			s.fault("queue "+q.Name, nil)
 			continue
-		}
-		if have != nil {
-			have.stop()
-			<-have.done
 		}
 		if err := s.serve(ctx, hard, c, set, have, queues, first); err != nil {
 			s.fault("queue "+q.Name, err)
@@ -166,7 +163,10 @@ func (s *Scheduler) broken() bool {
 			return true
 		}
 	}
-	return len(s.queues) < len(s.config.Queues)
+	return slices.ContainsFunc(s.config.Queues, func(q Queue) bool {
+		have := s.queues[q.Name]
+		return have == nil || !sameIdentity(have.set.Load(), &settings{Queue: q, endpoint: s.config.Endpoint})
+	})
 }
 
 func (s *Scheduler) fault(what string, err error) {

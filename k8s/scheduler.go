@@ -276,7 +276,9 @@ func firstResults(ctx context.Context, first <-chan error, n int) error {
 	return nil
 }
 
-// serve starts a queue, in the place of another one if before isn't nil.
+// serve starts a queue, in the place of another one if before isn't nil. That
+// one is stopped only when nothing can go wrong any more: after an error it
+// goes on.
 func (s *Scheduler) serve(ctx, hard context.Context, c *Config, set *settings, before *served, queues *sync.WaitGroup, first chan<- error) error {
 	store, err := s.open(ctx, set.Namespace)
 	if err != nil {
@@ -292,6 +294,10 @@ func (s *Scheduler) serve(ctx, hard context.Context, c *Config, set *settings, b
 	})
 	if err != nil {
 		return err
+	}
+	if before != nil {
+		before.stop()
+		<-before.done
 	}
 	qctx, stop := context.WithCancel(ctx)
 	s.mu.Lock()
