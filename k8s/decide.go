@@ -50,6 +50,7 @@ const (
 	ReasonCancelled  Reason = "cancelled"
 	ReasonOver       Reason = "job_over"
 	ReasonTaken      Reason = "job_taken"
+	ReasonUnknown    Reason = "job_unknown"
 	ReasonSuspended  Reason = "suspended"
 	ReasonImage      Reason = "image"
 	ReasonContainer  Reason = "container"
@@ -267,6 +268,9 @@ func decideLive(f Facts) Decision {
 		// Another agent has it. A pod with a node may be the one that has it,
 		// its status still on the way: it is left to find out for itself.
 		return Decision{Action: Delete, Reason: ReasonTaken}
+	case f.State == stacks.StateUnknown && !f.StateAt.IsZero() && f.Now.Sub(f.StateAt) <= stateFresh && neverRan:
+		// Buildkite was asked and doesn't know the job: no pod will get it.
+		return Decision{Action: Delete, Reason: ReasonUnknown}
 	case f.KJob.Suspended && (f.Pod.Phase != "" || f.PodSeen):
 		// On resume the Job controller would make a second pod.
 		return Decision{Action: Delete, Reason: ReasonSuspended, Text: "the Kubernetes Job was suspended after its pod had started"}

@@ -155,7 +155,7 @@ func (q *queue) claimAll(ctx context.Context, set *settings, take []candidate) e
 		}
 		q.claims[c.job.ID] = &claim{job: c.job, attempt: c.attempt, at: time.Now()}
 		m := q.memo(c.job.ID)
-		m.gone, m.finishRefused = nil, ""
+		m.gone, m.finishRefused = nil, nil
 		delete(q.retries, c.job.ID)
 		claimed = append(claimed, c.job.ID)
 		q.s.metrics.took(q.name, phaseReserved, c.job.ScheduledAt, began)

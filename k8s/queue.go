@@ -106,7 +106,7 @@ type memo struct {
 
 	verdict       *Decision // for a job that has no kjob and can't have one
 	job           stacks.Job
-	finishRefused stacks.State
+	finishRefused *stacks.State // the state in which Buildkite refused a finish
 	told          map[string]bool
 	counted       types.UID // the kjob whose end is in the metrics
 	countedAs     Action

@@ -123,12 +123,6 @@ func (q *queue) act(ctx context.Context, id contract.JobID, d Decision, f Facts)
 	if !d.Again.IsZero() {
 		q.work.AddAfter(id, time.Until(d.Again)+time.Millisecond)
 	}
-	if (d.Action == Delete || d.Action == Finish) && q.store.link.stale() {
-		// What can't be taken back isn't done on what was true before an
-		// outage of the API server.
-		q.work.AddAfter(id, settle/2+jitter(settle/2))
-		return nil
-	}
 	switch d.Action {
 	case Ask:
 		q.mu.Lock()
@@ -149,6 +143,17 @@ func (q *queue) act(ctx context.Context, id contract.JobID, d Decision, f Facts)
 		}
 		return nil
 	}
+}
+
+// unsure reports whether the caches may show what was true before an outage of
+// the API server: what can't be taken back isn't done on that, but looked at
+// again later.
+func (q *queue) unsure(id contract.JobID) bool {
+	if !q.store.link.stale() {
+		return false
+	}
+	q.work.AddAfter(id, settle/2+jitter(settle/2))
+	return true
 }
 
 // retry hands a new attempt to the poll loop, which has the slots.
@@ -206,9 +211,12 @@ func (q *queue) announce(id contract.JobID, d Decision, f Facts) {
 // finish ends the job at Buildkite. Should we die after it, the state will say
 // so; should its reply be lost, the second try is refused and the state asked.
 func (q *queue) finish(ctx context.Context, id contract.JobID, d Decision, f *Facts) error {
+	if q.unsure(id) {
+		return nil
+	}
 	q.mu.Lock()
 	m := q.memo(id)
-	refused := m.finishRefused != "" && m.finishRefused == m.state
+	refused := m.finishRefused != nil && *m.finishRefused == m.state
 	q.mu.Unlock()
 	if refused {
 		q.tell(id, d.Text)
@@ -223,10 +231,15 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d Decision, f *Fa
 		q.s.metrics.decisions.WithLabelValues(q.name, string(Finish), string(d.Reason)).Inc()
 		q.event(id, true, "JobFinished", d.Text)
 		q.know(id, stacks.StateFinished, time.Now())
+		if f != nil {
+			q.work.Add(id)
+		}
 	case errors.Is(err, stacks.ErrInvalid), errors.Is(err, stacks.ErrNotFound):
-		// Not ours to finish, or over. The state says which.
+		// Not ours to finish, over, or unknown. The state says which, and
+		// whatever it says makes the next decision.
 		q.mu.Lock()
-		m.ask, m.finishRefused = true, m.state
+		state := m.state
+		m.ask, m.finishRefused = true, &state
 		q.mu.Unlock()
 		q.tell(id, d.Text)
 		signal(q.look)
@@ -239,9 +252,6 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d Decision, f *Fa
 	m.verdict = nil
 	delete(q.retries, id)
 	q.mu.Unlock()
-	if f != nil {
-		q.work.Add(id)
-	}
 	return nil
 }
 
@@ -272,6 +282,9 @@ func (q *queue) remove(ctx context.Context, id contract.JobID, d Decision) error
 
 // removeKjob deletes a kjob, and no other that came to its name.
 func (q *queue) removeKjob(ctx context.Context, id contract.JobID, k *seenKjob, d Decision) error {
+	if q.unsure(id) {
+		return nil
+	}
 	uid, background := k.UID, metav1.DeletePropagationBackground
 	cctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
