@@ -101,7 +101,7 @@ func Decide(f Facts) Decision {
 		return Decision{Action: None}
 	case f.KJob.Gone:
 		return decideDeleted(f)
-	case !f.KJob.Exists, f.KJob.Terminating:
+	case !f.KJob.Exists, f.KJob.Terminating && !f.KJob.Finished:
 		return Decision{Action: None}
 	case f.KJob.Suspended && !f.KJob.Finished && (f.Pod.Over() || f.Pod.Deleted):
 		// It would wait for a resume, and then get a second pod.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -293,9 +294,15 @@ func (q *queue) offer(j stacks.Job, at time.Time) int {
 	if m != nil {
 		attempts = m.attempts
 	}
+	due := q.retries[j.ID].due
 	q.mu.Unlock()
 	switch {
-	case claimed:
+	case claimed, time.Now().Before(due):
+		return 0
+	case !last && !known && attempts >= q.set.Load().MaxAttempts:
+		// Their kjobs are all gone: the count is what is left of them.
+		q.giveUp(j.ID, claim{job: j}, Decision{Action: Finish, Reason: ReasonGaveUp, ExitStatus: -1,
+			Text: fmt.Sprintf("gave up after %d attempts, none of which had the job", attempts)})
 		return 0
 	case !last && !known:
 		return attempts + 1

@@ -336,7 +336,8 @@ func (q *queue) onKjob(old, k *seenKjob, deleted bool) {
 		delete(q.claims, id)
 		freed = freed || len(q.claims) == maxAhead/2
 	}
-	if deleted && !done {
+	if deleted && !k.Succeeded && k.attempt >= m.attempts {
+		// A failed one may go, by its TTL, before anything was decided.
 		m.gone = k
 	}
 	freed = freed && q.hungry && len(q.claims) <= maxAhead/2 // see full

@@ -82,7 +82,8 @@ func (q *queue) facts(id contract.JobID) Facts {
 	if g := m.gone; g != nil {
 		if g.attempt >= f.Attempt && !f.KJob.Exists {
 			f.Attempt, f.KJob = g.attempt, g.KJob
-			f.KJob.Exists, f.KJob.Gone, f.KJob.Terminating = false, true, false
+			// What was finished when it went is decided on as if it were there.
+			f.KJob.Exists, f.KJob.Gone, f.KJob.Terminating = g.Finished, !g.Finished, false
 		} else {
 			m.gone = nil
 		}
