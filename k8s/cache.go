@@ -92,6 +92,8 @@ func (s *store) run(ctx context.Context, start func(func())) {
 	start(func() { s.pods.Run(ctx.Done()) })
 }
 
+func (s *store) synced() bool { return s.kjobs.HasSynced() && s.pods.HasSynced() }
+
 // filled returns when both informers have been filled.
 func (s *store) filled(ctx context.Context, within time.Duration) error {
 	cctx, cancel := context.WithTimeoutCause(ctx, within, errors.New("not done yet: does it exist, and does the Role allow it?"))

@@ -62,6 +62,16 @@ func (s *Scheduler) unready() (faults []string) {
 	for what, err := range s.faults {
 		faults = append(faults, what+": "+err.Error())
 	}
+	// A standby looks at its caches each time: nobody would tell it that a fault
+	// is over.
+	for _, q := range s.config.Queues {
+		if s.queues[q.Name] != nil || s.faults["queue "+q.Name] != nil {
+			continue
+		}
+		if st := s.stores[q.Namespace]; st != nil && !st.synced() {
+			faults = append(faults, fmt.Sprintf("queue %s: the caches of namespace %s are not filled yet", q.Name, q.Namespace))
+		}
+	}
 	for name, q := range s.queues {
 		q.mu.Lock()
 		if q.refused != nil {

@@ -2,13 +2,17 @@ package k8s
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	k8stesting "k8s.io/client-go/testing"
+	"k8s.io/utils/ptr"
 
 	"github.com/onejob-dev/onejob/simulator"
 )
@@ -71,6 +75,119 @@ func TestLeaseLostAndWonAgain(t *testing.T) {
 		case err := <-r.done:
 			t.Fatalf("the process has ended: %v", err)
 		default:
+		}
+		r.end(w)
+	})
+}
+
+// held makes a Lease that somebody else has until the returned function is
+// called.
+func (w *world) held() (release func()) {
+	w.Helper()
+	now := metav1.NowMicro()
+	api := w.kube.CoordinationV1().Leases(namespace)
+	l, err := api.Create(w.ctx, &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Name: "onejob", Namespace: namespace},
+		Spec:       coordinationv1.LeaseSpec{HolderIdentity: ptr.To("other"), LeaseDurationSeconds: ptr.To[int32](36000), AcquireTime: &now, RenewTime: &now},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return func() {
+		l.Spec.HolderIdentity = ptr.To("")
+		if _, err := api.Update(w.ctx, l, metav1.UpdateOptions{}); err != nil {
+			w.Fatal(err)
+		}
+	}
+}
+
+// A standby that takes over goes by the configuration as it is then; by the
+// last good one, not ready, if it can't be used then.
+func TestTakeoverReadsTheConfiguration(t *testing.T) {
+	for _, bad := range []bool{false, true} {
+		t.Run(fmt.Sprintf("bad %v", bad), func(t *testing.T) {
+			inWorld(t, simulator.Config{}, func(w *world) {
+				release := w.held()
+				most, failing := 5, error(nil)
+				r := w.start("", func(o *Options) {
+					o.Lease = &LeaseOptions{Namespace: namespace, Name: "onejob", Identity: "b"}
+					o.Load = func() (*Config, error) {
+						w.mu.Lock()
+						defer w.mu.Unlock()
+						if failing != nil {
+							return nil, failing
+						}
+						return ParseConfig(fmt.Appendf(nil, "endpoint: http://buildkite.test/v3\nqueues:\n- {name: default, max-in-flight: %d}\n", most), namespace)
+					}
+				})
+				w.build(20)
+				time.Sleep(time.Minute)
+				w.mu.Lock()
+				want := 2
+				if most = 2; bad {
+					failing, want = errors.New("no such file"), 5
+				}
+				w.mu.Unlock()
+				time.Sleep(30 * time.Minute)
+				release()
+				w.await("it leads", time.Minute, r.leading.Load)
+				time.Sleep(5 * time.Second) // less than a reload needs
+				if w.peak() != want {
+					t.Errorf("%d at a time, want %d", w.peak(), want)
+				}
+				if f := strings.Join(r.unready(), "\n"); bad != strings.Contains(f, "configuration: no such file") {
+					t.Errorf("not ready because of %q", f)
+				}
+				r.end(w)
+			})
+		})
+	}
+}
+
+// A standby that finds an API server that is slow at its start is ready when
+// its caches are filled, without having led.
+func TestStandbyBecomesReady(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		down := true
+		w.kube.PrependReactor("list", "jobs", func(k8stesting.Action) (bool, runtime.Object, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return down, nil, unavailable()
+		})
+		w.held()
+		r := w.start("", func(o *Options) { o.Lease = &LeaseOptions{Namespace: namespace, Name: "onejob", Identity: "b"} })
+		time.Sleep(40 * time.Second)
+		if f := strings.Join(r.unready(), "\n"); !strings.Contains(f, "namespace "+namespace) {
+			t.Errorf("not ready because of %q, want the namespace", f)
+		}
+		w.mu.Lock()
+		down = false
+		w.mu.Unlock()
+		w.await("ready", time.Minute, func() bool { return len(r.unready()) == 0 })
+		if r.leading.Load() {
+			t.Error("it leads, the test shows nothing")
+		}
+		r.end(w)
+	})
+}
+
+// What was wrong while a process led isn't held against it when it stands by.
+func TestStandbyForgetsALeadersFaults(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		down := false
+		w.kube.PrependReactor("*", "leases", func(k8stesting.Action) (bool, runtime.Object, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return down, nil, errors.New("connection refused")
+		})
+		r := w.start("- {name: broken, template: {pod-template: none}}\n", func(o *Options) { o.Lease = &LeaseOptions{Namespace: namespace, Name: "onejob", Identity: "a"} })
+		w.await("not ready", time.Minute, func() bool { return r.leading.Load() && len(r.unready()) > 0 })
+		w.mu.Lock()
+		down = true
+		w.mu.Unlock()
+		w.await("it stands by", time.Minute, func() bool { return !r.leading.Load() })
+		if f := r.unready(); len(f) > 0 {
+			t.Errorf("a standby is not ready because of %q", f)
 		}
 		r.end(w)
 	})

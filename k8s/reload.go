@@ -18,14 +18,8 @@ import (
 // instead, see followTemplate.
 func (s *Scheduler) reload(ctx, hard context.Context, queues *sync.WaitGroup) {
 	for pause(ctx, s.ReloadEvery, nil) {
-		c, err := s.Load()
-		before := s.faultOf("configuration")
-		s.fault("configuration", err)
-		if err != nil {
-			s.metrics.configs.WithLabelValues("error").Inc()
-			if before == nil || before.Error() != err.Error() {
-				s.log.Error("configuration not loaded; the last good one stays in use", "err", err)
-			}
+		c := s.loadAgain()
+		if c == nil {
 			continue
 		}
 		if !reflect.DeepEqual(c, s.config) || s.broken() {
@@ -51,6 +45,22 @@ func (s *Scheduler) reload(ctx, hard context.Context, queues *sync.WaitGroup) {
 			s.retemplate(ctx, q)
 		}
 	}
+}
+
+// loadAgain reads the configuration; it is nil if that can't be used, which
+// makes this process not ready and leaves the last good one.
+func (s *Scheduler) loadAgain() *Config {
+	c, err := s.Load()
+	before := s.faultOf("configuration")
+	s.fault("configuration", err)
+	if err == nil {
+		return c
+	}
+	s.metrics.configs.WithLabelValues("error").Inc()
+	if before == nil || before.Error() != err.Error() {
+		s.log.Error("configuration not loaded; the last good one stays in use", "err", err)
+	}
+	return nil
 }
 
 // apply starts, changes and stops queues until what is served is what the

@@ -127,7 +127,6 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	}
 	s.config = config
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel(nil)
@@ -140,8 +139,8 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		if _, err := s.open(ctx, q.Namespace); ctx.Err() != nil {
 			return nil // a drain with nothing to drain
 		} else if err != nil {
-			s.fault("queue "+q.Name, err)
-			s.log.Error("queue not served yet", "queue", q.Name, "err", err)
+			// unready sees it for itself, until the informers have succeeded.
+			s.log.Error("the caches of a queue's namespace are not filled yet", "queue", q.Name, "err", err)
 		}
 	}
 	s.synced.Store(true)
@@ -212,6 +211,12 @@ func (s *Scheduler) lead(ctx context.Context) error {
 	s.metrics.leader.Set(1)
 	defer s.leading.Store(false)
 	defer s.metrics.leader.Set(0)
+	// A standby may have waited for weeks since Run read it.
+	if c := s.loadAgain(); c != nil {
+		s.mu.Lock()
+		s.config = c
+		s.mu.Unlock()
+	}
 	s.creates = newCreateQueue()
 
 	// hard outlives ctx by the drain, unless the Lease is lost: then nothing
@@ -252,6 +257,7 @@ func (s *Scheduler) lead(ctx context.Context) error {
 	wg.Wait()
 	s.mu.Lock()
 	clear(s.queues)
+	clear(s.faults) // as a standby it has none of these
 	s.mu.Unlock()
 	return err
 }
