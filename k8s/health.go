@@ -11,8 +11,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// stuckAfter is longer than the longest Retry-After that a poll may be told to
-// wait for, and its timeouts.
+// stuckAfter is longer than the longest Retry-After that a poll or a
+// registration may be told to wait for, and its timeouts. The two calls of a
+// registration wait at the same time: each endpoint's pause began with its last
+// reply.
 const stuckAfter = 15 * time.Minute
 
 // Handler serves /healthz (the loops turn), /readyz (caches are filled, and

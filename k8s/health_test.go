@@ -5,9 +5,43 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/onejob-dev/onejob/simulator"
 )
+
+// A scheduler that starts in an outage of Buildkite's, however long and however
+// long it is told to wait, is not killed for it; one whose loop is stuck is.
+func TestHealthyInAnOutage(t *testing.T) {
+	for name, header := range map[string]map[string]string{"503": nil, "503 with Retry-After": {"Retry-After": "600"}} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, simulator.Config{}, func(w *world) {
+				w.sim.AddFault(simulator.Fault{Endpoint: "*", Status: 503, Header: header, Until: time.Hour})
+				w.build(1)
+				r := w.start("")
+				for m := range 60 {
+					time.Sleep(time.Minute)
+					if f := r.unhealthy(); len(f) > 0 {
+						w.Fatalf("after %d minutes: %q", m+1, f)
+					}
+				}
+				w.await("finished", 15*time.Minute, w.finished(1))
+				r.mu.Lock()
+				q := r.queues["default"]
+				r.mu.Unlock()
+				q.mu.Lock()
+				q.beat = time.Now().Add(-stuckAfter - time.Second)
+				q.mu.Unlock()
+				if f := r.unhealthy(); len(f) != 1 || !strings.Contains(f[0], "queue default") {
+					w.Errorf("a loop that is stuck: %q", f)
+				}
+				r.end(w)
+			})
+		})
+	}
+}
 
 // The profiler is there only if it was asked for, and never tells the command
 // line.

@@ -161,15 +161,17 @@ func (q *queue) run(ctx, hard context.Context, first func(error)) {
 	defer q.client.Close()
 	defer q.work.ShutDown()
 
-	if !q.begin(ctx, first) {
-		return
-	}
+	// Before begin, which may take longer than deletions are remembered; those
+	// to come are told by the informers.
 	for _, d := range q.store.deleted.of(q.label) {
 		if d.kjob != nil {
 			q.onKjob(nil, d.kjob, true)
 		} else {
 			q.onPod(d.pod, true)
 		}
+	}
+	if !q.begin(ctx, first) {
+		return
 	}
 	for _, k := range q.store.kjobsIn(q.label) {
 		if k.id != "" {
@@ -191,6 +193,7 @@ func (q *queue) run(ctx, hard context.Context, first func(error)) {
 // reports the first try's result.
 func (q *queue) begin(ctx context.Context, first func(error)) bool {
 	for n := 0; ; n++ {
+		q.alive() // an outage is not a loop that is stuck
 		err := q.register(ctx)
 		if n == 0 {
 			first(err)
@@ -220,12 +223,25 @@ func (q *queue) register(ctx context.Context) error {
 	if _, err := q.client.Register(ctx, map[string]string{"version": q.s.version}); err != nil {
 		return err
 	}
-	set := *q.set.Load()
-	tpl := *set.template
-	tpl.Org = id.OrganizationSlug
-	set.template = &tpl
-	q.set.Store(&set)
+	q.change(func(set *settings) {
+		tpl := *set.template
+		tpl.Org = id.OrganizationSlug
+		set.template = &tpl
+	})
 	return nil
+}
+
+// change makes new settings from those in use, and anew if somebody else was
+// faster.
+func (q *queue) change(to func(*settings)) {
+	for {
+		old := q.set.Load()
+		set := *old
+		to(&set)
+		if q.set.CompareAndSwap(old, &set) {
+			return
+		}
+	}
 }
 
 // stop makes the queue not ready, and says so once for each reason.

@@ -473,6 +473,39 @@ func TestTemplateIsFollowed(t *testing.T) {
 	}
 }
 
+// Settings that change while a template is being read aren't lost.
+func TestSettingsChangeWhileATemplateIsRead(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.podTemplate("runner", "runner:1")
+		r := w.start("  template: {pod-template: runner}\n")
+		w.build(1)
+		w.await("finished", time.Minute, w.finished(1))
+		r.mu.Lock()
+		q := r.queues["default"].queue
+		r.mu.Unlock()
+		changed := false
+		w.kube.PrependReactor("get", "podtemplates", func(k8stesting.Action) (bool, runtime.Object, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if !changed {
+				changed = true
+				set := *q.set.Load()
+				set.MaxInFlight = ptr.To(7)
+				q.set.Store(&set)
+			}
+			return false, nil, nil
+		})
+		w.podTemplate("runner", "runner:2")
+		time.Sleep(2 * warmEvery)
+		id := w.build(1)[0].ID
+		w.await("finished", time.Minute, w.finished(2))
+		if got, most := w.imageOf(id), *q.set.Load().MaxInFlight; got != "runner:2" || most != 7 {
+			t.Errorf("image %q and max-in-flight %d, want runner:2 and 7", got, most)
+		}
+		r.end(w)
+	})
+}
+
 // The configuration is read again; a bad one leaves the last good one.
 func TestConfigIsReloaded(t *testing.T) {
 	inWorld(t, simulator.Config{}, func(w *world) {

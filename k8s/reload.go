@@ -82,8 +82,10 @@ func (s *Scheduler) apply(ctx, hard context.Context, c *Config, queues *sync.Wai
 		}
 		s.metrics.templates.WithLabelValues(q.Name, "ok").Inc()
 		if have != nil && sameIdentity(have.set.Load(), set) {
-			set.template.Org = have.set.Load().template.Org
-			have.set.Store(set)
+			have.change(func(now *settings) {
+				set.template.Org = now.template.Org
+				*now = *set
+			})
 			s.fault("queue "+q.Name, nil)
 			continue
 		}
@@ -129,11 +131,15 @@ func sameIdentity(a, b *settings) bool {
 
 // retemplate loads a queue's template again; a bad one leaves the last good one.
 // It is false if the template could not be read, which may be the API server's
-// fault.
+// fault, or if the settings changed meanwhile: then it may be another template's
+// turn, and the caller tries again.
 func (s *Scheduler) retemplate(ctx context.Context, q *queue) bool {
 	old := q.set.Load()
 	t, err := LoadTemplate(ctx, s.kube, old.Queue)
 	if ctx.Err() != nil {
+		return false
+	}
+	if q.set.Load() != old {
 		return false
 	}
 	before := s.faultOf("queue " + q.name)
@@ -148,7 +154,9 @@ func (s *Scheduler) retemplate(ctx context.Context, q *queue) bool {
 	}
 	set := *old
 	set.template = t
-	q.set.Store(&set)
+	if !q.set.CompareAndSwap(old, &set) {
+		return false
+	}
 	s.metrics.templates.WithLabelValues(q.name, "ok").Inc()
 	q.log.Info("template changed")
 	return true

@@ -1,6 +1,7 @@
 package k8s
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -143,8 +144,15 @@ func TestLease(t *testing.T) {
 }
 
 // What is deleted while nobody leads is known to the next leader: who meant it,
-// and how a pod ended.
+// and how a pod ended; even if Buildkite can't be reached at the takeover for
+// longer than deletions are remembered.
 func TestDeletedWhileNobodyLeads(t *testing.T) {
+	for _, outage := range []time.Duration{0, 2 * rememberFor} {
+		t.Run(fmt.Sprintf("outage of %s", outage), func(t *testing.T) { deletedWhileNobodyLeads(t, outage) })
+	}
+}
+
+func deletedWhileNobodyLeads(t *testing.T, outage time.Duration) {
 	inWorld(t, simulator.Config{}, func(w *world) {
 		as := func(who string) func(*Options) {
 			return func(o *Options) { o.Lease = &LeaseOptions{Namespace: namespace, Name: "onejob", Identity: who} }
@@ -178,7 +186,10 @@ func TestDeletedWhileNobodyLeads(t *testing.T) {
 		if b.leading.Load() {
 			t.Fatal("the other leads already")
 		}
-		w.await("finished", time.Minute, w.finished(2))
+		if outage > 0 {
+			w.sim.AddFault(simulator.Fault{Endpoint: "*", Status: 503, Until: outage})
+		}
+		w.await("finished", outage+time.Minute, w.finished(2))
 		if got := w.job(jobs[0].ID); w.kjobs(got.ID) != 1 || got.StackFinish == nil || !strings.Contains(got.StackFinish.Detail, "ada: wrong branch") {
 			t.Errorf("cancelled: %d kjobs, finish %+v; want none more and the reason", w.kjobs(got.ID), got.StackFinish)
 		}
