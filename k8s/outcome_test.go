@@ -284,12 +284,17 @@ func TestSuspendedIsDeletedAsItWasSeen(t *testing.T) {
 	})
 }
 
+// Placeholders come and go; somebody else's Job with the queue's label is none.
 func TestWarmPlaceholders(t *testing.T) {
 	inWorld(t, simulator.Config{}, func(w *world) {
+		theirs := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "theirs", Namespace: namespace, Labels: map[string]string{contract.LabelQueue: "default"}}}
+		if err := w.kube.Tracker().Create(jobsGVR, theirs, namespace); err != nil {
+			t.Fatal(err)
+		}
 		r := w.start("  min-agents: 3\n")
 		warm := func() (n int) {
 			for _, k := range r.stores[namespace].kjobsIn("default") {
-				if k.id == "" {
+				if k.id == "" && k.Name != theirs.Name {
 					n++
 				}
 			}
@@ -301,6 +306,9 @@ func TestWarmPlaceholders(t *testing.T) {
 		w.await("one placeholder", 10*time.Second, func() bool { return warm() == 1 })
 		w.await("finished", time.Minute, w.finished(2))
 		w.await("three placeholders", 15*time.Second, func() bool { return warm() == 3 })
+		if r.stores[namespace].kjob(theirs.Name) == nil {
+			t.Error("somebody else's Job was deleted")
+		}
 		r.end(w)
 	})
 }

@@ -22,6 +22,7 @@ const (
 	// WarmPriorityClass is a PriorityClass of -10 that preempts nobody; deploy/
 	// has it.
 	WarmPriorityClass = "onejob-warm"
+	warmPrefix        = "onejob-warm-"
 	warmEvery         = 5 * time.Second
 	maxWarm           = 1000
 )
@@ -33,7 +34,7 @@ func warmWanted(q Queue, n int) int {
 
 func warmName(queue string, n int) string {
 	label := strings.Trim(strings.ToLower(strings.NewReplacer("_", "-", ".", "-").Replace(labelValue(queue))), "-")
-	return fmt.Sprintf("onejob-warm-%s-%d", label[:min(len(label), 40)], n)
+	return fmt.Sprintf(warmPrefix+"%s-%d", label[:min(len(label), 40)], n)
 }
 
 // newWarm makes a placeholder, of the template's pod with another command.
@@ -69,7 +70,7 @@ func (q *queue) warm(ctx context.Context) {
 		q.mu.Lock()
 		for _, k := range q.store.kjobsIn(q.label) {
 			switch {
-			case k.id == "" && !k.Terminating:
+			case k.id == "" && strings.HasPrefix(k.Name, warmPrefix) && !k.Terminating:
 				have[k.Name] = k
 			case q.holdsSlot(k):
 				unfinished++
