@@ -39,9 +39,9 @@ var errStuck = errors.New("the lease was lost, and what was under way doesn't en
 // drain, so that the next holder finds nothing under way.
 func (s *Scheduler) elect(ctx context.Context) error {
 	lock := &resourcelock.LeaseLock{
-		LeaseMeta:  metav1.ObjectMeta{Namespace: s.Lease.Namespace, Name: s.Lease.Name},
+		LeaseMeta:  metav1.ObjectMeta{Namespace: s.lease.Namespace, Name: s.lease.Name},
 		Client:     s.kube.CoordinationV1(),
-		LockConfig: resourcelock.ResourceLockConfig{Identity: s.Lease.Identity},
+		LockConfig: resourcelock.ResourceLockConfig{Identity: s.lease.Identity},
 	}
 	// The elector's own context goes on during the drain.
 	ectx, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -50,11 +50,11 @@ func (s *Scheduler) elect(ctx context.Context) error {
 	led := make(chan struct{})
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Lock: lock, LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: leaseRetry,
-		ReleaseOnCancel: true, Name: s.Lease.Name,
+		ReleaseOnCancel: true, Name: s.lease.Name,
 		Callbacks: leaderelection.LeaderCallbacks{
 			OnStartedLeading: func(leading context.Context) {
 				defer close(led)
-				s.log.Info("this process leads", "identity", s.Lease.Identity)
+				s.log.Info("this process leads", "identity", s.lease.Identity)
 				// Serving ends with ctx (a drain) or with the Lease.
 				sctx, cancel := context.WithCancelCause(ctx)
 				defer cancel(nil)

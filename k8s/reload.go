@@ -17,7 +17,7 @@ import (
 // and tries again what could not be used. Templates in the cluster are watched
 // instead, see followTemplate.
 func (s *Scheduler) reload(ctx, hard context.Context, queues *sync.WaitGroup) {
-	for pause(ctx, s.ReloadEvery, nil) {
+	for pause(ctx, s.reloadEvery, nil) {
 		c := s.loadAgain()
 		if c == nil {
 			continue
@@ -50,7 +50,7 @@ func (s *Scheduler) reload(ctx, hard context.Context, queues *sync.WaitGroup) {
 // loadAgain reads the configuration; it is nil if that can't be used, which
 // makes this process not ready and leaves the last good one.
 func (s *Scheduler) loadAgain() *Config {
-	c, err := s.Load()
+	c, err := s.load()
 	before := s.faultOf("configuration")
 	s.fault("configuration", err)
 	if err == nil {

@@ -40,11 +40,17 @@ type Options struct {
 
 // Scheduler serves queues until its context ends.
 type Scheduler struct {
-	Options
-	kube    kubernetes.Interface
-	log     *slog.Logger
-	metrics *Metrics
-	version string
+	// As in Options.
+	kube        kubernetes.Interface
+	load        func() (*Config, error)
+	version     string
+	log         *slog.Logger
+	metrics     *Metrics
+	lease       *LeaseOptions
+	transport   http.RoundTripper
+	token       stacks.TokenSource
+	reloadEvery time.Duration
+
 	events  *recorder
 	creates workqueue.TypedRateLimitingInterface[item]
 	brake   brake
@@ -69,8 +75,10 @@ type served struct {
 	done chan struct{}
 }
 
-// last is the queue that may still have creates under way, nil if none can.
-func (s *served) last() *queue {
+// handOver is the queue that has stopped, for the one that follows it to count
+// its creates that may still be under way; nil if there are none. It lets go of
+// the one before itself.
+func (s *served) handOver() *queue {
 	if s == nil {
 		return nil
 	}
@@ -98,7 +106,8 @@ func New(o Options) *Scheduler {
 		o.ReloadEvery = 10 * time.Second
 	}
 	return &Scheduler{
-		Options: o, kube: o.Kube, log: o.Log, metrics: o.Metrics, version: o.Version, events: newRecorder(o.Kube, o.Log),
+		kube: o.Kube, load: o.Load, version: o.Version, log: o.Log, metrics: o.Metrics, lease: o.Lease,
+		transport: o.Transport, token: o.Token, reloadEvery: o.ReloadEvery, events: newRecorder(o.Kube, o.Log),
 		stores: map[string]*store{}, queues: map[string]*served{}, faults: map[string]error{},
 	}
 }
@@ -121,7 +130,7 @@ const drainTimeout = 8 * time.Second
 // restart would notice sooner. Those queues aren't served, /readyz says why,
 // and they are tried again at each reload.
 func (s *Scheduler) Run(ctx context.Context) error {
-	config, err := s.Load()
+	config, err := s.load()
 	if err != nil {
 		return err
 	}
@@ -146,7 +155,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	s.synced.Store(true)
 	debug.FreeOSMemory() // what the first lists were decoded in
 	s.log.Info("caches are filled", "queues", len(config.Queues))
-	if s.Lease == nil {
+	if s.lease == nil {
 		return s.lead(ctx)
 	}
 	for {
@@ -290,13 +299,13 @@ func (s *Scheduler) serve(ctx, hard context.Context, c *Config, set *settings, b
 	if err != nil {
 		return err
 	}
-	token := s.Token
+	token := s.token
 	if token == nil {
 		token = stacks.NewTokenFile(set.TokenFile)
 	}
 	client, err := stacks.New(stacks.Config{
 		Endpoint: c.Endpoint, Token: token, Stack: set.Stack, Queue: set.Name, UserAgent: "onejob/" + s.version,
-		Transport: s.Transport, Observe: s.metrics.observe(set.Name),
+		Transport: s.transport, Observe: s.metrics.observe(set.Name),
 	})
 	if err != nil {
 		return err
@@ -307,7 +316,7 @@ func (s *Scheduler) serve(ctx, hard context.Context, c *Config, set *settings, b
 	}
 	qctx, stop := context.WithCancel(ctx)
 	s.mu.Lock()
-	q := &served{queue: newQueue(s, set, store, client, before.last()), stop: stop, done: make(chan struct{})}
+	q := &served{queue: newQueue(s, set, store, client, before.handOver()), stop: stop, done: make(chan struct{})}
 	s.queues[set.Name] = q
 	s.mu.Unlock()
 	queues.Go(func() {
