@@ -56,7 +56,7 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 	}
 	now := *c
 	lapsed := q.memo(id).reservedUntil.Before(time.Now())
-	paused := q.paused
+	paused, refused := q.paused, !now.at.After(q.noCreate)
 	q.mu.Unlock()
 	if now.created {
 		return q.confirm(ctx, id, now)
@@ -71,8 +71,9 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 	if ctx.Err() != nil {
 		return 0, nil
 	}
-	if wait := q.s.brake.wait(); wait > 0 {
-		return wait, nil
+	if refused && !now.sent {
+		q.drop(id, "the namespace takes no kjobs")
+		return 0, nil
 	}
 	set := q.set.Load()
 	if set.template.NeedsEnv() && now.env == nil {
@@ -83,11 +84,20 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 			return 0, err
 		}
 		now.env = d.Env
+		q.mu.Lock()
+		if c := q.claims[id]; c != nil {
+			c.env = d.Env
+		}
+		q.mu.Unlock()
 	}
 	k, err := NewJob(now.job, now.attempt, set.template, now.env)
 	if err != nil {
 		q.giveUp(id, now, Decision{Action: Finish, Reason: ReasonConfig, ExitStatus: -1, Text: err.Error()})
 		return 0, nil
+	}
+	// Last of all: whoever is let through must also ask.
+	if wait := q.s.brake.wait(); wait > 0 {
+		return wait, nil
 	}
 	q.mu.Lock()
 	if c := q.claims[id]; c != nil {
@@ -106,6 +116,7 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err err
 	log := q.log.With("job_id", id, "attempt", c.attempt, "kjob", contract.KjobName(id, c.attempt))
 	if err == nil {
 		q.s.brake.ok()
+		q.letIn()
 		count("created")
 		q.s.metrics.took(q.name, phaseCreated, c.at, time.Now())
 		log.Info("kjob created")
@@ -118,10 +129,15 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err err
 	switch {
 	case apierrors.IsAlreadyExists(err):
 		q.s.brake.ok()
+		q.letIn()
 		count("exists")
 		return q.confirm(ctx, id, c)
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), apierrors.IsNotFound(err), noRole(err):
+		q.s.brake.ok()
 		count("no_namespace")
+		q.mu.Lock()
+		q.noCreate = time.Now()
+		q.mu.Unlock()
 		q.tell(id, "waiting to be created: "+err.Error())
 		q.drop(id, "")
 		q.stop(fmt.Errorf("creating kjobs: %w", err))
@@ -129,6 +145,7 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err err
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err),
 		apierrors.IsForbidden(err) && permanentRefusal(err.Error()):
 		q.s.brake.ok()
+		q.letIn()
 		count("refused")
 		log.Error("the kjob was refused", "err", err)
 		q.giveUp(id, c, Decision{Action: Finish, Reason: ReasonAdmission, ExitStatus: -1,
@@ -138,6 +155,7 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err err
 		// A quota, a webhook that can't be called: may heal, and is retried, with
 		// the reservation renewed, as long as a pod might have been pending.
 		q.s.brake.ok()
+		q.letIn()
 		count("forbidden")
 		log.Warn("creating the kjob", "err", err)
 		if limit := q.set.Load().policy().PendingTimeout; time.Since(c.at) > limit {

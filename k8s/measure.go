@@ -10,13 +10,15 @@ import (
 // measure puts the phases of an attempt that has ended into the histograms,
 // once. All times are Kubernetes', except the last, which the runner took.
 func (q *queue) measure(id contract.JobID, f Facts) {
-	if !f.Pod.Over() && !f.KJob.Finished {
+	if !f.Pod.Over() && !f.KJob.Finished || f.Pod.Name == "" {
 		return
 	}
 	q.mu.Lock()
-	done := q.memo(id).counted == f.KJob.UID
+	m := q.memo(id)
+	done := m.measured == f.KJob.UID
+	m.measured = f.KJob.UID
 	q.mu.Unlock()
-	if done || f.Pod.Name == "" {
+	if done {
 		return
 	}
 	var scheduled, started time.Time
@@ -25,13 +27,13 @@ func (q *queue) measure(id contract.JobID, f Facts) {
 			scheduled, started = p.scheduled, p.started
 		}
 	}
-	m := q.s.metrics
-	m.took(q.name, phaseScheduled, f.KJob.CreatedAt, scheduled)
-	m.took(q.name, phaseStarted, scheduled, started)
+	took := q.s.metrics.took
+	took(q.name, phaseScheduled, f.KJob.CreatedAt, scheduled)
+	took(q.name, phaseStarted, scheduled, started)
 	if msg := f.Pod.Message; msg != nil {
 		for _, p := range msg.Phases {
 			if strings.HasPrefix(p.Name, "acquir") {
-				m.took(q.name, phaseAcquired, started, p.Start.Add(time.Duration(p.Seconds*float64(time.Second))))
+				took(q.name, phaseAcquired, started, p.Start.Add(time.Duration(p.Seconds*float64(time.Second))))
 			}
 		}
 	}

@@ -313,20 +313,25 @@ func TestWarmPlaceholders(t *testing.T) {
 	})
 }
 
-// A Role that leaves Events out: there are fewer words, but the pod that never
-// starts is still ended in time.
-func TestEventsForbidden(t *testing.T) {
-	inWorld(t, simulator.Config{}, func(w *world) {
-		w.kube.PrependReactor("list", "events", func(k8stesting.Action) (bool, runtime.Object, error) {
-			return true, nil, apierrors.NewForbidden(corev1.Resource("events"), "", errors.New("no rule"))
+// A Role that leaves Events out, and a store of Events that is down: there are
+// fewer words, but the pod that never starts is still ended in time.
+func TestEventsUnread(t *testing.T) {
+	for name, refusal := range map[string]error{
+		"forbidden": apierrors.NewForbidden(corev1.Resource("events"), "", errors.New("no rule")),
+		"down":      apierrors.NewInternalError(errors.New("etcdserver: the store of events is down")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, simulator.Config{}, func(w *world) {
+				w.kube.PrependReactor("list", "events", func(k8stesting.Action) (bool, runtime.Object, error) { return true, nil, refusal })
+				w.runs = func(w *world, p *pod) { w.sleep(time.Hour, p.kill) }
+				job := w.build(1)[0]
+				r := w.start("  pending-timeout: 1m\n")
+				w.await("finished", 2*time.Minute, w.finished(1))
+				if f := w.job(job.ID).StackFinish; f == nil || !strings.Contains(f.Detail, "did not start within") {
+					t.Errorf("finished with %+v, want that the pod didn't start", f)
+				}
+				r.end(w)
+			})
 		})
-		w.runs = func(w *world, p *pod) { w.sleep(time.Hour, p.kill) }
-		job := w.build(1)[0]
-		r := w.start("  pending-timeout: 1m\n")
-		w.await("finished", 2*time.Minute, w.finished(1))
-		if f := w.job(job.ID).StackFinish; f == nil || !strings.Contains(f.Detail, "did not start within") {
-			t.Errorf("finished with %+v, want that the pod didn't start", f)
-		}
-		r.end(w)
-	})
+	}
 }

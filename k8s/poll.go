@@ -133,7 +133,7 @@ func (q *queue) claimAll(ctx context.Context, set *settings, take []candidate) e
 	ids = append(ids, q.expiring(renewShort, stacks.MaxBatch-len(ids)%stacks.MaxBatch)...)
 	began := time.Now()
 	got, err := q.client.Reserve(ctx, ids, reserveFor)
-	held := q.heldUntil(got, began.Add(reserveFor))
+	held := q.heldUntil(got, began, reserveFor)
 	var claimed []contract.JobID
 	q.mu.Lock()
 	for _, c := range take {
@@ -159,7 +159,9 @@ func (q *queue) claimAll(ctx context.Context, set *settings, take []candidate) e
 		m.gone, m.finishRefused = nil, nil
 		delete(q.retries, c.job.ID)
 		claimed = append(claimed, c.job.ID)
-		q.s.metrics.took(q.name, phaseReserved, c.job.ScheduledAt, began)
+		if c.attempt == 1 { // a later one didn't wait since then
+			q.s.metrics.took(q.name, phaseReserved, c.job.ScheduledAt, began)
+		}
 	}
 	q.mu.Unlock()
 	if set.template.NeedsEnv() {
@@ -193,17 +195,18 @@ func (q *queue) fetchEnv(ctx context.Context, ids []contract.JobID) {
 	_ = g.Wait()
 }
 
-// heldUntil notes reservations that Buildkite has confirmed.
-func (q *queue) heldUntil(got []contract.JobID, until time.Time) map[contract.JobID]bool {
+// heldUntil notes reservations that Buildkite has confirmed, of a request that
+// was sent at a time: what was learned after it is newer.
+func (q *queue) heldUntil(got []contract.JobID, sent time.Time, d time.Duration) map[contract.JobID]bool {
 	held := make(map[contract.JobID]bool, len(got))
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, id := range got {
 		held[id] = true
 		m := q.memo(id)
-		m.reservedUntil = until
-		if !m.state.Offered() {
-			m.state, m.stateAt = stacks.StateReserved, time.Now()
+		m.reservedUntil = sent.Add(d)
+		if !m.state.Offered() && !m.stateAt.After(sent) {
+			m.state, m.stateAt = stacks.StateReserved, sent
 		}
 	}
 	return held

@@ -61,6 +61,9 @@ type queue struct {
 	hungry   bool  // the last tick left jobs for want of slots
 	beat     time.Time
 	refusals int // attempts in a row that ended with exit code 77
+	// noCreate is when the namespace, or our Role in it, last refused any kjob
+	// at all; zero when it last took one. Until then one claim at a time is made.
+	noCreate time.Time
 }
 
 // claim is a job that is reserved and whose kjob isn't in the cache yet.
@@ -110,6 +113,7 @@ type memo struct {
 	told          map[string]bool
 	counted       types.UID // the kjob whose end is in the metrics
 	countedAs     Action
+	measured      types.UID // the kjob whose phases are in the metrics
 	announced     types.UID // the kjob after which another attempt was announced
 	touched       time.Time
 }
@@ -259,11 +263,11 @@ func (q *queue) stop(err error) {
 }
 
 // recovered serves a stopped queue again, unless it was stopped since there had
-// been so many stops: a poll that goes well says nothing about a create that
-// failed meanwhile.
+// been so many stops, or its namespace takes no kjobs: a poll that goes well says
+// nothing about creates.
 func (q *queue) recovered(stops int) {
 	q.mu.Lock()
-	if q.stops != stops {
+	if q.stops != stops || !q.noCreate.IsZero() {
 		q.mu.Unlock()
 		return
 	}
@@ -273,6 +277,18 @@ func (q *queue) recovered(stops int) {
 	q.s.metrics.ready.WithLabelValues(q.name).Set(1)
 	if was != nil {
 		q.log.Info("the queue is served again")
+	}
+}
+
+// letIn records that the namespace takes kjobs, and serves a queue again that
+// was stopped because it did not.
+func (q *queue) letIn() {
+	q.mu.Lock()
+	was := !q.noCreate.IsZero()
+	q.noCreate = time.Time{}
+	q.mu.Unlock()
+	if was {
+		q.recovered(q.stopCount())
 	}
 }
 
@@ -301,7 +317,7 @@ func (q *queue) untilRetry(ctx context.Context) bool {
 			return false
 		}
 		q.alive()
-		if now, err := q.client.Token(); err == nil && now != old {
+		if now, err := q.client.Token(); q.stopped() == nil || err == nil && now != old {
 			break
 		}
 	}

@@ -26,6 +26,9 @@ func (q *queue) free(set *settings) int {
 		// probe at a time until one of them gets through.
 		free = min(free, max(0, 1-q.probing()))
 	}
+	if !q.noCreate.IsZero() {
+		free = min(free, max(0, 1-len(q.claims)))
+	}
 	return free
 }
 

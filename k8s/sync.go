@@ -52,9 +52,7 @@ func (q *queue) sync(ctx context.Context, id contract.JobID) error {
 	}
 	d, f := q.decide(id)
 	if q.wantsWarnings(id, f) {
-		if err := q.fetchWarnings(ctx, id, f); err != nil {
-			return err
-		}
+		q.fetchWarnings(ctx, id, f)
 		d, f = q.decide(id)
 	}
 	q.measure(id, f)
@@ -425,29 +423,32 @@ func (q *queue) wantsWarnings(id contract.JobID, f Facts) bool {
 const (
 	warningsEvery     = 20 * time.Second
 	warningsPerSecond = 4
+	warningsWithin    = 3 * time.Second
 )
 
-func (q *queue) fetchWarnings(ctx context.Context, id contract.JobID, f Facts) error {
+// fetchWarnings reads the Events that may explain an attempt. A Role that leaves
+// Events out, or a store of Events that is down, costs words, and no job its
+// deadline.
+func (q *queue) fetchWarnings(ctx context.Context, id contract.JobID, f Facts) {
 	kind, name := "Pod", f.Pod.Name
 	if f.Pod.Phase == "" {
 		kind, name = "Job", contract.KjobName(id, f.Attempt)
 	}
-	ws, err := warningsOn(ctx, q.s.kube, q.store.namespace, kind, name)
-	if apierrors.IsForbidden(err) {
-		// A Role that leaves Events out costs words, and no job its deadline.
+	cctx, cancel := context.WithTimeout(ctx, warningsWithin)
+	defer cancel()
+	ws, err := warningsOn(cctx, q.s.kube, q.store.namespace, kind, name)
+	if err != nil {
 		q.s.metrics.apiErrors.WithLabelValues(q.name, "list", string(apierrors.ReasonForError(err))).Inc()
 		q.log.Debug("events not read", "job_id", id, "err", err)
-		ws, err = nil, nil
-	}
-	if err != nil {
-		return err
 	}
 	q.mu.Lock()
 	m := q.memo(id)
+	if err != nil && m.warnedOf == f.KJob.UID {
+		ws = m.warnings
+	}
 	m.warnings, m.warnedOf, m.warnedAt = ws, f.KJob.UID, time.Now()
 	q.mu.Unlock()
 	if f.EndedAt.IsZero() {
 		q.work.AddAfter(id, warningsEvery+time.Second)
 	}
-	return nil
 }

@@ -154,7 +154,7 @@ func (q *queue) renew(ctx context.Context) {
 		began := time.Now()
 		got, err := q.client.Reserve(cctx, batch.ids, batch.d)
 		cancel()
-		held := q.heldUntil(got, began.Add(batch.d))
+		held := q.heldUntil(got, began, batch.d)
 		if err != nil {
 			if ctx.Err() == nil && !q.refusal(err) {
 				q.log.Debug("renewing reservations", "err", err)

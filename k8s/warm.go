@@ -85,7 +85,7 @@ func (q *queue) warm(ctx context.Context) {
 		for n := 1; n <= want; n++ {
 			name := warmName(q.name, n)
 			if have[name] == nil && q.s.brake.wait() == 0 {
-				q.warmed("create", q.create(ctx, newWarm(set.template, n)))
+				q.warmed(ctx, "create", q.create(ctx, newWarm(set.template, n)))
 			}
 			if k := have[name]; k == nil || !k.Finished {
 				delete(have, name)
@@ -94,7 +94,7 @@ func (q *queue) warm(ctx context.Context) {
 		// What is left is surplus, or a finished one in the way of a new one.
 		for name, k := range have {
 			uid, background := k.UID, metav1.DeletePropagationBackground
-			q.warmed("delete", q.s.kube.BatchV1().Jobs(k.Namespace).Delete(ctx, name, metav1.DeleteOptions{
+			q.warmed(ctx, "delete", q.s.kube.BatchV1().Jobs(k.Namespace).Delete(ctx, name, metav1.DeleteOptions{
 				Preconditions: &metav1.Preconditions{UID: &uid}, PropagationPolicy: &background,
 			}))
 		}
@@ -108,7 +108,16 @@ func (q *queue) create(ctx context.Context, k *batchv1.Job) error {
 	return err
 }
 
-func (q *queue) warmed(verb string, err error) {
+func (q *queue) warmed(ctx context.Context, verb string, err error) {
+	switch {
+	case ctx.Err() != nil:
+		return
+	case err == nil, apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err), apierrors.IsConflict(err), apierrors.IsForbidden(err),
+		apierrors.IsInvalid(err), apierrors.IsBadRequest(err), webhookDown(err):
+		q.s.brake.ok()
+	default:
+		q.s.brake.failed()
+	}
 	if err == nil || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return
 	}

@@ -1,6 +1,7 @@
 package stacks
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -170,6 +171,38 @@ func TestNotifierBatches(t *testing.T) {
 			t.Errorf("sent %d notifications in %d calls, want 2500 in 3", sent, calls)
 		}
 	})
+}
+
+// What was added just before the end, and what the end cuts off on its way, is
+// still sent.
+func TestNotifierSendsTheLast(t *testing.T) {
+	for name, wait := range map[string]time.Duration{"before it is sent": notifyEvery / 5, "on its way": notifyEvery + notifyEvery/5} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				calls := 0
+				ctx, cancel := context.WithCancel(t.Context())
+				c := client(t, func(r *http.Request, _ []byte) (int, map[string]string, any) {
+					select {
+					case <-time.After(notifyEvery / 2):
+						calls++
+					case <-r.Context().Done():
+						return 400, nil, "cut off"
+					}
+					return 200, nil, map[string]any{"errors": []any{}}
+				})
+				n := NewNotifier(c, slog.New(slog.DiscardHandler))
+				n.Add(ids(1)[0], "last words")
+				go func() {
+					time.Sleep(wait)
+					cancel()
+				}()
+				n.Run(ctx)
+				if calls != 1 {
+					t.Errorf("sent %d times, want once", calls)
+				}
+			})
+		})
+	}
 }
 
 // A Buildkite whose clock is behind ours refuses our times. What it was to tell

@@ -2,7 +2,6 @@ package stacks
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -95,7 +94,9 @@ func (n *Notifier) Run(ctx context.Context) {
 			return
 		case <-n.wake:
 		}
-		_ = sleep(ctx, notifyEvery)
+		if sleep(ctx, notifyEvery) != nil {
+			continue
+		}
 		for n.send(ctx) && ctx.Err() == nil {
 		}
 	}
@@ -117,12 +118,13 @@ func (n *Notifier) send(ctx context.Context) bool {
 	switch {
 	case err == nil:
 		n.again(refused)
-	case Temporary(err):
-		// Back in front; the endpoint's gate makes the next try wait.
+	case Temporary(err), ctx.Err() != nil:
+		// Back in front; the endpoint's gate makes the next try wait. What our
+		// own end cut off is sent with the last.
 		n.mu.Lock()
 		n.queued = append(batch[:len(batch):len(batch)], n.queued...)
 		n.mu.Unlock()
-	case !errors.Is(err, context.Canceled) && ctx.Err() == nil:
+	default:
 		n.log.Warn("dropping notifications", "count", len(batch), "err", err)
 	}
 	n.mu.Lock()

@@ -1,0 +1,31 @@
+package k8s
+
+import (
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/onejob-dev/onejob/simulator"
+)
+
+// Each phase of an attempt is observed once, however often its end is looked at.
+func TestPhasesAreObservedOnce(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.build(20)
+		r := w.start("")
+		w.await("finished", time.Minute, w.finished(20))
+		time.Sleep(10 * time.Second)
+		for _, phase := range []string{phaseReserved, phaseCreated, phaseScheduled, phaseStarted} {
+			var m dto.Metric
+			if err := r.metrics.phase.WithLabelValues("default", phase).(prometheus.Metric).Write(&m); err != nil {
+				t.Fatal(err)
+			}
+			if n := m.GetHistogram().GetSampleCount(); n != 20 {
+				t.Errorf("%s: %d observations of 20 jobs", phase, n)
+			}
+		}
+		r.end(w)
+	})
+}
