@@ -176,13 +176,15 @@ func (q *queue) claimAll(ctx context.Context, set *settings, take []candidate) e
 // fetchEnv asks for the environment of claims; one that can't be had is tried
 // again by the create.
 func (q *queue) fetchEnv(ctx context.Context, ids []contract.JobID) {
-	var g errgroup.Group
+	// In an outage each would wait for the endpoint's next probe, and the poll
+	// with them: the first failure ends it.
+	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(16)
 	for _, id := range ids {
 		g.Go(func() error {
 			d, err := q.client.Job(ctx, id)
 			if err != nil {
-				return nil //nolint:nilerr // the create asks again
+				return err
 			}
 			q.mu.Lock()
 			if c := q.claims[id]; c != nil {
@@ -192,7 +194,7 @@ func (q *queue) fetchEnv(ctx context.Context, ids []contract.JobID) {
 			return nil
 		})
 	}
-	_ = g.Wait()
+	_ = g.Wait() // the creates ask again
 }
 
 // heldUntil notes reservations that Buildkite has confirmed, of a request that

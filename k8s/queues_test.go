@@ -404,6 +404,23 @@ func podSpec(image string) corev1.PodSpec {
 	return corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: agentContainer, Image: image}}}
 }
 
+// Jobs whose environment can't be asked for don't hold up the queue's poll.
+func TestEnvOutageHoldsUpNoPoll(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.sim.AddFault(simulator.Fault{Endpoint: "stacks_job", Status: 503, Until: 40 * time.Second})
+		w.buildOn("default", 100, map[string]string{"TAG": "v1"})
+		r := w.start("  max-in-flight: 0\n  template: {inline: {spec: {containers: [{name: agent, image: 'runner:{{env.TAG}}'}]}}}\n")
+		time.Sleep(2 * time.Second)
+		polls := w.sim.Count("stacks_list")
+		time.Sleep(30 * time.Second)
+		if n := w.sim.Count("stacks_list") - polls; n < 10 {
+			t.Errorf("%d polls in 30 s of the outage", n)
+		}
+		w.await("all", 5*time.Minute, w.finished(100))
+		r.end(w)
+	})
+}
+
 // A template that lives in the cluster is followed; a bad new version keeps the
 // last good one, and says so in log, metric and Event, once.
 func TestTemplateIsFollowed(t *testing.T) {
