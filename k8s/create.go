@@ -138,7 +138,7 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err err
 		q.mu.Lock()
 		q.noCreate = time.Now()
 		q.mu.Unlock()
-		q.tell(id, "waiting to be created: "+err.Error())
+		q.tellWaiting(id, ReasonAdmission, "waiting to be created: "+err.Error())
 		q.drop(id, "")
 		q.stop(fmt.Errorf("creating kjobs: %w", err))
 		return 0, nil
@@ -163,7 +163,7 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err err
 				Text: fmt.Sprintf("Kubernetes did not let the Job in within %s: %s", limit, err)})
 			return 0, nil
 		}
-		q.tell(id, "waiting to be created: "+err.Error())
+		q.tellWaiting(id, ReasonAdmission, "waiting to be created: "+err.Error())
 		return 0, err
 	default:
 		q.s.brake.failed()
@@ -255,7 +255,7 @@ func (q *queue) giveUp(id contract.JobID, c claim, d Decision) {
 	q.mu.Lock()
 	delete(q.claims, id)
 	m := q.memo(id)
-	m.verdict, m.job = &d, c.job
+	m.verdict = &d
 	q.mu.Unlock()
 	q.work.Add(id)
 }

@@ -69,6 +69,8 @@ type Decision struct {
 	// Text is for the job's page: the detail of a Finish, else a notification
 	// that is sent when it is new.
 	Text string
+	// Waiting: Text is what the job waits for.
+	Waiting bool
 	// NotBefore is for Attempt.
 	NotBefore time.Time
 	// ExitStatus is for Finish.
@@ -317,7 +319,7 @@ func decidePending(f Facts) Decision {
 	case f.Now.Before(notice):
 		d.Again = earlier(limit, notice)
 	case what != "":
-		d.Text = "waiting to start: " + what
+		d.Text, d.Waiting = "waiting to start: "+what, true
 	}
 	return d
 }

@@ -81,7 +81,6 @@ type retry struct {
 	job     stacks.Job
 	attempt int
 	due     time.Time
-	reason  Reason
 }
 
 // memo is what is remembered of a job that has, or had, a kjob.
@@ -107,10 +106,12 @@ type memo struct {
 	warnedOf types.UID // the kjob that warnings are of
 	warnedAt time.Time
 
-	verdict       *Decision // for a job that has no kjob and can't have one
-	job           stacks.Job
+	verdict       *Decision     // for a job that has no kjob and can't have one
 	finishRefused *stacks.State // the state in which Buildkite refused a finish
 	told          map[string]bool
+	waits         int    // notifications about what the job waits for
+	waitFor       Reason // what the last one of them was about
+	waitAt        time.Time
 	counted       types.UID // the kjob whose end is in the metrics
 	countedAs     Action
 	measured      types.UID // the kjob whose phases are in the metrics

@@ -137,7 +137,9 @@ func (q *queue) act(ctx context.Context, id contract.JobID, d Decision, f Facts)
 		return q.remove(ctx, id, d)
 	default:
 		q.count(id, d, f)
-		if d.Text != "" {
+		if d.Waiting {
+			q.tellWaiting(id, d.Reason, d.Text)
+		} else {
 			q.tell(id, d.Text)
 		}
 		return nil
@@ -180,7 +182,7 @@ func (q *queue) retry(ctx context.Context, id contract.JobID, d Decision, f Fact
 	} else if m := q.memos[id]; m != nil && m.gone != nil {
 		job = m.gone.job
 	}
-	q.retries[id] = retry{job: job, attempt: f.Attempt + 1, due: d.NotBefore, reason: d.Reason}
+	q.retries[id] = retry{job: job, attempt: f.Attempt + 1, due: d.NotBefore}
 	q.mu.Unlock()
 	q.announce(id, d, f)
 	if wait := time.Until(d.NotBefore); wait > 0 {
@@ -332,29 +334,6 @@ func (q *queue) placed(ctx context.Context, k *seenKjob) (bool, error) {
 		}
 	}
 	return false, nil
-}
-
-// maxTold is the most notifications that one job gets from us.
-const maxTold = 12
-
-// tell puts a line on the job's page, once for each text.
-func (q *queue) tell(id contract.JobID, text string) {
-	if text == "" {
-		return
-	}
-	q.mu.Lock()
-	m := q.memo(id)
-	news := !m.told[hash8(text)] && len(m.told) < maxTold
-	if news {
-		if m.told == nil {
-			m.told = map[string]bool{}
-		}
-		m.told[hash8(text)] = true
-	}
-	q.mu.Unlock()
-	if news {
-		q.notices.Add(id, text)
-	}
 }
 
 // event records an Event on the job's last kjob, by its name if there is none:
