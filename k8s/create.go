@@ -92,7 +92,7 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 	}
 	k, err := NewJob(now.job, now.attempt, set.template, now.env)
 	if err != nil {
-		q.giveUp(id, now, Decision{Action: Finish, Reason: ReasonConfig, ExitStatus: -1, Text: err.Error()})
+		q.giveUp(id, Decision{Action: Finish, Reason: ReasonConfig, ExitStatus: -1, Text: err.Error()})
 		return 0, nil
 	}
 	// Last of all: whoever is let through must also ask.
@@ -148,7 +148,7 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err err
 		q.letIn()
 		count("refused")
 		log.Error("the kjob was refused", "err", err)
-		q.giveUp(id, c, Decision{Action: Finish, Reason: ReasonAdmission, ExitStatus: -1,
+		q.giveUp(id, Decision{Action: Finish, Reason: ReasonAdmission, ExitStatus: -1,
 			Text: "Kubernetes refused the Job that the queue's template makes: " + err.Error()})
 		return 0, nil
 	case apierrors.IsForbidden(err), webhookDown(err):
@@ -159,7 +159,7 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err err
 		count("forbidden")
 		log.Warn("creating the kjob", "err", err)
 		if limit := q.set.Load().policy().PendingTimeout; time.Since(c.at) > limit {
-			q.giveUp(id, c, Decision{Action: Finish, Reason: ReasonAdmission, ExitStatus: -1,
+			q.giveUp(id, Decision{Action: Finish, Reason: ReasonAdmission, ExitStatus: -1,
 				Text: fmt.Sprintf("Kubernetes did not let the Job in within %s: %s", limit, err)})
 			return 0, nil
 		}
@@ -226,7 +226,7 @@ func (q *queue) confirm(ctx context.Context, id contract.JobID, c claim) (time.D
 	case k.Labels[contract.LabelJobID] != id.String() || k.Labels[contract.LabelQueue] != q.label:
 		q.s.brake.ok()
 		q.log.Error("a kjob's name is taken", "job_id", id, "kjob", name, "err", ErrForeign)
-		q.giveUp(id, c, Decision{Action: Finish, Reason: ReasonAdmission, ExitStatus: -1, Text: fmt.Sprintf("%s in namespace %s: %s", name, q.store.namespace, ErrForeign)})
+		q.giveUp(id, Decision{Action: Finish, Reason: ReasonAdmission, ExitStatus: -1, Text: fmt.Sprintf("%s in namespace %s: %s", name, q.store.namespace, ErrForeign)})
 		return 0, nil
 	}
 	q.s.brake.ok()
@@ -251,7 +251,7 @@ func (q *queue) drop(id contract.JobID, why string) {
 }
 
 // giveUp turns a claim into a verdict for the sync workers to carry out.
-func (q *queue) giveUp(id contract.JobID, c claim, d Decision) {
+func (q *queue) giveUp(id contract.JobID, d Decision) {
 	q.mu.Lock()
 	delete(q.claims, id)
 	m := q.memo(id)
