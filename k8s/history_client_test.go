@@ -66,8 +66,10 @@ func (c coreOf) Events(ns string) coreclient.EventInterface {
 	return eventsOf{c.CoreV1Interface.Events(ns), c.s}
 }
 
-func (j jobsOf) Create(ctx context.Context, k *batchv1.Job, _ metav1.CreateOptions) (made *batchv1.Job, err error) {
+func (j jobsOf) Create(ctx context.Context, k *batchv1.Job, _ metav1.CreateOptions) (*batchv1.Job, error) {
 	j.s.checkCreate(k)
+	var made *batchv1.Job
+	var err error
 	carried := j.s.kube(ctx, "create", k.Name, func(inTime bool) { made, err = j.s.h.create(j.s, k, inTime) })
 	if carried != nil {
 		return nil, carried
@@ -75,7 +77,8 @@ func (j jobsOf) Create(ctx context.Context, k *batchv1.Job, _ metav1.CreateOptio
 	return made, err
 }
 
-func (j jobsOf) Get(ctx context.Context, name string, _ metav1.GetOptions) (k *batchv1.Job, err error) {
+func (j jobsOf) Get(ctx context.Context, name string, _ metav1.GetOptions) (*batchv1.Job, error) {
+	var k *batchv1.Job
 	if carried := j.s.kube(ctx, "get", name, func(bool) { k = j.s.h.cluster.kjob(name) }); carried != nil {
 		return nil, carried
 	}
@@ -85,7 +88,8 @@ func (j jobsOf) Get(ctx context.Context, name string, _ metav1.GetOptions) (k *b
 	return k, nil
 }
 
-func (j jobsOf) Delete(ctx context.Context, name string, o metav1.DeleteOptions) (err error) {
+func (j jobsOf) Delete(ctx context.Context, name string, o metav1.DeleteOptions) error {
+	var err error
 	uid := ""
 	if o.Preconditions != nil && o.Preconditions.UID != nil {
 		uid = string(*o.Preconditions.UID)
@@ -157,21 +161,26 @@ func (s *instance) watch(ctx context.Context, kind string, o metav1.ListOptions)
 	return w, nil
 }
 
-func (e eventsOf) Create(ctx context.Context, ev *corev1.Event, o metav1.CreateOptions) (made *corev1.Event, err error) {
+func (e eventsOf) Create(ctx context.Context, ev *corev1.Event, o metav1.CreateOptions) (*corev1.Event, error) {
+	var made *corev1.Event
+	var err error
 	if carried := e.s.kube(ctx, "create event", ev.Name, func(bool) { made, err = e.EventInterface.Create(ctx, ev, o) }); carried != nil {
 		return nil, carried
 	}
 	return made, err
 }
 
-func (e eventsOf) List(ctx context.Context, o metav1.ListOptions) (l *corev1.EventList, err error) {
+func (e eventsOf) List(ctx context.Context, o metav1.ListOptions) (*corev1.EventList, error) {
+	var l *corev1.EventList
+	var err error
 	if carried := e.s.kube(ctx, "list", "events", func(bool) { l, err = e.EventInterface.List(ctx, o) }); carried != nil {
 		return nil, carried
 	}
 	return l, err
 }
 
-// kube carries a request to the API server.
+// kube carries a request to the API server. apply may come long after it has
+// returned: what apply writes must not be what the caller then returns.
 func (s *instance) kube(ctx context.Context, verb, what string, apply func(inTime bool)) error {
 	t := s.befalls("kube", verb, what)
 	if t == answers409 || t == overQuota {
