@@ -23,7 +23,9 @@ type cluster struct {
 	mu    sync.Mutex
 	kjobs map[string]*batchv1.Job
 	pods  map[string]*corev1.Pod
-	log   []change // its index is the resource version, from 1
+	// log's index is the resource version. No API server has a version 0, which
+	// reflectors take for "any" ever after; 1 is something that isn't ours.
+	log   []change
 	grown chan struct{}
 	uids  int
 }
@@ -38,7 +40,7 @@ type change struct {
 const kindJobs, kindPods = "jobs", "pods"
 
 func newCluster(h *history) *cluster {
-	return &cluster{h: h, kjobs: map[string]*batchv1.Job{}, pods: map[string]*corev1.Pod{}, log: make([]change, 1, 128), grown: make(chan struct{})}
+	return &cluster{h: h, kjobs: map[string]*batchv1.Job{}, pods: map[string]*corev1.Pod{}, log: make([]change, 2, 128), grown: make(chan struct{})}
 }
 
 // write stores an object, or its end, and tells the watches. Callers hold c.mu.
@@ -95,7 +97,7 @@ func (c *cluster) before(t time.Time) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	i := len(c.log) - 1
-	for i > 0 && c.log[i].at.After(t) {
+	for i > 1 && c.log[i].at.After(t) {
 		i--
 	}
 	return i
