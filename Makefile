@@ -29,10 +29,10 @@ test: packages ## run all tests, as root: real processes, a real Kubernetes (nee
 
 # Without the race detector, which costs four times as much: the first of these
 # histories have been told with it by the line above.
-HISTORIES ?= 12000
+HISTORIES ?= 20000
 FROM ?= 1
 .PHONY: histories
-histories: ## simulate the scheduler in HISTORIES (12000) random histories from seed FROM (1), and find planted bugs
+histories: ## simulate the scheduler in HISTORIES (20000) random histories from seed FROM (1), and find planted bugs
 	go test -count=1 -v -timeout 60m -run '^TestHistories$$' ./k8s -history.n=$(HISTORIES) -history.from=$(FROM)
 	go test -count=1 -v -timeout 60m -run '^TestMutants$$' -parallel 2 ./k8s -history.mutants=2000
 

@@ -227,11 +227,11 @@ func (s *instance) RoundTrip(r *http.Request) (*http.Response, error) {
 	default:
 		return nil, err
 	}
+	if s.h.tokenRefused() {
+		return answerOf(401, nil), nil
+	}
 	if call == "list" && resp.StatusCode == 200 {
 		s.knowsPaused(bytes.Contains(resp.Body.(*replyBody).b, []byte(`"dispatch_paused":true`)))
-	}
-	if s.h.tokenRefused() {
-		resp = answerOf(401, nil)
 	}
 	return resp, nil
 }

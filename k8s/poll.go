@@ -103,9 +103,6 @@ func (q *queue) tick(ctx context.Context) (news bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	q.mu.Lock()
-	q.paused = list.paused
-	q.mu.Unlock()
 	if list.paused {
 		return false, nil // what waits for another attempt waits too
 	}
@@ -233,6 +230,9 @@ func (q *queue) list(ctx context.Context, set *settings, free int) (listing, err
 			return out, err
 		}
 		out.paused = page.Paused
+		q.mu.Lock()
+		q.paused = page.Paused // at once: a later page may fail
+		q.mu.Unlock()
 		for _, j := range page.Jobs {
 			if seen[j.ID] {
 				continue

@@ -57,7 +57,7 @@ type queue struct {
 	memos    map[contract.JobID]*memo
 	refused  error // why the queue is stopped, nil when it is not
 	stops    int   // how often it was stopped
-	paused   bool  // as of the last tick
+	paused   bool  // as of the last page of scheduled jobs
 	hungry   bool  // the last tick left jobs for want of slots
 	beat     time.Time
 	refusals int // attempts in a row that ended with exit code 77
