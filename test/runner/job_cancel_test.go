@@ -44,7 +44,11 @@ func TestJobCanceled(t *testing.T) {
 			})
 			script := l.write("command.sh", tt.command, 0o755)
 			id := l.build(simulator.BuildRequest{}, `steps: [{command: "bash `+script+`"`+tt.timeout+`}]`)[0]
-			p := l.ours(id, l.real(), "--skip-checkout", "--hooks-path="+hooks, "--cancel-grace-period=6", "--signal-grace-period-seconds=3")
+			grace := []string{"--cancel-grace-period=60", "--signal-grace-period-seconds=55"}
+			if tt.signal == "SIGKILL" {
+				grace = []string{"--cancel-grace-period=6", "--signal-grace-period-seconds=3"}
+			}
+			p := l.ours(id, append(grace, l.real(), "--skip-checkout", "--hooks-path="+hooks)...)
 			begun(l, id)
 			at := time.Now()
 			if err := tt.act(l, id); err != nil {
