@@ -2,14 +2,12 @@ package k8s
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/onejob-dev/onejob/contract"
@@ -64,69 +62,6 @@ type queue struct {
 	// noCreate is when the namespace, or our Role in it, last refused any kjob
 	// at all; zero when it last took one. Until then one claim at a time is made.
 	noCreate time.Time
-}
-
-// claim is a job that is reserved and whose kjob isn't in the cache yet.
-type claim struct {
-	job     stacks.Job
-	attempt int
-	env     map[string]string
-	at      time.Time // when it was reserved
-	sent    bool      // a create was sent; it may have been applied
-	created bool      // a create succeeded
-}
-
-// retry is a job whose next attempt is due at a time.
-type retry struct {
-	job     stacks.Job
-	attempt int
-	due     time.Time
-}
-
-// memo is what is remembered of a job that has, or had, a kjob.
-type memo struct {
-	state         stacks.State
-	stateAt       time.Time
-	ask           bool
-	reservedUntil time.Time
-	attempts      int // the highest number of a kjob that is known to have been made
-
-	// Attempts are told apart by their kjobs' UIDs: a name, and with it a number,
-	// comes again when a kjob is gone and nobody remembers it.
-	ended    types.UID // the kjob that endedAt is of
-	endedAt  time.Time
-	lost     types.UID // the kjob whose pod is lost: it holds no slot
-	gone     *seenKjob
-	podOf    types.UID // the kjob that pod is of
-	pod      Pod
-	podNo    int // and its attempt
-	failKind string
-	failAt   time.Time
-	warnings []Warning
-	warnedOf types.UID // the kjob that warnings are of
-	warnedAt time.Time
-
-	verdict       *Decision     // for a job that has no kjob and can't have one
-	finishRefused *stacks.State // the state in which Buildkite refused a finish
-	told          map[string]bool
-	waits         int    // notifications about what the job waits for
-	waitFor       Reason // what the last one of them was about
-	waitAt        time.Time
-	counted       types.UID // the kjob whose end is in the metrics
-	countedAs     Action
-	measured      types.UID // the kjob whose phases are in the metrics
-	announced     types.UID // the kjob after which another attempt was announced
-	touched       time.Time
-}
-
-func (q *queue) memo(id contract.JobID) *memo {
-	m := q.memos[id]
-	if m == nil {
-		m = &memo{}
-		q.memos[id] = m
-	}
-	m.touched = time.Now()
-	return m
 }
 
 func newQueue(s *Scheduler, set *settings, store *store, client *stacks.Client, before *queue) *queue {
@@ -247,92 +182,6 @@ func (q *queue) change(to func(*settings)) {
 			return
 		}
 	}
-}
-
-// stop makes the queue not ready, and says so once for each reason.
-func (q *queue) stop(err error) {
-	q.mu.Lock()
-	news := q.refused == nil || q.refused.Error() != err.Error()
-	q.refused = err
-	q.stops++
-	q.mu.Unlock()
-	q.s.metrics.ready.WithLabelValues(q.name).Set(0)
-	if news {
-		q.log.Error("the queue is stopped: check its token, its name, its namespace and the RoleBinding there; it is looked at again every 30s and when the token file changes", "err", err, "retry_in", refusedEvery.String())
-		q.s.events.event(q.store.namespace, "onejob-queue-"+q.label, "", true, "QueueStopped", "queue "+q.name+": "+err.Error())
-	}
-}
-
-// recovered serves a stopped queue again, unless it was stopped since there had
-// been so many stops, or its namespace takes no kjobs: a poll that goes well says
-// nothing about creates.
-func (q *queue) recovered(stops int) {
-	q.mu.Lock()
-	if q.stops != stops || !q.noCreate.IsZero() {
-		q.mu.Unlock()
-		return
-	}
-	was := q.refused
-	q.refused = nil
-	q.mu.Unlock()
-	q.s.metrics.ready.WithLabelValues(q.name).Set(1)
-	if was != nil {
-		q.log.Info("the queue is served again")
-	}
-}
-
-// letIn records that the namespace takes kjobs, and serves a queue again that
-// was stopped because it did not.
-func (q *queue) letIn() {
-	q.mu.Lock()
-	was := !q.noCreate.IsZero()
-	q.noCreate = time.Time{}
-	q.mu.Unlock()
-	if was {
-		q.recovered(q.stopCount())
-	}
-}
-
-func (q *queue) stopCount() int {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.stops
-}
-
-func (q *queue) stopped() error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.refused
-}
-
-// refusedEvery is how often a stopped queue is looked at again.
-const refusedEvery = 30 * time.Second
-
-// untilRetry waits until a stopped queue is worth another look: the time has
-// come, or its token is another one.
-func (q *queue) untilRetry(ctx context.Context) bool {
-	old, _ := q.client.Token()
-	deadline := time.Now().Add(refusedEvery)
-	for time.Now().Before(deadline) {
-		if !pause(ctx, time.Second, nil) {
-			return false
-		}
-		q.alive()
-		if now, err := q.client.Token(); q.stopped() == nil || err == nil && now != old {
-			break
-		}
-	}
-	return true
-}
-
-// refusal looks at an error of Buildkite's and stops the queue if it says that
-// the token or the stack isn't accepted.
-func (q *queue) refusal(err error) bool {
-	if errors.Is(err, stacks.ErrRefused) {
-		q.stop(err)
-		return true
-	}
-	return false
 }
 
 func (q *queue) alive() {

@@ -3,12 +3,7 @@ package k8s
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
-
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/stacks"
@@ -256,86 +251,6 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d Decision, f *Fa
 	return nil
 }
 
-// clear deletes kjobs of earlier attempts that are suspended: no decision looks
-// at them any more, they never finish by themselves, and a resume would give
-// them a second pod.
-func (q *queue) clear(ctx context.Context, id contract.JobID) error {
-	ks := q.store.kjobsOf(id)
-	for _, k := range ks[:max(0, len(ks)-1)] {
-		if !k.Suspended || k.Finished || k.Terminating {
-			continue
-		}
-		if err := q.removeKjob(ctx, id, k, Decision{Reason: ReasonSuspended}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// remove deletes the job's last kjob.
-func (q *queue) remove(ctx context.Context, id contract.JobID, d Decision) error {
-	ks := q.store.kjobsOf(id)
-	if len(ks) == 0 {
-		return nil
-	}
-	return q.removeKjob(ctx, id, ks[len(ks)-1], d)
-}
-
-// removeKjob deletes a kjob, and no other that came to its name.
-func (q *queue) removeKjob(ctx context.Context, id contract.JobID, k *seenKjob, d Decision) error {
-	if q.unsure(id) {
-		return nil
-	}
-	uid, background := k.UID, metav1.DeletePropagationBackground
-	cctx, cancel := context.WithTimeout(ctx, createTimeout)
-	defer cancel()
-	if d.Reason == ReasonTaken {
-		if placed, err := q.placed(cctx, k); err != nil {
-			return err
-		} else if placed {
-			q.work.AddAfter(id, stateFresh)
-			return nil
-		}
-	}
-	only := &metav1.Preconditions{UID: &uid}
-	if d.Reason == ReasonSuspended {
-		// Its pod's news may be ahead of its own: that it was resumed (Kueue).
-		version := k.ResourceVersion
-		only.ResourceVersion = &version
-	}
-	err := q.s.kube.BatchV1().Jobs(k.Namespace).Delete(cctx, k.Name, metav1.DeleteOptions{Preconditions: only, PropagationPolicy: &background})
-	switch {
-	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
-		return nil // gone, another one, or changed by now: the cache will say
-	case err != nil:
-		q.s.metrics.apiErrors.WithLabelValues(q.name, "delete", string(apierrors.ReasonForError(err))).Inc()
-		return err
-	}
-	q.log.Info("kjob deleted", "job_id", id, "kjob", k.Name, "reason", d.Reason)
-	q.s.metrics.decisions.WithLabelValues(q.name, string(Delete), string(d.Reason)).Inc()
-	q.event(id, false, "Deleted", "deleted by onejob: "+string(d.Reason))
-	if d.Text != "" {
-		q.tell(id, d.Text)
-	}
-	return nil
-}
-
-// placed asks the API server itself whether a kjob's pod has a node: the cache
-// may be late, and the agent that has the job may be that pod's own. Buildkite's
-// state is older than the answer, so that a pod without a node is not the one.
-func (q *queue) placed(ctx context.Context, k *seenKjob) (bool, error) {
-	pods, err := q.s.kube.CoreV1().Pods(k.Namespace).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID + "=" + k.id.String()})
-	if err != nil {
-		return false, fmt.Errorf("looking for the pod of %s: %w", k.Name, err)
-	}
-	for _, p := range pods.Items {
-		if kjobUID(&p) == k.UID && p.Spec.NodeName != "" {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
 // event records an Event on the job's last kjob, by its name if there is none:
 // it may be gone, or never have been let in.
 func (q *queue) event(id contract.JobID, warning bool, reason, text string) {
@@ -372,62 +287,5 @@ func (q *queue) count(id contract.JobID, d Decision, f Facts) {
 	q.mu.Unlock()
 	if news {
 		q.s.metrics.decisions.WithLabelValues(q.name, string(d.Action), string(d.Reason)).Inc()
-	}
-}
-
-// wantsWarnings: a pod, or its absence, that only Events can explain.
-func (q *queue) wantsWarnings(id contract.JobID, f Facts) bool {
-	switch {
-	case f.unexplained():
-	case !f.KJob.Exists || f.KJob.Finished || f.KJob.Suspended || f.Pod.Started || f.Pod.Unschedulable != "" || f.Pod.Waiting != "",
-		f.Pod.Phase != "" && f.Pod.Phase != corev1.PodPending, f.Now.Sub(f.KJob.CreatedAt) < noticeAfter:
-		return false
-	}
-	q.mu.Lock()
-	at := q.memo(id).warnedAt
-	q.mu.Unlock()
-	old := time.Since(at) > warningsEvery
-	if f.unexplained() {
-		old = at.Before(f.EndedAt)
-	}
-	if old && !q.lists.Allow() {
-		q.work.AddAfter(id, noticeAfter+jitter(noticeAfter))
-		return false
-	}
-	return old
-}
-
-// A thousand pods that pend for one reason must not be a thousand lists of
-// Events: a queue makes a few a second, and its jobs take turns.
-const (
-	warningsEvery     = 20 * time.Second
-	warningsPerSecond = 4
-	warningsWithin    = 3 * time.Second
-)
-
-// fetchWarnings reads the Events that may explain an attempt. A Role that leaves
-// Events out, or a store of Events that is down, costs words, and no job its
-// deadline.
-func (q *queue) fetchWarnings(ctx context.Context, id contract.JobID, f Facts) {
-	kind, name := "Pod", f.Pod.Name
-	if f.Pod.Phase == "" {
-		kind, name = "Job", contract.KjobName(id, f.Attempt)
-	}
-	cctx, cancel := context.WithTimeout(ctx, warningsWithin)
-	defer cancel()
-	ws, err := warningsOn(cctx, q.s.kube, q.store.namespace, kind, name)
-	if err != nil {
-		q.s.metrics.apiErrors.WithLabelValues(q.name, "list", string(apierrors.ReasonForError(err))).Inc()
-		q.log.Debug("events not read", "job_id", id, "err", err)
-	}
-	q.mu.Lock()
-	m := q.memo(id)
-	if err != nil && m.warnedOf == f.KJob.UID {
-		ws = m.warnings
-	}
-	m.warnings, m.warnedOf, m.warnedAt = ws, f.KJob.UID, time.Now()
-	q.mu.Unlock()
-	if f.EndedAt.IsZero() {
-		q.work.AddAfter(id, warningsEvery+time.Second)
 	}
 }

@@ -7,10 +7,70 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/onejob-dev/onejob/contract"
 )
+
+// wantsWarnings: a pod, or its absence, that only Events can explain.
+func (q *queue) wantsWarnings(id contract.JobID, f Facts) bool {
+	switch {
+	case f.unexplained():
+	case !f.KJob.Exists || f.KJob.Finished || f.KJob.Suspended || f.Pod.Started || f.Pod.Unschedulable != "" || f.Pod.Waiting != "",
+		f.Pod.Phase != "" && f.Pod.Phase != corev1.PodPending, f.Now.Sub(f.KJob.CreatedAt) < noticeAfter:
+		return false
+	}
+	q.mu.Lock()
+	at := q.memo(id).warnedAt
+	q.mu.Unlock()
+	old := time.Since(at) > warningsEvery
+	if f.unexplained() {
+		old = at.Before(f.EndedAt)
+	}
+	if old && !q.lists.Allow() {
+		q.work.AddAfter(id, noticeAfter+jitter(noticeAfter))
+		return false
+	}
+	return old
+}
+
+// A thousand pods that pend for one reason must not be a thousand lists of
+// Events: a queue makes a few a second, and its jobs take turns.
+const (
+	warningsEvery     = 20 * time.Second
+	warningsPerSecond = 4
+	warningsWithin    = 3 * time.Second
+)
+
+// fetchWarnings reads the Events that may explain an attempt. A Role that leaves
+// Events out, or a store of Events that is down, costs words, and no job its
+// deadline.
+func (q *queue) fetchWarnings(ctx context.Context, id contract.JobID, f Facts) {
+	kind, name := "Pod", f.Pod.Name
+	if f.Pod.Phase == "" {
+		kind, name = "Job", contract.KjobName(id, f.Attempt)
+	}
+	cctx, cancel := context.WithTimeout(ctx, warningsWithin)
+	defer cancel()
+	ws, err := warningsOn(cctx, q.s.kube, q.store.namespace, kind, name)
+	if err != nil {
+		q.s.metrics.apiErrors.WithLabelValues(q.name, "list", string(apierrors.ReasonForError(err))).Inc()
+		q.log.Debug("events not read", "job_id", id, "err", err)
+	}
+	q.mu.Lock()
+	m := q.memo(id)
+	if err != nil && m.warnedOf == f.KJob.UID {
+		ws = m.warnings
+	}
+	m.warnings, m.warnedOf, m.warnedAt = ws, f.KJob.UID, time.Now()
+	q.mu.Unlock()
+	if f.EndedAt.IsZero() {
+		q.work.AddAfter(id, warningsEvery+time.Second)
+	}
+}
 
 // warningsOn lists the Warning events on an object, newest first. It reads from
 // the API server's watch cache (resourceVersion 0), never from etcd.

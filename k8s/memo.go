@@ -1,0 +1,73 @@
+package k8s
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// claim is a job that is reserved and whose kjob isn't in the cache yet.
+type claim struct {
+	job     stacks.Job
+	attempt int
+	env     map[string]string
+	at      time.Time // when it was reserved
+	sent    bool      // a create was sent; it may have been applied
+	created bool      // a create succeeded
+}
+
+// retry is a job whose next attempt is due at a time.
+type retry struct {
+	job     stacks.Job
+	attempt int
+	due     time.Time
+}
+
+// memo is what is remembered of a job that has, or had, a kjob.
+type memo struct {
+	state         stacks.State
+	stateAt       time.Time
+	ask           bool
+	reservedUntil time.Time
+	attempts      int // the highest number of a kjob that is known to have been made
+
+	// Attempts are told apart by their kjobs' UIDs: a name, and with it a number,
+	// comes again when a kjob is gone and nobody remembers it.
+	ended    types.UID // the kjob that endedAt is of
+	endedAt  time.Time
+	lost     types.UID // the kjob whose pod is lost: it holds no slot
+	gone     *seenKjob
+	podOf    types.UID // the kjob that pod is of
+	pod      Pod
+	podNo    int // and its attempt
+	failKind string
+	failAt   time.Time
+	warnings []Warning
+	warnedOf types.UID // the kjob that warnings are of
+	warnedAt time.Time
+
+	verdict       *Decision     // for a job that has no kjob and can't have one
+	finishRefused *stacks.State // the state in which Buildkite refused a finish
+	told          map[string]bool
+	waits         int    // notifications about what the job waits for
+	waitFor       Reason // what the last one of them was about
+	waitAt        time.Time
+	counted       types.UID // the kjob whose end is in the metrics
+	countedAs     Action
+	measured      types.UID // the kjob whose phases are in the metrics
+	announced     types.UID // the kjob after which another attempt was announced
+	touched       time.Time
+}
+
+func (q *queue) memo(id contract.JobID) *memo {
+	m := q.memos[id]
+	if m == nil {
+		m = &memo{}
+		q.memos[id] = m
+	}
+	m.touched = time.Now()
+	return m
+}

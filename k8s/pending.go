@@ -1,0 +1,131 @@
+package k8s
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// decidePending is for a pod that hasn't started while the job waits for it.
+func decidePending(f Facts) Decision {
+	since := f.KJob.CreatedAt
+	if f.KJob.ResumedAt.After(since) {
+		since = f.KJob.ResumedAt
+	}
+	reason, what, grace := pendingWhy(f)
+	limit, text := since.Add(f.Policy.PendingTimeout), fmt.Sprintf("the pod did not start within %s", f.Policy.PendingTimeout)
+	if grace >= 0 && !limit.Before(f.FailingSince.Add(grace)) {
+		limit, text = f.FailingSince.Add(grace), "the pod can't start"
+	}
+	if !f.Now.Before(limit) {
+		if f.StateAt.IsZero() || f.Now.Sub(f.StateAt) > stateFresh {
+			return Decision{Action: Ask, Reason: reason}
+		}
+		if what != "" {
+			text += ": " + what
+		}
+		return Decision{Action: Finish, Reason: reason, ExitStatus: -1, Text: text}
+	}
+	d := Decision{Action: None, Reason: reason, Again: limit}
+	look := since.Add(noticeAfter) // by then Events may say more
+	notice := look
+	if reason == ReasonNoPod {
+		notice = since.Add(podlessGrace)
+	}
+	switch {
+	case f.Now.Before(look):
+		d.Again = earlier(limit, look)
+	case f.Now.Before(notice):
+		d.Again = earlier(limit, notice)
+	case what != "":
+		d.Text, d.Waiting = "waiting to start: "+what, true
+	}
+	return d
+}
+
+// pendingWhy says why a pod hasn't started, and how long that may go on from
+// Facts.FailingSince; below zero there is only the pending timeout.
+func pendingWhy(f Facts) (Reason, string, time.Duration) {
+	switch p := f.Pod; {
+	case p.Phase == "" && f.KJob.Suspended:
+		return ReasonSuspended, "the Kubernetes Job is suspended, it waits to be admitted", -1
+	case p.Phase == "":
+		for _, w := range f.Warnings {
+			if permanentRefusal(w.Message) {
+				return ReasonAdmission, "Kubernetes refuses it: " + w.Message, 0
+			}
+		}
+		if w := f.obstacle(); w.Message != "" {
+			return ReasonAdmission, "Kubernetes doesn't make it yet: " + w.Message, -1
+		}
+		return ReasonNoPod, "Kubernetes has made no pod for the job yet", -1
+	case p.Unschedulable != "":
+		return ReasonPending, p.Unschedulable, -1
+	case FailureKind(p.Waiting) == "name":
+		return ReasonImage, fmt.Sprintf("%s: %s (image %s: check the name in the queue's template)", p.Waiting, p.WaitingMessage, p.Image), 0
+	case FailureKind(p.Waiting) == "image":
+		return ReasonImage, fmt.Sprintf("%s: %s (image %s: check that it exists and that the pod may pull it)", p.Waiting, p.WaitingMessage, p.Image), f.Policy.ImageGrace
+	case FailureKind(p.Waiting) == "container":
+		return ReasonContainer, fmt.Sprintf("%s: %s (check the Secret, the ConfigMap and the command that the queue's template names)", p.Waiting, p.WaitingMessage), min(containerGrace, f.Policy.ImageGrace)
+	case f.failureKind() == "mount":
+		w := f.obstacle()
+		return ReasonContainer, fmt.Sprintf("%s: %s (check the volumes in the queue's template)", w.Reason, w.Message), f.Policy.ImageGrace
+	case f.obstacle().Reason != "":
+		w := f.obstacle()
+		return ReasonPending, w.Reason + ": " + w.Message, -1
+	case p.Waiting != "":
+		return ReasonPending, p.Waiting + ": " + p.WaitingMessage, -1
+	default:
+		return ReasonPending, "", -1
+	}
+}
+
+// FailureKind sorts the kubelet's waiting reasons by how long they may go on;
+// reasons of one kind take turns (ErrImagePull, ImagePullBackOff).
+func FailureKind(waiting string) string {
+	switch waiting {
+	case "InvalidImageName":
+		return "name"
+	case "ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed":
+		return "image"
+	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PreCreateHookError", "PreStartHookError",
+		"PostStartHookError", "ErrImageNeverPull", "StartError":
+		return "container"
+	}
+	return ""
+}
+
+// failureKind is what Facts.FailingSince counts from: that of the container's
+// waiting reason, or "mount" for a pod that the kubelet's Events alone explain,
+// a volume of it being made from what isn't there.
+func (f Facts) failureKind() string {
+	if f.Pod.Waiting != "" || f.Pod.Phase == "" || f.Pod.Started {
+		return FailureKind(f.Pod.Waiting)
+	}
+	if w := f.obstacle(); w.Reason == "FailedMount" && (strings.Contains(w.Message, "not found") || strings.Contains(w.Message, "non-existent")) {
+		return "mount"
+	}
+	return ""
+}
+
+// obstacle is the newest Warning that can be what a pod waits for: others are
+// only remarks (MissingClusterDNS, DNSConfigForming).
+func (f Facts) obstacle() Warning {
+	for _, w := range f.Warnings {
+		if strings.HasPrefix(w.Reason, "Failed") || w.Reason == "NetworkNotReady" {
+			return w
+		}
+	}
+	return Warning{}
+}
+
+// permanentRefusal reports whether the API server's refusal would be
+// the same tomorrow. The API gives no other sign than the words.
+func permanentRefusal(message string) bool {
+	for _, s := range []string{"violates PodSecurity", "is invalid", "denied the request", "ValidatingAdmissionPolicy", "Invalid value", "no service account", "error looking up service account"} {
+		if strings.Contains(message, s) {
+			return true
+		}
+	}
+	return false
+}

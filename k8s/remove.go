@@ -1,0 +1,91 @@
+package k8s
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// clear deletes kjobs of earlier attempts that are suspended: no decision looks
+// at them any more, they never finish by themselves, and a resume would give
+// them a second pod.
+func (q *queue) clear(ctx context.Context, id contract.JobID) error {
+	ks := q.store.kjobsOf(id)
+	for _, k := range ks[:max(0, len(ks)-1)] {
+		if !k.Suspended || k.Finished || k.Terminating {
+			continue
+		}
+		if err := q.removeKjob(ctx, id, k, Decision{Reason: ReasonSuspended}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove deletes the job's last kjob.
+func (q *queue) remove(ctx context.Context, id contract.JobID, d Decision) error {
+	ks := q.store.kjobsOf(id)
+	if len(ks) == 0 {
+		return nil
+	}
+	return q.removeKjob(ctx, id, ks[len(ks)-1], d)
+}
+
+// removeKjob deletes a kjob, and no other that came to its name.
+func (q *queue) removeKjob(ctx context.Context, id contract.JobID, k *seenKjob, d Decision) error {
+	if q.unsure(id) {
+		return nil
+	}
+	uid, background := k.UID, metav1.DeletePropagationBackground
+	cctx, cancel := context.WithTimeout(ctx, createTimeout)
+	defer cancel()
+	if d.Reason == ReasonTaken {
+		if placed, err := q.placed(cctx, k); err != nil {
+			return err
+		} else if placed {
+			q.work.AddAfter(id, stateFresh)
+			return nil
+		}
+	}
+	only := &metav1.Preconditions{UID: &uid}
+	if d.Reason == ReasonSuspended {
+		// Its pod's news may be ahead of its own: that it was resumed (Kueue).
+		version := k.ResourceVersion
+		only.ResourceVersion = &version
+	}
+	err := q.s.kube.BatchV1().Jobs(k.Namespace).Delete(cctx, k.Name, metav1.DeleteOptions{Preconditions: only, PropagationPolicy: &background})
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+		return nil // gone, another one, or changed by now: the cache will say
+	case err != nil:
+		q.s.metrics.apiErrors.WithLabelValues(q.name, "delete", string(apierrors.ReasonForError(err))).Inc()
+		return err
+	}
+	q.log.Info("kjob deleted", "job_id", id, "kjob", k.Name, "reason", d.Reason)
+	q.s.metrics.decisions.WithLabelValues(q.name, string(Delete), string(d.Reason)).Inc()
+	q.event(id, false, "Deleted", "deleted by onejob: "+string(d.Reason))
+	if d.Text != "" {
+		q.tell(id, d.Text)
+	}
+	return nil
+}
+
+// placed asks the API server itself whether a kjob's pod has a node: the cache
+// may be late, and the agent that has the job may be that pod's own. Buildkite's
+// state is older than the answer, so that a pod without a node is not the one.
+func (q *queue) placed(ctx context.Context, k *seenKjob) (bool, error) {
+	pods, err := q.s.kube.CoreV1().Pods(k.Namespace).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID + "=" + k.id.String()})
+	if err != nil {
+		return false, fmt.Errorf("looking for the pod of %s: %w", k.Name, err)
+	}
+	for _, p := range pods.Items {
+		if kjobUID(&p) == k.UID && p.Spec.NodeName != "" {
+			return true, nil
+		}
+	}
+	return false, nil
+}

@@ -1,0 +1,95 @@
+package k8s
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// refusedEvery is how often a stopped queue is looked at again.
+const refusedEvery = 30 * time.Second
+
+// stop makes the queue not ready, and says so once for each reason.
+func (q *queue) stop(err error) {
+	q.mu.Lock()
+	news := q.refused == nil || q.refused.Error() != err.Error()
+	q.refused = err
+	q.stops++
+	q.mu.Unlock()
+	q.s.metrics.ready.WithLabelValues(q.name).Set(0)
+	if news {
+		q.log.Error("the queue is stopped: check its token, its name, its namespace and the RoleBinding there; it is looked at again every 30s and when the token file changes", "err", err, "retry_in", refusedEvery.String())
+		q.s.events.event(q.store.namespace, "onejob-queue-"+q.label, "", true, "QueueStopped", "queue "+q.name+": "+err.Error())
+	}
+}
+
+// recovered serves a stopped queue again, unless it was stopped since there had
+// been so many stops, or its namespace takes no kjobs: a poll that goes well says
+// nothing about creates.
+func (q *queue) recovered(stops int) {
+	q.mu.Lock()
+	if q.stops != stops || !q.noCreate.IsZero() {
+		q.mu.Unlock()
+		return
+	}
+	was := q.refused
+	q.refused = nil
+	q.mu.Unlock()
+	q.s.metrics.ready.WithLabelValues(q.name).Set(1)
+	if was != nil {
+		q.log.Info("the queue is served again")
+	}
+}
+
+// letIn records that the namespace takes kjobs, and serves a queue again that
+// was stopped because it did not.
+func (q *queue) letIn() {
+	q.mu.Lock()
+	was := !q.noCreate.IsZero()
+	q.noCreate = time.Time{}
+	q.mu.Unlock()
+	if was {
+		q.recovered(q.stopCount())
+	}
+}
+
+func (q *queue) stopCount() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.stops
+}
+
+func (q *queue) stopped() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.refused
+}
+
+// untilRetry waits until a stopped queue is worth another look: the time has
+// come, or its token is another one.
+func (q *queue) untilRetry(ctx context.Context) bool {
+	old, _ := q.client.Token()
+	deadline := time.Now().Add(refusedEvery)
+	for time.Now().Before(deadline) {
+		if !pause(ctx, time.Second, nil) {
+			return false
+		}
+		q.alive()
+		if now, err := q.client.Token(); q.stopped() == nil || err == nil && now != old {
+			break
+		}
+	}
+	return true
+}
+
+// refusal looks at an error of Buildkite's and stops the queue if it says that
+// the token or the stack isn't accepted.
+func (q *queue) refusal(err error) bool {
+	if errors.Is(err, stacks.ErrRefused) {
+		q.stop(err)
+		return true
+	}
+	return false
+}

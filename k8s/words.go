@@ -1,0 +1,94 @@
+package k8s
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// said is a sentence about an attempt, with the runner's own words.
+func said(f Facts, what string) string {
+	s := fmt.Sprintf("attempt %d %s", f.Attempt, what)
+	if m := f.Pod.Message; m != nil && m.Reason != "" {
+		s += ": " + m.Reason
+	}
+	return s
+}
+
+const (
+	stopping  = "Kubernetes stops the pod in which the job runs: "
+	deletedIt = "it was deleted"
+)
+
+// unexplained: the runner was stopped, and neither pod nor kjob say why. A pod
+// that the kubelet evicts and that ends in good order forgets it; its Events don't.
+func (f Facts) unexplained() bool {
+	m := f.Pod.Message
+	return m != nil && m.Received != "" && f.Pod.Why == "" && f.KJob.FailReason == ""
+}
+
+// stopOf is what Kubernetes says about a pod that is being deleted.
+func stopOf(f Facts) string {
+	why, message := f.Pod.Why, f.Pod.WhyMessage
+	if why == "" {
+		why, message = f.KJob.FailReason, f.KJob.FailMessage
+	}
+	for _, w := range f.Warnings {
+		if why == "" && (w.Reason == "Evicted" || w.Reason == "Preempting" || w.Reason == "NodeShutdown") {
+			why, message = w.Reason, w.Message
+		}
+	}
+	switch {
+	case why == "":
+		return deletedIt
+	case message == "":
+		return why
+	}
+	return why + ", " + stacks.Cut(message, 600)
+}
+
+// aside is what a result that was reported doesn't say by itself: why it came
+// to be stopped, or killed.
+func aside(f Facts) string {
+	p := f.Pod
+	switch {
+	case p.Why == "OOMKilled":
+		return "a process of the job was killed for want of memory (OOMKilled); the limit is in the queue's template"
+	case p.Message.Received == "":
+		return ""
+	}
+	why := stopOf(f)
+	if why == deletedIt && !p.Terminating && !p.Deleted {
+		return ""
+	}
+	return stopping + why
+}
+
+// lossOf is what Kubernetes says about a pod's end.
+func lossOf(f Facts) string {
+	p, parts := f.Pod, []string(nil)
+	if p.Why != "" {
+		parts = append(parts, p.Why)
+	}
+	if p.Exited {
+		parts = append(parts, fmt.Sprintf("exit code %d", p.ExitCode))
+	}
+	if f.KJob.FailReason != "" && p.Why == "" && !p.Exited {
+		parts = append(parts, f.KJob.FailReason)
+		if f.KJob.FailMessage != "" {
+			parts = append(parts, f.KJob.FailMessage)
+		}
+	}
+	if p.WhyMessage != "" {
+		parts = append(parts, stacks.Cut(p.WhyMessage, 600))
+	}
+	switch {
+	case len(parts) > 0:
+		return strings.Join(parts, ", ")
+	case p.Phase == "" || p.Deleted:
+		return "the pod was deleted"
+	default:
+		return "phase " + string(p.Phase)
+	}
+}
