@@ -79,14 +79,14 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 	if set.template.NeedsEnv() && now.env == nil {
 		cctx, cancel := context.WithTimeout(ctx, createTimeout)
 		defer cancel()
-		d, err := q.client.Job(cctx, id)
+		env, err := q.client.Env(cctx, id)
 		if err != nil {
 			return 0, err
 		}
-		now.env = d.Env
+		now.env = env
 		q.mu.Lock()
 		if c := q.claims[id]; c != nil {
-			c.env = d.Env
+			c.env = env
 		}
 		q.mu.Unlock()
 	}

@@ -179,13 +179,13 @@ func (q *queue) fetchEnv(ctx context.Context, ids []contract.JobID) {
 	g.SetLimit(16)
 	for _, id := range ids {
 		g.Go(func() error {
-			d, err := q.client.Job(ctx, id)
+			env, err := q.client.Env(ctx, id)
 			if err != nil {
 				return err
 			}
 			q.mu.Lock()
 			if c := q.claims[id]; c != nil {
-				c.env = d.Env
+				c.env = env
 			}
 			q.mu.Unlock()
 			return nil
@@ -220,7 +220,7 @@ type listing struct {
 // are due.
 func (q *queue) list(ctx context.Context, set *settings, free int) (listing, error) {
 	var out listing
-	var depth, unmatched int
+	var depth, unmatched, bad int
 	var oldest time.Time
 	seen := map[contract.JobID]bool{}
 	for cursor, pages := "", 0; ; {
@@ -229,7 +229,7 @@ func (q *queue) list(ctx context.Context, set *settings, free int) (listing, err
 		if err != nil {
 			return out, err
 		}
-		out.paused = page.Paused
+		out.paused, bad = page.Paused, bad+page.Bad
 		q.mu.Lock()
 		q.paused = page.Paused // at once: a later page may fail
 		q.mu.Unlock()
@@ -264,7 +264,12 @@ func (q *queue) list(ctx context.Context, set *settings, free int) (listing, err
 		}
 	}
 	waiting := len(q.retries)
+	news := bad > q.bad
+	q.bad = bad
 	q.mu.Unlock()
+	if news {
+		q.log.Warn("jobs whose ID is no UUID are left alone", "jobs", bad)
+	}
 
 	m := q.s.metrics
 	m.depth.WithLabelValues(q.name).Set(float64(depth))

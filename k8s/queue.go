@@ -59,6 +59,7 @@ type queue struct {
 	hungry   bool  // the last tick left jobs for want of slots
 	beat     time.Time
 	refusals int // attempts in a row that ended with exit code 77
+	bad      int // jobs in the last list whose ID is no UUID
 	// noCreate is when the namespace, or our Role in it, last refused any kjob
 	// at all; zero when it last took one. Until then one claim at a time is made.
 	noCreate time.Time

@@ -93,11 +93,10 @@ func (r *Reacquirer) Reacquire(ctx context.Context, id contract.JobID) (*batchv1
 		if r.Client == nil {
 			return nil, refuse("the queue's template needs the job's environment, and there is no token to ask for it%s", url)
 		}
-		d, err := r.Client.Job(ctx, id)
-		if err != nil {
+		var err error
+		if env, err = r.Client.Env(ctx, id); err != nil {
 			return nil, err
 		}
-		env = d.Env
 	}
 	k, err := NewJob(job, attempts+1, r.Template, env)
 	if err != nil || r.DryRun {

@@ -119,12 +119,6 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// Stack returns the stack's key.
-func (c *Client) Stack() string { return c.cfg.Stack }
-
-// Queue returns the queue's key.
-func (c *Client) Queue() string { return c.cfg.Queue }
-
 // Token returns the token that the next request would be sent with, so that a
 // caller who was refused can see when it changes.
 func (c *Client) Token() (string, error) { return c.cfg.Token.Token() }

@@ -99,7 +99,7 @@ func TestErrors(t *testing.T) {
 		c := client(t, func(*http.Request, []byte) (int, map[string]string, any) {
 			return status, nil, map[string]string{"message": "because"}
 		})
-		_, err := c.Job(t.Context(), jobA)
+		_, err := c.Env(t.Context(), jobA)
 		for _, is := range []error{ErrInvalid, ErrRefused, ErrNotFound, ErrRateLimited, ErrUnavailable} {
 			if errors.Is(err, is) != errors.Is(want, is) {
 				t.Errorf("%d: %v: errors.Is(%v) = %t", status, err, is, errors.Is(err, is))

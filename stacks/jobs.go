@@ -118,18 +118,13 @@ func (c *Client) Reserve(ctx context.Context, ids []contract.JobID, expiry time.
 	return got, nil
 }
 
-// JobDetail is what Buildkite tells a stack about one job beyond the list.
-type JobDetail struct {
-	ID      contract.JobID    `json:"id"`
-	Env     map[string]string `json:"env"`
-	Command string            `json:"command"`
-}
-
-// Job asks for one job's environment and command.
-func (c *Client) Job(ctx context.Context, id contract.JobID) (JobDetail, error) {
-	var d JobDetail
-	err := c.do(ctx, EndpointJob, http.MethodGet, c.stackPath("/jobs/"+id.String()), nil, &d)
-	return d, err
+// Env asks for a job's environment, which the list leaves out.
+func (c *Client) Env(ctx context.Context, id contract.JobID) (map[string]string, error) {
+	var out struct {
+		Env map[string]string `json:"env"`
+	}
+	err := c.do(ctx, EndpointJob, http.MethodGet, c.stackPath("/jobs/"+id.String()), nil, &out)
+	return out.Env, err
 }
 
 // States asks for the states of jobs, in as many calls as MaxBatch makes of

@@ -106,7 +106,7 @@ func jobToRender(c *cli.Context, cfg *k8s.Config, q k8s.Queue) (stacks.Job, map[
 	if client == nil {
 		return job, nil, usage(fmt.Errorf("no token to ask Buildkite about job %s with", ids[0]))
 	}
-	d, err := client.Job(c.Context, ids[0])
+	env, err := client.Env(c.Context, ids[0])
 	if errors.Is(err, stacks.ErrNotFound) {
 		err = fmt.Errorf("%w: %s", err, k8s.NoStack)
 	}
@@ -116,8 +116,8 @@ func jobToRender(c *cli.Context, cfg *k8s.Config, q k8s.Queue) (stacks.Job, map[
 	page, err := client.ScheduledJobs(c.Context, "", stacks.MaxBatch)
 	for _, j := range page.Jobs {
 		if j.ID == ids[0] {
-			return j, d.Env, nil
+			return j, env, nil
 		}
 	}
-	return stacks.Job{ID: ids[0]}, d.Env, err
+	return stacks.Job{ID: ids[0]}, env, err
 }
