@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,13 +18,14 @@ import (
 var loops = []int{1, 8, 32, 100}
 
 // bareLoop creates as many copies of a kjob as the burst had jobs, with nothing
-// between the creates, and returns how many a watch has seen a second.
-func (b *bench) bareLoop(ctx context.Context, s *subject, sample *batchv1.Job, workers int) (float64, error) {
+// between the creates, and returns how many a watch has seen a second, and the
+// processor time that loop and watch took.
+func (b *bench) bareLoop(ctx context.Context, s *subject, sample *batchv1.Job, workers int) (rate float64, cpu time.Duration, err error) {
 	client, err := kubernetes.NewForConfig(rehearsal.Protobuf(b.cluster.RESTConfig()))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	seen := s.Watch.Made()
+	seen, before := s.Watch.Made(), ownCPU()
 	g, gctx := errgroup.WithContext(ctx)
 	next := make(chan *batchv1.Job, b.burst)
 	for n := range b.burst {
@@ -41,10 +43,10 @@ func (b *bench) bareLoop(ctx context.Context, s *subject, sample *batchv1.Job, w
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if err := s.Watch.Wait(ctx, func() bool { return s.Watch.Made() >= seen+b.burst }); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	kjobs := s.Watch.Kjobs()[seen:]
 	var took samples
@@ -52,7 +54,18 @@ func (b *bench) bareLoop(ctx context.Context, s *subject, sample *batchv1.Job, w
 		took = append(took, k.Seen.Sub(kjobs[0].Seen))
 	}
 	pause(ctx, time.Second) // as in the burst, the controllers begin while the writer is still at it
-	return took.rate(), s.Clear(ctx)
+	cpu = ownCPU() - before
+	return took.rate(), cpu, s.Clear(ctx)
+}
+
+// ownCPU is the processor time of this process, in which nothing else happens
+// while a bare loop runs.
+func ownCPU() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err) // it can't: the arguments are right
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // copyOf is a kjob as its maker sent it, under another name.

@@ -23,7 +23,7 @@ var marks = []struct {
 func (b *bench) bursts(ctx context.Context, s *subject) error {
 	var first samples
 	at, bare, calls := map[float64]samples{}, map[int][]float64{}, map[string][]float64{}
-	var rates, shares, writes []float64
+	var rates, shares, writes, cpu []float64
 	for range b.rounds {
 		r, err := b.once(ctx, s)
 		if err != nil {
@@ -39,12 +39,13 @@ func (b *bench) bursts(ctx context.Context, s *subject) error {
 		writes = append(writes, float64(r.writes)/float64(b.burst))
 		best := 0.0
 		for _, workers := range loops {
-			rate, err := b.bareLoop(ctx, s, r.sample, workers)
+			rate, took, err := b.bareLoop(ctx, s, r.sample, workers)
 			if err != nil {
 				return fmt.Errorf("the bare loop of %d workers: %w", workers, err)
 			}
 			bare[workers] = append(bare[workers], rate)
 			best = max(best, rate)
+			cpu = append(cpu, took.Seconds()*1000/float64(b.burst))
 		}
 		rates = append(rates, r.took.rate())
 		shares = append(shares, r.took.rate()/best)
@@ -58,6 +59,7 @@ func (b *bench) bursts(ctx context.Context, s *subject) error {
 	for _, workers := range loops {
 		r.add("b", fmt.Sprintf("a bare loop of %d, creates a second", workers), median(bare[workers]), "", noBar, map[int]string{1: "139", 8: "258", 32: "395", 100: "554"}[workers])
 	}
+	r.add("b", "CPU of a bare loop and its watch, per 1,000", median(cpu), "s", noBar, "")
 	r.add("b", "share of the best bare loop", 100*median(shares), "%", atLeast(80), "1.8 (tuned 59)")
 
 	beyond := 0.0
