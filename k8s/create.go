@@ -140,7 +140,8 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err err
 		q.mu.Unlock()
 		q.tellWaiting(id, ReasonAdmission, "waiting to be created: "+err.Error())
 		q.drop(id, "")
-		q.stop(fmt.Errorf("creating kjobs: %w", err))
+		// Not this kjob's name: each refusal would read as news.
+		q.stop(errors.New("creating kjobs: " + strings.ReplaceAll(err.Error(), ` "`+contract.KjobName(id, c.attempt)+`"`, "")))
 		return 0, nil
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err),
 		apierrors.IsForbidden(err) && permanentRefusal(err.Error()):
@@ -169,7 +170,7 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err err
 		q.s.brake.failed()
 		count("failed")
 		log.Debug("creating the kjob", "err", err)
-		return q.s.brake.wait(), err
+		return 0, err
 	}
 }
 

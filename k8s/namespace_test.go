@@ -45,7 +45,7 @@ func TestNamespaceThatTakesNoKjobs(t *testing.T) {
 		if ready > 0 {
 			t.Errorf("ready for %d of 290 seconds", ready)
 		}
-		if n := len(w.eventsOf("default")); n > 50 {
+		if n := len(w.eventsOf("default")); n > 3 {
 			t.Errorf("%d Events that the queue is stopped", n)
 		}
 		w.await("finished", 2*time.Minute, w.finished(500))
