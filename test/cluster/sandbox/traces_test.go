@@ -14,10 +14,11 @@ import (
 
 // traces of a sandbox by which to tell whether anything of it is left.
 type traces struct {
-	dir        string
-	slot       int
-	namespaces map[string]bool
-	keepers    []int
+	dir     string
+	slot    int
+	init    mark
+	pids    string // the pid namespace, which all its processes are in
+	keepers []int
 }
 
 func tracesOf(t *testing.T, dir string) *traces {
@@ -30,7 +31,7 @@ func tracesOf(t *testing.T, dir string) *traces {
 	if err := json.Unmarshal(data, &m); err != nil {
 		t.Fatal(err)
 	}
-	r := &traces{dir: dir, namespaces: map[string]bool{}}
+	r := &traces{dir: dir, init: m}
 	if _, err := fmt.Sscan(filepath.Base(dir), &r.slot); err != nil {
 		t.Fatal(err)
 	}
@@ -42,8 +43,16 @@ func tracesOf(t *testing.T, dir string) *traces {
 		if own, _ := os.Readlink("/proc/self/ns/" + kind); own == link {
 			t.Fatalf("init has our %s namespace", kind)
 		}
-		r.namespaces[link] = true
+		if kind == "pid" {
+			r.pids = link
+		}
 	}
+	// As long as it is open, no other sandbox's namespace gets its number.
+	held, err := os.Open(fmt.Sprintf("/proc/%d/ns/pid", m.Init))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = held.Close() })
 	var parent int
 	if _, err := fmt.Sscan(procStat(m.Init)[1], &parent); err != nil {
 		t.Fatal(err)
@@ -52,20 +61,26 @@ func tracesOf(t *testing.T, dir string) *traces {
 	return r
 }
 
-// processes lists who is in any of the namespaces; a zombie is in none.
+// processes lists who is in it; a zombie isn't.
 func (r *traces) processes() []string {
 	var found []string
-	links, _ := filepath.Glob("/proc/[0-9]*/ns/*")
+	links, _ := filepath.Glob("/proc/[0-9]*/ns/pid")
 	for _, path := range links {
-		if link, err := os.Readlink(path); err == nil && r.namespaces[link] {
-			found = append(found, path+" "+link)
+		if link, err := os.Readlink(path); err == nil && link == r.pids {
+			found = append(found, path)
 		}
 	}
 	return found
 }
 
+// left is what there is of it; a slot that another test's sandbox has by now is
+// that one's.
 func (r *traces) left() []string {
 	found := r.processes()
+	var now mark
+	if data, err := os.ReadFile(filepath.Join(r.dir, "init.json")); err == nil && json.Unmarshal(data, &now) == nil && now != r.init {
+		return found
+	}
 	for _, pattern := range []string{
 		r.dir,
 		"/sys/fs/cgroup/*/" + cgroupName(r.slot),
