@@ -33,7 +33,10 @@ HISTORIES ?= 20000
 FROM ?= 1
 .PHONY: histories
 histories: ## simulate the scheduler in HISTORIES (20000) random histories from seed FROM (1), and find planted bugs
-	go test -count=1 -v -timeout 60m -run '^TestHistories$$' ./k8s -history.n=$(HISTORIES) -history.from=$(FROM)
+	@mkdir -p .cache
+	go test -c -o .cache/histories ./k8s
+	cd k8s && seq $(FROM) 1000 $$(($(FROM) + $(HISTORIES) - 1)) | \
+	  xargs -I{} -P $$(nproc) ../.cache/histories -test.run '^TestHistories$$' -test.v -test.timeout 30m -history.n=1000 -history.from={}
 	go test -count=1 -v -timeout 60m -run '^TestMutants$$' -parallel 2 ./k8s -history.mutants=2000
 
 .PHONY: bench

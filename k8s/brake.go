@@ -1,11 +1,12 @@
 package k8s
 
 import (
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"k8s.io/client-go/util/workqueue"
+
+	"github.com/onejob-dev/onejob/jitter"
 )
 
 // itemBackoff is the wait of one item after its own failures.
@@ -37,7 +38,7 @@ func (b *brake) wait() time.Duration {
 	}
 	now := time.Now()
 	if d := b.next.Sub(now); d > 0 {
-		return d + jitter(brakeFirst)
+		return d + jitter.UpTo(brakeFirst)
 	}
 	b.next = now.Add(brakeMax) // the others wait for this one's luck
 	return 0
@@ -61,9 +62,4 @@ func (b *brake) ok() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.failures = 0
-}
-
-// jitter is up to d.
-func jitter(d time.Duration) time.Duration {
-	return time.Duration(rand.Int64N(int64(d) + 1)) //nolint:gosec // not a secret
 }

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/jitter"
 )
 
 // link is a store's connection to the API server. The informers' own backoff
@@ -71,7 +72,7 @@ func insist[T any](ctx context.Context, l *link, resource string, call func() (T
 		if after, told := apierrors.SuggestsClientDelay(err); told {
 			wait = max(wait, time.Duration(after)*time.Second)
 		}
-		if !pause(ctx, wait+jitter(wait/3), nil) {
+		if !pause(ctx, wait+jitter.UpTo(wait/3), nil) {
 			return v, err
 		}
 	}

@@ -5,13 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/jitter"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
@@ -74,9 +74,7 @@ func (q *queue) pollLoop(ctx context.Context) {
 		if time.Since(lastNews) < busyFor && !q.full() {
 			interval = minPoll
 		}
-		// A tenth of jitter either way, so that many schedulers don't beat in step.
-		interval += time.Duration((rand.Float64() - 0.5) * 0.2 * float64(interval)) //nolint:gosec // not a secret
-		if !pause(ctx, time.Until(began.Add(interval)), q.wakeup) {
+		if !pause(ctx, time.Until(began.Add(jitter.Around(interval, 0.1))), q.wakeup) { // many schedulers mustn't beat in step
 			return
 		}
 		if gap := time.Until(began.Add(minGap)); gap > 0 && !pause(ctx, gap, nil) {
@@ -107,8 +105,8 @@ func (q *queue) tick(ctx context.Context) (news bool, err error) {
 		return false, nil // what waits for another attempt waits too
 	}
 	take := list.candidates
-	slices.SortStableFunc(take, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(b.job.Priority, a.job.Priority), a.job.ScheduledAt.Compare(b.job.ScheduledAt))
+	slices.SortFunc(take, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(b.job.Priority, a.job.Priority), a.job.ScheduledAt.Compare(b.job.ScheduledAt), cmp.Compare(a.job.ID, b.job.ID))
 	})
 	q.mu.Lock()
 	room := min(free, maxAhead-len(q.claims))

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/jitter"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
@@ -148,7 +149,7 @@ func (q *queue) unsure(id contract.JobID) bool {
 	if !q.store.link.stale() {
 		return false
 	}
-	q.work.AddAfter(id, settle/2+jitter(settle/2))
+	q.work.AddAfter(id, settle/2+jitter.UpTo(settle/2))
 	return true
 }
 

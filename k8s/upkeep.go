@@ -1,7 +1,9 @@
 package k8s
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/onejob-dev/onejob/contract"
@@ -105,23 +107,26 @@ func (q *queue) askStates(ctx context.Context) {
 }
 
 // expiring are up to most jobs that should stay ours and whose reservation has
-// less than left to go. Callers don't hold q.mu.
+// less than left to go, the most urgent first. Callers don't hold q.mu.
 func (q *queue) expiring(left time.Duration, most int) []contract.JobID {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	soon := time.Now().Add(left)
 	var ids []contract.JobID
 	for _, id := range q.unfinished() {
-		if m := q.memos[id]; len(ids) < most && m.state.Offered() && m.reservedUntil.Before(soon) {
+		if m := q.memos[id]; m.state.Offered() && m.reservedUntil.Before(soon) {
 			ids = append(ids, id)
 		}
 	}
 	for id := range q.claims {
-		if m := q.memo(id); len(ids) < most && m.reservedUntil.Before(soon) {
+		if m := q.memo(id); m.reservedUntil.Before(soon) {
 			ids = append(ids, id)
 		}
 	}
-	return ids
+	slices.SortFunc(ids, func(a, b contract.JobID) int {
+		return cmp.Or(q.memos[a].reservedUntil.Compare(q.memos[b].reservedUntil), cmp.Compare(a, b))
+	})
+	return ids[:min(len(ids), most)]
 }
 
 // renew extends what must not lapse: first reservations that are about to, and

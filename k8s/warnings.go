@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/jitter"
 )
 
 // wantsWarnings: a pod, or its absence, that only Events can explain.
@@ -31,7 +32,7 @@ func (q *queue) wantsWarnings(id contract.JobID, f Facts) bool {
 		old = at.Before(f.EndedAt)
 	}
 	if old && !q.lists.Allow() {
-		q.work.AddAfter(id, noticeAfter+jitter(noticeAfter))
+		q.work.AddAfter(id, noticeAfter+jitter.UpTo(noticeAfter))
 		return false
 	}
 	return old

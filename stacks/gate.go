@@ -2,7 +2,6 @@ package stacks
 
 import (
 	"context"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"sync"
@@ -10,6 +9,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/onejob-dev/onejob/jitter"
 	"github.com/onejob-dev/onejob/retryafter"
 )
 
@@ -148,7 +148,7 @@ func (g *gate) record(sent time.Time, status int, h http.Header) time.Duration {
 	if g.failures < 4 {
 		wait = min(backoffFirst<<(g.failures-1), backoffCap)
 	}
-	g.hold(now, jitter(max(wait, after)))
+	g.hold(now, atLeast(max(wait, after)))
 	return after
 }
 
@@ -158,10 +158,10 @@ func (g *gate) hold(now time.Time, d time.Duration) {
 	}
 }
 
-// jitter adds up to a third, at most ten seconds: what was asked for is a
+// atLeast adds up to a third, at most ten seconds: what was asked for is a
 // floor.
-func jitter(d time.Duration) time.Duration {
-	return d + time.Duration(rand.Int64N(int64(min(d/3, 10*time.Second))+1)) //nolint:gosec // not a secret
+func atLeast(d time.Duration) time.Duration {
+	return d + jitter.UpTo(min(d/3, 10*time.Second))
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
