@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"log/slog"
+	"math/rand/v2"
 	"time"
 )
 
@@ -78,7 +79,8 @@ type Config struct {
 	// RequestLog is how many calls Requests remembers; the default is 20,000.
 	RequestLog int
 
-	// Seed makes IDs and tokens reproducible; IDs also hold the time.
+	// Seed makes IDs and tokens reproducible; IDs also hold the time. The default
+	// is one at random: two simulators of one machine never give the same ID.
 	Seed uint64
 	// Logger gets one debug line a request; the default discards.
 	Logger *slog.Logger
@@ -94,6 +96,7 @@ type RateLimits struct {
 
 func (c Config) withDefaults() Config {
 	def(&c.AgentToken, DefaultAgentToken)
+	def(&c.Seed, rand.Uint64())
 	def(&c.Organization, "acme")
 	def(&c.Cluster, "simulated")
 	def(&c.PingInterval, 1)

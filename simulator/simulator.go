@@ -58,8 +58,9 @@ var _ http.Handler = (*Simulator)(nil)
 
 // New returns a Simulator that serves at once. Close it.
 func New(conf Config) *Simulator {
+	conf = conf.withDefaults()
 	s := &Simulator{
-		conf:      conf.withDefaults(),
+		conf:      conf,
 		closed:    make(chan struct{}),
 		rng:       rand.New(rand.NewPCG(conf.Seed, 0x6f6e656a6f62)),
 		tokens:    map[string]bool{},

@@ -52,7 +52,7 @@ func (o *options) flags() []cli.Flag {
 		span("heartbeat-timeout", 3*time.Minute, "an agent silent for so long is lost", &o.heartbeatTimeout),
 		span("reservation", 900*time.Second, "life of a reservation that names none", &o.reservation),
 		&cli.IntFlag{Name: "interval", Value: 1, Usage: "ping, heartbeat and job status interval, in `SECONDS`", EnvVars: env("interval"), Destination: &o.interval},
-		&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that makes IDs and faults reproducible", EnvVars: env("seed"), Destination: &o.seed},
+		&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that makes IDs and faults reproducible; by default one at random", EnvVars: env("seed"), Destination: &o.seed},
 		flag("no-rate-limits", "switch the Stacks API's rate limits off", &o.noLimits),
 		flag("verbose", "log each request", &o.verbose),
 	}
