@@ -387,6 +387,11 @@ func (s *scene) story() string {
 		for _, c := range p.Status.ContainerStatuses {
 			fmt.Fprintf(&b, "  %s %+v %+v %+v\n", c.Name, c.State.Waiting, c.State.Running, c.State.Terminated)
 		}
+		events, err := on.Cluster.Client().CoreV1().Events(s.namespace).List(s.ctx, metav1.ListOptions{FieldSelector: "involvedObject.name=" + p.Name})
+		must(s, err)
+		for _, e := range events.Items {
+			fmt.Fprintf(&b, "  %s %s %s: %s\n", e.CreationTimestamp.UTC().Format(time.TimeOnly), e.Source.Host, e.Reason, e.Message)
+		}
 	}
 	return b.String()
 }
