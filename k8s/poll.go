@@ -97,7 +97,7 @@ func (q *queue) full() bool {
 func (q *queue) tick(ctx context.Context) (news bool, err error) {
 	set := q.set.Load()
 	free := q.free(set)
-	list, err := q.list(ctx, set, free)
+	list, err := q.list(ctx, set)
 	if err != nil {
 		return false, err
 	}
@@ -216,7 +216,7 @@ type listing struct {
 
 // list reads as many pages as could be used, and adds the new attempts that
 // are due.
-func (q *queue) list(ctx context.Context, set *settings, free int) (listing, error) {
+func (q *queue) list(ctx context.Context, set *settings) (listing, error) {
 	var out listing
 	var depth, unmatched, bad int
 	var oldest time.Time
@@ -248,9 +248,10 @@ func (q *queue) list(ctx context.Context, set *settings, free int) (listing, err
 				out.candidates = append(out.candidates, candidate{j, n})
 			}
 		}
-		// One page is enough when all of it can be taken at once: what is
-		// reserved is off the list, and the next look begins with the rest.
-		if cursor, pages = page.Next, pages+1; cursor == "" || pages >= maxPages || free > len(out.candidates) && len(out.candidates) >= stacks.MaxBatch {
+		// Without a cap one page is enough when all of it can be taken at once:
+		// what is reserved is off the list, and the next look begins with the
+		// rest. With one, a later page may have what is more urgent.
+		if cursor, pages = page.Next, pages+1; cursor == "" || pages >= maxPages || *set.MaxInFlight == 0 && len(out.candidates) >= stacks.MaxBatch {
 			break
 		}
 	}

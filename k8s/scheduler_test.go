@@ -207,3 +207,27 @@ func TestFull(t *testing.T) {
 		}
 	}
 }
+
+// More urgent jobs get the slots though a thousand others are listed before them.
+func TestPriorityBeyondThePage(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = pending
+		w.build(1500)
+		b, err := w.sim.CreateBuild(simulator.BuildRequest{Pipeline: []byte("steps: [{command: make, priority: 10, parallelism: 200}]")})
+		if err != nil {
+			w.Fatal(err)
+		}
+		r := w.start("  max-in-flight: 1050\n", func(o *Options) { o.Kube = slow{w.kube, time.Second} })
+		w.await("kjobs of the urgent ones", time.Minute, func() bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return !slices.ContainsFunc(b.JobIDs, func(id string) bool { return w.made["onejob-"+id].IsZero() })
+		})
+		w.mu.Lock()
+		if n := len(w.made); n > 400 { // those that were made at the same time
+			w.Errorf("%d kjobs were made before those of the 200 urgent jobs", n)
+		}
+		w.mu.Unlock()
+		r.end(w)
+	})
+}
