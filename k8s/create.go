@@ -75,6 +75,12 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 		q.drop(id, "the namespace takes no kjobs")
 		return 0, nil
 	}
+	if !now.sent && q.live(id) {
+		// Somebody else's (reacquire, another scheduler), who counted anew.
+		q.drop(id, "it has a live kjob")
+		q.work.Add(id)
+		return 0, nil
+	}
 	set := q.set.Load()
 	if set.template.NeedsEnv() && now.env == nil {
 		cctx, cancel := context.WithTimeout(ctx, createTimeout)

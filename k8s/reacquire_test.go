@@ -306,7 +306,7 @@ func TestReacquireBesideAMemory(t *testing.T) {
 	inWorld(t, simulator.Config{}, func(w *world) {
 		w.runs = func(w *world, p *pod) {
 			w.mu.Lock()
-			early := len(w.made) == 1
+			early := w.uid == 1
 			w.mu.Unlock()
 			if early {
 				w.sleep(300*time.Millisecond, p.kill)

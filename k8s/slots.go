@@ -2,6 +2,7 @@ package k8s
 
 import (
 	"math"
+	"slices"
 
 	"github.com/onejob-dev/onejob/contract"
 )
@@ -65,6 +66,14 @@ func (q *queue) held() int {
 		}
 	}
 	return held
+}
+
+// live: a kjob of the job holds a slot.
+func (q *queue) live(id contract.JobID) bool {
+	ks := q.store.kjobsOf(id)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.ContainsFunc(ks, q.holdsSlot)
 }
 
 // holdsSlot: unfinished, and its pod isn't lost. Callers hold q.mu.
