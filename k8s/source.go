@@ -85,6 +85,9 @@ func podTemplateDoc(p *corev1.PodTemplate) ([]byte, error) {
 }
 
 func cleanDoc(o any, t *corev1.PodTemplateSpec) ([]byte, error) {
+	if g := t.Spec.TerminationGracePeriodSeconds; g != nil && *g == corev1.DefaultTerminationGracePeriodSeconds {
+		t.Spec.TerminationGracePeriodSeconds = nil // the API server's default, where ours is longer
+	}
 	t.ObjectMeta = metav1.ObjectMeta{Labels: userKeys(t.Labels), Annotations: userKeys(t.Annotations)}
 	return json.Marshal(o)
 }
