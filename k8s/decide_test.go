@@ -194,6 +194,21 @@ func TestDecide(t *testing.T) {
 		{"podless", aKJob().Podless().State(reserved), want{action: None, reason: ReasonNoPod, says: "made no pod"}},
 		{"podless for a quota", aKJob().Podless().State(reserved).but(func(f *Facts) { f.Warnings = []Warning{{"FailedCreate", "exceeded quota: pods"}} }), want{action: None, reason: ReasonAdmission, says: "exceeded quota"}},
 		{"podless for Pod Security", aKJob().Podless().State(reserved).but(func(f *Facts) { f.Warnings = []Warning{{"FailedCreate", `violates PodSecurity "restricted:latest"`}} }), want{action: Finish, reason: ReasonAdmission, status: -1, says: "violates PodSecurity"}},
+		{"podless for its priority class", aKJob().Podless().State(reserved).but(func(f *Facts) {
+			f.Warnings = []Warning{{"FailedCreate", `pods "x" is forbidden: no PriorityClass with name urgent was found`}}
+		}), want{action: Finish, reason: ReasonAdmission, status: -1, says: "no PriorityClass with name urgent"}},
+		{"podless for its runtime class", aKJob().Podless().State(reserved).but(func(f *Facts) {
+			f.Warnings = []Warning{{"FailedCreate", `pods "x" is forbidden: pod rejected: RuntimeClass "gvisor" not found`}}
+		}), want{action: Finish, reason: ReasonAdmission, status: -1, says: "gvisor"}},
+		{"podless for a limit range", aKJob().Podless().State(reserved).but(func(f *Facts) {
+			f.Warnings = []Warning{{"FailedCreate", `pods "x" is forbidden: maximum memory usage per Container is 1Gi, but limit is 4Gi`}}
+		}), want{action: Finish, reason: ReasonAdmission, status: -1, says: "maximum memory usage"}},
+		{"podless for a quota on limits", aKJob().Podless().State(reserved).but(func(f *Facts) {
+			f.Warnings = []Warning{{"FailedCreate", `pods "x" is forbidden: failed quota: q: must specify limits.cpu for: agent`}}
+		}), want{action: Finish, reason: ReasonAdmission, status: -1, says: "must specify limits.cpu"}},
+		{"pulling slowly, on a node that came late", aKJob().State(reserved).but(func(f *Facts) {
+			f.Pod.Node, f.Warnings = "node", []Warning{{"FailedScheduling", "0/3 nodes are available"}}
+		}), want{action: None, reason: ReasonPending}},
 		{"podless for Pod Security, state old", aKJob().Podless().but(func(f *Facts) { f.Warnings = []Warning{{"FailedCreate", `violates PodSecurity "restricted:latest"`}} }), want{action: Ask, reason: ReasonAdmission}},
 		{"pulling slowly", aKJob().Age(10 * time.Minute).State(reserved), want{action: None, reason: ReasonPending}},
 		{"one failed pull after a slow one", aKJob().Age(10*time.Minute).Waiting("ErrImagePull", "EOF", time.Second).State(reserved), want{action: None, reason: ReasonImage, says: "EOF"}},

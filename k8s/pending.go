@@ -109,9 +109,13 @@ func (f Facts) failureKind() string {
 }
 
 // obstacle is the newest Warning that can be what a pod waits for: others are
-// only remarks (MissingClusterDNS, DNSConfigForming).
+// only remarks (MissingClusterDNS, DNSConfigForming), or of the time before it
+// had a node.
 func (f Facts) obstacle() Warning {
 	for _, w := range f.Warnings {
+		if w.Reason == "FailedScheduling" && f.Pod.Node != "" {
+			continue
+		}
 		if strings.HasPrefix(w.Reason, "Failed") || w.Reason == "NetworkNotReady" {
 			return w
 		}
@@ -122,7 +126,8 @@ func (f Facts) obstacle() Warning {
 // permanentRefusal reports whether the API server's refusal would be
 // the same tomorrow. The API gives no other sign than the words.
 func permanentRefusal(message string) bool {
-	for _, s := range []string{"violates PodSecurity", "is invalid", "denied the request", "ValidatingAdmissionPolicy", "Invalid value", "no service account", "error looking up service account"} {
+	for _, s := range []string{"violates PodSecurity", "is invalid", "denied the request", "ValidatingAdmissionPolicy", "Invalid value", "no service account", "error looking up service account",
+		"no PriorityClass with name", "pod rejected: RuntimeClass", "usage per Container is", "usage per Pod is", ": must specify "} {
 		if strings.Contains(message, s) {
 			return true
 		}
