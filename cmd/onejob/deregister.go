@@ -11,7 +11,8 @@ func deregisterCommand() *cli.Command {
 	return &cli.Command{
 		Name: "deregister", Usage: "make the queues' stacks unknown to Buildkite, at uninstallation",
 		Description: `The scheduler never does this by itself: in a rollout the old replica would
-deregister the stack that the new one serves.
+deregister the stack that the new one serves. Stop it first: while it runs, it
+registers again.
 
    onejob deregister -f onejob.yaml`,
 		Flags: append([]cli.Flag{
