@@ -27,8 +27,8 @@ const (
 	AnnotationStep      = "onejob.dev/step"
 	AnnotationPriority  = "onejob.dev/priority"
 	AnnotationScheduled = "onejob.dev/scheduled-at"
-	// AnnotationCancel on a kjob says that its deletion is meant, by whom and
-	// why: the job is finished with it and gets no new attempt.
+	// AnnotationCancel on a kjob, deleted or not, says that the job is meant to
+	// end, by whom and why: it is finished with it and gets no new attempt.
 	AnnotationCancel = "onejob.dev/cancel"
 )
 

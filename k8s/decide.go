@@ -233,12 +233,9 @@ func deadline(f Facts, why string) Decision {
 func decideDeleted(f Facts) Decision {
 	r, text := ReasonDeleted, "the Kubernetes Job was deleted while the job ran in its pod"
 	if f.KJob.Cancelled != "" {
-		r, text = ReasonCancelled, "cancelled in Kubernetes by "+f.KJob.Cancelled
+		r, text = ReasonCancelled, cancelledBy(f)
 	}
 	d := offered(f, r, func() Decision {
-		if r == ReasonCancelled {
-			return Decision{Action: Finish, Reason: r, ExitStatus: -1, Text: text}
-		}
 		return attempt(f, r, 0, fmt.Sprintf("the Kubernetes Job of attempt %d was deleted before it had the job", f.Attempt))
 	})
 	// A job that runs, or that was stopped for it: its runner reports that, but
@@ -249,6 +246,25 @@ func decideDeleted(f Facts) Decision {
 	}
 	return d
 }
+
+// decideCancelled is for a kjob that is marked to go, whose job isn't over. The
+// mark stays until Buildkite knows of it: a deletion that no watch saw takes it
+// along.
+func decideCancelled(f Facts) Decision {
+	switch {
+	case f.State.Held():
+		// The runner is stopped, cancels the job and reports.
+		return Decision{Action: Delete, Reason: ReasonCancelled, Text: cancelledBy(f)}
+	case f.StateAt.IsZero() || f.Now.Sub(f.StateAt) > stateFresh:
+		return Decision{Action: Ask, Reason: ReasonCancelled}
+	case f.State.Offered():
+		return Decision{Action: Finish, Reason: ReasonCancelled, ExitStatus: -1, Text: cancelledBy(f)}
+	default: // Buildkite doesn't know it
+		return Decision{Action: Delete, Reason: ReasonCancelled}
+	}
+}
+
+func cancelledBy(f Facts) string { return "cancelled in Kubernetes by " + f.KJob.Cancelled }
 
 // decideLive is for a kjob whose pod is still to come, pending or running.
 func decideLive(f Facts) Decision {
@@ -275,6 +291,8 @@ func decideLive(f Facts) Decision {
 	case f.KJob.Suspended && (f.Pod.Phase != "" || f.PodSeen):
 		// On resume the Job controller would make a second pod.
 		return Decision{Action: Delete, Reason: ReasonSuspended, Text: "the Kubernetes Job was suspended after its pod had started"}
+	case f.KJob.Cancelled != "":
+		return decideCancelled(f)
 	case f.State.Held() && f.Pod.Terminating:
 		// The runner cancels the job, or lets it go on, and reports. Should its
 		// node be cut off, this is all that can be said.
@@ -287,9 +305,12 @@ func decideLive(f Facts) Decision {
 }
 
 // attempt is a new kjob, at once for the first few losses and then with backoff
-// from the end of the last one, or the end of the job at the cap.
+// from the end of the last one, or the end of the job at the cap or where the
+// kjob is marked with one.
 func attempt(f Facts, r Reason, free int, text string) Decision {
 	switch {
+	case f.KJob.Cancelled != "":
+		return Decision{Action: Finish, Reason: ReasonCancelled, ExitStatus: -1, Text: cancelledBy(f)}
 	case f.OtherPodLives:
 		return Decision{Action: None, Reason: r}
 	case !f.KJob.Gone && !f.KJob.Finished && f.Pod.Message != nil:

@@ -76,6 +76,7 @@ func (b factsBuilder) Age(d time.Duration) factsBuilder {
 func TestDecide(t *testing.T) {
 	const scheduled, reserved, running, finished, canceled = stacks.StateScheduled, stacks.StateReserved, stacks.StateRunning, stacks.StateFinished, stacks.StateCanceled
 	soon, later := t0.Add(-time.Second), func(d time.Duration) time.Time { return t0.Add(d - time.Second) }
+	marked := func(f *Facts) { f.KJob.Cancelled = "ada: wrong branch" }
 	type want struct {
 		action Action
 		reason Reason
@@ -157,6 +158,7 @@ func TestDecide(t *testing.T) {
 		{"deleted by hand while it ran", aKJob().Gone().State(running), want{action: None, reason: ReasonDeleted}},
 		{"cancelled by hand", aKJob().Gone().State(reserved).but(func(f *Facts) { f.KJob.Cancelled = "ada: wrong branch" }), want{action: Finish, reason: ReasonCancelled, status: -1, says: "ada: wrong branch"}},
 
+		{"cancelled by hand, state not known", aKJob().Gone().but(func(f *Facts) { f.KJob.Cancelled = "ada" }), want{action: Ask, reason: ReasonCancelled}},
 		{"deleted by hand while its job runs", aKJob().Gone().State(running).but(func(f *Facts) { f.Pod.Node = "node" }), want{action: None, reason: ReasonDeleted, says: "deleted while the job ran"}},
 		{"deleted by us, for another agent has it", aKJob().Gone().State(running), want{action: None, reason: ReasonDeleted}},
 		{"cancelled while its job runs", aKJob().Gone().State(running).but(func(f *Facts) { f.KJob.Cancelled, f.Pod.Node = "ada: wrong branch", "node" }), want{action: None, reason: ReasonCancelled, says: "by ada: wrong branch"}},
@@ -164,6 +166,20 @@ func TestDecide(t *testing.T) {
 			f.Pod.Message = &contract.Message{Received: "SIGTERM"}
 		}), want{action: None, reason: ReasonDeleted, says: "deleted while the job ran"}},
 		{"deleted by us, for it is over", aKJob().Gone().State(finished), want{action: None, reason: ReasonDeleted}},
+
+		// Marked ones that are still there.
+		{"marked", aKJob().State(reserved).but(marked), want{action: Finish, reason: ReasonCancelled, status: -1, says: "cancelled in Kubernetes by ada: wrong branch"}},
+		{"marked, podless", aKJob().Podless().State(scheduled).but(marked), want{action: Finish, reason: ReasonCancelled, status: -1, says: "by ada: wrong branch"}},
+		{"marked, its container runs", aKJob().Running().State(reserved).but(marked), want{action: Finish, reason: ReasonCancelled, status: -1, says: "by ada: wrong branch"}},
+		{"marked, state not known", aKJob().but(marked), want{action: Ask, reason: ReasonCancelled}},
+		{"marked, state old", aKJob().State(reserved).but(func(f *Facts) { marked(f); f.StateAt = t0.Add(-time.Minute) }), want{action: Ask, reason: ReasonCancelled}},
+		{"marked, and it runs", aKJob().Running().State(running).but(marked), want{action: Delete, reason: ReasonCancelled, says: "by ada: wrong branch"}},
+		{"marked, and another agent has it", aKJob().State(running).but(marked), want{action: Delete, reason: ReasonTaken}},
+		{"marked, and the job is finished", aKJob().State(finished).but(marked), want{action: Delete, reason: ReasonOver}},
+		{"marked, and Buildkite doesn't know it", aKJob().Running().State(stacks.StateUnknown).but(marked), want{action: Delete, reason: ReasonCancelled}},
+		{"marked, and its runner was stopped before", aKJob().Exits(143).State(scheduled).but(marked), want{action: Finish, reason: ReasonCancelled, status: -1, says: "by ada: wrong branch"}},
+		{"marked, and its pod is lost", aKJob().Lost().State(scheduled).but(marked), want{action: Finish, reason: ReasonCancelled, status: -1, says: "by ada: wrong branch"}},
+		{"marked, and being deleted", aKJob().State(reserved).but(func(f *Facts) { marked(f); f.KJob.Terminating = true }), want{action: None}},
 
 		// Live ones.
 		{"running", aKJob().Running().State(running), want{action: None}},

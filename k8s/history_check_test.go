@@ -119,7 +119,7 @@ func (s *instance) checkDelete(name, uid string) {
 	k := h.cluster.kjob(name)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if s.dead || k == nil || uid != "" && uid != string(k.UID) {
+	if s.dead || k == nil || uid != "" && uid != string(k.UID) || k.Annotations[contract.AnnotationCancel] != "" {
 		return
 	}
 	p := h.podsByUID[string(k.UID)]

@@ -64,6 +64,9 @@ func (h *history) happen(e happening) {
 		kjob(func(k *batchv1.Job, p *hpod) {
 			h.truth(func() { h.excuse(p.id, e.what) })
 			h.cluster.changeKjob(k.Name, p.uid, func(k *batchv1.Job) { k.Annotations[contract.AnnotationCancel] = "by hand" })
+			if e.n%2 == 0 { // as `onejob cancel`
+				return
+			}
 			_ = h.deleteKjob(k.Name, p.uid, "hand", false)
 		})
 	case "delete pod":

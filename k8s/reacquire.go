@@ -232,9 +232,11 @@ func (r *Reacquirer) reserve(ctx context.Context, id contract.JobID, state stack
 	}
 }
 
-// Cancel marks a job's unfinished kjobs as meant to go, with who and why, and
-// deletes them; the scheduler then finishes the job with those words. It
-// returns the names.
+// Cancel marks a job's unfinished kjobs with who wants its end and why, and
+// returns their names. A scheduler, at once or when the next one starts,
+// finishes the job with those words, or has the runner stopped that has it, and
+// deletes the kjob. Were it deleted here, the mark would be gone for a scheduler
+// that doesn't see that happen, and the job would get a new attempt.
 func Cancel(ctx context.Context, kube kubernetes.Interface, namespace string, id contract.JobID, who string, dryRun bool) ([]string, error) {
 	kjobs, _, err := objectsOf(ctx, kube, namespace, id)
 	if err != nil {
@@ -250,37 +252,29 @@ func Cancel(ctx context.Context, kube kubernetes.Interface, namespace string, id
 		if dryRun {
 			continue
 		}
-		marked, err := markCancelled(ctx, kube, k, who)
-		if err != nil {
+		if err := markCancelled(ctx, kube, k, who); err != nil {
 			return names, fmt.Errorf("marking %s: %w", k.Name, err)
-		}
-		background := metav1.DeletePropagationBackground
-		err = kube.BatchV1().Jobs(k.Namespace).Delete(ctx, k.Name, metav1.DeleteOptions{
-			Preconditions: &metav1.Preconditions{UID: &marked.UID}, PropagationPolicy: &background,
-		})
-		if err != nil && !apierrors.IsNotFound(err) {
-			return names, fmt.Errorf("deleting %s: %w", k.Name, err)
 		}
 	}
 	return names, nil
 }
 
-// markCancelled writes the annotation. The update carries the resourceVersion
-// that was read; the Job controller writes a young kjob's status all the time,
-// so after a conflict it is read again.
-func markCancelled(ctx context.Context, kube kubernetes.Interface, k *batchv1.Job, who string) (*batchv1.Job, error) {
+// markCancelled writes the annotation. The update carries the UID and the
+// resourceVersion that were read; the Job controller writes a young kjob's
+// status all the time, so after a conflict it is read again.
+func markCancelled(ctx context.Context, kube kubernetes.Interface, k *batchv1.Job, who string) error {
 	jobs := kube.BatchV1().Jobs(k.Namespace)
 	for try := 1; ; try++ {
 		if k.Annotations == nil {
 			k.Annotations = map[string]string{}
 		}
 		k.Annotations[contract.AnnotationCancel] = who
-		marked, err := jobs.Update(ctx, k, metav1.UpdateOptions{})
+		_, err := jobs.Update(ctx, k, metav1.UpdateOptions{})
 		if !apierrors.IsConflict(err) || try == 5 {
-			return marked, err
+			return err
 		}
 		if k, err = jobs.Get(ctx, k.Name, metav1.GetOptions{}); err != nil {
-			return nil, err
+			return err
 		}
 	}
 }

@@ -2,6 +2,7 @@ package k8s
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -356,11 +357,11 @@ func TestCancel(t *testing.T) {
 		if names, err = Cancel(w.ctx, w.kube, namespace, id, "ada: wrong branch", false); err != nil || !slices.Equal(names, []string{"onejob-" + job.ID}) {
 			t.Fatalf("cancel: %v, %v", names, err)
 		}
+		w.await("finished", 20*time.Second, w.finished(1))
+		time.Sleep(30 * time.Second)
 		if got := uids(); !slices.Equal(got, []types.UID{"uid-1"}) {
 			t.Errorf("deleted with the preconditions %v", got)
 		}
-		w.await("finished", 20*time.Second, w.finished(1))
-		time.Sleep(30 * time.Second)
 		if f := w.job(job.ID).StackFinish; f == nil || !strings.Contains(f.Detail, "ada: wrong branch") || w.kjobs(job.ID) != 1 {
 			t.Errorf("finish %+v, %d kjobs; want the words and no new attempt", f, w.kjobs(job.ID))
 		}
@@ -369,4 +370,58 @@ func TestCancel(t *testing.T) {
 		}
 		s.end(w)
 	})
+}
+
+// The mark waits for a scheduler, whatever has become of the pod meanwhile.
+func TestCancelWithoutAScheduler(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		pod  func(*world, *pod)
+		want string // the exit status
+	}{
+		{"pending", pending, "-1"},
+		{"stopped", func(w *world, p *pod) {
+			p.start()
+			time.Sleep(10 * time.Second)
+			p.end(143, "Error", &contract.Message{Outcome: contract.OutcomeStopped})
+		}, "-1"},
+		{"runs", func(w *world, p *pod) {
+			p.start()
+			a, err := w.acquire(p.id)
+			if err != nil {
+				w.Error(err)
+				return
+			}
+			w.sleep(time.Hour, p.kill)
+			a.finish(5)
+			p.end(0, "Completed", &contract.Message{Outcome: contract.OutcomeFinished, Received: "SIGTERM"})
+		}, "5"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, simulator.Config{}, func(w *world) {
+				w.runs = tt.pod
+				id := w.build(1)[0].ID
+				w.attempt(id, 1)
+				if names, err := Cancel(w.ctx, w.kube, namespace, contract.JobID(id), "ada: wrong branch", false); err != nil || len(names) != 1 {
+					t.Fatal(names, err)
+				}
+				time.Sleep(30 * time.Second)
+				s := w.start("")
+				w.await("finished", 20*time.Second, w.finished(1))
+				time.Sleep(30 * time.Second)
+				j := w.job(id)
+				said := fmt.Sprint(j.Notifications)
+				if j.StackFinish != nil {
+					said = j.StackFinish.Detail
+				}
+				if j.ExitStatus != tt.want || !strings.Contains(said, "cancelled in Kubernetes by ada: wrong branch") || w.kjobs(id) != 1 {
+					t.Errorf("exit status %s, %d kjobs, it says %q", j.ExitStatus, w.kjobs(id), said)
+				}
+				if left, err := Rows(w.ctx, w.kube, namespace, contract.JobID(id)); err != nil || len(left) > 0 && !left[0].Finished {
+					t.Errorf("left: %+v, %v", left, err)
+				}
+				s.end(w)
+			})
+		})
+	}
 }

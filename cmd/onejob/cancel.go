@@ -12,14 +12,16 @@ import (
 
 func cancelCommand() *cli.Command {
 	return &cli.Command{
-		Name: "cancel", Usage: "delete a job's kjobs, and mean it: no new attempt is made", ArgsUsage: "JOB_ID…",
-		Description: `A kjob that is just deleted is followed by a new attempt. This one says who and
-why, and the scheduler finishes the job on Buildkite with these words.
+		Name: "cancel", Usage: "end a job: no new attempt is made", ArgsUsage: "JOB_ID…",
+		Description: `A kjob that is just deleted is followed by a new attempt. This marks the job's
+kjobs with who and why, and prints their names: the scheduler finishes the job on
+Buildkite with these words, or stops its runner if it runs, and deletes them. If
+no scheduler runs, the next one does so when it starts.
 
    onejob cancel --reason "wrong branch" 018f0000-0000-7000-8000-00000000000a`,
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "reason", Usage: "`TEXT` for the job's page"},
-			&cli.BoolFlag{Name: "dry-run", Usage: "delete nothing, print what would be deleted"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "mark nothing, print what would be marked"},
 		}, kubeFlags()...),
 		Action: func(c *cli.Context) error {
 			ids, err := jobIDs(c)

@@ -161,11 +161,21 @@ func TestCancel(t *testing.T) {
 	run(t, "cancel", id).wants(t, 1, "no unfinished kjob in namespace "+l.namespace)
 	run(t, "reacquire", id).wants(t, 0)
 	run(t, "cancel", "--dry-run", id).wants(t, 0, "onejob-"+id)
-	if len(l.kjobs()) != 1 {
-		t.Error("the dry run has deleted the kjob")
+	mark := func() string {
+		ks := l.kjobs()
+		if len(ks) != 1 {
+			t.Fatalf("%d kjobs; they are the scheduler's to delete", len(ks))
+		}
+		return ks[0].Annotations[contract.AnnotationCancel]
+	}
+	if got := mark(); got != "" {
+		t.Errorf("the dry run has marked the kjob: %s", got)
 	}
 	run(t, "cancel", "--reason", "wrong branch", id).wants(t, 0, "onejob-"+id)
-	l.await("gone", func() bool { return len(l.kjobs()) == 0 })
+	if got := mark(); !strings.HasSuffix(got, ": wrong branch") {
+		t.Errorf("the kjob is marked with %q", got)
+	}
+	run(t, "explain", id).wants(t, 0, "the job will be finished: cancelled in Kubernetes by", "wrong branch")
 }
 
 func TestDeregister(t *testing.T) {
