@@ -138,7 +138,7 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err err
 		q.letIn()
 		count("exists")
 		return q.confirm(ctx, id, c)
-	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), apierrors.IsNotFound(err), noRole(err):
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), apierrors.IsNotFound(err) && !byWebhook(err), noRole(err):
 		q.s.brake.ok()
 		count("no_namespace")
 		q.mu.Lock()
@@ -158,9 +158,10 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err err
 		q.giveUp(id, Decision{Action: Finish, Reason: ReasonAdmission, ExitStatus: -1,
 			Text: "Kubernetes refused the Job that the queue's template makes: " + err.Error()})
 		return 0, nil
-	case apierrors.IsForbidden(err), webhookDown(err):
-		// A quota, a webhook that can't be called: may heal, and is retried, with
-		// the reservation renewed, as long as a pod might have been pending.
+	case apierrors.IsForbidden(err), apierrors.IsConflict(err), byWebhook(err):
+		// A quota, or that somebody else was faster to count in it, a webhook
+		// that can't be called or is in trouble itself: may heal, and is retried,
+		// with the reservation renewed, as long as a pod might have been pending.
 		q.s.brake.ok()
 		q.letIn()
 		count("forbidden")
@@ -186,10 +187,11 @@ func noRole(err error) bool {
 	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot create resource")
 }
 
-// webhookDown: an admission webhook could not be asked. The API server itself is
-// well, so other namespaces' kjobs must not wait for it.
-func webhookDown(err error) bool {
-	return apierrors.IsInternalError(err) && strings.Contains(err.Error(), "failed calling webhook")
+// byWebhook: an admission webhook could not be asked, or refused, with whatever
+// code it chose. The API server itself is well, so other namespaces' kjobs must
+// not wait for it.
+func byWebhook(err error) bool {
+	return strings.Contains(err.Error(), "failed calling webhook") || strings.Contains(err.Error(), "admission webhook")
 }
 
 func (q *queue) markCreated(id contract.JobID) {

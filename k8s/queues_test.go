@@ -25,6 +25,7 @@ import (
 	k8stesting "k8s.io/client-go/testing"
 	"k8s.io/utils/ptr"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
 )
 
@@ -321,6 +322,58 @@ func TestQueuesTakeTurns(t *testing.T) {
 		w.await("all", time.Minute, w.finished(310))
 		r.end(w)
 	})
+}
+
+// ten wants ten new jobs of a queue to have their kjobs promptly, more than once.
+func (w *world) ten(queue string) {
+	w.Helper()
+	for range 2 {
+		ids := w.buildOn(queue, 10, nil)
+		w.await("the ten", 3*time.Second/2, func() bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return !slices.ContainsFunc(ids, func(id string) bool { return w.made["onejob-"+id].IsZero() })
+		})
+		time.Sleep(7 * time.Second)
+	}
+}
+
+// Creates that one queue's webhook, or quota, refuses for the time being are
+// that queue's trouble, with whatever code they are refused.
+func TestRefusedCreatesStopNoOther(t *testing.T) {
+	webhook := func(code int32) error {
+		return &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: code, Message: `admission webhook "x" denied the request: no`}}
+	}
+	for name, refusal := range map[string]error{
+		"webhook, 500": webhook(500), "webhook, 409": webhook(409), "webhook, 429": webhook(429), "webhook, 404": webhook(404),
+		"webhook that times out": apierrors.NewTimeoutError(`failed calling webhook "x": timed out`, 0),
+		"conflict":               conflict("builds"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, simulator.Config{}, func(w *world) {
+				refuses := true
+				w.onCreate = func(k *batchv1.Job) (error, error) {
+					if refuses && k.Labels[contract.LabelQueue] == "default" {
+						return refusal, nil
+					}
+					return nil, nil
+				}
+				r := w.start("  max-in-flight: 0\n- name: other\n  max-in-flight: 0\n")
+				time.Sleep(time.Second)
+				w.buildOn("default", 60, nil)
+				time.Sleep(10 * time.Second)
+				w.ten("other")
+				if f := r.unready(); len(f) > 0 {
+					t.Errorf("not ready: %v", f)
+				}
+				w.mu.Lock()
+				refuses = false
+				w.mu.Unlock()
+				w.await("all", time.Minute, w.finished(80))
+				r.end(w)
+			})
+		})
+	}
 }
 
 // A queue whose identity changes while its creates are on the wire counts them.

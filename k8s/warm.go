@@ -113,7 +113,7 @@ func (q *queue) warmed(ctx context.Context, verb string, err error) {
 	case ctx.Err() != nil:
 		return
 	case err == nil, apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err), apierrors.IsConflict(err), apierrors.IsForbidden(err),
-		apierrors.IsInvalid(err), apierrors.IsBadRequest(err), webhookDown(err):
+		apierrors.IsInvalid(err), apierrors.IsBadRequest(err), byWebhook(err):
 		q.s.brake.ok()
 	default:
 		q.s.brake.failed()
