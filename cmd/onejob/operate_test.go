@@ -24,7 +24,7 @@ const nobodys = "018f0000-0000-7000-8000-00000000000a"
 // no scheduler runs.
 func TestReacquire(t *testing.T) {
 	l := aLab(t)
-	ids := l.jobs(3)
+	ids := l.jobs(4)
 
 	r := run(t, "reacquire", "--dry-run", "-o", "yaml", ids[0], ids[1])
 	r.wants(t, 0)
@@ -50,11 +50,13 @@ func TestReacquire(t *testing.T) {
 	run(t, "reacquire", "--force", ids[0]).wants(t, 0, "deleting onejob-"+ids[0], "onejob-"+ids[0]+"-2")
 
 	done := make(chan result)
-	go func() { done <- run(t, "reacquire", "--wait", ids[2]) }()
+	go func() { done <- run(t, "reacquire", "--wait", ids[2], ids[3]) }()
 	zero := 0
-	l.ends(ids[2], contract.Message{Outcome: contract.OutcomeFinished, ExitStatus: &zero, Attempt: 1})
+	for _, id := range []string{ids[3], ids[2]} { // the second doesn't wait for the first one's end
+		l.ends(id, contract.Message{Outcome: contract.OutcomeFinished, ExitStatus: &zero, Attempt: 1})
+	}
 	r = <-done
-	r.wants(t, 0, "onejob-"+ids[2]+"  done finished, exit status 0")
+	r.wants(t, 0, "onejob-"+ids[2]+"  done finished, exit status 0", "onejob-"+ids[3]+"  done finished, exit status 0")
 
 	l.must(l.sim.CancelBuild(1))
 	run(t, "reacquire", ids[1]).wants(t, 1, "it is over", "retry it on Buildkite", "/builds/1#"+ids[1])

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -41,52 +42,64 @@ func reacquireCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			var errs []error
-			for _, id := range ids {
-				errs = append(errs, reacquire(c, cfg, kube, id))
+			errs := make([]error, 2*len(ids))
+			var following sync.WaitGroup
+			var one sync.Mutex
+			say := func(line string) {
+				one.Lock()
+				defer one.Unlock()
+				_, _ = fmt.Fprintln(c.App.ErrWriter, line)
 			}
+			for n, id := range ids {
+				kjob, err := reacquire(c, cfg, kube, id, say)
+				if errs[2*n] = err; kjob != nil && c.Bool("wait") && !c.Bool("dry-run") {
+					following.Go(func() { errs[2*n+1] = follow(c, kube, id, kjob, say) })
+				}
+			}
+			following.Wait()
 			return errors.Join(errs...)
 		},
 	}
 }
 
-func reacquire(c *cli.Context, cfg *k8s.Config, kube kubernetes.Interface, id contract.JobID) error {
+func reacquire(c *cli.Context, cfg *k8s.Config, kube kubernetes.Interface, id contract.JobID, say func(string)) (*batchv1.Job, error) {
 	q, err := queueOf(c, cfg, kube, id)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	client, err := buildkite(c, cfg, q)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	t, err := template(c.Context, kube, client, q)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	r := k8s.Reacquirer{Kube: kube, Client: client, Template: t, Force: c.Bool("force"), DryRun: c.Bool("dry-run"),
-		Progress: func(s string) { _, _ = fmt.Fprintln(c.App.ErrWriter, s) }}
+	r := k8s.Reacquirer{Kube: kube, Client: client, Template: t, Force: c.Bool("force"), DryRun: c.Bool("dry-run"), Progress: say}
 	kjob, err := r.Reacquire(c.Context, id)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := print(c, kjob, func(w io.Writer, _ bool) {
+	return kjob, print(c, kjob, func(w io.Writer, _ bool) {
 		row(w, "JOB", "KJOB", "NAMESPACE")
 		row(w, id.String(), kjob.Name, kjob.Namespace)
-	}); err != nil || !c.Bool("wait") || c.Bool("dry-run") {
-		return err
-	}
-	return follow(c, kube, id, kjob)
+	})
 }
 
-// follow prints the phases of an attempt until it ends.
-func follow(c *cli.Context, kube kubernetes.Interface, id contract.JobID, kjob *batchv1.Job) error {
-	last := ""
+// followThrough is how long an API server may be away before follow gives up.
+const followThrough = time.Minute
+
+// follow says the phases of an attempt until it ends.
+func follow(c *cli.Context, kube kubernetes.Interface, id contract.JobID, kjob *batchv1.Job, say func(string)) error {
+	last, seen := "", time.Now()
 	for {
 		rows, err := k8s.Rows(c.Context, kube, kjob.Namespace, id)
-		if err != nil {
+		if err == nil {
+			seen = time.Now()
+		} else if time.Since(seen) > followThrough {
 			return err
 		}
-		gone := true
+		gone := err == nil
 		for _, r := range rows {
 			if r.KJob != kjob.Name {
 				continue
@@ -94,7 +107,7 @@ func follow(c *cli.Context, kube kubernetes.Interface, id contract.JobID, kjob *
 			gone = false
 			if line := r.Phase + " " + r.Reason; line != last {
 				last = line
-				_, _ = fmt.Fprintf(c.App.ErrWriter, "%s  %s  %s\n", time.Now().Format(time.TimeOnly), kjob.Name, line)
+				say(time.Now().Format(time.TimeOnly) + "  " + kjob.Name + "  " + line)
 			}
 			switch {
 			case r.Phase == "done":
