@@ -297,10 +297,29 @@ func decideLive(f Facts) Decision {
 		// The runner cancels the job, or lets it go on, and reports. Should its
 		// node be cut off, this is all that can be said.
 		return Decision{Action: None, Text: stopping + stopOf(f)}
+	case f.State.Offered() && f.Pod.Terminating && (f.Pod.Started || f.KJob.FailReason == batchv1.JobReasonDeadlineExceeded):
+		return decideStopping(f)
 	case f.State.Held() || f.Pod.Started:
 		return Decision{Action: None}
 	default:
 		return decidePending(f)
+	}
+}
+
+// decideStopping is for a pod that was told to stop before it had the job. On a
+// node that is dead it stays until somebody says so of the node; it may be
+// running yet, and there is never a second one beside it.
+func decideStopping(f Facts) Decision {
+	switch late := f.Pod.GoneBy.Add(statusLag); {
+	case f.Now.Before(late):
+		return Decision{Action: None, Again: late}
+	case f.KJob.FailReason != batchv1.JobReasonDeadlineExceeded:
+		return Decision{Action: None, Reason: ReasonStopped, Waiting: true,
+			Text: "waiting for the pod to go, which was told to stop before it had the job: " + stopOf(f)}
+	case f.StateAt.IsZero() || f.Now.Sub(f.StateAt) > stateFresh:
+		return Decision{Action: Ask, Reason: ReasonDeadline}
+	default:
+		return deadline(f, stopOf(f))
 	}
 }
 

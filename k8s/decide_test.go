@@ -76,6 +76,12 @@ func (b factsBuilder) Age(d time.Duration) factsBuilder {
 func TestDecide(t *testing.T) {
 	const scheduled, reserved, running, finished, canceled = stacks.StateScheduled, stacks.StateReserved, stacks.StateRunning, stacks.StateFinished, stacks.StateCanceled
 	soon, later := t0.Add(-time.Second), func(d time.Duration) time.Time { return t0.Add(d - time.Second) }
+	late := func(f *Facts) { f.KJob.FailReason = "DeadlineExceeded" }
+	stopping := func(goneBy time.Time) func(*Facts) {
+		return func(f *Facts) {
+			f.Pod.Terminating, f.Pod.GoneBy, f.Pod.Why, f.Pod.WhyMessage = true, goneBy, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"
+		}
+	}
 	marked := func(f *Facts) { f.KJob.Cancelled = "ada: wrong branch" }
 	type want struct {
 		action Action
@@ -145,7 +151,7 @@ func TestDecide(t *testing.T) {
 		{"a container that can't be started, in pod after pod", aKJob().Attempt(3).Lost().State(reserved).but(func(f *Facts) { f.Pod.Why, f.Pod.Image = "StartError", "reg/x:1" }), want{action: Finish, reason: ReasonContainer, status: -1, says: "image reg/x:1: check the command"}},
 		{"lost after it had reported", aKJob().Lost().State(finished), want{action: None, reason: ReasonLost}},
 		{"deleted without a node", aKJob().Ended().State(reserved).but(func(f *Facts) { f.Pod.Terminating = true }), want{action: Attempt, reason: ReasonLost, at: soon}},
-		{"deleted with a node, still going", aKJob().Running().State(reserved).but(func(f *Facts) { f.Pod.Terminating = true }), want{action: None}},
+		{"deleted with a node, still going", aKJob().Running().State(reserved).but(func(f *Facts) { f.Pod.Terminating, f.Pod.GoneBy = true, t0 }), want{action: None}},
 		{"pod gone from the API server", aKJob().Running().Ended().State(reserved).but(func(f *Facts) { f.Pod.Deleted = true }), want{action: Attempt, reason: ReasonLost, at: soon}},
 		{"kjob failed and no pod left", aKJob().Podless().Ended().State(reserved).but(func(f *Facts) { f.KJob.Finished = true }), want{action: Attempt, reason: ReasonLost, at: soon}},
 		{"deadline before acquisition", aKJob().Lost().State(reserved).but(func(f *Facts) { f.KJob.Finished, f.KJob.FailReason = true, "DeadlineExceeded" }), want{action: Finish, reason: ReasonDeadline, status: -1}},
@@ -191,6 +197,12 @@ func TestDecide(t *testing.T) {
 		{"running, at its deadline", aKJob().Running().State(running).but(func(f *Facts) {
 			f.Pod.Terminating, f.KJob.FailReason, f.KJob.FailMessage = true, "DeadlineExceeded", "Job was active longer than specified deadline"
 		}), want{action: None, says: "DeadlineExceeded, Job was active longer"}},
+		{"told to stop, and not gone in time", aKJob().Running().State(reserved).but(stopping(t0.Add(-statusLag))), want{action: None, reason: ReasonStopped, says: "DeletionByTaintManager, Taint manager"}},
+		{"told to stop at its deadline", aKJob().Running().State(reserved).but(stopping(t0)).but(late), want{action: None}},
+		{"told to stop at its deadline, and not gone in time", aKJob().Running().State(reserved).but(stopping(t0.Add(-statusLag))).but(late), want{action: Finish, reason: ReasonDeadline, status: -1, says: "DeletionByTaintManager, Taint manager"}},
+		{"told to stop at its deadline, and not gone in time, never started", aKJob().Waiting("ImagePullBackOff", "no", 0).State(reserved).but(stopping(t0.Add(-statusLag))).but(late), want{action: Finish, reason: ReasonDeadline, status: -1, says: "DeletionByTaintManager"}},
+		{"told to stop at its deadline, and not gone in time, state old", aKJob().Running().State(reserved).but(stopping(t0.Add(-statusLag))).but(late).but(func(f *Facts) { f.StateAt = t0.Add(-time.Minute) }), want{action: Ask, reason: ReasonDeadline}},
+		{"told to stop, and never started", aKJob().Age(15 * time.Minute).State(reserved).but(func(f *Facts) { f.Pod.Node = "node" }).but(stopping(t0)), want{action: Finish, reason: ReasonPending, status: -1, says: "isn't gone: DeletionByTaintManager"}},
 		{"cancelled while pending", aKJob().State(canceled), want{action: Delete, reason: ReasonOver}},
 		{"cancelled, podless", aKJob().Podless().State(canceled), want{action: Delete, reason: ReasonOver}},
 		{"finished so fast that its pod's status is late", aKJob().Ended().State(finished).but(func(f *Facts) { f.Pod.Node = "node" }), want{action: None}},

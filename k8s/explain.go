@@ -230,10 +230,14 @@ func outlook(f Facts, s Story) (now, advice string) {
 	}
 	d := Decide(f)
 	if f.KJob.Exists && !f.KJob.Finished && f.Pod.Started && !f.Pod.Over() {
-		if f.State.Over() {
+		switch {
+		case f.State.Over():
 			return "the pod's end: the job is " + string(f.State), "nothing: a pod that goes on is deleted"
+		case d.Waiting:
+			return d.Text, "look at its node; if that is dead, delete the Node object or taint it node.kubernetes.io/out-of-service"
+		case d.Action == None || d.Action == Ask:
+			return "the runner is at work", "nothing"
 		}
-		return "the runner is at work", "nothing"
 	}
 	switch d.Action {
 	case Attempt:

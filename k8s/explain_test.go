@@ -186,6 +186,20 @@ func TestExplainNow(t *testing.T) {
 		}, after: 3 * time.Minute, now: []string{"the job will be finished: the pod can't start: ErrImagePull", "manifest unknown"}, advice: "mend"},
 		{name: "runs", runs: working, now: []string{"the runner is at work"}},
 		{name: "runs, offline", runs: working, offline: true, now: []string{"the runner is at work"}},
+		{name: "told to stop, and its node is dead", runs: func(w *world, p *pod) {
+			p.start()
+			p.set(func(o *corev1.Pod) {
+				now := metav1.Now()
+				o.DeletionTimestamp = &now
+				o.Status.Conditions = append(o.Status.Conditions, corev1.PodCondition{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: "DeletionByTaintManager"})
+			})
+			w.sleep(time.Hour, p.kill)
+		}, after: time.Minute, now: []string{"waiting for the pod to go, which was told to stop before it had the job: DeletionByTaintManager"}, advice: "out-of-service"},
+		{name: "cancelled, and its runner waits", runs: func(w *world, p *pod) { p.start(); w.sleep(time.Hour, p.kill) }, do: func(w *world, id string) {
+			if _, err := Cancel(w.ctx, w.kube, namespace, contract.JobID(id), "ada", false); err != nil {
+				w.Error(err)
+			}
+		}, now: []string{"the job will be finished: cancelled in Kubernetes by ada"}},
 		{name: "over, the pod takes its leave", runs: func(w *world, p *pod) {
 			p.start()
 			a, err := w.acquire(p.id)

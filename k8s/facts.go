@@ -76,6 +76,8 @@ type Pod struct {
 	Phase       corev1.PodPhase // empty: no pod
 	Node        string
 	Terminating bool
+	// GoneBy is when a terminating pod's grace is over, by the API server's clock.
+	GoneBy time.Time
 	// Deleted: the pod is gone from the API server; the rest is its last state.
 	Deleted bool
 	// Started: the agent container has run.
@@ -158,6 +160,9 @@ func podFacts(p *corev1.Pod) Pod {
 	f := Pod{Name: p.Name, Phase: p.Status.Phase, Node: p.Spec.NodeName, Terminating: p.DeletionTimestamp != nil, Why: p.Status.Reason, WhyMessage: p.Status.Message}
 	if f.Phase == "" {
 		f.Phase = corev1.PodPending
+	}
+	if f.Terminating {
+		f.GoneBy = p.DeletionTimestamp.Time
 	}
 	for _, c := range p.Status.Conditions {
 		switch {

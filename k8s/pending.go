@@ -24,6 +24,9 @@ func decidePending(f Facts) Decision {
 		if what != "" {
 			text += ": " + what
 		}
+		if f.Pod.Terminating {
+			text += "; it was told to stop, and isn't gone: " + stopOf(f)
+		}
 		return Decision{Action: Finish, Reason: reason, ExitStatus: -1, Text: text}
 	}
 	d := Decision{Action: None, Reason: reason, Again: limit}
