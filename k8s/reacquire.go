@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -48,12 +49,16 @@ func (r *Reacquirer) Reacquire(ctx context.Context, id contract.JobID) (*batchv1
 	}
 	job, attempts := stacks.Job{ID: id}, 0
 	var live *batchv1.Job
+	ran := "" // what may have had the job, and is over
 	for i := range kjobs {
 		k := &kjobs[i]
 		job, attempts = jobOf(k), max(attempts, attemptOf(k))
 		pod := podFacts(podOfKjob(pods, k))
 		if !finished(k) && !pod.Lost() {
 			live = k
+		}
+		if kjobFacts(k).Succeeded {
+			ran = fmt.Sprintf("attempt %d is done", attemptOf(k))
 		}
 	}
 	url := JobURL(r.Template.Org, job)
@@ -65,14 +70,21 @@ func (r *Reacquirer) Reacquire(ctx context.Context, id contract.JobID) (*batchv1
 	}
 	podLives := false
 	for i := range pods {
-		podLives = podLives || podFacts(&pods[i]).Lives()
+		p := podFacts(&pods[i])
+		podLives = podLives || p.Lives()
+		if p.mayHaveHadTheJob() {
+			phase, reason := phaseOf(KJob{}, p)
+			ran = strings.TrimSpace(fmt.Sprintf("attempt %d is %s %s", attemptOf(&pods[i]), phase, reason))
+		}
 	}
 	state, err := r.state(ctx, id)
 	switch {
 	case err != nil && (podLives || live != nil):
 		return nil, refuse("attempt %d is there and may have the job, and Buildkite can't be asked: %s%s", attempts, err, url)
+	case err != nil && ran != "":
+		return nil, refuse("%s; it may have had the job, and Buildkite can't be asked: %s%s", ran, err, url)
 	case err != nil:
-		r.say("Buildkite can't be asked (%s); nothing of the job is left in the cluster, so a new pod can at worst be refused", err)
+		r.say("Buildkite can't be asked (%s); no pod that is left may have had the job, and should it run elsewhere or be over, a new pod is refused it", err)
 	case state == stacks.StateUnknown:
 		return nil, refuse("Buildkite doesn't know it in this cluster")
 	case state.Over():
@@ -131,6 +143,19 @@ func (r *Reacquirer) Reacquire(ctx context.Context, id contract.JobID) (*batchv1
 		return nil, fmt.Errorf("creating kjob %s: %w", k.Name, err)
 	}
 	return made, nil
+}
+
+// mayHaveHadTheJob is for a pod that is over. A runner's exit code says that it
+// had not; without one, only a pod that never got to a node had not.
+func (p Pod) mayHaveHadTheJob() bool {
+	if p.Message == nil {
+		return p.Over() && p.Node != ""
+	}
+	switch p.Message.ExitCode {
+	case contract.ExitLocked, contract.ExitExhausted, contract.ExitRefused, contract.ExitTerminated, contract.ExitInterrupted, contract.ExitQuit:
+		return false
+	}
+	return true
 }
 
 func (r *Reacquirer) say(format string, args ...any) {

@@ -112,7 +112,18 @@ func TestReacquire(t *testing.T) {
 			_ = w.kube.Tracker().Delete(jobsGVR, namespace, "onejob-"+id)
 		}, says: "a pod of it is still there"},
 		{name: "unknown", do: func(_ *world, _ string, r *Reacquirer) { r.Client = otherCluster(t) }, says: "Buildkite doesn't know it in this cluster"},
-		{name: "no token, nothing is left", do: func(_ *world, _ string, r *Reacquirer) { r.Client = nil }, want: 1, says: "can at worst be refused"},
+		{name: "no token, nothing is left", do: func(_ *world, _ string, r *Reacquirer) { r.Client = nil }, want: 1, says: "a new pod is refused it"},
+		{name: "no token, ran", first: ran, do: func(_ *world, _ string, r *Reacquirer) { r.Client = nil }, says: "attempt 1 is done finished, exit status 0; it may have had the job, and Buildkite can't be asked: there is no token"},
+		{name: "no token, ran, force", first: ran, force: true, do: func(_ *world, _ string, r *Reacquirer) { r.Client = nil }, says: "it may have had the job"},
+		{name: "no token, lost", first: func(_ *world, p *pod) { p.start(); p.end(137, "OOMKilled", nil) }, do: func(_ *world, _ string, r *Reacquirer) { r.Client = nil }, says: "attempt 1 is lost OOMKilled"},
+		{name: "no token, ran, and its pod is collected", first: ran, do: func(w *world, id string, r *Reacquirer) {
+			r.Client = nil
+			_ = w.kube.Tracker().Delete(podsGVR, namespace, "onejob-"+id+"-x")
+		}, says: "attempt 1 is done; it may have had the job"},
+		{name: "no token, stopped before", first: stopped, do: func(_ *world, _ string, r *Reacquirer) { r.Client = nil }, want: 2},
+		{name: "503, ran", first: ran, do: func(w *world, _ string, _ *Reacquirer) {
+			w.sim.AddFault(simulator.Fault{Endpoint: "stacks/*", Status: 503})
+		}, says: "it may have had the job"},
 		{name: "no token, pending", first: pending, do: func(_ *world, _ string, r *Reacquirer) { r.Client = nil }, says: "Buildkite can't be asked: there is no token"},
 		{name: "no token, pending, force", first: pending, force: true, do: func(_ *world, _ string, r *Reacquirer) { r.Client = nil }, says: "Buildkite can't be asked"},
 		{name: "503, pending, force", first: pending, force: true, do: func(w *world, _ string, _ *Reacquirer) {
