@@ -19,6 +19,9 @@ const (
 	// confirmAfter is how long a created kjob may take to appear in the cache
 	// before a live GET asks for it.
 	confirmAfter = 5 * time.Second
+	// envAgain is how often at least a claim that waits for its environment is
+	// looked at, so that one that has lapsed is dropped.
+	envAgain = 5 * time.Second
 )
 
 // ErrForeign is a kjob's name that is taken by an object that isn't ours.
@@ -83,11 +86,12 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 	}
 	set := q.set.Load()
 	if set.template.NeedsEnv() && now.env == nil {
-		cctx, cancel := context.WithTimeout(ctx, createTimeout)
-		defer cancel()
-		env, err := q.client.Env(cctx, id)
-		if err != nil {
-			return 0, err
+		// The creators are all queues': they don't wait here for this one's
+		// endpoint. The client's own timeout bounds the request, so that one
+		// that hangs counts as a failure, and the next goes alone.
+		env, again, err := q.client.TryEnv(ctx, id)
+		if err != nil || again > 0 {
+			return min(again, envAgain), err
 		}
 		now.env = env
 		q.mu.Lock()

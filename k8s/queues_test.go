@@ -474,6 +474,43 @@ func TestEnvOutageHoldsUpNoPoll(t *testing.T) {
 	})
 }
 
+// Nor the creates of another queue, whatever becomes of the questions; and they
+// are made soon after the environment can be had.
+func TestEnvOutageStopsNoOther(t *testing.T) {
+	const jobs, lasts = 100, 65 * time.Second
+	for name, tt := range map[string]struct {
+		fault simulator.Fault
+		soon  time.Duration
+	}{
+		// A pause that was asked for just before the end has ten seconds of jitter.
+		"429 for a minute": {simulator.Fault{Status: 429, Header: map[string]string{"Retry-After": "60"}}, 85 * time.Second},
+		"503":              {simulator.Fault{Status: 503}, 15 * time.Second},
+		"no reply":         {simulator.Fault{Hang: true}, 40 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, simulator.Config{}, func(w *world) {
+				r := w.start("  max-in-flight: 0\n  template: {inline: {spec: {containers: [{name: agent, image: 'runner:{{env.TAG}}'}]}}}\n- name: other\n  max-in-flight: 0\n")
+				time.Sleep(time.Second)
+				tt.fault.Endpoint, tt.fault.Until = "stacks_job", lasts
+				w.sim.AddFault(tt.fault)
+				began := time.Now()
+				w.buildOn("default", jobs, map[string]string{"TAG": "v1"})
+				for range 3 {
+					time.Sleep(5 * time.Second)
+					w.ten("other")
+				}
+				// The first look asks for a few at a time.
+				if n := w.sim.Count("stacks_job"); n > 16+int(lasts/time.Second) {
+					t.Errorf("get job was called %d times in the outage", n)
+				}
+				time.Sleep(time.Until(began.Add(lasts)))
+				w.await("all", tt.soon, w.finished(jobs+60))
+				r.end(w)
+			})
+		})
+	}
+}
+
 // A template that lives in the cluster is followed; a bad new version keeps the
 // last good one, and says so in log, metric and Event, once.
 func TestTemplateIsFollowed(t *testing.T) {

@@ -149,13 +149,17 @@ func (c *Client) do(ctx context.Context, e Endpoint, method, path string, in, ou
 }
 
 func (c *Client) once(ctx context.Context, e Endpoint, method, path string, body []byte, out any) error {
-	g := c.gates[e]
-	release, err := g.pass(ctx)
+	release, err := c.gates[e].pass(ctx)
 	if err != nil {
 		return fmt.Errorf("%s: waiting to be allowed a request: %w", e, err)
 	}
 	defer release()
+	return c.send(ctx, e, method, path, body, out)
+}
 
+// send sends a request that the endpoint's gate has let through.
+func (c *Client) send(ctx context.Context, e Endpoint, method, path string, body []byte, out any) error {
+	g := c.gates[e]
 	token, err := c.cfg.Token.Token()
 	if err != nil {
 		return err

@@ -102,6 +102,31 @@ func (g *gate) pass(ctx context.Context) (release func(), err error) {
 	}
 }
 
+// try is pass for who must not wait: instead of a release it returns when to
+// come again. All of it is under the lock, so that the probe before us has been
+// recorded if we got its place.
+func (g *gate) try() (release func(), again time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if wait := time.Until(g.notBefore); wait > 0 {
+		return nil, wait
+	}
+	release = func() {}
+	if g.failures > 0 {
+		select {
+		case g.probe <- struct{}{}:
+			release = func() { <-g.probe }
+		default:
+			return nil, backoffFirst
+		}
+	}
+	if !g.lim.Allow() {
+		release()
+		return nil, backoffFirst
+	}
+	return release, 0
+}
+
 // maxRetryAfter bounds what a server can make us wait: beyond it a header is
 // more likely wrong than meant.
 const maxRetryAfter = 10 * time.Minute

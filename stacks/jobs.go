@@ -118,13 +118,30 @@ func (c *Client) Reserve(ctx context.Context, ids []contract.JobID, expiry time.
 	return got, nil
 }
 
+type jobReply struct {
+	Env map[string]string `json:"env"`
+}
+
+func (c *Client) jobPath(id contract.JobID) string { return c.stackPath("/jobs/" + id.String()) }
+
 // Env asks for a job's environment, which the list leaves out.
 func (c *Client) Env(ctx context.Context, id contract.JobID) (map[string]string, error) {
-	var out struct {
-		Env map[string]string `json:"env"`
-	}
-	err := c.do(ctx, EndpointJob, http.MethodGet, c.stackPath("/jobs/"+id.String()), nil, &out)
+	var out jobReply
+	err := c.do(ctx, EndpointJob, http.MethodGet, c.jobPath(id), nil, &out)
 	return out.Env, err
+}
+
+// TryEnv is Env for who must not wait until a request may be sent: if none may
+// be sent now, it sends none and returns when to come again.
+func (c *Client) TryEnv(ctx context.Context, id contract.JobID) (env map[string]string, again time.Duration, err error) {
+	release, again := c.gates[EndpointJob].try()
+	if again > 0 {
+		return nil, again, nil
+	}
+	defer release()
+	var out jobReply
+	err = c.send(ctx, EndpointJob, http.MethodGet, c.jobPath(id), nil, &out)
+	return out.Env, 0, err
 }
 
 // States asks for the states of jobs, in as many calls as MaxBatch makes of
