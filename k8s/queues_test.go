@@ -119,14 +119,18 @@ func TestBadQueueStopsNoOther(t *testing.T) {
 		{name: "no such PodTemplate", wrong: func(t *testing.T, w *world) (string, func()) {
 			return "  template: {pod-template: runner}", func() { w.podTemplate("runner", "image:1") }
 		}},
-		{name: "a namespace that can't be listed", wrong: func(_ *testing.T, w *world) (string, func()) {
+		{name: "namespaces that can't be listed", wrong: func(_ *testing.T, w *world) (string, func()) {
 			forbidden := true
 			w.kube.PrependReactor("list", "jobs", func(a k8stesting.Action) (bool, runtime.Object, error) {
 				w.mu.Lock()
 				defer w.mu.Unlock()
-				return forbidden && a.GetNamespace() == "other", nil, apierrors.NewForbidden(batchv1.Resource("jobs"), "", errors.New("no role"))
+				return forbidden && strings.HasPrefix(a.GetNamespace(), "other"), nil, apierrors.NewForbidden(batchv1.Resource("jobs"), "", errors.New("no role"))
 			})
-			return "  namespace: other", func() { w.mu.Lock(); forbidden = false; w.mu.Unlock() }
+			config := "  namespace: other"
+			for n := range 4 {
+				config += fmt.Sprintf("\n- name: bad-%d\n  namespace: other-%d", n, n)
+			}
+			return config, func() { w.mu.Lock(); forbidden = false; w.mu.Unlock() }
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -147,7 +151,7 @@ func TestBadQueueStopsNoOther(t *testing.T) {
 					t.Error("ready, though a queue is not served")
 				}
 				mend()
-				if tt.name == "a namespace that can't be listed" {
+				if tt.name == "namespaces that can't be listed" {
 					// The fake world has no pods there: being served is enough.
 					w.await("ready", 2*time.Minute, func() bool { return len(r.unready()) == 0 })
 				} else {

@@ -144,13 +144,23 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	s.open = func(wait context.Context, namespace string) (*store, error) {
 		return s.openStore(ctx, wait, namespace, wg.Go)
 	}
+	var filling sync.WaitGroup
+	namespaces := map[string]bool{}
 	for _, q := range config.Queues {
-		if _, err := s.open(ctx, q.Namespace); ctx.Err() != nil {
-			return nil // a drain with nothing to drain
-		} else if err != nil {
-			// unready sees it for itself, until the informers have succeeded.
-			s.log.Error("the caches of a queue's namespace are not filled yet", "queue", q.Name, "err", err)
+		if namespaces[q.Namespace] {
+			continue
 		}
+		namespaces[q.Namespace] = true
+		filling.Go(func() {
+			if _, err := s.open(ctx, q.Namespace); err != nil && ctx.Err() == nil {
+				// unready sees it for itself, until the informers have succeeded.
+				s.log.Error("the caches of a queue's namespace are not filled yet", "queue", q.Name, "err", err)
+			}
+		})
+	}
+	filling.Wait()
+	if ctx.Err() != nil {
+		return nil // a drain with nothing to drain
 	}
 	s.synced.Store(true)
 	debug.FreeOSMemory() // what the first lists were decoded in
@@ -179,7 +189,7 @@ func (s *Scheduler) openStore(ctx, wait context.Context, namespace string, start
 	st := s.stores[namespace]
 	s.mu.Unlock()
 	if st != nil {
-		return st, st.filled(wait, fillTimeout/10)
+		return st, st.filled(wait, fillTimeout/100) // it is tried again at each reload
 	}
 	st, err := newStore(s.kube, s.log, namespace, handlers{
 		kjob: func(old, k *seenKjob, deleted bool) {
