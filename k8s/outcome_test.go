@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -137,6 +138,63 @@ func TestLostWhileRunning(t *testing.T) {
 		}
 		r.end(w)
 	})
+}
+
+// What onejob leaves to Buildkite is in an Event, too, and in the metrics: once.
+func TestLeftToBuildkite(t *testing.T) {
+	status := 137
+	for _, tt := range []struct {
+		name           string
+		then           func(w *world, p *pod, a *agent)
+		action, reason string // empty: the attempt isn't over
+		event          string
+	}{
+		{"the finish is refused", func(_ *world, p *pod, _ *agent) { p.end(137, "OOMKilled", nil) }, "finish", "pod_lost_running",
+			"JobLost: the pod was lost while the job ran in it; it is not run again: OOMKilled, exit code 137"},
+		{"not run", func(_ *world, p *pod, a *agent) {
+			a.finish(1)
+			p.end(contract.ExitNotRun, "Error", &contract.Message{Outcome: contract.OutcomeRunnerError, Reason: "so it says"})
+		}, "none", "not_run", "JobLost: attempt 1 had the job, but it was not run to a reported end; it is not run again: so it says"},
+		{"a process was killed", func(_ *world, p *pod, a *agent) {
+			a.finish(status)
+			p.end(0, "OOMKilled", &contract.Message{Outcome: contract.OutcomeFinished, ExitStatus: &status})
+		}, "none", "finished", "JobNotice: a process of the job was killed for want of memory (OOMKilled); the limit is in the queue's template"},
+		{"stopped", func(w *world, p *pod, _ *agent) {
+			p.set(func(o *corev1.Pod) { now := metav1.Now(); o.DeletionTimestamp = &now })
+			w.sleep(time.Hour, p.kill)
+		}, "", "", "JobNotice: Kubernetes stops the pod in which the job runs: it was deleted"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, simulator.Config{HeartbeatTimeout: time.Hour}, func(w *world) {
+				w.runs = first(func(w *world, p *pod) {
+					a, err := w.acquire(p.id)
+					if err != nil {
+						w.Error(err)
+						return
+					}
+					w.sleep(time.Second, p.kill)
+					tt.then(w, p, a)
+				})
+				job := w.build(1)[0]
+				r := w.start("")
+				time.Sleep(5 * time.Minute)
+				events, err := eventsOn(w.ctx, w.kube, namespace, "Job", "onejob-"+job.ID)
+				if err != nil || len(events) != 1 || events[0].Reason+": "+events[0].Message != tt.event || events[0].Type != corev1.EventTypeWarning {
+					t.Errorf("the Events %+v, %v; want one warning, %q", events, err, tt.event)
+				}
+				want := 1
+				if tt.action == "" {
+					want = 0
+				} else if n := testutil.ToFloat64(r.metrics.decisions.WithLabelValues("default", tt.action, tt.reason)); n != 1 {
+					t.Errorf("%s/%s is counted %v times, want once", tt.action, tt.reason, n)
+				}
+				if n := testutil.CollectAndCount(r.metrics.decisions); n != want {
+					t.Errorf("%d kinds of decisions are counted, want %d", n, want)
+				}
+				r.end(w)
+			})
+		})
+	}
 }
 
 // Where Buildkite lets a stack finish a job that an agent holds, its retry rules

@@ -136,7 +136,7 @@ func (q *queue) act(ctx context.Context, id contract.JobID, d Decision, f Facts)
 		if d.Waiting {
 			q.tellWaiting(id, d.Reason, d.Text)
 		} else {
-			q.tell(id, d.Text)
+			q.note(id, d)
 		}
 		return nil
 	}
@@ -216,7 +216,7 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d Decision, f *Fa
 	refused := m.finishRefused != nil && *m.finishRefused == m.state
 	q.mu.Unlock()
 	if refused {
-		q.tell(id, d.Text)
+		q.note(id, d)
 		return nil
 	}
 	cctx, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -238,7 +238,10 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d Decision, f *Fa
 		state := m.state
 		m.ask, m.finishRefused = true, &state
 		q.mu.Unlock()
-		q.tell(id, d.Text)
+		if f != nil {
+			q.count(id, d, *f)
+		}
+		q.note(id, d)
 		signal(q.look)
 	case q.refusal(err):
 		return err
@@ -250,6 +253,20 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d Decision, f *Fa
 	delete(q.retries, id)
 	q.mu.Unlock()
 	return nil
+}
+
+// note says what onejob can do nothing about, once for each text: on the job's
+// page, and in an Event for those who look at the cluster.
+func (q *queue) note(id contract.JobID, d Decision) {
+	if !q.tell(id, d.Text) {
+		return
+	}
+	switch d.Reason {
+	case ReasonLost, ReasonLostAfter, ReasonNotRun:
+		q.event(id, true, "JobLost", d.Text)
+	default:
+		q.event(id, true, "JobNotice", d.Text)
+	}
 }
 
 // event records an Event on the job's last kjob, by its name if there is none:
@@ -278,10 +295,11 @@ func (q *queue) count(id contract.JobID, d Decision, f Facts) {
 	news := first || m.countedAs != d.Action // refused, and offered again later
 	m.counted, m.countedAs = f.KJob.UID, d.Action
 	if first {
-		switch {
-		case d.Reason == ReasonRefused:
+		switch said := f.Pod.Message; {
+		case said == nil:
+		case said.ExitCode == contract.ExitRefused:
 			q.refusals++
-		case f.Pod.Message != nil:
+		default:
 			q.refusals = 0
 		}
 	}

@@ -29,10 +29,11 @@ func (q *queue) tellWaiting(id contract.JobID, why Reason, text string) {
 	}
 }
 
-// tell puts a line on the job's page, once for each text.
-func (q *queue) tell(id contract.JobID, text string) {
+// tell puts a line on the job's page, once for each text, and reports whether
+// it was news.
+func (q *queue) tell(id contract.JobID, text string) bool {
 	if text == "" {
-		return
+		return false
 	}
 	q.mu.Lock()
 	m := q.memo(id)
@@ -47,4 +48,5 @@ func (q *queue) tell(id contract.JobID, text string) {
 	if news {
 		q.notices.Add(id, text)
 	}
+	return news
 }
