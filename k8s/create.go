@@ -151,7 +151,7 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err err
 		q.tellWaiting(id, ReasonAdmission, "waiting to be created: "+err.Error())
 		q.drop(id, "")
 		// Not this kjob's name: each refusal would read as news.
-		q.stop(errors.New("creating kjobs: " + strings.ReplaceAll(err.Error(), ` "`+contract.KjobName(id, c.attempt)+`"`, "")))
+		q.stop(fmt.Errorf("%w: %s", errNoCreate, strings.ReplaceAll(err.Error(), ` "`+contract.KjobName(id, c.attempt)+`"`, "")))
 		return 0, nil
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err),
 		apierrors.IsForbidden(err) && permanentRefusal(err.Error()):

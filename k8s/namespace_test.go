@@ -55,3 +55,64 @@ func TestNamespaceThatTakesNoKjobs(t *testing.T) {
 		r.end(w)
 	})
 }
+
+// One refused create, and the job that it was for is cancelled: the queue's
+// other kjobs are looked after as before, and it doesn't stay stopped for want of
+// a job to try again with. The next job is the probe, alone.
+func TestNamespaceThatTookNoKjobOnce(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		refuses := false
+		w.onCreate = func(k *batchv1.Job) (error, error) {
+			if !refuses {
+				return nil, nil
+			}
+			return apierrors.NewForbidden(batchv1.Resource("jobs"), k.Name, errors.New(`User "x" cannot create resource "jobs" in API group "batch"`)), nil
+		}
+		refuse := func(r bool) { w.mu.Lock(); refuses = r; w.mu.Unlock() }
+		cancel := func(id string) {
+			if err := w.sim.CancelJob(id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		waits := w.build(1)[0]
+		w.runs = func(w *world, p *pod) {
+			if p.id.String() != waits.ID || w.sleep(time.Hour, p.kill) {
+				ran(w, p)
+			}
+		}
+		r := w.start("  max-in-flight: 0\n")
+		w.await("a kjob", 5*time.Second, func() bool { return w.kjobs(waits.ID) == 1 })
+		refuse(true)
+		probe := w.build(1)[0]
+		w.await("stopped", 5*time.Second, func() bool { return len(r.unready()) > 0 })
+		cancel(probe.ID)
+		time.Sleep(5 * time.Second)
+		refuse(false)
+		cancel(waits.ID)
+		w.await("deleted", 6*time.Second, func() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.deleted) == 1 })
+		if f := r.unready(); len(f) == 0 {
+			t.Error("ready, and nothing shows that kjobs can be made")
+		}
+		w.await("ready", time.Minute, func() bool { return len(r.unready()) == 0 })
+
+		// It is refused again, and once only, however many jobs come.
+		refuse(true)
+		w.mu.Lock()
+		before := w.creates
+		w.mu.Unlock()
+		jobs := w.build(50)
+		w.await("stopped", 5*time.Second, func() bool { return len(r.unready()) > 0 })
+		time.Sleep(5 * time.Second)
+		w.mu.Lock()
+		if n := w.creates - before; n != 1 {
+			t.Errorf("%d creates, want one probe", n)
+		}
+		w.mu.Unlock()
+		refuse(false)
+		w.await("finished", 2*time.Minute, w.finished(len(jobs)))
+		if f := r.unready(); len(f) > 0 {
+			t.Errorf("not ready: %v", f)
+		}
+		r.end(w)
+	})
+}

@@ -54,7 +54,7 @@ func (q *queue) pollLoop(ctx context.Context) {
 		}
 		switch {
 		case err == nil:
-			q.recovered(stops)
+			q.recovered(stops, news)
 		case errors.Is(err, stacks.ErrNotFound):
 			// Somebody deregistered the stack; or the queue is gone.
 			if err := q.register(ctx); err != nil && !stacks.Temporary(err) && ctx.Err() == nil {

@@ -141,7 +141,7 @@ func (q *queue) begin(ctx context.Context, first func(error)) bool {
 		}
 		switch {
 		case err == nil:
-			q.recovered(q.stopCount())
+			q.recovered(q.stopCount(), true)
 			return true
 		case ctx.Err() != nil:
 			return false

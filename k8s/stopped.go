@@ -11,6 +11,10 @@ import (
 // refusedEvery is how often a stopped queue is looked at again.
 const refusedEvery = 30 * time.Second
 
+// errNoCreate stops a queue for its namespace's sake: Buildkite has refused
+// nothing, and what there is of the queue is looked after.
+var errNoCreate = errors.New("creating kjobs")
+
 // stop makes the queue not ready, and says so once for each reason.
 func (q *queue) stop(err error) {
 	q.mu.Lock()
@@ -27,10 +31,13 @@ func (q *queue) stop(err error) {
 
 // recovered serves a stopped queue again, unless it was stopped since there had
 // been so many stops, or its namespace takes no kjobs: a poll that goes well says
-// nothing about creates.
-func (q *queue) recovered(stops int) {
+// nothing about creates, as long as it finds a job to try one with. Without any
+// the queue would be stopped until a new one came: it is served, and that job is
+// its probe.
+func (q *queue) recovered(stops int, found bool) {
 	q.mu.Lock()
-	if q.stops != stops || !q.noCreate.IsZero() {
+	probed := found || len(q.claims) > 0 || time.Since(q.noCreate) < refusedEvery
+	if q.stops != stops || !q.noCreate.IsZero() && probed {
 		q.mu.Unlock()
 		return
 	}
@@ -51,7 +58,7 @@ func (q *queue) letIn() {
 	q.noCreate = time.Time{}
 	q.mu.Unlock()
 	if was {
-		q.recovered(q.stopCount())
+		q.recovered(q.stopCount(), true)
 	}
 }
 

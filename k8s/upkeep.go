@@ -3,6 +3,7 @@ package k8s
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -31,13 +32,14 @@ const (
 	memoLife   = time.Hour
 )
 
-// upkeep asks for states and renews reservations, until ctx ends.
+// upkeep asks for states and renews reservations, until ctx ends, as long as
+// Buildkite lets it.
 func (q *queue) upkeep(ctx context.Context) {
 	for pause(ctx, upkeepEvery, q.look) {
 		if !pause(ctx, coalesce, nil) {
 			return
 		}
-		if q.stopped() != nil {
+		if err := q.stopped(); err != nil && !errors.Is(err, errNoCreate) {
 			continue
 		}
 		q.askStates(ctx)
