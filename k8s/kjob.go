@@ -160,7 +160,7 @@ var (
 )
 
 // expandEnv fills {{env.NAME}} in. What a pipeline may put there is what image
-// names, quantities and labels are made of, and nothing that could be YAML.
+// names are made of, and nothing that could be YAML.
 func expandEnv(raw string, env map[string]string) (string, error) {
 	var err error
 	out := envHole.ReplaceAllStringFunc(raw, func(hole string) string {
