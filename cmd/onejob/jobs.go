@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strconv"
 	"time"
 
 	"github.com/urfave/cli/v2"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/onejob-dev/onejob/k8s"
 )
@@ -30,12 +32,23 @@ func jobsCommand() *cli.Command {
 				return err
 			}
 			namespace := namespaceOf(c)
+			if msgs := validation.IsDNS1123Label(namespace); len(msgs) > 0 {
+				return usage(fmt.Errorf("namespace %q: %s", namespace, msgs[0]))
+			}
 			if c.Bool("all-namespaces") {
 				namespace = ""
 			}
+			list := func(ctx context.Context) ([]k8s.Row, error) { return k8s.Rows(ctx, kube, namespace, "") }
+			if c.Bool("watch") {
+				say := func(line string) { _, _ = fmt.Fprintln(c.App.ErrWriter, line) }
+				list = (&lister{list: list, say: say}).next
+			}
 			for {
-				rows, err := k8s.Rows(c.Context, kube, namespace, "")
-				if err != nil {
+				rows, err := list(c.Context)
+				switch {
+				case c.Bool("watch") && c.Err() != nil:
+					return nil //nolint:nilerr // being stopped is its usual end
+				case err != nil:
 					return err
 				}
 				shown := []k8s.Row{} // and not nil: no jobs are [] in JSON

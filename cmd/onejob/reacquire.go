@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -86,21 +87,19 @@ func reacquire(c *cli.Context, cfg *k8s.Config, kube kubernetes.Interface, id co
 	})
 }
 
-// followThrough is how long an API server may be away before follow gives up.
-const followThrough = time.Minute
-
 // follow says the phases of an attempt until it ends.
 func follow(c *cli.Context, kube kubernetes.Interface, id contract.JobID, kjob *batchv1.Job, say func(string)) error {
-	last, seen := "", time.Now()
+	last := ""
+	rows := lister{say: say, good: time.Now(), list: func(ctx context.Context) ([]k8s.Row, error) {
+		return k8s.Rows(ctx, kube, kjob.Namespace, id)
+	}}
 	for {
-		rows, err := k8s.Rows(c.Context, kube, kjob.Namespace, id)
-		if err == nil {
-			seen = time.Now()
-		} else if time.Since(seen) > followThrough {
+		now, err := rows.next(c.Context)
+		if err != nil {
 			return err
 		}
-		gone := err == nil
-		for _, r := range rows {
+		gone := true
+		for _, r := range now {
 			if r.KJob != kjob.Name {
 				continue
 			}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/onejob-dev/onejob/jitter"
+	"github.com/onejob-dev/onejob/k8s"
+)
+
+const (
+	// listAgain and listAtMost bound the wait after a list that has failed.
+	listAgain, listAtMost = time.Second, 15 * time.Second
+	// pardon is for how long after a good list a refusal isn't taken at its
+	// word: an API server that has just started refuses what it will allow.
+	pardon = time.Minute
+)
+
+// lister lists kjobs for a command that goes on showing them.
+type lister struct {
+	list func(context.Context) ([]k8s.Row, error)
+	say  func(string)
+	good time.Time // when the last good list came
+}
+
+// next is the next good list. One that fails is told of and repeated, however
+// long the API server is away; its error is returned only when that refuses us
+// the right to list, or when ctx ends.
+func (l *lister) next(ctx context.Context) ([]k8s.Row, error) {
+	for n := 0; ; n++ {
+		rows, err := l.list(ctx)
+		switch refused := apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err); {
+		case err == nil:
+			l.good = time.Now()
+			return rows, nil
+		case ctx.Err() != nil, refused && time.Since(l.good) > pardon:
+			return nil, err
+		case n == 0:
+			l.say(fmt.Sprintf("%s; trying again until it can be done", err))
+		}
+		wait := min(listAgain<<min(n, 10), listAtMost)
+		select {
+		case <-time.After(wait + jitter.UpTo(wait/3)):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
