@@ -96,7 +96,6 @@ func (q *queue) full() bool {
 // what there is room for. It reports whether there was anything new.
 func (q *queue) tick(ctx context.Context) (news bool, err error) {
 	set := q.set.Load()
-	free := q.free(set)
 	list, err := q.list(ctx, set)
 	if err != nil {
 		return false, err
@@ -108,6 +107,10 @@ func (q *queue) tick(ctx context.Context) (news bool, err error) {
 	slices.SortFunc(take, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(b.job.Priority, a.job.Priority), a.job.ScheduledAt.Compare(b.job.ScheduledAt), cmp.Compare(a.job.ID, b.job.ID))
 	})
+	free := 0
+	if len(take) > 0 { // else there is nothing to count for
+		free = q.free(set)
+	}
 	q.mu.Lock()
 	room := min(free, maxAhead-len(q.claims))
 	q.hungry = len(take) > room

@@ -12,13 +12,9 @@ import (
 // cache doesn't show yet. Nothing is kept from one count to the next, so there
 // is nothing that could leak.
 func (q *queue) free(set *settings) int {
-	held := q.held()
-	most := *set.MaxInFlight
-	q.s.metrics.slots.WithLabelValues(q.name, "held").Set(float64(held))
-	q.s.metrics.slots.WithLabelValues(q.name, "max").Set(float64(most))
 	free := math.MaxInt
-	if most > 0 {
-		free = max(0, most-held)
+	if most := *set.MaxInFlight; most > 0 {
+		free = max(0, most-q.held())
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -31,6 +27,12 @@ func (q *queue) free(set *settings) int {
 		free = min(free, max(0, 1-len(q.claims)))
 	}
 	return free
+}
+
+// measureSlots puts the count into the metrics.
+func (q *queue) measureSlots() {
+	q.s.metrics.slots.WithLabelValues(q.name, "held").Set(float64(q.held()))
+	q.s.metrics.slots.WithLabelValues(q.name, "max").Set(float64(*q.set.Load().MaxInFlight))
 }
 
 // held counts the claims first: one whose kjob comes into the cache meanwhile

@@ -35,9 +35,14 @@ const (
 // upkeep asks for states and renews reservations, until ctx ends, as long as
 // Buildkite lets it.
 func (q *queue) upkeep(ctx context.Context) {
+	var measured time.Time
 	for pause(ctx, upkeepEvery, q.look) {
 		if !pause(ctx, coalesce, nil) {
 			return
+		}
+		if time.Since(measured) >= upkeepEvery {
+			measured = time.Now()
+			q.measureSlots()
 		}
 		if err := q.stopped(); err != nil && !errors.Is(err, errNoCreate) {
 			continue
