@@ -27,6 +27,9 @@ const (
 	AnnotationStep      = "onejob.dev/step"
 	AnnotationPriority  = "onejob.dev/priority"
 	AnnotationScheduled = "onejob.dev/scheduled-at"
+	// AnnotationStory on a kjob is what became of the attempts before it, a line
+	// each.
+	AnnotationStory = "onejob.dev/story"
 	// AnnotationCancel on a kjob, deleted or not, says that the job is meant to
 	// end, by whom and why: it is finished with it and gets no new attempt.
 	AnnotationCancel = "onejob.dev/cancel"

@@ -78,10 +78,12 @@ type Decision struct {
 	Again time.Time
 }
 
-// The times of decisions. A podless kjob is normal for a moment; a state is
-// believed for stateFresh when something can't be taken back.
+// The times of decisions. A podless kjob is normal for a moment, and so is a pod
+// with a node of which nothing is heard; a state is believed for stateFresh when
+// something can't be taken back.
 const (
 	podlessGrace   = 30 * time.Second
+	quietGrace     = time.Minute
 	containerGrace = time.Minute
 	startTries     = 3
 	noticeAfter    = 10 * time.Second
@@ -128,7 +130,7 @@ func decideEnded(f Facts) Decision {
 	switch m.ExitCode {
 	case contract.ExitOK:
 		if f.fresh() && f.State.Offered() {
-			return Decision{Action: None, Reason: ReasonOfferAgain, Text: said(f, "reported the job's end, but Buildkite offers it again: left alone")}
+			return offeredAgain(f)
 		}
 		return Decision{Action: None, Reason: ReasonFinished, Text: aside(f)}
 	case contract.ExitRejected:
@@ -172,6 +174,10 @@ func decideEnded(f Facts) Decision {
 	}
 }
 
+func offeredAgain(f Facts) Decision {
+	return Decision{Action: None, Reason: ReasonOfferAgain, Text: said(f, "reported the job's end, but Buildkite offers it again: left alone")}
+}
+
 // offered asks, and goes on only if a runner could still acquire the job.
 func offered(f Facts, r Reason, then func() Decision) Decision {
 	switch {
@@ -189,7 +195,9 @@ func offered(f Facts, r Reason, then func() Decision) Decision {
 func decideLost(f Facts) Decision {
 	why := lossOf(f)
 	switch {
-	case f.KJob.Succeeded && !f.fresh():
+	case f.KJob.Succeeded && f.fresh() && f.State.Offered():
+		return offeredAgain(f) // exit code 0 says that the end was reported
+	case f.KJob.Succeeded:
 		return Decision{Action: None, Reason: ReasonFinished}
 	case !f.fresh():
 		return Decision{Action: Ask, Reason: ReasonLost}
@@ -297,7 +305,7 @@ func decideLive(f Facts) Decision {
 		// The runner cancels the job, or lets it go on, and reports. Should its
 		// node be cut off, this is all that can be said.
 		return Decision{Action: None, Text: stopping + stopOf(f)}
-	case f.State.Offered() && f.Pod.Terminating && (f.Pod.Started || f.KJob.FailReason == batchv1.JobReasonDeadlineExceeded):
+	case f.State.Offered() && f.Pod.Terminating:
 		return decideStopping(f)
 	case f.State.Held() || f.Pod.Started:
 		return Decision{Action: None}
@@ -308,14 +316,15 @@ func decideLive(f Facts) Decision {
 
 // decideStopping is for a pod that was told to stop before it had the job. On a
 // node that is dead it stays until somebody says so of the node; it may be
-// running yet, and there is never a second one beside it.
+// running yet, and there is never a second one beside it. No build fails for
+// that, whatever the pending timeout: the job can be had.
 func decideStopping(f Facts) Decision {
-	switch late := f.Pod.GoneBy.Add(statusLag); {
+	switch late := f.here(f.Pod.GoneBy).Add(statusLag); {
 	case f.Now.Before(late):
 		return Decision{Action: None, Again: late}
 	case f.KJob.FailReason != batchv1.JobReasonDeadlineExceeded:
 		return Decision{Action: None, Reason: ReasonStopped, Waiting: true,
-			Text: "waiting for the pod to go, which was told to stop before it had the job: " + stopOf(f)}
+			Text: fmt.Sprintf("waiting for the pod to go, which was told to stop before it had the job: %s (%s)", stopOf(f), deadNode(f.Pod.Node))}
 	case f.StateAt.IsZero() || f.Now.Sub(f.StateAt) > stateFresh:
 		return Decision{Action: Ask, Reason: ReasonDeadline}
 	default:
@@ -330,21 +339,33 @@ func attempt(f Facts, r Reason, free int, text string) Decision {
 	switch {
 	case f.KJob.Cancelled != "":
 		return Decision{Action: Finish, Reason: ReasonCancelled, ExitStatus: -1, Text: cancelledBy(f)}
-	case f.OtherPodLives:
-		return Decision{Action: None, Reason: r}
+	case f.OtherPodLives != "":
+		return waitForPod(f, r)
 	case !f.KJob.Gone && !f.KJob.Finished && f.Pod.Message != nil:
 		// The Job controller is about to say so too; until then the kjob is
 		// unfinished, and there is never a second one beside it.
 		return Decision{Action: None, Reason: r}
 	case f.Attempt >= f.Policy.MaxAttempts:
 		return Decision{Action: Finish, Reason: ReasonGaveUp, ExitStatus: -1,
-			Text: fmt.Sprintf("gave up after %d attempts, none of which had the job; the last one: %s", f.Attempt, text)}
+			Text: fmt.Sprintf("gave up after %d attempts, none of which had the job: %s", f.Attempt, f.Story.with(text))}
 	}
 	at := f.EndedAt.Add(backoff(f.Attempt - free))
 	if m := f.Pod.Message; m != nil && m.NotBefore != nil && m.NotBefore.After(at) {
 		at = earlier(*m.NotBefore, f.EndedAt.Add(notBeforeMax)) // the pod's clock may be off
 	}
 	return Decision{Action: Attempt, Reason: r, NotBefore: at, Text: text}
+}
+
+// waitForPod is for a pod of an attempt before, which goes within its grace, or
+// is on a node that is dead.
+func waitForPod(f Facts, r Reason) Decision {
+	d := Decision{Action: None, Reason: r}
+	if late := f.EndedAt.Add(f.Policy.Grace + outliveGrace); f.Now.Before(late) {
+		d.Again = late
+	} else {
+		d.Waiting, d.Text = true, fmt.Sprintf("waiting for pod %s of an earlier attempt to go (%s)", f.OtherPodLives, deadNode(f.OtherNode))
+	}
+	return d
 }
 
 // backoff is the wait after the nth failure that isn't free.

@@ -82,6 +82,8 @@ func TestDecide(t *testing.T) {
 			f.Pod.Terminating, f.Pod.GoneBy, f.Pod.Why, f.Pod.WhyMessage = true, goneBy, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"
 		}
 	}
+	onNode := func(f *Facts) { f.Pod.Node = "node" }
+	other := func(f *Facts) { f.OtherPodLives, f.OtherNode = "p-1", "n7" }
 	marked := func(f *Facts) { f.KJob.Cancelled = "ada: wrong branch" }
 	type want struct {
 		action Action
@@ -123,9 +125,11 @@ func TestDecide(t *testing.T) {
 		{"75", aKJob().Exits(75).State(reserved), want{action: Attempt, reason: ReasonExhausted, at: later(5 * time.Second)}},
 		{"75, fourth", aKJob().Attempt(4).Exits(75).State(reserved), want{action: Attempt, reason: ReasonExhausted, at: later(40 * time.Second)}},
 		{"75, ninth", aKJob().Attempt(9).Exits(75).State(reserved), want{action: Attempt, reason: ReasonExhausted, at: later(2 * time.Minute)}},
-		{"75, at the cap", aKJob().Attempt(10).Exits(75).State(reserved), want{action: Finish, reason: ReasonGaveUp, status: -1, says: "gave up after 10 attempts"}},
+		{"75, at the cap", aKJob().Attempt(10).Exits(75).State(reserved), want{action: Finish, reason: ReasonGaveUp, status: -1, says: "gave up after 10 attempts, none of which had the job: attempt 10 could not"}},
+		{"75, at the cap, with a story", aKJob().Attempt(10).Exits(75).State(reserved).but(func(f *Facts) { f.Story = story{"attempt 1 was lost", "attempt 2 was stopped"} }), want{action: Finish, reason: ReasonGaveUp, status: -1, says: "attempt 1 was lost; attempt 2 was stopped; attempt 10 could not reach Buildkite"}},
 		{"75, its kjob not finished yet", aKJob().Exits(75).State(reserved).but(func(f *Facts) { f.KJob.Finished = false }), want{action: None, reason: ReasonExhausted}},
-		{"75, another pod lives", aKJob().Exits(75).State(reserved).but(func(f *Facts) { f.OtherPodLives = true }), want{action: None, reason: ReasonExhausted}},
+		{"75, another pod lives", aKJob().Exits(75).State(reserved).but(other), want{action: None, reason: ReasonExhausted}},
+		{"75, another pod lives on and on", aKJob().Exits(75).State(reserved).but(other).but(func(f *Facts) { f.EndedAt = t0.Add(-2 * time.Minute) }), want{action: None, reason: ReasonExhausted, says: "waiting for pod p-1 of an earlier attempt to go (if node n7 is gone for good"}},
 		{"77", aKJob().Exits(77).State(reserved), want{action: Attempt, reason: ReasonRefused, at: later(5 * time.Second)}},
 		{"78", aKJob().Exits(78).State(reserved), want{action: Finish, reason: ReasonConfig, status: -1, says: "the runner's words"}},
 		{"78, taken", aKJob().Exits(78).State(running), want{action: None, reason: ReasonConfig}},
@@ -156,11 +160,12 @@ func TestDecide(t *testing.T) {
 		{"kjob failed and no pod left", aKJob().Podless().Ended().State(reserved).but(func(f *Facts) { f.KJob.Finished = true }), want{action: Attempt, reason: ReasonLost, at: soon}},
 		{"deadline before acquisition", aKJob().Lost().State(reserved).but(func(f *Facts) { f.KJob.Finished, f.KJob.FailReason = true, "DeadlineExceeded" }), want{action: Finish, reason: ReasonDeadline, status: -1}},
 		{"complete without a message", aKJob().Running().Ended().but(func(f *Facts) { f.Pod.Phase, f.KJob.Finished, f.KJob.Succeeded = corev1.PodSucceeded, true, true }), want{action: None, reason: ReasonFinished}},
+		{"complete without a message, but offered", aKJob().Podless().Ended().State(scheduled).but(func(f *Facts) { f.KJob.Finished, f.KJob.Succeeded = true, true }), want{action: None, reason: ReasonOfferAgain, says: "left alone"}},
 
 		// Deleted kjobs.
 		{"deleted by hand, state not known", aKJob().Gone(), want{action: Ask, reason: ReasonDeleted}},
 		{"deleted by hand", aKJob().Gone().State(reserved), want{action: Attempt, reason: ReasonDeleted, at: later(5 * time.Second)}},
-		{"deleted by hand, its pod still going", aKJob().Gone().State(reserved).but(func(f *Facts) { f.OtherPodLives = true }), want{action: None, reason: ReasonDeleted}},
+		{"deleted by hand, its pod still going", aKJob().Gone().State(reserved).but(other), want{action: None, reason: ReasonDeleted}},
 		{"deleted by hand while it ran", aKJob().Gone().State(running), want{action: None, reason: ReasonDeleted}},
 		{"cancelled by hand", aKJob().Gone().State(reserved).but(func(f *Facts) { f.KJob.Cancelled = "ada: wrong branch" }), want{action: Finish, reason: ReasonCancelled, status: -1, says: "ada: wrong branch"}},
 
@@ -202,7 +207,8 @@ func TestDecide(t *testing.T) {
 		{"told to stop at its deadline, and not gone in time", aKJob().Running().State(reserved).but(stopping(t0.Add(-statusLag))).but(late), want{action: Finish, reason: ReasonDeadline, status: -1, says: "DeletionByTaintManager, Taint manager"}},
 		{"told to stop at its deadline, and not gone in time, never started", aKJob().Waiting("ImagePullBackOff", "no", 0).State(reserved).but(stopping(t0.Add(-statusLag))).but(late), want{action: Finish, reason: ReasonDeadline, status: -1, says: "DeletionByTaintManager"}},
 		{"told to stop at its deadline, and not gone in time, state old", aKJob().Running().State(reserved).but(stopping(t0.Add(-statusLag))).but(late).but(func(f *Facts) { f.StateAt = t0.Add(-time.Minute) }), want{action: Ask, reason: ReasonDeadline}},
-		{"told to stop, and never started", aKJob().Age(15 * time.Minute).State(reserved).but(func(f *Facts) { f.Pod.Node = "node" }).but(stopping(t0)), want{action: Finish, reason: ReasonPending, status: -1, says: "isn't gone: DeletionByTaintManager"}},
+		{"told to stop, and never started", aKJob().Age(15 * time.Minute).State(reserved).but(onNode).but(stopping(t0)), want{action: None}},
+		{"told to stop, never started, and not gone in time", aKJob().Age(time.Hour).State(reserved).but(onNode).but(stopping(t0.Add(-statusLag))), want{action: None, reason: ReasonStopped, says: "if node node is gone for good, delete its Node object"}},
 		{"cancelled while pending", aKJob().State(canceled), want{action: Delete, reason: ReasonOver}},
 		{"cancelled, podless", aKJob().Podless().State(canceled), want{action: Delete, reason: ReasonOver}},
 		{"finished so fast that its pod's status is late", aKJob().Ended().State(finished).but(func(f *Facts) { f.Pod.Node = "node" }), want{action: None}},
@@ -252,6 +258,17 @@ func TestDecide(t *testing.T) {
 		}), want{action: Finish, reason: ReasonContainer, status: -1, says: `secret "x" not found (check the volumes`}},
 		{"unschedulable", aKJob().State(reserved).but(func(f *Facts) { f.Pod.Unschedulable = "0/3 nodes" }), want{action: None, reason: ReasonPending, says: "0/3 nodes"}},
 		{"unschedulable for too long", aKJob().Age(15 * time.Minute).State(reserved).but(func(f *Facts) { f.Pod.Unschedulable = "0/3 nodes" }), want{action: Finish, reason: ReasonPending, status: -1, says: "0/3 nodes"}},
+		{"pending for too long, by a clock that is ahead", aKJob().Age(15 * time.Minute).State(reserved).but(func(f *Facts) { f.Skew = -time.Minute }), want{action: None, reason: ReasonPending}},
+		{"pending for too long, by a clock that is behind", aKJob().Age(14 * time.Minute).State(reserved).but(func(f *Facts) { f.Skew = time.Minute }), want{action: Finish, reason: ReasonPending, status: -1, says: "within 15m0s"}},
+		{"told to stop, not gone in time by a clock that is ahead", aKJob().Running().State(reserved).but(stopping(t0.Add(-statusLag))).but(func(f *Facts) { f.Skew = -time.Minute }), want{action: None}},
+		{"on its node for a while, without a word", aKJob().State(reserved).but(onNode), want{action: None, reason: ReasonPending, says: "node node prepares its container"}},
+		{"on its node for too long, without a word", aKJob().Age(15 * time.Minute).State(reserved).but(onNode), want{action: Finish, reason: ReasonPending, status: -1, says: "within 15m0s: node node prepares"}},
+		{"podless for its service account", aKJob().Podless().State(reserved).but(func(f *Facts) {
+			f.Warnings = []Warning{{"FailedCreate", `pods "x" is forbidden: error looking up service account ci/robot: serviceaccount "robot" not found`}}
+		}), want{action: Finish, reason: ReasonAdmission, status: -1, says: `serviceaccount "robot" not found`}},
+		{"podless for its service account, which can't be looked up now", aKJob().Podless().State(reserved).but(func(f *Facts) {
+			f.Warnings = []Warning{{"FailedCreate", `pods "x" is forbidden: error looking up service account ci/robot: etcdserver: request timed out`}}
+		}), want{action: None, reason: ReasonAdmission, says: "etcdserver"}},
 		{"resumed late", aKJob().Age(time.Hour).State(reserved).but(func(f *Facts) { f.KJob.ResumedAt = t0.Add(-time.Minute) }), want{action: None, reason: ReasonPending}},
 		{"a remark of the kubelet's", aKJob().State(reserved).but(func(f *Facts) { f.Warnings = []Warning{{"MissingClusterDNS", "none"}} }), want{action: None, reason: ReasonPending}},
 		{"a volume that can't be mounted", aKJob().State(reserved).but(func(f *Facts) { f.Warnings = []Warning{{"FailedMount", "no such PVC"}} }), want{action: None, reason: ReasonPending, says: "FailedMount: no such PVC"}},

@@ -16,7 +16,10 @@ import (
 // Facts is everything that a decision about a job rests on. Decide asks
 // nobody and keeps nothing.
 type Facts struct {
-	Now   time.Time
+	Now time.Time
+	// Skew is how far the API server's clock is ahead of ours; negative if it is
+	// behind.
+	Skew  time.Duration
 	State stacks.State
 	// StateAt is when State was learned, by our clock; zero if it never was.
 	StateAt time.Time
@@ -27,12 +30,15 @@ type Facts struct {
 	// Attempt is the number of the last attempt, 0 if there was none.
 	Attempt int
 	KJob    KJob
+	// Story is what became of the attempts before it.
+	Story story
 	// Pod is the last attempt's pod; its zero value means that there is none.
 	Pod Pod
 	// PodSeen: the last attempt had a pod at some time.
 	PodSeen bool
-	// OtherPodLives: a pod of another attempt has a node and is not over.
-	OtherPodLives bool
+	// OtherPodLives is a pod of another attempt that has a node, OtherNode, and
+	// is not over; empty if there is none.
+	OtherPodLives, OtherNode string
 	// FailingSince is when the pod began to fail as it does, by our clock;
 	// reasons of one kind take turns.
 	FailingSince time.Time
@@ -41,6 +47,9 @@ type Facts struct {
 	Warnings []Warning
 	Policy   Policy
 }
+
+// here is a time of the API server's clock as ours shows it.
+func (f Facts) here(t time.Time) time.Time { return t.Add(-f.Skew) }
 
 // Warning is a Warning event.
 type Warning struct{ Reason, Message string }
@@ -66,8 +75,9 @@ type KJob struct {
 	FailMessage string
 	Suspended   bool
 	Cancelled   string // contract.AnnotationCancel
-	CreatedAt   time.Time
-	ResumedAt   time.Time // status.startTime: when it was last not suspended
+	// CreatedAt and ResumedAt are by the API server's clock; ResumedAt is
+	// status.startTime: when it was last not suspended.
+	CreatedAt, ResumedAt time.Time
 }
 
 // Pod is a pod as decisions see it.

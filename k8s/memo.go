@@ -59,6 +59,7 @@ type memo struct {
 	countedAs     Action
 	measured      types.UID // the kjob whose phases are in the metrics
 	announced     types.UID // the kjob after which another attempt was announced
+	story         story     // that the next attempt's kjob takes along
 	touched       time.Time
 }
 

@@ -8,9 +8,9 @@ import (
 
 // decidePending is for a pod that hasn't started while the job waits for it.
 func decidePending(f Facts) Decision {
-	since := f.KJob.CreatedAt
-	if f.KJob.ResumedAt.After(since) {
-		since = f.KJob.ResumedAt
+	since := f.here(f.KJob.CreatedAt)
+	if resumed := f.here(f.KJob.ResumedAt); resumed.After(since) {
+		since = resumed
 	}
 	reason, what, grace := pendingWhy(f)
 	limit, text := since.Add(f.Policy.PendingTimeout), fmt.Sprintf("the pod did not start within %s", f.Policy.PendingTimeout)
@@ -21,19 +21,22 @@ func decidePending(f Facts) Decision {
 		if f.StateAt.IsZero() || f.Now.Sub(f.StateAt) > stateFresh {
 			return Decision{Action: Ask, Reason: reason}
 		}
+		if what == "" && f.Pod.Node != "" {
+			what = quiet(f)
+		}
 		if what != "" {
 			text += ": " + what
-		}
-		if f.Pod.Terminating {
-			text += "; it was told to stop, and isn't gone: " + stopOf(f)
 		}
 		return Decision{Action: Finish, Reason: reason, ExitStatus: -1, Text: text}
 	}
 	d := Decision{Action: None, Reason: reason, Again: limit}
 	look := since.Add(noticeAfter) // by then Events may say more
 	notice := look
-	if reason == ReasonNoPod {
+	switch {
+	case reason == ReasonNoPod:
 		notice = since.Add(podlessGrace)
+	case what == "" && f.Pod.Node != "":
+		notice, what = since.Add(quietGrace), quiet(f)
 	}
 	switch {
 	case f.Now.Before(look):
@@ -44,6 +47,11 @@ func decidePending(f Facts) Decision {
 		d.Text, d.Waiting = "waiting to start: "+what, true
 	}
 	return d
+}
+
+// quiet is said of a pod that has a node, and of which nothing else is known.
+func quiet(f Facts) string {
+	return fmt.Sprintf("node %s prepares its container, and Kubernetes reports no trouble (a large image takes time)", f.Pod.Node)
 }
 
 // pendingWhy says why a pod hasn't started, and how long that may go on from
@@ -129,11 +137,11 @@ func (f Facts) obstacle() Warning {
 // permanentRefusal reports whether the API server's refusal would be
 // the same tomorrow. The API gives no other sign than the words.
 func permanentRefusal(message string) bool {
-	for _, s := range []string{"violates PodSecurity", "is invalid", "denied the request", "ValidatingAdmissionPolicy", "Invalid value", "no service account", "error looking up service account",
+	for _, s := range []string{"violates PodSecurity", "is invalid", "denied the request", "ValidatingAdmissionPolicy", "Invalid value", "no service account",
 		"no PriorityClass with name", "pod rejected: RuntimeClass", "usage per Container is", "usage per Pod is", ": must specify "} {
 		if strings.Contains(message, s) {
 			return true
 		}
 	}
-	return false
+	return strings.Contains(message, "error looking up service account") && strings.Contains(message, "not found")
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -302,9 +303,9 @@ func (q *queue) offer(j stacks.Job, at time.Time) int {
 		m.state, m.stateAt, m.reservedUntil = stacks.StateScheduled, at, time.Time{}
 	}
 	known := m != nil && (m.gone != nil || m.verdict != nil)
-	attempts := 0
+	attempts, told := 0, story(nil)
 	if m != nil {
-		attempts = m.attempts
+		attempts, told = m.attempts, m.story
 	}
 	due := q.retries[j.ID].due
 	q.mu.Unlock()
@@ -314,7 +315,7 @@ func (q *queue) offer(j stacks.Job, at time.Time) int {
 	case !last && !known && attempts >= q.set.Load().MaxAttempts:
 		// Their kjobs are all gone: the count is what is left of them.
 		q.giveUp(j.ID, Decision{Action: Finish, Reason: ReasonGaveUp, ExitStatus: -1,
-			Text: fmt.Sprintf("gave up after %d attempts, none of which had the job", attempts)})
+			Text: strings.TrimSuffix(fmt.Sprintf("gave up after %d attempts, none of which had the job: %s", attempts, told), ": ")})
 		return 0
 	case !last && !known:
 		return attempts + 1

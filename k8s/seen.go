@@ -24,7 +24,8 @@ type seenKjob struct {
 	seenObject
 	KJob
 	// job is what the next attempt is made of.
-	job stacks.Job
+	job   stacks.Job
+	story story // of the attempts before it
 	// podSeen: its status has counted a pod.
 	podSeen bool
 }
@@ -69,7 +70,7 @@ func seeKjob(o any) (any, error) {
 	if !ok {
 		return o, nil
 	}
-	s := &seenKjob{seenObject: seeObject(&k.ObjectMeta), KJob: kjobFacts(k), job: jobOf(k), podSeen: k.Status.Active+k.Status.Failed+k.Status.Succeeded > 0}
+	s := &seenKjob{seenObject: seeObject(&k.ObjectMeta), KJob: kjobFacts(k), job: jobOf(k), story: parseStory(k.Annotations[contract.AnnotationStory]), podSeen: k.Status.Active+k.Status.Failed+k.Status.Succeeded > 0}
 	s.job.ID, s.job.Pipeline, s.job.Branch, s.job.Step = s.id, intern(s.job.Pipeline), intern(s.job.Branch), intern(s.job.Step)
 	return s, nil
 }

@@ -71,11 +71,11 @@ func (q *queue) facts(id contract.JobID) Facts {
 	if len(ks) > 0 {
 		last := ks[len(ks)-1]
 		f.Attempt, f.KJob = last.attempt, last.KJob
-		f.PodSeen = last.podSeen
+		f.PodSeen, f.Story = last.podSeen, last.story
 	}
 	if g := m.gone; g != nil {
 		if g.attempt >= f.Attempt && !f.KJob.Exists {
-			f.Attempt, f.KJob = g.attempt, g.KJob
+			f.Attempt, f.KJob, f.Story = g.attempt, g.KJob, g.story
 			// What was finished when it went is decided on as if it were there.
 			f.KJob.Exists, f.KJob.Gone, f.KJob.Terminating = g.Finished, !g.Finished, false
 		} else {
@@ -87,7 +87,9 @@ func (q *queue) facts(id contract.JobID) Facts {
 			f.Pod, f.PodSeen = p.Pod, true
 		}
 		if p.kjobUID != f.KJob.UID || f.KJob.Gone {
-			f.OtherPodLives = f.OtherPodLives || p.Lives() && p.Node != ""
+			if p.Lives() && p.Node != "" {
+				f.OtherPodLives, f.OtherNode = p.Pod.Name, p.Node
+			}
 		}
 	}
 	if m.warnedOf == f.KJob.UID {
@@ -194,7 +196,7 @@ func (q *queue) announce(id contract.JobID, d Decision, f Facts) {
 	q.mu.Lock()
 	m := q.memo(id)
 	news := m.announced != f.KJob.UID
-	m.announced = f.KJob.UID
+	m.announced, m.story = f.KJob.UID, f.Story.with(d.Text)
 	q.mu.Unlock()
 	if !news {
 		return

@@ -48,6 +48,11 @@ func stopOf(f Facts) string {
 	return why + ", " + stacks.Cut(message, 600)
 }
 
+// deadNode is what to do about a pod that stays on its node.
+func deadNode(node string) string {
+	return fmt.Sprintf("if node %s is gone for good, delete its Node object: the next attempt is made at once then", node)
+}
+
 // aside is what a result that was reported doesn't say by itself: why it came
 // to be stopped, or killed.
 func aside(f Facts) string {

@@ -50,7 +50,7 @@ var lostRows = []row{
 		name: "pods-lost-to-the-cap", queue: "max-attempts: 2", faults: locked,
 		act:  func(s *scene) { s.refused(); s.kill(s.running(1)); s.kill(s.running(2)) },
 		exit: "-1", signalReason: "stack_error", kjobs: 2,
-		page:  []string{"gave up after 2 attempts, none of which had the job; the last one: the pod of attempt 2 was lost before it had the job: exit code 137"},
+		page:  []string{"gave up after 2 attempts, none of which had the job: the pod of attempt 1 was lost before it had the job: exit code 137; the pod of attempt 2 was lost before it had the job: exit code 137"},
 		event: "JobFinished: gave up after 2 attempts", metric: "finish/gave_up",
 	},
 	{

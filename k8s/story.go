@@ -1,0 +1,43 @@
+package k8s
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// story is what became of a job's attempts, a sentence each. Each kjob takes
+// that of the attempts before it along in an annotation: theirs, and their pods,
+// may be gone when the whole is to be told.
+type story []string
+
+// A story has its beginning and its end; what is between them goes, so that a
+// finish has room for all of it.
+const (
+	storyFirst = 4
+	storyLast  = 10
+	storyGap   = "…"
+)
+
+// with is the story with one more sentence.
+func (s story) with(sentence string) story {
+	s = append(slices.Clone(s), stacks.Cut(strings.ReplaceAll(sentence, "\n", " "), stacks.MaxNotification))
+	if len(s) > storyFirst+1+storyLast {
+		s[storyFirst] = storyGap
+		s = slices.Delete(s, storyFirst+1, len(s)-storyLast)
+	}
+	return s
+}
+
+// annotation is what parseStory reads.
+func (s story) annotation() string { return strings.Join(s, "\n") }
+
+func parseStory(annotation string) story {
+	if annotation == "" {
+		return nil
+	}
+	return strings.Split(annotation, "\n")
+}
+
+func (s story) String() string { return strings.Join(s, "; ") }
