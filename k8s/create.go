@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/onejob-dev/onejob/contract"
@@ -123,31 +121,32 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 	return q.created(ctx, id, now, err)
 }
 
-// created sorts what came of a create.
+// created carries out what a create's reply means.
 func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err error) (time.Duration, error) {
-	count := func(result string) { q.s.metrics.creates.WithLabelValues(q.name, result).Inc() }
+	if err != nil && ctx.Err() != nil {
+		return 0, nil //nolint:nilerr // our own end; the kjob may exist, and that is fine
+	}
+	r := replyToCreate(err)
+	q.s.metrics.creates.WithLabelValues(q.name, string(r)).Inc()
 	log := q.log.With("job_id", id, "attempt", c.attempt, "kjob", contract.KjobName(id, c.attempt))
-	if err == nil {
-		q.s.brake.ok()
+	if r == replyFailed {
+		q.s.brake.failed()
+		log.Debug("creating the kjob", "err", err)
+		return 0, err
+	}
+	q.s.brake.ok()
+	if r != replyNoNamespace {
 		q.letIn()
-		count("created")
+	}
+	switch r {
+	case replyMade:
 		q.s.metrics.took(q.name, phaseCreated, c.at, time.Now())
 		log.Info("kjob created")
 		q.markCreated(id)
 		return confirmAfter, nil
-	}
-	if ctx.Err() != nil {
-		return 0, nil //nolint:nilerr // our own end; the kjob may exist, and that is fine
-	}
-	switch {
-	case apierrors.IsAlreadyExists(err):
-		q.s.brake.ok()
-		q.letIn()
-		count("exists")
+	case replyExists:
 		return q.confirm(ctx, id, c)
-	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), apierrors.IsNotFound(err) && !byWebhook(err), noRole(err):
-		q.s.brake.ok()
-		count("no_namespace")
+	case replyNoNamespace:
 		q.mu.Lock()
 		q.noCreate = time.Now()
 		q.mu.Unlock()
@@ -156,22 +155,12 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err err
 		// Not this kjob's name: each refusal would read as news.
 		q.stop(fmt.Errorf("%w: %s", errNoCreate, strings.ReplaceAll(err.Error(), ` "`+contract.KjobName(id, c.attempt)+`"`, "")))
 		return 0, nil
-	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err),
-		apierrors.IsForbidden(err) && permanentRefusal(err.Error()):
-		q.s.brake.ok()
-		q.letIn()
-		count("refused")
+	case replyRefused:
 		log.Error("the kjob was refused", "err", err)
 		q.giveUp(id, Decision{Action: Finish, Reason: ReasonAdmission, ExitStatus: -1,
 			Text: "Kubernetes refused the Job that the queue's template makes: " + err.Error()})
 		return 0, nil
-	case apierrors.IsForbidden(err), apierrors.IsConflict(err), byWebhook(err):
-		// A quota, or that somebody else was faster to count in it, a webhook
-		// that can't be called or is in trouble itself: may heal, and is retried,
-		// with the reservation renewed, as long as a pod might have been pending.
-		q.s.brake.ok()
-		q.letIn()
-		count("forbidden")
+	default: // replyForbidden: with the reservation renewed, as long as a pod might have been pending
 		log.Warn("creating the kjob", "err", err)
 		if limit := q.set.Load().policy().PendingTimeout; time.Since(c.at) > limit {
 			q.giveUp(id, Decision{Action: Finish, Reason: ReasonAdmission, ExitStatus: -1,
@@ -180,25 +169,7 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err err
 		}
 		q.tellWaiting(id, ReasonAdmission, "waiting to be created: "+err.Error())
 		return 0, err
-	default:
-		q.s.brake.failed()
-		count("failed")
-		log.Debug("creating the kjob", "err", err)
-		return 0, err
 	}
-}
-
-// noRole: it isn't this kjob that is refused but we, in the whole namespace. A
-// namespace that is being deleted loses its RoleBindings first.
-func noRole(err error) bool {
-	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot create resource")
-}
-
-// byWebhook: an admission webhook could not be asked, or refused, with whatever
-// code it chose. The API server itself is well, so other namespaces' kjobs must
-// not wait for it.
-func byWebhook(err error) bool {
-	return strings.Contains(err.Error(), "failed calling webhook") || strings.Contains(err.Error(), "admission webhook")
 }
 
 func (q *queue) markCreated(id contract.JobID) {
@@ -229,27 +200,28 @@ func (q *queue) confirm(ctx context.Context, id contract.JobID, c claim) (time.D
 	cctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
 	k, err := q.s.kube.BatchV1().Jobs(q.store.namespace).Get(cctx, name, metav1.GetOptions{})
+	r := replyToGet(k, err, id, q.label)
 	switch {
-	case apierrors.IsNotFound(err):
+	case r != replyFailed:
 		q.s.brake.ok()
+	case ctx.Err() == nil:
+		q.s.brake.failed()
+	}
+	switch r {
+	case replyFailed:
+		return 0, err
+	case replyGone:
 		q.drop(id, "the kjob is not there")
 		return 0, nil
-	case err != nil:
-		if ctx.Err() == nil {
-			q.s.brake.failed()
-		}
-		return 0, err
-	case k.Labels[contract.LabelJobID] != id.String() || k.Labels[contract.LabelQueue] != q.label:
-		q.s.brake.ok()
+	case replyForeign:
 		q.log.Error("a kjob's name is taken", "job_id", id, "kjob", name, "err", ErrForeign)
 		q.giveUp(id, Decision{Action: Finish, Reason: ReasonAdmission, ExitStatus: -1, Text: fmt.Sprintf("%s in namespace %s: %s", name, q.store.namespace, ErrForeign)})
 		return 0, nil
 	}
-	q.s.brake.ok()
 	// Ours. Live is success; finished or on its way out means that somebody
 	// else was here first, and the cache, once it shows it, is what decides.
 	q.markCreated(id)
-	if finished(k) || k.DeletionTimestamp != nil {
+	if r == replyOver {
 		q.work.AddAfter(id, time.Second)
 	}
 	return confirmAfter, nil

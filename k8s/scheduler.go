@@ -20,6 +20,8 @@ import (
 // Options is what a Scheduler is made of.
 type Options struct {
 	Kube kubernetes.Interface
+	// Skew is how far the API server's clock is ahead; nil means that it isn't.
+	Skew func() time.Duration
 	// Load reads the configuration; it is called at start and again whenever
 	// Changed says so.
 	Load func() (*Config, error)
@@ -42,6 +44,7 @@ type Options struct {
 type Scheduler struct {
 	// As in Options.
 	kube        kubernetes.Interface
+	skew        func() time.Duration
 	load        func() (*Config, error)
 	version     string
 	log         *slog.Logger
@@ -102,11 +105,14 @@ func New(o Options) *Scheduler {
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics()
 	}
+	if o.Skew == nil {
+		o.Skew = new(Skew).Of
+	}
 	if o.ReloadEvery == 0 {
 		o.ReloadEvery = 10 * time.Second
 	}
 	return &Scheduler{
-		kube: o.Kube, load: o.Load, version: o.Version, log: o.Log, metrics: o.Metrics, lease: o.Lease,
+		kube: o.Kube, skew: o.Skew, load: o.Load, version: o.Version, log: o.Log, metrics: o.Metrics, lease: o.Lease,
 		transport: o.Transport, token: o.Token, reloadEvery: o.ReloadEvery, events: newRecorder(o.Kube, o.Log),
 		stores: map[string]*store{}, queues: map[string]*served{}, faults: map[string]error{},
 	}

@@ -21,7 +21,7 @@ func (q *queue) wantsWarnings(id contract.JobID, f Facts) bool {
 	switch {
 	case f.unexplained():
 	case !f.KJob.Exists || f.KJob.Finished || f.KJob.Suspended || f.Pod.Started || f.Pod.Unschedulable != "" || f.Pod.Waiting != "",
-		f.Pod.Phase != "" && f.Pod.Phase != corev1.PodPending, f.Now.Sub(f.KJob.CreatedAt) < noticeAfter:
+		f.Pod.Phase != "" && f.Pod.Phase != corev1.PodPending, f.Now.Sub(f.here(f.KJob.CreatedAt)) < noticeAfter:
 		return false
 	}
 	q.mu.Lock()

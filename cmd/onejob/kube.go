@@ -8,6 +8,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/transport"
 
 	"github.com/onejob-dev/onejob/build"
 )
@@ -58,7 +59,7 @@ func namespaceOf(c *cli.Context) string {
 
 // kubeClient speaks protobuf, and is never throttled by itself: the brake and
 // the API server's priority and fairness do that.
-func kubeClient(c *cli.Context) (kubernetes.Interface, error) {
+func kubeClient(c *cli.Context, through ...transport.WrapperFunc) (kubernetes.Interface, error) {
 	cfg, err := kubeConfig(c).ClientConfig()
 	if err != nil {
 		return nil, usage(fmt.Errorf("no cluster to talk to: %w", err))
@@ -68,5 +69,6 @@ func kubeClient(c *cli.Context) (kubernetes.Interface, error) {
 	cfg.ContentType = "application/vnd.kubernetes.protobuf"
 	cfg.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 	cfg.WarningHandler = rest.NoWarnings{}
+	cfg.Wrap(transport.Wrappers(through...))
 	return kubernetes.NewForConfig(cfg)
 }

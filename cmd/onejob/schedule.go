@@ -60,12 +60,13 @@ func schedule(c *cli.Context) error {
 	if _, err := loadConfig(c); err != nil {
 		return err // before a cluster is needed
 	}
-	kube, err := kubeClient(c)
+	var skew k8s.Skew
+	kube, err := kubeClient(c, skew.Wrap)
 	if err != nil {
 		return err
 	}
 	o := k8s.Options{
-		Kube: kube, Load: func() (*k8s.Config, error) { return loadConfig(c) },
+		Kube: kube, Skew: skew.Of, Load: func() (*k8s.Config, error) { return loadConfig(c) },
 		Version: build.String(), Log: log, Metrics: k8s.NewMetrics(),
 	}
 	switch {
