@@ -126,27 +126,27 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err err
 	if err != nil && ctx.Err() != nil {
 		return 0, nil //nolint:nilerr // our own end; the kjob may exist, and that is fine
 	}
-	r := replyToCreate(err)
+	r := responseToCreate(err)
 	q.s.metrics.creates.WithLabelValues(q.name, string(r)).Inc()
 	log := q.log.With("job_id", id, "attempt", c.attempt, "kjob", contract.KjobName(id, c.attempt))
-	if r == replyFailed {
+	if r == responseFailed {
 		q.s.brake.failed()
 		log.Debug("creating the kjob", "err", err)
 		return 0, err
 	}
 	q.s.brake.ok()
-	if r != replyNoNamespace {
+	if r != responseNoNamespace {
 		q.letIn()
 	}
 	switch r {
-	case replyMade:
+	case responseMade:
 		q.s.metrics.took(q.name, phaseCreated, c.at, time.Now())
 		log.Info("kjob created")
 		q.markCreated(id)
 		return confirmAfter, nil
-	case replyExists:
+	case responseExists:
 		return q.confirm(ctx, id, c)
-	case replyNoNamespace:
+	case responseNoNamespace:
 		q.mu.Lock()
 		q.noCreate = time.Now()
 		q.mu.Unlock()
@@ -155,12 +155,12 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err err
 		// Not this kjob's name: each refusal would read as news.
 		q.stop(fmt.Errorf("%w: %s", errNoCreate, strings.ReplaceAll(err.Error(), ` "`+contract.KjobName(id, c.attempt)+`"`, "")))
 		return 0, nil
-	case replyRefused:
+	case responseRefused:
 		log.Error("the kjob was refused", "err", err)
 		q.giveUp(id, Decision{Action: Finish, Reason: ReasonAdmission, ExitStatus: -1,
 			Text: "Kubernetes refused the Job that the queue's template makes: " + err.Error()})
 		return 0, nil
-	default: // replyForbidden: with the reservation renewed, as long as a pod might have been pending
+	default: // responseForbidden: with the reservation renewed, as long as a pod might have been pending
 		log.Warn("creating the kjob", "err", err)
 		if limit := q.set.Load().policy().PendingTimeout; time.Since(c.at) > limit {
 			q.giveUp(id, Decision{Action: Finish, Reason: ReasonAdmission, ExitStatus: -1,
@@ -200,20 +200,20 @@ func (q *queue) confirm(ctx context.Context, id contract.JobID, c claim) (time.D
 	cctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
 	k, err := q.s.kube.BatchV1().Jobs(q.store.namespace).Get(cctx, name, metav1.GetOptions{})
-	r := replyToGet(k, err, id, q.label)
+	r := responseToGet(k, err, id, q.label)
 	switch {
-	case r != replyFailed:
+	case r != responseFailed:
 		q.s.brake.ok()
 	case ctx.Err() == nil:
 		q.s.brake.failed()
 	}
 	switch r {
-	case replyFailed:
+	case responseFailed:
 		return 0, err
-	case replyGone:
+	case responseGone:
 		q.drop(id, "the kjob is not there")
 		return 0, nil
-	case replyForeign:
+	case responseForeign:
 		q.log.Error("a kjob's name is taken", "job_id", id, "kjob", name, "err", ErrForeign)
 		q.giveUp(id, Decision{Action: Finish, Reason: ReasonAdmission, ExitStatus: -1, Text: fmt.Sprintf("%s in namespace %s: %s", name, q.store.namespace, ErrForeign)})
 		return 0, nil
@@ -221,7 +221,7 @@ func (q *queue) confirm(ctx context.Context, id contract.JobID, c claim) (time.D
 	// Ours. Live is success; finished or on its way out means that somebody
 	// else was here first, and the cache, once it shows it, is what decides.
 	q.markCreated(id)
-	if r == replyOver {
+	if r == responseOver {
 		q.work.AddAfter(id, time.Second)
 	}
 	return confirmAfter, nil

@@ -10,74 +10,74 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// reply is what the API server's answer to a create, or to the GET that looks
+// response is what the API server's answer to a create, or to the GET that looks
 // for what a create has made, means for the claim; its value is the metric's.
-type reply string
+type response string
 
 const (
-	// replyMade: the kjob exists; the claim holds its slot until the cache
+	// responseMade: the kjob exists; the claim holds its slot until the cache
 	// shows it, or a live GET finds it gone.
-	replyMade reply = "created"
-	// replyExists: the name is taken, by us as a rule: by a create that timed
+	responseMade response = "created"
+	// responseExists: the name is taken, by us as a rule: by a create that timed
 	// out and was applied, or by another scheduler. A live GET tells.
-	replyExists reply = "exists"
-	// replyNoNamespace: no kjob at all can be made in the namespace.
-	replyNoNamespace reply = "no_namespace"
-	// replyRefused: this kjob, today and tomorrow.
-	replyRefused reply = "refused"
-	// replyForbidden: this kjob, for now: it is tried again while its reservation
+	responseExists response = "exists"
+	// responseNoNamespace: no kjob at all can be made in the namespace.
+	responseNoNamespace response = "no_namespace"
+	// responseRefused: this kjob, today and tomorrow.
+	responseRefused response = "refused"
+	// responseForbidden: this kjob, for now: it is tried again while its reservation
 	// lives.
-	replyForbidden reply = "forbidden"
-	// replyFailed: it may have been applied or not. It is tried again, and so that
+	responseForbidden response = "forbidden"
+	// responseFailed: it may have been applied or not. It is tried again, and so that
 	// the API server can recover, one at a time.
-	replyFailed reply = "failed"
+	responseFailed response = "failed"
 
 	// The rest are of GETs.
 
-	// replyGone: there is no kjob of the name. The slot is free, and the job is
+	// responseGone: there is no kjob of the name. The slot is free, and the job is
 	// offered again when its reservation lapses.
-	replyGone reply = "gone"
-	// replyOver: it is ours, and finished or on its way out: decided as soon as
+	responseGone response = "gone"
+	// responseOver: it is ours, and finished or on its way out: decided as soon as
 	// the cache shows it.
-	replyOver reply = "over"
-	// replyForeign: somebody else's.
-	replyForeign reply = "foreign"
+	responseOver response = "over"
+	// responseForeign: somebody else's.
+	responseForeign response = "foreign"
 )
 
-// replyToCreate sorts what came of a create.
-func replyToCreate(err error) reply {
+// responseToCreate sorts what came of a create.
+func responseToCreate(err error) response {
 	switch {
 	case err == nil:
-		return replyMade
+		return responseMade
 	case apierrors.IsAlreadyExists(err):
-		return replyExists
+		return responseExists
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), apierrors.IsNotFound(err) && !byWebhook(err), noRole(err):
-		return replyNoNamespace
+		return responseNoNamespace
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err),
 		apierrors.IsForbidden(err) && permanentRefusal(err.Error()):
-		return replyRefused
+		return responseRefused
 	case apierrors.IsForbidden(err), apierrors.IsConflict(err), byWebhook(err):
 		// A quota, or that somebody else was faster to count in it, a webhook
 		// that can't be called or is in trouble itself.
-		return replyForbidden
+		return responseForbidden
 	default:
-		return replyFailed
+		return responseFailed
 	}
 }
 
-// replyToGet sorts what a GET has found under the name of a job's kjob.
-func replyToGet(k *batchv1.Job, err error, id contract.JobID, queueLabel string) reply {
+// responseToGet sorts what a GET has found under the name of a job's kjob.
+func responseToGet(k *batchv1.Job, err error, id contract.JobID, queueLabel string) response {
 	switch {
 	case apierrors.IsNotFound(err):
-		return replyGone
+		return responseGone
 	case err != nil:
-		return replyFailed
+		return responseFailed
 	case k.Labels[contract.LabelJobID] != id.String() || k.Labels[contract.LabelQueue] != queueLabel:
-		return replyForeign
+		return responseForeign
 	case finished(k) || k.DeletionTimestamp != nil:
-		return replyOver
+		return responseOver
 	default:
-		return replyMade
+		return responseMade
 	}
 }
 
