@@ -2,8 +2,11 @@ package k8s
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
@@ -43,4 +46,33 @@ func TestTTLZero(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A job whose runner has reported its end, and that Buildkite offers all the
+// same, is left alone, also when its kjob has gone by its TTL.
+func TestReportedJobIsLeftAlone(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = func(w *world, p *pod) {
+			w.sleep(300*time.Millisecond, p.kill)
+			p.start()
+			p.end(0, "Completed", &contract.Message{Outcome: contract.OutcomeFinished})
+		}
+		id := w.build(1)[0].ID
+		r := w.start("")
+		w.await("finished", 10*time.Second, func() bool {
+			k, err := w.kube.BatchV1().Jobs(namespace).Get(w.ctx, "onejob-"+id, metav1.GetOptions{})
+			return err == nil && finished(k)
+		})
+		time.Sleep(time.Minute) // its reservation lapses
+		_ = w.kube.Tracker().Delete(jobsGVR, namespace, "onejob-"+id)
+		_ = w.kube.Tracker().Delete(podsGVR, namespace, "onejob-"+id+"-x")
+		time.Sleep(5 * time.Minute)
+		if n := w.kjobs(id); n != 1 {
+			t.Errorf("%d kjobs were made, want 1", n)
+		}
+		if said := fmt.Sprint(w.job(id).Notifications); !strings.Contains(said, "left alone") {
+			t.Errorf("the page says %s", said)
+		}
+		r.end(w)
+	})
 }

@@ -219,8 +219,9 @@ func (q *queue) onKjob(old, k *seenKjob, deleted bool) {
 		delete(q.claims, id)
 		freed = freed || len(q.claims) == maxAhead/2
 	}
-	if deleted && !k.Succeeded && k.attempt >= m.attempts {
-		// A failed one may go, by its TTL, before anything was decided.
+	if deleted && k.attempt >= m.attempts {
+		// A finished one may go, by its TTL, before anything was decided; and
+		// should Buildkite offer the job again, how it ended still counts.
 		m.gone = k
 	}
 	freed = freed && q.hungry && len(q.claims) <= maxAhead/2 // see full
