@@ -128,12 +128,17 @@ func (r *run) do() {
 	}
 	beating, endBeating := context.WithCancel(context.Background())
 	defer endBeating()
+	// The loss of the session has a context of its own: after a signal, work
+	// is over already, and a job that drains must still learn of it.
+	lost, lose := context.WithCancelCause(context.Background())
+	defer lose(nil)
 	work, abort := context.WithCancelCause(stop)
 	defer abort(nil)
+	defer context.AfterFunc(lost, func() { abort(context.Cause(lost)) })()
 	go func() {
 		if err := r.session.Heartbeat(beating); err != nil {
 			r.Log.Error("the session is lost", "err", err)
-			abort(err)
+			lose(err)
 		}
 	}()
 
@@ -152,7 +157,7 @@ func (r *run) do() {
 		return
 	}
 	r.phases.begin("run")
-	r.supervise(work, job, tags)
+	r.supervise(lost, job, tags)
 }
 
 // ended records the outcome and why.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -23,11 +24,12 @@ import (
 const job = "01906f6e-7a3c-4a51-9d6a-2f6f0b9f4a11"
 
 // buildkite grants the job, and takes all that it is told. Its heartbeats are
-// refused.
+// refused, unless alive is set.
 type buildkite struct {
 	mu    sync.Mutex
 	calls []string
 	name  string // that was registered
+	alive atomic.Bool
 }
 
 func (b *buildkite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -44,7 +46,9 @@ func (b *buildkite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "acquire":
 		fmt.Fprintf(w, `{"id":%q,"env":{}}`, job)
 	case "heartbeat":
-		w.WriteHeader(http.StatusNotFound)
+		if !b.alive.Load() {
+			w.WriteHeader(http.StatusNotFound)
+		}
 	default:
 		io.WriteString(w, `{}`)
 	}
@@ -65,14 +69,20 @@ func (b *buildkite) had(call string) bool {
 // has its hooks.
 func attempt(t *testing.T, dir, script string) (*buildkite, *signals.Watcher, <-chan contract.Message) {
 	t.Helper()
-	b := new(buildkite)
-	server := httptest.NewServer(b)
-	t.Cleanup(server.Close)
-	write(t, dir, "runner", script)
 	budget, err := NewBudget(0, 10, -1, false)
 	if err != nil {
 		t.Fatal(err)
 	}
+	b := new(buildkite)
+	w, done := b.attempt(t, dir, script, budget)
+	return b, w, done
+}
+
+func (b *buildkite) attempt(t *testing.T, dir, script string, budget Budget) (*signals.Watcher, <-chan contract.Message) {
+	t.Helper()
+	server := httptest.NewServer(b)
+	t.Cleanup(server.Close)
+	write(t, dir, "runner", script)
 	w := signals.Watch(t.Context())
 	t.Cleanup(w.Close)
 	done := make(chan contract.Message, 1)
@@ -84,7 +94,7 @@ func attempt(t *testing.T, dir, script string) (*buildkite, *signals.Watcher, <-
 			Transport: acquire.NewTransport(false), Rand: acquire.NewRand(1), Log: slog.New(slog.DiscardHandler),
 		})
 	}()
-	return b, w, done
+	return w, done
 }
 
 func write(t *testing.T, dir, name, script string) {
@@ -136,6 +146,38 @@ func TestSignalAfterTheSessionWasLost(t *testing.T) {
 	}
 	if left := time.Until(c.ReportBy); left <= 0 || left > 10*time.Second {
 		t.Errorf("there are %v to report, want up to the 10s of the budget", left)
+	}
+	if m := result(t, done); m.Outcome != contract.OutcomeFinished || m.Received != "SIGTERM" {
+		t.Errorf("message %+v", m)
+	}
+}
+
+// A job that drains is cancelled when the session is lost, not only at the end
+// of the drain.
+func TestSessionIsLostWhileDraining(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	budget, err := NewBudget(time.Hour, 10, -1, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := new(buildkite)
+	b.alive.Store(true)
+	w, done := b.attempt(t, dir, `
+		read handover
+		echo '{"Start":{"Sent":true,"Delivered":true}}' >&3
+		echo >$DIR/begun
+		read control; echo "$control" >$DIR/lost
+		echo '{"Finish":{"Sent":true,"Delivered":true},"ExitStatus":"-1","Final":true}' >&3`, budget)
+	await(t, filepath.Join(dir, "begun"))
+	w.Deliver(syscall.SIGTERM)
+	b.alive.Store(false)
+	var c Control
+	if err := json.Unmarshal([]byte(await(t, filepath.Join(dir, "lost"))), &c); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(c.Why, "heartbeat") || c.Force || time.Until(c.ReportBy) < 50*time.Minute {
+		t.Errorf("control %+v; want one for the heartbeat, with the hour's time", c)
 	}
 	if m := result(t, done); m.Outcome != contract.OutcomeFinished || m.Received != "SIGTERM" {
 		t.Errorf("message %+v", m)

@@ -14,9 +14,9 @@ import (
 )
 
 // supervise has the child run the job, tells it of signals, and sees to it that
-// the job is finished whatever becomes of the child. work ends at the first
-// signal and when the session is lost.
-func (r *run) supervise(work context.Context, job *acquire.Job, tags []string) {
+// the job is finished whatever becomes of the child. lost ends when the session
+// is lost.
+func (r *run) supervise(lost context.Context, job *acquire.Job, tags []string) {
 	c, err := startChild(r.Runner, r.handover(job, tags), jobEnvironment(r.Environ))
 	if err != nil {
 		r.finishUnrun(job, contract.OutcomeRunnerError, Finish{
@@ -28,7 +28,7 @@ func (r *run) supervise(work context.Context, job *acquire.Job, tags []string) {
 	var (
 		report   Report
 		stopping = r.watch.Stop.Done()
-		losing   = work.Done()
+		losing   = lost.Done()
 		forcing  = r.watch.Force.Done()
 		cancelAt <-chan time.Time
 		killAt   <-chan time.Time
@@ -52,12 +52,10 @@ func (r *run) supervise(work context.Context, job *acquire.Job, tags []string) {
 			}
 			report = next
 		case <-losing:
-			losing = nil
-			if r.watch.Stop.Err() != nil {
-				break // the signal's own case sees to it
-			}
-			// A signal may still come, and then the report has its time.
-			why = context.Cause(work).Error()
+			losing, cancelAt = nil, nil
+			// A signal may still come, and then the report has its time. After
+			// one the job drains: it needn't, Buildkite counts it as lost.
+			why = context.Cause(lost).Error()
 			r.Log.Error("canceling the job: the session is lost")
 			tell(false)
 		case <-stopping:
@@ -70,10 +68,11 @@ func (r *run) supervise(work context.Context, job *acquire.Job, tags []string) {
 			// hangs: what is left is enough to finish in its place.
 			killAt = time.After(time.Until(r.signalledAt().Add(r.Budget.ReportBy() - (r.Budget.Cancel-r.Budget.Signal)/4)))
 		case <-cancelAt:
+			losing = nil
 			r.Log.Warn("canceling the job", "signal", why)
 			tell(false)
 		case <-forcing:
-			forcing, cancelAt = nil, nil
+			forcing, losing, cancelAt = nil, nil, nil
 			why = context.Cause(r.watch.Force).Error()
 			r.Log.Warn("killing the job: forced by a signal", "signal", why)
 			tell(true)
