@@ -65,12 +65,21 @@ func templateDoc(ctx context.Context, client kubernetes.Interface, q Queue) ([]b
 	}
 }
 
-// jobDoc keeps of a no-op Job what a template is: the API server has filled in
-// defaults and its own labels, and the suspension only keeps it from running.
+// jobDoc keeps of a no-op Job what somebody has wished for: the API server has
+// filled in defaults and its own labels, and the suspension only keeps it from
+// running. What a template can't have is kept too, to be refused.
 func jobDoc(k *batchv1.Job) ([]byte, error) {
-	out := batchv1.Job{
-		TypeMeta: metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},
-		Spec:     batchv1.JobSpec{ActiveDeadlineSeconds: k.Spec.ActiveDeadlineSeconds, TTLSecondsAfterFinished: k.Spec.TTLSecondsAfterFinished, Template: k.Spec.Template},
+	out := batchv1.Job{TypeMeta: metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"}, Spec: *k.Spec.DeepCopy()}
+	s := &out.Spec
+	s.Suspend = nil
+	if s.BackoffLimit != nil && *s.BackoffLimit == 6 {
+		s.BackoffLimit = nil
+	}
+	if s.PodReplacementPolicy != nil && *s.PodReplacementPolicy == batchv1.TerminatingOrFailed {
+		s.PodReplacementPolicy = nil
+	}
+	if s.ManualSelector == nil || !*s.ManualSelector {
+		s.Selector = nil
 	}
 	out.Labels, out.Annotations = userKeys(k.Labels), userKeys(k.Annotations)
 	return cleanDoc(&out, &out.Spec.Template)

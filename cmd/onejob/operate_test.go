@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
 	"github.com/onejob-dev/onejob/contract"
@@ -249,4 +250,43 @@ func TestLintAsksCluster(t *testing.T) {
 	if n := len(l.kjobs()) + len(pods.Items); n != 0 {
 		t.Errorf("lint has made %d objects", n)
 	}
+}
+
+// A template that lives in the cluster: the API server's defaults in it are
+// nobody's wish, what a template can't have is refused.
+func TestLintTemplateInCluster(t *testing.T) {
+	l := aLab(t)
+	pod := corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "agent", Image: "agent:1"}}}
+	job := func(name string, change func(*batchv1.JobSpec)) {
+		k := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: batchv1.JobSpec{Suspend: ptr.To(true), Template: corev1.PodTemplateSpec{Spec: pod}}}
+		change(&k.Spec)
+		_, err := l.admin.BatchV1().Jobs(l.namespace).Create(t.Context(), k, metav1.CreateOptions{})
+		l.must(err)
+	}
+	podTemplate := func(name string, restart corev1.RestartPolicy) {
+		spec := pod
+		spec.RestartPolicy = restart
+		_, err := l.admin.CoreV1().PodTemplates(l.namespace).Create(t.Context(), &corev1.PodTemplate{
+			ObjectMeta: metav1.ObjectMeta{Name: name}, Template: corev1.PodTemplateSpec{Spec: spec},
+		}, metav1.CreateOptions{})
+		l.must(err)
+	}
+	job("plain", func(*batchv1.JobSpec) {})
+	job("policy", func(s *batchv1.JobSpec) {
+		s.PodFailurePolicy = &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{{
+			Action:          batchv1.PodFailurePolicyActionIgnore,
+			OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue}},
+		}}}
+	})
+	job("many", func(s *batchv1.JobSpec) { s.Parallelism, s.Completions = ptr.To[int32](2), ptr.To[int32](4) })
+	podTemplate("plain", "")
+	podTemplate("again", corev1.RestartPolicyOnFailure)
+	lint := func(template string) result {
+		return run(t, "lint", "-f", write(t, "queues: [{name: default, template: {"+template+"}}]"))
+	}
+	lint("job: plain").wants(t, 0, "image agent:1")
+	lint("pod-template: plain").wants(t, 0, "image agent:1")
+	lint("job: policy").wants(t, 2, "spec.podFailurePolicy: can't be set")
+	lint("job: many").wants(t, 2, "spec.parallelism: 2", "spec.completions: 4")
+	lint("pod-template: again").wants(t, 2, "spec.template.spec.restartPolicy: OnFailure")
 }
