@@ -85,6 +85,9 @@ func ParseTemplate(doc []byte, q Queue) (*Template, error) {
 	}
 	var job batchv1.Job
 	if err := yaml.UnmarshalStrict(merged, &job); err != nil {
+		if err := misplaced(merged); err != nil {
+			return nil, err
+		}
 		return nil, fmt.Errorf("reading the merged template: %w", err)
 	}
 	if err := checkTemplate(&job); err != nil {
@@ -98,8 +101,13 @@ func ParseTemplate(doc []byte, q Queue) (*Template, error) {
 		Queue: q.Name, Namespace: q.Namespace, AgentEndpoint: q.AgentEndpoint, Tags: q.Tags,
 		OnTerm: q.OnTerm, TokenSecret: q.TokenSecret, job: &job, graces: graces,
 	}
-	if strings.Contains(string(merged), "{{env.") {
+	if hasHole(string(merged)) {
 		t.raw = string(merged)
+	}
+	if q.MinAgents > 0 || q.Buffer.N > 0 {
+		if err := checkWarm(t); err != nil {
+			return nil, err
+		}
 	}
 	return t, nil
 }
@@ -107,7 +115,10 @@ func ParseTemplate(doc []byte, q Queue) (*Template, error) {
 // asJobPatch brings a template document into the form of a Job's JSON.
 func asJobPatch(doc []byte) ([]byte, error) {
 	js, err := yaml.YAMLToJSONStrict(doc)
-	if err != nil {
+	switch {
+	case err != nil && hasHole(string(doc)):
+		return nil, fmt.Errorf("reading the template: %w; %s, and the string is put in quotes", err, onlyInStrings)
+	case err != nil:
 		return nil, fmt.Errorf("reading the template: %w", err)
 	}
 	var m map[string]any
@@ -203,6 +214,10 @@ func checkTemplate(job *batchv1.Job) error {
 		for k, v := range labels {
 			if strings.HasPrefix(k, "onejob.dev/") {
 				bad("%s.labels: %s is set by the scheduler", where, k)
+			}
+			if hasHole(k) || hasHole(v) {
+				bad("%s.labels: %s=%s: %s; labels are checked before there is a job", where, k, v, onlyInStrings)
+				continue
 			}
 			for _, msg := range append(validation.IsQualifiedName(k), validation.IsValidLabelValue(v)...) {
 				bad("%s.labels: %s=%s: %s", where, k, v, msg)

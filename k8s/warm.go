@@ -2,6 +2,8 @@ package k8s
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -35,6 +37,22 @@ func warmWanted(q Queue, n int) int {
 func warmName(queue string, n int) string {
 	label := strings.Trim(strings.ToLower(strings.NewReplacer("_", "-", ".", "-").Replace(labelValue(queue))), "-")
 	return fmt.Sprintf(warmPrefix+"%s-%d", label[:min(len(label), 40)], n)
+}
+
+// checkWarm refuses a template that leaves a hole in its placeholders: they have
+// no job to fill it from, and would wait for an image of that name. What
+// placeholders go without, environment, labels, volumes and init containers, may
+// have holes.
+func checkWarm(t *Template) error {
+	doc, err := json.Marshal(newWarm(t, 1))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, path := range holes(doc) {
+		errs = append(errs, fmt.Errorf("%s: {{env.NAME}} has no value in a warm placeholder, which has no job: take it out, or leave the queue without min-agents and buffer", path))
+	}
+	return errors.Join(errs...)
 }
 
 // newWarm makes a placeholder, of the template's pod with another command.

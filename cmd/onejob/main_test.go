@@ -121,6 +121,8 @@ queues:
 - {name: c}
 `))
 	r.wants(t, 2, "queue c: namespace", "template of queue a", "always Never", "one container", "template of queue b", "/nowhere/template.yaml")
+	run(t, "lint", "-f", write(t, `queues: [{name: a, namespace: x, min-agents: 1, template: {inline: {spec: {containers: [{name: agent, image: "x:{{env.TAG}}"}]}}}}]`)).
+		wants(t, 2, "template of queue a", "containers[agent].image: {{env.NAME}} has no value in a warm placeholder")
 	run(t, "lint", "-f", write(t, "queues: [{name: a, max-in-fligth: 1}]")).wants(t, 2, `unknown field "max-in-fligth"`)
 	run(t, "lint", "--schema").wants(t, 0, `"$schema"`)
 	run(t, "lint", "--template").wants(t, 0, "kind: Job")
