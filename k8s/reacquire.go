@@ -111,8 +111,17 @@ func (r *Reacquirer) Reacquire(ctx context.Context, id contract.JobID) (*batchv1
 		}
 	}
 	k, err := NewJob(job, attempts+1, r.Template, env)
-	if err != nil || r.DryRun {
-		return k, err
+	if err != nil {
+		return nil, err
+	}
+	if n := len(kjobs); n > 0 {
+		last := &kjobs[n-1]
+		phase, reason := phaseOf(kjobFacts(last), podFacts(podOfKjob(pods, last)))
+		sentence := strings.TrimSpace(fmt.Sprintf("attempt %d was %s %s", attempts, phase, reason)) + ", and a person asked for the next"
+		k.Annotations[contract.AnnotationStory] = parseStory(last.Annotations[contract.AnnotationStory]).with(sentence).annotation()
+	}
+	if r.DryRun {
+		return k, nil
 	}
 	if live != nil {
 		if err := r.replace(ctx, live); err != nil {

@@ -180,6 +180,8 @@ func TestReacquire(t *testing.T) {
 					t.Errorf("no error")
 				case tt.want > 0 && (err != nil || attemptOf(k) != tt.want):
 					t.Fatalf("got %v, error %v, want attempt %d", k, err, tt.want)
+				case tt.want == 2 && !strings.HasSuffix(k.Annotations[contract.AnnotationStory], ", and a person asked for the next"):
+					t.Errorf("the new kjob's story: %q", k.Annotations[contract.AnnotationStory])
 				}
 				if !strings.Contains(said.String(), tt.says) {
 					t.Errorf("said %q, want %q in it", said.String(), tt.says)
