@@ -5,10 +5,15 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
+
+// envReady names the file descriptor that the child of an Init closes once it
+// takes signals.
+const envReady = "ONEJOB_READY_FD"
 
 // IsInit reports whether the process is PID 1 and must call Init.
 func IsInit() bool { return os.Getpid() == 1 }
@@ -18,6 +23,9 @@ func IsInit() bool { return os.Getpid() == 1 }
 // be caught is forwarded to it, every process that ends is reaped. It returns
 // the child's exit status, 128+n if signal n ended it.
 //
+// Signals that come before the child's Watch are kept until then: they would
+// end it without a word. A child that never calls Watch gets none.
+//
 // It returns an error only if the child can't be started.
 func Init(argv []string) (int, error) {
 	// Before the child exists, so that no signal is lost in between: the kernel
@@ -25,28 +33,63 @@ func Init(argv []string) (int, error) {
 	sigs := make(chan os.Signal, 64)
 	signal.Notify(sigs)
 
+	taken, ready, err := os.Pipe()
+	if err != nil {
+		return 0, fmt.Errorf("making a pipe: %w", err)
+	}
+	defer taken.Close() //nolint:errcheck // only read
+
 	// A process group of its own: a terminal's Ctrl-C then comes once, through
 	// us, and not a second time from the terminal.
 	child, err := syscall.ForkExec(argv[0], argv, &syscall.ProcAttr{
-		Env:   os.Environ(),
-		Files: []uintptr{0, 1, 2},
+		Env:   append(os.Environ(), envReady+"=3"),
+		Files: []uintptr{0, 1, 2, ready.Fd()},
 		Sys:   &syscall.SysProcAttr{Setpgid: true},
 	})
+	ready.Close() //nolint:errcheck // the child has its own
 	if err != nil {
 		return 0, fmt.Errorf("starting %s: %w", argv[0], err)
 	}
+	watching := make(chan struct{})
+	go func() {
+		taken.Read(make([]byte, 1)) //nolint:errcheck // ends when the child closes its end, or dies
+		close(watching)
+	}()
+	var kept []syscall.Signal
 	for {
 		if status, ended := reap(child); ended {
 			return status, nil
 		}
-		sig, ok := (<-sigs).(syscall.Signal)
-		if !ok || !forwarded(sig) {
-			continue
+		select {
+		case <-watching:
+			watching = nil
+			for _, sig := range kept {
+				forward(child, sig)
+			}
+		case s := <-sigs:
+			switch sig, ok := s.(syscall.Signal); {
+			case !ok || !forwarded(sig):
+			case watching != nil:
+				kept = append(kept, sig)
+			default:
+				forward(child, sig)
+			}
 		}
-		// The child can only be gone if a SIGCHLD is on its way.
-		if err := syscall.Kill(child, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
-			fmt.Fprintf(os.Stderr, "forwarding %s: %v\n", Name(sig), err)
-		}
+	}
+}
+
+func forward(child int, sig syscall.Signal) {
+	// The child can only be gone if a SIGCHLD is on its way.
+	if err := syscall.Kill(child, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+		fmt.Fprintf(os.Stderr, "forwarding %s: %v\n", Name(sig), err)
+	}
+}
+
+// tellInit tells the Init that started us, if one did, that we take signals.
+func tellInit() {
+	if fd, err := strconv.Atoi(os.Getenv(envReady)); err == nil {
+		syscall.Close(fd)     //nolint:errcheck // it is only there to be closed
+		os.Unsetenv(envReady) //nolint:errcheck // the name is good
 	}
 }
 

@@ -21,7 +21,11 @@ import (
 func TestMain(m *testing.M) {
 	switch os.Getenv("SIGNALS_TEST_PART") {
 	case "init":
-		status, err := Init([]string{"/bin/bash", "-c", os.Args[len(os.Args)-1]})
+		script := os.Args[len(os.Args)-1]
+		if !strings.Contains(script, "$"+envReady) {
+			script = "exec 3>&-\n" + script // as Watch does
+		}
+		status, err := Init([]string{"/bin/bash", "-c", script})
 		if err != nil {
 			fmt.Println(err)
 			status = 99
@@ -127,6 +131,29 @@ func TestInitForwards(t *testing.T) {
 				t.Errorf("status %d, output %q", got, out)
 			}
 		})
+	}
+}
+
+// A signal that comes before the child takes signals isn't lost, and doesn't
+// end it.
+func TestInitKeepsEarlySignals(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cmd, out := initProcess(t, `
+		cd `+dir+`
+		while :; do sleep 0.02; [ -e sent ] && break; done
+		trap 'echo got; exit 7' TERM
+		eval "exec $`+envReady+`>&-"
+		while :; do sleep 0.02; done`)
+	if err := syscall.Kill(innermost(t, cmd.Process.Pid), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(200 * time.Millisecond) // for a signal that is forwarded at once
+	if err := os.WriteFile(filepath.Join(dir, "sent"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := exitCode(cmd.Wait()); got != 7 || !strings.HasSuffix(out.String(), "got\n") {
+		t.Errorf("status %d, output %q", got, out)
 	}
 }
 

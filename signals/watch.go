@@ -50,6 +50,7 @@ func Watch(parent context.Context) *Watcher {
 	w.Force, w.force = context.WithCancelCause(parent)
 	w.Stop, w.stop = context.WithCancelCause(w.Force)
 	signal.Notify(w.sigs, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGPIPE)
+	tellInit()
 	go w.loop()
 	return w
 }

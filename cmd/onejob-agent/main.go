@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 
@@ -20,7 +21,9 @@ func main() {
 	if signals.IsInit() {
 		os.Exit(asInit())
 	}
-	os.Exit(run(os.Args))
+	// Before the flags are read: a signal that comes earlier ends the process
+	// without a termination message.
+	os.Exit(run(os.Args, signals.Watch(context.Background())))
 }
 
 // asInit runs this same program as a child, with the same arguments.

@@ -20,13 +20,14 @@ import (
 	"github.com/onejob-dev/onejob/signals"
 )
 
-// run parses args, runs the job and returns the exit code.
-func run(args []string) int {
+// run parses args, runs the job and returns the exit code. Signals come in
+// through watch.
+func run(args []string, watch *signals.Watcher) int {
 	f := newFlags()
 	code := contract.ExitOK
 	app := f.app()
 	app.Action = func(c *cli.Context) error {
-		code = f.main(c)
+		code = f.main(c, watch)
 		return nil
 	}
 	// What the command line's parser refuses never reaches the action.
@@ -37,7 +38,7 @@ func run(args []string) int {
 }
 
 // main runs the job that the flags describe.
-func (f *flags) main(c *cli.Context) int {
+func (f *flags) main(c *cli.Context, watch *signals.Watcher) int {
 	f.options.Read(c)
 	look := logging.Options{Format: f.options.LogFormat, Level: f.options.LogLevel, NoColor: f.options.NoColor}
 	if !c.IsSet("log-format") {
@@ -55,8 +56,6 @@ func (f *flags) main(c *cli.Context) int {
 		conf.Options.LogFormat = "json" // for the child, whose log goes to the same place
 	}
 
-	watch := signals.Watch(context.Background())
-	defer watch.Close()
 	msg := launcher.Run(watch, conf)
 	f.leave(log, msg)
 	return msg.ExitCode

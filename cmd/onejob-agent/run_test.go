@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/signals"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -45,7 +46,9 @@ func try(t *testing.T, env map[string]string, args ...string) (int, string, cont
 		b, _ := io.ReadAll(r)
 		printed <- string(b)
 	}()
-	code := run(append([]string{"onejob-agent"}, args...))
+	watch := signals.Watch(t.Context())
+	defer watch.Close()
+	code := run(append([]string{"onejob-agent"}, args...), watch)
 	os.Stdout, os.Stderr = stdout, stderr
 	w.Close()
 	text, _ := os.ReadFile(path)

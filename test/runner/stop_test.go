@@ -1,6 +1,8 @@
 package runner_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -174,6 +176,47 @@ func TestStopReports(t *testing.T) {
 			l.wantJob(id, "4", "", "")
 			wantLog(l, id, m)
 			l.wantSettled(id)
+		})
+	}
+}
+
+// TestStopDuringSettings: a signal that comes while the settings are read is
+// no different from a later one, as PID 1 and otherwise.
+func TestStopDuringSettings(t *testing.T) {
+	t.Parallel()
+	for name, start := range map[string]func(*lab, string, ...string) *process{"process": (*lab).ours, "init": (*lab).asInit} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, simulator.Config{})
+			fifo := filepath.Join(l.dir, "token")
+			if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			p := start(l, l.command("echo never"), "--token-file="+fifo)
+			token, err := os.OpenFile(fifo, os.O_WRONLY, 0) // opens when the runner does
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer token.Close()
+			target := p.cmd.Process.Pid
+			if name == "init" {
+				target = l.only(target)
+			}
+			if err := syscall.Kill(target, syscall.SIGTERM); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(100 * time.Millisecond) // for a signal that ends it
+			if _, err := token.WriteString(l.token); err != nil {
+				t.Error(err)
+			}
+			token.Close()
+			p.wantExit(contract.ExitTerminated)
+			if m := p.wantOutcome(contract.OutcomeStopped); m.Received != "SIGTERM" {
+				t.Errorf("received = %q, want SIGTERM", m.Received)
+			}
+			if got := l.calls(); got != "" {
+				t.Errorf("calls = %s, want none", got)
+			}
 		})
 	}
 }
