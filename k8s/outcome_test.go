@@ -393,3 +393,52 @@ func TestEventsUnread(t *testing.T) {
 		})
 	}
 }
+
+// A node dies before a pod on it has started, and nobody says so of the node: no
+// build fails for that. Whoever looks at the job's page learns what to do, and
+// once it is done the job runs.
+func TestDeadNodeFailsNoBuild(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		deleted := make(chan struct{})
+		w.runs = func(w *world, p *pod) {
+			if p.attempt > 1 {
+				ran(w, p)
+				return
+			}
+			p.set(func(o *corev1.Pod) { o.Spec.NodeName = "node-7" })
+			w.sleep(5*time.Minute, p.kill)
+			now := metav1.Now()
+			p.set(func(o *corev1.Pod) {
+				o.DeletionTimestamp = &now
+				o.Status.Conditions = []corev1.PodCondition{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: "DeletionByTaintManager", Message: "Taint manager"}}
+			})
+			<-deleted
+			p.set(func(o *corev1.Pod) { o.Status.Phase, o.Status.Reason = corev1.PodFailed, "DeletionByPodGC" })
+			p.setKjob(func(k *batchv1.Job) { k.Annotations["test/lost"] = "yes" })
+			_ = w.kube.Tracker().Delete(podsGVR, namespace, p.kjob+"-x")
+			w.sleep(time.Second, p.kill)
+			p.finishKjob(false)
+		}
+		id := w.build(1)[0].ID
+		r := w.start("")
+		time.Sleep(time.Hour)
+		var said strings.Builder
+		for _, n := range w.job(id).Notifications {
+			said.WriteString(n.Detail + "\n")
+		}
+		if j := w.job(id); j.StackFinish != nil || w.kjobs(id) != 1 {
+			t.Errorf("finished with %+v, %d kjobs; want the job to wait", j.StackFinish, w.kjobs(id))
+		}
+		for _, want := range []string{"waiting to start: node node-7 prepares its container", "DeletionByTaintManager, Taint manager (if node node-7 is gone for good, delete its Node object"} {
+			if !strings.Contains(said.String(), want) {
+				t.Errorf("the page says %q, want %q in it", said.String(), want)
+			}
+		}
+		close(deleted)
+		w.await("finished", 10*time.Second, w.finished(1))
+		if j := w.job(id); j.ExitStatus != "0" || w.kjobs(id) != 2 {
+			t.Errorf("exit status %s with %d kjobs", j.ExitStatus, w.kjobs(id))
+		}
+		r.end(w)
+	})
+}
