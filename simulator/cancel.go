@@ -60,17 +60,22 @@ func (s *Simulator) cancelBuild(b *build, now time.Time, why cause) {
 	}
 }
 
-// TimeOutJob makes a running job time out now, whatever its step's limit.
+// TimeOutJob makes a running job time out now, whatever its step's limit, and
+// one that waits for an agent expire.
 func (s *Simulator) TimeOutJob(id string) error {
 	return s.lockedWrite(func(now time.Time) error {
 		j := s.jobs[id]
 		if j == nil {
 			return notFound("job", id)
 		}
-		if j.state != StateRunning {
-			return fmt.Errorf("job %s is %s: only a running job times out", id, j.state)
+		switch j.state {
+		case StateRunning:
+			s.setState(j, StateTimingOut, now, cause{event: "timed out"})
+		case StateScheduled, StateReserved:
+			s.endAs(j, StateExpired, result{}, now, cause{event: "expired"})
+		default:
+			return fmt.Errorf("job %s is %s: only a running job, or one that waits for an agent, times out", id, j.state)
 		}
-		s.setState(j, StateTimingOut, now, cause{event: "timed out"})
 		return nil
 	})
 }

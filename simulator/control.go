@@ -96,6 +96,10 @@ func (s *Simulator) controlOne(r *http.Request, segments []string) (int, any) {
 		return outcome(s.CancelJob(id))
 	case "POST jobs timeout":
 		return outcome(s.TimeOutJob(id))
+	case "POST jobs lapse":
+		return outcome(s.LapseReservation(id))
+	case "POST jobs offer":
+		return outcome(s.OfferAgain(id))
 	case "POST jobs retry":
 		j, err := s.Retry(id)
 		if err != nil {

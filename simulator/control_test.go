@@ -63,6 +63,8 @@ func TestControl(t *testing.T) {
 			{"GET", "_sim/endpoints", "", 200, `"stacks_list"`},
 			{"POST", "_sim/jobs/" + id0 + "/timeout", "", 200, ""},
 			{"POST", "_sim/jobs/" + id0 + "/timeout", "", 422, "only a running job"},
+			{"POST", "_sim/jobs/" + id1 + "/lapse", "", 422, "not reserved"},
+			{"POST", "_sim/jobs/" + id1 + "/offer", "", 422, "only one that is finished"},
 			{"POST", "_sim/jobs/" + id1 + "/cancel", "", 200, ""},
 			{"POST", "_sim/jobs/" + id1 + "/cancel", "", 422, "canceled"},
 			{"POST", "_sim/jobs/" + id1 + "/retry", "", 201, `"retry_type":"manual"`},

@@ -15,7 +15,7 @@
 // A job, as the server sees it:
 //
 //	waiting ─▶ scheduled ◀─▶ reserved
-//	   │           └────┬────────┘
+//	   │           └────┬────────┴──▶ expired
 //	   ▼                ▼ acquire: one session, once
 //	waiting_failed   accepted ─▶ running ─▶ finished ─▶ (retry: a new job)
 //	                    └───┬───────┴─▶ timing_out ─▶ timed_out
@@ -62,6 +62,7 @@
 //   - A reservation can't be taken over by another stack. A stack can finish a
 //     job that is scheduled or reserved, no other (Config.FinishHeld); a second
 //     time is 422.
+//   - What times out before an agent has it is expired, and isn't retried.
 //   - A pipeline upload is applied before its 202 is sent; env at the top of an
 //     upload reaches its own steps only.
 //   - The limit of a page is 100 when it is left out.

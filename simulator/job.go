@@ -36,12 +36,13 @@ const (
 	StateTimedOut      JobState = "timed_out"
 	StateFinished      JobState = "finished"
 	StateSkipped       JobState = "skipped"
+	StateExpired       JobState = "expired"
 )
 
 // Terminal reports whether nothing runs, or ever will, for a job in this state.
 func (st JobState) Terminal() bool {
 	switch st {
-	case StateFinished, StateCanceled, StateTimedOut, StateWaitingFailed, StateSkipped:
+	case StateFinished, StateCanceled, StateTimedOut, StateWaitingFailed, StateSkipped, StateExpired:
 		return true
 	}
 	return false

@@ -79,8 +79,8 @@ var successors = map[JobState][]JobState{
 	StatePending:       {StateWaiting, StateScheduled, StateCanceled},
 	StateWaiting:       {StateScheduled, StateWaitingFailed, StateCanceled, StateFinished},
 	StateWaitingFailed: {StateWaiting},
-	StateScheduled:     {StateReserved, StateAssigned, StateAccepted, StateCanceled, StateFinished},
-	StateReserved:      {StateScheduled, StateReserved, StateAssigned, StateAccepted, StateCanceled, StateFinished},
+	StateScheduled:     {StateReserved, StateAssigned, StateAccepted, StateCanceled, StateFinished, StateExpired},
+	StateReserved:      {StateScheduled, StateReserved, StateAssigned, StateAccepted, StateCanceled, StateFinished, StateExpired},
 	StateAssigned:      {StateScheduled, StateAccepted, StateCanceled, StateFinished},
 	StateAccepted:      {StateRunning, StateCanceling, StateFinished, StateCanceled},
 	StateRunning:       {StateCanceling, StateTimingOut, StateFinished},
@@ -126,7 +126,7 @@ func (l *ledger) transition(now time.Time, job string, to JobState, why cause) {
 	accuse := func(kind, format string, args ...any) {
 		l.violate(now, Violation{Kind: kind, JobID: job, AgentID: e.AgentID, Request: e.Request, Detail: fmt.Sprintf(format, args...)})
 	}
-	if !slices.Contains(successors[b.state], to) {
+	if !slices.Contains(successors[b.state], to) && why.event != offeredAgain {
 		accuse(ImpossibleStep, "%q does not lead to %q", b.state, to)
 	}
 	switch to {

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"fmt"
 	"net/http"
 	"time"
 )
@@ -64,9 +65,28 @@ func (s *Simulator) watchReservation(j *job) {
 		if j.state != StateReserved || now.Before(j.reservedUntil) {
 			return
 		}
-		why := cause{event: "reservation expired", detail: "of " + j.reservedBy}
-		j.reservedBy, j.reservedUntil = "", time.Time{}
-		s.setState(j, StateScheduled, now, why)
+		s.lapse(j, now)
 		s.touch()
+	})
+}
+
+func (s *Simulator) lapse(j *job, now time.Time) {
+	why := cause{event: "reservation expired", detail: "of " + j.reservedBy}
+	j.reservedBy, j.reservedUntil = "", time.Time{}
+	s.setState(j, StateScheduled, now, why)
+}
+
+// LapseReservation ends a job's reservation now, as its time would.
+func (s *Simulator) LapseReservation(id string) error {
+	return s.lockedWrite(func(now time.Time) error {
+		j := s.jobs[id]
+		switch {
+		case j == nil:
+			return notFound("job", id)
+		case j.state != StateReserved:
+			return fmt.Errorf("job %s is %s, and not reserved", id, j.state)
+		}
+		s.lapse(j, now)
+		return nil
 	})
 }

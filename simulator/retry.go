@@ -112,6 +112,26 @@ func (s *Simulator) Retry(id string) (Job, error) {
 	return snapshot, err
 }
 
+// offeredAgain is the one event after which a job goes on that had ended.
+const offeredAgain = "offered again"
+
+// OfferAgain is a Buildkite that forgets an end: the job is scheduled once more,
+// under its old ID. Who acquires it then has acquired it twice.
+func (s *Simulator) OfferAgain(id string) error {
+	return s.lockedWrite(func(now time.Time) error {
+		j := s.jobs[id]
+		switch {
+		case j == nil:
+			return notFound("job", id)
+		case j.state != StateFinished || j.retriedBy != nil:
+			return fmt.Errorf("job %s is %s, or was retried: only one that is finished can be offered again", id, j.state)
+		}
+		s.reopen(j.node, nodeOpen, now)
+		s.setState(j, StateScheduled, now, cause{event: offeredAgain})
+		return nil
+	})
+}
+
 func parseRetry(value any) (retryPolicy, error) {
 	m, isMap := value.(map[string]any)
 	if !isMap {

@@ -223,6 +223,39 @@ func TestStackReserves(t *testing.T) {
 	}
 }
 
+// What a scheduler may find its jobs to be without having done it.
+func TestStackIsSurprised(t *testing.T) {
+	l := newLab(t, simulator.Config{})
+	b, ids := l.build(`steps: [{command: a}, {command: b, retry: {automatic: true}}, {command: c}]`)
+	client := l.stack("s")
+	lapsed, expired, again := ids[0], ids[1], ids[2]
+	if _, _, err := client.BatchReserveJobs(t.Context(), stacksapi.BatchReserveJobsRequest{StackKey: "s", JobUUIDs: ids}); err != nil {
+		t.Fatal(err)
+	}
+	l.run(again, "0")
+	for _, err := range []error{l.LapseReservation(lapsed), l.TimeOutJob(expired), l.OfferAgain(again)} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if got := idsOf(list(l, client, "s", 0, "").Jobs); !slices.Equal(got, []string{lapsed, again}) {
+		t.Errorf("listed %v, want %v", got, []string{lapsed, again})
+	}
+	l.wantState(expired, simulator.StateExpired)
+	for _, err := range []error{l.LapseReservation(lapsed), l.TimeOutJob(expired), l.OfferAgain(again)} {
+		if err == nil {
+			t.Error("a second time is accepted")
+		}
+	}
+	l.wantNoViolations()
+	l.run(lapsed, "0")
+	l.run(again, "0")
+	l.wantViolation(simulator.AcquiredTwice)
+	if b, _ := l.Build(b.Number); b.State != simulator.BuildFailed {
+		t.Errorf("the build is %s with an expired job, want failed", b.State)
+	}
+}
+
 func TestStackFinishes(t *testing.T) {
 	l := newLab(t, simulator.Config{})
 	_, ids := l.build(`steps: [{command: a, retry: {automatic: {signal_reason: stack_error}}}, {command: b}, wait, {command: c}]`)
