@@ -57,6 +57,7 @@ type memo struct {
 	waitAt        time.Time
 	counted       types.UID // the kjob whose end is in the metrics
 	countedAs     Action
+	countedAgain  bool      // with ReasonOfferAgain
 	measured      types.UID // the kjob whose phases are in the metrics
 	announced     types.UID // the kjob after which another attempt was announced
 	story         story     // that the next attempt's kjob takes along

@@ -239,6 +239,36 @@ func TestCancelledWhilePending(t *testing.T) {
 	})
 }
 
+// A job whose end was reported, and that Buildkite offers all the same, isn't
+// run twice; its reader and the metrics are told, once.
+func TestFinishedAndOfferedAgain(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		job := w.build(1)[0]
+		r := w.start("")
+		w.await("finished", time.Minute, w.finished(1))
+		time.Sleep(5 * time.Second)
+		if err := w.sim.OfferAgain(job.ID); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if n := w.kjobs(job.ID); n != 1 {
+			t.Errorf("%d kjobs, want 1", n)
+		}
+		if ns := w.job(job.ID).Notifications; len(ns) != 1 || !strings.Contains(ns[0].Detail, "offers it again: left alone") {
+			t.Errorf("the page says %v, want that it was offered again", ns)
+		}
+		for _, reason := range []string{"finished", "offered_again"} {
+			if n := testutil.ToFloat64(r.metrics.decisions.WithLabelValues("default", "none", reason)); n != 1 {
+				t.Errorf("none/%s is counted %v times, want once", reason, n)
+			}
+		}
+		if err := w.sim.CancelJob(job.ID); err != nil {
+			t.Fatal(err)
+		}
+		r.end(w)
+	})
+}
+
 // A pending pod's job stays reserved for as long as it takes.
 func TestReservationIsRenewed(t *testing.T) {
 	inWorld(t, simulator.Config{}, func(w *world) {

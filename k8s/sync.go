@@ -294,8 +294,10 @@ func (q *queue) count(id contract.JobID, d Decision, f Facts) {
 	q.mu.Lock()
 	m := q.memo(id)
 	first := m.counted != f.KJob.UID
-	news := first || m.countedAs != d.Action // refused, and offered again later
-	m.counted, m.countedAs = f.KJob.UID, d.Action
+	// Refused, and offered again later; finished, and offered again.
+	again := d.Reason == ReasonOfferAgain
+	news := first || m.countedAs != d.Action || again && !m.countedAgain
+	m.counted, m.countedAs, m.countedAgain = f.KJob.UID, d.Action, again
 	if first {
 		switch said := f.Pod.Message; {
 		case said == nil:
