@@ -47,8 +47,10 @@ var admissionRows = []row{
 		act: func(s *scene) {
 			s.told("waiting to be created: ")
 			s.told("exceeded quota: none, requested: count/jobs.batch=1")
+			s.until("the refusal is counted", func() bool { return s.measured("onejob_kjob_creates_total", "queue", s.name, "result", "forbidden") })
 			must(s, on.Cluster.Client().CoreV1().ResourceQuotas(s.namespace).Delete(s.ctx, "none", metav1.DeleteOptions{}))
 		},
+		metric: "none/finished",
 	},
 	{
 		name: "webhook-down", namespace: "rows-webhook", queue: "pending-timeout: 5s", exit: "-1", signalReason: "stack_error",
@@ -68,6 +70,7 @@ func stopped(words string) func(*scene) {
 		s.until("the queue is stopped", func() bool {
 			return strings.Contains(s.metrics(), fmt.Sprintf("onejob_queue_ready{queue=%q} 0", s.name))
 		})
+		s.until("the refusal is counted", func() bool { return s.measured("onejob_kjob_creates_total", "queue", s.name, "result", "no_namespace") })
 		if !strings.Contains(s.metrics(), `onejob_queue_ready{queue="webhook-down"} 1`) {
 			s.Error("another queue is stopped too")
 		}

@@ -22,8 +22,11 @@
 //	namespace terminating, no RoleBinding      TestNotAdmitted
 //	kjob deleted by hand, `onejob cancel`      TestByHand
 //	pod without a kjob                         TestByHand/pod-without-kjob
-//	job cancelled or taken while it waits      TestByHand
-//	build cancelled with thousands queued      TestByHand, and within what time: k8s.TestCancelledWhilePending
+//	job cancelled, timed out or taken by
+//	another agent while it waits               TestByHand (within what time: scene.removedAfter)
+//	build cancelled with thousands queued      TestByHand, and in what time and calls: scheduler.TestBuildCancelled
+//	reservation expired with a live kjob       TestOfferedAgain
+//	kjob finished, job offered again           TestOfferedAgain, TestRunnerExits/exit-27-rejected
 //	exits 27, 28, 70, 75, 77, 78, 143          TestRunnerExits, TestLostPods (143)
 //	agent silent, its pod lives                TestRunnerExits/silent-runner, TestNeverStarted/deadline-…
 //	queue paused                               TestByHand/queue-paused
@@ -33,9 +36,6 @@
 // What no real cluster does on demand is shown in virtual time (package k8s) and
 // in test/scheduler:
 //
-//	reservation expired with a live kjob       k8s.TestReservationIsRenewed, TestDeathAfterReserve, TestHistories
-//	kjob finished, job offered again           k8s.TestDecide ("0, but offered", "27, and offered again")
-//	job timed out while it waits               k8s.TestDecide, as cancelled
 //	scheduler restarts, loses its Lease        k8s.TestLease, TestLeaseLostAndWonAgain, TestDeletedWhileNobodyLeads; test/scheduler
 //	partitioned from either API                k8s.TestOutages, TestAPIServerOutage; test/scheduler
 //	clock skew                                 k8s.TestDecide ("28, not before next year"), stacks.TestNotifierWithAnotherClock

@@ -24,8 +24,8 @@ var drainRows = []row{
 		name: "cancel-evicted", command: forSleep, retry: "{signal_reason: agent_stop, limit: 1}",
 		act:  func(s *scene) { s.started(); must(s, s.evict(s.running(1))) },
 		exit: "-1", signalReason: "agent_stop", kjobs: 1,
-		page:   []string{"Kubernetes stops the pod in which the job runs: EvictionByEvictionAPI, Eviction API: evicting"},
-		metric: "none/finished",
+		page:  []string{"Kubernetes stops the pod in which the job runs: EvictionByEvictionAPI, Eviction API: evicting"},
+		event: "JobNotice: Kubernetes stops the pod in which the job runs: EvictionByEvictionAPI", metric: "none/finished",
 	},
 	{
 		name: "drain-resists", namespace: "rows-drain", queue: "on-term: drain", pod: "terminationGracePeriodSeconds: 60", command: untilTold, exit: "0", kjobs: 1,
@@ -44,14 +44,18 @@ var drainRows = []row{
 			}
 			s.letGo()
 		},
+		metric: "none/finished",
 	},
 	{
 		name: "drain-pending", namespace: "rows-drain", queue: "on-term: drain", pod: "{terminationGracePeriodSeconds: 60, nodeSelector: {no: such}}",
 		act: func(s *scene) {
 			s.until("a pod", func() bool { return len(s.pods()) == 1 })
 			must(s, s.evict(s.pods()[0])) // nothing of the job is lost
+			s.until("another attempt", func() bool { return s.attempts() == 2 })
 			must(s, on.Simulator.CancelJob(s.id))
 		},
+		kjobs: 2, page: []string{"the pod of attempt 1 was lost before it had the job: EvictionByEvictionAPI, Eviction API: evicting"},
+		event: "NewAttempt: the pod of attempt 1 was lost", metric: "attempt/pod_lost",
 	},
 	{
 		// What doesn't ask the budget (a person, a spot node's end): the job goes
@@ -67,11 +71,13 @@ var drainRows = []row{
 			}
 			s.letGo()
 		},
+		event: "JobNotice: Kubernetes stops the pod in which the job runs: it was deleted", metric: "none/finished",
 	},
 	{
 		name: "drain-cut-short", namespace: "rows-drain", queue: "on-term: drain", pod: "terminationGracePeriodSeconds: 14", command: forSleep, retry: "{signal_reason: agent_stop, limit: 1}",
 		act:  func(s *scene) { s.started(); s.delete(s.running(1)) },
-		exit: "-1", signalReason: "agent_stop", kjobs: 1,
+		exit: "-1", signalReason: "agent_stop", kjobs: 1, page: []string{"Kubernetes stops the pod in which the job runs: it was deleted"},
+		event: "JobNotice: Kubernetes stops the pod in which the job runs: it was deleted", metric: "none/finished",
 	},
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -47,6 +48,7 @@ var handRows = []row{
 		name: "kjob-deleted-running", command: forSleep, retry: "{signal_reason: agent_stop, limit: 1}",
 		act:  func(s *scene) { s.started(); s.deleteKjob(metav1.DeletePropagationBackground) },
 		exit: "-1", signalReason: "agent_stop", page: []string{"the Kubernetes Job was deleted while the job ran in its pod"},
+		event: "JobNotice: the Kubernetes Job was deleted while the job ran in its pod", metric: "none/kjob_deleted",
 	},
 	{
 		name: "cancel-before", pod: stuck, exit: "-1", signalReason: "stack_error",
@@ -59,7 +61,7 @@ var handRows = []row{
 	{
 		name: "cancel-running", command: forSleep, exit: "-1", signalReason: "agent_stop",
 		act:  func(s *scene) { s.started(); s.cli("cancel", "--reason", "wrong branch", s.id) },
-		page: []string{"cancelled in Kubernetes by root: wrong branch"},
+		page: []string{"cancelled in Kubernetes by root: wrong branch"}, event: "Deleted: deleted by onejob: cancelled", metric: "delete/cancelled",
 	},
 	{
 		// The orphan keeps the only slot until it is gone.
@@ -80,14 +82,22 @@ var handRows = []row{
 			s.delete(s.running(1))
 			s.happens("the second job's end", func() bool { b, _ := on.Simulator.Build(b.Number); return b.Done() })
 		},
-		page: []string{"the Kubernetes Job was deleted while the job ran in its pod"},
+		page:  []string{"the Kubernetes Job was deleted while the job ran in its pod"},
+		event: "JobNotice: the Kubernetes Job was deleted while the job ran in its pod", metric: "none/kjob_deleted",
 	},
 	{
 		name: "cancelled-while-waiting", pod: stuck,
 		act: func(s *scene) {
 			s.until("a pod", func() bool { return len(s.pods()) == 1 })
-			must(s, on.Simulator.CancelJob(s.id))
-			s.until("no kjob", func() bool { return len(s.kjobList()) == 0 })
+			s.removedAfter(func() { must(s, on.Simulator.CancelJob(s.id)) })
+		},
+		event: "Deleted: deleted by onejob: job_over", metric: "delete/job_over",
+	},
+	{
+		name: "timed-out-while-waiting", pod: stuck,
+		act: func(s *scene) {
+			s.until("a pod", func() bool { return len(s.pods()) == 1 })
+			s.removedAfter(func() { must(s, on.Simulator.TimeOutJob(s.id)) })
 		},
 		event: "Deleted: deleted by onejob: job_over", metric: "delete/job_over",
 	},
@@ -95,8 +105,8 @@ var handRows = []row{
 		name: "taken-by-another-agent", pod: stuck, exit: "0",
 		act: func(s *scene) {
 			s.until("a pod", func() bool { return len(s.pods()) == 1 })
-			finish := s.take()
-			s.until("no kjob", func() bool { return len(s.kjobList()) == 0 })
+			var finish func()
+			s.removedAfter(func() { finish = s.take() })
 			finish()
 		},
 		event: "Deleted: deleted by onejob: job_taken", metric: "delete/job_taken",
@@ -104,6 +114,7 @@ var handRows = []row{
 	{
 		name: "build-cancelled-with-many-queued", queue: "max-in-flight: 3", pod: stuck,
 		act: func(s *scene) {
+			s.until("a kjob", func() bool { return len(s.kjobList()) == 1 })
 			b, err := on.Simulator.CreateBuild(simulator.BuildRequest{Queue: s.name, Pipeline: []byte("steps: [{command: 'true', parallelism: 2000}]")})
 			must(s, err)
 			only := metav1.ListOptions{LabelSelector: "onejob.dev/queue=" + s.name}
@@ -124,6 +135,7 @@ var handRows = []row{
 				s.Errorf("%d kjobs were made for a cancelled build", n)
 			}
 		},
+		event: "Deleted: deleted by onejob: job_over", metric: "delete/job_over",
 	},
 	{
 		name: "queue-paused", command: forSleep, exit: "-1", signalReason: "cancel",
@@ -146,6 +158,7 @@ var handRows = []row{
 			must(s, on.Simulator.SetQueuePaused(s.name, false))
 			s.happens("the second job's end", func() bool { b, _ := on.Simulator.Build(b.Number); return b.Done() })
 		},
+		metric: "none/finished",
 	},
 }
 
@@ -177,6 +190,37 @@ func (s *scene) polled(n int) {
 	}
 	before := asked()
 	s.until("more polls", func() bool { return asked() >= before+n })
+}
+
+// removedAfter makes a change at Buildkite and waits until the waiting job's kjob
+// is gone: after the first answer about the job's state, or the second where the
+// API server is slow; when the kjob is gone there is one more. That the first one
+// comes within five seconds is seen by the lists of scheduled jobs before it, of
+// which a queue with news is asked five a second.
+func (s *scene) removedAfter(change func()) {
+	s.Helper()
+	calls := "/stacks/" + s.job().ReservedBy + "/"
+	change()
+	s.until("no kjob", func() bool { return len(s.kjobList()) == 0 })
+	gone, j := time.Now(), s.job()
+	changed := j.FinishedAt
+	if changed.IsZero() {
+		changed = j.AcquiredAt
+	}
+	lists, states := 0, 0
+	for _, r := range on.Simulator.Requests() {
+		switch {
+		case !strings.Contains(r.Path, calls) || r.Time.Before(changed):
+		case r.Endpoint == "stacks_list" && states == 0:
+			lists++
+		case r.Endpoint == "stacks_states":
+			states++
+		}
+	}
+	if states > 3 || lists > 5*5 {
+		s.Errorf("the kjob went with %d answers about its job's state, the first of them after %d lists; want at most 3 and 25", states, lists)
+	}
+	s.Logf("the kjob was gone %s after the job was %s: %d lists, %d states", gone.Sub(changed).Round(100*time.Millisecond), j.State, lists, states)
 }
 
 // take acquires the job as an agent that somebody started elsewhere.

@@ -81,7 +81,8 @@ var lostRows = []row{
 	},
 	{
 		name: "out-of-memory-survived", agent: "resources: {requests: {cpu: 5m, memory: 16Mi}, limits: {memory: 128Mi}}", command: "echo begun; tail /dev/zero || exit 137",
-		exit: "137", kjobs: 1, page: []string{"a process of the job was killed for want of memory (OOMKilled)"}, metric: "none/finished",
+		exit: "137", kjobs: 1, page: []string{"a process of the job was killed for want of memory (OOMKilled)"},
+		event: "JobNotice: a process of the job was killed for want of memory (OOMKilled)", metric: "none/finished",
 	},
 	{
 		name: "evicted-by-the-kubelet", pod: "volumes: [{name: tmp, emptyDir: {sizeLimit: 1Mi}}]", finishHeld: true,
@@ -89,12 +90,13 @@ var lostRows = []row{
 		act:  func(s *scene) { s.started(); s.told("Evicted") },
 		page: []string{"Kubernetes stops the pod in which the job runs: Evicted, ", `Usage of EmptyDir volume "tmp" exceeds the limit "1Mi"`},
 		exit: "-1", signalReason: "agent_stop", kjobs: 1,
+		event: "JobNotice: Kubernetes stops the pod in which the job runs: Evicted, ", metric: "none/finished",
 	},
 	{
 		name: "pod-deleted-running", command: forSleep, retry: "{signal_reason: agent_stop, limit: 1}",
 		act:  func(s *scene) { s.started(); s.delete(s.running(1)) },
 		exit: "-1", signalReason: "agent_stop", kjobs: 1, page: []string{"Kubernetes stops the pod in which the job runs: it was deleted"},
-		metric: "none/finished",
+		event: "JobNotice: Kubernetes stops the pod in which the job runs: it was deleted", metric: "none/finished",
 	},
 }
 

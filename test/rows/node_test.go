@@ -65,5 +65,6 @@ var nodeRows = []row{
 			s.happens("the job ends", func() bool { return s.job().State.Terminal() })
 			must(s, on.Cluster.StartKubelet(s.ctx, "node-2"))
 		},
+		event: "JobNotice: Kubernetes stops the pod in which the job runs: DeletionByTaintManager", metric: "none/finished",
 	},
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,7 +51,7 @@ type row struct {
 // all are the rows of every file.
 func all() []row {
 	var rows []row
-	for _, list := range [][]row{lostRows, startRows, admissionRows, handRows, runnerRows, nodeRows, drainRows, warmRows} {
+	for _, list := range [][]row{lostRows, startRows, admissionRows, handRows, runnerRows, nodeRows, drainRows, warmRows, offerRows} {
 		rows = append(rows, list...)
 	}
 	return rows
@@ -256,6 +257,18 @@ func (s *scene) running(attempt int) (p corev1.Pod) {
 	return p
 }
 
+// over waits until an attempt's kjob is finished.
+func (s *scene) over(attempt int) {
+	s.Helper()
+	s.until(fmt.Sprintf("the kjob of attempt %d is finished", attempt), func() bool {
+		return slices.ContainsFunc(s.kjobList(), func(k batchv1.Job) bool {
+			return k.Labels[contract.LabelAttempt] == fmt.Sprint(attempt) && slices.ContainsFunc(k.Status.Conditions, func(c batchv1.JobCondition) bool {
+				return c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed
+			})
+		})
+	})
+}
+
 // check waits for the build's end and compares what everybody was told.
 func (s *scene) check() {
 	s.Helper()
@@ -284,7 +297,7 @@ func (s *scene) check() {
 			s.Errorf("the ledger: %+v", v)
 		}
 	}
-	s.Logf("the page:\n%s", s.says())
+	s.Logf("the page:\n%sthe events:\n%sthe decisions:\n%s", s.says(), s.events(), s.decisions())
 }
 
 // attempts is the highest number that a kjob of the job has, or had: those that
@@ -339,6 +352,19 @@ func (s *scene) measured(metric string, labels ...string) bool {
 		}
 	}
 	return false
+}
+
+// decisions are what the replicas counted in the row's queue.
+func (s *scene) decisions() string {
+	var b strings.Builder
+	for _, text := range s.replicas() {
+		for line := range strings.SplitSeq(text, "\n") {
+			if strings.HasPrefix(line, "onejob_decisions_total{") && strings.Contains(line, fmt.Sprintf(",queue=%q,", s.name)) {
+				b.WriteString(line + "\n")
+			}
+		}
+	}
+	return b.String()
 }
 
 // metrics are those of the leader.

@@ -33,7 +33,8 @@ var runnerRows = []row{
 	},
 	{
 		name: "exit-70-start-refused", faults: []simulator.Fault{{Endpoint: "start", Status: 422}}, exit: "-1", signalReason: "process_run_error", kjobs: 1,
-		page: []string{"attempt 1 had the job, but it was not run to a reported end; it is not run again: Buildkite didn't let the job start"}, metric: "none/not_run",
+		page:  []string{"attempt 1 had the job, but it was not run to a reported end; it is not run again: Buildkite didn't let the job start"},
+		event: "JobLost: attempt 1 had the job, but it was not run to a reported end", metric: "none/not_run",
 	},
 	{
 		name: "exit-75-exhausted", agent: once, faults: []simulator.Fault{{Endpoint: "acquire", Status: 503, Times: 1}}, exit: "0", kjobs: 2,
@@ -67,6 +68,7 @@ var runnerRows = []row{
 			}
 		},
 		exit: "-1", page: []string{"Kubernetes stops the pod in which the job runs: DeadlineExceeded"},
+		event: "JobLost: ",
 	},
 }
 

@@ -64,7 +64,8 @@ var startRows = []row{
 	},
 	{
 		name: "deadline-while-running", job: "activeDeadlineSeconds: 45", command: forSleep, exit: "-1", signalReason: "agent_stop", kjobs: 1,
-		page: []string{"Kubernetes stops the pod in which the job runs: DeadlineExceeded, Job was active longer than specified deadline"},
+		page:  []string{"Kubernetes stops the pod in which the job runs: DeadlineExceeded, Job was active longer than specified deadline"},
+		event: "JobNotice: Kubernetes stops the pod in which the job runs: DeadlineExceeded", metric: "none/finished",
 	},
 }
 

@@ -20,7 +20,7 @@ func TestWarm(t *testing.T) {
 }
 
 var warmRows = []row{{
-	name: "warm", queue: "min-agents: 1", exit: "0", kjobs: 1,
+	name: "warm", queue: "min-agents: 1", exit: "0", kjobs: 1, metric: "none/finished",
 	agent: `resources: {requests: {cpu: 5m, memory: 16Mi, example.com/room: 1}, limits: {example.com/room: 1}}`,
 	// The job isn't scheduled before there is a placeholder.
 	before: func(s *scene) { s.placeholder = s.warmPod() },
