@@ -60,6 +60,10 @@ var DefaultRegister = Backoff{
 	Timeout:   time.Minute,
 }
 
+// longest bounds every time of a Backoff. No runner waits that long, and sums
+// of several stay far from overflowing a Duration.
+const longest = 24 * time.Hour
+
 // Validate reports everything that is wrong with b, joined.
 func (b Backoff) Validate() error {
 	var errs []error
@@ -75,6 +79,15 @@ func (b Backoff) Validate() error {
 	check(b.JitterMax >= 0, "the jitter's end is %v: it must not be negative, or nothing spreads the requests", b.JitterMax)
 	check(b.Deadline > 0, "the deadline is %v: it must be positive", b.Deadline)
 	check(b.Timeout > 0, "the time for one request is %v: it must be positive", b.Timeout)
+	for _, d := range []struct {
+		name string
+		d    time.Duration
+	}{
+		{"base delay", b.Base}, {"delay's cap", b.Cap}, {"jitter's beginning", b.JitterMin}, {"jitter's end", b.JitterMax},
+		{"deadline", b.Deadline}, {"time for one request", b.Timeout},
+	} {
+		check(-longest <= d.d && d.d <= longest, "the %s is %v: more than %v makes no sense", d.name, d.d, longest)
+	}
 	return errors.Join(errs...)
 }
 

@@ -83,6 +83,23 @@ func TestBackoffValidate(t *testing.T) {
 			t.Errorf("the error says nothing of the %s: %v", want, err)
 		}
 	}
+
+	// A range that overflows would panic at the first delay.
+	const never = time.Duration(1<<63 - 1)
+	err = Backoff{Attempts: 1, Base: never, Cap: never, JitterMin: -never, JitterMax: never, Deadline: never, Timeout: never}.Validate()
+	if err == nil {
+		t.Fatal("centuries are valid")
+	}
+	for _, want := range []string{"base delay", "cap", "jitter's beginning", "jitter's end", "deadline", "one request"} {
+		if !strings.Contains(err.Error(), want+" is ") {
+			t.Errorf("the error says nothing of the %s: %v", want, err)
+		}
+	}
+	most := Backoff{Attempts: 1, Base: longest, Cap: longest, JitterMin: -longest, JitterMax: longest, Deadline: longest, Timeout: longest}
+	if err := most.Validate(); err != nil {
+		t.Errorf("a day is invalid: %v", err)
+	}
+	most.Delay(0, NewRand(1))
 }
 
 // TestDefaultAcquireArithmetic keeps the docstring's sums true.
