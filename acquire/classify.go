@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -28,7 +29,7 @@ type verdict struct {
 // The rules: 423, 429, 5xx and left-over 3xx are retried, as is a 2xx with a
 // body that can't be read (something else than the API answered) and any
 // failure of the network. Any other 4xx is an answer. A certificate that is not
-// trusted and an endpoint that is none don't heal.
+// trusted, an endpoint that is none, and a header that can't be sent don't heal.
 //
 // Which replies may hide a change is a guess beyond the obvious (no reply; an
 // unreadable 2xx): 500, 502 and 504 may come from a server or a proxy that had
@@ -62,17 +63,21 @@ func incurable(err error) bool {
 		hostname     x509.HostnameError
 		invalid      x509.CertificateInvalidError
 		parse        *url.Error
+		address      *net.AddrError
 	)
 	switch {
 	case errors.As(err, &verification), errors.As(err, &authority), errors.As(err, &hostname), errors.As(err, &invalid):
 		return true
 	case errors.As(err, &parse) && parse.Op == "parse":
 		return true
+	case errors.As(err, &address) && address.Err == "invalid port":
+		return true
 	}
-	// net/http has no types for these two.
+	// net/http has no types for these.
 	s := err.Error()
 	return strings.Contains(s, "unsupported protocol scheme") ||
-		strings.Contains(s, "server gave HTTP response to HTTPS client")
+		strings.Contains(s, "server gave HTTP response to HTTPS client") ||
+		strings.Contains(s, "net/http: invalid header field")
 }
 
 func statusOf(resp *api.Response) int {

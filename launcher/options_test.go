@@ -148,6 +148,9 @@ func TestOptionsValidate(t *testing.T) {
 	for _, tt := range []struct{ args, says string }{
 		{"--endpoint=ftp://x/v3", "no http or https scheme"},
 		{"--endpoint=https://", "no host"},
+		{"--endpoint=http://:8080/v3", "no host"},
+		{"--endpoint=http://127.0.0.1:65536/v3", "65535"},
+		{"--endpoint=http://127.0.0.1:0/v3", "65535"},
 		{"--endpoint=::", "no URL"},
 		{"--endpoint=https://a:b@c/v3", "password"},
 		{"--endpoint=https://a/v3?x=1", "query"},

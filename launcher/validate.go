@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/buildkite/shellwords"
@@ -90,12 +91,19 @@ func validateEndpoint(endpoint string) error {
 		return fmt.Errorf("endpoint has a user name or password in it; %s", hint)
 	case u.Scheme != "https" && u.Scheme != "http":
 		return fmt.Errorf("endpoint %q has no http or https scheme; %s", endpoint, hint)
-	case u.Host == "":
+	case u.Hostname() == "":
 		return fmt.Errorf("endpoint %q has no host; %s", endpoint, hint)
+	case u.Port() != "" && !validPort(u.Port()):
+		return fmt.Errorf("endpoint %q has a port that isn't between 1 and 65535; %s", endpoint, hint)
 	case u.RawQuery != "" || u.Fragment != "":
 		return fmt.Errorf("endpoint %q has a query or a fragment; %s", endpoint, hint)
 	}
 	return nil
+}
+
+func validPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
 }
 
 // findBootstrap completes the bootstrap's command, and checks that there is
