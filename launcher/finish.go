@@ -21,6 +21,9 @@ type Finish struct {
 	// Text goes into the job's log, so that the person on Buildkite's page
 	// reads why. Finish itself has no field for it.
 	Text string
+	// Start says that nobody has tried to start the job. A log belongs to a job
+	// that was started, so Text needs that first.
+	Start bool
 	// LogEnd and LogSequence are where the log's next chunk begins.
 	LogEnd, LogSequence uint64
 	// ChunksFailed counts the chunks that are missing before that.
@@ -38,9 +41,9 @@ var FinishPolicy = acquire.Backoff{
 // replies are resolved by Delivered; hurry is acquire.Call's.
 func finish(ctx, hurry context.Context, client *api.Client, job *api.Job, f Finish, rnd *acquire.Rand, log *slog.Logger, count func(string)) Delivery {
 	if f.Text != "" {
+		// A text that is missing is no part of the job's own log.
 		if err := uploadText(ctx, hurry, client, job, f, rnd, count); err != nil {
 			log.WarnContext(ctx, "couldn't write the reason into the job's log", "err", err)
-			f.ChunksFailed++
 		}
 	}
 	done := *job
@@ -69,7 +72,7 @@ func uploadText(ctx, hurry context.Context, client *api.Client, job *api.Job, f 
 	policy := FinishPolicy
 	policy.Attempts, policy.Cap, policy.Deadline = 5, 5*time.Second, 30*time.Second
 	// The result matters more than its explanation: a third of what is left.
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, policy.Deadline)
 	defer cancel()
 	defer context.AfterFunc(hurry, func() {
 		var due acquire.Due
@@ -79,6 +82,16 @@ func uploadText(ctx, hurry context.Context, client *api.Client, job *api.Job, f 
 		}
 	})()
 	policy.Timeout = min(policy.Timeout, policy.Deadline)
+	if f.Start {
+		begun := *job
+		begun.StartedAt = time.Now().UTC().Format(time.RFC3339Nano)
+		call := acquire.Call{Name: "start", Backoff: policy, Rand: rnd, Count: count}
+		if err := call.Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
+			return genuine(client.StartJob(ctx, &begun))
+		}); err != nil {
+			return fmt.Errorf("starting the job for that: %w", err)
+		}
+	}
 	call := acquire.Call{Name: "chunks", Backoff: policy, Rand: rnd, Count: count}
 	return call.Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
 		return genuine(client.UploadChunk(ctx, job.ID, &api.Chunk{

@@ -151,7 +151,7 @@ func (r *run) do() {
 	r.Log.Info("acquired", "url", job.URL())
 	if work.Err() != nil {
 		r.finishUnrun(job, contract.OutcomeStoppedAcquired, Finish{
-			ExitStatus: "-1", SignalReason: "agent_stop",
+			ExitStatus: "-1", SignalReason: "agent_stop", Start: true,
 			Text: fmt.Sprintf("The runner was stopped by %v while the job was being acquired. Nothing of it ran.", context.Cause(work)),
 		})
 		return

@@ -20,7 +20,7 @@ func (r *run) supervise(lost context.Context, job *acquire.Job, tags []string) {
 	c, err := startChild(r.Runner, r.handover(job, tags), jobEnvironment(r.Environ))
 	if err != nil {
 		r.finishUnrun(job, contract.OutcomeRunnerError, Finish{
-			ExitStatus: "-1", SignalReason: "process_run_error",
+			ExitStatus: "-1", SignalReason: "process_run_error", Start: true,
 			Text: fmt.Sprintf("The job's runner couldn't be started: %v", err),
 		})
 		return
@@ -98,7 +98,7 @@ func (r *run) conclude(job *acquire.Job, report Report, exit error, stopped stri
 	if stopped != "" {
 		reason = "agent_stop"
 	}
-	last := Finish{ExitStatus: "-1", SignalReason: reason, LogEnd: report.LogEnd, LogSequence: report.LogSequence, ChunksFailed: report.ChunksFailed}
+	last := Finish{ExitStatus: "-1", SignalReason: reason, Start: !report.Start.Sent, LogEnd: report.LogEnd, LogSequence: report.LogSequence, ChunksFailed: report.ChunksFailed}
 	switch {
 	case report.Finish.Delivered: // even if its last word is missing
 		r.result(report.ExitStatus, report.Signal, report.SignalReason, report.Finish)

@@ -50,6 +50,30 @@ func TestStopCrashedAgent(t *testing.T) {
 	l.wantSettled(id)
 }
 
+// TestJobRunnerCreationFails: the agent's JobRunner can't be made for a job that
+// was acquired. It is finished, and its log says why.
+func TestJobRunnerCreationFails(t *testing.T) {
+	t.Parallel()
+	for name, flag := range map[string]string{
+		"context": "--job-context-dir=/proc/version/x", "log": "--enable-job-log-tmpfile --job-log-path=/proc/version/x",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, simulator.Config{})
+			id := l.command("echo never")
+			p := l.ours(id, strings.Fields(flag)...)
+			p.wantExit(contract.ExitNotRun)
+			m := p.wantOutcome(contract.OutcomeRunnerError)
+			l.wantJob(id, "-1", "", "process_run_error")
+			wantReason(l, id, m, "The job couldn't be run: preparing the job's runner: ")
+			if got, want := l.calls(), "register connect acquire start chunks finish stop disconnect"; got != want {
+				t.Errorf("calls = %s, want %s", got, want)
+			}
+			l.wantSettled(id)
+		})
+	}
+}
+
 // TestStopNoRunner: there is no onejob-run to start: said before anything is
 // registered.
 func TestStopNoRunner(t *testing.T) {

@@ -102,6 +102,12 @@ func runSequences() []sequence {
 			name: "start-422", faults: one(simulator.Fault{Endpoint: "start", Status: 422}), drop: []string{"chunks"},
 			exit: contract.ExitNotRun, outcome: contract.OutcomeStartRefused,
 			calls: "register connect acquire start:422 finish stop disconnect", job: "-1//process_run_error",
+			check: func(l *lab, id string, _ contract.Message) {
+				// A log can't be written to a job that isn't started.
+				if got := l.job(id).ChunksFailedCount; got != 0 {
+					l.Errorf("chunks_failed_count is %d, but no log was lost", got)
+				}
+			},
 		},
 		{
 			name: "start-500-200", faults: one(simulator.Fault{Endpoint: "start", Status: 500, Times: 1}),

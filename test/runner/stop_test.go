@@ -25,10 +25,20 @@ func TestStopOnTheWire(t *testing.T) {
 		exit    int
 		outcome contract.Outcome
 		job     string
+		calls   string
 	}{
-		{"granted", simulator.Fault{Delay: 1500 * time.Millisecond}, contract.ExitNotRun, contract.OutcomeStoppedAcquired, "-1//agent_stop"},
-		{"rejected", simulator.Fault{Delay: 1500 * time.Millisecond, Status: 422}, contract.ExitRejected, contract.OutcomeRejected, ""},
-		{"unavailable", simulator.Fault{Delay: 1500 * time.Millisecond, Status: 503}, contract.ExitTerminated, contract.OutcomeStopped, ""},
+		{
+			"granted", simulator.Fault{Delay: 1500 * time.Millisecond}, contract.ExitNotRun, contract.OutcomeStoppedAcquired, "-1//agent_stop",
+			"register connect acquire start chunks finish stop disconnect",
+		},
+		{
+			"rejected", simulator.Fault{Delay: 1500 * time.Millisecond, Status: 422}, contract.ExitRejected, contract.OutcomeRejected, "",
+			"register connect acquire:422 stop disconnect",
+		},
+		{
+			"unavailable", simulator.Fault{Delay: 1500 * time.Millisecond, Status: 503}, contract.ExitTerminated, contract.OutcomeStopped, "",
+			"register connect acquire:503 stop disconnect",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -47,14 +57,26 @@ func TestStopOnTheWire(t *testing.T) {
 			if got := strings.TrimPrefix(l.ended(id), ", job "); got != tt.job {
 				t.Errorf("job ended with %q, want %q", got, tt.job)
 			}
-			if n := l.Count("acquire"); n != 1 {
-				t.Errorf("%d acquires, want 1", n)
+			if got := l.calls(); got != tt.calls {
+				t.Errorf("calls = %s, want %s", got, tt.calls)
 			}
-			if n := l.Count("start"); n != 0 {
-				t.Errorf("%d starts, want none", n)
+			if tt.job != "" {
+				wantReason(l, id, m, "stopped by SIGTERM while the job was being acquired. Nothing of it ran.")
 			}
 			l.wantSettled(id)
 		})
+	}
+}
+
+// wantReason asserts that both the job's log and the message say why nothing of
+// the job ran, and that no part of the log counts as lost.
+func wantReason(l *lab, id string, m contract.Message, why string) {
+	l.Helper()
+	if log := l.log(id); !strings.Contains(log, why) || !strings.Contains(m.Reason, why) {
+		l.Errorf("the log is %q, the message says %q, want both to say %q", log, m.Reason, why)
+	}
+	if j := l.job(id); j.ChunksFailedCount != 0 || !j.LogComplete || m.LogChunksFailed != 0 {
+		l.Errorf("chunks_failed_count is %d, the message says %d, want 0: no log was lost", j.ChunksFailedCount, m.LogChunksFailed)
 	}
 }
 
