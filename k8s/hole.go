@@ -33,20 +33,20 @@ func holes(doc []byte) (paths []string) {
 // misplaced names every hole of a Job's JSON that stands where no string can;
 // nil if the Job can't be read for another reason.
 func misplaced(doc []byte) error {
-	readWith := func(one string) error {
-		return yaml.UnmarshalStrict(changed(doc, func(path, s string) any {
+	readable := func(one string) bool {
+		return nil == yaml.UnmarshalStrict(changed(doc, func(path, s string) any {
 			if hasHole(s) && path != one {
 				return nil
 			}
 			return s
 		}), &batchv1.Job{})
 	}
-	if readWith("") != nil {
+	if !readable("") {
 		return nil
 	}
 	var errs []error
 	for _, path := range holes(doc) {
-		if readWith(path) != nil {
+		if !readable(path) {
 			errs = append(errs, fmt.Errorf("%s: %s", path, onlyInStrings))
 		}
 	}
