@@ -12,4 +12,5 @@
 //	Node      a Node object that takes every pod, and never fails
 //	Player    is the kubelet and the runner of every pod of a Set
 //	Front     stands before the API server and counts what is asked of it
+//	Endure    has an Outage of either side in the middle of a burst
 package rehearsal

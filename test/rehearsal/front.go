@@ -2,6 +2,8 @@ package rehearsal
 
 import (
 	"context"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -54,7 +56,8 @@ func (s *Set) Front() (*Front, error) {
 	proxy := &httputil.ReverseProxy{
 		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		Transport:     transport,
-		FlushInterval: -1, // watches
+		FlushInterval: -1,                         // watches
+		ErrorLog:      log.New(io.Discard, "", 0), // that they break off is no news
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, _ error) {
 			f.mu.Lock()
 			defer f.mu.Unlock()

@@ -4,9 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"maps"
 	"os"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -122,10 +120,10 @@ func (l *lab) play(choose func(n int, r *rehearsal.Runner) rehearsal.Part) {
 	l.Cleanup(p.Close)
 }
 
-// build schedules n jobs; each has TAG in its environment.
+// build schedules n jobs.
 func (l *lab) build(n int) []string {
 	l.Helper()
-	ids, _, err := l.BuildOf(fmt.Sprintf("env: {TAG: v1}\nsteps: [{command: make, parallelism: %d}]", n))
+	ids, _, err := l.Build(n)
 	if err != nil {
 		l.Fatal(err)
 	}
@@ -155,26 +153,6 @@ func (l *lab) ended(within time.Duration) {
 	}
 }
 
-// withoutKjob asks the API server, and not a cache, which jobs have no kjob and
-// are not over.
-func (l *lab) withoutKjob(ids []string) []string {
-	l.Helper()
-	kjobs, err := l.Kube.BatchV1().Jobs(l.Namespace).List(l.ctx, metav1.ListOptions{})
-	if err != nil {
-		l.Fatal(err)
-	}
-	missing := map[string]bool{}
-	for _, id := range ids {
-		if j, known := l.Simulator.Job(id); known && !j.State.Terminal() {
-			missing[id] = true
-		}
-	}
-	for _, k := range kjobs.Items {
-		delete(missing, k.Labels[contract.LabelJobID])
-	}
-	return slices.Sorted(maps.Keys(missing))
-}
-
 // overlapping are the kjobs that were made before their job's last one was
 // finished, as the API server has it: after an outage a watch knows no order.
 func (l *lab) overlapping() (names []string) {
@@ -201,34 +179,4 @@ func (l *lab) overlapping() (names []string) {
 		}
 	}
 	return names
-}
-
-// allHaveKjobs waits until every job has a kjob, and returns how long that took.
-// The bar is ten seconds on a machine that has nothing else to do; the guard
-// is only against what waits for a reservation of minutes.
-func (l *lab) allHaveKjobs(ids []string) (took time.Duration) {
-	const within = time.Minute
-	l.Helper()
-	began := time.Now()
-	for {
-		left := l.withoutKjob(ids)
-		if len(left) == 0 {
-			return time.Since(began)
-		}
-		if time.Since(began) > within {
-			l.Fatalf("%s after the end of the outage %d of %d jobs have no kjob", within, len(left), len(ids))
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-}
-
-// modest wants under two requests a second of each endpoint.
-func (l *lab) modest(requests map[string]int, lasted time.Duration, concerned func(endpoint string) bool) {
-	l.Helper()
-	for endpoint, n := range requests {
-		if concerned(endpoint) && float64(n) >= 2*lasted.Seconds() {
-			l.Errorf("%s was called %d times in %s of outage, want under 2 a second", endpoint, n, lasted.Round(time.Second))
-		}
-	}
-	l.Logf("requests in %s of outage: %v", lasted.Round(time.Second), requests)
 }

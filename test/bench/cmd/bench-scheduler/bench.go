@@ -52,8 +52,8 @@ func (b *bench) close() {
 	_ = os.RemoveAll(b.dir)
 }
 
-// run runs the scenarios that were asked for; d is the last one, for what it
-// leaves takes long to be cleared away.
+// run runs the scenarios that were asked for. For d what it leaves takes long to
+// be cleared away, and in i the API server goes: they are the last ones.
 func (b *bench) run(ctx context.Context) {
 	for _, s := range []struct {
 		letters string
@@ -73,9 +73,13 @@ func (b *bench) run(ctx context.Context) {
 			continue
 		}
 		logf("%s: %s", s.letters, s.what)
-		if err := b.scenario(ctx, s.cap, s.letters == "d", s.run); err != nil {
+		settings := fmt.Sprintf("  max-in-flight: %d\n", s.cap)
+		if err := b.scenario(ctx, s.cap, settings, s.letters == "d", s.run); err != nil {
 			b.report.fail(s.letters[:1], s.what, err)
 		}
+	}
+	if strings.Contains(b.scenarios, "i") {
+		b.outages(ctx)
 	}
 }
 
@@ -83,7 +87,7 @@ func (b *bench) run(ctx context.Context) {
 // 99 seconds for a burst.
 const patience = 15 * time.Minute
 
-func (b *bench) scenario(ctx context.Context, cap int, last bool, run func(context.Context, *subject) error) error {
+func (b *bench) scenario(ctx context.Context, cap int, settings string, last bool, run func(context.Context, *subject) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	set, err := rehearsal.Open(ctx, b.cluster, simulator.Config{})
@@ -91,7 +95,7 @@ func (b *bench) scenario(ctx context.Context, cap int, last bool, run func(conte
 		return err
 	}
 	defer set.Close() //nolint:errcheck // the cluster goes too
-	config, err := set.Configure(fmt.Sprintf("  max-in-flight: %d\n", cap))
+	config, err := set.Configure(settings)
 	if err != nil {
 		return err
 	}
@@ -126,17 +130,21 @@ type subject struct {
 	process   *rehearsal.Process
 }
 
-// start starts the scheduler and returns when it asks for jobs.
+// launch starts the scheduler.
+func (s *subject) launch() (err error) {
+	s.process, err = s.Start(s.argv, s.variables)
+	return err
+}
+
+// start launches the scheduler and returns when it asks for jobs.
 func (s *subject) start(ctx context.Context) error {
 	listed := s.Simulator.Count("stacks_list")
-	p, err := s.Start(s.argv, s.variables)
-	if err != nil {
+	if err := s.launch(); err != nil {
 		return err
 	}
-	s.process = p
 	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, fmt.Errorf("not within %s", time.Minute))
 	defer cancel()
-	return s.Serving(ctx, p, listed)
+	return s.Serving(ctx, s.process, listed)
 }
 
 func (s *subject) kill() {

@@ -52,7 +52,7 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.scenarios, "scenarios", "abcdefgh", "which to run: a latency, b burst (with c, calls), d memory and CPU, e kill -9, f restart at the cap, g lost pods, h paused queue")
+	flag.StringVar(&o.scenarios, "scenarios", "abcdefghi", "which to run: a latency, b burst (with c, calls), d memory and CPU, e kill -9, f restart at the cap, g lost pods, h paused queue, i outages")
 	flag.IntVar(&o.arrivals, "arrivals", 240, "a: how many jobs arrive")
 	flag.Float64Var(&o.rate, "rate", 2, "a: how many arrive a second, at random (Poisson)")
 	flag.IntVar(&o.burst, "burst", 1000, "b, e: how many jobs come at once")
@@ -95,8 +95,8 @@ func numbers(text string) (out []int, err error) {
 
 func (o options) check() error {
 	switch {
-	case strings.Trim(o.scenarios, "abcdefgh") != "":
-		return fmt.Errorf("-scenarios %s: want some of abcdefgh", o.scenarios)
+	case strings.Trim(o.scenarios, "abcdefghi") != "":
+		return fmt.Errorf("-scenarios %s: want some of abcdefghi", o.scenarios)
 	case o.output != "table" && o.output != "json":
 		return fmt.Errorf("-o %s: want table or json", o.output)
 	case min(o.arrivals, o.burst, o.rounds, o.cap, o.more, o.lost, o.paused) < 1 || o.rate <= 0:

@@ -13,7 +13,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(cluster.Main(m)) }
 
-// TestSmall runs every scenario in small. What it wants are counts: times are
+// TestSmall runs every scenario in small, but for the outages, which nothing
+// makes short and which test/scheduler has. What it wants are counts: times are
 // the report's.
 func TestSmall(t *testing.T) {
 	c := cluster.Shared(t, cluster.Config{})
