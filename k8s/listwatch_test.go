@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -162,5 +163,31 @@ func TestTombstoneAfterAnExpiredWatch(t *testing.T) {
 			t.Errorf("%d kjobs were made, want 2; %d slots are held at the end", w.kjobs(id), held)
 		}
 		r.end(w)
+	})
+}
+
+// As long as the API server doesn't answer nobody asks it for Events, and each
+// job is looked at again.
+func TestNoEventsFromAnAPIServerThatIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &link{log: slog.New(slog.DiscardHandler), failing: map[string]bool{}}
+		q := newQueue(New(Options{}), &settings{Queue: Queue{Name: "default"}}, &store{link: l}, nil, nil)
+		defer q.work.ShutDown()
+		time.Sleep(time.Hour)
+		const id = contract.JobID("01a20178-40c6-7700-b66b-9921d0c7c6a5")
+		now := time.Now()
+		pending := Facts{Now: now, KJob: KJob{Exists: true, CreatedAt: now.Add(-time.Minute)}, Pod: Pod{Phase: corev1.PodPending, Node: "a"}}
+		if !q.wantsWarnings(id, pending) {
+			t.Error("a pod that pends for a minute isn't to be explained")
+		}
+		l.note("pods", unavailable())
+		if q.wantsWarnings(id, pending) {
+			t.Error("an API server that doesn't answer is asked for Events")
+		}
+		time.Sleep(2 * noticeAfter)
+		synctest.Wait()
+		if n := q.work.Len(); n != 1 {
+			t.Errorf("%d jobs are to be looked at again, want 1", n)
+		}
 	})
 }

@@ -31,7 +31,8 @@ func (q *queue) wantsWarnings(id contract.JobID, f Facts) bool {
 	if f.unexplained() {
 		old = at.Before(f.EndedAt)
 	}
-	if old && !q.lists.Allow() {
+	// An API server that is away isn't asked by each job what it can't say.
+	if old && (q.store.link.stale() || !q.lists.Allow()) {
 		q.work.AddAfter(id, noticeAfter+jitter.UpTo(noticeAfter))
 		return false
 	}
