@@ -14,8 +14,11 @@ import (
 	"github.com/onejob-dev/onejob/test/stage"
 )
 
-// on is the stage that all tests of the package share.
-var on *stage.Stage
+// on is the stage that all tests of the package share, options is how it is set.
+var (
+	on      *stage.Stage
+	options stage.Options
+)
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -37,7 +40,8 @@ func run(m *testing.M) int {
 			err = cluster.Turn(ctx, logf)
 		}
 		if err == nil {
-			on, err = stage.Up(ctx, stage.Options{Root: filepath.Join("..", ".."), Nodes: 1, Config: stage.QueueConfig(8, 20), Repository: dir, Logf: logf})
+			options = stage.Options{Root: filepath.Join("..", ".."), Nodes: 1, Config: stage.QueueConfig(8, 20), Repository: dir, Logf: logf}
+			on, err = stage.Up(ctx, options)
 		}
 	}
 	if err != nil {

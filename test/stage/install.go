@@ -41,7 +41,7 @@ func (s *Stage) install(ctx context.Context, dir string, o Options) error {
 			}
 		}
 		if err := s.apply(ctx, object, Namespace); err != nil {
-			return fmt.Errorf("%s %s: %w", object.GetKind(), object.GetName(), err)
+			return fmt.Errorf("%s: %w", name(object), err)
 		}
 	}
 	return nil
@@ -58,17 +58,27 @@ func manifests(dir string) (objects []*unstructured.Unstructured, err error) {
 		return nil, err
 	}
 	for _, name := range kustomization.Resources {
-		b, err := os.ReadFile(filepath.Join(dir, name))
+		some, err := read(filepath.Join(dir, name))
 		if err != nil {
 			return nil, err
 		}
-		for doc := range strings.SplitSeq(string(b), "\n---\n") {
-			var object unstructured.Unstructured
-			if err := yaml.Unmarshal([]byte(doc), &object.Object); err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
-			}
-			objects = append(objects, &object)
+		objects = append(objects, some...)
+	}
+	return objects, nil
+}
+
+// read reads the objects of a file.
+func read(path string) (objects []*unstructured.Unstructured, err error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	for doc := range strings.SplitSeq(string(b), "\n---\n") {
+		var object unstructured.Unstructured
+		if err := yaml.Unmarshal([]byte(doc), &object.Object); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
 		}
+		objects = append(objects, &object)
 	}
 	return objects, nil
 }
@@ -82,7 +92,7 @@ func (s *Stage) Apply(ctx context.Context, dir, namespace string) error {
 	}
 	for _, object := range objects {
 		if err := s.apply(ctx, object, namespace); err != nil {
-			return fmt.Errorf("%s %s: %w", object.GetKind(), object.GetName(), err)
+			return fmt.Errorf("%s: %w", name(object), err)
 		}
 	}
 	return nil
@@ -126,11 +136,11 @@ func (s *Stage) settings(ctx context.Context, config string) error {
 	return err
 }
 
-// useImage has the Deployment run the image that was built here.
+// useImage has a Deployment or a Job run the image that was built here.
 func useImage(d *unstructured.Unstructured) error {
 	containers, _, err := unstructured.NestedSlice(d.Object, "spec", "template", "spec", "containers")
 	if err != nil || len(containers) != 1 {
-		return fmt.Errorf("the Deployment has %d containers: %w", len(containers), err)
+		return fmt.Errorf("%s has %d containers: %w", name(d), len(containers), err)
 	}
 	c := containers[0].(map[string]any)
 	c["image"], c["imagePullPolicy"] = image.SchedulerName, "Never"
@@ -138,23 +148,32 @@ func useImage(d *unstructured.Unstructured) error {
 }
 
 func (s *Stage) apply(ctx context.Context, object *unstructured.Unstructured, namespace string) error {
-	groups, err := restmapper.GetAPIGroupResources(s.Cluster.Client().Discovery())
+	resource, err := s.resource(object, namespace)
 	if err != nil {
 		return err
+	}
+	_, err = resource.Create(ctx, object, metav1.CreateOptions{FieldValidation: "Strict"})
+	return err
+}
+
+// resource is where an object is made and deleted; the namespace doesn't matter
+// to one that has none.
+func (s *Stage) resource(object *unstructured.Unstructured, namespace string) (dynamic.ResourceInterface, error) {
+	groups, err := restmapper.GetAPIGroupResources(s.Cluster.Client().Discovery())
+	if err != nil {
+		return nil, err
 	}
 	gvk := object.GroupVersionKind()
 	mapping, err := restmapper.NewDiscoveryRESTMapper(groups).RESTMapping(gvk.GroupKind(), gvk.Version)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	client, err := dynamic.NewForConfig(s.Cluster.RESTConfig())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	resource := dynamic.ResourceInterface(client.Resource(mapping.Resource))
 	if mapping.Scope.Name() == "namespace" {
-		resource = client.Resource(mapping.Resource).Namespace(namespace)
+		return client.Resource(mapping.Resource).Namespace(namespace), nil
 	}
-	_, err = resource.Create(ctx, object, metav1.CreateOptions{FieldValidation: "Strict"})
-	return err
+	return client.Resource(mapping.Resource), nil
 }

@@ -1,0 +1,50 @@
+package e2e
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/onejob-dev/onejob/test/stage"
+)
+
+// TestUninstall: after the shipped recipe the stacks are deregistered, and stay
+// so, nothing of onejob is left, and it can be installed again.
+func TestUninstall(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	registered, deregistered := on.Simulator.Count("stacks_register"), on.Simulator.Count("stacks_deregister")
+	if err := on.Uninstall(ctx, options.Root); err != nil {
+		t.Fatal(err)
+	}
+	registered, deregistered = on.Simulator.Count("stacks_register")-registered, on.Simulator.Count("stacks_deregister")-deregistered
+	if registered != 0 || deregistered != 1 {
+		t.Errorf("the stack was deregistered by %d requests and registered by %d, want 1 and none", deregistered, registered)
+	}
+	if stacks := on.Simulator.Stacks(); len(stacks) != 1 || stacks[0].State != "disconnected" {
+		t.Errorf("the stacks are %+v, want the one, disconnected", stacks)
+	}
+	client := on.Cluster.Client()
+	if _, err := client.CoreV1().Namespaces().Get(ctx, stage.Namespace, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("the namespace is still there: %v", err)
+	}
+	ours := metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=onejob"}
+	classes, err := client.SchedulingV1().PriorityClasses().List(ctx, ours)
+	if err != nil || len(classes.Items) > 0 {
+		t.Errorf("%d PriorityClasses are left, %v", len(classes.Items), err)
+	}
+	roles, err := client.RbacV1().ClusterRoles().List(ctx, ours)
+	if err != nil || len(roles.Items) > 0 {
+		t.Errorf("%d ClusterRoles are left, %v", len(roles.Items), err)
+	}
+
+	if err := on.Install(ctx, options); err != nil {
+		t.Errorf("installing again: %v", err)
+	}
+	if stacks := on.Simulator.Stacks(); len(stacks) != 1 || stacks[0].State != "connected" {
+		t.Errorf("installed again, the stacks are %+v", stacks)
+	}
+}
