@@ -101,8 +101,7 @@ func (r *run) conclude(job *acquire.Job, report Report, exit error, stopped stri
 	last := Finish{ExitStatus: "-1", SignalReason: reason, Start: !report.Start.Sent, LogEnd: report.LogEnd, LogSequence: report.LogSequence, ChunksFailed: report.ChunksFailed}
 	switch {
 	case report.Finish.Delivered: // even if its last word is missing
-		r.result(report.ExitStatus, report.Signal, report.SignalReason, report.Finish)
-		r.ended(contract.OutcomeFinished, "the job ended with exit status %s", report.ExitStatus)
+		r.reported(report, "")
 		r.Log.Info("the job's result is reported", "exit_status", report.ExitStatus, "signal", report.Signal, "signal_reason", report.SignalReason)
 
 	case report.Final && report.Finish.Sent:
@@ -124,6 +123,18 @@ func (r *run) conclude(job *acquire.Job, report Report, exit error, stopped stri
 
 	default:
 		r.concludeCrash(job, report, exit, last)
+	}
+}
+
+// reported records the result that the child has reported. Not every one is of
+// a job that ran: these are JobRunner's reasons for a command that never did.
+func (r *run) reported(report Report, aside string) {
+	r.result(report.ExitStatus, report.Signal, report.SignalReason, Delivery{Delivered: true})
+	switch report.SignalReason {
+	case "signature_rejected", "agent_refused", "process_run_error":
+		r.ended(contract.OutcomeDeclined, "nothing of the job ran (%s): it was ended with exit status %s, and its log says why%s", report.SignalReason, report.ExitStatus, aside)
+	default:
+		r.ended(contract.OutcomeFinished, "the job ended with exit status %s%s", report.ExitStatus, aside)
 	}
 }
 
@@ -160,8 +171,7 @@ func (r *run) concludeCrash(job *acquire.Job, report Report, exit error, last Fi
 		ctx, cancel := r.until(r.Budget.ReportBy(), time.Minute)
 		defer cancel()
 		if acquire.Delivered(ctx, r.jobClient(job), job.Job, nil) {
-			r.result(report.ExitStatus, report.Signal, report.SignalReason, Delivery{Delivered: true})
-			r.ended(contract.OutcomeFinished, "the job ended with exit status %s; its runner died (%s) after reporting that", report.ExitStatus, ended)
+			r.reported(report, fmt.Sprintf("; its runner died (%s) after reporting that", ended))
 			return
 		}
 		last.ExitStatus, last.Signal, last.SignalReason = report.ExitStatus, report.Signal, report.SignalReason

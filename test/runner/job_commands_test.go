@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/test/agentbin"
 )
@@ -92,7 +93,8 @@ func TestJobSignatures(t *testing.T) {
 		{"no signature", b.JobIDs[4], []string{"--verification-jwks-file=" + public}},
 	} {
 		p := l.ours(tt.id, append([]string{l.real()}, tt.flags...)...)
-		p.wantExit(0)
+		p.wantExit(contract.ExitNotRun)
+		p.wantOutcome(contract.OutcomeDeclined)
 		if j := l.job(tt.id); j.ExitStatus != "-1" || j.SignalReason != "signature_rejected" {
 			t.Errorf("%s: job ended with %s/%s, want signature_rejected", tt.name, j.ExitStatus, j.SignalReason)
 		}
@@ -162,10 +164,11 @@ func TestJobRefused(t *testing.T) {
 		name  string
 		env   map[string]string
 		flags []string
+		exit  int
 	}{
-		{"variable", map[string]string{"UNWANTED": "1"}, []string{"--enable-environment-variable-allowlist", "--allowed-environment-variables=^WANTED$"}},
-		{"repository", nil, []string{"--allowed-repositories=^https://only/"}},
-		{"command", nil, []string{"--no-command-eval"}},
+		{"variable", map[string]string{"UNWANTED": "1"}, []string{"--enable-environment-variable-allowlist", "--allowed-environment-variables=^WANTED$"}, contract.ExitNotRun},
+		{"repository", nil, []string{"--allowed-repositories=^https://only/"}, contract.ExitNotRun},
+		{"command", nil, []string{"--no-command-eval"}, contract.ExitOK}, // the bootstrap's own refusal, after hooks have run
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -173,7 +176,7 @@ func TestJobRefused(t *testing.T) {
 			repo := l.repository("repo", map[string]string{"x": "x"})
 			id := l.build(simulator.BuildRequest{Repo: repo, Env: tt.env}, `steps: [{command: "echo nev''er"}]`)[0]
 			p := l.ours(id, append([]string{l.real()}, tt.flags...)...)
-			p.wantExit(0)
+			p.wantExit(tt.exit)
 			if j := l.job(id); j.Passed {
 				t.Error("the job passed")
 			}

@@ -104,7 +104,10 @@ func TestJobPreBootstrap(t *testing.T) {
 	hooks := l.hooks("global", map[string]string{"pre-bootstrap": "exit 1"})
 	id := l.command("echo never")
 	p := l.ours(id, l.real(), "--hooks-path="+hooks)
-	p.wantExit(contract.ExitOK)
+	p.wantExit(contract.ExitNotRun)
+	if m := p.wantOutcome(contract.OutcomeDeclined); m.ExitStatus == nil || *m.ExitStatus != -1 || m.SignalReason != "agent_refused" {
+		t.Errorf("message %+v, want what Buildkite was told", m)
+	}
 	l.wantJob(id, "-1", "", "agent_refused")
 	l.wantNotInLog(id, "\nnever")
 	l.wantSettled(id)
