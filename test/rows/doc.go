@@ -8,7 +8,7 @@
 //	what happens                               where it is shown
 //	─────────────────────────────────────────  ─────────────────────────────────────────────────
 //	pod lost before acquisition
-//	  deleted, evicted, killed; the cap        TestLostPods/pod-…-before, pods-lost-to-the-cap
+//	  deleted, evicted, killed; the cap        TestLostPods/pod-…-before, …-to-the-cap
 //	  its node gone                            TestLostNodes/node-gone-before
 //	pod lost after acquisition
 //	  out of memory, killed, evicted, deleted  TestLostPods, TestDrainPolicies/cancel-evicted

@@ -54,6 +54,20 @@ var lostRows = []row{
 		event: "JobFinished: gave up after 2 attempts", metric: "finish/gave_up",
 	},
 	{
+		name: "three-causes-to-the-cap", queue: "max-attempts: 3", agent: once,
+		faults: []simulator.Fault{{Endpoint: "acquire", Status: 503, Times: 1}, {Endpoint: "acquire", Hang: true, Times: 1}, {Endpoint: "acquire", Status: 423, Times: 1}},
+		act: func(s *scene) {
+			s.happens("the second runner asks for the job", func() bool { return on.Simulator.FaultCount(s.fault[1]) > 0 })
+			s.kill(s.running(2))
+		},
+		exit: "-1", signalReason: "stack_error", kjobs: 3,
+		page: []string{
+			"gave up after 3 attempts, none of which had the job: attempt 1 could not reach Buildkite: ",
+			"; the pod of attempt 2 was lost before it had the job: exit code 137; attempt 3 found the job locked",
+		},
+		event: "JobFinished: gave up after 3 attempts, none of which had the job: attempt 1 could not reach Buildkite", metric: "finish/gave_up",
+	},
+	{
 		// The kernel kills PID 1, and so all of the container: where memory runs
 		// out for a container as a whole (cgroup v2), or for the runner itself.
 		name: "out-of-memory", agent: "resources: {requests: {cpu: 5m, memory: 16Mi}, limits: {memory: 128Mi}}", finishHeld: true,
