@@ -30,7 +30,9 @@ func (s *Simulator) acquire(c *call) reply {
 	if j.agent == c.agent && j.state.Held() {
 		s.ledger.repeat(c, j.id, opAcquire)
 		s.ledger.book(j.id).mark(opAcquire, c.withheld)
-		if s.conf.IdempotentAcquire && j.state == StateAccepted {
+		again := s.conf.IdempotentAcquire && j.state == StateAccepted
+		s.ledger.book(j.id).granted = again && !c.withheld // who knows of a grant doesn't ask again
+		if again {
 			return s.jobReply(j)
 		}
 	}
@@ -62,6 +64,7 @@ func (s *Simulator) grant(c *call, j *job) reply {
 		event = "accepted" // dispatched by a ping before
 	}
 	s.setState(j, StateAccepted, c.now, cause{event: event, call: c})
+	s.ledger.book(j.id).granted = !c.withheld
 	j.build.began(c.now)
 	return s.jobReply(j)
 }

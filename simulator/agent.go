@@ -245,6 +245,9 @@ func (s *Simulator) resume(c *call) reply {
 // disconnect ends the session at once; a job it leaves behind is lost.
 func (s *Simulator) disconnect(c *call) reply {
 	if !c.agent.over() {
+		if j := c.agent.job; j != nil {
+			s.ledger.left(c, j.id)
+		}
 		s.lose(c.agent, agentDisconnected, c.now, c)
 	}
 	return ok(map[string]any{})

@@ -48,6 +48,7 @@ const (
 	LogMissing        = "log_missing"
 	LogContradiction  = "log_contradiction"
 	ChunkAfterFinish  = "chunk_after_finish"
+	Abandoned         = "abandoned" // by a session that had it, and left without a try to finish it
 	Unsettled         = "unsettled" // acquired, and nobody is left to finish it
 )
 
@@ -61,6 +62,8 @@ type book struct {
 	ended      bool
 	result     result
 	withheld   map[string]bool // operations whose last reply was lost
+	granted    bool            // its session was told that it has the job
+	endAsked   bool            // a finish was sent, whatever became of it
 	unsettled  bool
 }
 
@@ -195,6 +198,15 @@ func (l *ledger) accuse(c *call, kind, job, format string, args ...any) {
 	l.violate(c.now, Violation{Kind: kind, JobID: job, AgentID: c.agentID(), Request: c.seq, Detail: fmt.Sprintf(format, args...)})
 }
 
+// left looks at the job of a session that says goodbye. A session that never
+// heard of its grant can't finish the job, and one whose finish was refused or
+// lost has done what it could; any other must not go.
+func (l *ledger) left(c *call, job string) {
+	if b := l.book(job); b.granted && !b.endAsked {
+		l.accuse(c, Abandoned, job, "%s left it as %s, and never sent a finish", c.agentID(), b.state)
+	}
+}
+
 // markWithheld notes that the reply of c did not reach its client after all.
 func (s *Simulator) markWithheld(c *call) {
 	s.mu.Lock()
@@ -208,6 +220,9 @@ func (s *Simulator) markWithheld(c *call) {
 	}
 	if b := s.ledger.books[c.jobID]; b != nil {
 		b.mark(op, true)
+		if op == opAcquire || op == "accept" {
+			b.granted = false
+		}
 	}
 	for i := len(s.ledger.entries) - 1; i >= 0 && i >= len(s.ledger.entries)-1000; i-- {
 		if s.ledger.entries[i].Request == c.seq {
@@ -239,8 +254,9 @@ func (s *Simulator) Repeats() (all, provoked int) {
 }
 
 // CheckSettled adds a violation for each job that was acquired and that
-// nobody can finish any more: its agent is gone and was not declared lost.
-// Close calls it. It returns all violations.
+// nobody can finish any more: its agent is gone and was not declared lost,
+// which only a mistake of the simulator can bring about. Close calls it. It
+// returns all violations.
 func (s *Simulator) CheckSettled() []Violation {
 	s.mu.Lock()
 	defer s.mu.Unlock()

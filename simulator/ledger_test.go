@@ -43,3 +43,21 @@ func TestLedgerCatches(t *testing.T) {
 		})
 	}
 }
+
+// A session that ends must take its job with it: one that the simulator forgot
+// is blamed, once.
+func TestLedgerCatchesUnsettled(t *testing.T) {
+	s := New(Config{})
+	defer s.Close()
+	b, err := s.CreateBuild(BuildRequest{Pipeline: []byte("steps: [{command: a}]")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := s.jobs[b.JobIDs[0]]
+	j.state, j.agent = StateRunning, &agent{state: agentLost}
+	for range 2 {
+		if v := s.CheckSettled(); len(v) != 1 || v[0].Kind != Unsettled || v[0].JobID != j.id {
+			t.Fatalf("violations = %v, want that %s is unsettled", v, j.id)
+		}
+	}
+}

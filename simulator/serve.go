@@ -91,6 +91,9 @@ func (s *Simulator) handle(w http.ResponseWriter, c *call) {
 	shut := s.isShut
 	c.seq = s.requests.next()
 	c.fault = s.faults.pick(c.route.name, c.jobID, arrived)
+	if b := s.ledger.books[c.jobID]; b != nil && c.route.name == "finish" {
+		b.endAsked = true
+	}
 	s.mu.Unlock()
 	if shut {
 		_ = writeJSON(w, http.StatusServiceUnavailable, map[string]any{"message": "The simulator is closed"})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -260,20 +261,90 @@ func TestOutageWindow(t *testing.T) {
 	})
 }
 
-func TestUnsettledJobs(t *testing.T) {
-	inBubble(t, simulator.Config{}, func(w *wire) {
-		ids := w.build(`steps: [{command: a}]`)
-		session := w.session()
-		w.acquire(session, ids[0])
-		if v := w.sim.CheckSettled(); len(v) != 0 {
-			t.Errorf("violations = %v while the agent lives, want none", v)
-		}
-		w.call("POST", "disconnect", session, "", 200)
-		w.call("POST", "disconnect", session, "", 200)
-		if v := w.sim.CheckSettled(); len(v) != 0 {
-			t.Errorf("violations = %v, want none: the job was failed with its agent", v)
-		}
-		w.call("PUT", "jobs/"+ids[0]+"/acquire", session, "", 401)
+// TestAbandonedJobs: a session that has a job must not say goodbye before it
+// tried to finish it. The job fails either way.
+func TestAbandonedJobs(t *testing.T) {
+	const finish = `{"exit_status":"-1"}`
+	tests := []struct {
+		name string
+		act  func(w *wire, session, id string)
+		want []string
+	}{
+		{"left", func(w *wire, session, id string) { w.acquire(session, id) }, []string{simulator.Abandoned}},
+		{"left while it runs", func(w *wire, session, id string) {
+			w.call("PUT", "jobs/"+id+"/start", w.acquire(session, id), "{}", 200)
+		}, []string{simulator.Abandoned}},
+		{"left after a refused start", func(w *wire, session, id string) {
+			w.sim.AddFault(simulator.Fault{Endpoint: "start", Status: 422})
+			w.call("PUT", "jobs/"+id+"/start", w.acquire(session, id), "{}", 422)
+		}, []string{simulator.Abandoned}},
+		{"finished", func(w *wire, session, id string) {
+			w.call("PUT", "jobs/"+id+"/finish", w.acquire(session, id), finish, 200)
+		}, nil},
+		{"its finish was refused", func(w *wire, session, id string) {
+			w.sim.AddFault(simulator.Fault{Endpoint: "finish", Status: 503})
+			w.call("PUT", "jobs/"+id+"/finish", w.acquire(session, id), finish, 503)
+		}, nil},
+		{"its grant was lost", func(w *wire, session, id string) {
+			w.sim.AddFault(simulator.Fault{Endpoint: "acquire", Garbage: "after", Times: 1})
+			w.call("PUT", "jobs/"+id+"/acquire", session, "", 200)
+		}, nil},
+		{"its grant was cut", func(w *wire, session, id string) {
+			w.sim.AddFault(simulator.Fault{Endpoint: "acquire", Truncate: true, Times: 1})
+			_, _, _ = w.try("PUT", "jobs/"+id+"/acquire", session, "")
+		}, nil},
+		{"its grant was lost on the way", func(w *wire, session, id string) {
+			w.call("PUT", "jobs/"+id+"/acquire", session, "", 200)
+			w.call("PUT", "jobs/"+id+"/acquire", session, "", 422)
+		}, nil},
+		{"never acquired", func(*wire, string, string) {}, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, simulator.Config{}, func(w *wire) {
+				id := w.build(`steps: [{command: a}]`)[0]
+				session := w.session()
+				tt.act(w, session, id)
+				if v := w.sim.CheckSettled(); len(v) != 0 {
+					t.Errorf("violations = %v while the agent lives, want none", v)
+				}
+				w.call("POST", "disconnect", session, "", 200)
+				w.call("POST", "disconnect", session, "", 200)
+				var got []string
+				for _, v := range w.sim.CheckSettled() {
+					got = append(got, v.Kind)
+				}
+				if !slices.Equal(got, tt.want) {
+					t.Errorf("violations = %q, want %q", got, tt.want)
+				}
+				if state := w.state(id); state.Held() {
+					t.Errorf("the job is %s, and its agent has gone", state)
+				}
+				w.call("PUT", "jobs/"+id+"/acquire", session, "", 401)
+			})
+		})
+	}
+	t.Run("given again", func(t *testing.T) {
+		inBubble(t, simulator.Config{IdempotentAcquire: true}, func(w *wire) {
+			id, session := w.build(`steps: [{command: a}]`)[0], w.session()
+			w.acquire(session, id)
+			w.acquire(session, id)
+			w.call("POST", "disconnect", session, "", 200)
+			if v := w.sim.Violations(); len(v) != 1 || v[0].Kind != simulator.Abandoned {
+				t.Errorf("violations = %v, want that the job was abandoned", v)
+			}
+		})
+	})
+	// An agent that is silent has not left: Buildkite fails its job.
+	t.Run("lost", func(t *testing.T) {
+		inBubble(t, simulator.Config{}, func(w *wire) {
+			id := w.build(`steps: [{command: a}]`)[0]
+			w.acquire(w.session(), id)
+			time.Sleep(time.Hour)
+			if v := w.sim.CheckSettled(); len(v) != 0 || w.state(id) != simulator.StateFinished {
+				t.Errorf("the job is %s, violations = %v; want it finished, and none", w.state(id), v)
+			}
+		})
 	})
 }
 

@@ -57,6 +57,11 @@ func Judge(e Evidence) Judgement {
 		j.Problems = append(j.Problems, Problem{id, fmt.Sprintf(format, args...)})
 	}
 	for _, v := range e.Violations {
+		if v.Kind == simulator.Abandoned {
+			// A network that is cut eats grants and finishes, of which the
+			// ledger can't know. How such a job ended is judged below.
+			continue
+		}
 		problem(v.JobID, "the ledger blames: %s", v)
 	}
 	books := map[string][]simulator.Entry{}

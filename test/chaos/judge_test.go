@@ -71,6 +71,7 @@ func TestJudge(t *testing.T) {
 		{"waited, but not too long", later(longestWait), ranAndTold, ""},
 		{"waited too long", later(longestWait + time.Second), ranAndTold, "it waited 3m1s, with room for it"},
 		{"the ledger blames", func(e *Evidence) { e.Violations = []simulator.Violation{{Kind: simulator.LogMissing, JobID: "a"}} }, ranAndTold, "log_missing"},
+		{"left by a runner whose finish was eaten", func(e *Evidence) { e.Violations = []simulator.Violation{{Kind: simulator.Abandoned, JobID: "a"}} }, ranAndTold, ""},
 		{"a kjob is left", func(e *Evidence) { e.Left = []string{"kjob onejob-01a20148-d084-769d-b1a5-ddd855f1218d"} }, ranAndTold, "left over: kjob"},
 	}
 	for _, tt := range tests {

@@ -108,6 +108,7 @@ func runSequences() []sequence {
 					l.Errorf("chunks_failed_count is %d, but no log was lost", got)
 				}
 			},
+			stockAbandons: true,
 		},
 		{
 			name: "start-500-200", faults: one(simulator.Fault{Endpoint: "start", Status: 500, Times: 1}),
@@ -128,7 +129,7 @@ func runSequences() []sequence {
 		{
 			name: "start-reset-strict", conf: simulator.Config{StrictRepeats: true}, faults: one(simulator.Fault{Endpoint: "start", Reset: "after", Times: 1}),
 			outcome: contract.OutcomeFinished, calls: "register connect acquire start:0 start:422 chunks finish disconnect", job: "0//",
-			stock: unrecorded,
+			stock: unrecorded, stockAbandons: true,
 		},
 	}
 }

@@ -135,8 +135,8 @@ func (r soakResult) check(l *lab, b book) string {
 			return "exit 70, but it didn't acquire the job"
 		case m.Outcome == contract.OutcomeUndelivered && b.finished != "" && !b.withheld:
 			return "undelivered, but Buildkite took the finish and said so"
-		case m.Outcome != contract.OutcomeUndelivered && b.finished == "" && m.ExitStatus != nil:
-			return "the message has a result that Buildkite never got"
+		case m.Outcome != contract.OutcomeUndelivered && b.finished != m.Agent:
+			return fmt.Sprintf("exit 70 (%s), but Buildkite took no finish from this session", m.Outcome)
 		}
 	default:
 		return fmt.Sprintf("exit %d means nothing", r.code)
