@@ -154,11 +154,11 @@ func (s *Simulator) finish(c *call) reply {
 		}
 		return *failure(http.StatusUnprocessableEntity, "The job is "+string(j.state)+" and can't be finished")
 	}
-	if s.ledger.book(j.id).startedBy == "" && res.signalReason == "" && res.exitStatus != "-1" {
+	if s.ledger.book(j.id).startedBy == "" && res.ofRun() {
 		s.ledger.accuse(c, FinishedUnstarted, j.id, "%s, but it was never started", res)
 	}
 	j.failed = failed
-	s.checkLog(c, j)
+	s.checkLog(c, j, res)
 	s.end(j, res, c.now, cause{event: "finished", call: c})
 	return ok(map[string]any{})
 }

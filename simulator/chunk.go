@@ -23,22 +23,15 @@ type chunk struct {
 // parseChunk reads a chunk from its query and body. maxSize bounds what is
 // decompressed, so that a small body can't fill the memory.
 func parseChunk(query url.Values, encoding string, body []byte, maxSize uint64) (*chunk, error) {
-	number := func(name string) (uint64, error) {
-		n, err := strconv.ParseUint(query.Get(name), 10, 64)
-		if err != nil || n > maxLogOffset {
-			return 0, fmt.Errorf("%s must be a number of bytes", name)
-		}
-		return n, nil
-	}
-	sequence, err := number("sequence")
+	sequence, err := chunkNumber(query, "sequence")
 	if err != nil {
 		return nil, err
 	}
-	offset, err := number("offset")
+	offset, err := chunkNumber(query, "offset")
 	if err != nil {
 		return nil, err
 	}
-	size, err := number("size")
+	size, err := chunkNumber(query, "size")
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +48,24 @@ func parseChunk(query url.Values, encoding string, body []byte, maxSize uint64) 
 		return nil, fmt.Errorf("size is %d, the body holds %d", size, len(data))
 	}
 	return &chunk{sequence, offset, data}, nil
+}
+
+func chunkNumber(query url.Values, name string) (uint64, error) {
+	n, err := strconv.ParseUint(query.Get(name), 10, 64)
+	if err != nil || n > maxLogOffset {
+		return 0, fmt.Errorf("%s must be a number of bytes", name)
+	}
+	return n, nil
+}
+
+// chunkEnd is the offset behind a chunk's last byte, by its query.
+func chunkEnd(query url.Values) (uint64, error) {
+	offset, err := chunkNumber(query, "offset")
+	if err != nil {
+		return 0, err
+	}
+	size, err := chunkNumber(query, "size")
+	return offset + size, err
 }
 
 func gunzip(body []byte, size uint64) ([]byte, error) {
@@ -95,13 +106,16 @@ func (s *Simulator) saveChunk(c *call) reply {
 	return ok(map[string]any{})
 }
 
-// checkLog is done at finish: what arrived must reach from 0 to the end.
-func (s *Simulator) checkLog(c *call, j *job) {
+// checkLog is done at finish: what arrived must reach from 0 to the end, and
+// where the job ran to its own end to that of all that was sent (behind a job
+// that was cut short there may be a remark that didn't get through), or the
+// client must own up to what is missing.
+func (s *Simulator) checkLog(c *call, j *job, res result) {
 	switch {
 	case j.failed > 0:
 		s.ledger.write(c.now, Entry{JobID: j.id, Event: "log incomplete", Detail: fmt.Sprintf("%d chunks failed", j.failed)}, c)
-	case !j.log.complete():
-		s.ledger.accuse(c, LogMissing, j.id, "have %s", j.log.ranges())
+	case !j.log.gapless() || res.ofRun() && !j.log.complete():
+		s.ledger.accuse(c, LogMissing, j.id, "have %s of %d bytes", j.log.ranges(), j.log.offered)
 	}
 }
 

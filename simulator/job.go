@@ -66,6 +66,9 @@ type result struct {
 
 func (r result) passed() bool { return r.exitStatus == "0" }
 
+// ofRun reports a result that only a job that ran to its own end can have.
+func (r result) ofRun() bool { return r.signalReason == "" && r.exitStatus != "-1" }
+
 func (r result) String() string {
 	return fmt.Sprintf("exit %s signal %q reason %q", r.exitStatus, r.signal, r.signalReason)
 }

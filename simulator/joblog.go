@@ -15,7 +15,10 @@ type segment struct {
 
 // jobLog is a log assembled from chunks in any order: segments that neither
 // touch nor overlap, in order.
-type jobLog struct{ segments []segment }
+type jobLog struct {
+	segments []segment
+	offered  uint64 // where the log ends by the chunks that were sent, taken or not
+}
 
 func (l *jobLog) size() int64 {
 	var n uint64
@@ -25,10 +28,19 @@ func (l *jobLog) size() int64 {
 	return int64(n)
 }
 
-// complete reports that no byte before the last is missing. What was lost off
-// the end can't be seen from here.
-func (l *jobLog) complete() bool {
+// gapless reports that no byte before the last is missing.
+func (l *jobLog) gapless() bool {
 	return len(l.segments) == 0 || len(l.segments) == 1 && l.segments[0].from == 0
+}
+
+// complete reports that no byte is missing of what was ever sent. What the
+// client dropped before it tried can't be seen from here.
+func (l *jobLog) complete() bool {
+	end := uint64(0)
+	if n := len(l.segments); n > 0 {
+		end = l.segments[n-1].to
+	}
+	return l.gapless() && end >= l.offered
 }
 
 func (l *jobLog) ranges() string {

@@ -46,6 +46,30 @@ func TestLogAtFinish(t *testing.T) {
 			job.ChunksFailedCount = 1
 			finish(l, client, job)
 		}, ""},
+		{"the end is missing", func(l *lab, client *api.Client, job *api.Job) {
+			put(l, client, job.ID, 0, "abc")
+			l.AddFault(simulator.Fault{Endpoint: "chunks", Status: 503, Times: 1})
+			put(l, client, job.ID, 3, "def")
+			finish(l, client, job)
+		}, simulator.LogMissing},
+		{"all of it is missing", func(l *lab, client *api.Client, job *api.Job) {
+			l.AddFault(simulator.Fault{Endpoint: "chunks", Status: 503, Times: 1})
+			put(l, client, job.ID, 0, "abc")
+			finish(l, client, job)
+		}, simulator.LogMissing},
+		{"a last remark is missing", func(l *lab, client *api.Client, job *api.Job) {
+			put(l, client, job.ID, 0, "abc")
+			l.AddFault(simulator.Fault{Endpoint: "chunks", Status: 503, Times: 1})
+			put(l, client, job.ID, 3, "def")
+			job.SignalReason = "agent_stop"
+			finish(l, client, job)
+		}, ""},
+		{"an end that came at last", func(l *lab, client *api.Client, job *api.Job) {
+			l.AddFault(simulator.Fault{Endpoint: "chunks", Status: 503, Times: 1})
+			put(l, client, job.ID, 0, "abc")
+			put(l, client, job.ID, 0, "abc")
+			finish(l, client, job)
+		}, ""},
 		{"two truths", func(l *lab, client *api.Client, job *api.Job) {
 			put(l, client, job.ID, 0, "abc")
 			if got := put(l, client, job.ID, 0, "abd"); got != 422 {
@@ -78,7 +102,7 @@ func TestLogAtFinish(t *testing.T) {
 				l.Errorf("chunk above the maximum: %d, want 400", got)
 			}
 			finish(l, client, job)
-		}, ""},
+		}, simulator.LogMissing},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -91,9 +91,7 @@ func (s *Simulator) handle(w http.ResponseWriter, c *call) {
 	shut := s.isShut
 	c.seq = s.requests.next()
 	c.fault = s.faults.pick(c.route.name, c.jobID, arrived)
-	if b := s.ledger.books[c.jobID]; b != nil && c.route.name == "finish" {
-		b.endAsked = true
-	}
+	s.hear(c)
 	s.mu.Unlock()
 	if shut {
 		_ = writeJSON(w, http.StatusServiceUnavailable, map[string]any{"message": "The simulator is closed"})
@@ -137,6 +135,23 @@ func (s *Simulator) handle(w http.ResponseWriter, c *call) {
 	}
 	if err := writeReply(w, rep.status, rep.header, contentType, raw); err != nil {
 		s.markWithheld(c)
+	}
+}
+
+// hear notes what was sent for a job, whatever becomes of it.
+func (s *Simulator) hear(c *call) {
+	j := s.jobs[c.jobID]
+	if j == nil {
+		return
+	}
+	switch c.route.name {
+	case "finish":
+		s.ledger.book(j.id).endAsked = true
+	case "chunks":
+		// Of a job that hasn't started there is no log that could be missing.
+		if end, err := chunkEnd(c.r.URL.Query()); err == nil && !j.startedAt.IsZero() {
+			j.log.offered = max(j.log.offered, end)
+		}
 	}
 }
 

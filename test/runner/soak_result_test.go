@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -143,10 +145,27 @@ func (r soakResult) check(l *lab, b book) string {
 	}
 	// Whatever was acquired and not by a dead runner has an end that somebody
 	// chose: its own result, or that of a session that said goodbye.
-	if want := wantStatus(r.plan.command); r.code == 0 && r.plan.kill == "" && j.ExitStatus != want {
+	if r.code != 0 || r.plan.kill != "" {
+		return ""
+	}
+	if want := wantStatus(r.plan.command); j.ExitStatus != want {
 		return fmt.Sprintf("the job ended with %s, its command ends with %s", j.ExitStatus, want)
 	}
+	switch lines := logLines(l.log(r.id)); {
+	case j.ChunksFailedCount != 0 || m.LogChunksFailed != 0 || !j.LogComplete:
+		return fmt.Sprintf("%d chunks of the log failed, the message says %d", j.ChunksFailedCount, m.LogChunksFailed)
+	case r.plan.last != "" && !slices.Contains(lines, r.plan.last):
+		return fmt.Sprintf("the log has no line %q: %q", r.plan.last, lines)
+	}
 	return ""
+}
+
+// stamp is what the agent puts before each line of a log.
+var stamp = regexp.MustCompile("\x1b_bk;t=[0-9]+\a")
+
+// logLines are the lines of a log as a person reads them.
+func logLines(log string) []string {
+	return strings.Split(strings.ReplaceAll(stamp.ReplaceAllString(log, ""), "\r", ""), "\n")
 }
 
 // wantStatus is the status that a planned command ends with.

@@ -35,6 +35,7 @@ func number(t *testing.T, name string, def int) int {
 type soakPlan struct {
 	n       int
 	command string
+	last    string // the last line that the command prints, "" if it prints none
 	flags   []string
 	real    bool
 	// kill is the signal for the runner or, if it begins with "run ", for
@@ -53,10 +54,13 @@ func planSoak(seed uint64, n int) soakPlan {
 		p.command = fmt.Sprintf("exit %d", status)
 	case 1:
 		p.command = fmt.Sprintf("echo job %d; exit %d", n, status)
+		p.last = fmt.Sprintf("job %d", n)
 	case 2:
 		p.command = fmt.Sprintf("i=0; while [ $i -lt 200 ]; do echo line $i of %d; i=$((i+1)); done; sleep 0.%d; exit %d", n, rnd.IntN(9), status)
+		p.last = fmt.Sprintf("line 199 of %d", n)
 	default:
 		p.command = fmt.Sprintf("echo slow %d; sleep 1.%d; echo done; exit %d", n, rnd.IntN(9), status)
+		p.last = "done"
 	}
 	p.flags = append(slices.Clone(quick), "--name=soak-"+strconv.Itoa(n), "--cancel-grace-period=5", "--signal-grace-period-seconds=1")
 	if rnd.IntN(3) == 0 {
