@@ -42,6 +42,13 @@ var (
 	policies      = []policy{onejob, onejobPatient, stock}
 )
 
+// reaches reports whether p must reach the bar in s: the patient policy in all
+// cases; the default in all but the first, where an outage without Retry-After
+// lasts about as long as its attempts do.
+func (p policy) reaches(s scenario) bool {
+	return p.name == onejobPatient.name || p.name == onejob.name && s.name != "1"
+}
+
 // ours acquires as onejob-agent does, with b.
 func ours(b acquire.Backoff) func(context.Context, http.RoundTripper, contract.JobID, uint64) error {
 	return func(ctx context.Context, rt http.RoundTripper, id contract.JobID, seed uint64) error {
