@@ -19,8 +19,8 @@ func TestResponseToCreate(t *testing.T) {
 	jobs, kind := schema.GroupResource{Group: "batch", Resource: "jobs"}, schema.GroupKind{Group: "batch", Kind: "Job"}
 	forbidden := func(why string) error { return apierrors.NewForbidden(jobs, "x", errors.New(why)) }
 	internal := func(why string) error { return apierrors.NewInternalError(errors.New(why)) }
-	terminating := forbidden("unable to create new content in namespace x because it is being terminated")
-	terminating.(*apierrors.StatusError).ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
+	terminating := apierrors.NewForbidden(jobs, "x", errors.New("unable to create new content in namespace x because it is being terminated"))
+	terminating.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
 	for _, tt := range []struct {
 		name string
 		err  error

@@ -88,7 +88,7 @@ func (q *queue) facts(id contract.JobID) Facts {
 		}
 		if p.kjobUID != f.KJob.UID || f.KJob.Gone {
 			if p.Lives() && p.Node != "" {
-				f.OtherPodLives, f.OtherNode = p.Pod.Name, p.Node
+				f.OtherPodLives, f.OtherNode = p.Name, p.Node
 			}
 		}
 	}
