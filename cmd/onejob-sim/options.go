@@ -58,6 +58,15 @@ func (o *options) flags() []cli.Flag {
 	}
 }
 
+// validate refuses times that would make agents or reservations end before they
+// begin. Zero is the simulator's own default.
+func (o *options) validate() error {
+	if o.heartbeatTimeout < 0 || o.reservation < 0 || o.interval < 0 {
+		return fmt.Errorf("--heartbeat-timeout %v, --reservation %v, --interval %d: none may be negative", o.heartbeatTimeout, o.reservation, o.interval)
+	}
+	return nil
+}
+
 // agentToken is the token of the flag, or of the file if one is named.
 func (o *options) agentToken() (string, error) {
 	if o.tokenFile == "" {

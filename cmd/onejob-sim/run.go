@@ -20,6 +20,9 @@ import (
 
 // run serves until ctx ends, then sums up.
 func run(ctx context.Context, o options, out io.Writer) error {
+	if err := o.validate(); err != nil {
+		return err
+	}
 	token, err := o.agentToken()
 	if err != nil {
 		return err

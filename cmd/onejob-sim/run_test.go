@@ -129,6 +129,9 @@ func TestRunRefuses(t *testing.T) {
 		{"empty token file", options{tokenFile: write(t, "t", " \n")}, "is empty"},
 		{"no pipeline", options{pipelines: []string{missing}}, "reading the pipeline"},
 		{"bad pipeline", options{pipelines: []string{write(t, "p", "steps: [{block: x}]")}}, "block and input"},
+		{"negative timeout", options{heartbeatTimeout: -time.Second}, "--heartbeat-timeout -1s"},
+		{"negative reservation", options{reservation: -time.Second}, "--reservation -1s"},
+		{"negative interval", options{interval: -3}, "--interval -3"},
 		{"bad address", options{listen: "nowhere:-1"}, "listening"},
 		{"bad ready file", options{listen: "127.0.0.1:0", readyFile: filepath.Join(missing, "x")}, "ready file"},
 	}
