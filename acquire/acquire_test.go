@@ -347,6 +347,39 @@ func TestHeartbeatLost(t *testing.T) {
 	}
 }
 
+// A Retry-After that doesn't fit into one beat's own retries holds for the next
+// beat, as far as the session bears it.
+func TestHeartbeatRetryAfter(t *testing.T) {
+	for _, tt := range []struct {
+		retryAfter string
+		want       []time.Duration // of the beats, at least
+	}{
+		{"100", []time.Duration{9 * time.Second, 109 * time.Second}},
+		{"600", []time.Duration{9 * time.Second, 129 * time.Second}},
+	} {
+		t.Run(tt.retryAfter, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScript(map[string][]reply{"heartbeat": {{status: 429, retryAfter: tt.retryAfter}, {status: 200}}})
+				session := connected(t, s)
+				ctx, cancel := context.WithTimeout(t.Context(), tt.want[1]+2*time.Second)
+				defer cancel()
+				if err := session.Heartbeat(ctx); err != nil {
+					t.Fatal(err)
+				}
+				beats := s.named("heartbeat")
+				if len(beats) != len(tt.want) {
+					t.Fatalf("%d beats, want %d", len(beats), len(tt.want))
+				}
+				for i, beat := range beats {
+					if late := beat.at - tt.want[i]; late < 0 || late > 2*time.Second {
+						t.Errorf("beat %d came at %v, want it at %v", i+1, beat.at, tt.want[i])
+					}
+				}
+			})
+		})
+	}
+}
+
 func TestLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript(map[string][]reply{"stop": {{status: 500}}, "disconnect": {{status: 500}, {status: 200}}})

@@ -16,13 +16,16 @@ const (
 	heartbeatDefault = time.Minute
 	heartbeatMin     = time.Second
 	heartbeatMax     = 10 * time.Minute
+	// The longest Retry-After that is waited for: below those three minutes.
+	heartbeatPatience = 2 * time.Minute
 )
 
 // Heartbeat tells Buildkite at the server's interval, less up to a tenth of
 // jitter, that the session is alive, until ctx ends; then it returns nil. It
 // returns an error only when the session can't recover: Buildkite refuses it
 // with a 4xx. Beats that fail otherwise are retried, then logged and skipped,
-// as in the stock agent.
+// as in the stock agent; the next one comes no sooner than the server asked for,
+// within reason.
 func (s *Session) Heartbeat(ctx context.Context) error {
 	interval := Seconds(s.reply.HeartbeatInterval, heartbeatDefault, heartbeatMin, heartbeatMax)
 	beat := s.client.call("heartbeat", Backoff{
@@ -30,8 +33,10 @@ func (s *Session) Heartbeat(ctx context.Context) error {
 		Deadline: 90 * time.Second, Timeout: 20 * time.Second,
 	})
 	beat.Log = s.log
+	var asked time.Duration
 	for {
-		t := time.NewTimer(interval - s.client.conf.Rand.Between(0, interval/10))
+		wait := interval - s.client.conf.Rand.Between(0, interval/10)
+		t := time.NewTimer(max(wait, min(asked, heartbeatPatience)))
 		select {
 		case <-ctx.Done():
 			t.Stop()
@@ -42,6 +47,10 @@ func (s *Session) Heartbeat(ctx context.Context) error {
 			_, resp, err := s.api.Heartbeat(ctx)
 			return resp, err
 		})
+		asked = 0
+		if retry := (*RetryError)(nil); errors.As(err, &retry) {
+			asked = time.Until(retry.NotBefore) // long ago, if it is zero
+		}
 		switch err = refusal(err); {
 		case err == nil, ctx.Err() != nil:
 		case errors.Is(err, ErrRefused):
