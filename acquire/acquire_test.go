@@ -164,7 +164,7 @@ func TestAcquireLogsEachAttempt(t *testing.T) {
 		var buf bytes.Buffer
 		s := newScript(map[string][]reply{"acquire": {{status: 423, retryAfter: "9"}, {status: 500}, {status: 422}}})
 		c := testClient(s)
-		c.conf.Log = slog.New(slog.NewJSONHandler(&buf, nil))
+		c.conf.Log = slog.New(slog.NewJSONHandler(&buf, nil)).With("job_id", testJob)
 		session, err := c.Register(t.Context(), Registration{})
 		if err != nil {
 			t.Fatal(err)
@@ -183,6 +183,9 @@ func TestAcquireLogsEachAttempt(t *testing.T) {
 			}
 			if line["attempt"] != want.attempt || line["status"] != want.status || line["source"] != want.source || line["of"] != 7.0 || line["err"] == nil || line["job_id"] != testJob {
 				t.Errorf("attempt %d is logged as %s", i+1, lines[i])
+			}
+			if n := strings.Count(lines[i], `"job_id":`); n != 1 {
+				t.Errorf("attempt %d is logged with %d keys job_id: %s", i+1, n, lines[i])
 			}
 			if _, ok := line["retry_in"]; ok != (want.source != nil) {
 				t.Errorf("attempt %d: retry_in present: %v", i+1, ok)

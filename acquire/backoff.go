@@ -48,8 +48,8 @@ var DefaultAcquire = Backoff{
 // agent's are 30 × 10 s and 10 × 5 s without jitter; this has the same five
 // minutes, but begins faster and spreads.
 //
-// The arithmetic: waits of 1, 2, 4, 8, 16 and then 30 s, with a mean jitter of
-// 2 s, reach 300 s after 13 attempts.
+// The arithmetic: twelve waits, of 1, 2, 4, 8, 16 and then 30 s, are 241 s, with
+// a mean jitter of 2 s each 265 s. The 13 requests have the rest of the 300 s.
 var DefaultRegister = Backoff{
 	Attempts:  13,
 	Base:      time.Second,

@@ -34,6 +34,7 @@ type Config struct {
 	// waited for.
 	Wire time.Duration
 
+	// Log has the job's ID already.
 	Log  *slog.Logger
 	Rand *Rand
 }

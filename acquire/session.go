@@ -79,7 +79,7 @@ func (s *Session) Connect(ctx context.Context) error {
 func (s *Session) Acquire(ctx context.Context, id contract.JobID) (*Job, error) {
 	call := s.client.call("acquire", s.client.conf.Acquire)
 	call.Wire = s.client.conf.Wire
-	call.Log = s.log.With("job_id", id)
+	call.Log = s.log
 	var job *Job
 	err := call.Do(ctx, func(ctx context.Context, attempt int) (*api.Response, error) {
 		ctx, body := capture(ctx)

@@ -130,7 +130,7 @@ var NotOffered = map[string]Omitted{
 	"disconnect-after-job-timeout":           {"BUILDKITE_AGENT_DISCONNECT_AFTER_JOB_TIMEOUT", "deprecated in the agent"},
 	"ping-mode":                              {"BUILDKITE_AGENT_PING_MODE", "it never asks for work, so it never pings"},
 	"health-check-addr":                      {"BUILDKITE_AGENT_HEALTH_CHECK_ADDR", "the kubelet watches the process itself"},
-	"trace-http":                             {"BUILDKITE_AGENT_TRACE_HTTP", "every request that fails is logged with its timing; --debug-http shows the rest"},
+	"trace-http":                             {"BUILDKITE_AGENT_TRACE_HTTP", "every attempt of ours that fails is logged; --debug-http shows the rest"},
 	"kubernetes-exec":                        {"BUILDKITE_KUBERNETES_EXEC", "one container: there is nothing to coordinate"},
 	"kubernetes-container-start-timeout":     {"BUILDKITE_KUBERNETES_CONTAINER_START_TIMEOUT", "one container: there is nothing to wait for"},
 	"kubernetes-log-collection-grace-period": {"BUILDKITE_KUBERNETES_LOG_COLLECTION_GRACE_PERIOD", "deprecated in the agent"},
