@@ -8,6 +8,26 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 )
 
+// TestJobCancelSignal: the operator chooses the signal that a job is ended with.
+func TestJobCancelSignal(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, simulator.Config{})
+	id := l.command("for s in TERM INT USR1; do trap \"echo got $s; exit 1\" $s; done; echo begun; n=0; while [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done")
+	p := l.ours(id, "--cancel-signal=SIGUSR1")
+	begun(l, id)
+	if err := l.CancelJob(id); err != nil {
+		t.Error(err)
+	}
+	p.wantExit(contract.ExitOK)
+	p.wantOutcome(contract.OutcomeFinished)
+	if j := l.job(id); j.State != simulator.StateCanceled || j.SignalReason != "cancel" {
+		t.Errorf("job is %s with %s, want it canceled", j.State, j.SignalReason)
+	}
+	l.wantInLog(id, "got USR1")
+	l.wantNotInLog(id, "got TERM", "got INT")
+	l.wantSettled(id)
+}
+
 // TestJobCanceled: Buildkite ends a job that runs under the stock bootstrap.
 func TestJobCanceled(t *testing.T) {
 	t.Parallel()
