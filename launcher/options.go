@@ -11,7 +11,7 @@ type Options struct {
 	Debug      bool     `flag:"debug" env:"BUILDKITE_AGENT_DEBUG" usage:"log in detail; the job's agent commands do too"`
 	LogLevel   string   `flag:"log-level" env:"BUILDKITE_AGENT_LOG_LEVEL" default:"notice" usage:"debug, info, notice, warn, error or fatal; info and notice are one here"`
 	LogFormat  string   `flag:"log-format" env:"BUILDKITE_LOG_FORMAT" default:"text" usage:"text or json; when unset: text on a terminal, JSON elsewhere"`
-	Experiment []string `flag:"experiment" env:"BUILDKITE_AGENT_EXPERIMENT" usage:"experimental features of the bootstrap and the job's agent commands"`
+	Experiment []string `flag:"experiment" env:"BUILDKITE_AGENT_EXPERIMENT" usage:"experimental features of the bootstrap and the job's agent commands; those of the agent's own process have no effect, which is logged"`
 	Profile    string   `flag:"profile" env:"BUILDKITE_AGENT_PROFILE" usage:"profile the bootstrap: cpu, memory, mutex or block"`
 
 	Name     string   `flag:"name" env:"BUILDKITE_AGENT_NAME" usage:"the agent's name at Buildkite"`

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strings"
 )
 
 // Preflight is what `onejob-run preflight` prints: the agent's tags, or why it
@@ -90,8 +89,9 @@ func (o *Options) features() []string {
 			features = append(features, f.name)
 		}
 	}
-	for _, e := range o.Experiment {
-		features = append(features, "experiment-"+strings.TrimSpace(e))
+	working, _ := o.experiments()
+	for _, e := range working {
+		features = append(features, "experiment-"+e)
 	}
 	return features
 }

@@ -98,6 +98,10 @@ func (r *run) do() {
 		Acquire: r.Acquire, Register: r.Register, Wire: r.Budget.Wire(),
 		Log: r.Log, Rand: r.Rand,
 	})
+	_, without := r.Options.experiments()
+	for _, e := range without {
+		r.Log.Warn("an experiment has no effect here", "experiment", e, "reason", noEffect[e])
+	}
 	r.session, err = r.client.Register(stop, acquire.Registration{
 		// As the first (and only) of the agents that the stock agent would spawn.
 		Name: strings.ReplaceAll(r.Options.Name, "%spawn", "1"), Priority: r.Options.Priority, Tags: tags,
