@@ -95,6 +95,11 @@ buildkite-agent oidc request-token --audience there | grep -q '\.'
 test "$(buildkite-agent secret get KEY)" = VALUE
 buildkite-agent job update priority 7
 echo 'steps: [{command: echo uploaded, key: uploaded}]' | buildkite-agent pipeline upload
+mkdir deps; echo cached > deps/x
+printf 'caches: [{name: deps, cache_key: [deps, {env: LOCK, fallback_limit: true}, {env: NEWER}], target_paths: [deps]}]' > cache.yml
+cache() { BUILDKITE_AGENT_CACHE_STORE_URL="file://$PWD/store" LOCK=1 buildkite-agent cache "$@" --cache-config-file cache.yml; }
+NEWER=1 cache restore; NEWER=1 cache save; rm -r deps
+NEWER=2 cache restore; test "$(cat deps/x)" = cached
 echo finished with helpers
 `
 

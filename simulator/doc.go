@@ -65,11 +65,13 @@
 //   - What times out before an agent has it is expired, and isn't retried.
 //   - A pipeline upload is applied before its 202 is sent; env at the top of an
 //     upload reaches its own steps only.
+//   - A cache that isn't there is restored from the newest that shares the longest
+//     beginning of its key, all mandatory parts included.
 //   - The limit of a page is 100 when it is left out.
 //
 // # Missing
 //
 // CreateBuild refuses by name what isn't there: block, input and trigger
-// steps, if, branches, concurrency. There are no cache registries (404), OIDC
-// tokens are unsigned, StreamPings is refused.
+// steps, if, branches, concurrency. OIDC tokens are unsigned, StreamPings is
+// refused.
 package simulator

@@ -72,8 +72,3 @@ func (s *Simulator) repositoryToken(c *call) reply {
 	}
 	return ok(map[string]any{"token": s.newToken("sim-repository-")})
 }
-
-// noCacheRegistry: there are no cache registries, in the words the agent knows.
-func (s *Simulator) noCacheRegistry(c *call) reply {
-	return *failure(http.StatusNotFound, "Cache registry not found")
-}

@@ -48,6 +48,9 @@ type Simulator struct {
 	stacks    map[string]*stack
 	artifacts map[string]*artifact
 
+	caches       []*cacheEntry          // the newest last
+	cacheUploads map[string]*cacheEntry // by upload ID, not committed yet
+
 	deadlines deadlines
 	faults    faults
 	ledger    ledger
@@ -73,7 +76,7 @@ func New(conf Config) *Simulator {
 		stepByID:  map[string]*node{},
 		queues:    map[string]*queue{},
 		stacks:    map[string]*stack{},
-		artifacts: map[string]*artifact{},
+		artifacts: map[string]*artifact{}, cacheUploads: map[string]*cacheEntry{},
 	}
 	s.orgID, s.cluster = s.newID(), s.newID()
 	s.tokens[s.conf.AgentToken] = true
