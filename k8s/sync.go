@@ -85,6 +85,11 @@ func (q *queue) facts(id contract.JobID) Facts {
 	for _, p := range pods {
 		if p.kjobUID == f.KJob.UID {
 			f.Pod, f.PodSeen = p.Pod, true
+			if p.Over() {
+				// What it left is known also in the moment in which it has gone
+				// from the cache and onPod hasn't been told.
+				m.podOf, m.podNo, m.pod = p.kjobUID, p.attempt, p.Pod
+			}
 		}
 		if p.kjobUID != f.KJob.UID || f.KJob.Gone {
 			if p.Lives() && p.Node != "" {
@@ -97,6 +102,7 @@ func (q *queue) facts(id contract.JobID) Facts {
 	}
 	if f.Pod.Phase == "" && m.podOf == f.KJob.UID && m.pod.Phase != "" {
 		f.Pod, f.PodSeen = m.pod, true
+		f.Pod.Deleted = true
 	}
 	ended := f.KJob.Gone || f.KJob.Finished || f.Pod.Over() || f.Pod.Deleted
 	if (ended || f.State.Over()) && f.Attempt > 0 && m.ended != f.KJob.UID {
