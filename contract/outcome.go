@@ -21,8 +21,7 @@ const (
 	// OutcomeRunnerError: acquired, but the runner could not run it.
 	OutcomeRunnerError Outcome = "runner_error"
 	// OutcomeDeclined: acquired, and finished without a run, which was reported:
-	// the agent refused it (a signature, a pre-bootstrap hook, an allow-list),
-	// or its process couldn't be set up.
+	// the agent refused it (a signature, a pre-bootstrap hook, an allow-list).
 	OutcomeDeclined Outcome = "declined"
 	// OutcomeUndelivered: the job ended, but its result could not be reported.
 	OutcomeUndelivered Outcome = "undelivered"

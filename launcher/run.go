@@ -189,7 +189,8 @@ func (r *run) leave() {
 	r.phases.begin("leave")
 	ctx, cancel := r.until(r.Budget.LeaveBy(), 15*time.Second)
 	defer cancel()
-	r.session.Leave(ctx, r.msg.Outcome != contract.OutcomeFinished || r.watch.Stop.Err() != nil)
+	done := r.msg.Outcome == contract.OutcomeFinished || r.msg.Outcome == contract.OutcomeDeclined
+	r.session.Leave(ctx, !done || r.watch.Stop.Err() != nil)
 }
 
 // until returns a context that ends long after now, or, once a signal has come

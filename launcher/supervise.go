@@ -127,11 +127,12 @@ func (r *run) conclude(job *acquire.Job, report Report, exit error, stopped stri
 }
 
 // reported records the result that the child has reported. Not every one is of
-// a job that ran: these are JobRunner's reasons for a command that never did.
+// a job that ran: these are JobRunner's reasons for one that it wouldn't run.
+// (process_run_error isn't: a command that exits 125 has it too.)
 func (r *run) reported(report Report, aside string) {
 	r.result(report.ExitStatus, report.Signal, report.SignalReason, Delivery{Delivered: true})
 	switch report.SignalReason {
-	case "signature_rejected", "agent_refused", "process_run_error":
+	case "signature_rejected", "agent_refused":
 		r.ended(contract.OutcomeDeclined, "nothing of the job ran (%s): it was ended with exit status %s, and its log says why%s", report.SignalReason, report.ExitStatus, aside)
 	default:
 		r.ended(contract.OutcomeFinished, "the job ended with exit status %s%s", report.ExitStatus, aside)

@@ -113,6 +113,19 @@ func TestJobPreBootstrap(t *testing.T) {
 	l.wantSettled(id)
 }
 
+// TestJobExits125: the agent has a reason of its own for that status, and the
+// job ran all the same.
+func TestJobExits125(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, simulator.Config{})
+	id := l.command("echo docker has failed; exit 125")
+	p := l.ours(id, l.real(), "--skip-checkout")
+	p.wantExit(contract.ExitOK)
+	p.wantOutcome(contract.OutcomeFinished)
+	l.wantJob(id, "-1", "", "process_run_error")
+	l.wantSettled(id)
+}
+
 // TestJobEnvironment: the job's environment has the same names under ours as
 // under the stock agent, where that is not justified otherwise.
 func TestJobEnvironment(t *testing.T) {
