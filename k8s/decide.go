@@ -38,6 +38,7 @@ const (
 	ReasonRejected   Reason = "rejected"
 	ReasonLocked     Reason = "locked"
 	ReasonNotRun     Reason = "not_run"
+	ReasonDeclined   Reason = "declined"
 	ReasonExhausted  Reason = "exhausted"
 	ReasonRefused    Reason = "token_refused"
 	ReasonConfig     Reason = "bad_config"
@@ -162,15 +163,18 @@ func decideEnded(f Facts) Decision {
 		if !f.fresh() {
 			return Decision{Action: Ask, Reason: ReasonNotRun}
 		}
-		text := said(f, "had the job, but it was not run to a reported end; it is not run again")
+		reason, text := ReasonNotRun, said(f, "had the job, but it was not run to a reported end; it is not run again")
+		if m.Outcome == contract.OutcomeDeclined {
+			reason, text = ReasonDeclined, said(f, "had the job and did not run it; it is not run again")
+		}
 		if f.State.Held() {
 			status := -1
 			if m.ExitStatus != nil {
 				status = *m.ExitStatus
 			}
-			return Decision{Action: Finish, Reason: ReasonNotRun, ExitStatus: status, Text: text}
+			return Decision{Action: Finish, Reason: reason, ExitStatus: status, Text: text}
 		}
-		return Decision{Action: None, Reason: ReasonNotRun, Text: text}
+		return Decision{Action: None, Reason: reason, Text: text}
 	}
 }
 
@@ -347,7 +351,7 @@ func attempt(f Facts, r Reason, free int, text string) Decision {
 		return Decision{Action: None, Reason: r}
 	case f.Attempt >= f.Policy.MaxAttempts:
 		return Decision{Action: Finish, Reason: ReasonGaveUp, ExitStatus: -1,
-			Text: fmt.Sprintf("gave up after %d attempts, none of which had the job: %s", f.Attempt, f.Story.with(text))}
+			Text: fmt.Sprintf("gave up after %d attempts, none of which had the job: %s", f.Attempt, f.Story.and(text))}
 	}
 	at := f.EndedAt.Add(backoff(f.Attempt - free))
 	if m := f.Pod.Message; m != nil && m.NotBefore != nil && m.NotBefore.After(at) {

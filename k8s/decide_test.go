@@ -121,6 +121,7 @@ func TestDecide(t *testing.T) {
 		{"70, state not known", aKJob().Exits(70), want{action: Ask, reason: ReasonNotRun}},
 		{"70, still held", aKJob().Exits(70).State(running), want{action: Finish, reason: ReasonNotRun, status: -1}},
 		{"70, still held, result known", aKJob().Exits(70).State(running).but(func(f *Facts) { n := 3; f.Pod.Message.ExitStatus = &n }), want{action: Finish, reason: ReasonNotRun, status: 3}},
+		{"70, declined by the agent's own rules", aKJob().Exits(70).State(finished).but(func(f *Facts) { f.Pod.Message.Outcome = contract.OutcomeDeclined }), want{action: None, reason: ReasonDeclined, says: "did not run it; it is not run again: the runner's words"}},
 		{"70, offered", aKJob().Exits(70).State(scheduled), want{action: None, reason: ReasonNotRun}},
 		{"75", aKJob().Exits(75).State(reserved), want{action: Attempt, reason: ReasonExhausted, at: later(5 * time.Second)}},
 		{"75, fourth", aKJob().Attempt(4).Exits(75).State(reserved), want{action: Attempt, reason: ReasonExhausted, at: later(40 * time.Second)}},
@@ -261,8 +262,8 @@ func TestDecide(t *testing.T) {
 		{"pending for too long, by a clock that is ahead", aKJob().Age(15 * time.Minute).State(reserved).but(func(f *Facts) { f.Skew = -time.Minute }), want{action: None, reason: ReasonPending}},
 		{"pending for too long, by a clock that is behind", aKJob().Age(14 * time.Minute).State(reserved).but(func(f *Facts) { f.Skew = time.Minute }), want{action: Finish, reason: ReasonPending, status: -1, says: "within 15m0s"}},
 		{"told to stop, not gone in time by a clock that is ahead", aKJob().Running().State(reserved).but(stopping(t0.Add(-statusLag))).but(func(f *Facts) { f.Skew = -time.Minute }), want{action: None}},
-		{"on its node for a while, without a word", aKJob().State(reserved).but(onNode), want{action: None, reason: ReasonPending, says: "node node prepares its container"}},
-		{"on its node for too long, without a word", aKJob().Age(15 * time.Minute).State(reserved).but(onNode), want{action: Finish, reason: ReasonPending, status: -1, says: "within 15m0s: node node prepares"}},
+		{"on its node for a while, without a word", aKJob().State(reserved).but(onNode), want{action: None, reason: ReasonPending, says: "node node prepares its containers"}},
+		{"on its node for too long, without a word", aKJob().Age(15 * time.Minute).State(reserved).but(onNode), want{action: Finish, reason: ReasonPending, status: -1, says: "within 15m0s: node node prepares its containers (a large image takes time)"}},
 		{"podless for its service account", aKJob().Podless().State(reserved).but(func(f *Facts) {
 			f.Warnings = []Warning{{"FailedCreate", `pods "x" is forbidden: error looking up service account ci/robot: serviceaccount "robot" not found`}}
 		}), want{action: Finish, reason: ReasonAdmission, status: -1, says: `serviceaccount "robot" not found`}},

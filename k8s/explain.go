@@ -115,6 +115,7 @@ func Explain(ctx context.Context, kube kubernetes.Interface, client *stacks.Clie
 			return s, err
 		}
 		facts.Attempt, facts.KJob, facts.Pod, facts.PodSeen = attemptOf(k), kjobFacts(k), podFacts(pod), pod != nil
+		facts.Story = parseStory(k.Annotations[contract.AnnotationStory])
 		facts.EndedAt = endOf(k, pod)
 		facts.Warnings = warningsOf(events)
 		facts.FailingSince = facts.Now // or longer, but for the first warning nobody knows
@@ -122,6 +123,11 @@ func Explain(ctx context.Context, kube kubernetes.Interface, client *stacks.Clie
 			if e.Type == corev1.EventTypeWarning && !e.FirstTimestamp.IsZero() {
 				facts.FailingSince = earlier(facts.FailingSince, e.FirstTimestamp.Time)
 			}
+		}
+	}
+	for i := range pods {
+		if p := podFacts(&pods[i]); kjobUID(&pods[i]) != facts.KJob.UID && p.Lives() && p.Node != "" {
+			facts.OtherPodLives, facts.OtherNode = p.Name, p.Node
 		}
 	}
 	slices.SortStableFunc(s.Lines, func(a, b StoryLine) int {
@@ -229,12 +235,16 @@ func outlook(f Facts, s Story) (now, advice string) {
 		return "nothing: the job is " + string(f.State), "nothing"
 	}
 	d := Decide(f)
+	if f.KJob.Exists && !f.KJob.Finished && f.State.Offered() && f.Pod.Terminating && d.Action == None {
+		if !d.Waiting {
+			return "the end of the pod, which was told to stop: " + stopOf(f), "nothing"
+		}
+		return d.Text, "look at its node; if that is dead, delete the Node object or taint it node.kubernetes.io/out-of-service"
+	}
 	if f.KJob.Exists && !f.KJob.Finished && f.Pod.Started && !f.Pod.Over() {
 		switch {
 		case f.State.Over():
 			return "the pod's end: the job is " + string(f.State), "nothing: a pod that goes on is deleted"
-		case d.Waiting:
-			return d.Text, "look at its node; if that is dead, delete the Node object or taint it node.kubernetes.io/out-of-service"
 		case d.Action == None || d.Action == Ask:
 			return "the runner is at work", "nothing"
 		}

@@ -459,7 +459,7 @@ func TestDeadNodeFailsNoBuild(t *testing.T) {
 		if j := w.job(id); j.StackFinish != nil || w.kjobs(id) != 1 {
 			t.Errorf("finished with %+v, %d kjobs; want the job to wait", j.StackFinish, w.kjobs(id))
 		}
-		for _, want := range []string{"waiting to start: node node-7 prepares its container", "DeletionByTaintManager, Taint manager (if node node-7 is gone for good, delete its Node object"} {
+		for _, want := range []string{"waiting to start: node node-7 prepares its containers", "DeletionByTaintManager, Taint manager (if node node-7 is gone for good, delete its Node object"} {
 			if !strings.Contains(said.String(), want) {
 				t.Errorf("the page says %q, want %q in it", said.String(), want)
 			}

@@ -49,9 +49,14 @@ func decidePending(f Facts) Decision {
 	return d
 }
 
-// quiet is said of a pod that has a node, and of which nothing else is known.
+// quiet is said of a pod that has a node, and of which nothing is known that it
+// waits for.
 func quiet(f Facts) string {
-	return fmt.Sprintf("node %s prepares its container, and Kubernetes reports no trouble (a large image takes time)", f.Pod.Node)
+	text := fmt.Sprintf("node %s prepares its containers (a large image takes time)", f.Pod.Node)
+	if len(f.Warnings) > 0 {
+		text += fmt.Sprintf("; Kubernetes' last warning: %s: %s", f.Warnings[0].Reason, f.Warnings[0].Message)
+	}
+	return text
 }
 
 // pendingWhy says why a pod hasn't started, and how long that may go on from

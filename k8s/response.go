@@ -25,8 +25,8 @@ const (
 	responseNoNamespace response = "no_namespace"
 	// responseRefused: this kjob, today and tomorrow.
 	responseRefused response = "refused"
-	// responseForbidden: this kjob, for now: it is tried again while its reservation
-	// lives.
+	// responseForbidden: this kjob, for now: it is tried again, its reservation
+	// renewed, as long as a pod might pend.
 	responseForbidden response = "forbidden"
 	// responseFailed: it may have been applied or not. It is tried again, and so that
 	// the API server can recover, one at a time.

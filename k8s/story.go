@@ -13,8 +13,9 @@ import (
 type story []string
 
 // A story has its beginning and its end; what is between them goes, so that a
-// finish has room for all of it.
+// finish (stacks.MaxDetail) has room for all of it and a last sentence.
 const (
+	storyWidth = 200 // bytes of a sentence
 	storyFirst = 4
 	storyLast  = 10
 	storyGap   = "…"
@@ -22,7 +23,7 @@ const (
 
 // with is the story with one more sentence.
 func (s story) with(sentence string) story {
-	s = append(slices.Clone(s), stacks.Cut(strings.ReplaceAll(sentence, "\n", " "), stacks.MaxNotification))
+	s = append(slices.Clone(s), stacks.Cut(strings.ReplaceAll(sentence, "\n", " "), storyWidth))
 	if len(s) > storyFirst+1+storyLast {
 		s[storyFirst] = storyGap
 		s = slices.Delete(s, storyFirst+1, len(s)-storyLast)
@@ -41,3 +42,6 @@ func parseStory(annotation string) story {
 }
 
 func (s story) String() string { return strings.Join(s, "; ") }
+
+// and is the whole, with a last sentence that isn't cut.
+func (s story) and(sentence string) string { return append(slices.Clone(s), sentence).String() }

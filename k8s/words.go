@@ -50,7 +50,7 @@ func stopOf(f Facts) string {
 
 // deadNode is what to do about a pod that stays on its node.
 func deadNode(node string) string {
-	return fmt.Sprintf("if node %s is gone for good, delete its Node object: the next attempt is made at once then", node)
+	return fmt.Sprintf("if node %s is gone for good, delete its Node object: it goes on then", node)
 }
 
 // aside is what a result that was reported doesn't say by itself: why it came

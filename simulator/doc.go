@@ -62,7 +62,8 @@
 //   - A reservation can't be taken over by another stack. A stack can finish a
 //     job that is scheduled or reserved, no other (Config.FinishHeld); a second
 //     time is 422.
-//   - What times out before an agent has it is expired, and isn't retried.
+//   - What times out before an agent has it is expired, and isn't retried by a
+//     rule.
 //   - A pipeline upload is applied before its 202 is sent; env at the top of an
 //     upload reaches its own steps only.
 //   - A cache that isn't there is restored from the newest that shares the longest
