@@ -83,11 +83,7 @@ func TestTwoNodes(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(begin); took > 3*time.Second {
-		t.Errorf("ending two nodes took %s, want less than 3 s", took)
-	} else {
-		t.Logf("all down after %s", took.Round(time.Millisecond))
-	}
+	t.Logf("all down after %s", time.Since(begin).Round(time.Millisecond))
 }
 
 func running(t *testing.T, c *cluster.Cluster, namespace, job string) {

@@ -74,7 +74,8 @@ func (b *bench) run(ctx context.Context) {
 		}
 		logf("%s: %s", s.letters, s.what)
 		settings := fmt.Sprintf("  max-in-flight: %d\n", s.cap)
-		if err := b.scenario(ctx, s.cap, settings, s.letters == "d", s.run); err != nil {
+		last := s.letters == "d" && !strings.Contains(b.scenarios, "i")
+		if err := b.scenario(ctx, s.cap, settings, last, s.run); err != nil {
 			b.report.fail(s.letters[:1], s.what, err)
 		}
 	}
