@@ -46,7 +46,7 @@ func acquireSequences() []sequence {
 			exit:   contract.ExitLocked, outcome: contract.OutcomeLocked, calls: "register connect acquire:423*7 stop disconnect",
 		},
 		{
-			name: "acq-423-ra400", long: true,
+			name:   "acq-423-ra400", // the stock agent takes 330 s for it
 			faults: one(simulator.Fault{Endpoint: "acquire", Status: 423, Header: map[string]string{"Retry-After": "400"}}),
 			exit:   contract.ExitLocked, outcome: contract.OutcomeLocked, calls: "register connect acquire:423 stop disconnect",
 			check: func(l *lab, _ string, m contract.Message) {

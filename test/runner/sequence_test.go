@@ -3,7 +3,6 @@ package runner_test
 import (
 	"fmt"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -44,9 +43,6 @@ type sequence struct {
 	// stockAbandons: the stock agent always says goodbye while it has the job,
 	// and has not tried to finish it. It may in other cases.
 	stockAbandons bool
-	// long takes minutes for the stock agent, which runs only if ONEJOB_LONG
-	// is set.
-	long bool
 }
 
 // unrecorded marks cases that the captures don't have: the stock agent's exit
@@ -104,10 +100,6 @@ func TestSequences(t *testing.T) {
 			}
 		})
 		t.Run(c.name+"/stock", func(t *testing.T) {
-			if c.long && os.Getenv("ONEJOB_LONG") == "" {
-				note(c.name, 1, "not run: set ONEJOB_LONG")
-				t.Skip("takes minutes: set ONEJOB_LONG")
-			}
 			t.Parallel()
 			l, id := c.lab(t)
 			p := l.stock(id, c.with(l, c.stockFlags)...)
