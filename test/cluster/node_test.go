@@ -83,7 +83,11 @@ func TestTwoNodes(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("all down after %s", time.Since(begin).Round(time.Millisecond))
+	took := time.Since(begin).Round(time.Millisecond)
+	if took > time.Minute { // a second or two where nothing hangs and the disk is idle
+		t.Errorf("ending two nodes took %s: something hung", took)
+	}
+	t.Logf("all down after %s", took)
 }
 
 func running(t *testing.T, c *cluster.Cluster, namespace, job string) {
