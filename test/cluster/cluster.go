@@ -99,7 +99,8 @@ func (c *Cluster) start(ctx context.Context) error {
 	}
 
 	// etcd, the API server and the containerds come up side by side; whatever
-	// talks to the API server waits until it answers.
+	// talks to the API server waits until it answers. A kubelet waits for its
+	// containerd too: it dies of a socket that isn't there.
 	answering := make(chan struct{})
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -110,17 +111,21 @@ func (c *Cluster) start(ctx context.Context) error {
 		return c.plane.ready(ctx)
 	})
 	for _, node := range c.nodes {
+		running := make(chan struct{})
 		group.Go(func() error {
 			if err := node.startRuntime(ctx); err != nil {
 				return err
 			}
+			close(running)
 			return node.importImages(ctx, c.config.Images)
 		})
 		group.Go(func() error {
-			select {
-			case <-answering:
-			case <-ctx.Done():
-				return context.Cause(ctx)
+			for _, event := range []chan struct{}{answering, running} {
+				select {
+				case <-event:
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				}
 			}
 			if err := node.startKubelet(ctx); err != nil {
 				return err
