@@ -54,7 +54,7 @@ func configuration(h launcher.Handover) (agent.AgentConfiguration, error) {
 		PluginsAlwaysCloneFresh:      o.PluginsAlwaysCloneFresh,
 		LocalHooksEnabled:            !o.NoLocalHooks,
 		StrictSingleHooks:            o.StrictSingleHooks,
-		RunInPty:                     !o.NoPTY,
+		RunInPty:                     !o.NoPTY && !withoutTerminal(o),
 		JobContextDir:                o.JobContextDir,
 		SigningJWKSFile:              o.SigningJWKSFile,
 		SigningJWKSKeyID:             o.SigningJWKSKeyID,
@@ -114,12 +114,25 @@ func allowedVariables(o launcher.Options) []string {
 	return append(setByBuildkite, o.AllowedEnvironmentVariables...)
 }
 
-// bootstrap is the command that runs the job. JobRunner sets the list of
-// experiments from a context that only the agent's own main can make, so they
-// are put back in front of the bootstrap.
+// withoutTerminal tells that the bootstrap gets no terminal of its own; the job's
+// commands get theirs from the bootstrap. Without ANSI timestamps JobRunner puts a
+// pipe beside the log, which it closes when the process has ended, not when its
+// terminal has been read to the end: what is still in there is lost.
+func withoutTerminal(o launcher.Options) bool { return !o.NoPTY && o.NoANSITimestamps }
+
+// bootstrap is the command that runs the job, with what JobRunner would not tell
+// it: the experiments, whose list it takes from a context that only the agent's
+// own main can make, and that the job's commands have a terminal.
 func bootstrap(o launcher.Options) string {
-	if len(o.Experiment) == 0 {
-		return o.BootstrapScript
+	command := o.BootstrapScript
+	if len(o.Experiment) > 0 {
+		command = shellwords.Quote("BUILDKITE_AGENT_EXPERIMENT="+strings.Join(o.Experiment, ",")) + " " + command
 	}
-	return "/usr/bin/env " + shellwords.Quote("BUILDKITE_AGENT_EXPERIMENT="+strings.Join(o.Experiment, ",")) + " " + o.BootstrapScript
+	if withoutTerminal(o) {
+		command = "BUILDKITE_PTY=true " + command
+	}
+	if command != o.BootstrapScript {
+		command = "/usr/bin/env " + command
+	}
+	return command
 }

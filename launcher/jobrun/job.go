@@ -84,6 +84,9 @@ func run(h launcher.Handover, s *state, controls *bufio.Reader, log *slog.Logger
 	}
 	defer collector.Stop() //nolint:errcheck // metrics only
 
+	if h.Options.NoANSITimestamps {
+		alog = newLastLines(alog)
+	}
 	runner, err := agent.NewJobRunner(context.Background(), alog, client, runnerConfig(h, conf, &job, collector))
 	if err != nil {
 		return fmt.Errorf("preparing the job's runner: %w", err)

@@ -118,13 +118,13 @@ func TestJobSettings(t *testing.T) {
 	}{
 		{name: "pty", command: "test -t 1 && echo a-terminal", want: []string{timestamp, "a-terminal"}},
 		{name: "no pty", command: "test -t 1 || echo no-terminal", flags: []string{"--no-pty"}, want: []string{"no-terminal"}},
-		// Without these timestamps the agent's JobRunner closes its pipe when the
-		// process has ended, not when the terminal has been read to its end: the
-		// last lines may be lost. What comes a second before them isn't.
-		{name: "no ANSI timestamps", command: "echo hello; sleep 1", flags: []string{"--no-ansi-timestamps"}, want: []string{"hello"}, not: []string{timestamp}},
 		{
-			name: "timestamp lines", command: "echo hello; sleep 1", flags: []string{"--no-ansi-timestamps", "--timestamp-lines"},
-			want: []string{"Z]", "hello"}, not: []string{timestamp},
+			name: "no ANSI timestamps", command: "test -t 1 && seq 50000", flags: []string{"--no-ansi-timestamps"},
+			want: []string{"\n49999\r", "\n50000\r"}, not: []string{timestamp},
+		},
+		{
+			name: "timestamp lines", command: "test -t 1 && seq 50000", flags: []string{"--no-ansi-timestamps", "--timestamp-lines"},
+			want: []string{"Z] 1\n", "Z] 49999\n", "Z] 50000\n"}, not: []string{timestamp},
 		},
 		{
 			name: "experiments", command: "echo x=[$BUILDKITE_AGENT_EXPERIMENT]", flags: []string{"--experiment=normalised-upload-paths"},
