@@ -85,6 +85,18 @@ func TestDecide(t *testing.T) {
 	onNode := func(f *Facts) { f.Pod.Node = "node" }
 	other := func(f *Facts) { f.OtherPodLives, f.OtherNode = "p-1", "n7" }
 	marked := func(f *Facts) { f.KJob.Cancelled = "ada: wrong branch" }
+	terminating := func(since time.Duration) func(*Facts) {
+		return func(f *Facts) {
+			f.KJob.Terminating, f.KJob.DeletedAt, f.KJob.Finalizers = true, t0.Add(-since), "foregroundDeletion"
+		}
+	}
+	orphan := func(but func(*Pod)) factsBuilder {
+		p := Pod{Name: "p", Phase: corev1.PodRunning, Node: "node", Started: true, Terminating: true}
+		if but != nil {
+			but(&p)
+		}
+		return factsBuilder{Facts{Now: t0, Orphan: p}}
+	}
 	type want struct {
 		action Action
 		reason Reason
@@ -98,7 +110,22 @@ func TestDecide(t *testing.T) {
 		want  want
 	}{
 		{"nothing there", factsBuilder{}, want{action: None}},
-		{"terminating", aKJob().but(func(f *Facts) { f.KJob.Terminating = true }), want{action: None}},
+		{"terminating", aKJob().State(reserved).but(terminating(time.Minute)).but(onNode), want{action: None}},
+		{"terminating on and on", aKJob().State(reserved).but(terminating(2 * time.Minute)).but(onNode), want{action: None, reason: ReasonDeleted, says: "the Kubernetes Job of attempt 1, which is being deleted, to go (pod p is still there; if node node is gone for good"}},
+		{"terminating on and on, by a clock that is ahead", aKJob().State(reserved).but(terminating(2 * time.Minute)).but(onNode).but(func(f *Facts) { f.Skew = -time.Second }), want{action: None}},
+		{"terminating on and on without a pod", aKJob().Podless().State(reserved).but(terminating(time.Hour)), want{action: None, reason: ReasonDeleted, says: "to go (its finalizers are foregroundDeletion)"}},
+		{"terminating on and on, and the job is over", aKJob().State(canceled).but(terminating(time.Hour)).but(onNode), want{action: None}},
+		{"terminating while its job runs", aKJob().Running().State(running).but(terminating(0)), want{action: None, reason: ReasonDeleted, says: "deleted while the job ran in its pod"}},
+		{"terminating while its job runs, state old", aKJob().Running().State(running).but(terminating(0)).but(func(f *Facts) { f.StateAt = t0.Add(-time.Minute) }), want{action: Ask, reason: ReasonDeleted}},
+		{"terminating and marked while its job runs", aKJob().Running().State(running).but(terminating(0)).but(marked), want{action: None, reason: ReasonCancelled, says: "by ada: wrong branch"}},
+		{"terminating, and another agent has the job", aKJob().Waiting("ImagePullBackOff", "no", 0).State(running).but(terminating(0)), want{action: None}},
+		{"terminating and finished", aKJob().Exits(75).State(reserved).but(terminating(0)), want{action: Attempt, reason: ReasonExhausted, at: later(5 * time.Second)}},
+		{"a pod without a kjob is told to stop, state not known", orphan(nil), want{action: Ask, reason: ReasonDeleted}},
+		{"a pod without a kjob is told to stop while its job runs", orphan(nil).State(running), want{action: None, reason: ReasonDeleted, says: "deleted while the job ran in its pod"}},
+		{"a pod without a kjob is told to stop before it had the job", orphan(nil).State(reserved), want{action: None}},
+		{"a pod without a kjob", orphan(func(p *Pod) { p.Terminating = false }).State(running), want{action: None}},
+		{"a pod without a kjob has gone while its job ran", orphan(func(p *Pod) { p.Terminating, p.Deleted = false, true }).State(running), want{action: None, reason: ReasonDeleted, says: "deleted while the job ran in its pod"}},
+		{"a pod without a kjob that was refused the job", orphan(func(p *Pod) { p.Message = &contract.Message{ExitCode: 27} }).State(running), want{action: None}},
 		{"finished and removed by its TTL", aKJob().but(func(f *Facts) { f.KJob = KJob{} }), want{action: None}},
 
 		// By the runner's word: the table of exit codes.
@@ -191,7 +218,7 @@ func TestDecide(t *testing.T) {
 		{"marked, and Buildkite doesn't know it", aKJob().Running().State(stacks.StateUnknown).but(marked), want{action: Delete, reason: ReasonCancelled}},
 		{"marked, and its runner was stopped before", aKJob().Exits(143).State(scheduled).but(marked), want{action: Finish, reason: ReasonCancelled, status: -1, says: "by ada: wrong branch"}},
 		{"marked, and its pod is lost", aKJob().Lost().State(scheduled).but(marked), want{action: Finish, reason: ReasonCancelled, status: -1, says: "by ada: wrong branch"}},
-		{"marked, and being deleted", aKJob().State(reserved).but(func(f *Facts) { marked(f); f.KJob.Terminating = true }), want{action: None}},
+		{"marked, and being deleted", aKJob().State(reserved).but(marked).but(terminating(time.Second)), want{action: None}},
 
 		// Live ones.
 		{"running", aKJob().Running().State(running), want{action: None}},

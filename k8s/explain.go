@@ -271,7 +271,7 @@ func outlook(f Facts, s Story) (now, advice string) {
 	if d.Text != "" {
 		now = d.Text
 	}
-	if !d.Again.IsZero() {
+	if !d.Again.IsZero() && !f.KJob.Terminating {
 		return now, "mend what it says, or wait; the job is finished with this reason if the pod doesn't start in time (pending-timeout, image-grace)"
 	}
 	return now, "nothing"

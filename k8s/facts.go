@@ -39,6 +39,9 @@ type Facts struct {
 	// OtherPodLives is a pod of another attempt that has a node, OtherNode, and
 	// is not over; empty if there is none.
 	OtherPodLives, OtherNode string
+	// Orphan is a pod of a job of which there is no kjob, and of whose deletion
+	// nobody who is left was told; its zero value means that there is none.
+	Orphan Pod
 	// FailingSince is when the pod began to fail as it does, by our clock;
 	// reasons of one kind take turns.
 	FailingSince time.Time
@@ -69,6 +72,10 @@ type KJob struct {
 	Exists      bool
 	Gone        bool // it was there, unfinished, and has been deleted
 	Terminating bool
+	// DeletedAt is when its deletion was asked for, by the API server's clock,
+	// and Finalizers what keeps it since.
+	DeletedAt   time.Time
+	Finalizers  string
 	Finished    bool // Complete or Failed
 	Succeeded   bool
 	FailReason  string
@@ -123,6 +130,10 @@ func (p Pod) Over() bool {
 // Node object is gone, PodGC makes the phase terminal.
 func (p Pod) Lost() bool { return p.Over() && p.Message == nil }
 
+// mayRun reports whether the pod's runner may have got so far as to have the job:
+// its status says that it runs some time after it does.
+func (p Pod) mayRun() bool { return p.Node != "" && (p.Started || p.Waiting == "") }
+
 // Lives reports whether the pod may be running something.
 func (p Pod) Lives() bool { return p.Phase != "" && !p.Over() && !p.Deleted }
 
@@ -133,6 +144,9 @@ func kjobFacts(k *batchv1.Job) KJob {
 	f := KJob{
 		UID: k.UID, Exists: true, Terminating: k.DeletionTimestamp != nil, CreatedAt: k.CreationTimestamp.Time,
 		Suspended: k.Spec.Suspend != nil && *k.Spec.Suspend, Cancelled: k.Annotations[contract.AnnotationCancel],
+	}
+	if f.Terminating {
+		f.DeletedAt, f.Finalizers = k.DeletionTimestamp.Time, strings.Join(k.Finalizers, ", ")
 	}
 	if k.Status.StartTime != nil {
 		f.ResumedAt = k.Status.StartTime.Time

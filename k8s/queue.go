@@ -119,6 +119,11 @@ func (q *queue) run(ctx, hard context.Context, first func(error)) {
 			q.work.Add(k.id)
 		}
 	}
+	for _, p := range q.store.podsIn(q.label) {
+		if p.id != "" {
+			q.work.Add(p.id) // most have a kjob, and are there already
+		}
+	}
 	var workers sync.WaitGroup
 	for range syncWorkers {
 		workers.Go(func() { q.worker(ctx, hard) })

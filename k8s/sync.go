@@ -97,6 +97,15 @@ func (q *queue) facts(id contract.JobID) Facts {
 			}
 		}
 	}
+	if f.Attempt == 0 {
+		f.Orphan = m.pod
+		for _, p := range pods {
+			f.Orphan = p.Pod
+		}
+		if f.Orphan.Started && q.unsure(id) {
+			f.Orphan = Pod{} // its kjob may only be news
+		}
+	}
 	if m.warnedOf == f.KJob.UID {
 		f.Warnings = m.warnings
 	}

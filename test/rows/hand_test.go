@@ -51,6 +51,13 @@ var handRows = []row{
 		event: "JobNotice: the Kubernetes Job was deleted while the job ran in its pod", metric: "none/kjob_deleted",
 	},
 	{
+		// Its kjob is there as long as its pod is.
+		name: "kjob-deleted-in-foreground", command: forSleep,
+		act:  func(s *scene) { s.started(); s.deleteKjob(metav1.DeletePropagationForeground) },
+		exit: "-1", signalReason: "agent_stop", page: []string{"the Kubernetes Job was deleted while the job ran in its pod"},
+		event: "JobNotice: the Kubernetes Job was deleted while the job ran in its pod",
+	},
+	{
 		name: "cancel-before", pod: stuck, exit: "-1", signalReason: "stack_error",
 		act: func(s *scene) {
 			s.until("a kjob", func() bool { return len(s.kjobList()) == 1 })
