@@ -19,17 +19,31 @@ import (
 // job's own token that is refused now: it was good for the finish that was
 // answered last. A session's token, which stands in where the server gave the
 // job none, may be refused for other reasons and proves nothing.
-func Delivered(ctx context.Context, client *api.Client, job *api.Job, count func(string)) bool {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	if count != nil {
-		count("job_state")
-	}
-	state, resp, err := client.GetJobState(ctx, job.ID)
+func Delivered(ctx context.Context, client *api.Client, job *api.Job, rnd *Rand, count func(string)) bool {
+	state, status, err := JobState(ctx, client, job.ID, rnd, count)
 	if err != nil {
-		return job.Token != "" && statusOf(resp) == http.StatusUnauthorized
+		return job.Token != "" && status == http.StatusUnauthorized
 	}
-	return OverState(state.State)
+	return OverState(state)
+}
+
+// JobState asks Buildkite for a job's state, three times at most and for at most
+// ten seconds: what made a reply get lost may still be there. status is that of
+// the last answer, 0 if there was none.
+func JobState(ctx context.Context, client *api.Client, id string, rnd *Rand, count func(string)) (state string, status int, err error) {
+	policy := Backoff{
+		Attempts: 3, Base: time.Second, Cap: 2 * time.Second, JitterMax: time.Second,
+		Deadline: 10 * time.Second, Timeout: 5 * time.Second,
+	}
+	err = Call{Name: "job_state", Backoff: policy, Rand: rnd, Count: count}.Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
+		s, resp, err := client.GetJobState(ctx, id)
+		status = statusOf(resp)
+		if s != nil {
+			state = s.State
+		}
+		return resp, err
+	})
+	return state, status, err
 }
 
 // OverState reports a state in which a job has a result.

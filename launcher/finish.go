@@ -21,8 +21,8 @@ type Finish struct {
 	// Text goes into the job's log, so that the person on Buildkite's page
 	// reads why. Finish itself has no field for it.
 	Text string
-	// Start says that nobody has tried to start the job. A log belongs to a job
-	// that was started, so Text needs that first.
+	// Start says that the job isn't known to be started, and may be. A log
+	// belongs to a job that was started, so Text needs that first.
 	Start bool
 	// LogEnd and LogSequence are where the log's next chunk begins.
 	LogEnd, LogSequence uint64
@@ -61,7 +61,7 @@ func finish(ctx, hurry context.Context, client *api.Client, job *api.Job, f Fini
 	}
 	d.Err = err.Error()
 	if retry := (*acquire.RetryError)(nil); errors.As(err, &retry) && retry.Lost {
-		d.Inferred = acquire.Delivered(ctx, client, job, count)
+		d.Inferred = acquire.Delivered(ctx, client, job, rnd, count)
 		d.Delivered = d.Inferred
 	}
 	return d

@@ -47,6 +47,8 @@ type Control struct {
 type Report struct {
 	// Start is what became of the start call, Finish of the finish call.
 	Start, Finish Delivery
+	// Ran is set once the job's process, the bootstrap, was started.
+	Ran bool
 	// StartedAt and EndedAt bound the job's run; zero if it hasn't come to it.
 	StartedAt, EndedAt time.Time
 	// ExitStatus, Signal and SignalReason are what finish says.
@@ -69,8 +71,8 @@ type Report struct {
 // Delivery is what became of a call.
 type Delivery struct {
 	// Sent is set once the call was tried, Delivered once Buildkite took it or
-	// showed that it had.
-	Sent, Delivered bool
+	// showed that it had, Refused when its answer was one that no repetition mends.
+	Sent, Delivered, Refused bool
 	// Inferred says that Delivered comes from the job's state, after a lost reply.
 	Inferred bool
 	// Err is the last reason for which it wasn't delivered.

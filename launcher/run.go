@@ -215,8 +215,15 @@ func (r *run) signalledAt() time.Time {
 // finishUnrun finishes a job of which nothing ran, or nothing runs any more,
 // and records outcome.
 func (r *run) finishUnrun(job *acquire.Job, outcome contract.Outcome, f Finish) {
-	r.phases.begin("finish")
 	r.ended(outcome, "%s", f.Text)
+	if d := r.finish(job, f); !d.Delivered {
+		r.ended(contract.OutcomeUndelivered, "%s The result couldn't be reported: %s", f.Text, d.Err)
+	}
+}
+
+// finish reports f for job, within the time that there is.
+func (r *run) finish(job *acquire.Job, f Finish) Delivery {
+	r.phases.begin("finish")
 	ctx, cancel := r.until(r.Budget.ReportBy(), FinishPolicy.Deadline)
 	defer cancel()
 	count := func(call string) {
@@ -232,9 +239,7 @@ func (r *run) finishUnrun(job *acquire.Job, outcome contract.Outcome, f Finish) 
 	})()
 	d := finish(ctx, hurry, r.jobClient(job), job.Job, f, r.Rand, r.Log, count)
 	r.result(f.ExitStatus, f.Signal, f.SignalReason, d)
-	if !d.Delivered {
-		r.ended(contract.OutcomeUndelivered, "%s The result couldn't be reported: %s", f.Text, d.Err)
-	}
+	return d
 }
 
 // result records what finish said, if it was delivered.

@@ -135,7 +135,7 @@ func TestSignalAfterTheSessionWasLost(t *testing.T) {
 		echo '{"Start":{"Sent":true,"Delivered":true}}' >&3
 		read control; echo "$control" >$DIR/lost
 		read control; echo "$control" >$DIR/signalled
-		echo '{"Finish":{"Sent":true,"Delivered":true},"ExitStatus":"-1","Final":true}' >&3`)
+		echo '{"Ran":true,"Finish":{"Sent":true,"Delivered":true},"ExitStatus":"-1","Final":true}' >&3`)
 	var c Control
 	if err := json.Unmarshal([]byte(await(t, filepath.Join(dir, "lost"))), &c); err != nil || !c.ReportBy.IsZero() {
 		t.Errorf("control %+v, %v; want one without a time", c, err)
@@ -168,7 +168,7 @@ func TestSessionIsLostWhileDraining(t *testing.T) {
 		echo '{"Start":{"Sent":true,"Delivered":true}}' >&3
 		echo >$DIR/begun
 		read control; echo "$control" >$DIR/lost
-		echo '{"Finish":{"Sent":true,"Delivered":true},"ExitStatus":"-1","Final":true}' >&3`, budget)
+		echo '{"Ran":true,"Finish":{"Sent":true,"Delivered":true},"ExitStatus":"-1","Final":true}' >&3`, budget)
 	await(t, filepath.Join(dir, "begun"))
 	w.Deliver(syscall.SIGTERM)
 	b.alive.Store(false)
@@ -190,7 +190,7 @@ func TestChildDiesAfterFinish(t *testing.T) {
 	b, _, done := attempt(t, t.TempDir(), `
 		read handover
 		echo '{"Start":{"Sent":true,"Delivered":true}}' >&3
-		echo '{"Finish":{"Sent":true,"Delivered":true},"ExitStatus":"3"}' >&3
+		echo '{"Ran":true,"Finish":{"Sent":true,"Delivered":true},"ExitStatus":"3"}' >&3
 		kill -9 $$`)
 	m := result(t, done)
 	if m.ExitCode != contract.ExitOK || m.ExitStatus == nil || *m.ExitStatus != 3 {
@@ -201,13 +201,72 @@ func TestChildDiesAfterFinish(t *testing.T) {
 	}
 }
 
+// The job had ended when the child died over its report: that is reported in its
+// place, and nothing else is said of the job.
+func TestChildDiesOverFinish(t *testing.T) {
+	t.Parallel()
+	b, _, done := attempt(t, t.TempDir(), `
+		read handover
+		echo '{"Start":{"Sent":true,"Delivered":true},"Ran":true,"Finish":{"Sent":true},"ExitStatus":"3"}' >&3
+		kill -9 $$`)
+	m := result(t, done)
+	if m.ExitCode != contract.ExitOK || m.Outcome != contract.OutcomeFinished || m.ExitStatus == nil || *m.ExitStatus != 3 {
+		t.Errorf("message %+v, want the job's end with status 3", m)
+	}
+	if !b.had("finish") || b.had("chunks") {
+		t.Errorf("calls %v, want finish and nothing in the log", b.calls)
+	}
+}
+
+// JobRunner reports the end of a job whose process couldn't be started, or that
+// was stopped before it was. Neither ran.
+func TestNothingRan(t *testing.T) {
+	t.Parallel()
+	for reason, want := range map[string]contract.Outcome{
+		"process_run_error": contract.OutcomeRunnerError, "agent_stop": contract.OutcomeStoppedAcquired, "agent_refused": contract.OutcomeDeclined,
+	} {
+		_, _, done := attempt(t, t.TempDir(), `
+			read handover
+			echo '{"Start":{"Sent":true,"Delivered":true},"Finish":{"Sent":true,"Delivered":true},"ExitStatus":"-1","SignalReason":"`+reason+`","Final":true}' >&3`)
+		if m := result(t, done); m.ExitCode != contract.ExitNotRun || m.Outcome != want {
+			t.Errorf("%s: message %+v, want %s and 70", reason, m, want)
+		}
+	}
+}
+
+// A child that hangs is killed in time for its job's end to be reported, with
+// the true reason.
+func TestChildHangs(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	budget, err := NewBudget(6*time.Second, 2, 1, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := new(buildkite)
+	w, done := b.attempt(t, dir, `
+		read handover
+		echo '{"Start":{"Sent":true,"Delivered":true},"Ran":true,"StartedAt":"2026-01-01T00:00:00Z"}' >&3
+		echo >$DIR/begun
+		exec sleep 600`, budget)
+	await(t, filepath.Join(dir, "begun"))
+	w.Deliver(syscall.SIGTERM)
+	m := result(t, done)
+	if m.ExitCode != contract.ExitNotRun || m.Outcome != contract.OutcomeRunnerError || m.SignalReason != "agent_stop" {
+		t.Errorf("message %+v", m)
+	}
+	if !strings.Contains(m.Reason, "was killed, as it didn't end in its time") || strings.Contains(m.Reason, "memory") {
+		t.Errorf("the reason is %q", m.Reason)
+	}
+}
+
 // A result that couldn't be reported is in the message, so that the scheduler
 // can.
 func TestResultIsUndelivered(t *testing.T) {
 	t.Parallel()
 	_, _, done := attempt(t, t.TempDir(), `
 		read handover
-		echo '{"Start":{"Sent":true,"Delivered":true},"Finish":{"Sent":true,"Err":"no answer"},"ExitStatus":"0","Final":true}' >&3`)
+		echo '{"Start":{"Sent":true,"Delivered":true},"Ran":true,"Finish":{"Sent":true,"Err":"no answer"},"ExitStatus":"0","Final":true}' >&3`)
 	m := result(t, done)
 	if m.ExitCode != contract.ExitNotRun || m.Outcome != contract.OutcomeUndelivered || m.ExitStatus == nil || *m.ExitStatus != 0 {
 		t.Errorf("message %+v, want 70 with the job's status 0", m)
@@ -251,7 +310,7 @@ func TestShutdownHookComesLast(t *testing.T) {
 	}
 	b, _, done := attempt(t, dir, `
 		read handover
-		echo '{"Start":{"Sent":true,"Delivered":true},"Finish":{"Sent":true,"Delivered":true},"ExitStatus":"0","Final":true}' >&3`)
+		echo '{"Start":{"Sent":true,"Delivered":true},"Ran":true,"Finish":{"Sent":true,"Delivered":true},"ExitStatus":"0","Final":true}' >&3`)
 	await(t, filepath.Join(dir, "begun"))
 	if !b.had("disconnect") {
 		t.Error("the hook runs before the disconnect")

@@ -2,6 +2,7 @@ package launcher
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -33,6 +34,7 @@ func (r *run) supervise(lost context.Context, job *acquire.Job, tags []string) {
 		cancelAt <-chan time.Time
 		killAt   <-chan time.Time
 		why      string
+		hung     bool
 	)
 	tell := func(force bool) {
 		control := Control{Force: force, Why: why}
@@ -82,14 +84,21 @@ func (r *run) supervise(lost context.Context, job *acquire.Job, tags []string) {
 				break
 			}
 			r.Log.Error("the job's runner hangs: killing it")
+			hung = true
 			c.kill()
 		}
 	}
 	exit := <-c.exited
 	r.childTries = maps.Clone(report.Tries)
 	r.msg.LogChunksFailed = report.ChunksFailed
+	if hung {
+		exit = errHung
+	}
 	r.conclude(job, report, exit, why)
 }
+
+// errHung stands for the end of a child that was killed because its time was over.
+var errHung = errors.New("killed, as it didn't end in its time")
 
 // conclude reads the child's last report, and finishes the job where the child
 // didn't. stopped is why it was told to stop, "" if it wasn't.
@@ -98,16 +107,14 @@ func (r *run) conclude(job *acquire.Job, report Report, exit error, stopped stri
 	if stopped != "" {
 		reason = "agent_stop"
 	}
-	last := Finish{ExitStatus: "-1", SignalReason: reason, Start: !report.Start.Sent, LogEnd: report.LogEnd, LogSequence: report.LogSequence, ChunksFailed: report.ChunksFailed}
+	last := Finish{ExitStatus: "-1", SignalReason: reason, Start: !report.Start.Delivered && !report.Start.Refused, LogEnd: report.LogEnd, LogSequence: report.LogSequence, ChunksFailed: report.ChunksFailed}
 	switch {
 	case report.Finish.Delivered: // even if its last word is missing
 		r.reported(report, "")
 		r.Log.Info("the job's result is reported", "exit_status", report.ExitStatus, "signal", report.Signal, "signal_reason", report.SignalReason)
 
 	case report.Final && report.Finish.Sent:
-		// It is known all the same, and the scheduler may still report it.
-		r.result(report.ExitStatus, report.Signal, report.SignalReason, Delivery{Delivered: true})
-		r.ended(contract.OutcomeUndelivered, "the job ended with exit status %s, but its result couldn't be reported: %s", report.ExitStatus, report.Finish.Err)
+		r.undelivered(report, report.Finish)
 
 	case report.Final && report.Start.Sent && !report.Start.Delivered:
 		r.finishUnstarted(job, report, last, stopped)
@@ -127,24 +134,35 @@ func (r *run) conclude(job *acquire.Job, report Report, exit error, stopped stri
 }
 
 // reported records the result that the child has reported. Not every one is of
-// a job that ran: these are JobRunner's reasons for one that it wouldn't run.
-// (process_run_error isn't: a command that exits 125 has it too.)
+// a job that ran. (process_run_error doesn't tell: a command that exits 125 has it
+// too.)
 func (r *run) reported(report Report, aside string) {
 	r.result(report.ExitStatus, report.Signal, report.SignalReason, Delivery{Delivered: true})
-	switch report.SignalReason {
-	case "signature_rejected", "agent_refused":
+	switch reason := report.SignalReason; {
+	case reason == "signature_rejected" || reason == "agent_refused":
 		r.ended(contract.OutcomeDeclined, "nothing of the job ran (%s): it was ended with exit status %s, and its log says why%s", report.SignalReason, report.ExitStatus, aside)
+	case !report.Ran && reason == "agent_stop":
+		r.ended(contract.OutcomeStoppedAcquired, "the runner was stopped before the job had begun; nothing of it ran%s", aside)
+	case !report.Ran:
+		r.ended(contract.OutcomeRunnerError, "nothing of the job ran (%s): it was ended with exit status %s, and its log says why%s", reason, report.ExitStatus, aside)
 	default:
 		r.ended(contract.OutcomeFinished, "the job ended with exit status %s%s", report.ExitStatus, aside)
 	}
+}
+
+// undelivered records a result that Buildkite didn't get: it is known all the
+// same, and the scheduler may still report it.
+func (r *run) undelivered(report Report, d Delivery) {
+	r.result(report.ExitStatus, report.Signal, report.SignalReason, Delivery{Delivered: true})
+	r.ended(contract.OutcomeUndelivered, "the job ended with exit status %s, but its result couldn't be reported: %s", report.ExitStatus, d.Err)
 }
 
 // finishUnstarted is for a job that Buildkite would not let start.
 func (r *run) finishUnstarted(job *acquire.Job, report Report, last Finish, stopped string) {
 	ctx, cancel := r.until(r.Budget.ReportBy(), time.Minute)
 	defer cancel()
-	if state, _, err := r.jobClient(job).GetJobState(ctx, job.ID); err == nil && acquire.OverState(state.State) {
-		r.ended(contract.OutcomeStartRefused, "Buildkite refused to start the job, which is %q: %s", state.State, report.Start.Err)
+	if state, _, err := acquire.JobState(ctx, r.jobClient(job), job.ID, r.Rand, nil); err == nil && acquire.OverState(state) {
+		r.ended(contract.OutcomeStartRefused, "Buildkite refused to start the job, which is %q: %s", state, report.Start.Err)
 		return
 	}
 	outcome := contract.OutcomeStartRefused
@@ -171,15 +189,27 @@ func (r *run) concludeCrash(job *acquire.Job, report Report, exit error, last Fi
 		// It may have been taken: then any other result would be a lie.
 		ctx, cancel := r.until(r.Budget.ReportBy(), time.Minute)
 		defer cancel()
-		if acquire.Delivered(ctx, r.jobClient(job), job.Job, nil) {
-			r.reported(report, fmt.Sprintf("; its runner died (%s) after reporting that", ended))
+		aside := fmt.Sprintf("; its runner died (%s) after reporting that", ended)
+		if acquire.Delivered(ctx, r.jobClient(job), job.Job, r.Rand, nil) {
+			r.reported(report, aside)
 			return
 		}
+		// The job had ended by itself: there is nothing to explain on its page.
 		last.ExitStatus, last.Signal, last.SignalReason = report.ExitStatus, report.Signal, report.SignalReason
-	} else if !report.StartedAt.IsZero() {
+		if d := r.finish(job, last); !d.Delivered {
+			r.undelivered(report, d)
+			return
+		}
+		r.reported(report, aside)
+		return
+	}
+	if !report.StartedAt.IsZero() {
 		last.SignalReason = "agent_stop"
 	}
 	last.Text = fmt.Sprintf("The job's runner died (%s), and with it the job. A common cause is the container's memory limit.", ended)
+	if errors.Is(exit, errHung) {
+		last.Text = fmt.Sprintf("The job's runner was %s, and with it the job.", ended)
+	}
 	r.finishUnrun(job, contract.OutcomeRunnerError, last)
 }
 

@@ -19,11 +19,12 @@ import (
 
 // canceller ends a JobRunner's job. JobRunner.Cancel works once, and on a
 // process that exists: before that it is lost, and the job then runs on
-// uncancelled (reference/protocol.md §B.7 item 9). So it is called only once
-// the bootstrap is there.
+// uncancelled (reference/protocol.md §B.7 item 9).
 type canceller struct {
 	runner *agent.JobRunner
 	jobID  string
+	// begun is closed once that process exists.
+	begun <-chan struct{}
 	// over ends when JobRunner.Run has returned.
 	over context.Context
 	log  *slog.Logger
@@ -32,25 +33,25 @@ type canceller struct {
 // cancel sends the cancel signal, and SIGKILL after the signal grace; it
 // returns when the job is gone.
 func (c canceller) cancel() {
-	for !c.bootstrapped() {
+	for waiting := true; waiting; {
 		// A pre-bootstrap hook may be running: it must not hold us up. What is
 		// only about to become the bootstrap must be left alone: it would be
 		// reported as a job that a signal ended for no reason.
 		for _, pid := range children() {
-			// Asked last, for it may have become the bootstrap just now.
+			// Asked last, for it may have become the bootstrap just now: it
+			// alone has BUILDKITE_AGENT_PID, which JobRunner sets to our PID.
 			if hasEntry(pid, "BUILDKITE_JOB_ID="+c.jobID) && !hasEntry(pid, agentPID()) {
 				syscall.Kill(pid, syscall.SIGTERM) //nolint:errcheck // it may be gone
 			}
 		}
 		select {
+		case <-c.begun:
+			waiting = false
 		case <-c.over.Done():
 			return
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	// The process is there, but JobRunner may still be on its way back from
-	// starting it.
-	time.Sleep(20 * time.Millisecond)
 	if err := c.runner.Cancel(agent.CancelReasonAgentStopping); err != nil {
 		c.log.Warn("canceling the job", "err", err)
 	}
@@ -69,12 +70,6 @@ func (c canceller) force() {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-}
-
-// bootstrapped reports whether the bootstrap runs: it alone has
-// BUILDKITE_AGENT_PID, which JobRunner sets to our PID.
-func (c canceller) bootstrapped() bool {
-	return slices.ContainsFunc(children(), func(pid int) bool { return hasEntry(pid, agentPID()) })
 }
 
 func agentPID() string { return fmt.Sprintf("BUILDKITE_AGENT_PID=%d", os.Getpid()) }

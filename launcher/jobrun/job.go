@@ -84,17 +84,17 @@ func run(h launcher.Handover, s *state, controls *bufio.Reader, log *slog.Logger
 	}
 	defer collector.Stop() //nolint:errcheck // metrics only
 
-	if h.Options.NoANSITimestamps {
-		alog = newLastLines(alog)
-	}
-	runner, err := agent.NewJobRunner(context.Background(), alog, client, runnerConfig(h, conf, &job, collector))
+	progress := newProgress(alog, h.Options.NoANSITimestamps, func() {
+		s.update(func(r *launcher.Report) { r.Ran = true })
+	})
+	runner, err := agent.NewJobRunner(context.Background(), progress, client, runnerConfig(h, conf, &job, collector))
 	if err != nil {
 		return fmt.Errorf("preparing the job's runner: %w", err)
 	}
 
 	ctx, over := context.WithCancel(context.Background())
 	defer over()
-	c := canceller{runner: runner, jobID: job.ID, over: ctx, log: log}
+	c := canceller{runner: runner, jobID: job.ID, begun: progress.begun, over: ctx, log: log}
 	go obey(controls, s, c, h.Budget)
 	err = runner.Run(context.Background(), nil)
 	if report := s.snapshot(); !report.Finish.Sent && err != nil {

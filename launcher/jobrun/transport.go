@@ -106,15 +106,18 @@ func (t *transport) start(req *http.Request) (*http.Response, error) {
 	if !delivered && retry.Lost {
 		// The job is ours, so nobody else can have started it.
 		ctx, cancel := until(req.Context(), t.state.chunksCtx)
-		s, _, err := t.client.GetJobState(ctx, t.job.ID)
+		state, _, err := acquire.JobState(ctx, t.client, t.job.ID, t.rnd, nil)
 		cancel()
-		if err == nil && s.State == "running" {
+		if err == nil && state == "running" {
 			delivered, inferred = true, true
 			resp = answer(req, http.StatusOK, "{}")
 		}
 	}
 	t.state.update(func(r *launcher.Report) {
 		r.Start.Delivered, r.Start.Inferred = delivered, inferred
+		// Told to stop before that, it may not even have been sent.
+		r.Start.Sent = delivered || retry.Attempts > 0
+		r.Start.Refused = !delivered && (errors.Is(retry.Kind, acquire.ErrRejected) || errors.Is(retry.Kind, acquire.ErrRefused))
 		if delivered {
 			r.StartedAt = time.Now()
 		} else {
@@ -130,6 +133,14 @@ func (t *transport) finish(req *http.Request) (*http.Response, error) {
 		json.NewDecoder(body).Decode(&f) //nolint:errcheck // our own client encoded it
 		body.Close()                     //nolint:errcheck // in memory
 	}
+	// The stop ended a pre-bootstrap hook, which JobRunner takes for its refusal.
+	if f.SignalReason == "agent_refused" && t.state.startCtx.Err() != nil && !t.state.snapshot().Ran {
+		f.SignalReason = "agent_stop"
+		var err error
+		if req, err = withField(req, "signal_reason", f.SignalReason); err != nil {
+			return nil, err
+		}
+	}
 	t.state.update(func(r *launcher.Report) {
 		r.EndedAt = time.Now()
 		r.ExitStatus, r.Signal, r.SignalReason, r.ChunksFailed = f.ExitStatus, f.Signal, f.SignalReason, f.ChunksFailedCount
@@ -142,7 +153,7 @@ func (t *transport) finish(req *http.Request) (*http.Response, error) {
 	}
 	if !delivered && retry.Lost {
 		ctx, cancel := until(req.Context(), t.state.reportCtx)
-		if acquire.Delivered(ctx, t.client, t.job, nil) {
+		if acquire.Delivered(ctx, t.client, t.job, t.rnd, nil) {
 			delivered, inferred = true, true
 			resp = answer(req, http.StatusOK, "{}")
 		}
@@ -155,6 +166,27 @@ func (t *transport) finish(req *http.Request) (*http.Response, error) {
 		}
 	})
 	return resp, nil
+}
+
+// withField returns req with another value in a field of its JSON.
+func withField(req *http.Request, name string, value any) (*http.Request, error) {
+	fields := map[string]any{}
+	body, err := req.GetBody()
+	if err == nil {
+		err = json.NewDecoder(body).Decode(&fields)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading our own request: %w", err)
+	}
+	fields[name] = value
+	b, err := json.Marshal(fields)
+	if err != nil {
+		return nil, err
+	}
+	req = req.Clone(req.Context())
+	req.ContentLength = int64(len(b))
+	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
+	return req, nil
 }
 
 // repeat sends req by policy until it is answered for good, or end or the
@@ -191,6 +223,9 @@ func (t *transport) repeat(end, hurry context.Context, req *http.Request, call s
 // until returns a copy of ctx that ends with end, too, for end's cause.
 func until(ctx, end context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	if end.Err() != nil { // AfterFunc would only begin to tell
+		cancel(context.Cause(end))
+	}
 	stop := context.AfterFunc(end, func() { cancel(context.Cause(end)) })
 	return ctx, func() { stop(); cancel(nil) }
 }

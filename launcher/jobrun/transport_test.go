@@ -57,17 +57,17 @@ func (s *server) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	s.bodies = append(s.bodies, body)
 	status := 200
-	if name == job {
-		if s.state == "" {
-			status = 401
-		}
-		return answer(req, status, `{"state":"`+s.state+`"}`), nil
+	if name == job && s.state == "" {
+		status = 401
 	}
 	if list := s.replies[name]; len(list) > 0 {
 		status = list[0]
 		if len(list) > 1 {
 			s.replies[name] = list[1:]
 		}
+	}
+	if name == job {
+		return answer(req, status, `{"state":"`+s.state+`"}`), nil
 	}
 	if status == 0 {
 		return nil, io.ErrUnexpectedEOF
@@ -172,6 +172,80 @@ func TestTransportFinishThenTokenRefused(t *testing.T) {
 			t.Errorf("%v, %+v: want it to count as delivered", err, st.snapshot().Finish)
 		}
 	})
+}
+
+// One answer that fails to come doesn't decide what became of a start or finish.
+func TestTransportAsksForTheStateAgain(t *testing.T) {
+	for call, state := range map[string]string{"start": "running", "finish": "finished"} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &server{replies: map[string][]int{call: {lost, 422}, job: {503, 200}}, state: state}
+			client, st, _ := setup(s)
+			var err error
+			if call == "start" {
+				_, err = client.StartJob(t.Context(), &api.Job{ID: job})
+			} else {
+				_, err = client.FinishJob(t.Context(), &api.Job{ID: job}, nil)
+			}
+			if r := st.snapshot(); err != nil || !r.Start.Inferred && !r.Finish.Inferred || s.count(job) != 2 {
+				t.Errorf("%s: %v, %+v after %d questions; want it to count as delivered", call, err, r, s.count(job))
+			}
+		})
+	}
+}
+
+// What became of a start tells whether the job's log may be written to, and
+// whether another start is worth its while.
+func TestTransportStartReports(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		replies       []int
+		stop          time.Duration // after which the job is not to be started any more
+		sent, refused bool
+	}{
+		{"stopped before", []int{200}, -1, false, false},
+		{"stopped between attempts", []int{503}, time.Minute, true, false},
+		{"refused", []int{422}, time.Hour, true, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			client, st, _ := setup(&server{replies: map[string][]int{"start": tt.replies}})
+			if tt.stop < 0 {
+				st.stop(time.Time{}, launcher.Budget{})
+			} else {
+				time.AfterFunc(tt.stop, func() { st.stop(time.Time{}, launcher.Budget{}) })
+			}
+			if _, err := client.StartJob(t.Context(), &api.Job{ID: job}); err == nil {
+				t.Errorf("%s: it started", tt.name)
+			}
+			if got := st.snapshot().Start; got.Sent != tt.sent || got.Refused != tt.refused || got.Delivered {
+				t.Errorf("%s: %+v", tt.name, got)
+			}
+			time.Sleep(2 * time.Hour) // past the timer
+		})
+	}
+}
+
+// A stop ends a pre-bootstrap hook: that is no refusal. One of a hook that
+// nobody stopped is.
+func TestTransportStopIsNoRefusal(t *testing.T) {
+	for want, stopped := range map[string]bool{"agent_stop": true, "agent_refused": false} {
+		synctest.Test(t, func(t *testing.T) {
+			s := new(server)
+			client, st, _ := setup(s)
+			if stopped {
+				st.stop(time.Time{}, launcher.Budget{})
+			}
+			if _, err := client.FinishJob(t.Context(), &api.Job{ID: job, ExitStatus: "-1", SignalReason: "agent_refused", ChunksFailedCount: 7}, nil); err != nil {
+				t.Fatal(err)
+			}
+			var f api.JobFinishRequest
+			if err := json.Unmarshal([]byte(s.bodies[0]), &f); err != nil || f.SignalReason != want || f.ExitStatus != "-1" || f.ChunksFailedCount != 7 {
+				t.Errorf("sent %s (%v), want the reason %s", s.bodies[0], err, want)
+			}
+			if got := st.snapshot().SignalReason; got != want {
+				t.Errorf("reported %q, want %q", got, want)
+			}
+		})
+	}
 }
 
 func TestTransportChunksSurvive429(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/onejob-dev/onejob/contract"
@@ -110,6 +111,37 @@ func TestJobPreBootstrap(t *testing.T) {
 	}
 	l.wantJob(id, "-1", "", "agent_refused")
 	l.wantNotInLog(id, "\nnever")
+	l.wantSettled(id)
+}
+
+// TestStopDuringPreBootstrap: a stop that ends a pre-bootstrap hook is reported as
+// a stop, for which retry rules are, and not as the hook's refusal.
+func TestStopDuringPreBootstrap(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, simulator.Config{})
+	begun := filepath.Join(l.dir, "begun")
+	hooks := l.hooks("global", map[string]string{"pre-bootstrap": "echo >" + begun + "\nexec sleep 600"})
+	id := l.command("echo never")
+	p := l.ours(id, l.real(), "--hooks-path="+hooks)
+	l.await("the hook", func() bool { _, err := os.Stat(begun); return err == nil })
+	p.signal(syscall.SIGTERM)
+	p.wantExit(contract.ExitNotRun)
+	p.wantOutcome(contract.OutcomeStoppedAcquired)
+	l.wantJob(id, "-1", "", "agent_stop")
+	l.wantSettled(id)
+}
+
+// TestJobBootstrapCannotRun: an image whose bootstrap can't be executed is not
+// one in which jobs run.
+func TestJobBootstrapCannotRun(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, simulator.Config{})
+	id := l.command("echo never")
+	p := l.ours(id, "--bootstrap-script="+l.write("bootstrap", "#!/no/such/interpreter\n", 0o755))
+	p.wantExit(contract.ExitNotRun)
+	p.wantOutcome(contract.OutcomeRunnerError)
+	l.wantJob(id, "-1", "", "process_run_error")
+	l.wantInLog(id, "Error running job")
 	l.wantSettled(id)
 }
 
