@@ -90,6 +90,7 @@ const (
 	noticeAfter    = 10 * time.Second
 	outliveGrace   = time.Minute
 	statusLag      = 15 * time.Second
+	startLag       = time.Minute // a kubelet that starts many pods tells late of each
 	stateFresh     = 5 * time.Second
 	backoffBase    = 5 * time.Second
 	backoffMax     = 2 * time.Minute
@@ -334,9 +335,9 @@ func cancelledBy(f Facts) string { return "cancelled in Kubernetes by " + f.KJob
 func decideLive(f Facts) Decision {
 	neverRan := !f.Pod.Started
 	switch {
-	case f.State == stacks.StateFinished && neverRan && f.Pod.Node != "" && f.Pod.Waiting == "" && f.Now.Before(f.EndedAt.Add(statusLag)):
+	case f.State == stacks.StateFinished && neverRan && f.Pod.Node != "" && f.Pod.Waiting == "" && f.Now.Before(f.EndedAt.Add(startLag)):
 		// This very pod may have run it, in less time than its status takes.
-		return Decision{Action: None, Again: f.EndedAt.Add(statusLag)}
+		return Decision{Action: None, Again: f.EndedAt.Add(startLag)}
 	case f.State.Over() && neverRan:
 		return Decision{Action: Delete, Reason: ReasonOver}
 	case f.State.Over():

@@ -239,7 +239,7 @@ func TestDecide(t *testing.T) {
 		{"told to stop, never started, and not gone in time", aKJob().Age(time.Hour).State(reserved).but(onNode).but(stopping(t0.Add(-statusLag))), want{action: None, reason: ReasonStopped, says: "if node node is gone for good, delete its Node object"}},
 		{"cancelled while pending", aKJob().State(canceled), want{action: Delete, reason: ReasonOver}},
 		{"cancelled, podless", aKJob().Podless().State(canceled), want{action: Delete, reason: ReasonOver}},
-		{"finished so fast that its pod's status is late", aKJob().Ended().State(finished).but(func(f *Facts) { f.Pod.Node = "node" }), want{action: None}},
+		{"finished so fast that its pod's status is late", aKJob().State(finished).but(func(f *Facts) { f.Pod.Node, f.EndedAt = "node", t0.Add(-50*time.Second) }), want{action: None}},
 		{"finished by us, its image can't be pulled", aKJob().Ended().Waiting("ImagePullBackOff", "no", time.Hour).State(finished), want{action: Delete, reason: ReasonOver}},
 		{"finished long ago, and its pod starts yet", aKJob().State(finished).but(func(f *Facts) { f.Pod.Node, f.EndedAt = "node", t0.Add(-time.Minute) }), want{action: Delete, reason: ReasonOver}},
 		{"over, the runner takes its leave", aKJob().Running().Ended().State(finished), want{action: None}},
