@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -55,7 +56,6 @@ func TestAcquire(t *testing.T) {
 		{name: "Retry-After garbage", replies: []reply{{status: 503, retryAfter: "tomorrow"}}, attempts: 7, outcome: "exhausted", least: 57 * time.Second},
 		{name: "Retry-After beyond the deadline", replies: []reply{{status: 423, retryAfter: "400"}}, attempts: 1, outcome: "locked", says: "asked for a wait of 6m40s", notIn: 400 * time.Second, most: time.Second},
 		{name: "Retry-After absurd", replies: []reply{{status: 429, retryAfter: "99999999999999999999"}}, attempts: 1, outcome: "exhausted", notIn: retryafter.Max, most: time.Second},
-		{name: "Retry-After fits, its jitter doesn't", replies: []reply{{status: 423, retryAfter: "320"}, {status: 200}}, attempts: 2, least: 320 * time.Second, most: 330 * time.Second},
 		{name: "Retry-After on 404 is not read", replies: []reply{{status: 404, retryAfter: "3"}}, attempts: 1, outcome: "rejected"},
 		{name: "422", replies: []reply{{status: 422, body: `{"message":"already taken"}`}}, attempts: 1, outcome: "rejected", says: "already taken"},
 		{name: "400", replies: []reply{{status: 400}}, attempts: 1, outcome: "rejected"},
@@ -126,6 +126,56 @@ func TestAcquire(t *testing.T) {
 					t.Errorf("%d jobs started or finished", n)
 				}
 			})
+		})
+	}
+}
+
+// The last request must have time for its answer: one that the deadline tears
+// may have been granted.
+func TestAcquireLastRequestHasRoom(t *testing.T) {
+	even := DefaultAcquire // waits of 10 s, and the third request would come a second before the deadline
+	even.Base, even.Cap, even.JitterMin, even.JitterMax, even.Deadline = 10*time.Second, 10*time.Second, 0, 0, 21*time.Second
+	short := DefaultAcquire
+	short.Deadline = 30 * time.Second
+	slow := reply{status: 200, delay: 4900 * time.Millisecond}
+	for _, tt := range []struct {
+		name     string
+		policy   Backoff
+		replies  []reply
+		attempts int
+		outcome  contract.Outcome // "" for a job
+		says     string
+		notIn    time.Duration // not_before, from the last attempt
+	}{
+		{name: "Retry-After fits, its jitter doesn't", policy: DefaultAcquire, replies: []reply{{status: 423, retryAfter: "320"}, slow}, attempts: 2},
+		{name: "Retry-After fits, a request doesn't", policy: DefaultAcquire, replies: []reply{{status: 423, retryAfter: "329"}, slow}, attempts: 1, outcome: "locked", says: "a wait of 5m29s, and only 5m25s of the deadline of 5m30s is left to wait", notIn: 329 * time.Second},
+		{name: "backoff fits, a request doesn't", policy: even, replies: []reply{{status: 423}, {status: 423}, slow}, attempts: 2, outcome: "locked", says: "due in 10s, and only 9s of the deadline of 21s is left to wait"},
+		{name: "a deadline below the timeout", policy: short, replies: []reply{{status: 200, delay: time.Hour}}, attempts: 1, outcome: "exhausted", says: "no reply within the 30s that were left of the deadline of 30s"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for seed := range uint64(50) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newScript(map[string][]reply{"acquire": slices.Clone(tt.replies)})
+					session := connected(t, s)
+					session.client.conf.Acquire, session.client.conf.Rand = tt.policy, NewRand(seed)
+					_, err := session.Acquire(t.Context(), testJob)
+					if n := len(s.named("acquire")); n != tt.attempts {
+						t.Errorf("seed %d: %d requests, want %d", seed, n, tt.attempts)
+					}
+					if tt.outcome == "" {
+						if err != nil {
+							t.Errorf("seed %d: %v, want the job", seed, err)
+						}
+						return
+					}
+					if got := Outcome(err); got != tt.outcome || !strings.Contains(err.Error(), tt.says) {
+						t.Errorf("seed %d: outcome %q (%v), want %q, and %q", seed, got, err, tt.outcome, tt.says)
+					}
+					if retry := (*RetryError)(nil); tt.notIn > 0 && (!errors.As(err, &retry) || time.Until(retry.NotBefore) != tt.notIn) {
+						t.Errorf("seed %d: not_before isn't in %v: %+v", seed, tt.notIn, retry)
+					}
+				})
+			}
 		})
 	}
 }

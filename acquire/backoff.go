@@ -20,7 +20,7 @@ type Backoff struct {
 	// delay, [JitterMin, JitterMax). The sum is never negative.
 	JitterMin, JitterMax time.Duration
 	// Deadline bounds all attempts and waits together, from the first request
-	// on. A wait that is certain to outlive it is not begun.
+	// on. A wait that leaves no room for a request before it is not begun.
 	Deadline time.Duration
 	// Timeout bounds one request.
 	Timeout time.Duration
@@ -32,6 +32,7 @@ type Backoff struct {
 // The deadline's arithmetic: six waits of 1, 2, 4, 8, 16 and 32 s are 63 s,
 // with the most jitter (6 × 5 s) 93 s. That leaves 237 s of the 330 s for seven
 // requests, 33 s each, or for two or three waits of a Retry-After of a minute.
+// The longest Retry-After that is waited for is 325 s: see room.
 // A request alone may take Timeout, so seven that all hang don't fit: the
 // fifth is the last.
 var DefaultAcquire = Backoff{
@@ -109,6 +110,23 @@ func (b Backoff) Delay(k int, rnd *Rand) time.Duration {
 // spread over 30 s, not in the same second.
 func (b Backoff) AfterRetryAfter(floor time.Duration, rnd *Rand) time.Duration {
 	return floor + rnd.Between(0, max(b.JitterMax, floor))
+}
+
+// room is what a wait leaves of all the time that there is, for the request
+// after it: a request that the deadline tears may have been granted just then.
+// Five seconds are ample for an answer; of a short time it is a tenth, or there
+// would be none to wait.
+func (b Backoff) room(all time.Duration) time.Duration {
+	return min(5*time.Second, b.Timeout, all/10)
+}
+
+// limit says how long a request had that got no answer, when the deadline was
+// left away as it was sent.
+func (b Backoff) limit(left time.Duration) string {
+	if left < b.Timeout {
+		return fmt.Sprintf("the %v that were left of the deadline of %v", left.Round(time.Millisecond), b.Deadline)
+	}
+	return b.Timeout.String()
 }
 
 // strategy is b as a roko.Strategy. roko's own Exponential has no cap, goes

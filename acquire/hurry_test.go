@@ -81,6 +81,32 @@ func TestHurryTearsWhatHangs(t *testing.T) {
 	})
 }
 
+// TestHurryLeavesRoom: a Retry-After that just fits leaves time for the answer.
+func TestHurryLeavesRoom(t *testing.T) {
+	for seed := range uint64(50) {
+		synctest.Test(t, func(t *testing.T) {
+			hurry, due := context.WithCancelCause(t.Context())
+			due(Due{By: time.Now().Add(8 * time.Second)})
+			requests := 0
+			err := Call{Name: "finish", Backoff: DefaultAcquire, Rand: NewRand(seed), Hurry: hurry}.Do(t.Context(),
+				func(ctx context.Context, _ int) (*api.Response, error) {
+					if requests++; requests == 1 {
+						return &api.Response{Response: &http.Response{StatusCode: 503, Header: http.Header{"Retry-After": {"7"}}}}, errors.New("unavailable")
+					}
+					select {
+					case <-time.After(350 * time.Millisecond):
+						return nil, nil
+					case <-ctx.Done():
+						return nil, ctx.Err()
+					}
+				})
+			if err != nil || requests != 2 {
+				t.Errorf("seed %d: %v after %d requests, want the second to be answered", seed, err, requests)
+			}
+		})
+	}
+}
+
 // TestHurryBeforeTheWait: a hurry that comes up between an answer and the wait
 // after it cuts that wait too. The attempt's log line stands between the two.
 func TestHurryBeforeTheWait(t *testing.T) {

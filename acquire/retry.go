@@ -69,6 +69,7 @@ func (c Call) Do(ctx context.Context, send func(ctx context.Context, attempt int
 		if c.Count != nil {
 			c.Count(c.Name)
 		}
+		limit := time.Until(end)
 		reqCtx, cancel := c.request(ctx, end)
 		wrote := new(atomic.Bool)
 		resp, err := send(traceWrites(reqCtx, wrote), r.AttemptCount())
@@ -80,7 +81,7 @@ func (c Call) Do(ctx context.Context, send func(ctx context.Context, attempt int
 
 		v := classify(resp, wrote.Load(), err)
 		if v.status == 0 && timedOut {
-			err = fmt.Errorf("no reply within %v: %w", c.Backoff.Timeout, err)
+			err = fmt.Errorf("no reply within %s: %w", c.Backoff.limit(limit), err)
 		}
 		state.Last, state.Status, state.Kind = err, v.status, kindOf(v)
 		state.Lost = state.Lost || v.lost
@@ -92,12 +93,12 @@ func (c Call) Do(ctx context.Context, send func(ctx context.Context, attempt int
 		if v.retry && v.status != 0 {
 			floor, asked = retryafter.Parse(header(resp), now)
 		}
-		left := end.Sub(now)
+		left := end.Sub(now) - c.Backoff.room(c.Backoff.Deadline)
 		var by time.Time
 		if by, hasty = c.due(); hasty {
 			r.SetNextInterval(min(r.NextInterval(), hurried(by.Sub(now))))
 			if asked {
-				left = min(left, by.Sub(now))
+				left = min(left, by.Sub(now)-c.Backoff.room(by.Sub(now)))
 			}
 		}
 		source := "backoff"
@@ -112,14 +113,14 @@ func (c Call) Do(ctx context.Context, send func(ctx context.Context, attempt int
 		case r.AttemptCount()+1 >= c.Backoff.Attempts:
 			state.Why = fmt.Sprintf("that was attempt %d of %d", state.Attempts, c.Backoff.Attempts)
 		case asked && floor >= left:
-			state.Why = fmt.Sprintf("the server asked for a wait of %v, and only %v is left of the deadline of %v",
-				floor, left.Round(time.Second), c.Backoff.Deadline)
+			state.Why = fmt.Sprintf("the server asked for a wait of %v, and only %v of the deadline of %v is left to wait",
+				floor, max(left, 0).Round(time.Second), c.Backoff.Deadline)
 			r.Break()
 		case asked && r.NextInterval() >= left:
 			// The floor fits, its jitter doesn't: use what time there is.
 			r.SetNextInterval(c.Rand.Between(floor, left))
 		case r.NextInterval() >= left:
-			state.Why = fmt.Sprintf("the next attempt would be due in %v, and only %v is left of the deadline of %v",
+			state.Why = fmt.Sprintf("the next attempt would be due in %v, and only %v of the deadline of %v is left to wait",
 				r.NextInterval().Round(time.Millisecond), max(left, 0).Round(time.Second), c.Backoff.Deadline)
 			r.Break()
 		}
