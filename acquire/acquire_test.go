@@ -401,34 +401,48 @@ func TestHeartbeatLost(t *testing.T) {
 }
 
 // A Retry-After that doesn't fit into one beat's own retries holds for the next
-// beat, as far as the session bears it.
+// beat, as far as the session bears it, and spreads the sessions.
 func TestHeartbeatRetryAfter(t *testing.T) {
 	for _, tt := range []struct {
 		retryAfter string
-		want       []time.Duration // of the beats, at least
+		floor      time.Duration // between the two beats
 	}{
-		{"100", []time.Duration{9 * time.Second, 109 * time.Second}},
-		{"600", []time.Duration{9 * time.Second, 129 * time.Second}},
+		{"88", 88 * time.Second},
+		{"600", 90 * time.Second},
 	} {
 		t.Run(tt.retryAfter, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newScript(map[string][]reply{"heartbeat": {{status: 429, retryAfter: tt.retryAfter}, {status: 200}}})
-				session := connected(t, s)
-				ctx, cancel := context.WithTimeout(t.Context(), tt.want[1]+2*time.Second)
-				defer cancel()
-				if err := session.Heartbeat(ctx); err != nil {
-					t.Fatal(err)
-				}
-				beats := s.named("heartbeat")
-				if len(beats) != len(tt.want) {
-					t.Fatalf("%d beats, want %d", len(beats), len(tt.want))
-				}
-				for i, beat := range beats {
-					if late := beat.at - tt.want[i]; late < 0 || late > 2*time.Second {
-						t.Errorf("beat %d came at %v, want it at %v", i+1, beat.at, tt.want[i])
+			const sessions = 200
+			most := tt.floor + tt.floor/4
+			if silence := heartbeatDefault + most; silence >= 3*time.Minute {
+				t.Errorf("with the minute before, a session is silent for up to %v", silence)
+			}
+			seconds := map[time.Duration]int{}
+			for seed := range uint64(sessions) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newScript(map[string][]reply{"heartbeat": {{status: 429, retryAfter: tt.retryAfter}, {status: 200}}})
+					session := connected(t, s)
+					session.client.conf.Rand = NewRand(seed)
+					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second+most)
+					defer cancel()
+					if err := session.Heartbeat(ctx); err != nil {
+						t.Fatal(err)
 					}
+					beats := s.named("heartbeat")
+					if len(beats) < 2 {
+						t.Fatalf("%d beats in %v, want two", len(beats), 10*time.Second+most)
+					}
+					wait := beats[1].at - beats[0].at
+					if wait < tt.floor || wait >= most {
+						t.Errorf("the second beat came %v after the first, want it in [%v, %v)", wait, tt.floor, most)
+					}
+					seconds[wait.Truncate(time.Second)]++
+				})
+			}
+			for second, n := range seconds {
+				if n > sessions/8 {
+					t.Errorf("%d of %d sessions beat in second %v", n, sessions, second)
 				}
-			})
+			}
 		})
 	}
 }

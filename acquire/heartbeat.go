@@ -16,8 +16,9 @@ const (
 	heartbeatDefault = time.Minute
 	heartbeatMin     = time.Second
 	heartbeatMax     = 10 * time.Minute
-	// The longest Retry-After that is waited for: below those three minutes.
-	heartbeatPatience = 2 * time.Minute
+	// The longest Retry-After that is waited for. With its jitter and a minute
+	// since the beat before it is 172 s: below those three minutes.
+	heartbeatPatience = 90 * time.Second
 )
 
 // Heartbeat tells Buildkite at the server's interval, less up to a tenth of
@@ -25,7 +26,8 @@ const (
 // returns an error only when the session can't recover: Buildkite refuses it
 // with a 4xx. Beats that fail otherwise are retried, then logged and skipped,
 // as in the stock agent; the next one comes no sooner than the server asked for,
-// within reason.
+// within reason, and up to a quarter of that later, so that a thousand sessions
+// that were all told the same moment don't beat in the same second.
 func (s *Session) Heartbeat(ctx context.Context) error {
 	interval := Seconds(s.reply.HeartbeatInterval, heartbeatDefault, heartbeatMin, heartbeatMax)
 	beat := s.client.call("heartbeat", Backoff{
@@ -36,7 +38,8 @@ func (s *Session) Heartbeat(ctx context.Context) error {
 	var asked time.Duration
 	for {
 		wait := interval - s.client.conf.Rand.Between(0, interval/10)
-		t := time.NewTimer(max(wait, min(asked, heartbeatPatience)))
+		floor := min(asked, heartbeatPatience)
+		t := time.NewTimer(max(wait, floor+s.client.conf.Rand.Between(0, floor/4)))
 		select {
 		case <-ctx.Done():
 			t.Stop()
