@@ -218,7 +218,7 @@ func (q *queue) announce(id contract.JobID, d Decision, f Facts) {
 	}
 	q.count(id, d, f)
 	q.log.Info("a new attempt will be made", "job_id", id, "attempt", f.Attempt+1, "reason", d.Reason, "retry_in", max(0, time.Until(d.NotBefore)).Round(time.Millisecond).String())
-	q.tell(id, d.Text)
+	q.tell(id, d.Text, maxTold)
 	q.event(id, false, "NewAttempt", d.Text)
 }
 
@@ -275,7 +275,7 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d Decision, f *Fa
 // note says what onejob can do nothing about, once for each text: on the job's
 // page, and in an Event for those who look at the cluster.
 func (q *queue) note(id contract.JobID, d Decision) {
-	if !q.tell(id, d.Text) {
+	if !q.tell(id, d.Text, maxNoted) {
 		return
 	}
 	switch d.Reason {

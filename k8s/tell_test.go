@@ -7,6 +7,7 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -46,6 +47,44 @@ func TestChangingWordsAreToldAFewTimes(t *testing.T) {
 		}
 		if waits < 2 || waits > maxWaits || seen < 2*maxWaits || others == 0 {
 			t.Errorf("%d refusals were told %d times, and %d other things", seen, waits, others)
+		}
+		r.end(w)
+	})
+}
+
+// However much was told before of waits and attempts, the job's reader learns how
+// it ended, and so does who looks at the cluster.
+func TestAllWaitsLeaveRoomForTheEnd(t *testing.T) {
+	inWorld(t, simulator.Config{HeartbeatTimeout: time.Hour}, func(w *world) {
+		w.runs = func(w *world, p *pod) {
+			for i := range maxWaits {
+				p.set(func(o *corev1.Pod) {
+					o.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: fmt.Sprintf("0/%d nodes", i)}}
+				})
+				w.sleep(waitsEvery+noticeAfter, p.kill)
+			}
+			p.start()
+			if p.attempt < 10 {
+				p.end(contract.ExitExhausted, "Error", &contract.Message{Outcome: contract.OutcomeExhausted, Reason: "no network"})
+				return
+			}
+			if _, err := w.acquire(p.id); err != nil {
+				w.Error(err)
+			}
+			p.end(137, "OOMKilled", nil)
+		}
+		id := w.build(1)[0].ID
+		r := w.start("")
+		w.await("the last attempt", 3*time.Hour, func() bool { return w.kjobs(id) == 10 })
+		time.Sleep(10 * time.Minute)
+		const end = "the pod was lost while the job ran in it; it is not run again: OOMKilled, exit code 137"
+		page := w.page(id)
+		if len(page) != maxTold+1 || page[maxTold] != end {
+			t.Errorf("the page has %d lines, want %d and at its end %q: %q", len(page), maxTold+1, end, page)
+		}
+		events, err := eventsOn(w.ctx, w.kube, namespace, "Job", "onejob-"+id+"-10")
+		if err != nil || len(events) != 1 || events[0].Reason != "JobLost" || events[0].Message != end {
+			t.Errorf("the Events %+v, %v; want one with the same words", events, err)
 		}
 		r.end(w)
 	})
