@@ -233,11 +233,3 @@ func within(tb testing.TB, limit time.Duration, what string, f func()) {
 		tb.Errorf("%s took %v, want less than %v", what, took.Round(time.Millisecond), limit)
 	}
 }
-
-// early reports that the process was ended by a signal itself: that happens
-// only before it has installed its handlers, or by SIGKILL. (SIGQUIT makes Go
-// exit with 2 in between.)
-func (p *process) early() bool {
-	ws, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
-	return ok && ws.Signaled() && ws.Signal() != syscall.SIGKILL || p.cmd.ProcessState.ExitCode() == 2
-}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
+	"testing"
 	"time"
 
 	"github.com/onejob-dev/onejob/contract"
@@ -21,7 +23,8 @@ type soakResult struct {
 	code    int
 	message contract.Message
 	output  string
-	killed  string // "agent" or "run", if it was killed with SIGKILL
+	sent    string // the plan's kill, once it was done
+	early   bool   // it died of a signal before it had begun
 	wrong   string
 	took    time.Duration
 }
@@ -44,13 +47,30 @@ func (r *soakResult) read(p *process) {
 		r.message, err = contract.ParseMessage(string(b))
 	}
 	switch {
-	case err != nil && p.early():
-		// A signal came before Go's own start was over: nothing is lost.
-	case err != nil && r.killed != "agent":
+	case err != nil && diedEarly(r.sent, p.cmd.ProcessState.Sys().(syscall.WaitStatus), r.output):
+		r.early = true
+	case err != nil && r.sent != "KILL":
 		r.wrong = fmt.Sprintf("no termination message: %v", err)
-	case err == nil && r.message.ExitCode != r.code && r.killed != "agent":
+	case err == nil && r.message.ExitCode != r.code && r.sent != "KILL":
 		r.wrong = fmt.Sprintf("the message says exit code %d", r.message.ExitCode)
 	}
+}
+
+// diedEarly reports that one of the signals that were sent ended the process
+// itself, before it had installed its handlers. As that is the first thing that
+// it does, it has written nothing by then. But at SIGQUIT Go's own handler, which
+// is there a little earlier, writes where everything stands and exits with 2, as
+// a panic does.
+func diedEarly(sent string, ws syscall.WaitStatus, output string) bool {
+	sigs := strings.Fields(sent)
+	switch {
+	case ws.Signaled():
+		name := map[syscall.Signal]string{syscall.SIGTERM: "TERM", syscall.SIGINT: "INT", syscall.SIGQUIT: "QUIT"}[ws.Signal()]
+		return slices.Contains(sigs, name) && output == ""
+	case ws.ExitStatus() == 2:
+		return slices.Contains(sigs, "QUIT") && strings.HasPrefix(output, "SIGQUIT: quit\n") && !strings.Contains(output, "panic:")
+	}
+	return false
 }
 
 func (r soakResult) describe(l *lab) string {
@@ -106,10 +126,12 @@ func (r soakResult) check(l *lab, b book) string {
 		return "another session acquired the job"
 	}
 	switch {
-	case r.killed == "agent" && r.code == 137:
+	case r.sent == "KILL" && r.code == 137:
 		return "" // no exit code and no message that could be wrong
-	case m.Outcome == "" && b.acquired == "":
-		return "" // a signal came before main did
+	case r.early && slices.ContainsFunc(l.Agents(), func(a simulator.Agent) bool { return a.Name == r.plan.name() }):
+		return "it died of a signal, but it had registered before"
+	case r.early:
+		return ""
 	}
 	switch r.code {
 	case contract.ExitOK:
@@ -130,6 +152,9 @@ func (r soakResult) check(l *lab, b book) string {
 		}
 		if b.finished != "" {
 			return fmt.Sprintf("exit %d, but the job was finished", r.code)
+		}
+		if m.Outcome == contract.OutcomeRejected && b.acquired != "" && b.acquired == m.Agent {
+			return "rejected, but it had acquired the job: that is ambiguous at best"
 		}
 	case contract.ExitNotRun:
 		switch {
@@ -171,4 +196,61 @@ func logLines(log string) []string {
 // wantStatus is the status that a planned command ends with.
 func wantStatus(command string) string {
 	return command[strings.LastIndexByte(command, ' ')+1:]
+}
+
+// TestSoakJudges: what the soak must not let pass.
+func TestSoakJudges(t *testing.T) {
+	const (
+		quit = "SIGQUIT: quit\nPC=0x47dfe1 m=0 sigcode=0\n\ngoroutine 0 [idle]:\n"
+		oops = "panic: oops\n\ngoroutine 1 [running]:\n"
+	)
+	exited := func(code int) syscall.WaitStatus { return syscall.WaitStatus(code << 8) }
+	died := func(sig syscall.Signal) syscall.WaitStatus { return syscall.WaitStatus(sig) }
+	for _, tt := range []struct {
+		name   string
+		sent   string
+		ws     syscall.WaitStatus
+		output string
+		want   bool
+	}{
+		{"SIGTERM before the handlers", "TERM TERM", died(syscall.SIGTERM), "", true},
+		{"SIGINT before the handlers", "INT TERM", died(syscall.SIGINT), "", true},
+		{"SIGQUIT before Go's handlers", "QUIT", died(syscall.SIGQUIT), "", true},
+		{"SIGQUIT before ours", "QUIT", exited(2), quit, true},
+		{"a signal that nobody sent", "", died(syscall.SIGTERM), "", false},
+		{"another signal than was sent", "TERM", died(syscall.SIGSEGV), "", false},
+		{"SIGKILL", "KILL", died(syscall.SIGKILL), "", false},
+		{"SIGKILL for onejob-run", "run KILL", died(syscall.SIGKILL), "", false},
+		{"SIGTERM when it was at work", "TERM", died(syscall.SIGTERM), "registered\n", false},
+		{"SIGQUIT when it was at work", "QUIT", exited(2), "registered\n" + quit, false},
+		{"a panic", "", exited(2), oops, false},
+		{"a panic after SIGTERM", "TERM", exited(2), oops, false},
+		{"a panic after SIGQUIT", "QUIT", exited(2), oops, false},
+		{"a panic while SIGQUIT is written", "QUIT", exited(2), quit + oops, false},
+		{"exit 143 without a message", "TERM", exited(143), "", false},
+	} {
+		if got := diedEarly(tt.sent, tt.ws, tt.output); got != tt.want {
+			t.Errorf("%s: excused: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+
+	l := newLab(t, simulator.Config{})
+	rejected := soakResult{id: l.command("exit 0"), code: contract.ExitRejected, message: contract.Message{Outcome: contract.OutcomeRejected, Agent: "a"}}
+	ambiguous := rejected
+	ambiguous.message.Outcome = contract.OutcomeAmbiguous
+	for _, tt := range []struct {
+		name  string
+		r     soakResult
+		b     book
+		wrong bool
+	}{
+		{"rejected", rejected, book{}, false},
+		{"rejected, and acquired", rejected, book{acquired: "a"}, true},
+		{"ambiguous, and acquired", ambiguous, book{acquired: "a"}, false},
+		{"no message, and no excuse", soakResult{id: rejected.id, code: 2}, book{}, true},
+	} {
+		if got := tt.r.check(l, tt.b); (got != "") != tt.wrong {
+			t.Errorf("%s: judged %q", tt.name, got)
+		}
+	}
 }

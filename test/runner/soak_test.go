@@ -62,7 +62,7 @@ func planSoak(seed uint64, n int) soakPlan {
 		p.command = fmt.Sprintf("echo slow %d; sleep 1.%d; echo done; exit %d", n, rnd.IntN(9), status)
 		p.last = "done"
 	}
-	p.flags = append(slices.Clone(quick), "--name=soak-"+strconv.Itoa(n), "--cancel-grace-period=5", "--signal-grace-period-seconds=1")
+	p.flags = append(slices.Clone(quick), "--name="+p.name(), "--cancel-grace-period=5", "--signal-grace-period-seconds=1")
 	if rnd.IntN(3) == 0 {
 		p.flags = append(p.flags, "--on-term=drain", "--termination-grace-seconds=9")
 	}
@@ -73,6 +73,9 @@ func planSoak(seed uint64, n int) soakPlan {
 	}
 	return p
 }
+
+// name is the name of the runner's session.
+func (p soakPlan) name() string { return "soak-" + strconv.Itoa(p.n) }
 
 // soakFaults puts trouble on every call of a runner.
 func soakFaults(l *lab) {
@@ -176,7 +179,7 @@ func (l *lab) soak(plan soakPlan) (r soakResult) {
 	switch {
 	case plan.kill == "":
 	case !p.doneWithin(plan.after):
-		r.killed = l.soakKill(p, r.id, plan.kill)
+		r.sent = l.soakKill(p, r.id, plan.kill)
 	}
 	if !p.doneWithin(patience) {
 		p.cmd.Process.Signal(syscall.SIGABRT)
@@ -198,12 +201,12 @@ func (l *lab) soak(plan soakPlan) (r soakResult) {
 	return r
 }
 
-// soakKill does what the plan has in store, and returns what was killed with
-// SIGKILL.
+// soakKill does what the plan has in store, and returns that, or "" if there was
+// nobody to do it to.
 func (l *lab) soakKill(p *process, id, kill string) string {
 	if kill == "cancel" {
 		l.CancelJob(id) // it may be over
-		return ""
+		return kill
 	}
 	target := p.cmd.Process.Pid
 	names, child := strings.CutPrefix(kill, "run ")
@@ -221,11 +224,5 @@ func (l *lab) soakKill(p *process, id, kill string) string {
 		sig := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "QUIT": syscall.SIGQUIT, "KILL": syscall.SIGKILL}[name]
 		syscall.Kill(target, sig) // it may be gone
 	}
-	switch kill {
-	case "KILL":
-		return "agent"
-	case "run KILL":
-		return "run"
-	}
-	return ""
+	return kill
 }
