@@ -5,10 +5,16 @@ import (
 	"strings"
 )
 
-// noEffect are the agent's experiments that happen in the agent's own process,
-// by code that only it can use, each with what that means here. The others
-// happen in the bootstrap and in the job's agent commands, which get the list
-// (pty-raw in both: the terminal between us and the bootstrap stays as it is).
+// effective are the pinned agent's experiments that happen in the bootstrap and
+// in the job's agent commands, which get the list (pty-raw in both: the terminal
+// between us and the bootstrap stays as it is).
+var effective = []string{
+	"allow-artifact-path-traversal", "interpolation-prefers-runtime-env", "normalised-upload-paths",
+	"pty-raw", "resolve-commit-after-checkout", "zip-plugins",
+}
+
+// noEffect are those that happen in the agent's own process, by code that only
+// it can use, each with what that means here.
 var noEffect = map[string]string{
 	"agent-api":                    "locks are between the jobs of one host, and a pod has one: use a concurrency group",
 	"descending-spawn-priority":    "one process, one job",
@@ -16,17 +22,25 @@ var noEffect = map[string]string{
 	"propagate-agent-config-vars":  "name the variables that a container needs",
 }
 
-// experiments are those that have an effect, and those in noEffect.
+// experiments are those that have an effect, and all others.
 func (o *Options) experiments() (working, without []string) {
 	for _, e := range o.Experiment {
 		e = strings.TrimSpace(e)
-		switch _, none := noEffect[e]; {
-		case e == "" || slices.Contains(working, e):
-		case none:
-			without = append(without, e)
-		default:
+		switch {
+		case e == "" || slices.Contains(working, e) || slices.Contains(without, e):
+		case slices.Contains(effective, e):
 			working = append(working, e)
+		default:
+			without = append(without, e)
 		}
 	}
 	return working, without
+}
+
+// withoutEffect says why experiment e has none.
+func withoutEffect(e string) string {
+	if reason, ok := noEffect[e]; ok {
+		return reason
+	}
+	return "this version of the agent has no such experiment: it is misspelt, or a plain feature by now"
 }

@@ -100,7 +100,7 @@ func (r *run) do() {
 	})
 	_, without := r.Options.experiments()
 	for _, e := range without {
-		r.Log.Warn("an experiment has no effect here", "experiment", e, "reason", noEffect[e])
+		r.Log.Warn("an experiment has no effect here", "experiment", e, "reason", withoutEffect(e))
 	}
 	r.session, err = r.client.Register(stop, acquire.Registration{
 		// As the first (and only) of the agents that the stock agent would spawn.
