@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // control is a secret that the hunt must find, or it proves nothing.
@@ -28,10 +29,11 @@ func Backwards(s string) string {
 }
 
 // Run hunts for secrets in every process but its own and in every file under
-// the usual places and dirs. It says FOUND and where for each that it sees, for
+// the usual places and dirs that was changed since the secrets were made: a
+// developer's /tmp may hold gigabytes. It says FOUND and where for each that it sees, for
 // each of our processes whether it is hidden, and at last how much it has read
 // and where it saw the control.
-func Run(w io.Writer, secrets []string, dirs ...string) error {
+func Run(w io.Writer, secrets []string, made time.Time, dirs ...string) error {
 	bait := exec.Command("sleep", "60")
 	bait.Env = []string{control}
 	if err := bait.Start(); err != nil {
@@ -50,7 +52,10 @@ func Run(w io.Writer, secrets []string, dirs ...string) error {
 	}
 	for _, dir := range append([]string{"/tmp", "/dev/shm", "/var/tmp", "/run"}, dirs...) {
 		filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && d.Type().IsRegular() {
+			if err != nil || !d.Type().IsRegular() {
+				return nil
+			}
+			if info, err := d.Info(); err == nil && !info.ModTime().Before(made) {
 				h.file("file", path)
 			}
 			return nil

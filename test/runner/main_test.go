@@ -26,7 +26,10 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(huntEnv); path != "" {
 		backwards, err := os.ReadFile(path)
 		if err == nil {
-			err = hunt.Run(os.Stdout, []string{hunt.Backwards(string(backwards))}, strings.Fields(os.Getenv("HUNT_DIRS"))...)
+			var needle os.FileInfo
+			if needle, err = os.Stat(path); err == nil {
+				err = hunt.Run(os.Stdout, []string{hunt.Backwards(string(backwards))}, needle.ModTime(), strings.Fields(os.Getenv("HUNT_DIRS"))...)
+			}
 		}
 		if err != nil {
 			fmt.Println("hunt:", err)

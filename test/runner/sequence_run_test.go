@@ -256,9 +256,10 @@ func signalSequences() []sequence {
 			exit: 143, outcome: contract.OutcomeStopped, calls: "register connect stop disconnect",
 		},
 		{
-			name: "term-start", faults: one(simulator.Fault{Endpoint: "start", Status: 500, Times: 2}), act: sigterm("start"), drop: []string{"chunks"},
+			// The start after that is for the reason, which goes into the log.
+			name: "term-start", faults: one(simulator.Fault{Endpoint: "start", Status: 500, Times: 1, Header: map[string]string{"Retry-After": "3"}}), act: sigterm("start"),
 			exit: contract.ExitNotRun, outcome: contract.OutcomeStoppedAcquired,
-			calls: "register connect acquire start:500 finish stop disconnect", job: "-1//agent_stop",
+			calls: "register connect acquire start:500 start chunks finish stop disconnect", job: "-1//agent_stop",
 		},
 		{
 			name: "term-running", command: "echo begun; sleep 4", drop: []string{"chunks"},
@@ -279,10 +280,10 @@ func signalSequences() []sequence {
 			outcome: contract.OutcomeFinished, calls: "register connect acquire start chunks finish:500*2 finish stop disconnect", job: "0//",
 		},
 		{
-			name: "term2-start", faults: one(simulator.Fault{Endpoint: "start", Status: 500, Times: 4}), act: twice(called("start")), drop: []string{"chunks"},
+			name: "term2-start", faults: one(simulator.Fault{Endpoint: "start", Status: 500, Times: 4}), act: twice(called("start")), drop: []string{"start", "chunks"},
 			command: long, flags: grace,
 			exit: contract.ExitNotRun, outcome: contract.OutcomeStoppedAcquired,
-			calls: "register connect acquire start:500 finish stop disconnect", job: "-1//agent_stop", stock: 1,
+			calls: "register connect acquire finish stop disconnect", job: "-1//agent_stop", stock: 1,
 		},
 		{
 			name: "term2-running-polite", command: long, act: twice(begun), drop: []string{"chunks"},
