@@ -159,13 +159,15 @@ func obey(controls *bufio.Reader, s *state, c canceller, budget launcher.Budget)
 }
 
 // bound puts the sizes and intervals that the server sent within what the agent
-// can bear: zero chunks would leave the job unfinished, and an interval that
-// overflows would panic.
+// can bear: zero chunks would leave the job unfinished, an interval that
+// overflows would panic, and with chunks of a few bytes each would be a request,
+// ten million of them for a log of 10 MB. At 1 KiB they are ten thousand; no
+// server means less.
 func bound(job *api.Job) {
 	if job.ChunksMaxSizeBytes == 0 {
 		job.ChunksMaxSizeBytes = 100 << 10
 	}
-	job.ChunksMaxSizeBytes = min(job.ChunksMaxSizeBytes, 64<<20)
+	job.ChunksMaxSizeBytes = min(max(job.ChunksMaxSizeBytes, 1<<10), 64<<20)
 	job.LogMaxSizeBytes = min(job.LogMaxSizeBytes, 1<<40)
 	job.ChunksIntervalSeconds = min(max(job.ChunksIntervalSeconds, 0), 60)
 }

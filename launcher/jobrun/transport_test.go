@@ -436,7 +436,8 @@ func TestBound(t *testing.T) {
 	}{
 		{api.Job{}, api.Job{ChunksMaxSizeBytes: 100 << 10}},
 		{api.Job{ChunksMaxSizeBytes: 1 << 63, LogMaxSizeBytes: 1 << 63, ChunksIntervalSeconds: 1 << 62}, api.Job{ChunksMaxSizeBytes: 64 << 20, LogMaxSizeBytes: 1 << 40, ChunksIntervalSeconds: 60}},
-		{api.Job{ChunksMaxSizeBytes: 5, LogMaxSizeBytes: 6, ChunksIntervalSeconds: -7}, api.Job{ChunksMaxSizeBytes: 5, LogMaxSizeBytes: 6}},
+		{api.Job{ChunksMaxSizeBytes: 5, LogMaxSizeBytes: 6, ChunksIntervalSeconds: -7}, api.Job{ChunksMaxSizeBytes: 1 << 10, LogMaxSizeBytes: 6}},
+		{api.Job{ChunksMaxSizeBytes: 1<<10 + 1}, api.Job{ChunksMaxSizeBytes: 1<<10 + 1}},
 	} {
 		got := tt.in
 		bound(&got)
