@@ -14,7 +14,10 @@ type injury struct {
 	least, most time.Duration
 	// hurts names what only one lasting injury may hurt at a time.
 	hurts string
-	do    func(ctx context.Context, m *machine, rng *rand.Rand) (wound, error)
+	// unseats says that it may end a scheduler's lead, and with it what that
+	// one alone has seen.
+	unseats bool
+	do      func(ctx context.Context, m *machine, rng *rand.Rand) (wound, error)
 }
 
 // wound is what an injury did.
@@ -35,16 +38,16 @@ func (in *injury) draw(rng *rand.Rand) time.Duration {
 // shorter than heartbeatTimeout, for beyond it Buildkite is right to give a
 // running job up.
 var injuries = []injury{
-	{name: "scheduler killed", weight: 2, do: killScheduler},
-	{name: "scheduler's pod deleted", weight: 2, do: deleteScheduler},
+	{name: "scheduler killed", weight: 2, unseats: true, do: killScheduler},
+	{name: "scheduler's pod deleted", weight: 2, unseats: true, do: deleteScheduler},
 	{name: "runner killed", weight: 3, do: killRunner},
 	{name: "pod deleted", weight: 2, do: deletePod},
 	{name: "pod evicted", weight: 2, do: evictPod},
 	{name: "kjob deleted", weight: 1, do: deleteKjob},
 	{name: "kubelet killed", weight: 1, least: 2 * time.Second, most: 12 * time.Second, hurts: "kubelet", do: killKubelet},
 	{name: "kubelet frozen", weight: 1, least: 3 * time.Second, most: 25 * time.Second, hurts: "kubelet", do: freezeKubelet},
-	{name: "API server stopped", weight: 1, least: 2 * time.Second, most: 14 * time.Second, hurts: "API server", do: stopAPIServer},
-	{name: "API server cut off", weight: 2, least: 3 * time.Second, most: 18 * time.Second, hurts: "API server", do: cutAPIServer},
+	{name: "API server stopped", weight: 1, least: 2 * time.Second, most: 14 * time.Second, hurts: "API server", unseats: true, do: stopAPIServer},
+	{name: "API server cut off", weight: 2, least: 3 * time.Second, most: 18 * time.Second, hurts: "API server", unseats: true, do: cutAPIServer},
 	{name: "Buildkite down", weight: 1, least: 3 * time.Second, most: 15 * time.Second, hurts: "Buildkite", do: stopBuildkite},
 	{name: "Buildkite cut off from schedulers", weight: 1, least: 3 * time.Second, most: 18 * time.Second, hurts: "Buildkite", do: cutSchedulers},
 	{name: "Buildkite cut off from runners", weight: 2, least: 3 * time.Second, most: 18 * time.Second, hurts: "Buildkite", do: cutRunners},

@@ -105,6 +105,9 @@ func deleteKjob(ctx context.Context, m *machine, rng *rand.Rand) (wound, error) 
 		return wound{}, err
 	}
 	name, background := p.Labels["batch.kubernetes.io/job-name"], metav1.DeletePropagationBackground
+	m.mu.Lock()
+	m.erased[jobOf(name)] = time.Now()
+	m.mu.Unlock()
 	return wound{what: name, jobs: []string{jobOf(name)}}, m.Cluster.Client().BatchV1().Jobs(p.Namespace).Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &background})
 }
 

@@ -15,9 +15,11 @@ type Evidence struct {
 	Ledger     []simulator.Entry
 	Violations []simulator.Violation
 	// Wanted are the exit statuses that the jobs' scripts end with, Cancelled
-	// the jobs that a person cancelled, Runs what the scripts told.
+	// the jobs that a person cancelled, Runs what the scripts told. Untraced
+	// are those of whose loss nobody may be left who could tell.
 	Wanted    map[string]string
 	Cancelled map[string]bool
+	Untraced  map[string]bool
 	Runs      map[string][]Execution
 	// Slots is how many jobs may run at a time.
 	Slots int
@@ -140,7 +142,7 @@ func ending(job simulator.Job, book []simulator.Entry, runs []Execution, e Evide
 		}
 		return runnerEnded, wrong
 	default: // Buildkite lost its agent
-		if len(job.Notifications) == 0 {
+		if len(job.Notifications) == 0 && !e.Untraced[job.ID] {
 			wrong = last.Event + ", and nobody told why"
 		}
 		return wasLost, wrong

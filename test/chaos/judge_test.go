@@ -64,6 +64,10 @@ func TestJudge(t *testing.T) {
 		{"stopped by its runner", func(e *Evidence) { e.Jobs[0].ExitStatus, e.Jobs[0].SignalReason = "-1", "agent_stop" }, runnerEnded, ""},
 		{"lost, and told", ended("agent lost", func(j *simulator.Job) { j.Notifications = []simulator.Notification{{Detail: "evicted"}} }), wasLost, ""},
 		{"lost, and nobody told", ended("agent lost", func(*simulator.Job) {}), wasLost, "nobody told why"},
+		{"lost, and nobody was left to tell", func(e *Evidence) {
+			ended("agent lost", func(*simulator.Job) {})(e)
+			e.Untraced = map[string]bool{"a": true}
+		}, wasLost, ""},
 		{"ended by the scheduler", ended("finished by stack", func(j *simulator.Job) { j.StackFinish = &simulator.StackFinish{Detail: "why"} }), stackEnded, ""},
 		{"ended by the scheduler without a reason", ended("finished by stack", func(j *simulator.Job) { j.StackFinish = &simulator.StackFinish{} }), stackEnded, "no reason"},
 		{"cancelled", func(e *Evidence) { e.Jobs[0].State, e.Cancelled["a"] = simulator.StateCanceled, true }, wasRejected, ""},
@@ -124,5 +128,17 @@ func TestWaitBehindOthers(t *testing.T) {
 	}}
 	if got, want := waits(e)["a"], 2*time.Minute+time.Second; got != want {
 		t.Errorf("it waited %s, want %s", got, want)
+	}
+}
+
+// Only a kjob's deletion takes its traces along, and only a scheduler that lost
+// its lead after that could have told.
+func TestUntraced(t *testing.T) {
+	m := &machine{
+		erased:   map[string]time.Time{"told": calm, "untold": calm.Add(-time.Minute), "long gone": calm.Add(-time.Hour)},
+		unseated: []time.Time{calm.Add(-30 * time.Second)},
+	}
+	if got := m.untraced(); got["told"] || !got["untold"] || got["long gone"] {
+		t.Errorf("untraced are %v", got)
 	}
 }

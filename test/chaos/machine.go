@@ -28,6 +28,21 @@ type machine struct {
 	mu        sync.Mutex
 	cancelled map[string]bool // jobs that a person cancelled
 	jumps     []jump
+	erased    map[string]time.Time // the last deletion of a job's kjob
+	unseated  []time.Time          // when a scheduler may have lost its lead
+}
+
+// untraced are the jobs of which Kubernetes kept nothing, and of whose end no
+// scheduler may have been left to tell: the kjob was deleted, and before its pod
+// had its grace to go, the scheduler lost its lead.
+func (m *machine) untraced() map[string]bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	jobs := map[string]bool{}
+	for id, at := range m.erased {
+		jobs[id] = slices.ContainsFunc(m.unseated, func(t time.Time) bool { return t.After(at) && t.Before(at.Add(time.Minute)) })
+	}
+	return jobs
 }
 
 // jump is a change of the simulator's clock.

@@ -86,7 +86,7 @@ func Run(ctx context.Context, o Options) (_ *Report, err error) {
 		return nil, err
 	}
 	defer counter.server.Close()
-	m := &machine{Stage: setting, witness: witness, cancelled: map[string]bool{}}
+	m := &machine{Stage: setting, witness: witness, cancelled: map[string]bool{}, erased: map[string]time.Time{}}
 	if m.port, err = portOf(setting.URL); err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func (m *machine) run(ctx context.Context, o Options, report *Report, counter *c
 
 	e := Evidence{
 		Jobs: m.Simulator.Jobs(), Ledger: m.Simulator.Ledger(), Violations: m.Simulator.CheckSettled(),
-		Slots: maxInFlight, Wanted: wanted, Cancelled: m.cancelled, Runs: map[string][]Execution{}, CalmAfter: after, Calm: calm, Left: left,
+		Slots: maxInFlight, Wanted: wanted, Cancelled: m.cancelled, Untraced: m.untraced(), Runs: map[string][]Execution{}, CalmAfter: after, Calm: calm, Left: left,
 	}
 	for _, job := range e.Jobs {
 		e.Runs[job.ID] = counter.of(job.ID)
@@ -175,6 +175,11 @@ func (m *machine) strikeAll(ctx context.Context, o Options, report *Report, bega
 			}
 			report.Injuries[name]++
 			mu.Unlock()
+			if s.injury.unseats && err == nil {
+				m.mu.Lock()
+				m.unseated = append(m.unseated, time.Now())
+				m.mu.Unlock()
+			}
 			switch {
 			case err != nil:
 				say(wound{}, "%s: missed: %s %v", s.injury.name, w.what, err)
