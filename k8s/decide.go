@@ -364,11 +364,25 @@ func decideLive(f Facts) Decision {
 		return Decision{Action: None, Text: stopping + stopOf(f)}
 	case f.State.Offered() && f.Pod.Terminating:
 		return decideStopping(f)
+	case f.State.Held() && neverRan && f.Pod.Waiting != "":
+		return decideTaken(f)
 	case f.State.Held() || f.Pod.Started:
 		return Decision{Action: None}
 	default:
 		return decidePending(f)
 	}
+}
+
+// decideTaken is for a pod that has a node, where it waits for an image, while an
+// agent has the job: another one, most likely. Should the node be cut off from
+// the API server, the pod's status is of then, and its runner may be the one. No
+// time makes that sure, so that the kjob keeps its slot until the job is over.
+func decideTaken(f Facts) Decision {
+	if known := f.HeldAt.Add(startLag); f.Now.Before(known) {
+		return Decision{Action: None, Again: known}
+	}
+	return Decision{Action: None, Reason: ReasonTaken, Text: fmt.Sprintf("an agent has the job, and it seems to be another than that of pod %s, which has not started on node %s (image %s): "+
+		"the pod's Kubernetes Job is left until the job is over, for the node may be late to tell", f.Pod.Name, f.Pod.Node, f.Pod.Image)}
 }
 
 // decideStopping is for a pod that was told to stop before it had the job. On a

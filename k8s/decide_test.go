@@ -246,6 +246,8 @@ func TestDecide(t *testing.T) {
 		{"over for long, and the pod goes on", aKJob().Running().State(finished).but(func(f *Facts) { f.EndedAt = t0.Add(-3 * time.Minute) }), want{action: Delete, reason: ReasonOutlived}},
 		{"taken by another agent", aKJob().State(running), want{action: Delete, reason: ReasonTaken}},
 		{"held, perhaps by this very pod", aKJob().State(running).but(func(f *Facts) { f.Pod.Node = "node" }), want{action: None}},
+		{"held, and the image can't be pulled yet", aKJob().Waiting("ImagePullBackOff", "no", time.Hour).State(running).but(func(f *Facts) { f.HeldAt = t0.Add(-50 * time.Second) }), want{action: None}},
+		{"held, and the image still can't be pulled", aKJob().Waiting("ImagePullBackOff", "no", time.Hour).State(running).but(func(f *Facts) { f.HeldAt = t0.Add(-time.Minute) }), want{action: None, reason: ReasonTaken, says: "an agent has the job, and it seems to be another than that of pod p, which has not started on node node (image reg/x:1)"}},
 		{"unknown to Buildkite", aKJob().State(stacks.StateUnknown), want{action: Delete, reason: ReasonUnknown}},
 		{"unknown to Buildkite, but it runs", aKJob().Running().State(stacks.StateUnknown), want{action: None}},
 		{"never asked", aKJob(), want{action: None, reason: ReasonPending}},

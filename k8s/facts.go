@@ -23,6 +23,8 @@ type Facts struct {
 	State stacks.State
 	// StateAt is when State was learned, by our clock; zero if it never was.
 	StateAt time.Time
+	// HeldAt is when it was learned that an agent has the job, if one has it.
+	HeldAt time.Time
 	// EndedAt is when we first saw what ended the attempt, by our clock: API
 	// server, kubelet and Buildkite have clocks of their own. A State older
 	// than it says nothing about the time after.

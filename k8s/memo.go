@@ -30,6 +30,7 @@ type retry struct {
 type memo struct {
 	state         stacks.State
 	stateAt       time.Time
+	heldAt        time.Time // when state was learned to be a held one
 	ask           bool
 	reservedUntil time.Time
 	attempts      int // the highest number of a kjob that is known to have been made

@@ -239,6 +239,35 @@ func TestCancelledWhilePending(t *testing.T) {
 	})
 }
 
+// Another agent has a job whose pod waits on its node for an image: the kjob stays
+// until the job is over, for the pod's status may be late; its reader is told.
+func TestTakenWhileTheImageIsPulled(t *testing.T) {
+	inWorld(t, simulator.Config{HeartbeatTimeout: time.Hour}, func(w *world) {
+		w.runs = func(w *world, p *pod) {
+			p.set(func(o *corev1.Pod) {
+				o.Spec.NodeName = "node-1"
+				o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: agentContainer, Image: "big", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "EOF"}}}}
+			})
+			w.sleep(time.Hour, p.kill)
+		}
+		id := w.build(1)[0].ID
+		r := w.start("")
+		time.Sleep(20 * time.Second)
+		a, err := w.acquire(contract.JobID(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Minute)
+		page := w.page(id)
+		if len(page) != 2 || !strings.Contains(page[1], "it seems to be another than that of pod onejob-"+id+"-x, which has not started on node node-1 (image big)") || len(w.deleted) != 0 {
+			t.Errorf("the page says %q, deleted %v; want the second line to be that another agent has it, and nothing deleted", page, w.deleted)
+		}
+		a.finish(0)
+		w.await("deleted", 2*heldEvery, func() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.deleted) == 1 })
+		r.end(w)
+	})
+}
+
 // A job whose end was reported, and that Buildkite offers all the same, isn't
 // run twice; its reader and the metrics are told, once.
 func TestFinishedAndOfferedAgain(t *testing.T) {

@@ -67,7 +67,7 @@ func (q *queue) facts(id contract.JobID) Facts {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	m := q.memo(id)
-	f := Facts{Now: now, Skew: q.s.skew(), State: m.state, StateAt: m.stateAt, Policy: q.set.Load().policy()}
+	f := Facts{Now: now, Skew: q.s.skew(), State: m.state, StateAt: m.stateAt, HeldAt: m.heldAt, Policy: q.set.Load().policy()}
 	if len(ks) > 0 {
 		last := ks[len(ks)-1]
 		f.Attempt, f.KJob = last.attempt, last.KJob

@@ -105,6 +105,9 @@ func (q *queue) askStates(ctx context.Context) {
 		}
 		m := q.memo(id)
 		changed := m.state != state || m.ask
+		if !m.state.Held() {
+			m.heldAt = now
+		}
 		m.state, m.stateAt, m.ask = state, now, false
 		if changed {
 			q.work.Add(id)
