@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -51,17 +52,50 @@ func (r *recorder) event(namespace, kjob string, uid types.UID, warning bool, re
 	}
 }
 
+// run writes Events until ctx ends, and then what is left, for at most
+// lastEvents.
 func (r *recorder) run(ctx context.Context) {
+	last, abort := context.WithCancel(context.WithoutCancel(ctx))
+	defer abort()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastEvents, abort) })()
 	for {
+		select {
+		case e := <-r.ch:
+			r.write(last, e)
+			continue
+		default:
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case e := <-r.ch:
-			cctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-			if _, err := r.client.CoreV1().Events(e.Namespace).Create(cctx, e, metav1.CreateOptions{}); err != nil && ctx.Err() == nil {
-				r.log.Debug("event not written", "kjob", e.InvolvedObject.Name, "reason", e.Reason, "err", err)
-			}
-			cancel()
+			r.write(last, e)
+		}
+	}
+}
+
+// An API server may be away for half a minute; what doesn't answer longer, a
+// webhook perhaps, mustn't keep the others for ever.
+const (
+	eventWithin = 5 * time.Second
+	eventAgain  = 1500 * time.Millisecond
+	eventTries  = 20
+	lastEvents  = 2 * time.Second
+)
+
+// write creates an Event, and again as long as there is no answer: its name makes
+// that harmless.
+func (r *recorder) write(ctx context.Context, e *corev1.Event) {
+	for try := 1; ; try++ {
+		cctx, cancel := context.WithTimeout(ctx, eventWithin)
+		_, err := r.client.CoreV1().Events(e.Namespace).Create(cctx, e, metav1.CreateOptions{})
+		cancel()
+		if err == nil || try > 1 && apierrors.IsAlreadyExists(err) {
+			return
+		}
+		if responseToCreate(err) != responseFailed || try == eventTries || !pause(ctx, eventAgain, nil) {
+			r.log.Debug("event not written", "kjob", e.InvolvedObject.Name, "reason", e.Reason, "err", err)
+			return
 		}
 	}
 }
