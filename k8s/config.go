@@ -53,7 +53,7 @@ type Queue struct {
 	// PendingTimeout is how long a pod may take to start.
 	PendingTimeout Duration `json:"pending-timeout,omitempty"`
 	// ImageGrace is how long an image may fail to be pulled, from its first
-	// failure.
+	// failure; a pull that goes on has PendingTimeout.
 	ImageGrace Duration `json:"image-grace,omitempty"`
 	// OnTerm is what a runner does on SIGTERM: cancel or drain.
 	OnTerm string `json:"on-term,omitempty"`

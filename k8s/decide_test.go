@@ -67,6 +67,7 @@ func (b factsBuilder) Podless() factsBuilder {
 func (b factsBuilder) Waiting(reason, message string, since time.Duration) factsBuilder {
 	return b.but(func(f *Facts) {
 		f.Pod.Node, f.Pod.Waiting, f.Pod.WaitingMessage, f.Pod.Image, f.FailingSince = "node", reason, message, "reg/x:1", t0.Add(-since)
+		f.EventsAt = t0
 	})
 }
 func (b factsBuilder) Age(d time.Duration) factsBuilder {
@@ -97,6 +98,8 @@ func TestDecide(t *testing.T) {
 		}
 		return factsBuilder{Facts{Now: t0, Orphan: p}}
 	}
+	events := func(age time.Duration) func(*Facts) { return func(f *Facts) { f.EventsAt = t0.Add(-age) } }
+	pulling := func(f *Facts) { f.Pulling = true }
 	type want struct {
 		action Action
 		reason Reason
@@ -277,6 +280,14 @@ func TestDecide(t *testing.T) {
 		{"pulling slowly", aKJob().Age(10 * time.Minute).State(reserved), want{action: None, reason: ReasonPending}},
 		{"one failed pull after a slow one", aKJob().Age(10*time.Minute).Waiting("ErrImagePull", "EOF", time.Second).State(reserved), want{action: None, reason: ReasonImage, says: "EOF"}},
 		{"failed pulls", aKJob().Waiting("ImagePullBackOff", "not found", 2*time.Minute).State(reserved), want{action: Finish, reason: ReasonImage, status: -1, says: "not found (image reg/x:1"}},
+		{"failed pulls, Events not read", aKJob().Waiting("ImagePullBackOff", "not found", 2*time.Minute).State(reserved).but(events(time.Hour)), want{action: None, reason: ReasonImage, says: "waiting to start: ImagePullBackOff: not found (image reg/x:1"}},
+		{"failed pulls, Events old", aKJob().Waiting("ImagePullBackOff", "not found", 2*time.Minute).State(reserved).but(events(stateFresh + 1)), want{action: None, reason: ReasonImage, says: "not found"}},
+		{"failed pulls, state old", aKJob().Waiting("ImagePullBackOff", "not found", 2*time.Minute), want{action: Ask, reason: ReasonImage}},
+		{"failed pulls for longer than it may pend, Events not read", aKJob().Age(15*time.Minute).Waiting("ImagePullBackOff", "not found", 2*time.Minute).State(reserved).but(events(time.Hour)), want{action: Finish, reason: ReasonImage, status: -1, says: "within 15m0s: ImagePullBackOff: not found"}},
+		{"pulled again", aKJob().Age(4*time.Minute).Waiting("ErrImagePull", "EOF", 3*time.Minute).State(reserved).but(pulling), want{action: None, reason: ReasonImage, says: "waiting to start: image reg/x:1 is being pulled again (a large one takes time), after ErrImagePull: EOF"}},
+		{"pulled again, by Events that are old", aKJob().Age(4*time.Minute).Waiting("ErrImagePull", "EOF", 3*time.Minute).State(reserved).but(pulling).but(events(warningsEvery + 1)), want{action: None, reason: ReasonImage, says: "ErrImagePull: EOF (image reg/x:1"}},
+		{"pulled again for too long", aKJob().Age(15*time.Minute).Waiting("ErrImagePull", "EOF", 14*time.Minute).State(reserved).but(pulling), want{action: Finish, reason: ReasonImage, status: -1, says: "within 15m0s: image reg/x:1 is being pulled again"}},
+		{"pulled again, within the grace", aKJob().Waiting("ErrImagePull", "EOF", time.Minute).State(reserved).but(pulling), want{action: None, reason: ReasonImage, says: "ErrImagePull: EOF (image reg/x:1"}},
 		{"bad image name", aKJob().Age(time.Second).Waiting("InvalidImageName", "bad", 0).State(reserved), want{action: Finish, reason: ReasonImage, status: -1}},
 		{"missing secret", aKJob().Waiting("CreateContainerConfigError", `secret "x" not found`, time.Minute).State(reserved), want{action: Finish, reason: ReasonContainer, status: -1, says: `secret "x" not found`}},
 		{"missing secret, just now", aKJob().Waiting("CreateContainerConfigError", `secret "x" not found`, time.Second).State(reserved), want{action: None, reason: ReasonContainer}},

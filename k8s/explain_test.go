@@ -7,13 +7,15 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
 )
 
-// says records an Event, as a controller or the kubelet does.
+// says records an Event, or that it happened again, as a controller or the
+// kubelet does.
 func (w *world) says(kind, name, who, kindOf, reason, message string) {
 	w.Helper()
 	now := metav1.NewTime(time.Now().Truncate(time.Second))
@@ -21,8 +23,12 @@ func (w *world) says(kind, name, who, kindOf, reason, message string) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name + "." + reason}, InvolvedObject: corev1.ObjectReference{Kind: kind, Name: name},
 		Type: kindOf, Reason: reason, Message: message, Source: corev1.EventSource{Component: who}, FirstTimestamp: now, LastTimestamp: now,
 	}
-	if _, err := w.kube.CoreV1().Events(namespace).Create(w.ctx, e, metav1.CreateOptions{}); err != nil {
-		w.Fatal(err)
+	_, err := w.kube.CoreV1().Events(namespace).Create(w.ctx, e, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		_, err = w.kube.CoreV1().Events(namespace).Update(w.ctx, e, metav1.UpdateOptions{})
+	}
+	if err != nil {
+		w.Error(err)
 	}
 }
 

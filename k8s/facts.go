@@ -50,6 +50,11 @@ type Facts struct {
 	// Warnings are the messages of the kjob's (without a pod) or the pod's
 	// Warning events, newest first.
 	Warnings []Warning
+	// Pulling: of the pod's Events that are about pulls, the newest begins one.
+	Pulling bool
+	// EventsAt is when Warnings and Pulling were read, by our clock; zero if they
+	// never were.
+	EventsAt time.Time
 	Policy   Policy
 }
 

@@ -177,11 +177,11 @@ func TestNoEventsFromAnAPIServerThatIsAway(t *testing.T) {
 		const id = contract.JobID("01a20178-40c6-7700-b66b-9921d0c7c6a5")
 		now := time.Now()
 		pending := Facts{Now: now, KJob: KJob{Exists: true, CreatedAt: now.Add(-time.Minute)}, Pod: Pod{Phase: corev1.PodPending, Node: "a"}}
-		if !q.wantsWarnings(id, pending) {
+		if !q.wantsWarnings(id, Decision{}, pending) {
 			t.Error("a pod that pends for a minute isn't to be explained")
 		}
 		l.note("pods", unavailable())
-		if q.wantsWarnings(id, pending) {
+		if q.wantsWarnings(id, Decision{}, pending) {
 			t.Error("an API server that doesn't answer is asked for Events")
 		}
 		time.Sleep(2 * noticeAfter)

@@ -47,7 +47,8 @@ type memo struct {
 	failKind string
 	failAt   time.Time
 	warnings []Warning
-	warnedOf types.UID // the kjob that warnings are of
+	pulling  bool
+	warnedOf types.UID // the kjob that warnings and pulling are of
 	warnedAt time.Time
 
 	verdict       *Decision     // for a job that has no kjob and can't have one

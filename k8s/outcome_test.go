@@ -40,6 +40,16 @@ func exits(code int, o contract.Outcome) func(*world, *pod) {
 	})
 }
 
+// pulls has the pod's image fail, by its status, and the kubelet say what it does.
+func (p *pod) pulls(message string, events ...string) {
+	p.set(func(o *corev1.Pod) {
+		o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: agentContainer, Image: "a:b", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull", Message: message}}}}
+	})
+	for _, e := range events {
+		p.w.says("Pod", p.kjob+"-x", "kubelet", corev1.EventTypeNormal, e, message)
+	}
+}
+
 // What becomes of a job when its first attempt ends in each of the ways there
 // are: how many kjobs, how soon, and what the job's page says.
 func TestOutcomes(t *testing.T) {
@@ -79,6 +89,25 @@ func TestOutcomes(t *testing.T) {
 			})
 			w.sleep(time.Hour, p.kill)
 		}, kjobs: 1, exit: "-1", within: 6 * time.Second, says: "image a::b: check the name"},
+		{name: "image not found", runs: func(w *world, p *pod) {
+			p.pulls("not found", "Pulling", "Failed", "BackOff")
+			w.sleep(time.Hour, p.kill)
+		}, kjobs: 1, exit: "-1", within: 2*time.Minute + 10*time.Second, says: "the pod can't start: ErrImagePull: not found (image a:b"},
+		{name: "image, a broken pull and then a slow one", runs: func(w *world, p *pod) {
+			p.pulls("EOF", "Pulling", "Failed", "BackOff")
+			w.sleep(12*time.Second, p.kill)
+			p.pulls("EOF", "Pulling")
+			w.sleep(6*time.Minute, p.kill)
+			ran(w, p)
+		}, kjobs: 1, exit: "0", within: 7 * time.Minute, says: "waiting to start: image a:b is being pulled again (a large one takes time), after ErrImagePull: EOF"},
+		{name: "image, broken pulls, the second one late", runs: func(w *world, p *pod) {
+			p.pulls("EOF", "Pulling", "Failed", "BackOff")
+			w.sleep(12*time.Second, p.kill)
+			p.pulls("EOF", "Pulling")
+			w.sleep(6*time.Minute, p.kill)
+			p.pulls("connection reset", "Failed")
+			w.sleep(time.Hour, p.kill)
+		}, kjobs: 1, exit: "-1", within: 7 * time.Minute, says: "the pod can't start: ErrImagePull: connection reset (image a:b"},
 		{name: "unschedulable", runs: func(w *world, p *pod) {
 			p.set(func(o *corev1.Pod) {
 				o.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/3 nodes are available: 3 Insufficient cpu."}}

@@ -79,8 +79,14 @@ func pendingWhy(f Facts) (Reason, string, time.Duration) {
 		return ReasonPending, p.Unschedulable, -1
 	case FailureKind(p.Waiting) == "name":
 		return ReasonImage, fmt.Sprintf("%s: %s (image %s: check the name in the queue's template)", p.Waiting, p.WaitingMessage, p.Image), 0
+	case f.imageOverdue() && f.Pulling && !f.pullUnread():
+		return ReasonImage, fmt.Sprintf("image %s is being pulled again (a large one takes time), after %s: %s", p.Image, p.Waiting, p.WaitingMessage), -1
 	case FailureKind(p.Waiting) == "image":
-		return ReasonImage, fmt.Sprintf("%s: %s (image %s: check that it exists and that the pod may pull it)", p.Waiting, p.WaitingMessage, p.Image), f.Policy.ImageGrace
+		grace := f.Policy.ImageGrace
+		if f.pullUnread() {
+			grace = -1
+		}
+		return ReasonImage, fmt.Sprintf("%s: %s (image %s: check that it exists and that the pod may pull it)", p.Waiting, p.WaitingMessage, p.Image), grace
 	case FailureKind(p.Waiting) == "container":
 		return ReasonContainer, fmt.Sprintf("%s: %s (check the Secret, the ConfigMap and the command that the queue's template names)", p.Waiting, p.WaitingMessage), min(containerGrace, f.Policy.ImageGrace)
 	case f.failureKind() == "mount":
@@ -94,6 +100,20 @@ func pendingWhy(f Facts) (Reason, string, time.Duration) {
 	default:
 		return ReasonPending, "", -1
 	}
+}
+
+// imageOverdue: the image's grace is over, by a status that stays as it is while
+// the kubelet pulls again: the kubelet keeps a container's last failure until the
+// next try has ended. Whether there is one only Events say.
+func (f Facts) imageOverdue() bool {
+	return FailureKind(f.Pod.Waiting) == "image" && !f.Now.Before(f.FailingSince.Add(f.Policy.ImageGrace))
+}
+
+// pullUnread: the Events that tell a pull that goes on from one that failed are
+// still to be read. No job is finished on old ones.
+func (f Facts) pullUnread() bool {
+	age := f.Now.Sub(f.EventsAt)
+	return f.imageOverdue() && (age > warningsEvery || age > stateFresh && !f.Pulling)
 }
 
 // FailureKind sorts the kubelet's waiting reasons by how long they may go on;

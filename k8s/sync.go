@@ -47,7 +47,7 @@ func (q *queue) sync(ctx context.Context, id contract.JobID) error {
 		return err
 	}
 	d, f := q.decide(id)
-	if q.wantsWarnings(id, f) {
+	if q.wantsWarnings(id, d, f) {
 		q.fetchWarnings(ctx, id, f)
 		d, f = q.decide(id)
 	}
@@ -107,7 +107,7 @@ func (q *queue) facts(id contract.JobID) Facts {
 		}
 	}
 	if m.warnedOf == f.KJob.UID {
-		f.Warnings = m.warnings
+		f.Warnings, f.Pulling, f.EventsAt = m.warnings, m.pulling, m.warnedAt
 	}
 	if f.Pod.Phase == "" && m.podOf == f.KJob.UID && m.pod.Phase != "" {
 		f.Pod, f.PodSeen = m.pod, true

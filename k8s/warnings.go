@@ -17,9 +17,10 @@ import (
 )
 
 // wantsWarnings: a pod, or its absence, that only Events can explain.
-func (q *queue) wantsWarnings(id contract.JobID, f Facts) bool {
+func (q *queue) wantsWarnings(id contract.JobID, d Decision, f Facts) bool {
+	unread := d.Reason == ReasonImage && f.pullUnread()
 	switch {
-	case f.unexplained():
+	case f.unexplained(), unread:
 	case !f.KJob.Exists || f.KJob.Finished || f.KJob.Suspended || f.Pod.Started || f.Pod.Unschedulable != "" || f.Pod.Waiting != "",
 		f.Pod.Phase != "" && f.Pod.Phase != corev1.PodPending, f.Now.Sub(f.here(f.KJob.CreatedAt)) < noticeAfter:
 		return false
@@ -28,8 +29,11 @@ func (q *queue) wantsWarnings(id contract.JobID, f Facts) bool {
 	at := q.memo(id).warnedAt
 	q.mu.Unlock()
 	old := time.Since(at) > warningsEvery
-	if f.unexplained() {
+	switch {
+	case f.unexplained():
 		old = at.Before(f.EndedAt)
+	case unread:
+		old = true
 	}
 	// An API server that is away isn't asked by each job what it can't say.
 	if old && (q.store.link.stale() || !q.lists.Allow()) {
@@ -57,7 +61,8 @@ func (q *queue) fetchWarnings(ctx context.Context, id contract.JobID, f Facts) {
 	}
 	cctx, cancel := context.WithTimeout(ctx, warningsWithin)
 	defer cancel()
-	ws, err := warningsOn(cctx, q.s.kube, q.store.namespace, kind, name)
+	es, err := eventsOn(cctx, q.s.kube, q.store.namespace, kind, name)
+	ws, pulling := warningsOf(es), pullingOf(es)
 	if err != nil {
 		q.s.metrics.apiErrors.WithLabelValues(q.name, "list", string(apierrors.ReasonForError(err))).Inc()
 		q.log.Debug("events not read", "job_id", id, "err", err)
@@ -65,25 +70,16 @@ func (q *queue) fetchWarnings(ctx context.Context, id contract.JobID, f Facts) {
 	q.mu.Lock()
 	m := q.memo(id)
 	if err != nil && m.warnedOf == f.KJob.UID {
-		ws = m.warnings
+		ws, pulling = m.warnings, m.pulling
 	}
-	m.warnings, m.warnedOf, m.warnedAt = ws, f.KJob.UID, time.Now()
+	m.warnings, m.pulling, m.warnedOf, m.warnedAt = ws, pulling, f.KJob.UID, time.Now()
 	q.mu.Unlock()
 	if f.EndedAt.IsZero() {
 		q.work.AddAfter(id, warningsEvery+time.Second)
 	}
 }
 
-// warningsOn lists the Warning events on an object, newest first. It reads from
-// the API server's watch cache (resourceVersion 0), never from etcd.
-func warningsOn(ctx context.Context, client kubernetes.Interface, namespace, kind, name string) ([]Warning, error) {
-	es, err := eventsOn(ctx, client, namespace, kind, name)
-	if err != nil {
-		return nil, err
-	}
-	return warningsOf(es), nil
-}
-
+// warningsOf are the Warnings among events, newest first.
 func warningsOf(es []corev1.Event) (out []Warning) {
 	for _, e := range slices.Backward(es) {
 		if e.Type == corev1.EventTypeWarning && e.Source.Component != managedBy {
@@ -93,7 +89,33 @@ func warningsOf(es []corev1.Event) (out []Warning) {
 	return out
 }
 
-// eventsOn lists the events on an object, oldest first.
+// eventBurst is how many Events on one object client-go's recorder, which is the
+// kubelet's, lets through before it drops all but one in five minutes.
+const eventBurst = 25
+
+// pullingOf is Facts.Pulling, of events that are oldest first. A pull that fails
+// is followed by a Failed, in the same second at times, one that is put off by a
+// BackOff; what ended well is in the pod's status soon. Where failures have used
+// up the kubelet's Events, that none follows means nothing.
+func pullingOf(es []corev1.Event) bool {
+	var begun, failed time.Time
+	sent := int32(0)
+	for _, e := range es {
+		if e.Source.Component == "kubelet" {
+			sent += max(e.Count, 1)
+		}
+		switch e.Reason {
+		case "Pulling":
+			begun = eventTime(e)
+		case "Failed", "BackOff":
+			failed = eventTime(e)
+		}
+	}
+	return begun.After(failed) && sent < eventBurst
+}
+
+// eventsOn lists the events on an object, oldest first. It reads from the API
+// server's watch cache (resourceVersion 0), never from etcd.
 func eventsOn(ctx context.Context, client kubernetes.Interface, namespace, kind, name string) ([]corev1.Event, error) {
 	cctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
