@@ -40,9 +40,9 @@ histories: ## simulate the scheduler in HISTORIES (20000) random histories from 
 	go test -count=1 -v -timeout 60m -run '^TestMutants$$' -parallel 2 ./k8s -history.mutants=2000
 
 .PHONY: bench
-bench: build ## measure: the herd, the process, each beside the stock agent
-	go run ./test/bench/cmd/bench-runner
+bench: build ## measure: the herd, the process, each beside the stock agent; fails if a bar is missed
 	go test -count=1 -timeout 30m -run TestHerd -v ./test/bench -herd.n=1000,10000
+	go run ./test/bench/cmd/bench-runner
 
 .PHONY: bench-scheduler
 bench-scheduler: packages ## measure the scheduler on a real control plane, as root; BENCHFLAGS='-h' tells what can be chosen

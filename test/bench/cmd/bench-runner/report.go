@@ -89,6 +89,20 @@ func (r *report) print(w io.Writer) {
 	}
 }
 
+// missed returns an error that names each line whose bar isn't met.
+func (r *report) missed() error {
+	var lines []string
+	for _, l := range r.lines {
+		if v := l.verdict(); strings.HasPrefix(v, "MISS") {
+			lines = append(lines, l.what+": "+v)
+		}
+	}
+	if len(lines) > 0 {
+		return fmt.Errorf("below the bar: %s", strings.Join(lines, "; "))
+	}
+	return nil
+}
+
 // verdict is PASS if all of ours meet the bar, and names those that don't.
 func (l line) verdict() string {
 	if len(l.verdicts) == 0 {

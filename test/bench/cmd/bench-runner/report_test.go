@@ -46,6 +46,21 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+func TestMissed(t *testing.T) {
+	var r report
+	r.add("size", "", nil, nil)
+	r.add("start", "half", nil, map[string]bool{"a": true, "b": true})
+	if err := r.missed(); err != nil {
+		t.Errorf("all pass, and yet: %v", err)
+	}
+	r.add("memory", "3/4", nil, map[string]bool{"a": true, "b": false})
+	r.add("exit", "100 ms", nil, map[string]bool{"a": false, "b": false})
+	const want = "below the bar: memory: MISS (b); exit: MISS (a, b)"
+	if err := r.missed(); err == nil || err.Error() != want {
+		t.Errorf("missed: %v, want %q", err, want)
+	}
+}
+
 // TestMemory looks at a shell and its child, as at an init and its worker.
 func TestMemory(t *testing.T) {
 	cmd := exec.Command("sh", "-c", "echo ready; sleep 60; :")
