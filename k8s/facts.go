@@ -89,9 +89,9 @@ type KJob struct {
 	FailMessage string
 	Suspended   bool
 	Cancelled   string // contract.AnnotationCancel
-	// CreatedAt and ResumedAt are by the API server's clock; ResumedAt is
-	// status.startTime: when it was last not suspended.
-	CreatedAt, ResumedAt time.Time
+	// CreatedAt, ResumedAt and FinishedAt are by the API server's clock; ResumedAt
+	// is status.startTime: when it was last not suspended.
+	CreatedAt, ResumedAt, FinishedAt time.Time
 }
 
 // Pod is a pod as decisions see it.
@@ -164,9 +164,9 @@ func kjobFacts(k *batchv1.Job) KJob {
 		}
 		switch c.Type {
 		case batchv1.JobComplete:
-			f.Finished, f.Succeeded = true, true
+			f.Finished, f.Succeeded, f.FinishedAt = true, true, c.LastTransitionTime.Time
 		case batchv1.JobFailed:
-			f.Finished, f.FailReason, f.FailMessage = true, c.Reason, c.Message
+			f.Finished, f.FailReason, f.FailMessage, f.FinishedAt = true, c.Reason, c.Message, c.LastTransitionTime.Time
 		case batchv1.JobFailureTarget:
 			f.FailReason, f.FailMessage = c.Reason, c.Message
 		}

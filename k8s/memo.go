@@ -51,11 +51,11 @@ type memo struct {
 	warnedOf types.UID // the kjob that warnings and pulling are of
 	warnedAt time.Time
 
-	verdict       *Decision     // for a job that has no kjob and can't have one
-	finishRefused *stacks.State // the state in which Buildkite refused a finish
-	told          map[string]bool
-	waits         int    // notifications about what the job waits for
-	waitFor       Reason // what the last one of them was about
+	verdict       *Decision       // for a job that has no kjob and can't have one
+	finishRefused *stacks.State   // the state in which Buildkite refused a finish
+	lines         map[string]bool // what is on the job's page of us; see told
+	waits         int             // notifications about what the job waits for
+	waitFor       Reason          // what the last one of them was about
 	waitAt        time.Time
 	counted       types.UID // the kjob whose end is in the metrics
 	countedAs     Action

@@ -48,6 +48,7 @@ type queue struct {
 	// still be on the wire.
 	before *queue
 	lists  *rate.Limiter // lists of Events
+	since  time.Time     // when it was made, as its process began to lead or later
 
 	mu       sync.Mutex
 	claims   map[contract.JobID]*claim
@@ -73,7 +74,7 @@ func newQueue(s *Scheduler, set *settings, store *store, client *stacks.Client, 
 		wakeup: make(chan struct{}, 1), look: make(chan struct{}, 1), before: before,
 		lists:  rate.NewLimiter(warningsPerSecond, warningsPerSecond),
 		claims: map[contract.JobID]*claim{}, retries: map[contract.JobID]retry{}, memos: map[contract.JobID]*memo{},
-		beat: time.Now(),
+		beat: time.Now(), since: time.Now(),
 	}
 	q.set.Store(set)
 	q.notices = stacks.NewNotifier(client, q.log)
@@ -114,6 +115,7 @@ func (q *queue) run(ctx, hard context.Context, first func(error)) {
 	if !q.begin(ctx, first) {
 		return
 	}
+	q.recall(ctx)
 	for _, k := range q.store.kjobsIn(q.label) {
 		if k.id != "" {
 			q.work.Add(k.id)

@@ -69,7 +69,7 @@ func (q *queue) removeKjob(ctx context.Context, id contract.JobID, k *seenKjob, 
 	q.s.metrics.decisions.WithLabelValues(q.name, string(Delete), string(d.Reason)).Inc()
 	q.event(id, false, "Deleted", "deleted by onejob: "+string(d.Reason))
 	if d.Text != "" {
-		q.tell(id, d.Text, maxNoted)
+		q.tell(id, d.Text, maxNoted, nil)
 	}
 	return nil
 }

@@ -218,7 +218,7 @@ func (q *queue) announce(id contract.JobID, d Decision, f Facts) {
 	}
 	q.count(id, d, f)
 	q.log.Info("a new attempt will be made", "job_id", id, "attempt", f.Attempt+1, "reason", d.Reason, "retry_in", max(0, time.Until(d.NotBefore)).Round(time.Millisecond).String())
-	q.tell(id, d.Text, maxTold)
+	q.tell(id, d.Text, maxTold, nil)
 	q.event(id, false, "NewAttempt", d.Text)
 }
 
@@ -273,17 +273,15 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d Decision, f *Fa
 }
 
 // note says what onejob can do nothing about, once for each text: on the job's
-// page, and in an Event for those who look at the cluster.
+// page, and then in an Event, for those who look at the cluster and for the
+// leaders after us.
 func (q *queue) note(id contract.JobID, d Decision) {
-	if !q.tell(id, d.Text, maxNoted) {
-		return
-	}
+	reason := eventNotice
 	switch d.Reason {
 	case ReasonLost, ReasonLostAfter, ReasonNotRun:
-		q.event(id, true, "JobLost", d.Text)
-	default:
-		q.event(id, true, "JobNotice", d.Text)
+		reason = eventLost
 	}
+	q.tell(id, d.Text, maxNoted, func() { q.event(id, true, reason, d.Text) })
 }
 
 // event records an Event on the job's last kjob, by its name if there is none:
@@ -323,7 +321,10 @@ func (q *queue) count(id contract.JobID, d Decision, f Facts) {
 		}
 	}
 	q.mu.Unlock()
-	if news {
+	// What ended before nobody led, and needs nothing, a leader before us has
+	// counted.
+	theirs := d.Action == None && !again && f.KJob.Finished && f.here(f.KJob.FinishedAt).Before(q.since.Add(-leaseDuration-leaseRetry))
+	if news && !theirs {
 		q.s.metrics.decisions.WithLabelValues(q.name, string(d.Action), string(d.Reason)).Inc()
 	}
 }

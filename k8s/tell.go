@@ -1,9 +1,14 @@
 package k8s
 
 import (
+	"context"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/stacks"
 )
 
 // Of what a job waits for and of its attempts, its page gets a dozen
@@ -22,34 +27,79 @@ const (
 func (q *queue) tellWaiting(id contract.JobID, why Reason, text string) {
 	q.mu.Lock()
 	m := q.memo(id)
-	news := text != "" && !m.told[hash8(text)] && m.waits < maxWaits && (m.waitFor != why || time.Since(m.waitAt) >= waitsEvery)
+	news := text != "" && !m.told(text) && m.waits < maxWaits && (m.waitFor != why || time.Since(m.waitAt) >= waitsEvery)
 	if news {
 		m.waits, m.waitFor, m.waitAt = m.waits+1, why, time.Now()
 	}
 	q.mu.Unlock()
 	if news {
-		q.tell(id, text, maxTold)
+		q.tell(id, text, maxTold, nil)
 	}
 }
 
 // tell puts a line on the job's page, once for each text and unless there are
-// so many already, and reports whether it was news.
-func (q *queue) tell(id contract.JobID, text string, most int) bool {
+// so many already. Unless it is nil, then is called when it is there.
+func (q *queue) tell(id contract.JobID, text string, most int, then func()) {
 	if text == "" {
-		return false
+		return
 	}
 	q.mu.Lock()
 	m := q.memo(id)
-	news := !m.told[hash8(text)] && len(m.told) < most
+	news := !m.told(text) && len(m.lines) < most
 	if news {
-		if m.told == nil {
-			m.told = map[string]bool{}
-		}
-		m.told[hash8(text)] = true
+		m.tells(text)
 	}
 	q.mu.Unlock()
 	if news {
-		q.notices.Add(id, text)
+		q.notices.Add(id, text, then)
 	}
-	return news
 }
+
+// The Events of what is told of a job's end; see note.
+const (
+	eventLost   = "JobLost"
+	eventNotice = "JobNotice"
+)
+
+// recall learns what a leader before us has told of the jobs that are here, so
+// that their pages don't get it again from each. It is help, not truth: without
+// it they do.
+func (q *queue) recall(ctx context.Context) {
+	here := map[contract.JobID]bool{}
+	for _, k := range q.store.kjobsIn(q.label) {
+		here[k.id] = k.id != ""
+	}
+	for _, p := range q.store.podsIn(q.label) {
+		here[p.id] = p.id != ""
+	}
+	cctx, cancel := context.WithTimeout(ctx, warningsWithin)
+	defer cancel()
+	list, err := q.s.kube.CoreV1().Events(q.store.namespace).List(cctx, metav1.ListOptions{
+		ResourceVersion: "0", FieldSelector: fields.OneTermEqualSelector("source", managedBy).String(),
+	})
+	if err != nil {
+		q.log.Debug("events not read", "err", err)
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, e := range list.Items {
+		id, _, _ := contract.ParseKjobName(e.InvolvedObject.Name)
+		if (here[id] || q.memos[id] != nil) && e.Source.Component == managedBy && (e.Reason == eventLost || e.Reason == eventNotice) {
+			q.memo(id).tells(e.Message)
+		}
+	}
+}
+
+// told reports whether a text is on the job's page.
+func (m *memo) told(text string) bool { return m.lines[lineOf(text)] }
+
+func (m *memo) tells(text string) {
+	if m.lines == nil {
+		m.lines = map[string]bool{}
+	}
+	m.lines[lineOf(text)] = true
+}
+
+// lineOf is the same of a text and of what an Event has of it.
+func lineOf(text string) string { return hash8(stacks.Cut(text, maxEventMessage)) }

@@ -11,6 +11,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
 )
@@ -86,6 +88,63 @@ func TestAllWaitsLeaveRoomForTheEnd(t *testing.T) {
 		if err != nil || len(events) != 1 || events[0].Reason != "JobLost" || events[0].Message != end {
 			t.Errorf("the Events %+v, %v; want one with the same words", events, err)
 		}
+		r.end(w)
+	})
+}
+
+// shortOfMemory is a job that fails, and of which only Kubernetes knows why.
+func shortOfMemory(w *world, p *pod) {
+	a, err := w.acquire(p.id)
+	if err != nil {
+		w.Error(err)
+		return
+	}
+	status := 137
+	a.finish(status)
+	p.end(0, "OOMKilled", &contract.Message{Outcome: contract.OutcomeFinished, ExitStatus: &status})
+}
+
+// What a leader has told and counted the next ones don't tell and count again.
+func TestToldOnceByAllLeaders(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = first(shortOfMemory)
+		id := w.build(1)[0].ID
+		for leader := range 3 {
+			r := w.start("")
+			time.Sleep(time.Minute)
+			if page := w.page(id); len(page) != 1 || !strings.Contains(page[0], "OOMKilled") {
+				t.Errorf("leader %d: the page says %q, want one line", leader, page)
+			}
+			events, err := eventsOn(w.ctx, w.kube, namespace, "Job", "onejob-"+id)
+			if err != nil || len(events) != 1 {
+				t.Errorf("leader %d: the Events %+v, %v; want one", leader, events, err)
+			}
+			want := 0
+			if leader == 0 {
+				want = 1
+			}
+			if n := testutil.CollectAndCount(r.metrics.decisions); n != want {
+				t.Errorf("leader %d: %d kinds of decisions are counted, want %d", leader, n, want)
+			}
+			r.end(w)
+		}
+	})
+}
+
+// A leader whose words Buildkite never got has told nothing: the next one does.
+func TestToldByTheNextLeader(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.sim.AddFault(simulator.Fault{Endpoint: "stacks_notify", Status: 503, Until: time.Minute})
+		w.runs = first(shortOfMemory)
+		id := w.build(1)[0].ID
+		r := w.start("")
+		time.Sleep(30 * time.Second)
+		r.end(w)
+		if page := w.page(id); len(page) != 0 {
+			t.Fatalf("the page says %q already", page)
+		}
+		r = w.start("")
+		w.await("told", 2*time.Minute, func() bool { return len(w.page(id)) == 1 })
 		r.end(w)
 	})
 }

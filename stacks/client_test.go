@@ -163,7 +163,7 @@ func TestNotifierBatches(t *testing.T) {
 		n := NewNotifier(c, slog.New(slog.DiscardHandler))
 		go n.Run(t.Context())
 		for _, id := range ids(2500) {
-			n.Add(id, "pending: "+strings.Repeat("é", 300))
+			n.Add(id, "pending: "+strings.Repeat("é", 300), nil)
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -191,7 +191,7 @@ func TestNotifierSendsTheLast(t *testing.T) {
 					return 200, nil, map[string]any{"errors": []any{}}
 				})
 				n := NewNotifier(c, slog.New(slog.DiscardHandler))
-				n.Add(ids(1)[0], "last words")
+				n.Add(ids(1)[0], "last words", nil)
 				go func() {
 					time.Sleep(wait)
 					cancel()
@@ -212,7 +212,7 @@ func TestNotifierWithAnotherClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := ids(3)
 		full, calls := all[1], 0
-		told := map[contract.JobID]int{}
+		told, then := map[contract.JobID]int{}, map[contract.JobID]int{}
 		c := client(t, func(_ *http.Request, body []byte) (int, map[string]string, any) {
 			calls++
 			var in struct{ Notifications []Notification }
@@ -236,10 +236,15 @@ func TestNotifierWithAnotherClock(t *testing.T) {
 		n := NewNotifier(c, slog.New(slog.DiscardHandler))
 		go n.Run(t.Context())
 		for _, id := range all {
-			n.Add(id, "lost")
+			n.Add(id, "lost", func() { then[id]++ })
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
+		for _, id := range all {
+			if then[id] != 1 {
+				t.Errorf("what became of %s was said %d times, want once", id, then[id])
+			}
+		}
 		if told[all[0]] != 1 || told[all[2]] != 1 || told[full] != 0 || calls != 2 {
 			t.Errorf("told %v in %d calls, want the first and the last once, in 2", told, calls)
 		}

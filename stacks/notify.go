@@ -15,12 +15,14 @@ type Notification struct {
 	JobID  contract.JobID `json:"job_uuid"`
 	Detail string         `json:"detail"` // cut to MaxNotification
 	Time   *time.Time     `json:"timestamp,omitempty"`
+
+	then func() // see Notifier.Add
 }
 
-// Notify sends up to MaxBatch notifications in one call and returns those that
+// Notify sends up to MaxBatch notifications in one call and returns which of them
 // Buildkite didn't take: a job has room for 100, and a time must lie between
 // the job's creation and now, by Buildkite's clock.
-func (c *Client) Notify(ctx context.Context, ns []Notification) (refused []Notification, err error) {
+func (c *Client) Notify(ctx context.Context, ns []Notification) (refused map[int]bool, err error) {
 	var out struct {
 		Errors []struct {
 			Error   string `json:"error"`
@@ -33,11 +35,10 @@ func (c *Client) Notify(ctx context.Context, ns []Notification) (refused []Notif
 	if err := c.do(ctx, EndpointNotify, http.MethodPost, c.stackPath("/notifications"), in, &out); err != nil {
 		return nil, err
 	}
+	refused = map[int]bool{}
 	for _, e := range out.Errors {
 		for _, i := range e.Indexes {
-			if i >= 0 && i < len(ns) {
-				refused = append(refused, ns[i])
-			}
+			refused[i] = true
 		}
 	}
 	return refused, nil
@@ -66,11 +67,12 @@ func NewNotifier(c *Client, log *slog.Logger) *Notifier {
 	return &Notifier{client: c, log: log, wake: make(chan struct{}, 1)}
 }
 
-// Add queues a notification.
-func (n *Notifier) Add(id contract.JobID, detail string) {
+// Add queues a notification. Unless it is nil, then is called when Buildkite has
+// taken it, or won't.
+func (n *Notifier) Add(id contract.JobID, detail string, then func()) {
 	now := time.Now().UTC()
 	n.mu.Lock()
-	n.queued = append(n.queued, Notification{JobID: id, Detail: Cut(detail, MaxNotification), Time: &now})
+	n.queued = append(n.queued, Notification{JobID: id, Detail: Cut(detail, MaxNotification), Time: &now, then: then})
 	if over := len(n.queued) - maxQueued; over > 0 {
 		n.queued = append(n.queued[:0], n.queued[over:]...)
 	}
@@ -117,7 +119,7 @@ func (n *Notifier) send(ctx context.Context) bool {
 	refused, err := n.client.Notify(ctx, batch)
 	switch {
 	case err == nil:
-		n.again(refused)
+		n.answered(batch, refused)
 	case Temporary(err), ctx.Err() != nil:
 		// Back in front; the endpoint's gate makes the next try wait. What our
 		// own end cut off is sent with the last.
@@ -126,28 +128,36 @@ func (n *Notifier) send(ctx context.Context) bool {
 		n.mu.Unlock()
 	default:
 		n.log.Warn("dropping notifications", "count", len(batch), "err", err)
+		n.answered(batch, nil)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return len(n.queued) > 0
 }
 
-// again queues what was refused with a time once more without: clocks may differ
-// by more than Buildkite allows, and what a job's reader is told matters more
-// than when it was.
-func (n *Notifier) again(refused []Notification) {
+// answered queues what was refused with a time once more without: clocks may
+// differ by more than Buildkite allows, and what a job's reader is told matters
+// more than when it was.
+func (n *Notifier) answered(batch []Notification, refused map[int]bool) {
+	var again []Notification
 	dropped := 0
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, one := range refused {
-		if one.Time == nil {
-			dropped++
+	for i, one := range batch {
+		switch {
+		case refused[i] && one.Time != nil:
+			one.Time = nil
+			again = append(again, one)
 			continue
+		case refused[i]:
+			dropped++
 		}
-		one.Time = nil
-		n.queued = append(n.queued, one)
+		if one.then != nil {
+			one.then()
+		}
 	}
 	if dropped > 0 {
 		n.log.Warn("buildkite did not take some notifications", "count", dropped)
 	}
+	n.mu.Lock()
+	n.queued = append(n.queued, again...)
+	n.mu.Unlock()
 }
