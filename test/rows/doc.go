@@ -38,7 +38,11 @@
 //
 //	scheduler restarts, loses its Lease        k8s.TestLease, TestLeaseLostAndWonAgain, TestDeletedWhileNobodyLeads; test/scheduler
 //	partitioned from either API                k8s.TestOutages, TestAPIServerOutage; test/scheduler
-//	clock skew                                 k8s.TestDecide ("28, not before next year"), stacks.TestNotifierWithAnotherClock
-//	410, tombstones, conflict, AlreadyExists   k8s.TestHistories, TestTwoSchedulers, TestCancel
-//	a create that timed out but was applied    k8s.TestLostCreates, TestUnseenKjob
+//	a broken pull, and then a slow one         k8s.TestOutcomes, TestDecide ("pulled again, …")
+//	clock skew                                 k8s.TestDecide ("…, by a clock that is ahead", "28, not before next year"), TestSkew; stacks.TestNotifierWithAnotherClock
+//	410, tombstones                            k8s.TestTombstoneAfterAnExpiredWatch
+//	conflict                                   k8s.TestSuspendedIsDeletedAsItWasSeen, TestCancel, TestResponseToCreate
+//	AlreadyExists                              k8s.TestResponseToCreate, TestResponseToGet, TestTwoSchedulers
+//	a create that timed out but was applied    k8s.TestResponseToCreate, TestLostCreates, TestUnseenKjob
+//	all of these at random                     k8s.TestHistories
 package rows
