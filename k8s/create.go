@@ -56,7 +56,8 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 		return 0, nil // seen in the cache
 	}
 	now := *c
-	lapsed := q.memo(id).reservedUntil.Before(time.Now())
+	m := q.memo(id)
+	lapsed, made := m.reservedUntil.Before(time.Now()), m.gone != nil && m.gone.attempt >= c.attempt
 	paused, refused := q.paused, !now.at.After(q.noCreate)
 	q.mu.Unlock()
 	if now.created {
@@ -76,9 +77,9 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 		q.drop(id, "the namespace takes no kjobs")
 		return 0, nil
 	}
-	if !now.sent && q.live(id) {
+	if !now.sent && (made || q.live(id)) {
 		// Somebody else's (reacquire, another scheduler), who counted anew.
-		q.drop(id, "it has a live kjob")
+		q.drop(id, "it has a live kjob, or had one since")
 		q.work.Add(id)
 		return 0, nil
 	}

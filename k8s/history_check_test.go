@@ -32,11 +32,20 @@ func (s *instance) sees(o runtime.Object) {
 	if !ok {
 		return
 	}
+	s.h.cluster.mu.Lock()
+	defer s.h.cluster.mu.Unlock()
 	s.h.mu.Lock()
 	defer s.h.mu.Unlock()
-	s.seen[jobIDOf(k.Labels)] = true
+	id := jobIDOf(k.Labels)
+	s.seen[id] = true
 	if !s.s.synced.Load() && !finished(k) {
 		s.mine[k.Name] = string(k.UID)
+	}
+	switch m := s.marked[id]; {
+	case m != nil && m.UID != k.UID && attemptOf(k) >= attemptOf(m):
+		delete(s.marked, id) // who made it didn't know of the mark
+	case k.Annotations[contract.AnnotationCancel] != "" && attemptOf(k) >= s.sent[id] && !finished(k) && !s.h.lost(k):
+		s.marked[id] = k
 	}
 }
 
@@ -50,6 +59,10 @@ func (s *instance) checkCreate(k *batchv1.Job) {
 		k.Labels[contract.LabelAttempt] != strconv.Itoa(attempt) || k.Spec.Template.Labels[contract.LabelJobID] != id.String() {
 		h.brokeLocked("names: %s has the labels %v", k.Name, k.Labels)
 	}
+	if m := s.marked[id]; m != nil && !s.dead {
+		h.brokeLocked("marked: %s creates %s after it was shown that %s (%s) is marked as cancelled", s, k.Name, m.Name, m.UID)
+	}
+	s.sent[id] = max(s.sent[id], attempt)
 	if !s.dead && !s.paused.IsZero() && time.Since(s.paused) > time.Second {
 		h.brokeLocked("paused: %s creates %s %s after it knew that the queue is paused", s, k.Name, time.Since(s.paused))
 	}

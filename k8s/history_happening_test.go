@@ -2,6 +2,7 @@ package k8s
 
 import (
 	"fmt"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/watch"
@@ -20,8 +21,9 @@ func (h *history) happen(e happening) {
 		h.sleep(e.lasts, nil)
 		h.truth(func() { h.outage[api] = fine })
 	}
+	attempt := 1 // and later ones
 	kjob := func(f func(k *batchv1.Job, p *hpod)) {
-		if p := h.anyPod(e.n); p != nil {
+		if p := h.anyPodOf(attempt, e.n); p != nil {
 			if k := h.cluster.kjob(p.kjob); k != nil && string(k.UID) == p.uid {
 				f(k, p)
 			}
@@ -61,6 +63,12 @@ func (h *history) happen(e happening) {
 			_ = h.deleteKjob(k.Name, p.uid, "hand", e.what != "delete kjob")
 		})
 	case "cancel kjob":
+		// A second attempt's comes rarely, and has the first one's beside it.
+		for end := time.Now().Add(e.lasts); h.anyPodOf(2, e.n) == nil && time.Now().Before(end) && h.sleep(200*time.Millisecond, nil); {
+		}
+		if h.anyPodOf(2, e.n) != nil {
+			attempt = 2
+		}
 		kjob(func(k *batchv1.Job, p *hpod) {
 			h.truth(func() { h.excuse(p.id, e.what) })
 			h.cluster.changeKjob(k.Name, p.uid, func(k *batchv1.Job) { k.Annotations[contract.AnnotationCancel] = "by hand" })

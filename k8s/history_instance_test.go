@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
+
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/stacks"
@@ -32,6 +34,8 @@ type instance struct {
 	mine    map[string]string       // unfinished kjobs that it made or found at its start: name to UID
 	paused  time.Time               // since when it knows that the queue is paused
 	told    map[contract.JobID]time.Time
+	sent    map[contract.JobID]int          // the highest attempt that it has tried to make
+	marked  map[contract.JobID]*batchv1.Job // the last attempt's kjob that it was shown with a mark, unless it has tried to make another one
 }
 
 func (s *instance) String() string { return fmt.Sprint("scheduler ", s.n) }
@@ -41,7 +45,8 @@ func (h *history) launch() *instance {
 	ctx, cancel := context.WithCancel(h.ctx)
 	h.mu.Lock()
 	s := &instance{h: h, n: len(h.instances) + 1, cancel: cancel, done: make(chan error, 1),
-		calls: map[string]int{}, seen: map[contract.JobID]bool{}, mine: map[string]string{}, told: map[contract.JobID]time.Time{}}
+		calls: map[string]int{}, seen: map[contract.JobID]bool{}, mine: map[string]string{}, told: map[contract.JobID]time.Time{},
+		sent: map[contract.JobID]int{}, marked: map[contract.JobID]*batchv1.Job{}}
 	h.instances = append(h.instances, s)
 	h.noteLocked("%s starts", s)
 	h.mu.Unlock()

@@ -98,12 +98,15 @@ func (h *history) alive() (out []*instance) {
 }
 
 // anyPod is a pod that is not over, the nth in the order of their making.
-func (h *history) anyPod(n int) *hpod {
+func (h *history) anyPod(n int) *hpod { return h.anyPodOf(1, n) }
+
+// anyPodOf is one of an attempt, or of a later one.
+func (h *history) anyPodOf(attempt, n int) *hpod {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var live []*hpod
 	for _, p := range h.podsByUID {
-		if !p.over {
+		if !p.over && p.attempt >= attempt {
 			live = append(live, p)
 		}
 	}

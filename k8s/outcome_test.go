@@ -2,6 +2,7 @@ package k8s
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -349,51 +350,72 @@ func TestReservationIsRenewed(t *testing.T) {
 	})
 }
 
-// A kjob that is deleted by hand before its pod has the job.
+// A kjob that is deleted by hand before its pod has the job, be it that of the
+// first attempt or of one that the finished kjob of another is still there of.
 func TestDeletedByHand(t *testing.T) {
-	for _, why := range []string{"", "ada: wrong branch"} {
-		inWorld(t, simulator.Config{}, func(w *world) {
-			w.runs = func(w *world, p *pod) {
-				if p.attempt > 1 {
-					ran(w, p)
-					return
-				}
-				w.sleep(time.Hour, p.kill)
-			}
-			job := w.build(1)[0]
-			r := w.start("")
-			time.Sleep(2 * time.Second)
-			name := "onejob-" + job.ID
-			w.mu.Lock()
-			p := w.pods[name]
-			w.mu.Unlock()
-			p.setKjob(func(k *batchv1.Job) {
-				if why != "" {
-					k.Annotations[contract.AnnotationCancel] = why
-				}
-			})
-			_ = w.kube.Tracker().Delete(jobsGVR, namespace, name)
-			p.stop()
-			w.await("finished", 30*time.Second, w.finished(1))
-			got := w.job(job.ID)
+	for _, attempt := range []int{1, 2} {
+		for _, why := range []string{"", "ada: wrong branch"} {
+			t.Run(fmt.Sprintf("attempt %d %s", attempt, why), func(t *testing.T) { deletedByHand(t, attempt, why) })
+		}
+	}
+}
+
+func deletedByHand(t *testing.T, attempt int, why string) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = func(w *world, p *pod) {
 			switch {
-			case why == "" && (w.kjobs(job.ID) != 2 || got.ExitStatus != "0"):
-				t.Errorf("%d kjobs, exit status %s; want a second attempt that ran", w.kjobs(job.ID), got.ExitStatus)
-			case why != "" && (w.kjobs(job.ID) != 1 || got.StackFinish == nil || !strings.Contains(got.StackFinish.Detail, why)):
-				t.Errorf("%d kjobs, finish %+v; want none more and the reason", w.kjobs(job.ID), got.StackFinish)
+			case p.attempt < attempt:
+				exits(contract.ExitExhausted, contract.OutcomeExhausted)(w, p)
+			case p.attempt == attempt:
+				w.sleep(time.Hour, p.kill)
+			default:
+				ran(w, p)
 			}
-			r.end(w)
-			// The Event is all that is left of the kjob.
-			want := "NewAttempt"
+		}
+		job := w.build(1)[0]
+		name := contract.KjobName(contract.JobID(job.ID), attempt)
+		r := w.start("")
+		w.await("made", 20*time.Second, func() bool { w.mu.Lock(); defer w.mu.Unlock(); return w.pods[name] != nil })
+		time.Sleep(2 * time.Second)
+		w.mu.Lock()
+		p := w.pods[name]
+		w.mu.Unlock()
+		p.setKjob(func(k *batchv1.Job) {
 			if why != "" {
-				want = "JobFinished"
-			}
-			events, _ := w.kube.CoreV1().Events(namespace).List(t.Context(), metav1.ListOptions{})
-			if !slices.ContainsFunc(events.Items, func(e corev1.Event) bool { return e.InvolvedObject.Name == name && e.Reason == want }) {
-				t.Errorf("no Event %s on %s in %+v", want, name, events.Items)
+				k.Annotations[contract.AnnotationCancel] = why
 			}
 		})
-	}
+		_ = w.kube.Tracker().Delete(jobsGVR, namespace, name)
+		p.stop()
+		took := w.await("finished", time.Minute, w.finished(1))
+		time.Sleep(time.Minute)
+		got := w.job(job.ID)
+		switch {
+		case why == "" && (w.kjobs(job.ID) != attempt+1 || got.ExitStatus != "0" || took < backoff(attempt)):
+			t.Errorf("%d kjobs, exit status %s after %s; want one more attempt that ran, %s after the deletion", w.kjobs(job.ID), got.ExitStatus, took, backoff(attempt))
+		case why != "" && (w.kjobs(job.ID) != attempt || got.StackFinish == nil || !strings.Contains(got.StackFinish.Detail, why)):
+			t.Errorf("%d kjobs, finish %+v; want none more and the reason", w.kjobs(job.ID), got.StackFinish)
+		}
+		want, action := "NewAttempt: the Kubernetes Job of attempt "+fmt.Sprint(attempt)+" was deleted before it had the job", "attempt/kjob_deleted"
+		if why != "" {
+			want, action = "JobFinished: cancelled in Kubernetes by "+why, "finish/cancelled"
+		}
+		did, reason, _ := strings.Cut(action, "/")
+		if n := testutil.ToFloat64(r.metrics.decisions.WithLabelValues("default", did, reason)); n != 1 {
+			t.Errorf("%s is counted %v times, want once", action, n)
+		}
+		if _, text, _ := strings.Cut(want, ": "); why == "" && !slices.ContainsFunc(got.Notifications, func(n simulator.Notification) bool { return n.Detail == text }) {
+			t.Errorf("the page says %+v, want %q", got.Notifications, text)
+		}
+		r.end(w)
+		// The Event is all that is left of the kjob.
+		events, _ := w.kube.CoreV1().Events(namespace).List(t.Context(), metav1.ListOptions{})
+		if !slices.ContainsFunc(events.Items, func(e corev1.Event) bool {
+			return e.InvolvedObject.Name == name && e.Reason+": "+e.Message == want
+		}) {
+			t.Errorf("no Event %q on %s in %+v", want, name, events.Items)
+		}
+	})
 }
 
 // A kjob that seems suspended beside its pod may have been resumed: the two

@@ -154,8 +154,7 @@ func (q *queue) claimAll(ctx context.Context, set *settings, take []candidate) e
 			continue
 		}
 		q.claims[c.job.ID] = &claim{job: c.job, attempt: c.attempt, at: time.Now()}
-		m := q.memo(c.job.ID)
-		m.gone, m.finishRefused = nil, nil
+		q.memo(c.job.ID).finishRefused = nil
 		delete(q.retries, c.job.ID)
 		claimed = append(claimed, c.job.ID)
 		if c.attempt == 1 { // a later one didn't wait since then

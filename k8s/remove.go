@@ -14,9 +14,11 @@ import (
 // at them any more, they never finish by themselves, and a resume would give
 // them a second pod.
 func (q *queue) clear(ctx context.Context, id contract.JobID) error {
-	ks := q.store.kjobsOf(id)
-	for _, k := range ks[:max(0, len(ks)-1)] {
-		if !k.Suspended || k.Finished || k.Terminating {
+	q.mu.Lock()
+	last, _ := q.last(id)
+	q.mu.Unlock()
+	for _, k := range q.store.kjobsOf(id) {
+		if last == nil || k.attempt >= last.attempt || !k.Suspended || k.Finished || k.Terminating {
 			continue
 		}
 		if err := q.removeKjob(ctx, id, k, Decision{Reason: ReasonSuspended}); err != nil {

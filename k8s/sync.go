@@ -62,24 +62,18 @@ func (q *queue) decide(id contract.JobID) (Decision, Facts) {
 }
 
 func (q *queue) facts(id contract.JobID) Facts {
-	ks, pods := q.store.kjobsOf(id), q.store.podsOf(id)
+	pods := q.store.podsOf(id)
 	now := time.Now()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	m := q.memo(id)
 	f := Facts{Now: now, Skew: q.s.skew(), State: m.state, StateAt: m.stateAt, HeldAt: m.heldAt, Policy: q.set.Load().policy()}
-	if len(ks) > 0 {
-		last := ks[len(ks)-1]
-		f.Attempt, f.KJob = last.attempt, last.KJob
-		f.PodSeen, f.Story = last.podSeen, last.story
-	}
-	if g := m.gone; g != nil {
-		if g.attempt >= f.Attempt && !f.KJob.Exists {
-			f.Attempt, f.KJob, f.Story = g.attempt, g.KJob, g.story
+	k, gone := q.last(id)
+	if k != nil {
+		f.Attempt, f.KJob, f.PodSeen, f.Story = k.attempt, k.KJob, k.podSeen, k.story
+		if gone {
 			// What was finished when it went is decided on as if it were there.
-			f.KJob.Exists, f.KJob.Gone, f.KJob.Terminating = g.Finished, !g.Finished, false
-		} else {
-			m.gone = nil
+			f.KJob.Exists, f.KJob.Gone, f.KJob.Terminating = k.Finished, !k.Finished, false
 		}
 	}
 	for _, p := range pods {
@@ -120,7 +114,7 @@ func (q *queue) facts(id contract.JobID) Facts {
 	if m.ended == f.KJob.UID {
 		f.EndedAt = m.endedAt
 	}
-	if ended && f.Pod.Lost() || f.Pod.Deleted {
+	if !gone && (ended && f.Pod.Lost() || f.Pod.Deleted) {
 		m.lost = f.KJob.UID
 	}
 	if kind := f.failureKind(); kind != m.failKind {
@@ -128,6 +122,25 @@ func (q *queue) facts(id contract.JobID) Facts {
 	}
 	f.FailingSince = m.failAt
 	return f
+}
+
+// last is the kjob that decisions about a job rest on: that of its last attempt,
+// also when it is gone and one of an attempt before isn't. Only one that is live
+// goes before it; whoever made that didn't know of the other. Callers hold q.mu.
+func (q *queue) last(id contract.JobID) (k *seenKjob, gone bool) {
+	m := q.memo(id)
+	if ks := q.store.kjobsOf(id); len(ks) > 0 {
+		k = ks[len(ks)-1]
+	}
+	switch g := m.gone; {
+	case g == nil, k != nil && k.attempt < g.attempt && q.holdsSlot(k):
+		return k, false
+	case k != nil && k.attempt >= g.attempt:
+		m.gone = nil
+		return k, false
+	default:
+		return g, true
+	}
 }
 
 // act carries a decision out.
@@ -190,10 +203,8 @@ func (q *queue) retry(ctx context.Context, id contract.JobID, d Decision, f Fact
 		return nil
 	}
 	job := stacks.Job{ID: id}
-	if ks := q.store.kjobsOf(id); len(ks) > 0 {
-		job = ks[len(ks)-1].job
-	} else if m := q.memos[id]; m != nil && m.gone != nil {
-		job = m.gone.job
+	if k, _ := q.last(id); k != nil {
+		job = k.job
 	}
 	q.retries[id] = retry{job: job, attempt: f.Attempt + 1, due: d.NotBefore}
 	q.mu.Unlock()
@@ -284,17 +295,17 @@ func (q *queue) note(id contract.JobID, d Decision) {
 	q.tell(id, d.Text, maxNoted, func() { q.event(id, true, reason, d.Text) })
 }
 
-// event records an Event on the job's last kjob, by its name if there is none:
-// it may be gone, or never have been let in.
+// event records an Event on the job's last kjob, by its name if nothing is known
+// of it: it may have gone unseen, or never have been let in.
 func (q *queue) event(id contract.JobID, warning bool, reason, text string) {
-	if ks := q.store.kjobsOf(id); len(ks) > 0 {
-		k := ks[len(ks)-1]
+	q.mu.Lock()
+	k, _ := q.last(id)
+	attempt := max(q.memo(id).attempts, 1)
+	q.mu.Unlock()
+	if k != nil {
 		q.s.events.event(k.Namespace, k.Name, k.UID, warning, reason, text)
 		return
 	}
-	q.mu.Lock()
-	attempt := max(q.memo(id).attempts, 1)
-	q.mu.Unlock()
 	q.s.events.event(q.store.namespace, contract.KjobName(id, attempt), "", warning, reason, text)
 }
 
