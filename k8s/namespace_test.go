@@ -2,11 +2,15 @@ package k8s
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	k8stesting "k8s.io/client-go/testing"
 
 	"github.com/onejob-dev/onejob/simulator"
 )
@@ -51,6 +55,28 @@ func TestNamespaceThatTakesNoKjobs(t *testing.T) {
 		w.await("finished", 2*time.Minute, w.finished(500))
 		if f := r.unready(); len(f) > 0 {
 			t.Errorf("not ready: %v", f)
+		}
+		r.end(w)
+	})
+}
+
+// A namespace that is being deleted takes no Events either: that its queue is
+// stopped is said where the scheduler is.
+func TestNamespaceThatTakesNothing(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		going := func(kind, name string) error {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: kind}, name, errors.New("unable to create new content in namespace builds because it is being terminated: cannot create resource"))
+		}
+		w.onCreate = func(k *batchv1.Job) (error, error) { return going("jobs", k.Name), nil }
+		w.kube.PrependReactor("create", "events", func(a k8stesting.Action) (bool, runtime.Object, error) {
+			return a.GetNamespace() == namespace, nil, going("events", "")
+		})
+		w.build(1)
+		r := w.start("", func(o *Options) { o.Lease = &LeaseOptions{Namespace: "home", Name: "onejob", Identity: "a"} })
+		time.Sleep(20 * time.Second)
+		events, err := eventsOn(w.ctx, w.kube, "home", "Job", "onejob-queue-default")
+		if err != nil || len(events) != 1 || events[0].Reason != "QueueStopped" || !strings.Contains(events[0].Message, "namespace builds because it is being terminated") {
+			t.Errorf("the Events %+v, %v; want one that names the namespace", events, err)
 		}
 		r.end(w)
 	})

@@ -25,7 +25,13 @@ func (q *queue) stop(err error) {
 	q.s.metrics.ready.WithLabelValues(q.name).Set(0)
 	if news {
 		q.log.Error("the queue is stopped: check its token, its name, its namespace and the RoleBinding there; it is looked at again every 30s and when the token file changes", "err", err, "retry_in", refusedEvery.String())
-		q.s.events.event(q.store.namespace, "onejob-queue-"+q.label, "", true, "QueueStopped", "queue "+q.name+": "+err.Error())
+		where := []string{q.store.namespace}
+		if l := q.s.lease; errors.Is(err, errNoCreate) && l != nil && l.Namespace != q.store.namespace {
+			where = append(where, l.Namespace) // the queue's may take no Events either
+		}
+		for _, namespace := range where {
+			q.s.events.event(namespace, "onejob-queue-"+q.label, "", true, "QueueStopped", "queue "+q.name+": "+err.Error())
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package rows
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/onejob-dev/onejob/test/stage"
 )
 
 func TestNotAdmitted(t *testing.T) {
@@ -57,7 +60,7 @@ var admissionRows = []row{
 		page:  []string{"waiting to be created: ", "Kubernetes did not let the Job in within 5s: ", `failed calling webhook "nowhere.rows.test"`},
 		event: "JobFinished: Kubernetes did not let the Job in", metric: "finish/admission",
 	},
-	// No Event could be written there.
+	// No Event could be written there: it is where the scheduler is.
 	{name: "namespace-terminating", namespace: "rows-going", act: stopped("because it is being terminated")},
 	{name: "no-role-binding", namespace: "rows-no-role", act: stopped(`cannot create resource "jobs"`)},
 }
@@ -71,6 +74,11 @@ func stopped(words string) func(*scene) {
 			return strings.Contains(s.metrics(), fmt.Sprintf("onejob_queue_ready{queue=%q} 0", s.name))
 		})
 		s.until("the refusal is counted", func() bool { return s.measured("onejob_kjob_creates_total", "queue", s.name, "result", "no_namespace") })
+		s.until("the Event in the scheduler's namespace", func() bool {
+			list, err := on.Cluster.Client().CoreV1().Events(stage.Namespace).List(s.ctx, metav1.ListOptions{FieldSelector: "reason=QueueStopped,involvedObject.name=onejob-queue-" + s.name})
+			must(s, err)
+			return slices.ContainsFunc(list.Items, func(e corev1.Event) bool { return strings.Contains(e.Message, words) })
+		})
 		if !strings.Contains(s.metrics(), `onejob_queue_ready{queue="webhook-down"} 1`) {
 			s.Error("another queue is stopped too")
 		}
