@@ -246,7 +246,7 @@ func TestDecide(t *testing.T) {
 		{"finished by us, its image can't be pulled", aKJob().Ended().Waiting("ImagePullBackOff", "no", time.Hour).State(finished), want{action: Delete, reason: ReasonOver}},
 		{"finished long ago, and its pod starts yet", aKJob().State(finished).but(func(f *Facts) { f.Pod.Node, f.EndedAt = "node", t0.Add(-time.Minute) }), want{action: Delete, reason: ReasonOver}},
 		{"over, the runner takes its leave", aKJob().Running().Ended().State(finished), want{action: None}},
-		{"over for long, and the pod goes on", aKJob().Running().State(finished).but(func(f *Facts) { f.EndedAt = t0.Add(-3 * time.Minute) }), want{action: Delete, reason: ReasonOutlived}},
+		{"over for long, and the pod goes on", aKJob().Running().State(finished).but(func(f *Facts) { f.EndedAt = t0.Add(-3 * time.Minute) }), want{action: Delete, reason: ReasonOutlived, says: "the job is over, but its pod went on and is being deleted"}},
 		{"taken by another agent", aKJob().State(running), want{action: Delete, reason: ReasonTaken}},
 		{"held, perhaps by this very pod", aKJob().State(running).but(func(f *Facts) { f.Pod.Node = "node" }), want{action: None}},
 		{"held, and the image can't be pulled yet", aKJob().Waiting("ImagePullBackOff", "no", time.Hour).State(running).but(func(f *Facts) { f.HeldAt = t0.Add(-50 * time.Second) }), want{action: None}},

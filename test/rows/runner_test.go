@@ -62,13 +62,21 @@ var runnerRows = []row{
 		name: "silent-runner", job: "activeDeadlineSeconds: 45", faults: []simulator.Fault{{Endpoint: "finish", Status: 503}}, kjobs: 1,
 		act: func(s *scene) {
 			s.told("DeadlineExceeded, Job was active longer than specified deadline")
-			s.told("it is not run again: ")
+			s.told("but it was not run to a reported end; it is not run again: ")
 			if j := s.job(); j.State.Held() {
 				must(s, on.Simulator.LoseAgent(j.AgentID))
 			}
 		},
 		exit: "-1", page: []string{"Kubernetes stops the pod in which the job runs: DeadlineExceeded"},
-		event: "JobLost: ",
+		event:  "JobLost: attempt 1 had the job, but it was not run to a reported end; it is not run again: the job ended with exit status 0, but its result couldn't be reported: ",
+		metric: "none/not_run",
+	},
+	{
+		// Its result can't be delivered either, and Buildkite has ended the job.
+		name: "runner-outlives-job", faults: []simulator.Fault{{Endpoint: "finish", Status: 503}}, kjobs: 1,
+		act:  func(s *scene) { s.refused(); must(s, on.Simulator.LoseAgent(s.job().AgentID)) },
+		exit: "-1", page: []string{"the job is over, but its pod went on and is being deleted"},
+		event: "Deleted: deleted by onejob: outlived", metric: "delete/outlived",
 	},
 }
 
