@@ -311,6 +311,8 @@ func (q *queue) offer(j stacks.Job, at time.Time) int {
 	switch {
 	case claimed, time.Now().Before(due):
 		return 0
+	case !last && !known && q.orphaned(j.ID):
+		return 0
 	case !last && !known && attempts >= q.set.Load().MaxAttempts:
 		// Their kjobs are all gone: the count is what is left of them.
 		q.giveUp(j.ID, Decision{Action: Finish, Reason: ReasonGaveUp, ExitStatus: -1,
@@ -329,4 +331,27 @@ func (q *queue) offer(j stacks.Job, at time.Time) int {
 		signal(q.look) // live, but its reservation has lapsed: renew
 	}
 	return 0
+}
+
+// orphaned reports whether a pod may be running of a kjob that is gone, and that
+// nobody remembers. It may yet acquire the job; there is never a second beside it.
+func (q *queue) orphaned(id contract.JobID) bool {
+	for _, p := range q.store.podsOf(id) {
+		if !p.Lives() || p.Node == "" {
+			continue
+		}
+		now := time.Now()
+		q.mu.Lock()
+		m := q.memo(id)
+		if m.ended != p.kjobUID {
+			m.ended, m.endedAt = p.kjobUID, now
+		}
+		f := Facts{Now: now, EndedAt: m.endedAt, Policy: q.set.Load().policy(), OtherPodLives: p.Name, OtherNode: p.Node}
+		q.mu.Unlock()
+		if d := waitForPod(f, ReasonDeleted); d.Waiting {
+			q.tellWaiting(id, d.Reason, d.Text)
+		}
+		return true
+	}
+	return false
 }

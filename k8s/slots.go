@@ -63,7 +63,8 @@ func (q *queue) held() int {
 		}
 	}
 	for _, p := range q.store.podsIn(q.label) {
-		if p.id != "" && p.Lives() && q.store.kjob(p.kjob) == nil {
+		// By its UID: an orphan's kjob may have been followed by one of its name.
+		if k := q.store.kjob(p.kjob); p.id != "" && p.Lives() && (k == nil || k.UID != p.kjobUID) {
 			held++
 		}
 	}

@@ -1,0 +1,115 @@
+package k8s
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/simulator"
+)
+
+// A pod outlives its kjob, and nobody remembers it: a scheduler that starts then
+// makes no second one beside it, says so, and goes on when it has gone.
+func TestOrphanAfterARestart(t *testing.T) {
+	for _, attempt := range []int{1, 2} {
+		t.Run(fmt.Sprint("attempt ", attempt), func(t *testing.T) { orphanAfterARestart(t, attempt) })
+	}
+}
+
+func orphanAfterARestart(t *testing.T, attempt int) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		gone := false
+		w.runs = func(w *world, p *pod) {
+			switch {
+			case p.attempt < attempt:
+				exits(contract.ExitExhausted, contract.OutcomeExhausted)(w, p)
+			case !gone:
+				p.start()
+				w.sleep(time.Hour, p.kill)
+			default:
+				ran(w, p)
+			}
+		}
+		job := w.build(1)[0]
+		name := contract.KjobName(contract.JobID(job.ID), attempt)
+		r := w.start("")
+		w.await("made", 20*time.Second, func() bool { w.mu.Lock(); defer w.mu.Unlock(); return w.pods[name] != nil })
+		time.Sleep(2 * time.Second)
+		r.end(w)
+		_ = w.kube.Tracker().Delete(jobsGVR, namespace, name)
+		r = w.start("")
+		time.Sleep(5 * time.Minute)
+		w.mu.Lock()
+		creates, p := w.creates, w.pods[name]
+		w.mu.Unlock()
+		if creates != attempt {
+			t.Errorf("%d kjobs were made, want %d: a pod of the last one lives", creates, attempt)
+		}
+		if held := r.queues["default"].held(); held != 1 {
+			t.Errorf("%d slots are held, want the pod's", held)
+		}
+		want := "waiting for pod " + name + "-x of an earlier attempt to go (if node node-1 is gone for good"
+		if ns := w.job(job.ID).Notifications; len(ns) == 0 || !strings.HasPrefix(ns[len(ns)-1].Detail, want) {
+			t.Errorf("the page says %+v, want %q", ns, want)
+		}
+		gone = true
+		p.stop()
+		w.await("finished", time.Minute, w.finished(1))
+		w.mu.Lock()
+		creates = w.creates
+		w.mu.Unlock()
+		if got := w.job(job.ID); got.ExitStatus != "0" || creates != attempt+1 {
+			t.Errorf("exit status %s after %d kjobs, want one more, which ran", got.ExitStatus, creates)
+		}
+		r.end(w)
+	})
+}
+
+// An orphan holds a slot beside a kjob that has come to its own one's name.
+func TestOrphanHoldsASlot(t *testing.T) {
+	const id = contract.JobID("0192d4f8-7f4c-4cf6-9a3e-000000000001")
+	name := contract.KjobName(id, 1)
+	for _, tt := range []struct {
+		name     string
+		there    types.UID // none if it is empty
+		finished bool
+		want     int
+	}{
+		{"its kjob is there", "a", false, 1},
+		{"its kjob is finished", "a", true, 0},
+		{"no kjob", "", false, 1},
+		{"another kjob", "b", false, 2},
+		{"another kjob, which is finished", "b", true, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := newStore(fake.NewClientset(), slog.New(slog.DiscardHandler), namespace, handlers{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := &seenPod{seenObject: seenObject{ObjectMeta: metav1.ObjectMeta{Name: name + "-x", Namespace: namespace}, id: id, attempt: 1, queue: "default"},
+				Pod: Pod{Phase: corev1.PodRunning, Node: "node-1"}, kjob: name, kjobUID: "a"}
+			if err := s.pods.GetIndexer().Add(p); err != nil {
+				t.Fatal(err)
+			}
+			if tt.there != "" {
+				k := &seenKjob{seenObject: seenObject{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace, UID: tt.there}, id: id, attempt: 1, queue: "default"},
+					KJob: KJob{UID: tt.there, Exists: true, Finished: tt.finished}}
+				if err := s.kjobs.GetIndexer().Add(k); err != nil {
+					t.Fatal(err)
+				}
+			}
+			q := &queue{store: s, label: "default", memos: map[contract.JobID]*memo{}}
+			if got := q.held(); got != tt.want {
+				t.Errorf("%d slots are held, want %d", got, tt.want)
+			}
+		})
+	}
+}
