@@ -52,11 +52,10 @@ func Run(w io.Writer, secrets []string, made time.Time, dirs ...string) error {
 	}
 	for _, dir := range append([]string{"/tmp", "/dev/shm", "/var/tmp", "/run"}, dirs...) {
 		filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || !d.Type().IsRegular() {
-				return nil
-			}
-			if info, err := d.Info(); err == nil && !info.ModTime().Before(made) {
-				h.file("file", path)
+			if err == nil && d.Type().IsRegular() {
+				if info, err := d.Info(); err == nil && !info.ModTime().Before(made) {
+					h.file("file", path)
+				}
 			}
 			return nil
 		})
