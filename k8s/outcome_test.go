@@ -547,7 +547,7 @@ func TestDeadNodeFailsNoBuild(t *testing.T) {
 		close(deleted)
 		w.await("finished", 10*time.Second, w.finished(1))
 		if j := w.job(id); j.ExitStatus != "0" || w.kjobs(id) != 2 {
-			t.Errorf("exit status %s with %d kjobs", j.ExitStatus, w.kjobs(id))
+			t.Errorf("exit status %s with %d kjobs, finished with %+v", j.ExitStatus, w.kjobs(id), j.StackFinish)
 		}
 		r.end(w)
 	})

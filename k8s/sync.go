@@ -79,11 +79,9 @@ func (q *queue) facts(id contract.JobID) Facts {
 	for _, p := range pods {
 		if p.kjobUID == f.KJob.UID {
 			f.Pod, f.PodSeen = p.Pod, true
-			if p.Over() {
-				// What it left is known also in the moment in which it has gone
-				// from the cache and onPod hasn't been told.
-				m.podOf, m.podNo, m.pod = p.kjobUID, p.attempt, p.Pod
-			}
+			// It is known also in the moment in which it has gone from the
+			// cache and onPod hasn't been told.
+			m.podOf, m.podNo, m.pod = p.kjobUID, p.attempt, p.Pod
 		}
 		if p.kjobUID != f.KJob.UID || f.KJob.Gone {
 			if p.Lives() && p.Node != "" {
@@ -93,6 +91,7 @@ func (q *queue) facts(id contract.JobID) Facts {
 	}
 	if f.Attempt == 0 {
 		f.Orphan = m.pod
+		f.Orphan.Deleted = m.pod.Phase != ""
 		for _, p := range pods {
 			f.Orphan = p.Pod
 		}
