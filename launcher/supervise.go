@@ -189,7 +189,7 @@ func (r *run) concludeCrash(job *acquire.Job, report Report, exit error, last Fi
 		// It may have been taken: then any other result would be a lie.
 		ctx, cancel := r.until(r.Budget.ReportBy(), time.Minute)
 		defer cancel()
-		aside := fmt.Sprintf("; its runner died (%s) after reporting that", ended)
+		aside := fmt.Sprintf("; its runner died (%s) while reporting that", ended)
 		if acquire.Delivered(ctx, r.jobClient(job), job.Job, r.Rand, nil) {
 			r.reported(report, aside)
 			return
