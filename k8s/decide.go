@@ -75,6 +75,8 @@ type Decision struct {
 	NotBefore time.Time
 	// ExitStatus is for Finish.
 	ExitStatus int
+	// Unplaced is for Delete: only if no pod of the kjob has a node.
+	Unplaced bool
 	// Again is when the same facts may mean something else; zero is never.
 	Again time.Time
 }
@@ -280,7 +282,7 @@ func decideLive(f Facts) Decision {
 	case f.State.Held() && neverRan && f.Pod.Node == "":
 		// Another agent has it. A pod with a node may be the one that has it,
 		// its status still on the way: it is left to find out for itself.
-		return Decision{Action: Delete, Reason: ReasonTaken}
+		return Decision{Action: Delete, Reason: ReasonTaken, Unplaced: true}
 	case f.State == stacks.StateUnknown && !f.StateAt.IsZero() && f.Now.Sub(f.StateAt) <= stateFresh && neverRan:
 		// Buildkite was asked and doesn't know the job: no pod will get it.
 		return Decision{Action: Delete, Reason: ReasonUnknown}
@@ -306,14 +308,18 @@ func decideLive(f Facts) Decision {
 
 // decideTaken is for a pod that has a node, where it waits for an image, while an
 // agent has the job: another one, most likely. Should the node be cut off from
-// the API server, the pod's status is of then, and its runner may be the one. No
-// time makes that sure, so that the kjob keeps its slot until the job is over.
+// the API server, the pod's status is of then, and its runner may be the one. It
+// isn't if the kubelet has said since then that the pod still waits.
 func decideTaken(f Facts) Decision {
-	if known := f.HeldAt.Add(startLag); f.Now.Before(known) {
-		return Decision{Action: None, Again: known}
+	switch known := f.HeldAt.Add(startLag); {
+	case f.StuckAt.After(f.HeldAt.Add(statusLag)):
+		return Decision{Action: Delete, Reason: ReasonTaken}
+	case f.Now.Before(known):
+		return Decision{Action: None, Reason: ReasonTaken, Again: known}
+	default:
+		return Decision{Action: None, Reason: ReasonTaken, Text: fmt.Sprintf("an agent has the job, and it seems to be another than that of pod %s, which has not started on node %s (image %s): "+
+			"the pod's Kubernetes Job is left until its node says that it still waits, or the job is over", f.Pod.Name, f.Pod.Node, f.Pod.Image)}
 	}
-	return Decision{Action: None, Reason: ReasonTaken, Text: fmt.Sprintf("an agent has the job, and it seems to be another than that of pod %s, which has not started on node %s (image %s): "+
-		"the pod's Kubernetes Job is left until the job is over, for the node may be late to tell", f.Pod.Name, f.Pod.Node, f.Pod.Image)}
 }
 
 // decideStopping is for a pod that was told to stop before it had the job. On a

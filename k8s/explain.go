@@ -117,7 +117,7 @@ func Explain(ctx context.Context, kube kubernetes.Interface, client *stacks.Clie
 		facts.Attempt, facts.KJob, facts.Pod, facts.PodSeen = attemptOf(k), kjobFacts(k), podFacts(pod), pod != nil
 		facts.Story = parseStory(k.Annotations[contract.AnnotationStory])
 		facts.EndedAt = endOf(k, pod)
-		facts.Warnings, facts.Pulling, facts.EventsAt = warningsOf(events), pullingOf(events), facts.Now
+		facts.Heard = heard(events, facts.Now)
 		facts.FailingSince = facts.Now // or longer, but for the first warning nobody knows
 		for _, e := range events {
 			if e.Type == corev1.EventTypeWarning && !e.FirstTimestamp.IsZero() {

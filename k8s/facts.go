@@ -47,15 +47,22 @@ type Facts struct {
 	// FailingSince is when the pod began to fail as it does, by our clock;
 	// reasons of one kind take turns.
 	FailingSince time.Time
-	// Warnings are the messages of the kjob's (without a pod) or the pod's
-	// Warning events, newest first.
+	Heard
+	Policy Policy
+}
+
+// Heard is what the Events on the kjob (without a pod) or the pod said when they
+// were read last.
+type Heard struct {
+	// Warnings are the messages of the Warnings among them, newest first.
 	Warnings []Warning
-	// Pulling: of the pod's Events that are about pulls, the newest begins one.
+	// Pulling: of those that are about pulls, the newest begins one.
 	Pulling bool
-	// EventsAt is when Warnings and Pulling were read, by our clock; zero if they
-	// never were.
+	// StuckAt is when the kubelet said last that the pod can't start yet, by the
+	// node's clock; zero if it never did.
+	StuckAt time.Time
+	// EventsAt is when they were read, by our clock; zero if they never were.
 	EventsAt time.Time
-	Policy   Policy
 }
 
 // here is a time of the API server's clock as ours shows it.

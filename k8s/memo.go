@@ -46,10 +46,8 @@ type memo struct {
 	podNo    int // and its attempt
 	failKind string
 	failAt   time.Time
-	warnings []Warning
-	pulling  bool
-	warnedOf types.UID // the kjob that warnings and pulling are of
-	warnedAt time.Time
+	heard    Heard
+	heardOf  types.UID // the kjob that heard is of
 
 	verdict       *Decision       // for a job that has no kjob and can't have one
 	finishRefused *stacks.State   // the state in which Buildkite refused a finish

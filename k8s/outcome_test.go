@@ -269,33 +269,54 @@ func TestCancelledWhilePending(t *testing.T) {
 	})
 }
 
-// Another agent has a job whose pod waits on its node for an image: the kjob stays
-// until the job is over, for the pod's status may be late; its reader is told.
+// Another agent has a job whose pod waits on its node for an image: its status may
+// be late, so the kjob stays until the kubelet says since then that the pod waits,
+// or the job is over. Its reader is told.
 func TestTakenWhileTheImageIsPulled(t *testing.T) {
-	inWorld(t, simulator.Config{HeartbeatTimeout: time.Hour}, func(w *world) {
-		w.runs = func(w *world, p *pod) {
-			p.set(func(o *corev1.Pod) {
-				o.Spec.NodeName = "node-1"
-				o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: agentContainer, Image: "big", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "EOF"}}}}
+	for _, again := range []bool{false, true} {
+		t.Run(fmt.Sprintf("the kubelet says so %t", again), func(t *testing.T) {
+			inWorld(t, simulator.Config{HeartbeatTimeout: time.Hour}, func(w *world) {
+				taken := make(chan struct{})
+				w.runs = func(w *world, p *pod) {
+					p.set(func(o *corev1.Pod) { o.Spec.NodeName = "node-1" })
+					p.pulls("EOF", "Pulling", "Failed", "BackOff")
+					w.sleep(time.Hour, taken)
+					w.sleep(10*time.Second, p.kill)
+					p.pulls("EOF", "BackOff") // at once, and perhaps from before
+					if again {
+						w.sleep(20*time.Second, p.kill)
+						p.pulls("EOF", "BackOff")
+					}
+					w.sleep(time.Hour, p.kill)
+				}
+				id := w.build(1)[0].ID
+				r := w.start("")
+				time.Sleep(2 * time.Second)
+				a, err := w.acquire(contract.JobID(id))
+				if err != nil {
+					t.Fatal(err)
+				}
+				close(taken)
+				time.Sleep(20 * time.Second)
+				deleted := func() int { w.mu.Lock(); defer w.mu.Unlock(); return len(w.deleted) }
+				if deleted() != 0 {
+					t.Errorf("deleted %v before the kubelet said anything", w.deleted)
+				}
+				if again {
+					w.await("deleted", time.Minute, func() bool { return deleted() == 1 })
+				} else {
+					time.Sleep(20 * time.Minute)
+					page := w.page(id)
+					if len(page) != 1 || !strings.Contains(page[0], "it seems to be another than that of pod onejob-"+id+"-x, which has not started on node node-1 (image a:b)") || deleted() != 0 {
+						t.Errorf("the page says %q, deleted %v; want the line that another agent has it, and nothing deleted", page, w.deleted)
+					}
+				}
+				a.finish(0)
+				w.await("deleted", 2*heldEvery, func() bool { return deleted() == 1 })
+				r.end(w)
 			})
-			w.sleep(time.Hour, p.kill)
-		}
-		id := w.build(1)[0].ID
-		r := w.start("")
-		time.Sleep(20 * time.Second)
-		a, err := w.acquire(contract.JobID(id))
-		if err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(20 * time.Minute)
-		page := w.page(id)
-		if len(page) != 2 || !strings.Contains(page[1], "it seems to be another than that of pod onejob-"+id+"-x, which has not started on node node-1 (image big)") || len(w.deleted) != 0 {
-			t.Errorf("the page says %q, deleted %v; want the second line to be that another agent has it, and nothing deleted", page, w.deleted)
-		}
-		a.finish(0)
-		w.await("deleted", 2*heldEvery, func() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.deleted) == 1 })
-		r.end(w)
-	})
+		})
+	}
 }
 
 // A job whose end was reported, and that Buildkite offers all the same, isn't

@@ -45,7 +45,7 @@ func (q *queue) removeKjob(ctx context.Context, id contract.JobID, k *seenKjob, 
 	uid, background := k.UID, metav1.DeletePropagationBackground
 	cctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
-	if d.Reason == ReasonTaken {
+	if d.Unplaced {
 		if placed, err := q.placed(cctx, k); err != nil {
 			return err
 		} else if placed {

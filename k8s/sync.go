@@ -99,8 +99,8 @@ func (q *queue) facts(id contract.JobID) Facts {
 			f.Orphan = Pod{} // its kjob may only be news
 		}
 	}
-	if m.warnedOf == f.KJob.UID {
-		f.Warnings, f.Pulling, f.EventsAt = m.warnings, m.pulling, m.warnedAt
+	if m.heardOf == f.KJob.UID {
+		f.Heard = m.heard
 	}
 	if f.Pod.Phase == "" && m.podOf == f.KJob.UID && m.pod.Phase != "" {
 		f.Pod, f.PodSeen = m.pod, true

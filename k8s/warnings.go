@@ -18,7 +18,7 @@ import (
 
 // wantsWarnings: a pod, or its absence, that only Events can explain.
 func (q *queue) wantsWarnings(id contract.JobID, d Decision, f Facts) bool {
-	unread := d.Reason == ReasonImage && f.pullUnread()
+	unread := d.Reason == ReasonImage && f.pullUnread() || d.Action == None && d.Reason == ReasonTaken && f.Now.Sub(f.EventsAt) > warningsEvery
 	switch {
 	case f.unexplained(), unread:
 	case !f.KJob.Exists || f.KJob.Finished || f.KJob.Suspended || f.Pod.Started || f.Pod.Unschedulable != "" || f.Pod.Waiting != "",
@@ -26,7 +26,7 @@ func (q *queue) wantsWarnings(id contract.JobID, d Decision, f Facts) bool {
 		return false
 	}
 	q.mu.Lock()
-	at := q.memo(id).warnedAt
+	at := q.memo(id).heard.EventsAt
 	q.mu.Unlock()
 	old := time.Since(at) > warningsEvery
 	switch {
@@ -62,21 +62,34 @@ func (q *queue) fetchWarnings(ctx context.Context, id contract.JobID, f Facts) {
 	cctx, cancel := context.WithTimeout(ctx, warningsWithin)
 	defer cancel()
 	es, err := eventsOn(cctx, q.s.kube, q.store.namespace, kind, name)
-	ws, pulling := warningsOf(es), pullingOf(es)
+	now := heard(es, time.Now())
 	if err != nil {
 		q.s.metrics.apiErrors.WithLabelValues(q.name, "list", string(apierrors.ReasonForError(err))).Inc()
 		q.log.Debug("events not read", "job_id", id, "err", err)
 	}
 	q.mu.Lock()
 	m := q.memo(id)
-	if err != nil && m.warnedOf == f.KJob.UID {
-		ws, pulling = m.warnings, m.pulling
+	if err != nil && m.heardOf == f.KJob.UID {
+		at := now.EventsAt
+		now = m.heard
+		now.EventsAt = at
 	}
-	m.warnings, m.pulling, m.warnedOf, m.warnedAt = ws, pulling, f.KJob.UID, time.Now()
+	m.heard, m.heardOf = now, f.KJob.UID
 	q.mu.Unlock()
 	if f.EndedAt.IsZero() {
 		q.work.AddAfter(id, warningsEvery+time.Second)
 	}
+}
+
+// heard is what events, oldest first, say at the time that they were read.
+func heard(es []corev1.Event, at time.Time) Heard {
+	h := Heard{Warnings: warningsOf(es), Pulling: pullingOf(es), EventsAt: at}
+	for _, e := range es {
+		if e.Source.Component == "kubelet" && (e.Reason == "Failed" || e.Reason == "BackOff") {
+			h.StuckAt = eventTime(e)
+		}
+	}
+	return h
 }
 
 // warningsOf are the Warnings among events, newest first.

@@ -23,7 +23,7 @@
 //	kjob deleted by hand, `onejob cancel`      TestByHand
 //	pod without a kjob                         TestByHand/pod-without-kjob
 //	job cancelled, timed out or taken by
-//	another agent while it waits               TestByHand (within what time: scene.removedAfter)
+//	another agent while it waits               TestByHand (within what time: scene.removedAfter); TestTakenWhileTheImageIsPulled
 //	build cancelled with thousands queued      TestByHand, and in what time and calls: scheduler.TestBuildCancelled
 //	reservation expired with a live kjob       TestOfferedAgain
 //	kjob finished, job offered again           TestOfferedAgain, TestRunnerExits/exit-27-rejected

@@ -32,6 +32,9 @@ var onejob string
 // stuck is a template whose pods wait for ever.
 const stuck = "nodeSelector: {no: such}"
 
+// missing is an agent container whose image no registry has.
+const missing = "{image: '127.0.0.1:1/none/such:1', imagePullPolicy: Always}"
+
 var handRows = []row{
 	{
 		name: "kjob-deleted-before", pod: stuck, kjobs: 2,
@@ -114,6 +117,24 @@ var handRows = []row{
 			s.until("a pod", func() bool { return len(s.pods()) == 1 })
 			var finish func()
 			s.removedAfter(func() { finish = s.take() })
+			finish()
+		},
+		event: "Deleted: deleted by onejob: job_taken", metric: "delete/job_taken",
+	},
+	{
+		// Its pod has a node, and might be the one that has the job.
+		name: "taken-while-its-image-is-missing", queue: "image-grace: 10m", agent: missing, exit: "0",
+		act: func(s *scene) {
+			s.until("a pod whose image is not there", func() bool {
+				p := s.pods()
+				if len(p) != 1 || len(p[0].Status.ContainerStatuses) != 1 {
+					return false
+				}
+				w := p[0].Status.ContainerStatuses[0].State.Waiting
+				return w != nil && w.Reason == "ImagePullBackOff"
+			})
+			finish := s.take()
+			s.until("no kjob", func() bool { return len(s.kjobList()) == 0 })
 			finish()
 		},
 		event: "Deleted: deleted by onejob: job_taken", metric: "delete/job_taken",

@@ -19,7 +19,7 @@ func notYet(name, queue, job, pod, agent, metric string, page ...string) row {
 }
 
 var startRows = []row{
-	notYet("image-not-pulled", "image-grace: 3s", "", "", "{image: '127.0.0.1:1/none/such:1', imagePullPolicy: Always}", "image",
+	notYet("image-not-pulled", "image-grace: 3s", "", "", missing, "image",
 		"the pod can't start: ", "ImagePull", "connection refused", "(image 127.0.0.1:1/none/such:1: check that it exists and that the pod may pull it)"),
 	notYet("image-name", "", "", "", "{image: 'Not/A/Name::x', imagePullPolicy: Always}", "image",
 		"the pod can't start: InvalidImageName: ", "(image Not/A/Name::x: check the name in the queue's template)"),
