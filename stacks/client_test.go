@@ -205,6 +205,44 @@ func TestNotifierSendsTheLast(t *testing.T) {
 	}
 }
 
+// A token that is rotated, or a stack that somebody deregistered, costs no
+// notification: what was refused for it is sent once it is mended.
+func TestNotifierWaitsUntilItIsWelcome(t *testing.T) {
+	for _, status := range []int{401, 403, 404} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				calls, sent, then := 0, 0, 0
+				answer := status
+				c := client(t, func(_ *http.Request, body []byte) (int, map[string]string, any) {
+					calls++
+					var in struct{ Notifications []Notification }
+					_ = json.Unmarshal(body, &in)
+					if answer == 200 {
+						sent += len(in.Notifications)
+					}
+					return answer, nil, map[string]any{"errors": []any{}}
+				})
+				n := NewNotifier(c, slog.New(slog.DiscardHandler))
+				go n.Run(t.Context())
+				for _, id := range ids(3) {
+					n.Add(id, "lost", func() { then++ })
+				}
+				time.Sleep(10 * refusedEvery)
+				synctest.Wait()
+				if calls != 10 || then != 0 {
+					t.Errorf("refused: sent %d times, %d said to be told; want 10 and none", calls, then)
+				}
+				answer = 200
+				time.Sleep(refusedEvery)
+				synctest.Wait()
+				if sent != 3 || then != 3 || calls != 11 {
+					t.Errorf("mended: %d sent in %d calls, %d said to be told; want 3, 11, 3", sent, calls, then)
+				}
+			})
+		})
+	}
+}
+
 // A Buildkite whose clock is behind ours refuses our times. What it was to tell
 // is told all the same; what it refuses for another reason is tried once more
 // and then dropped.

@@ -2,6 +2,7 @@ package stacks
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -59,8 +60,13 @@ type Notifier struct {
 	wake   chan struct{}
 }
 
-// notifyEvery is how long a notification may wait for others.
-const notifyEvery = 500 * time.Millisecond
+const (
+	// notifyEvery is how long a notification may wait for others.
+	notifyEvery = 500 * time.Millisecond
+	// refusedEvery is how often what Buildkite refuses for the token's or the
+	// stack's sake is sent again: a token is rotated, a stack registered again.
+	refusedEvery = 30 * time.Second
+)
 
 // NewNotifier returns a Notifier; Run makes it send.
 func NewNotifier(c *Client, log *slog.Logger) *Notifier {
@@ -91,21 +97,32 @@ func (n *Notifier) Run(ctx context.Context) {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 			defer cancel()
-			for n.send(last) && last.Err() == nil {
-			}
+			n.flush(last)
 			return
 		case <-n.wake:
 		}
 		if sleep(ctx, notifyEvery) != nil {
 			continue
 		}
-		for n.send(ctx) && ctx.Err() == nil {
+		n.flush(ctx)
+	}
+}
+
+// flush sends until nothing is queued, or the context ends.
+func (n *Notifier) flush(ctx context.Context) {
+	for ctx.Err() == nil {
+		switch more, unwelcome := n.send(ctx); {
+		case !more:
+			return
+		case unwelcome:
+			_ = sleep(ctx, refusedEvery)
 		}
 	}
 }
 
-// send sends one batch and reports whether there is more to send now.
-func (n *Notifier) send(ctx context.Context) bool {
+// send sends one batch and reports whether there is more to send, and whether
+// the token or the stack was refused.
+func (n *Notifier) send(ctx context.Context) (more, unwelcome bool) {
 	n.mu.Lock()
 	batch := n.queued[:min(len(n.queued), MaxBatch)]
 	n.queued = n.queued[len(batch):]
@@ -114,15 +131,16 @@ func (n *Notifier) send(ctx context.Context) bool {
 	}
 	n.mu.Unlock()
 	if len(batch) == 0 {
-		return false
+		return false, false
 	}
 	refused, err := n.client.Notify(ctx, batch)
+	unwelcome = errors.Is(err, ErrRefused) || errors.Is(err, ErrNotFound)
 	switch {
 	case err == nil:
 		n.answered(batch, refused)
-	case Temporary(err), ctx.Err() != nil:
-		// Back in front; the endpoint's gate makes the next try wait. What our
-		// own end cut off is sent with the last.
+	case Temporary(err), unwelcome, ctx.Err() != nil:
+		// Back in front; the endpoint's gate makes the next try wait, or flush.
+		// What our own end cut off is sent with the last.
 		n.mu.Lock()
 		n.queued = append(batch[:len(batch):len(batch)], n.queued...)
 		n.mu.Unlock()
@@ -132,7 +150,7 @@ func (n *Notifier) send(ctx context.Context) bool {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return len(n.queued) > 0
+	return len(n.queued) > 0, unwelcome
 }
 
 // answered queues what was refused with a time once more without: clocks may
