@@ -18,7 +18,7 @@ func (q *queue) measure(id contract.JobID, f Facts) {
 	done := m.measured == f.KJob.UID
 	m.measured = f.KJob.UID
 	q.mu.Unlock()
-	if done {
+	if done || q.theirs(f) {
 		return
 	}
 	var scheduled, started time.Time

@@ -331,10 +331,13 @@ func (q *queue) count(id contract.JobID, d Decision, f Facts) {
 		}
 	}
 	q.mu.Unlock()
-	// What ended before nobody led, and needs nothing, a leader before us has
-	// counted.
-	theirs := d.Action == None && !again && f.KJob.Finished && f.here(f.KJob.FinishedAt).Before(q.since.Add(-leaseDuration-leaseRetry))
-	if news && !theirs {
+	if news && (d.Action != None || again || !q.theirs(f)) {
 		q.s.metrics.decisions.WithLabelValues(q.name, string(d.Action), string(d.Reason)).Inc()
 	}
+}
+
+// theirs reports whether the attempt ended before nobody led: a leader before us
+// has put it into its metrics.
+func (q *queue) theirs(f Facts) bool {
+	return f.KJob.Finished && f.here(f.KJob.FinishedAt).Before(q.since.Add(-leaseDuration-leaseRetry))
 }
