@@ -3,14 +3,16 @@ package cluster_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/stacks"
 	"github.com/onejob-dev/onejob/test/cluster"
 	"github.com/onejob-dev/onejob/test/cluster/image"
 )
@@ -42,19 +44,25 @@ func TestAgentImage(t *testing.T) {
 	}
 	t.Logf("imported in %s", time.Since(begin).Round(time.Millisecond))
 
-	// An uid that no image knows, no gid with rights, a root that can't be written, and emptyDirs.
+	// As in a job's pod, but with an uid that no image knows, no gid with rights,
+	// and a root that can't be written.
+	template, err := k8s.ParseTemplate(nil, k8s.Queue{Name: "default"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kjob, err := k8s.NewJob(stacks.Job{ID: "01906f6e-7a3c-4a51-9d6a-2f6f0b9f4a11"}, 1, template, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent := kjob.Spec.Template.Spec.Containers[0]
 	pod := aPod()
 	var uid int64 = 1000710000
 	pod.SecurityContext.RunAsUser, pod.SecurityContext.RunAsGroup = &uid, &uid
-	limit := resource.MustParse("64Mi")
+	pod.Volumes = kjob.Spec.Template.Spec.Volumes
 	container := &pod.Containers[0]
-	container.Image = image.AgentName
-	for name, at := range map[string]string{"home": "/home/onejob", "builds": "/builds", "tmp": "/tmp"} {
-		pod.Volumes = append(pod.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
-			EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: &limit},
-		}})
-		container.VolumeMounts = append(container.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: at})
-	}
+	container.Image, container.VolumeMounts = image.AgentName, agent.VolumeMounts
+	// There is no Secret with a token here.
+	container.Env = slices.DeleteFunc(agent.Env, func(e corev1.EnvVar) bool { return e.ValueFrom != nil })
 	ns := namespace(t, c, "restricted")
 	run := func(name, script string) string {
 		t.Helper()
@@ -72,10 +80,12 @@ func TestAgentImage(t *testing.T) {
 	run("git", `cd "$BUILDKITE_BUILD_PATH" && git init -q one && cd one
 git config user.email a@b && git config user.name c && git commit -q --allow-empty -m first
 git clone -q . ../two && git -C ../two log --oneline | grep first
-test "$HOME" = /home/onejob && touch ~/file /tmp/file && ! touch /file`)
-	// ssh looks its user up before it connects; the port is one that nobody listens on.
-	if log := run("ssh", `getent passwd "$(id -u)"; ssh -G nobody.test | grep -i identityfile; ssh -o BatchMode=yes -p 9 127.0.0.1 2>&1 || true`); strings.Contains(log, "No user exists") ||
-		!strings.Contains(log, "refused") || !strings.Contains(log, ":/home/onejob:") {
+touch ~/file /tmp/file && ! touch /file`)
+	// ssh looks its user up before it connects, and takes its files from the home
+	// that it finds, whatever $HOME says; the port is one that nobody listens on.
+	if log := run("ssh", `mkdir -m 700 "$HOME/.ssh" && printf 'Host nobody.test\nHostName found.test\n' > "$HOME/.ssh/config"
+getent passwd "$(id -u)"; ssh -G nobody.test | grep -i ^hostname; ssh -o BatchMode=yes -p 9 127.0.0.1 2>&1 || true`); strings.Contains(log, "No user exists") ||
+		!strings.Contains(log, "refused") || !strings.Contains(log, "hostname found.test") {
 		t.Errorf("ssh as uid %d: got\n%s", uid, log)
 	}
 
