@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 
 	"github.com/onejob-dev/onejob/test/cluster/internal/repo"
@@ -23,7 +22,7 @@ type program struct {
 // and if another stage copies what they make.
 func (b *builder) goStage(s stage) (*result, error) {
 	r := &result{programs: map[string]program{}}
-	given := map[string]string{"TARGETOS": "linux", "TARGETARCH": runtime.GOARCH, "VERSION": b.options.Version}
+	given := map[string]string{"VERSION": b.options.Version}
 	values := variables{}
 	var env []string
 	for _, i := range s.instructions {
