@@ -135,7 +135,7 @@ var NotOffered = map[string]Omitted{
 	"kubernetes-container-start-timeout":     {"BUILDKITE_KUBERNETES_CONTAINER_START_TIMEOUT", "one container: there is nothing to wait for"},
 	"kubernetes-log-collection-grace-period": {"BUILDKITE_KUBERNETES_LOG_COLLECTION_GRACE_PERIOD", "deprecated in the agent"},
 	"signing-aws-kms-key":                    {"BUILDKITE_AGENT_SIGNING_AWS_KMS_KEY", "the agent verifies with that key too, by code that only the agent itself can use: sign and verify with a JWKS file"},
-	"signing-gcp-kms-key":                    {"BUILDKITE_AGENT_SIGNING_GCP_KMS_KEY", "as signing-aws-kms-key"},
+	"signing-gcp-kms-key":                    {"BUILDKITE_AGENT_SIGNING_GCP_KMS_KEY", "as --signing-aws-kms-key: sign and verify with a JWKS file"},
 	"meta-data":                              {"BUILDKITE_AGENT_META_DATA", "deprecated in the agent: --tags"},
 	"meta-data-ec2":                          {"BUILDKITE_AGENT_META_DATA_EC2", "deprecated in the agent: --tags-from-ec2-meta-data"},
 	"meta-data-ec2-tags":                     {"BUILDKITE_AGENT_META_DATA_EC2_TAGS", "deprecated in the agent: --tags-from-ec2-tags"},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/buildkite/agent/v3/version"
@@ -68,7 +69,14 @@ func (f *flags) app() *cli.App {
 	app.Flags = append(f.own(), f.options.Flags()...)
 	// Errors and exit codes are run's own.
 	app.ExitErrHandler = func(*cli.Context, error) {}
-	app.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return err }
+	app.OnUsageError = func(_ *cli.Context, err error, _ bool) error {
+		// The parser has no type for this error.
+		name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
+		if o, ok := launcher.NotOffered[name]; unknown && ok {
+			return fmt.Errorf("--%s isn't offered: %s", name, o.Reason)
+		}
+		return err
+	}
 	return app
 }
 

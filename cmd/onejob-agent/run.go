@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/buildkite/agent/v3/version"
@@ -69,7 +71,7 @@ func (f *flags) config(c *cli.Context, log *slog.Logger) (launcher.Config, error
 	errs = append(errs, err)
 	f.id = id
 	token, err := f.token()
-	errs = append(errs, err, f.options.Validate(), f.contractVersion())
+	errs = append(errs, err, f.options.Validate(), f.contractVersion(), notOffered(log))
 	budget, err := launcher.NewBudget(f.grace, f.options.CancelGracePeriod, f.options.SignalGracePeriodSeconds, f.onTerm == "drain")
 	errs = append(errs, err)
 	if f.onTerm != "cancel" && f.onTerm != "drain" {
@@ -129,6 +131,24 @@ func (f *flags) token() (string, error) {
 		return "", fmt.Errorf("the agent token in %s has a space or an unprintable character in it", from)
 	}
 	return token, nil
+}
+
+// notOffered refuses the agent's variables that onejob-agent hasn't where a job
+// that runs without would be one that the stock agent guards, and warns of the
+// others.
+func notOffered(log *slog.Logger) error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(launcher.NotOffered)) {
+		o := launcher.NotOffered[name]
+		switch {
+		case os.Getenv(o.Env) == "" || o.Env == contract.EnvJobID || o.Env == contract.EnvToken:
+		case name == "config" || name == "signing-aws-kms-key" || name == "signing-gcp-kms-key":
+			errs = append(errs, fmt.Errorf("%s is set, which isn't offered: %s", o.Env, o.Reason))
+		default:
+			log.Warn("a variable of the agent has no effect here", "variable", o.Env, "reason", o.Reason)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // contractVersion refuses a scheduler that speaks another version of the pod

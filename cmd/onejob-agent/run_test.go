@@ -91,6 +91,10 @@ func TestRefusesBadSettings(t *testing.T) {
 		{"a folder for builds that can't be", map[string]string{"BUILDKITE_BUILD_PATH": "/proc/nowhere"}, []string{id}, []string{"/proc/nowhere", "made or written"}},
 		{"another contract", map[string]string{contract.EnvContractVersion: "99"}, []string{id}, []string{"version 99", "version 1"}},
 		{"an unknown flag", nil, []string{"--no-such-flag", id}, []string{"no-such-flag"}},
+		{"a flag of the agent's that isn't offered", nil, []string{"--signing-aws-kms-key=x", id}, []string{"--signing-aws-kms-key isn't offered", "JWKS"}},
+		{"a key that verifies jobs", map[string]string{"BUILDKITE_AGENT_SIGNING_AWS_KMS_KEY": "x"}, []string{id}, []string{"BUILDKITE_AGENT_SIGNING_AWS_KMS_KEY is set", "JWKS"}},
+		{"such a key of another cloud", map[string]string{"BUILDKITE_AGENT_SIGNING_GCP_KMS_KEY": "x"}, []string{id}, []string{"BUILDKITE_AGENT_SIGNING_GCP_KMS_KEY is set", "JWKS"}},
+		{"a configuration file", map[string]string{"BUILDKITE_AGENT_CONFIG": "/x"}, []string{id}, []string{"BUILDKITE_AGENT_CONFIG is set", "second place"}},
 		{"a flag of another type", nil, []string{"--acquire-attempts=many", id}, []string{"many"}},
 		{"no attempts", nil, []string{"--acquire-attempts=0", id}, []string{"attempts is 0"}},
 		{"an empty jitter", nil, []string{"--acquire-jitter-min=9s", id}, []string{"jitter"}},
@@ -114,6 +118,22 @@ func TestRefusesBadSettings(t *testing.T) {
 				t.Error("the token is shown")
 			}
 		})
+	}
+}
+
+// TestWarnsOfVariables: those of the agent's that are refused elsewhere, and the
+// job ID and the token, are none that have no effect.
+func TestWarnsOfVariables(t *testing.T) {
+	_, printed, msg := try(t, map[string]string{
+		"BUILDKITE_AGENT_SPAWN": "3", "BUILDKITE_AGENT_PING_MODE": "", "BUILDKITE_AGENT_CONFIG": "/x",
+		contract.EnvToken: secret, contract.EnvJobID: id,
+	})
+	const says = "a variable of the agent has no effect here"
+	if strings.Count(printed, says) != 1 || !strings.Contains(printed, "BUILDKITE_AGENT_SPAWN") || !strings.Contains(printed, "one process, one job") {
+		t.Errorf("want one warning, of BUILDKITE_AGENT_SPAWN:\n%s", printed)
+	}
+	if strings.Contains(msg.Reason, "SPAWN") {
+		t.Errorf("it is refused: %s", msg.Reason)
 	}
 }
 
