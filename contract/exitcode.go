@@ -14,14 +14,14 @@ const (
 	// ExitNotRun: the job was acquired, but not run to a reported end.
 	// EX_SOFTWARE of sysexits.h.
 	ExitNotRun = 70
-	// ExitExhausted: the attempts were spent on the network, 429 and 5xx.
-	// EX_TEMPFAIL.
+	// ExitExhausted: the attempts were spent on the network, 429 and 5xx, or the
+	// pod could not be made ready for a job. EX_TEMPFAIL.
 	ExitExhausted = 75
 	// ExitRefused: the token was refused (401, 403), or registering or
 	// connecting was refused for good. EX_NOPERM.
 	ExitRefused = 77
-	// ExitConfig: bad flags, environment or job ID, or a contract version
-	// that the runner can't honour. EX_CONFIG.
+	// ExitConfig: bad flags, environment, keys or job ID, or a contract version
+	// that the runner can't honour: no other pod could. EX_CONFIG.
 	ExitConfig = 78
 	// ExitInterrupted and ExitTerminated: stopped by SIGINT or SIGTERM (128+n)
 	// before the job was acquired.

@@ -30,9 +30,12 @@ const (
 	OutcomeStoppedAcquired Outcome = "stopped_after_acquire"
 	// OutcomeExhausted: the attempts were spent on the network, 429 and 5xx.
 	OutcomeExhausted Outcome = "exhausted"
+	// OutcomeUnready: the pod could not be made ready for a job, as another may
+	// be: an agent-startup hook failed, or the agent's tags couldn't be read.
+	OutcomeUnready Outcome = "unready"
 	// OutcomeRefused: the token, the registration or the connection was refused.
 	OutcomeRefused Outcome = "refused"
-	// OutcomeConfig: bad flags, environment, job ID or contract version.
+	// OutcomeConfig: bad flags, environment, keys, job ID or contract version.
 	OutcomeConfig Outcome = "config"
 	// OutcomeStopped: stopped by a signal before the job was acquired.
 	OutcomeStopped Outcome = "stopped"
@@ -49,7 +52,7 @@ func (o Outcome) ExitCode() int {
 		return ExitRejected
 	case OutcomeLocked:
 		return ExitLocked
-	case OutcomeExhausted:
+	case OutcomeExhausted, OutcomeUnready:
 		return ExitExhausted
 	case OutcomeRefused:
 		return ExitRefused

@@ -148,7 +148,11 @@ func decideEnded(f Facts) Decision {
 	case contract.ExitLocked:
 		return offered(f, ReasonLocked, func() Decision { return attempt(f, ReasonLocked, 0, said(f, "found the job locked")) })
 	case contract.ExitExhausted:
-		return offered(f, ReasonExhausted, func() Decision { return attempt(f, ReasonExhausted, 0, said(f, "could not reach Buildkite")) })
+		what := "could not reach Buildkite"
+		if m.Outcome == contract.OutcomeUnready {
+			what = "could not be made ready for the job"
+		}
+		return offered(f, ReasonExhausted, func() Decision { return attempt(f, ReasonExhausted, 0, said(f, what)) })
 	case contract.ExitRefused:
 		return offered(f, ReasonRefused, func() Decision { return attempt(f, ReasonRefused, 0, said(f, "had its token refused")) })
 	case contract.ExitTerminated, contract.ExitInterrupted, contract.ExitQuit:

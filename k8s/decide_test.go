@@ -154,6 +154,7 @@ func TestDecide(t *testing.T) {
 		{"70, declined by the agent's own rules", aKJob().Exits(70).State(finished).but(func(f *Facts) { f.Pod.Message.Outcome = contract.OutcomeDeclined }), want{action: None, reason: ReasonDeclined, says: "did not run it; it is not run again: the runner's words"}},
 		{"70, offered", aKJob().Exits(70).State(scheduled), want{action: None, reason: ReasonNotRun}},
 		{"75", aKJob().Exits(75).State(reserved), want{action: Attempt, reason: ReasonExhausted, at: later(5 * time.Second)}},
+		{"75, not ready", aKJob().Exits(75).State(reserved).but(func(f *Facts) { f.Pod.Message.Outcome = contract.OutcomeUnready }), want{action: Attempt, reason: ReasonExhausted, at: later(5 * time.Second), says: "attempt 1 could not be made ready for the job: the runner's words"}},
 		{"75, fourth", aKJob().Attempt(4).Exits(75).State(reserved), want{action: Attempt, reason: ReasonExhausted, at: later(40 * time.Second)}},
 		{"75, ninth", aKJob().Attempt(9).Exits(75).State(reserved), want{action: Attempt, reason: ReasonExhausted, at: later(2 * time.Minute)}},
 		{"75, at the cap", aKJob().Attempt(10).Exits(75).State(reserved), want{action: Finish, reason: ReasonGaveUp, status: -1, says: "gave up after 10 attempts, none of which had the job: attempt 10 could not"}},

@@ -4,18 +4,24 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"slices"
 )
 
-// Preflight is what `onejob-run preflight` prints: the agent's tags, or why it
-// can't run any job.
+// Preflight is what `onejob-run preflight` prints: the agent's tags, or why
+// there are none.
 type Preflight struct {
 	Tags []string
-	Err  string
+	// Keys is what is wrong with the keys, with which no pod can run a job; Err
+	// is why this one couldn't read the tags.
+	Keys, Err string
 }
+
+// errKeys is wrapped by what is wrong with the keys.
+var errKeys = errors.New("unusable keys")
 
 // tags returns the agent's tags. Those of a cloud or the host, and keys that
 // must be read before a job is taken, need the agent's own code, and so the
@@ -39,8 +45,11 @@ func (r *run) tags(ctx context.Context) ([]string, error) {
 		if err := json.Unmarshal(out.Bytes(), &p); err != nil {
 			return nil, fmt.Errorf("%s preflight: reading its answer: %w", r.Runner, err)
 		}
+		if p.Keys != "" {
+			return nil, fmt.Errorf("%w: %s", errKeys, p.Keys)
+		}
 		if p.Err != "" {
-			return nil, fmt.Errorf("%s", p.Err)
+			return nil, errors.New(p.Err)
 		}
 		tags = p.Tags
 	}

@@ -84,7 +84,10 @@ func (r *run) do() {
 	stop := r.watch.Stop
 	tags, err := r.tags(stop)
 	if err != nil {
-		r.ended(contract.OutcomeConfig, "%v", err)
+		r.ended(contract.OutcomeUnready, "%v", err)
+		if errors.Is(err, errKeys) {
+			r.msg.Outcome = contract.OutcomeConfig
+		}
 		if stop.Err() != nil {
 			r.ended(contract.OutcomeStopped, "stopped by %v while reading tags and keys", context.Cause(stop))
 		}
@@ -118,7 +121,7 @@ func (r *run) do() {
 	defer r.leave()
 
 	if err := r.hook(stop, "agent-startup"); err != nil {
-		r.ended(contract.OutcomeConfig, "the agent-startup hook failed: %v", err)
+		r.ended(contract.OutcomeUnready, "the agent-startup hook failed: %v", err)
 		if stop.Err() != nil {
 			r.ended(contract.OutcomeStopped, "stopped by %v during the agent-startup hook", context.Cause(stop))
 		}

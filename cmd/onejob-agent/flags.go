@@ -49,9 +49,9 @@ Exit status:
    27  Buildkite won't give us the job (taken, canceled, over; any 4xx)
    28  the job was still locked when the attempts ran out
    70  acquired, but not run to a reported end
-   75  no usable answer: network, 429, 5xx
+   75  no usable answer: network, 429, 5xx; or a failed agent-startup hook, or no tags
    77  the token, the registration or the connection was refused
-   78  bad flags, environment or job ID
+   78  bad flags, environment, keys or job ID
   143  stopped by SIGTERM before the job was acquired (130: SIGINT)
 
 It leaves the same, with the reason, as JSON in the termination message.`

@@ -21,23 +21,27 @@ func Preflight(ctx context.Context, in io.Reader, out io.Writer, newLog func(lau
 	if err := json.NewDecoder(in).Decode(&o); err != nil {
 		return fmt.Errorf("reading the options: %w", err)
 	}
-	tags, err := preflight(ctx, o, newLog(o))
-	p := launcher.Preflight{Tags: tags}
-	if err != nil {
+	var p launcher.Preflight
+	if err := checkKeys(o); err != nil {
+		p.Keys = err.Error()
+	} else if p.Tags, err = tags(ctx, o, newLog(o)); err != nil {
 		p.Err = err.Error()
 	}
 	return json.NewEncoder(out).Encode(p)
 }
 
-func preflight(ctx context.Context, o launcher.Options, log *slog.Logger) ([]string, error) {
+func checkKeys(o launcher.Options) error {
 	if _, err := verificationKeys(o); err != nil {
-		return nil, err
+		return err
 	}
-	if o.SigningJWKSFile != "" {
-		if _, err := keySet("signing-jwks-file", o.SigningJWKSFile); err != nil {
-			return nil, err
-		}
+	if o.SigningJWKSFile == "" {
+		return nil
 	}
+	_, err := keySet("signing-jwks-file", o.SigningJWKSFile)
+	return err
+}
+
+func tags(ctx context.Context, o launcher.Options, log *slog.Logger) ([]string, error) {
 	tags, err := agent.FetchTags(ctx, acquire.Logger(log), agent.FetchTagsConfig{
 		Tags:                      o.Tags,
 		TagsFromHost:              o.TagsFromHost,
