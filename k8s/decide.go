@@ -125,6 +125,11 @@ func Decide(f Facts) Decision {
 // fresh reports whether the state was learned after the attempt had ended.
 func (f Facts) fresh() bool { return !f.StateAt.IsZero() && !f.StateAt.Before(f.EndedAt) }
 
+// believed reports whether the state is new enough for what can't be taken back.
+// How long Buildkite took to tell it doesn't count: where that is longer than
+// stateFresh, nothing could ever be decided.
+func (f Facts) believed() bool { return !f.ToldAt.IsZero() && f.Now.Sub(f.ToldAt) <= stateFresh }
+
 // decideEnded is for an attempt whose pod is over.
 func decideEnded(f Facts) Decision {
 	m := f.Pod.Message
@@ -257,7 +262,7 @@ func decideCancelled(f Facts) Decision {
 	case f.State.Held():
 		// The runner is stopped, cancels the job and reports.
 		return Decision{Action: Delete, Reason: ReasonCancelled, Text: cancelledBy(f)}
-	case f.StateAt.IsZero() || f.Now.Sub(f.StateAt) > stateFresh:
+	case !f.believed():
 		return Decision{Action: Ask, Reason: ReasonCancelled}
 	case f.State.Offered():
 		return Decision{Action: Finish, Reason: ReasonCancelled, ExitStatus: -1, Text: cancelledBy(f)}
@@ -287,7 +292,7 @@ func decideLive(f Facts) Decision {
 		// Another agent has it. A pod with a node may be the one that has it,
 		// its status still on the way: it is left to find out for itself.
 		return Decision{Action: Delete, Reason: ReasonTaken, Unplaced: true}
-	case f.State == stacks.StateUnknown && !f.StateAt.IsZero() && f.Now.Sub(f.StateAt) <= stateFresh && neverRan:
+	case f.State == stacks.StateUnknown && f.believed() && neverRan:
 		// Buildkite was asked and doesn't know the job: no pod will get it.
 		return Decision{Action: Delete, Reason: ReasonUnknown}
 	case f.KJob.Suspended && (f.Pod.Phase != "" || f.PodSeen):
@@ -337,7 +342,7 @@ func decideStopping(f Facts) Decision {
 	case f.KJob.FailReason != batchv1.JobReasonDeadlineExceeded:
 		return Decision{Action: None, Reason: ReasonStopped, Waiting: true,
 			Text: fmt.Sprintf("waiting for the pod to go, which was told to stop before it had the job: %s (%s)", stopOf(f), deadNode(f.Pod.Node))}
-	case f.StateAt.IsZero() || f.Now.Sub(f.StateAt) > stateFresh:
+	case !f.believed():
 		return Decision{Action: Ask, Reason: ReasonDeadline}
 	default:
 		return deadline(f, stopOf(f))

@@ -30,10 +30,10 @@ func (b factsBuilder) but(f func(*Facts)) factsBuilder { f(&b.Facts); return b }
 
 // State was learned just now, StateBefore before the attempt ended.
 func (b factsBuilder) State(s stacks.State) factsBuilder {
-	return b.but(func(f *Facts) { f.State, f.StateAt = s, t0 })
+	return b.but(func(f *Facts) { f.State, f.StateAt, f.ToldAt = s, t0, t0 })
 }
 func (b factsBuilder) StateBefore(s stacks.State) factsBuilder {
-	return b.but(func(f *Facts) { f.State, f.StateAt = s, t0.Add(-2*time.Second) })
+	return b.but(func(f *Facts) { f.State, f.StateAt, f.ToldAt = s, t0.Add(-2*time.Second), t0.Add(-2*time.Second) })
 }
 func (b factsBuilder) Attempt(n int) factsBuilder { return b.but(func(f *Facts) { f.Attempt = n }) }
 
@@ -119,7 +119,7 @@ func TestDecide(t *testing.T) {
 		{"terminating on and on without a pod", aKJob().Podless().State(reserved).but(terminating(time.Hour)), want{action: None, reason: ReasonDeleted, says: "to go (its finalizers are foregroundDeletion)"}},
 		{"terminating on and on, and the job is over", aKJob().State(canceled).but(terminating(time.Hour)).but(onNode), want{action: None}},
 		{"terminating while its job runs", aKJob().Running().State(running).but(terminating(0)), want{action: None, reason: ReasonDeleted, says: "deleted while the job ran in its pod"}},
-		{"terminating while its job runs, state old", aKJob().Running().State(running).but(terminating(0)).but(func(f *Facts) { f.StateAt = t0.Add(-time.Minute) }), want{action: Ask, reason: ReasonDeleted}},
+		{"terminating while its job runs, state old", aKJob().Running().State(running).but(terminating(0)).but(func(f *Facts) { f.ToldAt = t0.Add(-time.Minute) }), want{action: Ask, reason: ReasonDeleted}},
 		{"terminating and marked while its job runs", aKJob().Running().State(running).but(terminating(0)).but(marked), want{action: None, reason: ReasonCancelled, says: "by ada: wrong branch"}},
 		{"terminating, and another agent has the job", aKJob().Waiting("ImagePullBackOff", "no", 0).State(running).but(terminating(0)), want{action: None}},
 		{"terminating and finished", aKJob().Exits(75).State(reserved).but(terminating(0)), want{action: Attempt, reason: ReasonExhausted, at: later(5 * time.Second)}},
@@ -215,7 +215,7 @@ func TestDecide(t *testing.T) {
 		{"marked, podless", aKJob().Podless().State(scheduled).but(marked), want{action: Finish, reason: ReasonCancelled, status: -1, says: "by ada: wrong branch"}},
 		{"marked, its container runs", aKJob().Running().State(reserved).but(marked), want{action: Finish, reason: ReasonCancelled, status: -1, says: "by ada: wrong branch"}},
 		{"marked, state not known", aKJob().but(marked), want{action: Ask, reason: ReasonCancelled}},
-		{"marked, state old", aKJob().State(reserved).but(func(f *Facts) { marked(f); f.StateAt = t0.Add(-time.Minute) }), want{action: Ask, reason: ReasonCancelled}},
+		{"marked, state old", aKJob().State(reserved).but(func(f *Facts) { marked(f); f.ToldAt = t0.Add(-time.Minute) }), want{action: Ask, reason: ReasonCancelled}},
 		{"marked, and it runs", aKJob().Running().State(running).but(marked), want{action: Delete, reason: ReasonCancelled, says: "by ada: wrong branch"}},
 		{"marked, and another agent has it", aKJob().State(running).but(marked), want{action: Delete, reason: ReasonTaken}},
 		{"marked, and the job is finished", aKJob().State(finished).but(marked), want{action: Delete, reason: ReasonOver}},
@@ -238,7 +238,7 @@ func TestDecide(t *testing.T) {
 		{"told to stop at its deadline", aKJob().Running().State(reserved).but(stopping(t0)).but(late), want{action: None}},
 		{"told to stop at its deadline, and not gone in time", aKJob().Running().State(reserved).but(stopping(t0.Add(-statusLag))).but(late), want{action: Finish, reason: ReasonDeadline, status: -1, says: "DeletionByTaintManager, Taint manager"}},
 		{"told to stop at its deadline, and not gone in time, never started", aKJob().Waiting("ImagePullBackOff", "no", 0).State(reserved).but(stopping(t0.Add(-statusLag))).but(late), want{action: Finish, reason: ReasonDeadline, status: -1, says: "DeletionByTaintManager"}},
-		{"told to stop at its deadline, and not gone in time, state old", aKJob().Running().State(reserved).but(stopping(t0.Add(-statusLag))).but(late).but(func(f *Facts) { f.StateAt = t0.Add(-time.Minute) }), want{action: Ask, reason: ReasonDeadline}},
+		{"told to stop at its deadline, and not gone in time, state old", aKJob().Running().State(reserved).but(stopping(t0.Add(-statusLag))).but(late).but(func(f *Facts) { f.ToldAt = t0.Add(-time.Minute) }), want{action: Ask, reason: ReasonDeadline}},
 		{"told to stop, and never started", aKJob().Age(15 * time.Minute).State(reserved).but(onNode).but(stopping(t0)), want{action: None}},
 		{"told to stop, never started, and not gone in time", aKJob().Age(time.Hour).State(reserved).but(onNode).but(stopping(t0.Add(-statusLag))), want{action: None, reason: ReasonStopped, says: "if node node is gone for good, delete its Node object"}},
 		{"cancelled while pending", aKJob().State(canceled), want{action: Delete, reason: ReasonOver}},

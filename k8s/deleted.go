@@ -66,7 +66,7 @@ func deletedWhy(f Facts) (Reason, string) {
 // heldYet says something of a job if an agent has it, now.
 func heldYet(f Facts, r Reason, text string) Decision {
 	switch {
-	case f.StateAt.IsZero() || f.Now.Sub(f.StateAt) > stateFresh:
+	case !f.believed():
 		return Decision{Action: Ask, Reason: r}
 	case f.State.Held():
 		return Decision{Action: None, Reason: r, Text: text}

@@ -77,7 +77,7 @@ func Explain(ctx context.Context, kube kubernetes.Interface, client *stacks.Clie
 	}
 	facts := Facts{Now: time.Now(), State: s.State, Policy: p}
 	if s.StateError == "" {
-		facts.StateAt = asked
+		facts.StateAt, facts.ToldAt = asked, facts.Now
 	}
 	told := 0
 	add := func(rank int, t time.Time, who, format string, args ...any) {

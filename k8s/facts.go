@@ -21,8 +21,9 @@ type Facts struct {
 	// behind.
 	Skew  time.Duration
 	State stacks.State
-	// StateAt is when State was learned, by our clock; zero if it never was.
-	StateAt time.Time
+	// StateAt is when State was asked for, and ToldAt when the answer came, both
+	// by our clock; zero if it never was.
+	StateAt, ToldAt time.Time
 	// HeldAt is when it was learned that an agent has the job, if one has it.
 	HeldAt time.Time
 	// EndedAt is when we first saw what ended the attempt, by our clock: API

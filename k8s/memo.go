@@ -29,7 +29,8 @@ type retry struct {
 // memo is what is remembered of a job that has, or had, a kjob.
 type memo struct {
 	state         stacks.State
-	stateAt       time.Time
+	stateAt       time.Time // when it was asked for
+	toldAt        time.Time // when the answer came
 	heldAt        time.Time // when state was learned to be a held one
 	ask           bool
 	reservedUntil time.Time
@@ -72,4 +73,10 @@ func (q *queue) memo(id contract.JobID) *memo {
 	}
 	m.touched = time.Now()
 	return m
+}
+
+// learns takes a state in that Buildkite has just told, of a request that was
+// sent at a time.
+func (m *memo) learns(state stacks.State, sent time.Time) {
+	m.state, m.stateAt, m.toldAt = state, sent, time.Now()
 }

@@ -18,7 +18,7 @@ func decidePending(f Facts) Decision {
 		limit, text = f.FailingSince.Add(grace), "the pod can't start"
 	}
 	if !f.Now.Before(limit) {
-		if f.StateAt.IsZero() || f.Now.Sub(f.StateAt) > stateFresh {
+		if !f.believed() {
 			return Decision{Action: Ask, Reason: reason}
 		}
 		if what == "" && f.Pod.Node != "" {

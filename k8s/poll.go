@@ -206,7 +206,7 @@ func (q *queue) heldUntil(got []contract.JobID, sent time.Time, d time.Duration)
 		m := q.memo(id)
 		m.reservedUntil = sent.Add(d)
 		if !m.state.Offered() && !m.stateAt.After(sent) {
-			m.state, m.stateAt = stacks.StateReserved, sent
+			m.learns(stacks.StateReserved, sent)
 		}
 	}
 	return held
@@ -299,7 +299,8 @@ func (q *queue) offer(j stacks.Job, at time.Time) int {
 	claimed := q.claims[j.ID] != nil
 	if m != nil && !claimed && at.After(m.stateAt) {
 		// It is listed, so nobody holds it: not we either.
-		m.state, m.stateAt, m.reservedUntil = stacks.StateScheduled, at, time.Time{}
+		m.learns(stacks.StateScheduled, at)
+		m.reservedUntil = time.Time{}
 	}
 	known := m != nil && (m.gone != nil || m.verdict != nil)
 	attempts, told := 0, story(nil)

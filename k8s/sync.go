@@ -67,7 +67,7 @@ func (q *queue) facts(id contract.JobID) Facts {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	m := q.memo(id)
-	f := Facts{Now: now, Skew: q.s.skew(), State: m.state, StateAt: m.stateAt, HeldAt: m.heldAt, Policy: q.set.Load().policy()}
+	f := Facts{Now: now, Skew: q.s.skew(), State: m.state, StateAt: m.stateAt, ToldAt: m.toldAt, HeldAt: m.heldAt, Policy: q.set.Load().policy()}
 	k, gone := q.last(id)
 	if k != nil {
 		f.Attempt, f.KJob, f.PodSeen, f.Story = k.attempt, k.KJob, k.podSeen, k.story

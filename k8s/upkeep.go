@@ -93,27 +93,35 @@ func (q *queue) askStates(ctx context.Context) {
 	}
 	cctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	states, err := q.client.States(cctx, list)
-	if err != nil && ctx.Err() == nil && !q.refusal(err) {
-		q.log.Debug("asking for states", "err", err)
-	}
-	q.mu.Lock()
-	for _, id := range list {
-		state, known := states[id]
-		if !known && err != nil {
-			continue // asked again
+	for some := range slices.Chunk(list, stacks.MaxBatch) {
+		sent := time.Now()
+		states, err := q.client.States(cctx, some)
+		if err != nil { // asked again
+			if ctx.Err() == nil && !q.refusal(err) {
+				q.log.Debug("asking for states", "err", err)
+			}
+			return
 		}
-		m := q.memo(id)
+		q.answered(some, states, sent)
+	}
+}
+
+// answered takes in the answer to a question that was sent at a time.
+func (q *queue) answered(ids []contract.JobID, states map[contract.JobID]stacks.State, sent time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, id := range ids {
+		m, state := q.memo(id), states[id]
 		changed := m.state != state || m.ask
 		if !m.state.Held() {
-			m.heldAt = now
+			m.heldAt = time.Now()
 		}
-		m.state, m.stateAt, m.ask = state, now, false
+		m.learns(state, sent)
+		m.ask = false
 		if changed {
 			q.work.Add(id)
 		}
 	}
-	q.mu.Unlock()
 }
 
 // expiring are up to most jobs that should stay ours and whose reservation has
@@ -206,6 +214,5 @@ func (q *queue) sweep() {
 func (q *queue) know(id contract.JobID, state stacks.State, at time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	m := q.memo(id)
-	m.state, m.stateAt = state, at
+	q.memo(id).learns(state, at)
 }
