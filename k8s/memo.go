@@ -26,6 +26,13 @@ type retry struct {
 	due     time.Time
 }
 
+// refusedFinish is a finish that Buildkite refused.
+type refusedFinish struct {
+	state stacks.State // of the job, as far as was known
+	times int          // in a row, in that state
+	again time.Time    // when it is tried again in the same state, if the job is offered
+}
+
 // memo is what is remembered of a job that has, or had, a kjob.
 type memo struct {
 	state         stacks.State
@@ -51,7 +58,7 @@ type memo struct {
 	heardOf  types.UID // the kjob that heard is of
 
 	verdict       *Decision       // for a job that has no kjob and can't have one
-	finishRefused *stacks.State   // the state in which Buildkite refused a finish
+	finishRefused *refusedFinish  // the last finish, if Buildkite refused it
 	lines         map[string]bool // what is on the job's page of us; see told
 	waits         int             // notifications about what the job waits for
 	waitFor       Reason          // what the last one of them was about

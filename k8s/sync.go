@@ -240,12 +240,21 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d Decision, f *Fa
 	}
 	q.mu.Lock()
 	m := q.memo(id)
-	refused := m.finishRefused != nil && *m.finishRefused == m.state
-	q.mu.Unlock()
-	if refused {
-		q.note(id, d)
-		return nil
+	state, times := m.state, 1
+	if r := m.finishRefused; r != nil && r.state == state {
+		wait := time.Until(r.again)
+		if !state.Offered() || wait > 0 {
+			q.mu.Unlock()
+			if state.Offered() {
+				q.work.AddAfter(id, wait)
+			} else {
+				q.note(id, d)
+			}
+			return nil
+		}
+		times = r.times + 1
 	}
+	q.mu.Unlock()
 	cctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	err := q.client.Finish(cctx, id, d.ExitStatus, d.Text)
@@ -260,15 +269,18 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d Decision, f *Fa
 		}
 	case errors.Is(err, stacks.ErrInvalid), errors.Is(err, stacks.ErrNotFound):
 		// Not ours to finish, over, or unknown. The state says which, and
-		// whatever it says makes the next decision.
+		// whatever it says makes the next decision. A job that is still offered
+		// can be finished, and would run: the stack was unknown (the poll loop
+		// registers it again), or it was a proxy's answer.
 		q.mu.Lock()
-		state := m.state
-		m.ask, m.finishRefused = true, &state
+		m.ask, m.finishRefused = true, &refusedFinish{state, times, time.Now().Add(backoff(times))}
 		q.mu.Unlock()
-		if f != nil {
+		if f != nil && !state.Offered() {
 			q.count(id, d, *f)
 		}
-		q.note(id, d)
+		if times == 1 {
+			q.note(id, d)
+		}
 		signal(q.look)
 	case q.refusal(err):
 		return err
