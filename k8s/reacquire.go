@@ -28,8 +28,6 @@ type Reacquirer struct {
 	// Force deletes a live attempt first, if Buildkite still offers the job.
 	Force  bool
 	DryRun bool
-	// Timeout bounds the wait for a deleted attempt's pod.
-	Timeout time.Duration
 	// Progress is told what is going on; it may be nil.
 	Progress func(string)
 }
@@ -219,10 +217,7 @@ func (r *Reacquirer) replace(ctx context.Context, k *batchv1.Job) error {
 }
 
 func (r *Reacquirer) awaitGone(ctx context.Context, id contract.JobID) error {
-	timeout := r.Timeout
-	if timeout == 0 {
-		timeout = time.Duration(r.Template.Grace())*time.Second + time.Minute
-	}
+	timeout := time.Duration(r.Template.Grace())*time.Second + time.Minute
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	for {

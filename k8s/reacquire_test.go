@@ -107,7 +107,7 @@ func TestReacquire(t *testing.T) {
 		{name: "the pod never goes", first: func(w *world, p *pod) {
 			p.start()
 			w.sleep(time.Hour, nil)
-		}, force: true, says: "its old pod was still there after 1m30s", gone: true, do: func(_ *world, _ string, r *Reacquirer) { r.Timeout = 90 * time.Second }},
+		}, force: true, says: "its old pod was still there after 2m0s", gone: true},
 		{name: "a pod without its kjob", first: func(w *world, _ *pod) { w.sleep(time.Minute, nil) }, do: func(w *world, id string, _ *Reacquirer) {
 			_ = w.kube.Tracker().Delete(jobsGVR, namespace, "onejob-"+id)
 		}, says: "a pod of it is still there"},

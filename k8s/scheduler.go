@@ -22,8 +22,7 @@ type Options struct {
 	Kube kubernetes.Interface
 	// Skew is how far the API server's clock is ahead; nil means that it isn't.
 	Skew func() time.Duration
-	// Load reads the configuration; it is called at start and again whenever
-	// Changed says so.
+	// Load reads the configuration; it is called at start and every ReloadEvery.
 	Load func() (*Config, error)
 	// Version is told to Buildkite.
 	Version string

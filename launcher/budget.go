@@ -7,12 +7,6 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// The parts of a Budget that are fixed.
-const (
-	Tail      = contract.GraceTail
-	MinReport = contract.GraceReport
-)
-
 // Budget is how the time between SIGTERM and SIGKILL is spent. The kubelet
 // sends one SIGTERM, waits the pod's grace and sends SIGKILL, so everything has
 // to fit into Grace:
@@ -23,7 +17,7 @@ const (
 //	   0           CancelAfter                               ReportBy    Grace
 //
 // With drain, the job runs on at SIGTERM as long as what is left is just Cancel
-// (signal grace and report) and Tail. Without, CancelAfter is 0, and the report
+// (signal grace and report) and the tail. Without, CancelAfter is 0, and the report
 // has all that the signal grace leaves.
 type Budget struct {
 	// Grace is the time from SIGTERM to SIGKILL: the pod's
@@ -57,7 +51,7 @@ func NewBudget(grace time.Duration, cancelSeconds, signalSeconds int, drain bool
 		Drain:  drain,
 	}
 	if grace == 0 {
-		b.Grace = b.Cancel + Tail
+		b.Grace = b.Cancel + contract.GraceTail
 	}
 	return b, contract.CheckGrace(b.Grace, b.Cancel, b.Signal)
 }
@@ -65,16 +59,16 @@ func NewBudget(grace time.Duration, cancelSeconds, signalSeconds int, drain bool
 // CancelAfter is how long after SIGTERM a running job is cancelled.
 func (b Budget) CancelAfter() time.Duration {
 	if b.Drain {
-		return b.Grace - b.Cancel - Tail
+		return b.Grace - b.Cancel - contract.GraceTail
 	}
 	return 0
 }
 
 // ReportBy is how long after SIGTERM the result must have been reported.
-func (b Budget) ReportBy() time.Duration { return b.Grace - Tail }
+func (b Budget) ReportBy() time.Duration { return b.Grace - contract.GraceTail }
 
 // LeaveBy is how long after SIGTERM the session must have been left.
-func (b Budget) LeaveBy() time.Duration { return b.Grace - Tail/2 }
+func (b Budget) LeaveBy() time.Duration { return b.Grace - contract.GraceTail/2 }
 
 // Wire is how long after SIGTERM a request that may have been granted is waited
 // for: half of what there is, so that a job that it granted can still be

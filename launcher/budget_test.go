@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/onejob-dev/onejob/contract"
 )
 
 func TestNewBudget(t *testing.T) {
@@ -57,7 +59,7 @@ func TestBudgetAddsUp(t *testing.T) {
 					killed := b.CancelAfter() + b.Signal
 					switch {
 					case b.CancelAfter() < 0,
-						killed+MinReport > b.ReportBy(),
+						killed+contract.GraceReport > b.ReportBy(),
 						b.ReportBy() >= b.LeaveBy(),
 						b.LeaveBy() >= b.Grace,
 						drain && b.CancelAfter()+b.Cancel != b.ReportBy(),

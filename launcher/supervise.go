@@ -79,7 +79,7 @@ func (r *run) supervise(lost context.Context, job *acquire.Job, tags []string) {
 			r.Log.Warn("killing the job: forced by a signal", "signal", why)
 			tell(true)
 		case <-killAt:
-			if left := time.Until(r.signalledAt().Add(r.Budget.ReportBy() + Tail/4)); report.Finish.Sent && left > 0 {
+			if left := time.Until(r.signalledAt().Add(r.Budget.ReportBy() + contract.GraceTail/4)); report.Finish.Sent && left > 0 {
 				killAt = time.After(left) // it gives up by itself before that
 				break
 			}

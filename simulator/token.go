@@ -148,14 +148,6 @@ func (s *Simulator) RotateAgentToken(newToken string) error {
 	})
 }
 
-// AddAgentToken accepts one more registration token.
-func (s *Simulator) AddAgentToken(token string) error {
-	return s.lockedWrite(func(time.Time) error {
-		s.tokens[token] = true
-		return nil
-	})
-}
-
 // tokenIdentity is GET token.
 func (s *Simulator) tokenIdentity(c *call) reply {
 	return ok(map[string]any{

@@ -59,8 +59,6 @@ type Config struct {
 	Queue string
 	// UserAgent is sent as it is; empty means "onejob".
 	UserAgent string
-	// Timeout bounds one request; 0 means 20 s.
-	Timeout time.Duration
 	// Attempts is how often a call is tried when Temporary says so; 0 means
 	// once, which is what a loop wants that comes round again anyway.
 	Attempts int
@@ -80,6 +78,9 @@ type Client struct {
 	gates map[Endpoint]*gate
 }
 
+// timeout bounds one request.
+const timeout = 20 * time.Second
+
 var keyPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
 
 // New checks the configuration and returns a Client. It makes no request.
@@ -96,9 +97,6 @@ func New(cfg Config) (*Client, error) {
 	}
 	if cfg.Token == nil {
 		return nil, errors.New("no token source given")
-	}
-	if cfg.Timeout == 0 {
-		cfg.Timeout = 20 * time.Second
 	}
 	if cfg.UserAgent == "" {
 		cfg.UserAgent = "onejob"
@@ -164,7 +162,7 @@ func (c *Client) send(ctx context.Context, e Endpoint, method, path string, body
 	if err != nil {
 		return err
 	}
-	rctx, cancel := context.WithTimeoutCause(ctx, c.cfg.Timeout, fmt.Errorf("no reply within %s", c.cfg.Timeout))
+	rctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no reply within %s", timeout))
 	defer cancel()
 	req, err := http.NewRequestWithContext(rctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
