@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -26,22 +27,27 @@ func scheduler(all []cluster.PodProcess) []cluster.PodProcess { return programs(
 
 // killScheduler kills one scheduler, or all of them.
 func killScheduler(_ context.Context, m *machine, rng *rand.Rand) (wound, error) {
-	all, both := m.schedulers(), rng.IntN(4) == 0
-	one, err := pick(rng, all)
+	victims, both := m.schedulers(), rng.IntN(4) == 0
+	one, err := pick(rng, victims)
 	if err != nil {
 		return wound{}, err
 	}
-	if both {
-		text := ""
-		for _, p := range all {
-			if killed, err := m.killIn(p, scheduler); err == nil {
-				text += killed + "; "
-			}
-		}
-		return wound{what: text}, nil
+	if !both {
+		victims = []*corev1.Pod{one}
 	}
-	text, err := m.killIn(one, scheduler)
-	return wound{what: text}, err
+	var killed []string
+	for _, p := range victims {
+		text, e := m.killIn(p, scheduler)
+		if e != nil {
+			err = e
+			continue
+		}
+		killed = append(killed, text)
+	}
+	if len(killed) == 0 {
+		return wound{}, err
+	}
+	return wound{what: strings.Join(killed, "; ")}, nil
 }
 
 func deleteScheduler(ctx context.Context, m *machine, rng *rand.Rand) (wound, error) {

@@ -17,10 +17,32 @@ type Report struct {
 	Seed           uint64
 	Jobs, Attempts int
 	Took           time.Duration
-	Injuries       map[string]int // by name
+	Injuries       map[string]int // by name, with missed for those that struck nobody
 	Stories        []string
 	// Logs is a folder with the logs of all pods there were, if it was kept.
 	Logs string
+}
+
+// missed follows the name of an injury that struck nobody.
+const missed = " (missed)"
+
+// spared says where a run proves nothing: what was tried three times is meant to
+// strike.
+func spared(injuries map[string]int) (all []Problem) {
+	struck := 0
+	for _, name := range slices.Sorted(maps.Keys(injuries)) {
+		kind, isMissed := strings.CutSuffix(name, missed)
+		switch {
+		case !isMissed:
+			struck += injuries[name]
+		case injuries[name] >= 3 && injuries[kind] == 0:
+			all = append(all, Problem{Text: fmt.Sprintf("%s: tried %d times, and it never struck", kind, injuries[name])})
+		}
+	}
+	if struck == 0 {
+		all = append(all, Problem{Text: "nothing was hurt"})
+	}
+	return all
 }
 
 // Passed reports whether all holds that must.

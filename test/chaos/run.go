@@ -137,6 +137,7 @@ func (m *machine) run(ctx context.Context, o Options, report *Report, counter *c
 		report.Attempts += m.witness.attempts(job.ID)
 	}
 	report.Jobs, report.Judgement = len(e.Jobs), Judge(e)
+	report.Problems = append(report.Problems, spared(report.Injuries)...)
 	report.Took = time.Since(began)
 	for _, p := range report.Problems {
 		if p.JobID != "" && len(report.Stories) < maxStories {
@@ -171,7 +172,7 @@ func (m *machine) strikeAll(ctx context.Context, o Options, report *Report, bega
 			mu.Lock()
 			name := s.injury.name
 			if err != nil {
-				name += " (missed)"
+				name += missed
 			}
 			report.Injuries[name]++
 			mu.Unlock()
