@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -112,6 +113,29 @@ func TestSamples(t *testing.T) {
 	}
 	if rate := hundred.rate(); rate != 1 {
 		t.Errorf("a hundred in 99 seconds are %v a second, want 1", rate)
+	}
+}
+
+func TestMissed(t *testing.T) {
+	var r report
+	r.add("b", "no bar", 1, "", noBar, "")
+	r.add("b", "met", 1, "", atMost(1), "")
+	if err := r.missed(); err != nil {
+		t.Errorf("all pass, and yet: %v", err)
+	}
+	r.add("b", "slow", 2, "s", atMost(1), "")
+	r.add("a", "few", 1, "", atLeast(2), "")
+	r.fail("c", "no end", errors.New("told by failed"))
+	const want = "below the bar: a: few; b: slow"
+	if err := r.missed(); err == nil || err.Error() != want {
+		t.Errorf("missed: %v, want %q", err, want)
+	}
+	var table strings.Builder
+	if err := r.writeTable(&table); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasSuffix(table.String(), "\nagent-stack-k8s: "+peerMeasured+"\n") {
+		t.Errorf("the table doesn't end in where the peer's figures come from:\n%s", table.String())
 	}
 }
 
