@@ -45,7 +45,7 @@ bench: build ## measure: the herd, the process, each beside the stock agent; fai
 	go run ./test/bench/cmd/bench-runner
 
 .PHONY: bench-scheduler
-bench-scheduler: packages ## measure the scheduler on a real control plane, as root; BENCHFLAGS='-h' tells what can be chosen
+bench-scheduler: packages ## measure the scheduler on a real control plane, as root; fails if a bar is missed; BENCHFLAGS='-h' tells what can be chosen
 	@go run ./test/bench/cmd/bench-scheduler $(BENCHFLAGS)
 
 .PHONY: chaos
@@ -63,7 +63,7 @@ vuln: ## look for known vulnerabilities in what is linked (asks the vulnerabilit
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (60s)
-	@set -e; for pkg in $$(go list ./retryafter ./acquire ./contract ./stacks ./k8s ./simulator); do \
+	@set -e; for pkg in $$(grep -rl --include='*_test.go' --exclude-dir=.cache '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
 	  for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
 	    echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; done; done
 

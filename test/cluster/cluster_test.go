@@ -201,7 +201,7 @@ func TestControlPlaneAlone(t *testing.T) {
 	if err := other.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(begin); took > 3*time.Second {
+	if took := time.Since(begin); took > time.Minute { // a second where nothing hangs
 		t.Errorf("ending it took %s", took)
 	}
 	if _, err := c.Client().CoreV1().Namespaces().Get(t.Context(), ns, metav1.GetOptions{}); err != nil {
