@@ -60,6 +60,7 @@ const (
 	ReasonOutlived   Reason = "outlived"
 	ReasonGaveUp     Reason = "gave_up"
 	ReasonOfferAgain Reason = "offered_again"
+	ReasonLeft       Reason = "queue_left"
 )
 
 // Decision is what Decide returns.

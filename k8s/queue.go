@@ -140,6 +140,7 @@ func (q *queue) run(ctx, hard context.Context, first func(error)) {
 // begin makes the queue known to Buildkite. It tries until that succeeds, and
 // reports the first try's result.
 func (q *queue) begin(ctx context.Context, first func(error)) bool {
+	q.s.metrics.ready.WithLabelValues(q.name).Set(0)
 	for n := 0; ; n++ {
 		q.alive() // an outage is not a loop that is stuck
 		err := q.register(ctx)

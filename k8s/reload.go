@@ -76,7 +76,7 @@ func (s *Scheduler) apply(ctx, hard context.Context, c *Config, queues *sync.Wai
 		have := s.queues[q.Name]
 		s.mu.Unlock()
 		if err != nil {
-			s.fault("queue "+q.Name, err)
+			s.notServed(q.Name, err)
 			s.templateFault(q, before, err)
 			continue
 		}
@@ -90,7 +90,7 @@ func (s *Scheduler) apply(ctx, hard context.Context, c *Config, queues *sync.Wai
 			continue
 		}
 		if err := s.serve(ctx, hard, c, set, have, queues, first); err != nil {
-			s.fault("queue "+q.Name, err)
+			s.notServed(q.Name, err)
 			if before == nil || before.Error() != err.Error() {
 				s.log.Error("queue not served", "queue", q.Name, "err", err)
 			}
@@ -106,13 +106,35 @@ func (s *Scheduler) apply(ctx, hard context.Context, c *Config, queues *sync.Wai
 			s.log.Info("queue is served no more", "queue", name)
 			q.stop()
 			delete(s.queues, name)
+			queues.Go(func() { <-q.done; q.leave(ctx) })
 		}
 	}
+	s.forgive(func(name string) bool { return !wanted[name] })
+	return started
+}
+
+// notServed records why a queue isn't served, or not as the configuration says;
+// the gauge of one that is tells by itself.
+func (s *Scheduler) notServed(name string, err error) {
+	s.fault("queue "+name, err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.queues[name] == nil {
+		s.metrics.ready.WithLabelValues(name).Set(0)
+	}
+}
+
+// forgive drops the faults of queues, and the gauges of those that were never
+// served. Callers hold s.mu.
+func (s *Scheduler) forgive(whose func(name string) bool) {
 	maps.DeleteFunc(s.faults, func(what string, _ error) bool {
 		name, isQueue := strings.CutPrefix(what, "queue ")
-		return isQueue && !wanted[name]
+		if !isQueue || !whose(name) {
+			return false
+		}
+		s.metrics.forget(name)
+		return true
 	})
-	return started
 }
 
 func (s *Scheduler) settings(ctx context.Context, c *Config, q Queue) (*settings, error) {

@@ -281,6 +281,7 @@ func (s *Scheduler) lead(ctx context.Context) error {
 	wg.Wait()
 	s.mu.Lock()
 	clear(s.queues)
+	s.forgive(func(string) bool { return true })
 	clear(s.faults) // as a standby it has none of these
 	s.mu.Unlock()
 	return err
@@ -334,6 +335,9 @@ func (s *Scheduler) serve(ctx, hard context.Context, c *Config, set *settings, b
 	q := &served{queue: newQueue(s, set, store, client, before.handOver()), stop: stop, done: make(chan struct{})}
 	s.queues[set.Name] = q
 	s.mu.Unlock()
+	if before != nil && before.store != store {
+		queues.Go(func() { before.leave(ctx) })
+	}
 	queues.Go(func() {
 		defer close(q.done)
 		defer stop()

@@ -25,6 +25,7 @@ const (
 	// has it.
 	WarmPriorityClass = "onejob-warm"
 	warmPrefix        = "onejob-warm-"
+	annotationWarm    = "onejob.dev/warm" // hash of a placeholder's spec
 	warmEvery         = 5 * time.Second
 	maxWarm           = 1000
 )
@@ -34,9 +35,14 @@ func warmWanted(q Queue, n int) int {
 	return min(max(q.MinAgents-n, q.Buffer.Of(n), 0), maxWarm)
 }
 
+// warmName is the queue's name as far as a Job's allows it, and with a hash if it
+// doesn't: two queues never share a placeholder.
 func warmName(queue string, n int) string {
-	label := strings.Trim(strings.ToLower(strings.NewReplacer("_", "-", ".", "-").Replace(labelValue(queue))), "-")
-	return fmt.Sprintf(warmPrefix+"%s-%d", label[:min(len(label), 40)], n)
+	name := strings.Trim(strings.ToLower(strings.NewReplacer("_", "-", ".", "-").Replace(labelValue(queue))), "-")
+	if name != queue || len(name) > 40 {
+		name = strings.Trim(name[:min(len(name), 31)], "-") + "-" + hash8(queue)
+	}
+	return fmt.Sprintf(warmPrefix+"%s-%d", name, n)
 }
 
 // checkWarm refuses a template that leaves a hole in its placeholders: they have
@@ -76,6 +82,8 @@ func newWarm(t *Template, n int) *batchv1.Job {
 	agent.Command, agent.Args = []string{"sleep"}, []string{strconv.FormatInt(*k.Spec.ActiveDeadlineSeconds, 10)}
 	agent.Env, agent.EnvFrom, agent.VolumeMounts, agent.Lifecycle = nil, nil, nil, nil
 	agent.LivenessProbe, agent.ReadinessProbe, agent.StartupProbe = nil, nil, nil
+	spec, _ := json.Marshal(k.Spec) // it came from JSON
+	k.Annotations = map[string]string{annotationWarm: hash8(string(spec))}
 	return k
 }
 
@@ -88,7 +96,7 @@ func (q *queue) warm(ctx context.Context) {
 		q.mu.Lock()
 		for _, k := range q.store.kjobsIn(q.label) {
 			switch {
-			case k.id == "" && strings.HasPrefix(k.Name, warmPrefix) && !k.Terminating:
+			case k.placeholder():
 				have[k.Name] = k
 			case q.holdsSlot(k):
 				unfinished++
@@ -101,22 +109,34 @@ func (q *queue) warm(ctx context.Context) {
 			want = 0
 		}
 		for n := 1; n <= want; n++ {
-			name := warmName(q.name, n)
-			if have[name] == nil && q.s.brake.wait() == 0 {
-				q.warmed(ctx, "create", q.create(ctx, newWarm(set.template, n)))
+			made := newWarm(set.template, n)
+			k := have[made.Name]
+			if k == nil && q.s.brake.wait() == 0 {
+				q.warmed(ctx, "create", q.create(ctx, made))
 			}
-			if k := have[name]; k == nil || !k.Finished {
-				delete(have, name)
+			if k != nil && !k.Finished && k.warm == made.Annotations[annotationWarm] {
+				delete(have, made.Name)
 			}
 		}
-		// What is left is surplus, or a finished one in the way of a new one.
-		for name, k := range have {
-			uid, background := k.UID, metav1.DeletePropagationBackground
-			q.warmed(ctx, "delete", q.s.kube.BatchV1().Jobs(k.Namespace).Delete(ctx, name, metav1.DeleteOptions{
-				Preconditions: &metav1.Preconditions{UID: &uid}, PropagationPolicy: &background,
-			}))
+		// What is left is surplus, of an earlier template, or a finished one in
+		// the way of a new one.
+		for _, k := range have {
+			q.cool(ctx, k)
 		}
 	}
+}
+
+// placeholder: a Job of ours that holds a node for a job to come.
+func (k *seenKjob) placeholder() bool {
+	return k.id == "" && strings.HasPrefix(k.Name, warmPrefix) && !k.Terminating
+}
+
+// cool deletes a placeholder.
+func (q *queue) cool(ctx context.Context, k *seenKjob) {
+	uid, background := k.UID, metav1.DeletePropagationBackground
+	q.warmed(ctx, "delete", q.s.kube.BatchV1().Jobs(k.Namespace).Delete(ctx, k.Name, metav1.DeleteOptions{
+		Preconditions: &metav1.Preconditions{UID: &uid}, PropagationPolicy: &background,
+	}))
 }
 
 func (q *queue) create(ctx context.Context, k *batchv1.Job) error {

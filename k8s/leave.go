@@ -1,0 +1,60 @@
+package k8s
+
+import (
+	"context"
+	"maps"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// leave tidies up where the queue isn't served any more: it was taken out of the
+// configuration, or moved to another namespace, and nobody looks after its kjobs
+// there. What has a node runs, and ends, by itself. What hasn't might wait for
+// ever, and a moved queue would make a second kjob beside it.
+func (q *queue) leave(ctx context.Context) {
+	for again := false; q.s.queueOf(q.store.namespace, q.label) == nil; again = true {
+		q.mu.Lock()
+		maps.DeleteFunc(q.claims, func(_ contract.JobID, c *claim) bool { return !c.sent })
+		creates := len(q.claims)
+		q.mu.Unlock()
+		left, err := q.vacate(ctx)
+		// A second look at least: a create may have gone out as its claim went.
+		if again && creates == 0 && err == nil && !q.store.link.stale() {
+			q.log.Info("the queue has left the namespace", "namespace", q.store.namespace, "kjobs_left_to_run", left)
+			return
+		}
+		if !pause(ctx, createTimeout, nil) {
+			return
+		}
+	}
+}
+
+// vacate deletes the kjobs whose pod has no node and the placeholders, and counts
+// the other kjobs.
+func (q *queue) vacate(ctx context.Context) (left int, err error) {
+	for _, k := range q.store.kjobsIn(q.label) {
+		switch {
+		case k.placeholder():
+			q.cool(ctx, k)
+		case k.id == "" || k.Finished || k.Terminating:
+		case q.hasNode(k):
+			left++
+		default:
+			if e := q.removeKjob(ctx, k.id, k, Decision{Reason: ReasonLeft, Unplaced: true}); e != nil {
+				q.log.Warn("deleting a kjob of a queue that has left", "job_id", k.id, "kjob", k.Name, "err", e)
+				err = e
+			}
+		}
+	}
+	return left, err
+}
+
+// hasNode: the cache knows a node of the kjob's pod.
+func (q *queue) hasNode(k *seenKjob) bool {
+	for _, p := range q.store.podsOf(k.id) {
+		if p.kjobUID == k.UID && p.Node != "" {
+			return true
+		}
+	}
+	return false
+}
