@@ -67,6 +67,11 @@ func (s *Scheduler) elect(ctx context.Context) error {
 				stop()
 			},
 			OnStoppedLeading: func() {},
+			OnNewLeader: func(identity string) {
+				if identity != s.lease.Identity {
+					s.late.Store(true)
+				}
+			},
 		},
 	})
 	if err != nil {

@@ -192,3 +192,66 @@ func TestStandbyForgetsALeadersFaults(t *testing.T) {
 		r.end(w)
 	})
 }
+
+// A token that nobody accepts ends a process at its start, and no other: not one
+// that leads again, nor one that takes over.
+func TestAllRefused(t *testing.T) {
+	lease := func(o *Options) { o.Lease = &LeaseOptions{Namespace: namespace, Name: "onejob", Identity: "a"} }
+	ended := func(r *running, within time.Duration) error {
+		select {
+		case err := <-r.done:
+			r.done <- err
+			return err
+		case <-time.After(within):
+			return nil
+		}
+	}
+	waits := func(w *world, r *running) {
+		w.Helper()
+		if err := ended(r, 5*time.Minute); err != nil {
+			w.Errorf("the process has ended: %v", err)
+		}
+		if f := strings.Join(r.unready(), "\n"); !r.leading.Load() || !strings.Contains(f, "queue default is stopped") {
+			w.Errorf("leads %v, not ready because of %q", r.leading.Load(), f)
+		}
+	}
+	t.Run("at start", func(t *testing.T) {
+		inWorld(t, simulator.Config{}, func(w *world) {
+			w.sim.RotateAgentToken("another")
+			if err := ended(w.start("", lease), time.Minute); !errors.Is(err, ErrAllRefused) {
+				t.Errorf("Run: %v, want ErrAllRefused", err)
+			}
+		})
+	})
+	t.Run("takes over", func(t *testing.T) {
+		inWorld(t, simulator.Config{}, func(w *world) {
+			release := w.held()
+			r := w.start("", lease)
+			time.Sleep(time.Minute)
+			w.sim.RotateAgentToken("another")
+			release()
+			waits(w, r)
+			r.end(w)
+		})
+	})
+	t.Run("leads again", func(t *testing.T) {
+		inWorld(t, simulator.Config{}, func(w *world) {
+			down := false
+			w.kube.PrependReactor("*", "leases", func(k8stesting.Action) (bool, runtime.Object, error) {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				return down, nil, errors.New("connection refused")
+			})
+			set := func(to bool) { w.mu.Lock(); defer w.mu.Unlock(); down = to }
+			r := w.start("", lease)
+			w.await("it leads", time.Minute, r.leading.Load)
+			time.Sleep(time.Hour)
+			w.sim.RotateAgentToken("another")
+			set(true)
+			w.await("it leads no more", time.Minute, func() bool { return !r.leading.Load() })
+			set(false)
+			waits(w, r)
+			r.end(w)
+		})
+	})
+}

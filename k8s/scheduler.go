@@ -62,6 +62,9 @@ type Scheduler struct {
 
 	leading atomic.Bool
 	synced  atomic.Bool
+	// late: others led before, or this process did. The tokens that are refused
+	// now need not have been then, and a restart would mend nothing.
+	late atomic.Bool
 
 	mu     sync.Mutex
 	config *Config
@@ -123,7 +126,9 @@ const drainTimeout = 8 * time.Second
 // Run serves until ctx ends, then drains: no new reservations, creates that
 // are under way end, the Lease is released. It returns nil after a drain, and
 // an error when the configuration can't be used, or Buildkite refuses every
-// queue at start.
+// queue at start. A process that takes over from another, or leads again, goes
+// on: its end would only bring the next one to the same refusal, and each restart
+// is held back longer by the kubelet.
 //
 // A Lease that is lost ends the serving, and the process stands by again with
 // its caches as they are. Ending the process would be as correct, but after a
@@ -267,6 +272,9 @@ func (s *Scheduler) lead(ctx context.Context) error {
 	var queues sync.WaitGroup
 	started := s.apply(ctx, hard, s.config, &queues, first)
 	err := firstResults(ctx, first, started)
+	if s.late.Swap(true) {
+		err = nil // the queues say so themselves, and try again
+	}
 	if err == nil {
 		s.reload(ctx, hard, &queues)
 	}
