@@ -26,8 +26,9 @@ type Message struct {
 	// Agent is the ID of the session at Buildkite, empty before registration.
 	Agent string `json:"agent,omitempty"`
 
-	Outcome  Outcome `json:"outcome"`
-	ExitCode int     `json:"exit_code"`
+	Outcome Outcome `json:"outcome"`
+	// ExitCode is what the runner's process leaves with; see Code.
+	ExitCode int `json:"exit_code"`
 	// Reason is a sentence for people.
 	Reason string `json:"reason,omitempty"`
 
@@ -50,6 +51,16 @@ type Message struct {
 	Phases []Phase `json:"phases,omitempty"`
 	// LogChunksFailed counts the log chunks that Buildkite never took.
 	LogChunksFailed int `json:"log_chunks_failed,omitempty"`
+}
+
+// Code is the runner's own exit code, one of this package's. ExitCode isn't where
+// it was told to reflect the job's exit status: whatever that is, the job ran
+// and its result was reported.
+func (m Message) Code() int {
+	if m.Outcome == OutcomeFinished {
+		return ExitOK
+	}
+	return m.ExitCode
 }
 
 // Phase is one stretch of an attempt.

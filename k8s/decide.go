@@ -139,7 +139,7 @@ func decideEnded(f Facts) Decision {
 	}
 	// The message is the runner's word; a container's own code may be the 137
 	// of a kill that came after the report.
-	switch m.ExitCode {
+	switch m.Code() {
 	case contract.ExitOK:
 		if f.fresh() && f.State.Offered() {
 			return offeredAgain(f)

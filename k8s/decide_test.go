@@ -84,6 +84,7 @@ func TestDecide(t *testing.T) {
 		}
 	}
 	onNode := func(f *Facts) { f.Pod.Node = "node" }
+	ran := func(f *Facts) { f.Pod.Message.Outcome = contract.OutcomeFinished }
 	other := func(f *Facts) { f.OtherPodLives, f.OtherNode = "p-1", "n7" }
 	marked := func(f *Facts) { f.KJob.Cancelled = "ada: wrong branch" }
 	terminating := func(since time.Duration) func(*Facts) {
@@ -170,6 +171,10 @@ func TestDecide(t *testing.T) {
 		{"130, cancelled", aKJob().Exits(130).State(canceled), want{action: None, reason: ReasonStopped}},
 		{"143, fourth", aKJob().Attempt(4).Exits(143).State(scheduled), want{action: Attempt, reason: ReasonStopped, at: later(5 * time.Second)}},
 		{"143 at its deadline", aKJob().Exits(143).State(reserved).but(func(f *Facts) { f.KJob.FailReason = "DeadlineExceeded" }), want{action: Finish, reason: ReasonDeadline, status: -1, says: "activeDeadlineSeconds"}},
+		{"the job's own 3, reflected", aKJob().Exits(3).but(ran), want{action: None, reason: ReasonFinished}},
+		{"the job's own 27, reflected", aKJob().Exits(27).State(finished).but(ran), want{action: None, reason: ReasonFinished}},
+		{"the job's own 77, reflected, but offered", aKJob().Exits(77).State(scheduled).but(ran), want{action: None, reason: ReasonOfferAgain, says: "left alone"}},
+		{"the job's own 143, reflected, its kjob deleted", aKJob().Exits(143).State(finished).but(ran).but(func(f *Facts) { f.KJob = KJob{Gone: true}; f.Pod.Message.Received = "SIGTERM" }), want{action: None, reason: ReasonDeleted, says: "deleted while the job ran"}},
 		{"a code of tomorrow", aKJob().Exits(99).State(scheduled), want{action: None, reason: ReasonNotRun}},
 
 		// Without one.

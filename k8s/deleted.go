@@ -15,7 +15,7 @@ func decideDeleted(f Facts) Decision {
 	})
 	// A job that runs, or that was stopped for it.
 	m := f.Pod.Message
-	if d.Action == None && (f.State.Held() && f.Pod.mayRun() || m != nil && m.ExitCode == contract.ExitOK && m.Received != "") {
+	if d.Action == None && (f.State.Held() && f.Pod.mayRun() || m != nil && m.Code() == contract.ExitOK && m.Received != "") {
 		d.Text = text
 	}
 	return d

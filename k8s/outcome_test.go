@@ -170,6 +170,40 @@ func TestLostWhileRunning(t *testing.T) {
 	})
 }
 
+// A runner that leaves with its job's exit status means nothing of its own by it.
+func TestReflectedExitStatus(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		status := contract.ExitRefused
+		w.runs = first(func(w *world, p *pod) {
+			a, err := w.acquire(p.id)
+			if err != nil {
+				w.Error(err)
+				return
+			}
+			a.finish(status)
+			p.end(status, "Error", &contract.Message{Outcome: contract.OutcomeFinished, ExitStatus: &status})
+		})
+		jobs := w.build(3)
+		r := w.start("")
+		w.await("finished", time.Minute, w.finished(3))
+		time.Sleep(10 * time.Second)
+		q := r.queues["default"]
+		if q.refusals != 0 {
+			t.Errorf("%d refused tokens are counted, want none", q.refusals)
+		}
+		for _, j := range jobs {
+			if page := w.page(j.ID); len(page) != 0 || w.kjobs(j.ID) != 1 {
+				t.Errorf("%d kjobs, and the page says %q; want one, and nothing", w.kjobs(j.ID), page)
+			}
+		}
+		rows, err := Rows(w.ctx, w.kube, namespace, contract.JobID(jobs[0].ID))
+		if err != nil || len(rows) != 1 || rows[0].Phase != "done" {
+			t.Errorf("the rows are %+v, %v; want one that is done", rows, err)
+		}
+		r.end(w)
+	})
+}
+
 // What onejob leaves to Buildkite is in an Event, too, and in the metrics: once.
 func TestLeftToBuildkite(t *testing.T) {
 	status := 137

@@ -158,7 +158,7 @@ func (p Pod) mayHaveHadTheJob() bool {
 	if p.Message == nil {
 		return p.Over() && p.Node != ""
 	}
-	switch p.Message.ExitCode {
+	switch p.Message.Code() {
 	case contract.ExitLocked, contract.ExitExhausted, contract.ExitRefused, contract.ExitTerminated, contract.ExitInterrupted, contract.ExitQuit:
 		return false
 	}

@@ -120,6 +120,9 @@ func TestReacquire(t *testing.T) {
 			r.Client = nil
 			_ = w.kube.Tracker().Delete(podsGVR, namespace, "onejob-"+id+"-x")
 		}, says: "attempt 1 is done; it may have had the job"},
+		{name: "no token, ran, and its exit status is reflected", first: func(_ *world, p *pod) {
+			p.end(143, "Error", &contract.Message{Outcome: contract.OutcomeFinished})
+		}, do: func(_ *world, _ string, r *Reacquirer) { r.Client = nil }, says: "attempt 1 is done finished; it may have had the job"},
 		{name: "no token, stopped before", first: stopped, do: func(_ *world, _ string, r *Reacquirer) { r.Client = nil }, want: 2},
 		{name: "503, ran", first: ran, do: func(w *world, _ string, _ *Reacquirer) {
 			w.sim.AddFault(simulator.Fault{Endpoint: "stacks/*", Status: 503})

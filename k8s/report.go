@@ -104,7 +104,7 @@ func rowOf(k *batchv1.Job, p *corev1.Pod) Row {
 func phaseOf(k KJob, p Pod) (phase, reason string) {
 	switch {
 	case p.Message != nil:
-		if p.Message.ExitCode == contract.ExitOK {
+		if p.Message.Code() == contract.ExitOK {
 			return "done", outcomeOf(p.Message)
 		}
 		return "ended", outcomeOf(p.Message)

@@ -336,7 +336,7 @@ func (q *queue) count(id contract.JobID, d Decision, f Facts) {
 	if first {
 		switch said := f.Pod.Message; {
 		case said == nil:
-		case said.ExitCode == contract.ExitRefused:
+		case said.Code() == contract.ExitRefused:
 			q.refusals++
 		default:
 			q.refusals = 0
