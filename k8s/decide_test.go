@@ -305,6 +305,9 @@ func TestDecide(t *testing.T) {
 		{"missing secret volume, still", aKJob().State(reserved).but(func(f *Facts) {
 			f.Pod.Node, f.Warnings, f.FailingSince = "node", []Warning{{"FailedMount", `secret "x" not found`}}, t0.Add(-2*time.Minute)
 		}), want{action: Finish, reason: ReasonContainer, status: -1, says: `secret "x" not found (check the volumes`}},
+		{"a volume of a CSI driver that isn't there yet", aKJob().State(reserved).but(func(f *Facts) {
+			f.Pod.Node, f.Warnings, f.FailingSince = "node", []Warning{{"FailedMount", "driver name ebs.csi.aws.com not found in the list of registered CSI drivers"}}, t0.Add(-2*time.Minute)
+		}), want{action: None, reason: ReasonPending, says: "ebs.csi.aws.com not found"}},
 		{"unschedulable", aKJob().State(reserved).but(func(f *Facts) { f.Pod.Unschedulable = "0/3 nodes" }), want{action: None, reason: ReasonPending, says: "0/3 nodes"}},
 		{"unschedulable for too long", aKJob().Age(15 * time.Minute).State(reserved).but(func(f *Facts) { f.Pod.Unschedulable = "0/3 nodes" }), want{action: Finish, reason: ReasonPending, status: -1, says: "0/3 nodes"}},
 		{"pending for too long, by a clock that is ahead", aKJob().Age(15 * time.Minute).State(reserved).but(func(f *Facts) { f.Skew = -time.Minute }), want{action: None, reason: ReasonPending}},

@@ -109,6 +109,14 @@ func TestOutcomes(t *testing.T) {
 			p.pulls("connection reset", "Failed")
 			w.sleep(time.Hour, p.kill)
 		}, kjobs: 1, exit: "-1", within: 7 * time.Minute, says: "the pod can't start: ErrImagePull: connection reset (image a:b"},
+		{name: "a volume that was late, and then a slow image", runs: func(w *world, p *pod) {
+			p.set(func(o *corev1.Pod) { o.Spec.NodeName = "node-1" })
+			p.w.says("Pod", p.kjob+"-x", "kubelet", corev1.EventTypeWarning, "FailedMount", `configmap "kube-root-ca.crt" not found`)
+			w.sleep(15*time.Second, p.kill)
+			p.w.says("Pod", p.kjob+"-x", "kubelet", corev1.EventTypeNormal, "Pulling", "a:b")
+			w.sleep(6*time.Minute, p.kill)
+			ran(w, p)
+		}, kjobs: 1, exit: "0", within: 7 * time.Minute, says: "node node-1 prepares its containers (a large image takes time)"},
 		{name: "unschedulable", runs: func(w *world, p *pod) {
 			p.set(func(o *corev1.Pod) {
 				o.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/3 nodes are available: 3 Insufficient cpu."}}

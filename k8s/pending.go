@@ -133,12 +133,16 @@ func FailureKind(waiting string) string {
 
 // failureKind is what Facts.FailingSince counts from: that of the container's
 // waiting reason, or "mount" for a pod that the kubelet's Events alone explain,
-// a volume of it being made from what isn't there.
+// a volume of it being made from what isn't there. A CSI driver that isn't there
+// comes up, as a rule, with its node.
 func (f Facts) failureKind() string {
 	if f.Pod.Waiting != "" || f.Pod.Phase == "" || f.Pod.Started {
 		return FailureKind(f.Pod.Waiting)
 	}
-	if w := f.obstacle(); w.Reason == "FailedMount" && (strings.Contains(w.Message, "not found") || strings.Contains(w.Message, "non-existent")) {
+	switch w := f.obstacle(); {
+	case w.Reason != "FailedMount", strings.Contains(w.Message, "list of registered CSI drivers"):
+		return ""
+	case strings.Contains(w.Message, "not found"), strings.Contains(w.Message, "non-existent"):
 		return "mount"
 	}
 	return ""

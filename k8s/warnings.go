@@ -92,9 +92,23 @@ func heard(es []corev1.Event, at time.Time) Heard {
 	return h
 }
 
-// warningsOf are the Warnings among events, newest first.
+// warningsOf are the Warnings among events that are oldest first, newest first
+// and without those of a sandbox or a volume that the pod has got since: an image
+// is pulled, and a container made, when all of them are there.
 func warningsOf(es []corev1.Event) (out []Warning) {
+	var ready time.Time
+	for _, e := range es {
+		if e.Reason == "Pulling" || e.Reason == "Pulled" || e.Reason == "Created" {
+			ready = eventTime(e)
+		}
+	}
 	for _, e := range slices.Backward(es) {
+		switch e.Reason {
+		case "FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox":
+			if !eventTime(e).After(ready) {
+				continue
+			}
+		}
 		if e.Type == corev1.EventTypeWarning && e.Source.Component != managedBy {
 			out = append(out, Warning{e.Reason, e.Message})
 		}

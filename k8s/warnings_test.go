@@ -2,6 +2,7 @@ package k8s
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -35,6 +36,47 @@ func TestPulling(t *testing.T) {
 			}
 			if got := pullingOf(es); got != tt.want {
 				t.Errorf("pulling: got %t, want %t", got, tt.want)
+			}
+		})
+	}
+}
+
+// A Warning stays for an hour; of a volume it means nothing when an image is
+// pulled.
+func TestWarnings(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		events []string // of a pod, one a second
+		same   bool     // all in one second
+		want   []string
+	}{
+		{"none", nil, false, nil},
+		{"newest first", []string{"FailedScheduling", "FailedMount"}, false, []string{"FailedMount", "FailedScheduling"}},
+		{"a pull since", []string{"FailedAttachVolume", "FailedMount", "FailedCreatePodSandBox", "Pulling"}, false, nil},
+		{"an image that was there", []string{"FailedMount", "Pulled", "Created"}, false, nil},
+		{"a pull in the same second", []string{"Pulling", "FailedMount"}, true, nil},
+		{"a new sandbox", []string{"Pulling", "FailedCreatePodSandBox"}, false, []string{"FailedCreatePodSandBox"}},
+		{"others", []string{"FailedScheduling", "Evicted", "Pulling", "Failed"}, false, []string{"Failed", "Evicted", "FailedScheduling"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var es []corev1.Event
+			for i, reason := range tt.events {
+				at := t0
+				if !tt.same {
+					at = at.Add(time.Duration(i) * time.Second)
+				}
+				kind := corev1.EventTypeWarning
+				if reason == "Pulling" || reason == "Pulled" || reason == "Created" {
+					kind = corev1.EventTypeNormal
+				}
+				es = append(es, corev1.Event{Type: kind, Reason: reason, LastTimestamp: metav1.NewTime(at)})
+			}
+			var got []string
+			for _, w := range warningsOf(es) {
+				got = append(got, w.Reason)
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
 	}
