@@ -29,3 +29,13 @@ const (
 	ExitQuit        = 131
 	ExitTerminated  = 143
 )
+
+// WithoutJob reports whether a runner that leaves with an exit code doesn't have
+// the job: it never had it, or has reported its end.
+func WithoutJob(code int) bool {
+	switch code {
+	case ExitOK, ExitRejected, ExitLocked, ExitExhausted, ExitRefused, ExitConfig, ExitInterrupted, ExitQuit, ExitTerminated:
+		return true
+	}
+	return false
+}

@@ -2,6 +2,16 @@ package contract
 
 import "testing"
 
+// TestWithoutJob: of every other code the runner may have had the job.
+func TestWithoutJob(t *testing.T) {
+	without := map[int]bool{0: true, 27: true, 28: true, 75: true, 77: true, 78: true, 130: true, 131: true, 143: true}
+	for code := range 256 {
+		if got := WithoutJob(code); got != without[code] {
+			t.Errorf("WithoutJob(%d) is %t, want %t", code, got, without[code])
+		}
+	}
+}
+
 // TestOutcomeExitCode is the table of exit codes that the scheduler decides by.
 func TestOutcomeExitCode(t *testing.T) {
 	for o, want := range map[Outcome]int{

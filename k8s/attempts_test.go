@@ -182,6 +182,32 @@ func TestDroppedClaimForgetsNothing(t *testing.T) {
 	})
 }
 
+// An attempt that was about to be made isn't when a kjob turns out to be complete
+// whose pod went unseen.
+func TestAttemptIsTakenBack(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = func(w *world, p *pod) {
+			w.sleep(300*time.Millisecond, p.kill)
+			p.start()
+			if p.attempt == 1 {
+				p.end(137, "Evicted", nil)
+				return
+			}
+			p.setKjob(func(k *batchv1.Job) { k.Annotations["test/lost"] = "yes" })
+			_ = w.kube.Tracker().Delete(podsGVR, namespace, p.kjob+"-x")
+			w.sleep(2*time.Second, p.kill)
+			p.finishKjob(true)
+		}
+		id := w.build(1)[0].ID
+		r := w.start("")
+		time.Sleep(5 * time.Minute)
+		if page := fmt.Sprint(w.page(id)); w.kjobs(id) != 2 || !strings.Contains(page, "the pod of attempt 2 was lost") || !strings.Contains(page, "left alone") {
+			t.Errorf("%d kjobs, and the page says %s; want two, of which the second was lost, then left alone", w.kjobs(id), page)
+		}
+		r.end(w)
+	})
+}
+
 // A job whose runner has reported its end, and that Buildkite offers all the
 // same, is left alone, also when its kjob has gone by its TTL, and before that of
 // an attempt before.

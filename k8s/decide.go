@@ -209,45 +209,6 @@ func offered(f Facts, r Reason, then func() Decision) Decision {
 	}
 }
 
-// decideLost is for a pod that is over and whose runner left no word: only
-// Buildkite can say whether it had the job.
-func decideLost(f Facts) Decision {
-	why := lossOf(f)
-	switch {
-	case f.KJob.Succeeded && f.fresh() && f.State.Offered():
-		return offeredAgain(f) // exit code 0 says that the end was reported
-	case f.KJob.Succeeded:
-		return Decision{Action: None, Reason: ReasonFinished}
-	case !f.fresh():
-		return Decision{Action: Ask, Reason: ReasonLost}
-	case f.State.Offered() && f.KJob.FailReason == batchv1.JobReasonDeadlineExceeded:
-		return deadline(f, why)
-	case f.State.Offered() && f.Pod.Why == "StartError" && f.Attempt >= startTries:
-		// The container never ran, in pod after pod: the command or the image.
-		return Decision{Action: Finish, Reason: ReasonContainer, ExitStatus: -1,
-			Text: fmt.Sprintf("the container can't be started, in %d pods one after the other: %s (image %s: check the command in the queue's template)", f.Attempt, why, f.Pod.Image)}
-	case f.State.Offered():
-		return attempt(f, ReasonLost, 1, fmt.Sprintf("the pod of attempt %d was lost before it had the job: %s", f.Attempt, why))
-	case f.State.Held() && (f.Pod.Exited || f.Pod.NodeGone):
-		// Its containers are over, so nothing of the job runs any more. Who
-		// deletes a Node object says the same of all that was on it.
-		status := f.Pod.ExitCode
-		if status == 0 {
-			status = -1
-		}
-		return Decision{Action: Finish, Reason: ReasonLostAfter, ExitStatus: status,
-			Text: fmt.Sprintf("the pod was lost while the job ran in it; it is not run again: %s", why)}
-	case f.State.Held():
-		return Decision{Action: None, Reason: ReasonLostAfter,
-			Text: fmt.Sprintf("the pod was lost while the job ran in it, and may still be running where it can't be seen: %s", why)}
-	case f.State.Over() && f.Pod.Started && f.Pod.Why != "":
-		// Its runner reported in time, and was killed before it could say so here.
-		return Decision{Action: None, Reason: ReasonLost, Text: stopping + stopOf(f)}
-	default:
-		return Decision{Action: None, Reason: ReasonLost}
-	}
-}
-
 // deadline is the end of a job that nobody acquired in all the time that its
 // kjob may take: the next one would take as long.
 func deadline(f Facts, why string) Decision {

@@ -73,6 +73,24 @@ func TestOutcomes(t *testing.T) {
 		{name: "77 refused, ours accepted", runs: exits(77, contract.OutcomeRefused), kjobs: 2, exit: "0", within: 12 * time.Second, says: "token refused"},
 		{name: "78 config", runs: exits(78, contract.OutcomeConfig), kjobs: 1, exit: "-1", within: 4 * time.Second, says: "no other pod could: because of the test"},
 		{name: "lost before", runs: first(func(_ *world, p *pod) { p.end(137, "OOMKilled", nil) }), kjobs: 2, exit: "0", within: 6 * time.Second, says: "OOMKilled"},
+		{name: "a container that can't be started", runs: func(_ *world, p *pod) {
+			p.start()
+			p.end(128, "StartError", nil)
+		}, kjobs: 3, exit: "-1", within: 20 * time.Second, says: "the container can't be started, in 3 pods one after the other: StartError, exit code 128"},
+		{name: "a container that can't be started, once, after two evictions", runs: func(w *world, p *pod) {
+			switch p.start(); p.attempt {
+			case 1, 2:
+				p.end(137, "Evicted", nil)
+			case 3:
+				p.end(128, "StartError", nil)
+			default:
+				ran(w, p)
+			}
+		}, kjobs: 4, exit: "0", within: time.Minute, says: "StartError"},
+		{name: "an image that is not the runner's", runs: func(_ *world, p *pod) {
+			p.start()
+			p.end(0, "Completed", nil)
+		}, kjobs: 1, exit: "-1", within: 10 * time.Second, says: "attempt 1 ended with exit code 0 and no runner's message: the image's entrypoint, or the command in the queue's template, is not onejob-agent"},
 		{name: "never had a node", runs: func(w *world, p *pod) {
 			if p.attempt > 1 {
 				ran(w, p)
@@ -152,6 +170,30 @@ func TestOutcomes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Another agent's job is not finished for a pod that was refused it and whose
+// message is lost.
+func TestLostMessage(t *testing.T) {
+	inWorld(t, simulator.Config{FinishHeld: []string{"default"}}, func(w *world) {
+		w.runs = first(func(w *world, p *pod) {
+			a, err := w.acquire(p.id) // another agent
+			if err != nil {
+				w.Error(err)
+				return
+			}
+			p.end(contract.ExitRejected, "Error", nil)
+			w.sleep(20*time.Second, nil)
+			a.finish(0)
+		})
+		job := w.build(1)[0]
+		r := w.start("")
+		w.await("finished", time.Minute, w.finished(1))
+		if got := w.job(job.ID); got.ExitStatus != "0" || got.StackFinish != nil || w.kjobs(job.ID) != 1 {
+			t.Errorf("%d kjobs, exit status %s, finish %+v; want the other agent's 0", w.kjobs(job.ID), got.ExitStatus, got.StackFinish)
+		}
+		r.end(w)
+	})
 }
 
 // A pod that is lost while its job runs is not followed by another.

@@ -161,6 +161,11 @@ func (q *queue) act(ctx context.Context, id contract.JobID, d Decision, f Facts)
 	case Delete:
 		return q.remove(ctx, id, d)
 	default:
+		if f.Attempt > 0 { // else it may be a reservation whose reply was lost
+			q.mu.Lock()
+			delete(q.retries, id) // of a decision that holds no more
+			q.mu.Unlock()
+		}
 		q.count(id, d, f)
 		if d.Waiting {
 			q.tellWaiting(id, d.Reason, d.Text)
