@@ -1,6 +1,7 @@
 package k8s
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +62,11 @@ func (b factsBuilder) Lost() factsBuilder {
 func (b factsBuilder) Gone() factsBuilder {
 	return b.Ended().but(func(f *Facts) { f.KJob.Exists, f.KJob.Gone, f.Pod, f.PodSeen = false, true, Pod{}, false })
 }
+
+// GoneBut is a kjob that was deleted, and of which the pod is known yet.
+func (b factsBuilder) GoneBut() factsBuilder {
+	return b.Ended().but(func(f *Facts) { f.KJob.Exists, f.KJob.Gone = false, true })
+}
 func (b factsBuilder) Podless() factsBuilder {
 	return b.but(func(f *Facts) { f.Pod, f.PodSeen = Pod{}, false })
 }
@@ -84,8 +90,10 @@ func TestDecide(t *testing.T) {
 		}
 	}
 	onNode := func(f *Facts) { f.Pod.Node = "node" }
+	code := func(n int) func(*Facts) { return func(f *Facts) { f.Pod.ExitCode, f.Pod.Why = n, "" } }
 	ran := func(f *Facts) { f.Pod.Message.Outcome = contract.OutcomeFinished }
 	other := func(f *Facts) { f.OtherPodLives, f.OtherNode = "p-1", "n7" }
+	notStarted := story{"the pod of attempt 1 was lost before it had the job: StartError, exit code 128", "the pod of attempt 2 was lost before it had the job: StartError, exit code 128"}
 	marked := func(f *Facts) { f.KJob.Cancelled = "ada: wrong branch" }
 	terminating := func(since time.Duration) func(*Facts) {
 		return func(f *Facts) {
@@ -98,6 +106,9 @@ func TestDecide(t *testing.T) {
 			but(&p)
 		}
 		return factsBuilder{Facts{Now: t0, Orphan: p}}
+	}
+	killed := func(code int) func(*Pod) {
+		return func(p *Pod) { p.Phase, p.Terminating, p.Exited, p.ExitCode = corev1.PodFailed, false, true, code }
 	}
 	events := func(age time.Duration) func(*Facts) { return func(f *Facts) { f.EventsAt = t0.Add(-age) } }
 	pulling := func(f *Facts) { f.Pulling = true }
@@ -121,6 +132,7 @@ func TestDecide(t *testing.T) {
 		{"terminating on and on, and the job is over", aKJob().State(canceled).but(terminating(time.Hour)).but(onNode), want{action: None}},
 		{"terminating while its job runs", aKJob().Running().State(running).but(terminating(0)), want{action: None, reason: ReasonDeleted, says: "deleted while the job ran in its pod"}},
 		{"terminating while its job runs, state old", aKJob().Running().State(running).but(terminating(0)).but(func(f *Facts) { f.ToldAt = t0.Add(-time.Minute) }), want{action: Ask, reason: ReasonDeleted}},
+		{"terminating, and killed while its job ran", aKJob().Lost().State(running).but(terminating(0)), want{action: Finish, reason: ReasonLostAfter, status: 137, says: "deleted while the job ran in its pod; the pod was lost while the job ran in it"}},
 		{"terminating and marked while its job runs", aKJob().Running().State(running).but(terminating(0)).but(marked), want{action: None, reason: ReasonCancelled, says: "by ada: wrong branch"}},
 		{"terminating, and another agent has the job", aKJob().Waiting("ImagePullBackOff", "no", 0).State(running).but(terminating(0)), want{action: None}},
 		{"terminating and finished", aKJob().Exits(75).State(reserved).but(terminating(0)), want{action: Attempt, reason: ReasonExhausted, at: later(5 * time.Second)}},
@@ -130,6 +142,9 @@ func TestDecide(t *testing.T) {
 		{"a pod without a kjob", orphan(func(p *Pod) { p.Terminating = false }).State(running), want{action: None}},
 		{"a pod without a kjob has gone while its job ran", orphan(func(p *Pod) { p.Terminating, p.Deleted = false, true }).State(running), want{action: None, reason: ReasonDeleted, says: "deleted while the job ran in its pod"}},
 		{"a pod without a kjob that was refused the job", orphan(func(p *Pod) { p.Message = &contract.Message{ExitCode: 27} }).State(running), want{action: None}},
+		{"a pod without a kjob was killed while its job ran", orphan(killed(137)).State(running), want{action: Finish, reason: ReasonLostAfter, status: 137, says: "was deleted while the job ran in its pod; the pod was lost while the job ran in it; it is not run again: exit code 137"}},
+		{"a pod without a kjob was killed while its job ran, state not known", orphan(killed(137)), want{action: Ask, reason: ReasonDeleted}},
+		{"a pod without a kjob that left without the job", orphan(killed(75)).State(running), want{action: None}},
 		{"finished and removed by its TTL", aKJob().but(func(f *Facts) { f.KJob = KJob{} }), want{action: None}},
 
 		// By the runner's word: the table of exit codes.
@@ -184,12 +199,26 @@ func TestDecide(t *testing.T) {
 		{"lost before acquisition, again", aKJob().Attempt(2).Lost().State(reserved), want{action: Attempt, reason: ReasonLost, at: later(5 * time.Second)}},
 		{"lost before acquisition, at the cap", aKJob().Attempt(10).Lost().State(reserved), want{action: Finish, reason: ReasonGaveUp, status: -1, says: "OOMKilled"}},
 		{"lost while running", aKJob().Lost().State(running), want{action: Finish, reason: ReasonLostAfter, status: 137, says: "OOMKilled"}},
+		{"lost, and its runner's code says that another agent has the job", aKJob().Lost().State(running).but(code(27)), want{action: None, reason: ReasonLost, says: "exit code 27 says that its runner doesn't have the job"}},
+		{"lost, stopped before it had the job, which another agent has", aKJob().Lost().State(running).but(code(143)), want{action: None, reason: ReasonLost, says: "exit code 143"}},
+		{"lost while running, stopped by another signal", aKJob().Lost().State(running).but(code(139)), want{action: Finish, reason: ReasonLostAfter, status: 139}},
+		{"ended well without a message, state not known", aKJob().Lost().but(code(0)), want{action: Ask, reason: ReasonLost}},
+		{"ended well without a message", aKJob().Lost().State(finished).but(code(0)), want{action: None, reason: ReasonFinished}},
+		{"ended well without a message, and another agent has the job", aKJob().Lost().State(running).but(code(0)), want{action: None, reason: ReasonFinished}},
+		{"ended well without a message, but offered", aKJob().Lost().State(reserved).but(code(0)).but(func(f *Facts) { f.Pod.Image = "ubuntu:24.04" }), want{action: Finish, reason: ReasonConfig, status: -1, says: "is not onejob-agent (image ubuntu:24.04)"}},
+		{"ended well without a message, but offered, its kjob complete", aKJob().Lost().State(scheduled).but(code(0)).but(func(f *Facts) { f.KJob.Finished, f.KJob.Succeeded = true, true }), want{action: Finish, reason: ReasonConfig, status: -1, says: "is not onejob-agent"}},
 		{"lost while running, its end unseen", aKJob().Lost().State(running).but(func(f *Facts) { f.Pod.Exited = false }), want{action: None, reason: ReasonLostAfter, says: "may still be running"}},
 		{"lost while running, its node gone", aKJob().Lost().State(running).but(func(f *Facts) {
 			f.Pod.Exited, f.Pod.NodeGone, f.Pod.Why, f.Pod.ExitCode = false, true, "DeletionByPodGC", 0
 		}), want{action: Finish, reason: ReasonLostAfter, status: -1, says: "DeletionByPodGC"}},
 		{"a container that can't be started", aKJob().Lost().State(reserved).but(func(f *Facts) { f.Pod.Why = "StartError" }), want{action: Attempt, reason: ReasonLost, at: soon, says: "StartError"}},
-		{"a container that can't be started, in pod after pod", aKJob().Attempt(3).Lost().State(reserved).but(func(f *Facts) { f.Pod.Why, f.Pod.Image = "StartError", "reg/x:1" }), want{action: Finish, reason: ReasonContainer, status: -1, says: "image reg/x:1: check the command"}},
+		{"a container that can't be started, in pod after pod", aKJob().Attempt(3).Lost().State(reserved).but(func(f *Facts) {
+			f.Pod.Why, f.Pod.Image, f.Story = "StartError", "reg/x:1", notStarted
+		}), want{action: Finish, reason: ReasonContainer, status: -1, says: "in 3 pods one after the other: StartError, exit code 137 (image reg/x:1: check the command"}},
+		{"a container that can't be started, after losses of other kinds", aKJob().Attempt(4).Lost().State(reserved).but(func(f *Facts) {
+			f.Pod.Why, f.Story = "StartError", append(slices.Clone(notStarted[:1]), "the pod of attempt 2 was lost before it had the job: Evicted", notStarted[1])
+		}), want{action: Attempt, reason: ReasonLost, at: later(20 * time.Second)}},
+		{"an eviction, after containers that can't be started", aKJob().Attempt(3).Lost().State(reserved).but(func(f *Facts) { f.Story = notStarted }), want{action: Attempt, reason: ReasonLost, at: later(10 * time.Second)}},
 		{"lost after it had reported", aKJob().Lost().State(finished), want{action: None, reason: ReasonLost}},
 		{"deleted without a node", aKJob().Ended().State(reserved).but(func(f *Facts) { f.Pod.Terminating = true }), want{action: Attempt, reason: ReasonLost, at: soon}},
 		{"deleted with a node, still going", aKJob().Running().State(reserved).but(func(f *Facts) { f.Pod.Terminating, f.Pod.GoneBy = true, t0 }), want{action: None}},
@@ -213,6 +242,13 @@ func TestDecide(t *testing.T) {
 		{"deleted by hand, and its runner has said that it was stopped", aKJob().Gone().State(finished).but(func(f *Facts) {
 			f.Pod.Message = &contract.Message{Received: "SIGTERM"}
 		}), want{action: None, reason: ReasonDeleted, says: "deleted while the job ran"}},
+		{"deleted by hand while its job ran, and killed", aKJob().Lost().GoneBut().State(running), want{action: Finish, reason: ReasonLostAfter, status: 137, says: "the Kubernetes Job was deleted while the job ran in its pod; the pod was lost while the job ran in it; it is not run again: OOMKilled, exit code 137"}},
+		{"deleted by hand while its job ran, and killed, state old", aKJob().Lost().GoneBut().State(running).but(func(f *Facts) {
+			f.StateAt, f.ToldAt, f.EndedAt = t0.Add(-time.Minute), t0.Add(-time.Minute), t0.Add(-2*time.Minute)
+		}), want{action: Ask, reason: ReasonDeleted}},
+		{"deleted by hand while another agent has its job, and refused it", aKJob().Lost().GoneBut().State(running).but(code(27)), want{action: None}},
+		{"deleted by hand while its job ran, and gone with its node unseen", aKJob().Lost().GoneBut().State(running).but(func(f *Facts) { f.Pod.Exited = false }), want{action: None, reason: ReasonDeleted, says: "deleted while the job ran in its pod"}},
+		{"deleted by us without a node, for another agent has it", aKJob().GoneBut().State(running).but(func(f *Facts) { f.Pod.Terminating = true }), want{action: None, reason: ReasonDeleted}},
 		{"deleted by us, for it is over", aKJob().Gone().State(finished), want{action: None, reason: ReasonDeleted}},
 
 		// Marked ones that are still there.

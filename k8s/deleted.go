@@ -10,6 +10,9 @@ import (
 // state says why and there is nothing to add.
 func decideDeleted(f Facts) Decision {
 	r, text := deletedWhy(f)
+	if f.fresh() && f.State.Held() && f.Pod.Lost() && f.Pod.mayRun() {
+		return heldYet(f, r, text)
+	}
 	d := offered(f, r, func() Decision {
 		return attempt(f, r, 0, fmt.Sprintf("the Kubernetes Job of attempt %d was deleted before it had the job", f.Attempt))
 	})
@@ -47,9 +50,10 @@ func decideTerminating(f Facts) Decision {
 // silence, which says nothing of Kubernetes.
 func decideOrphan(f Facts) Decision {
 	p := f.Orphan
-	if !p.Started || p.Message != nil || !p.Terminating && !p.Deleted || f.State.Over() {
+	if !p.Started || p.Message != nil || !p.Terminating && !p.Deleted && !p.Over() || f.State.Over() {
 		return Decision{Action: None}
 	}
+	f.Pod = p
 	r, text := deletedWhy(f)
 	return heldYet(f, r, text)
 }
@@ -63,14 +67,22 @@ func deletedWhy(f Facts) (Reason, string) {
 	return ReasonDeleted, "the Kubernetes Job was deleted while the job ran in its pod"
 }
 
-// heldYet says something of a job if an agent has it, now.
+// heldYet says something of a job if an agent has it, now, and finishes it if
+// that was the pod's runner and died before it could.
 func heldYet(f Facts, r Reason, text string) Decision {
 	switch {
 	case !f.believed():
 		return Decision{Action: Ask, Reason: r}
-	case f.State.Held():
-		return Decision{Action: None, Reason: r, Text: text}
-	default:
+	case !f.State.Held():
 		return Decision{Action: None}
+	case f.Pod.Lost():
+		switch d := decideLostHeld(f); {
+		case d.Action == Finish:
+			d.Text = text + "; " + d.Text
+			return d
+		case d.Reason == ReasonLost: // its runner wasn't the one
+			return Decision{Action: None}
+		}
 	}
+	return Decision{Action: None, Reason: r, Text: text}
 }

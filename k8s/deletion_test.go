@@ -106,6 +106,66 @@ func TestDeletedWhileItRuns(t *testing.T) {
 	}
 }
 
+// A runner that is killed when its kjob is deleted, before it can report, leaves
+// its job to onejob.
+func TestDeletedAndKilled(t *testing.T) {
+	const want = "the Kubernetes Job was deleted while the job ran in its pod; the pod was lost while the job ran in it; it is not run again: OOMKilled, exit code 137"
+	for _, tt := range []struct {
+		name   string
+		delete func(w *world, p *pod)
+		alone  bool // nobody leads, and nobody who does later has seen it
+		held   bool // Buildkite lets us finish what an agent has
+	}{
+		{name: "in foreground", delete: func(_ *world, p *pod) { p.deleteInForeground() }, held: true},
+		{name: "in background", delete: deleteInBackground, held: true},
+		{name: "in background, and Buildkite keeps the job", delete: deleteInBackground},
+		{name: "in background, and no scheduler lives to tell", delete: deleteInBackground, alone: true, held: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			conf := simulator.Config{HeartbeatTimeout: time.Hour}
+			if tt.held {
+				conf.FinishHeld = []string{"default"}
+			}
+			inWorld(t, conf, func(w *world) {
+				w.runs = first(func(w *world, p *pod) {
+					if _, err := w.acquire(p.id); err != nil {
+						w.Error(err)
+					}
+					w.sleep(time.Hour, p.kill)
+				})
+				id := w.build(1)[0].ID
+				r := w.start("")
+				time.Sleep(3 * time.Second)
+				if tt.alone {
+					r.end(w)
+				}
+				w.mu.Lock()
+				p := w.pods["onejob-"+id]
+				w.mu.Unlock()
+				tt.delete(w, p)
+				if tt.alone {
+					r = w.start("")
+				}
+				time.Sleep(30 * time.Second)
+				p.end(137, "OOMKilled", nil)
+				p.stop()
+				time.Sleep(10 * time.Second)
+				got := w.job(id)
+				if tt.held && (got.ExitStatus != "137" || got.StackFinish == nil || got.StackFinish.Detail != want) {
+					t.Errorf("exit status %q, finish %+v; want 137 and %q", got.ExitStatus, got.StackFinish, want)
+				}
+				if page := w.page(id); !tt.held && page[len(page)-1] != want {
+					t.Errorf("the page says %q, want %q", page, want)
+				}
+				if n := w.kjobs(id); n != 1 {
+					t.Errorf("%d kjobs, want 1", n)
+				}
+				r.end(w)
+			})
+		})
+	}
+}
+
 // deleteInBackground is kubectl's default: the kjob goes first, and its pod's
 // grace begins.
 func deleteInBackground(w *world, p *pod) {
