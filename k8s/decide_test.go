@@ -118,6 +118,7 @@ func TestDecide(t *testing.T) {
 		at     time.Time // of an Attempt
 		status int       // of a Finish
 		says   string
+		silent bool
 	}
 	for _, tt := range []struct {
 		name  string
@@ -219,7 +220,8 @@ func TestDecide(t *testing.T) {
 			f.Pod.Why, f.Story = "StartError", append(slices.Clone(notStarted[:1]), "the pod of attempt 2 was lost before it had the job: Evicted", notStarted[1])
 		}), want{action: Attempt, reason: ReasonLost, at: later(20 * time.Second)}},
 		{"an eviction, after containers that can't be started", aKJob().Attempt(3).Lost().State(reserved).but(func(f *Facts) { f.Story = notStarted }), want{action: Attempt, reason: ReasonLost, at: later(10 * time.Second)}},
-		{"lost after it had reported", aKJob().Lost().State(finished), want{action: None, reason: ReasonLost}},
+		{"lost after it had reported", aKJob().Lost().State(finished), want{action: None, reason: ReasonLost, says: "stops the pod in which the job runs: OOMKilled"}},
+		{"lost, and over since", aKJob().Lost().State(finished).but(func(f *Facts) { f.Unreported = true }), want{action: None, reason: ReasonLost, silent: true}},
 		{"deleted without a node", aKJob().Ended().State(reserved).but(func(f *Facts) { f.Pod.Terminating = true }), want{action: Attempt, reason: ReasonLost, at: soon}},
 		{"deleted with a node, still going", aKJob().Running().State(reserved).but(func(f *Facts) { f.Pod.Terminating, f.Pod.GoneBy = true, t0 }), want{action: None}},
 		{"pod gone from the API server", aKJob().Running().Ended().State(reserved).but(func(f *Facts) { f.Pod.Deleted = true }), want{action: Attempt, reason: ReasonLost, at: soon}},
@@ -365,6 +367,9 @@ func TestDecide(t *testing.T) {
 			got := Decide(tt.facts.Facts)
 			if got.Action != tt.want.action || got.Reason != tt.want.reason || got.ExitStatus != tt.want.status || !got.NotBefore.Equal(tt.want.at) || !strings.Contains(got.Text, tt.want.says) {
 				t.Errorf("got  %+v\nwant %+v", got, tt.want)
+			}
+			if tt.want.silent && got.Text != "" {
+				t.Errorf("it says %q, want nothing", got.Text)
 			}
 			if got.Action == Finish && got.Text == "" {
 				t.Error("a job is finished without a word")

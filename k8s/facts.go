@@ -30,6 +30,9 @@ type Facts struct {
 	// server, kubelet and Buildkite have clocks of their own. A State older
 	// than it says nothing about the time after.
 	EndedAt time.Time
+	// Unreported: Buildkite was asked after that and the job wasn't over, so the
+	// attempt's runner hadn't reported its end.
+	Unreported bool
 	// Attempt is the number of the last attempt, 0 if there was none.
 	Attempt int
 	KJob    KJob

@@ -37,7 +37,7 @@ func decideLost(f Facts) Decision {
 		return attempt(f, ReasonLost, 1, fmt.Sprintf("the pod of attempt %d %s%s", f.Attempt, lostBefore, why))
 	case f.State.Held():
 		return decideLostHeld(f)
-	case f.State.Over() && f.Pod.Started && f.Pod.Why != "":
+	case f.State.Over() && f.Pod.Started && f.Pod.Why != "" && !f.Unreported:
 		// Its runner reported in time, and was killed before it could say so here.
 		return Decision{Action: None, Reason: ReasonLost, Text: stopping + stopOf(f)}
 	default:

@@ -172,6 +172,38 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
+// A job that never ran is not said to have run in its last pod when it is over.
+func TestOverBeforeItRan(t *testing.T) {
+	for _, tt := range []struct {
+		name, config string
+		then         func(w *world, id string)
+		want         int // lines on its page
+	}{
+		{"at the cap", "  max-attempts: 2\n", func(*world, string) {}, 1},
+		{"cancelled before its next attempt", "", func(w *world, id string) { _ = w.sim.CancelJob(id) }, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, simulator.Config{}, func(w *world) {
+				w.runs = func(w *world, p *pod) {
+					w.sleep(300*time.Millisecond, p.kill)
+					p.start()
+					p.end(137, "OOMKilled", nil)
+				}
+				id := w.build(1)[0].ID
+				r := w.start(tt.config)
+				time.Sleep(4 * time.Second)
+				tt.then(w, id)
+				time.Sleep(time.Minute)
+				page := w.page(id)
+				if w.kjobs(id) != 2 || len(page) != tt.want || slices.ContainsFunc(page, func(l string) bool { return !strings.Contains(l, lostBefore) }) {
+					t.Errorf("%d kjobs, and the page says %q; want two, and %d lines about pods that were lost before", w.kjobs(id), page, tt.want)
+				}
+				r.end(w)
+			})
+		})
+	}
+}
+
 // Another agent's job is not finished for a pod that was refused it and whose
 // message is lost.
 func TestLostMessage(t *testing.T) {

@@ -112,6 +112,10 @@ func (q *queue) facts(id contract.JobID) Facts {
 	}
 	if m.ended == f.KJob.UID {
 		f.EndedAt = m.endedAt
+		if f.fresh() && !f.State.Over() {
+			m.open = f.KJob.UID
+		}
+		f.Unreported = m.open == f.KJob.UID
 	}
 	if !gone && (ended && f.Pod.Lost() || f.Pod.Deleted) {
 		m.lost = f.KJob.UID
