@@ -270,10 +270,26 @@ func decideLive(f Facts) Decision {
 		return decideStopping(f)
 	case f.State.Held() && neverRan && f.Pod.Waiting != "":
 		return decideTaken(f)
+	case f.State.Offered() && f.Pod.Started:
+		return decideIdle(f)
 	case f.State.Held() || f.Pod.Started:
 		return Decision{Action: None}
 	default:
 		return decidePending(f)
+	}
+}
+
+// decideIdle is for a pod that runs while its job can be had: nothing but its log
+// tells why, and its active deadline is hours away.
+func decideIdle(f Facts) Decision {
+	switch late := f.here(f.Pod.StartedAt).Add(f.Policy.PendingTimeout); {
+	case f.Now.Before(late):
+		return Decision{Action: None, Again: late}
+	case f.StateAt.Before(late):
+		return Decision{Action: Ask, Reason: ReasonPending}
+	default:
+		return Decision{Action: None, Reason: ReasonPending, Waiting: true,
+			Text: fmt.Sprintf("pod %s has been running for more than %s, and its runner has not taken the job: its log says why, if its command is onejob-agent's (image %s)", f.Pod.Name, f.Policy.PendingTimeout, f.Pod.Image)}
 	}
 }
 

@@ -39,7 +39,9 @@ func (b factsBuilder) StateBefore(s stacks.State) factsBuilder {
 func (b factsBuilder) Attempt(n int) factsBuilder { return b.but(func(f *Facts) { f.Attempt = n }) }
 
 func (b factsBuilder) Running() factsBuilder {
-	return b.but(func(f *Facts) { f.Pod.Phase, f.Pod.Node, f.Pod.Started = corev1.PodRunning, "node", true })
+	return b.but(func(f *Facts) {
+		f.Pod.Phase, f.Pod.Node, f.Pod.Started, f.Pod.StartedAt = corev1.PodRunning, "node", true, t0.Add(-30*time.Second)
+	})
 }
 func (b factsBuilder) Ended() factsBuilder {
 	return b.but(func(f *Facts) { f.EndedAt = t0.Add(-time.Second) })
@@ -94,6 +96,7 @@ func TestDecide(t *testing.T) {
 	ran := func(f *Facts) { f.Pod.Message.Outcome = contract.OutcomeFinished }
 	other := func(f *Facts) { f.OtherPodLives, f.OtherNode = "p-1", "n7" }
 	notStarted := story{"the pod of attempt 1 was lost before it had the job: StartError, exit code 128", "the pod of attempt 2 was lost before it had the job: StartError, exit code 128"}
+	since := func(d time.Duration) func(*Facts) { return func(f *Facts) { f.Pod.StartedAt = t0.Add(-d) } }
 	marked := func(f *Facts) { f.KJob.Cancelled = "ada: wrong branch" }
 	terminating := func(since time.Duration) func(*Facts) {
 		return func(f *Facts) {
@@ -270,6 +273,11 @@ func TestDecide(t *testing.T) {
 		// Live ones.
 		{"running", aKJob().Running().State(running), want{action: None}},
 		{"running, not acquired yet", aKJob().Running().State(reserved), want{action: None}},
+		{"running for long, not acquired yet", aKJob().Running().State(reserved).but(since(15 * time.Minute)), want{action: None, reason: ReasonPending, says: "pod p has been running for more than 15m0s, and its runner has not taken the job: its log says why"}},
+		{"running for long, not acquired yet, state of before", aKJob().Running().StateBefore(reserved).but(since(15 * time.Minute)), want{action: Ask, reason: ReasonPending}},
+		{"running for long, not acquired yet, by a clock that is ahead", aKJob().Running().State(reserved).but(since(15 * time.Minute)).but(func(f *Facts) { f.Skew = -time.Second }), want{action: None, silent: true}},
+		{"running for long", aKJob().Running().State(running).but(since(time.Hour)), want{action: None, silent: true}},
+		{"running for long, unknown to Buildkite", aKJob().Running().State(stacks.StateUnknown).but(since(time.Hour)), want{action: None, silent: true}},
 		{"running, and being evicted", aKJob().Running().State(running).but(func(f *Facts) {
 			f.Pod.Terminating, f.Pod.Why, f.Pod.WhyMessage = true, "EvictionByEvictionAPI", "Eviction API: evicting"
 		}), want{action: None, says: "stops the pod in which the job runs: EvictionByEvictionAPI, Eviction API: evicting"}},

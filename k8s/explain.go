@@ -245,6 +245,8 @@ func outlook(f Facts, s Story) (now, advice string) {
 		switch {
 		case f.State.Over():
 			return "the pod's end: the job is " + string(f.State), "nothing: a pod that goes on is deleted"
+		case d.Waiting:
+			return d.Text, "look at the pod's log, and at the image and the command in the queue's template"
 		case d.Action == None || d.Action == Ask:
 			return "the runner is at work", "nothing"
 		}

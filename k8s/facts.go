@@ -115,8 +115,9 @@ type Pod struct {
 	GoneBy time.Time
 	// Deleted: the pod is gone from the API server; the rest is its last state.
 	Deleted bool
-	// Started: the agent container has run.
-	Started bool
+	// Started: the agent container has run, since StartedAt by the node's clock.
+	Started   bool
+	StartedAt time.Time
 	// Exited: the agent container is reported terminated.
 	Exited   bool
 	ExitCode int
@@ -230,8 +231,8 @@ func podFacts(p *corev1.Pod) Pod {
 			}
 			continue
 		}
-		if c.State.Running != nil {
-			f.Started = true
+		if r := c.State.Running; r != nil {
+			f.Started, f.StartedAt, f.Image = true, r.StartedAt.Time, c.Image
 		}
 		end := c.State.Terminated
 		if end == nil {
@@ -243,7 +244,7 @@ func podFacts(p *corev1.Pod) Pod {
 		// A container that the kubelet lost sight of is reported with 137 and
 		// ContainerStatusUnknown: nobody saw it end.
 		f.Started, f.Exited = true, end.Reason != "ContainerStatusUnknown"
-		f.ExitCode, f.Image = int(end.ExitCode), c.Image
+		f.StartedAt, f.ExitCode, f.Image = end.StartedAt.Time, int(end.ExitCode), c.Image
 		if f.Why == "" && end.Reason != "Error" && end.Reason != "Completed" {
 			f.Why, f.WhyMessage = end.Reason, ""
 		}

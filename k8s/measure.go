@@ -24,7 +24,7 @@ func (q *queue) measure(id contract.JobID, f Facts) {
 	var scheduled, started time.Time
 	for _, p := range q.store.podsOf(id) {
 		if p.Name == f.Pod.Name {
-			scheduled, started = p.scheduled, p.started
+			scheduled, started = p.scheduled, p.StartedAt
 		}
 	}
 	took := q.s.metrics.took

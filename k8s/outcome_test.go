@@ -204,6 +204,33 @@ func TestOverBeforeItRan(t *testing.T) {
 	}
 }
 
+// A pod that runs and doesn't take its job is talked of: on the job's page, once,
+// and by explain.
+func TestNeverAcquires(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = first(func(w *world, p *pod) { w.sleep(24*time.Hour, p.kill) })
+		id := w.build(1)[0].ID
+		r := w.start("  pending-timeout: 5m\n")
+		time.Sleep(4 * time.Minute)
+		if page := w.page(id); len(page) != 0 {
+			t.Errorf("the page says %q after four minutes, want nothing", page)
+		}
+		time.Sleep(5 * time.Hour)
+		want := "pod onejob-" + id + "-x has been running for more than 5m0s, and its runner has not taken the job"
+		if page := w.page(id); len(page) != 1 || !strings.HasPrefix(page[0], want) || w.kjobs(id) != 1 {
+			t.Errorf("%d kjobs, and the page says %q; want one, and %q once", w.kjobs(id), page, want)
+		}
+		if n := w.sim.Count("stacks_states"); n > 2*int(5*time.Hour/stateEvery) {
+			t.Errorf("%d questions for its state", n)
+		}
+		if s := w.explain(id, true); !strings.Contains(s.Now, "its runner has not taken the job") || !strings.Contains(s.Advice, "the pod's log") {
+			t.Errorf("explain says %q, %q", s.Now, s.Advice)
+		}
+		_ = w.sim.CancelJob(id)
+		r.end(w)
+	})
+}
+
 // Another agent's job is not finished for a pod that was refused it and whose
 // message is lost.
 func TestLostMessage(t *testing.T) {

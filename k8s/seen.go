@@ -35,11 +35,9 @@ type seenKjob struct {
 type seenPod struct {
 	seenObject
 	Pod
-	kjob    string // the name of its kjob
-	kjobUID types.UID
-	// scheduled is when it got its node, started when a container that has
-	// ended had begun.
-	scheduled, started time.Time
+	kjob      string // the name of its kjob
+	kjobUID   types.UID
+	scheduled time.Time // when it got its node
 }
 
 // seenObject is what both have; the informers need the metadata.
@@ -87,11 +85,6 @@ func seePod(o any) (any, error) {
 	for _, c := range p.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionTrue {
 			s.scheduled = c.LastTransitionTime.Time
-		}
-	}
-	for _, c := range p.Status.ContainerStatuses {
-		if c.Name == agentContainer && c.State.Terminated != nil {
-			s.started = c.State.Terminated.StartedAt.Time
 		}
 	}
 	return s, nil
