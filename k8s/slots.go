@@ -19,8 +19,6 @@ func (q *queue) free(set *settings) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.refusals >= maxRefusals {
-		// The pods' token is refused again and again though ours is not: one
-		// probe at a time until one of them gets through.
 		free = min(free, max(0, 1-q.probing()))
 	}
 	if !q.noCreate.IsZero() {
@@ -86,19 +84,4 @@ func (q *queue) holdsSlot(k *seenKjob) bool {
 	}
 	m := q.memos[k.id]
 	return m == nil || m.lost != k.UID
-}
-
-// maxRefusals attempts in a row with a refused token leave one probe at a time.
-const maxRefusals = 3
-
-// probing counts the attempts that have neither started nor ended. Callers
-// hold q.mu.
-func (q *queue) probing() int {
-	n := len(q.claims)
-	for _, k := range q.store.kjobsIn(q.label) {
-		if m := q.memos[k.id]; q.holdsSlot(k) && (m == nil || !m.state.Held()) {
-			n++
-		}
-	}
-	return n
 }

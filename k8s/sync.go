@@ -342,16 +342,11 @@ func (q *queue) count(id contract.JobID, d Decision, f Facts) {
 	again := d.Reason == ReasonOfferAgain
 	news := first || m.countedAs != d.Action || again && !m.countedAgain
 	m.counted, m.countedAs, m.countedAgain = f.KJob.UID, d.Action, again
-	if first {
-		switch said := f.Pod.Message; {
-		case said == nil:
-		case said.Code() == contract.ExitRefused:
-			q.refusals++
-		default:
-			q.refusals = 0
-		}
-	}
+	probes := first && q.tokenAsked(f.Pod.Message)
 	q.mu.Unlock()
+	if probes {
+		q.sayProbes()
+	}
 	if news && (d.Action != None || again || !q.theirs(f)) {
 		q.s.metrics.decisions.WithLabelValues(q.name, string(d.Action), string(d.Reason)).Inc()
 	}

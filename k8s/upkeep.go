@@ -115,6 +115,9 @@ func (q *queue) answered(ids []contract.JobID, states map[contract.JobID]stacks.
 		changed := m.state != state || m.ask
 		if !m.state.Held() {
 			m.heldAt = time.Now()
+			if state.Held() && q.gotThrough(id) {
+				q.refusals = 0
+			}
 		}
 		m.learns(state, sent)
 		m.ask = false
