@@ -104,6 +104,15 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 		q.giveUp(id, Decision{Action: Finish, Reason: ReasonConfig, ExitStatus: -1, Text: err.Error()})
 		return 0, nil
 	}
+	if q.markedMeanwhile(id, now.attempt) {
+		// The decision that follows, which a claim keeps waiting, honours it.
+		defer q.work.Add(id)
+		if now.sent {
+			return q.confirm(ctx, id, now)
+		}
+		q.drop(id, "the kjob before it is marked to go")
+		return 0, nil
+	}
 	// Last of all: whoever is let through must also ask.
 	if wait := q.s.brake.wait(); wait > 0 {
 		return wait, nil
@@ -120,6 +129,15 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 	defer cancel()
 	_, err = q.s.kube.BatchV1().Jobs(k.Namespace).Create(cctx, k, metav1.CreateOptions{})
 	return q.created(ctx, id, now, err)
+}
+
+// markedMeanwhile reports whether the kjob before an attempt's was marked to go
+// when the attempt had been decided on.
+func (q *queue) markedMeanwhile(id contract.JobID, attempt int) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	k, _ := q.last(id)
+	return k != nil && k.Cancelled != "" && k.attempt < attempt
 }
 
 // created carries out what a create's reply means.

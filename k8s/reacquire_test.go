@@ -241,7 +241,7 @@ func TestReacquireKnowsTheJob(t *testing.T) {
 		if got := jobOf(k); got.Pipeline != "demo" || got.Build != 1 || got.ScheduledAt.IsZero() || k.Annotations[contract.AnnotationJobURL] == "" {
 			t.Errorf("the kjob is of %+v, %v", got, k.Annotations)
 		}
-		r = &Reacquirer{Kube: w.kube, Template: w.template("{spec: {containers: [{name: agent, image: 'x:{{env.TAG}}'}]}}"), DryRun: true}
+		r = &Reacquirer{Kube: w.kube, Template: w.template("{spec: {containers: [{name: agent, image: 'x:{{env.BUILDKITE_BUILD_NUMBER}}'}]}}"), DryRun: true}
 		if _, err := r.Reacquire(w.ctx, contract.JobID(id)); !errors.Is(err, ErrNotReacquired) || !strings.Contains(err.Error(), "no token") {
 			t.Errorf("a template that needs the environment, without a token: %v", err)
 		}
@@ -437,6 +437,53 @@ func TestCancelWithoutAScheduler(t *testing.T) {
 					t.Errorf("left: %+v, %v", left, err)
 				}
 				s.end(w)
+			})
+		})
+	}
+}
+
+// The mark lands on a lost kjob, which is unfinished for a while yet, as the next
+// attempt waits for the API server: it isn't made.
+func TestCancelWhileAnAttemptIsUnderWay(t *testing.T) {
+	for name, sent := range map[string]bool{"before its create": false, "its create fails": true} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, simulator.Config{}, func(w *world) {
+				held := true
+				w.onCreate = func(k *batchv1.Job) (error, error) {
+					if held && attemptOf(k) == 2 {
+						return unavailable(), nil
+					}
+					return nil, nil
+				}
+				config := ""
+				if !sent { // it waits for its environment
+					config = "  template: {inline: {apiVersion: batch/v1, kind: Job, spec: {template: {spec: {containers: [{name: agent, image: \"x:{{env.BUILDKITE_BUILD_NUMBER}}\"}]}}}}}\n"
+				}
+				w.runs = first(func(w *world, p *pod) {
+					if !sent {
+						w.sim.AddFault(simulator.Fault{Endpoint: "stacks_job", Status: 503, Until: 10 * time.Second})
+					}
+					p.setKjob(func(k *batchv1.Job) { k.Annotations["test/lost"] = "yes" })
+					_ = w.kube.Tracker().Delete(podsGVR, namespace, p.kjob+"-x")
+					w.sleep(20*time.Second, p.kill)
+					p.finishKjob(false)
+				})
+				id := w.build(1)[0].ID
+				r := w.start(config)
+				time.Sleep(5 * time.Second)
+				if names, err := Cancel(w.ctx, w.kube, namespace, contract.JobID(id), "ada", false); err != nil || len(names) != 1 {
+					t.Errorf("cancel: %v, %v", names, err)
+				}
+				time.Sleep(5 * time.Second)
+				w.mu.Lock()
+				held = false
+				w.mu.Unlock()
+				w.await("finished", time.Minute, w.finished(1))
+				time.Sleep(time.Minute)
+				if f := w.job(id).StackFinish; f == nil || f.Detail != "cancelled in Kubernetes by ada" || w.kjobs(id) != 1 {
+					t.Errorf("finish %+v, %d kjobs; want the words and no new attempt", f, w.kjobs(id))
+				}
+				r.end(w)
 			})
 		})
 	}
