@@ -46,7 +46,7 @@ no scheduler runs, the next one does so when it starts.
 					_, _ = fmt.Fprintln(c.App.Writer, n)
 				}
 				if err == nil && len(names) == 0 {
-					err = fmt.Errorf("job %s has no unfinished kjob in namespace %s", id, namespaceOf(c))
+					err = fmt.Errorf("job %s has no unfinished kjob in namespace %s; should it wait for its next attempt, cancel it on Buildkite", id, namespaceOf(c))
 				}
 				errs = append(errs, err)
 			}
