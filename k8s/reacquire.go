@@ -8,8 +8,10 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/onejob-dev/onejob/contract"
@@ -127,8 +129,13 @@ func (r *Reacquirer) Reacquire(ctx context.Context, id contract.JobID) (*batchv1
 		}
 	}
 	if live != nil || podLives {
-		if err := r.awaitGone(ctx, id); err != nil {
+		newer, err := r.awaitGone(ctx, id, kjobs, pods)
+		if err != nil {
 			return nil, err
+		}
+		if newer != nil {
+			r.say("a scheduler has made attempt %d (%s)", attemptOf(newer), newer.Name)
+			return newer, nil
 		}
 		// Its last seconds may have been enough for it to get the job.
 		if state, err := r.state(ctx, id); err != nil {
@@ -216,32 +223,46 @@ func (r *Reacquirer) replace(ctx context.Context, k *batchv1.Job) error {
 	return nil
 }
 
-func (r *Reacquirer) awaitGone(ctx context.Context, id contract.JobID) error {
+// awaitGone waits until nothing lives of what was there. It returns the last of
+// the kjobs that somebody else has made meanwhile, nil if there is none: a
+// scheduler takes a pod's end for that of its attempt, and Kubernetes may take
+// its time to delete the kjob after that.
+func (r *Reacquirer) awaitGone(ctx context.Context, id contract.JobID, wereKjobs []batchv1.Job, werePods []corev1.Pod) (newer *batchv1.Job, err error) {
 	timeout := time.Duration(r.Template.Grace())*time.Second + time.Minute
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	old := map[types.UID]bool{} // of the kjobs, also of those whose pods alone are left
+	for i := range wereKjobs {
+		old[wereKjobs[i].UID] = true
+	}
+	for i := range werePods {
+		old[kjobUID(&werePods[i])] = true
+	}
 	for {
 		kjobs, pods, err := objectsOf(ctx, r.Kube, r.Template.Namespace, id)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		left := 0
 		for i := range pods {
-			if podFacts(&pods[i]).Lives() {
+			if old[kjobUID(&pods[i])] && podFacts(&pods[i]).Lives() {
 				left++
 			}
 		}
 		for i := range kjobs {
-			if !finished(&kjobs[i]) && !podFacts(podOfKjob(pods, &kjobs[i])).Lost() {
+			switch k := &kjobs[i]; {
+			case !old[k.UID]:
+				newer = k
+			case !finished(k) && !podFacts(podOfKjob(pods, k)).Lost():
 				left++
 			}
 		}
 		if left == 0 {
-			return nil
+			return newer, nil
 		}
 		r.say("waiting until its pod is gone")
 		if !pause(ctx, 500*time.Millisecond, nil) {
-			return fmt.Errorf("%w for job %s: its old pod was still there after %s", ErrNotReacquired, id, timeout)
+			return nil, fmt.Errorf("%w for job %s: its old pod was still there after %s", ErrNotReacquired, id, timeout)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -283,6 +284,40 @@ func TestForceBesideAScheduler(t *testing.T) {
 			if got := w.kjobs(j.ID); got != 2 {
 				t.Errorf("job %s had %d kjobs, want 2", j.ID, got)
 			}
+		}
+		s.end(w)
+	})
+}
+
+// A scheduler makes the next attempt when the old one's pod is gone; the old
+// kjob's garbage collection may take longer. The caller is given the new one.
+func TestForceWhenTheKjobGoesLate(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = func(w *world, p *pod) { // it has a node, or would be lost by its deletion
+			p.set(func(o *corev1.Pod) { o.Spec.NodeName = "node-1" })
+			w.sleep(time.Hour, p.kill)
+		}
+		w.kube.PrependReactor("delete", "jobs", func(a k8stesting.Action) (bool, runtime.Object, error) {
+			name := a.(k8stesting.DeleteAction).GetName()
+			w.mu.Lock()
+			p := w.pods[name]
+			w.mu.Unlock()
+			p.deleteInForeground()
+			w.wg.Go(func() {
+				w.sleep(time.Second, nil)
+				_ = w.kube.Tracker().Delete(podsGVR, namespace, name+"-x")
+				w.sleep(6200*time.Millisecond, nil)
+				_ = w.kube.Tracker().Delete(jobsGVR, namespace, name)
+			})
+			return true, nil, nil
+		})
+		id := w.build(1)[0].ID
+		s := w.start("")
+		time.Sleep(5 * time.Second)
+		r := &Reacquirer{Kube: w.kube, Client: w.client(), Template: w.template(""), Force: true}
+		k, err := r.Reacquire(w.ctx, contract.JobID(id))
+		if err != nil || attemptOf(k) != 2 || w.kjobs(id) != 2 {
+			t.Errorf("got %v, %v, of %d kjobs; want attempt 2 of 2", k, err, w.kjobs(id))
 		}
 		s.end(w)
 	})
