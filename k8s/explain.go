@@ -125,6 +125,21 @@ func Explain(ctx context.Context, kube kubernetes.Interface, client *stacks.Clie
 			}
 		}
 	}
+	var said corev1.Event // by onejob, last, of attempts whose kjobs are gone or were never let in
+	for told++; ; told++ {
+		events, err := s.tellEvents(ctx, kube, namespace, "Job", contract.KjobName(id, told), add)
+		if err != nil {
+			return s, err
+		}
+		if len(events) == 0 {
+			break
+		}
+		for _, e := range events {
+			if e.Source.Component == managedBy {
+				said = e
+			}
+		}
+	}
 	for i := range pods {
 		if p := podFacts(&pods[i]); kjobUID(&pods[i]) != facts.KJob.UID && p.Lives() && p.Node != "" {
 			facts.OtherPodLives, facts.OtherNode = p.Name, p.Node
@@ -133,7 +148,7 @@ func Explain(ctx context.Context, kube kubernetes.Interface, client *stacks.Clie
 	slices.SortStableFunc(s.Lines, func(a, b StoryLine) int {
 		return cmp.Or(a.Time.Truncate(time.Second).Compare(b.Time.Truncate(time.Second)), a.rank-b.rank)
 	})
-	s.Now, s.Advice = outlook(facts, s)
+	s.Now, s.Advice = outlook(facts, s, said)
 	return s, nil
 }
 
@@ -209,6 +224,14 @@ func tellMessage(m *contract.Message, end time.Time, add adder) {
 	if m.Received != "" {
 		what += "; it was sent " + m.Received
 	}
+	for _, call := range []string{"register", "connect", "acquire", "start", "finish"} { // of the others there are always many
+		if n := m.Tries[call]; n > 1 {
+			what += fmt.Sprintf("; %s after %d tries", call, n)
+		}
+	}
+	if n := m.LogChunksFailed; n > 0 {
+		what += fmt.Sprintf("; chunks of the log that are missing: %d", n)
+	}
 	if m.NotBefore != nil {
 		what += "; Buildkite asks for no other attempt before " + clock(*m.NotBefore)
 	}
@@ -221,15 +244,14 @@ func notEmpty(ss ...string) []string {
 	return slices.DeleteFunc(ss, func(s string) bool { return s == "" })
 }
 
-// outlook says what is being waited for, with the scheduler's own decision.
-func outlook(f Facts, s Story) (now, advice string) {
-	switch {
-	case f.Attempt == 0 && s.State.Offered():
-		return "the job waits for a free slot, or for a scheduler that serves its queue", "look at max-in-flight, at the queue's tags and at whether the queue is paused; `onejob reacquire` makes a kjob at once"
-	case f.Attempt == 0 && s.State != "":
-		return "the job is " + string(s.State) + " and has no kjob in this namespace", "nothing: another stack or agent has it, or its kjobs' time to live is over"
-	case f.Attempt == 0:
-		return "there is no kjob, and Buildkite's state is not known: " + s.StateError, "see that a scheduler serves the queue, that --config and a token are given, and that the namespace is right; `onejob reacquire` needs no scheduler"
+// adviceFinished is for a job that onejob finishes.
+const adviceFinished = "mend what it says, then retry the job on Buildkite"
+
+// outlook says what is being waited for, with the scheduler's own decision, or
+// of a job without a kjob with what it said last.
+func outlook(f Facts, s Story, said corev1.Event) (now, advice string) {
+	if f.Attempt == 0 {
+		return outlookWithoutKjob(s, said)
 	}
 	if f.State.Over() && f.KJob.Finished {
 		return "nothing: the job is " + string(f.State), "nothing"
@@ -264,7 +286,7 @@ func outlook(f Facts, s Story) (now, advice string) {
 	case Ask:
 		return "Buildkite's state decides what comes next, and it is not known: " + s.StateError, "give --config and a token"
 	case Finish:
-		return "the job will be finished: " + d.Text, "mend what it says, then retry the job on Buildkite"
+		return "the job will be finished: " + d.Text, adviceFinished
 	case Delete:
 		return "its kjob will be deleted: " + string(d.Reason), "nothing"
 	}
@@ -277,4 +299,24 @@ func outlook(f Facts, s Story) (now, advice string) {
 		return now, "mend what it says, or wait; the job is finished with this reason if the pod doesn't start in time (pending-timeout, image-grace)"
 	}
 	return now, "nothing"
+}
+
+func outlookWithoutKjob(s Story, said corev1.Event) (now, advice string) {
+	switch {
+	case s.State.Offered() && said.Reason == eventWaiting:
+		return "its kjob is " + said.Message, "mend what it says, or wait; `onejob reacquire` would be refused as well"
+	case s.State.Offered():
+		return "the job waits for a free slot, or for a scheduler that serves its queue", "look at max-in-flight, at the queue's tags and at whether the queue is paused; `onejob reacquire` makes a kjob at once"
+	case s.State.Over() && said.Reason == eventFinished:
+		return "nothing: the job is " + string(s.State) + ": " + said.Message, adviceFinished
+	case s.State.Over() && len(s.Lines) > 0:
+		return "nothing: the job is " + string(s.State) + ", and its kjobs are gone", "nothing"
+	case s.State != "":
+		return "the job is " + string(s.State) + " and has no kjob in this namespace", "nothing: another stack or agent has it, or its kjobs' time to live is over"
+	}
+	now = "there is no kjob, and Buildkite's state is not known: " + s.StateError
+	if said.Message != "" {
+		now += "; onejob's last word on it: " + said.Message
+	}
+	return now, "see that a scheduler serves the queue, that --config and a token are given, and that the namespace is right; `onejob reacquire` needs no scheduler"
 }

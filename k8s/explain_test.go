@@ -69,7 +69,7 @@ func TestExplainTellsTheStory(t *testing.T) {
 			w.sleep(3*time.Second, p.kill)
 			a.finish(7)
 			seven := 7
-			p.end(0, "Completed", &contract.Message{Outcome: contract.OutcomeFinished, ExitStatus: &seven, Phases: []contract.Phase{
+			p.end(0, "Completed", &contract.Message{Outcome: contract.OutcomeFinished, ExitStatus: &seven, Tries: map[string]int{"register": 1, "acquire": 3, "chunks": 9}, LogChunksFailed: 2, Phases: []contract.Phase{
 				{Name: "acquire", Start: began, Seconds: 0.1}, {Name: "run", Start: began.Add(100 * time.Millisecond), Seconds: 2.9},
 			}})
 		}
@@ -82,8 +82,14 @@ func TestExplainTellsTheStory(t *testing.T) {
 		_ = w.kube.Tracker().Delete(podsGVR, namespace, name+"-x")
 		w.wholeSeconds()
 		s := w.explain(job.ID, true)
+		_ = w.kube.Tracker().Delete(jobsGVR, namespace, name+"-2")
+		_ = w.kube.Tracker().Delete(jobsGVR, namespace, name+"-3")
+		late := w.explain(job.ID, true) // the kjobs' time to live is over, the Events' isn't
 		r.end(w)
 
+		if n := len(late.Lines); n != 2 || !strings.HasPrefix(late.Lines[1].What, "NewAttempt: attempt 2 was stopped") || late.Now != "nothing: the job is finished, and its kjobs are gone" {
+			t.Errorf("without kjobs: now %q, %d lines: %v; want those of both gone attempts", late.Now, n, late.Lines)
+		}
 		var lines []string
 		for i, l := range s.Lines {
 			lines = append(lines, l.Who+": "+l.What)
@@ -101,7 +107,7 @@ func TestExplainTellsTheStory(t *testing.T) {
 			"runner: stopped: the node is drained; it was sent SIGTERM", "kubelet: the container ended with 143 Error",
 			"onejob: NewAttempt: attempt 2 was stopped",
 			"onejob: made " + name + "-3 for attempt 3",
-			"kubelet: started the container", "runner: acquire, for 0.1 s", "runner: run, for 2.9 s", "runner: finished, exit status 7",
+			"kubelet: started the container", "runner: acquire, for 0.1 s", "runner: run, for 2.9 s", "runner: finished, exit status 7; acquire after 3 tries; chunks of the log that are missing: 2\n",
 			"kubelet: the container ended with 0 Completed", "kubernetes: " + name + "-3: Complete",
 		} {
 			i := strings.Index(text[at:], want)
@@ -179,6 +185,21 @@ func TestExplainNow(t *testing.T) {
 		{name: "no kjob", now: []string{"waits for a free slot, or for a scheduler"}, advice: "max-in-flight"},
 		{name: "no kjob, offline", offline: true, now: []string{"there is no kjob, and Buildkite's state is not known: no token"}, advice: "--config"},
 		{name: "no kjob, over", do: func(w *world, id string) { _ = w.sim.CancelJob(id) }, now: []string{"the job is canceled and has no kjob"}},
+		{name: "no kjob, a quota", do: func(w *world, id string) {
+			w.says("Job", "onejob-"+id, managedBy, corev1.EventTypeWarning, eventWaiting, "waiting to be created: exceeded quota: jobs")
+		}, now: []string{"its kjob is waiting to be created: exceeded quota: jobs"}, advice: "mend"},
+		{name: "no kjob, a quota, offline", offline: true, do: func(w *world, id string) {
+			w.says("Job", "onejob-"+id, managedBy, corev1.EventTypeWarning, eventWaiting, "waiting to be created: exceeded quota: jobs")
+		}, now: []string{"state is not known: no token", "onejob's last word on it: waiting to be created: exceeded quota"}, advice: "--config"},
+		{name: "no kjob, refused", do: func(w *world, id string) {
+			w.says("Job", "onejob-"+id, managedBy, corev1.EventTypeWarning, eventFinished, "Kubernetes refused the Job")
+			_ = w.sim.CancelJob(id)
+		}, now: []string{"nothing: the job is canceled: Kubernetes refused the Job"}, advice: "then retry the job"},
+		{name: "no kjob any more", do: func(w *world, id string) {
+			w.says("Job", "onejob-"+id, "job-controller", corev1.EventTypeNormal, "SuccessfulCreate", "Created pod")
+			w.says("Job", "onejob-"+id+"-2", "job-controller", corev1.EventTypeNormal, "Completed", "Job completed")
+			_ = w.sim.CancelJob(id)
+		}, now: []string{"nothing: the job is canceled, and its kjobs are gone"}, advice: "nothing"},
 		{name: "no pod, a quota", runs: func(*world, *pod) {}, do: func(w *world, id string) {
 			_ = w.kube.Tracker().Delete(podsGVR, namespace, "onejob-"+id+"-x")
 			w.says("Job", "onejob-"+id, "job-controller", corev1.EventTypeWarning, "FailedCreate", "exceeded quota: pods")

@@ -271,7 +271,7 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d Decision, f *Fa
 	case err == nil:
 		q.log.Info("job finished for it", "job_id", id, "reason", d.Reason, "detail", stacks.Cut(d.Text, 300))
 		q.s.metrics.decisions.WithLabelValues(q.name, string(Finish), string(d.Reason)).Inc()
-		q.event(id, true, "JobFinished", d.Text)
+		q.event(id, true, eventFinished, d.Text)
 		q.know(id, stacks.StateFinished, time.Now())
 		if f != nil {
 			q.work.Add(id)

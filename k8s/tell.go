@@ -23,17 +23,23 @@ const (
 	waitsEvery = time.Minute
 )
 
-// tellWaiting puts on the job's page what it waits for.
+// tellWaiting puts on the job's page what it waits for. Of a kjob or pod that
+// isn't let in there is nothing else that `onejob explain` could read: that is
+// told in an Event, too, the first time.
 func (q *queue) tellWaiting(id contract.JobID, why Reason, text string) {
 	q.mu.Lock()
 	m := q.memo(id)
 	news := text != "" && !m.told(text) && m.waits < maxWaits && (m.waitFor != why || time.Since(m.waitAt) >= waitsEvery)
+	first := news && why == ReasonAdmission && m.waitFor != why
 	if news {
 		m.waits, m.waitFor, m.waitAt = m.waits+1, why, time.Now()
 	}
 	q.mu.Unlock()
 	if news {
 		q.tell(id, text, maxTold, nil)
+	}
+	if first {
+		q.event(id, true, eventWaiting, text)
 	}
 }
 
@@ -55,10 +61,12 @@ func (q *queue) tell(id contract.JobID, text string, most int, then func()) {
 	}
 }
 
-// The Events of what is told of a job's end; see note.
+// The Events about jobs. JobLost and JobNotice are of a job's end; see note.
 const (
-	eventLost   = "JobLost"
-	eventNotice = "JobNotice"
+	eventWaiting  = "JobWaiting"
+	eventFinished = "JobFinished"
+	eventLost     = "JobLost"
+	eventNotice   = "JobNotice"
 )
 
 // recall learns what a leader before us has told of the jobs that are here, so

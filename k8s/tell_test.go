@@ -50,6 +50,16 @@ func TestChangingWordsAreToldAFewTimes(t *testing.T) {
 		if waits < 2 || waits > maxWaits || seen < 2*maxWaits || others == 0 {
 			t.Errorf("%d refusals were told %d times, and %d other things", seen, waits, others)
 		}
+		events := 0
+		es, err := eventsOn(w.ctx, w.kube, namespace, "Job", "onejob-"+job.ID)
+		for _, e := range es {
+			if e.Reason == eventWaiting {
+				events++
+			}
+		}
+		if err != nil || events != 1 {
+			t.Errorf("%d refusals are %d Events, %v; want 1", seen, events, err)
+		}
 		r.end(w)
 	})
 }
