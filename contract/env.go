@@ -13,6 +13,9 @@ const (
 	EnvEndpoint = "BUILDKITE_AGENT_ENDPOINT"
 	// EnvTags are the agent's tags, "key=value" separated by commas.
 	EnvTags = "BUILDKITE_AGENT_TAGS"
+	// EnvQueue is the agent's other name for the tag "queue", which EnvTags has:
+	// the runner refuses to be told twice.
+	EnvQueue = "BUILDKITE_AGENT_QUEUE"
 	// EnvGrace is the pod's terminationGracePeriodSeconds: all the time, in
 	// whole seconds, between SIGTERM and SIGKILL.
 	EnvGrace = "ONEJOB_TERMINATION_GRACE_SECONDS"

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation"
-	"sigs.k8s.io/yaml"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
@@ -132,7 +132,8 @@ const (
 var Schema []byte
 
 // LoadConfig reads, completes and checks a configuration file. The error holds
-// every fault that was found. namespace is what queues without one get.
+// every fault that was found; beside it stands the configuration, if that could
+// be read at all. namespace is what queues without one get.
 func LoadConfig(path, namespace string) (*Config, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -140,7 +141,7 @@ func LoadConfig(path, namespace string) (*Config, error) {
 	}
 	c, err := ParseConfig(b, namespace)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return c, fmt.Errorf("%s: %w", path, err)
 	}
 	return c, nil
 }
@@ -148,11 +149,13 @@ func LoadConfig(path, namespace string) (*Config, error) {
 // ParseConfig is LoadConfig for bytes.
 func ParseConfig(b []byte, namespace string) (*Config, error) {
 	var c Config
-	if err := yaml.UnmarshalStrict(b, &c); err != nil {
-		return nil, err
+	errs, err := decodeStrict(b, &c)
+	errs = append(errs, err)
+	if wrongType := (*json.UnmarshalTypeError)(nil); err != nil && !errors.As(err, &wrongType) {
+		return nil, errors.Join(errs...)
 	}
 	c.complete(namespace)
-	return &c, c.Validate()
+	return &c, errors.Join(append(errs, c.Validate())...)
 }
 
 func (c *Config) complete(namespace string) {
@@ -200,7 +203,7 @@ func (c *Config) Validate() error {
 	if c.CreateWorkers < 1 {
 		bad("create-workers: %d is less than 1", c.CreateWorkers)
 	}
-	if _, err := stacks.New(stacks.Config{Endpoint: c.Endpoint, Stack: DefaultStack, Token: stacks.Token("")}); err != nil {
+	if err := contract.CheckEndpoint(c.Endpoint); err != nil {
 		bad("endpoint: %w", err)
 	}
 	names, keys := map[string]bool{}, map[string]bool{}
@@ -247,7 +250,7 @@ func (c *Config) Validate() error {
 			bad("%s: stack: %w", at, err)
 		}
 		if q.AgentEndpoint != c.Endpoint {
-			if _, err := stacks.New(stacks.Config{Endpoint: q.AgentEndpoint, Stack: DefaultStack, Token: stacks.Token("")}); err != nil {
+			if err := contract.CheckEndpoint(q.AgentEndpoint); err != nil {
 				bad("%s: agent-endpoint: %w", at, err)
 			}
 		}

@@ -43,16 +43,28 @@ queues:
 - {name: a, tags: [x], max-in-flight: -1, on-term: die, namespace: No_Good}
 - {name: a, stack: "no spaces", template: {file: x, job: y}}
 - {namespace: x}
+- {name: b, namespace: x, max-attempts: many, agent-endpoint: "https://ci:hunter2@buildkite.test/v3"}
+- {name: c, namespace: x, agent-endpoint: "http://buildkite.test/v3?x=1"}
 `), "")
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"ftp://x", "idle-interval", "key=value", "max-in-flight", "on-term", "namespace", "used twice", "no spaces", "at most one", "no name"} {
+	for _, want := range []string{"ftp://x", "idle-interval", "key=value", "max-in-flight", "on-term", "namespace", "used twice", "no spaces", "at most one", "no name",
+		"max-attempts", "queues[3] (b): agent-endpoint: it has a user name or password", "queues[4] (c): agent-endpoint"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error says nothing of %q:\n%v", want, err)
 		}
 	}
-	for _, doc := range []string{"queues: [{name: a, max-inflight: 1}]", "queues: [{name: a, pending-timeout: 5}]", "queues: [{name: a, buffer: -1}]", "{}"} {
+	if strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("the error has a password in it: %v", err)
+	}
+	_, err = ParseConfig([]byte("stak: x\nqueues: [{name: a, max-inflight: 1, tags: [x]}, {name: b, max-atempts: 1}]"), "x")
+	for _, want := range []string{`unknown field "stak"`, `unknown field "queues[0].max-inflight"`, `unknown field "queues[1].max-atempts"`, "key=value"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %s in it", err, want)
+		}
+	}
+	for _, doc := range []string{"queues: [{name: a, max-inflight: 1}]", "queues: [{name: 5, max-inflight: 1}]", "queues: [{name: a, pending-timeout: 5}]", "queues: [{name: a, buffer: -1}]", "{}"} {
 		if _, err := ParseConfig([]byte(doc), "x"); err == nil {
 			t.Errorf("%s was taken", doc)
 		}

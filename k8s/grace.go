@@ -23,8 +23,12 @@ const onTermDrain = "drain"
 //
 // A job's own cancellation on Buildkite gets the same times.
 func graceEnv(job *batchv1.Job, onTerm string) ([]corev1.EnvVar, error) {
-	grace := time.Duration(*job.Spec.Template.Spec.TerminationGracePeriodSeconds) * time.Second
-	given, known, err := givenGraces(findAgent(&job.Spec.Template.Spec))
+	agent, seconds := findAgent(&job.Spec.Template.Spec), job.Spec.Template.Spec.TerminationGracePeriodSeconds
+	if agent == nil || seconds == nil {
+		return nil, nil // checkTemplate says so
+	}
+	grace := time.Duration(*seconds) * time.Second
+	given, known, err := givenGraces(agent)
 	if err != nil || !known {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ func holes(doc []byte) (paths []string) {
 // nil if the Job can't be read for another reason.
 func misplaced(doc []byte) error {
 	readable := func(one string) bool {
-		return nil == yaml.UnmarshalStrict(changed(doc, func(path, s string) any {
+		return nil == yaml.Unmarshal(changed(doc, func(path, s string) any {
 			if hasHole(s) && path != one {
 				return nil
 			}

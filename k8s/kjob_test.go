@@ -119,8 +119,10 @@ apiVersion: batch/v1
 kind: Job
 metadata: {labels: {onejob.dev/queue: mine}}
 spec:
+  backofLimit: 0
   backoffLimit: 6
   podFailurePolicy: {rules: []}
+  managedBy: kueue.x-k8s.io/multikueue
   ttlSecondsAfterFinished: null
   template:
     spec:
@@ -128,14 +130,19 @@ spec:
       automountServiceAccountToken: true
       containers:
       - name: agent
-        env: [{name: BUILDKITE_AGENT_TOKEN, value: secret}]
+        imagePullPolcy: Always
+        env: [{name: BUILDKITE_CANCEL_GRACE_PERIOD, value: "600"}, {name: BUILDKITE_AGENT_TOKEN, value: secret}, {name: BUILDKITE_AGENT_QUEUE, value: mine}]
+        terminationMessagePath: /tmp/message
+        terminationMessagePolicy: FallbackToLogsOnError
         volumeMounts: [{name: nowhere, mountPath: /x}]
       - {name: extra, image: busybox}
 `), aQueue(t, ""))
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"backoffLimit", "podFailurePolicy", "ttlSecondsAfterFinished", "restartPolicy", "automountServiceAccountToken", "extra", "nowhere", "onejob.dev/queue"} {
+	for _, want := range []string{"backoffLimit", "podFailurePolicy", "ttlSecondsAfterFinished", "restartPolicy", "automountServiceAccountToken", "extra", "nowhere", "onejob.dev/queue",
+		`unknown field "spec.backofLimit"`, `unknown field "spec.template.spec.containers[0].imagePullPolcy"`, "managedBy: kueue.x-k8s.io/multikueue",
+		"BUILDKITE_AGENT_TOKEN is", "BUILDKITE_AGENT_QUEUE is", "terminationMessagePath: /tmp/message", "terminationMessagePolicy: must be File", "(10m0s)"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error says nothing of %s:\n%v", want, err)
 		}

@@ -83,31 +83,28 @@ func ParseTemplate(doc []byte, q Queue) (*Template, error) {
 	if err != nil {
 		return nil, fmt.Errorf("merging the template over the default: %w", err)
 	}
-	var job batchv1.Job
-	if err := yaml.UnmarshalStrict(merged, &job); err != nil {
-		if err := misplaced(merged); err != nil {
-			return nil, err
-		}
-		return nil, fmt.Errorf("reading the merged template: %w", err)
-	}
-	if err := checkTemplate(&job); err != nil {
-		return nil, err
-	}
-	graces, err := graceEnv(&job, q.OnTerm)
-	if err != nil {
-		return nil, err
-	}
 	t := &Template{
 		Queue: q.Name, Namespace: q.Namespace, AgentEndpoint: q.AgentEndpoint, Tags: q.Tags,
-		OnTerm: q.OnTerm, TokenSecret: q.TokenSecret, job: &job, graces: graces,
+		OnTerm: q.OnTerm, TokenSecret: q.TokenSecret, job: &batchv1.Job{},
 	}
+	errs, err := decodeStrict(merged, t.job)
+	if err != nil {
+		if holes := misplaced(merged); holes != nil {
+			return nil, errors.Join(append(errs, holes)...)
+		}
+		return nil, errors.Join(append(errs, fmt.Errorf("reading the merged template: %w", err))...)
+	}
+	errs = append(errs, checkTemplate(t.job))
+	t.graces, err = graceEnv(t.job, q.OnTerm)
+	errs = append(errs, err)
 	if hasHole(string(merged)) {
 		t.raw = string(merged)
 	}
 	if q.MinAgents > 0 || q.Buffer.N > 0 {
-		if err := checkWarm(t); err != nil {
-			return nil, err
-		}
+		errs = append(errs, checkWarm(t))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	return t, nil
 }
@@ -162,6 +159,9 @@ func checkTemplate(job *batchv1.Job) error {
 	if s.PodReplacementPolicy != nil && *s.PodReplacementPolicy != batchv1.Failed {
 		bad("spec.podReplacementPolicy: %s, but it is always Failed", *s.PodReplacementPolicy)
 	}
+	if s.ManagedBy != nil && *s.ManagedBy != batchv1.JobControllerName {
+		bad("spec.managedBy: %s, but it is the Job controller of this cluster that makes the pod: take it out", *s.ManagedBy)
+	}
 	for name, set := range map[string]bool{
 		"podFailurePolicy": s.PodFailurePolicy != nil, "successPolicy": s.SuccessPolicy != nil, "backoffLimitPerIndex": s.BackoffLimitPerIndex != nil,
 		"selector": s.Selector != nil, "manualSelector": s.ManualSelector != nil && *s.ManualSelector,
@@ -186,20 +186,25 @@ func checkTemplate(job *batchv1.Job) error {
 	if pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken {
 		bad("spec.template.spec.automountServiceAccountToken: must be false: a job could read the token")
 	}
-	if agent := findAgent(pod); agent == nil || len(pod.Containers) != 1 {
+	agent := findAgent(pod)
+	if agent == nil || len(pod.Containers) != 1 {
 		var names []string
 		for _, c := range pod.Containers {
 			names = append(names, c.Name)
 		}
 		bad("spec.template.spec.containers: %s, but a pod has the one container %q; helpers are init containers with restartPolicy Always", strings.Join(names, ", "), agentContainer)
-	} else {
+	}
+	if agent != nil {
 		if agent.Image == "" {
 			bad("spec.template.spec.containers[agent].image: empty")
 		}
 		for _, e := range agent.Env {
 			if slices.Contains(ownEnv, e.Name) {
-				bad("spec.template.spec.containers[agent].env: %s is set by the scheduler", e.Name)
+				bad("spec.template.spec.containers[agent].env: %s is the scheduler's to set", e.Name)
 			}
+		}
+		if p := agent.TerminationMessagePath; p != "" && p != contract.DefaultTerminationMessagePath {
+			bad("spec.template.spec.containers[agent].terminationMessagePath: %s, but the runner leaves its message in %s: take it out", p, contract.DefaultTerminationMessagePath)
 		}
 		if agent.TerminationMessagePolicy != corev1.TerminationMessageReadFile {
 			bad("spec.template.spec.containers[agent].terminationMessagePolicy: must be File: what the log's end says is no message")
@@ -238,8 +243,8 @@ func checkTemplate(job *batchv1.Job) error {
 	return errors.Join(errs...)
 }
 
-// ownEnv is what NewJob sets and a template can't.
+// ownEnv is what NewJob sets, or what would contradict it, and a template can't.
 var ownEnv = []string{
-	contract.EnvJobID, contract.EnvToken, contract.EnvEndpoint, contract.EnvTags,
+	contract.EnvJobID, contract.EnvToken, contract.EnvEndpoint, contract.EnvTags, contract.EnvQueue, contract.EnvTerminationMessagePath,
 	contract.EnvGrace, contract.EnvAttempt, contract.EnvContractVersion, contract.EnvOnTerm,
 }

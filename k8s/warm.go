@@ -50,6 +50,9 @@ func warmName(queue string, n int) string {
 // placeholders go without, environment, labels, volumes and init containers, may
 // have holes.
 func checkWarm(t *Template) error {
+	if t.agent() == nil || t.job.Spec.ActiveDeadlineSeconds == nil {
+		return nil // checkTemplate says so
+	}
 	doc, err := json.Marshal(newWarm(t, 1))
 	if err != nil {
 		return err

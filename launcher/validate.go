@@ -3,17 +3,17 @@ package launcher
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/buildkite/shellwords"
 	"golang.org/x/sys/unix"
+
+	"github.com/onejob-dev/onejob/contract"
 )
 
 // CancelSignals are the signals that the agent can cancel with, and their
@@ -33,8 +33,8 @@ func (o *Options) Validate() error {
 			fail("%s is %q: it must be one of %q", option, value, of)
 		}
 	}
-	if err := validateEndpoint(o.Endpoint); err != nil {
-		errs = append(errs, err)
+	if err := contract.CheckEndpoint(o.Endpoint); err != nil {
+		fail("endpoint: %w (BUILDKITE_AGENT_ENDPOINT)", err)
 	}
 	switch {
 	case o.BuildPath == "":
@@ -79,31 +79,6 @@ func (o *Options) Validate() error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
-}
-
-func validateEndpoint(endpoint string) error {
-	const hint = "it is the Agent API's base URL, such as https://agent.buildkite.com/v3 (BUILDKITE_AGENT_ENDPOINT)"
-	u, err := url.Parse(endpoint)
-	switch {
-	case err != nil:
-		return fmt.Errorf("endpoint %q is no URL: %w; %s", endpoint, err, hint)
-	case u.User != nil:
-		return fmt.Errorf("endpoint has a user name or password in it; %s", hint)
-	case u.Scheme != "https" && u.Scheme != "http":
-		return fmt.Errorf("endpoint %q has no http or https scheme; %s", endpoint, hint)
-	case u.Hostname() == "":
-		return fmt.Errorf("endpoint %q has no host; %s", endpoint, hint)
-	case u.Port() != "" && !validPort(u.Port()):
-		return fmt.Errorf("endpoint %q has a port that isn't between 1 and 65535; %s", endpoint, hint)
-	case u.RawQuery != "" || u.Fragment != "":
-		return fmt.Errorf("endpoint %q has a query or a fragment; %s", endpoint, hint)
-	}
-	return nil
-}
-
-func validPort(port string) bool {
-	n, err := strconv.ParseUint(port, 10, 16)
-	return err == nil && n > 0
 }
 
 // findBootstrap completes the bootstrap's command, and checks that there is

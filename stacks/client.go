@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/onejob-dev/onejob/contract"
 )
 
 // DefaultEndpoint is where the Stacks API lives.
@@ -88,9 +90,8 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Endpoint == "" {
 		cfg.Endpoint = DefaultEndpoint
 	}
-	u, err := url.Parse(cfg.Endpoint)
-	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
-		return nil, fmt.Errorf("the endpoint %q is no http(s) URL", cfg.Endpoint)
+	if err := contract.CheckEndpoint(cfg.Endpoint); err != nil {
+		return nil, fmt.Errorf("endpoint: %w", err)
 	}
 	if !keyPattern.MatchString(cfg.Stack) {
 		return nil, fmt.Errorf("the stack key %q is not 1 to 80 of A-Z a-z 0-9 _ -", cfg.Stack)

@@ -32,13 +32,15 @@ func tokenFileFlag() cli.Flag {
 		Usage: "`PATH` of the agent token, instead of the configuration's; the token itself can be in BUILDKITE_AGENT_TOKEN", Category: categoryBuildkite}
 }
 
+// loadConfig reads the file that --config names. Beside an error stands what
+// could be read of it, for lint; nil if that is nothing.
 func loadConfig(c *cli.Context) (*k8s.Config, error) {
 	if c.String("config") == "" {
 		return nil, usage(errors.New("no configuration given: set --config or ONEJOB_CONFIG to the scheduler's file"))
 	}
 	cfg, err := k8s.LoadConfig(c.String("config"), namespaceOf(c))
 	if err != nil {
-		return nil, usage(err)
+		return cfg, usage(err)
 	}
 	return cfg, nil
 }
