@@ -98,7 +98,10 @@ func (r *Reacquirer) Reacquire(ctx context.Context, id contract.JobID) (*batchv1
 		return nil, refuse("a pod of it is still there; --force waits until it is gone%s", url)
 	}
 	if err == nil && job.Pipeline == "" && r.Client != nil {
-		job = r.listed(ctx, job)
+		// Its build and pipeline, for the labels, if they can be had.
+		if j, listed, err := r.Client.ScheduledJob(ctx, id); err == nil && listed {
+			job = j
+		}
 	}
 	var env map[string]string
 	if r.Template.NeedsEnv() {
@@ -191,24 +194,6 @@ func (r *Reacquirer) state(ctx context.Context, id contract.JobID) (stacks.State
 		}
 	}
 	return states[id], err
-}
-
-// listed finds the job's build and pipeline, for the labels, if it is listed.
-func (r *Reacquirer) listed(ctx context.Context, job stacks.Job) stacks.Job {
-	for cursor := ""; ; {
-		page, err := r.Client.ScheduledJobs(ctx, cursor, stacks.MaxBatch)
-		if err != nil {
-			return job
-		}
-		for _, j := range page.Jobs {
-			if j.ID == job.ID {
-				return j
-			}
-		}
-		if cursor = page.Next; cursor == "" {
-			return job
-		}
-	}
 }
 
 func (r *Reacquirer) replace(ctx context.Context, k *batchv1.Job) error {

@@ -3,7 +3,6 @@ package k8s
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -31,10 +30,6 @@ func LoadTemplate(ctx context.Context, client kubernetes.Interface, q Queue) (*T
 	return t, nil
 }
 
-// ErrNeedsCluster is returned for a template that lives in a cluster when there
-// is none to ask.
-var ErrNeedsCluster = errors.New("the template lives in the cluster, and there is none to ask")
-
 func templateDoc(ctx context.Context, client kubernetes.Interface, q Queue) ([]byte, error) {
 	ref := q.Template
 	switch {
@@ -48,8 +43,6 @@ func templateDoc(ctx context.Context, client kubernetes.Interface, q Queue) ([]b
 		return ref.Inline, nil
 	case ref.Job == "" && ref.PodTemplate == "":
 		return nil, nil
-	case client == nil:
-		return nil, fmt.Errorf("template of queue %s: %w", q.Name, ErrNeedsCluster)
 	case ref.Job != "":
 		k, err := client.BatchV1().Jobs(q.Namespace).Get(ctx, ref.Job, metav1.GetOptions{})
 		if err != nil {

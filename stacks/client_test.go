@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -48,6 +49,28 @@ func TestScheduledJobs(t *testing.T) {
 		if err != nil || !cmp.Equal(got, want) {
 			t.Errorf("ScheduledJobs: %v, got/want %s", err, cmp.Diff(got, want))
 		}
+	}
+}
+
+// A job is looked for on every page.
+func TestScheduledJob(t *testing.T) {
+	var asked []string
+	c := client(t, func(r *http.Request, _ []byte) (int, map[string]string, any) {
+		after := r.URL.Query().Get("after")
+		asked = append(asked, after)
+		if after == "" {
+			return 200, nil, `{"page_info":{"has_next_page":true,"end_cursor":"c1"},"jobs":[{"id":"018f0000-0000-7000-8000-000000000001"}]}`
+		}
+		return 200, nil, fmt.Sprintf(`{"page_info":{"has_next_page":false},"jobs":[{"id":%q,"pipeline":{"slug":"demo"}}]}`, jobA)
+	})
+	if j, listed, err := c.ScheduledJob(t.Context(), jobA); err != nil || !listed || j.Pipeline != "demo" {
+		t.Errorf("a job on the second page: %+v, listed %t, %v", j, listed, err)
+	}
+	if _, listed, err := c.ScheduledJob(t.Context(), ids(3)[2]); err != nil || listed {
+		t.Errorf("a job on no page: listed %t, %v", listed, err)
+	}
+	if want := []string{"", "c1", "", "c1"}; !slices.Equal(asked, want) {
+		t.Errorf("asked for the pages %q, want %q", asked, want)
 	}
 }
 

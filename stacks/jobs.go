@@ -93,6 +93,25 @@ func (c *Client) ScheduledJobs(ctx context.Context, after string, limit int) (Pa
 	return p, nil
 }
 
+// ScheduledJob looks for a job in the whole list; listed is false if it isn't
+// there.
+func (c *Client) ScheduledJob(ctx context.Context, id contract.JobID) (job Job, listed bool, err error) {
+	for cursor := ""; ; {
+		page, err := c.ScheduledJobs(ctx, cursor, MaxBatch)
+		if err != nil {
+			return Job{}, false, err
+		}
+		for _, j := range page.Jobs {
+			if j.ID == id {
+				return j, true, nil
+			}
+		}
+		if cursor = page.Next; cursor == "" {
+			return Job{}, false, nil
+		}
+	}
+}
+
 type uuids struct {
 	JobUUIDs []contract.JobID `json:"job_uuids"`
 	Expiry   int              `json:"reservation_expiry_seconds,omitempty"`

@@ -57,7 +57,7 @@ func jobsCommand() *cli.Command {
 						shown = append(shown, r)
 					}
 				}
-				if c.Bool("watch") {
+				if c.Bool("watch") && onScreen(c) {
 					_, _ = fmt.Fprint(c.App.Writer, "\x1b[H\x1b[2J")
 				}
 				if err := print(c, shown, func(w io.Writer, wide bool) { jobsTable(w, shown, wide) }); err != nil {

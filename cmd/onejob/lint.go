@@ -39,18 +39,18 @@ is made. That takes the rights in deploy/operator.yaml.
 				return err
 			}
 			cfg, err := loadConfig(c)
-			if err != nil {
+			if cfg == nil {
 				return err
 			}
+			errs := []error{err}
 			var kube kubernetes.Interface
 			if c.Bool("ask-cluster") {
 				if kube, err = kubeClient(c); err != nil {
-					return err
+					errs = append(errs, err)
 				}
 			}
-			var errs []error
 			for _, q := range cfg.Queues {
-				t, err := localTemplate(c, q)
+				t, err := localTemplate(c, nil, q)
 				if err == nil && kube != nil {
 					var notes []string
 					notes, err = k8s.Rehearse(c.Context, kube, t)

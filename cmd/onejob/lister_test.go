@@ -120,6 +120,9 @@ func TestJobsWatchGoesOn(t *testing.T) {
 		}
 	}
 	stop()
+	if strings.Contains(out.String(), "\x1b") {
+		t.Errorf("what is no terminal is told to clear itself: %q", out.String())
+	}
 	if code := <-done; code != 0 || strings.Count(errout.String(), "trying again") != 1 {
 		t.Errorf("exit code %d\n%s", code, errout.String())
 	}

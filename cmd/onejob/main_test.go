@@ -81,6 +81,7 @@ func write(t *testing.T, text string) string {
 func TestMistakes(t *testing.T) {
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
 	good := write(t, "queues: [{name: default}, {name: gpu}]")
+	wrong := write(t, "queues: [{name: default, template: {inline: {spec: {hostNetwrok: true}}}}]")
 	for _, tt := range []struct{ args, want string }{
 		{"jbos", `Did you mean "jobs"?`},
 		{"jobs --wacth", `Did you mean "--watch"?`},
@@ -91,6 +92,12 @@ func TestMistakes(t *testing.T) {
 		{"render -f " + good, "The configuration has default, gpu: give --queue"},
 		{"render -f " + good + " --queue other", `no queue "other" in the configuration, it has default, gpu`},
 		{"render -f " + good + " -q gpu -o nonsense", "it must be table, wide, json or yaml"},
+		{"jobs -o nonsense", "it must be table, wide, json or yaml"},
+		{"reacquire -f " + good + " -o nonsense " + nobodys, "it must be table, wide, json or yaml"},
+		{"render -f " + wrong, `template of queue default: unknown field "spec.template.spec.hostNetwrok"`},
+		{"render -f " + good + " -q gpu --job " + write(t, "pipeline: demo"), "no job ID given"},
+		{"render -f " + good + " -q gpu --job x " + nobodys, "one or the other"},
+		{"render -f " + good + " -q gpu " + nobodys + " " + nobodys, "one at a time"},
 		{"render -f " + good + " -q gpu --job /nowhere", "/nowhere: no such file"},
 		{"render -f " + good + " -q gpu 018f0000-0000-7000-8000-00000000000a", "no token to ask Buildkite"},
 		{"explain nonsense", "nonsense"},
@@ -123,7 +130,16 @@ queues:
 	r.wants(t, 2, "queue c: namespace", "template of queue a", "always Never", "one container", "template of queue b", "/nowhere/template.yaml")
 	run(t, "lint", "-f", write(t, `queues: [{name: a, namespace: x, min-agents: 1, template: {inline: {spec: {containers: [{name: agent, image: "x:{{env.TAG}}"}]}}}}]`)).
 		wants(t, 2, "template of queue a", "containers[agent].image: {{env.NAME}} has no value in a warm placeholder")
-	run(t, "lint", "-f", write(t, "queues: [{name: a, max-in-fligth: 1}]")).wants(t, 2, `unknown field "max-in-fligth"`)
+	run(t, "lint", "-f", write(t, "queues: [{name: a, max-in-fligth: 1}]")).wants(t, 2, `unknown field "queues[0].max-in-fligth"`)
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	run(t, "lint", "-f", write(t, `
+idle-interval: 1ms
+queues:
+- {name: a, max-in-fligth: 1, template: {inline: {spec: {restartPolicy: Always}}}}
+- {name: b, template: {job: nowhere}}
+- {name: c, template: {inline: {spec: {hostNetwrok: true}}}}
+`)).wants(t, 2, `unknown field "queues[0].max-in-fligth"`, "idle-interval", "template of queue a: spec.template.spec.restartPolicy",
+		"template of queue b: no cluster to talk to", `template of queue c: unknown field`)
 	run(t, "lint", "--schema").wants(t, 0, `"$schema"`)
 	run(t, "lint", "--template").wants(t, 0, "kind: Job")
 }

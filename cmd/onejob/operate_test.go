@@ -48,7 +48,7 @@ func TestReacquire(t *testing.T) {
 	run(t, "reacquire", ids[0]).wants(t, 1, "attempt 1 (onejob-"+ids[0]+") is", "--force replaces it", "/builds/1#"+ids[0])
 	run(t, "reacquire", "--token-file", "/nowhere", ids[0]).wants(t, 1, "Buildkite can't be asked", "may have the job")
 	run(t, "reacquire", "--queue", "gpu", ids[0]).wants(t, 2, `no queue "gpu" in the configuration, it has default`)
-	run(t, "reacquire", "--force", ids[0]).wants(t, 0, "deleting onejob-"+ids[0], "onejob-"+ids[0]+"-2")
+	run(t, "reacquire", "--force", "-o", "yaml", ids[0]).wants(t, 0, "deleting onejob-"+ids[0], "name: onejob-"+ids[0]+"-2", "apiVersion: batch/v1", "kind: Job")
 
 	done := make(chan result)
 	go func() { done <- run(t, "reacquire", "--wait", ids[2], ids[3]) }()
@@ -202,7 +202,8 @@ func TestRenderScheduled(t *testing.T) {
 	id := ids[0]
 	run(t, "render", id).wants(t, 1, "which a scheduler registers when it first serves the queue")
 	run(t, "reacquire", ids[1]).wants(t, 0) // registers the stack, as a scheduler does
-	run(t, "render", id).wants(t, 0, "name: onejob-"+id, "onejob.dev/pipeline: demo", "namespace: "+l.namespace)
+	run(t, "render", id).wants(t, 0, "name: onejob-"+id, "onejob.dev/pipeline: demo", "namespace: "+l.namespace, "onejob.dev/job-url: https://buildkite.com/", "/demo/builds/1#"+id)
+	run(t, "render", ids[1]).wants(t, 0, "name: onejob-"+ids[1], "job "+ids[1]+" is not among the queue's scheduled jobs")
 }
 
 // lint --ask-cluster names all that the API server would refuse, in every

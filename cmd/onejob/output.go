@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -11,10 +13,25 @@ import (
 	"github.com/urfave/cli/v2"
 	"k8s.io/apimachinery/pkg/util/duration"
 	"sigs.k8s.io/yaml"
+
+	"github.com/onejob-dev/onejob/logging"
 )
 
 func outputFlag(usual string) cli.Flag {
-	return &cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: usual, Usage: "`FORMAT`: table, wide, json or yaml"}
+	return &cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: usual, Usage: "`FORMAT`: table, wide, json or yaml",
+		Action: func(_ *cli.Context, o string) error { // before anything is done
+			if !slices.Contains([]string{"table", "wide", "json", "yaml"}, o) {
+				return usage(fmt.Errorf("output is %q: it must be table, wide, json or yaml", o))
+			}
+			return nil
+		}}
+}
+
+// onScreen reports whether what is printed is a table on a terminal.
+func onScreen(c *cli.Context) bool {
+	f, ok := c.App.Writer.(*os.File)
+	o := c.String("output")
+	return ok && o != "json" && o != "yaml" && logging.Terminal(f)
 }
 
 // printed is in the app's metadata once there is a YAML document before the next.
@@ -23,10 +40,6 @@ const printed = "printed"
 // print writes v as --output says; table writes the human form.
 func print(c *cli.Context, v any, table func(w io.Writer, wide bool)) error {
 	switch o := c.String("output"); o {
-	case "table", "wide", "":
-		w := tabwriter.NewWriter(c.App.Writer, 0, 4, 2, ' ', 0)
-		table(w, o == "wide")
-		return w.Flush()
 	case "json":
 		e := json.NewEncoder(c.App.Writer)
 		e.SetIndent("", "  ")
@@ -44,7 +57,9 @@ func print(c *cli.Context, v any, table func(w io.Writer, wide bool)) error {
 		_, err = c.App.Writer.Write(b)
 		return err
 	default:
-		return usage(fmt.Errorf("output is %q: it must be table, wide, json or yaml", o))
+		w := tabwriter.NewWriter(c.App.Writer, 0, 4, 2, ' ', 0)
+		table(w, o == "wide")
+		return w.Flush()
 	}
 }
 

@@ -81,6 +81,7 @@ func reacquire(c *cli.Context, cfg *k8s.Config, kube kubernetes.Interface, id co
 	if err != nil {
 		return nil, err
 	}
+	kjob.SetGroupVersionKind(batchv1.SchemeGroupVersion.WithKind("Job")) // the API server's replies go without
 	return kjob, print(c, kjob, func(w io.Writer, _ bool) {
 		row(w, "JOB", "KJOB", "NAMESPACE")
 		row(w, id.String(), kjob.Name, kjob.Namespace)

@@ -41,11 +41,15 @@ with an ID and a token, is the one that Buildkite has scheduled.
 			if err != nil {
 				return err
 			}
-			t, err := localTemplate(c, q)
+			client, id, err := scheduled(c, cfg, q)
 			if err != nil {
 				return err
 			}
-			job, env, err := jobToRender(c, cfg, q)
+			t, err := localTemplate(c, client, q)
+			if err != nil {
+				return err
+			}
+			job, env, err := jobToRender(c, client, id)
 			if err != nil {
 				return err
 			}
@@ -58,19 +62,45 @@ with an ID and a token, is the one that Buildkite has scheduled.
 	}
 }
 
-// localTemplate loads a template without a cluster if that is possible.
-func localTemplate(c *cli.Context, q k8s.Queue) (*k8s.Template, error) {
+// localTemplate is template without a cluster if that is possible.
+func localTemplate(c *cli.Context, client *stacks.Client, q k8s.Queue) (*k8s.Template, error) {
 	if q.Template.Job == "" && q.Template.PodTemplate == "" {
-		return k8s.LoadTemplate(c.Context, nil, q)
+		t, err := template(c.Context, nil, client, q)
+		if err != nil {
+			return nil, usage(err)
+		}
+		return t, nil
 	}
 	kube, err := kubeClient(c)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("template of queue %s: %w", q.Name, err)
 	}
-	return k8s.LoadTemplate(c.Context, kube, q)
+	return template(c.Context, kube, client, q)
 }
 
-func jobToRender(c *cli.Context, cfg *k8s.Config, q k8s.Queue) (stacks.Job, map[string]string, error) {
+// scheduled is the job that is named by its ID, if one is, and whom to ask about
+// it.
+func scheduled(c *cli.Context, cfg *k8s.Config, q k8s.Queue) (*stacks.Client, contract.JobID, error) {
+	if c.NArg() == 0 {
+		return nil, "", nil
+	}
+	ids, err := jobIDs(c)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case c.String("job") != "":
+		return nil, "", usage(errors.New("a job ID and --job are given: it is one or the other"))
+	case len(ids) > 1:
+		return nil, "", usage(fmt.Errorf("%d job IDs are given: one at a time", len(ids)))
+	}
+	client, err := buildkite(c, cfg, q)
+	if err == nil && client == nil {
+		err = usage(fmt.Errorf("no token to ask Buildkite about job %s with", ids[0]))
+	}
+	return client, ids[0], err
+}
+
+func jobToRender(c *cli.Context, client *stacks.Client, id contract.JobID) (stacks.Job, map[string]string, error) {
 	job := stacks.Job{ID: sample, Pipeline: "example", Build: 1, Branch: "main", ScheduledAt: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	if path := c.String("job"); path != "" {
 		b, err := os.ReadFile(path)
@@ -90,34 +120,25 @@ func jobToRender(c *cli.Context, cfg *k8s.Config, q k8s.Queue) (stacks.Job, map[
 			return job, nil, usage(fmt.Errorf("%s: %w", path, err))
 		}
 		id, err := contract.ParseJobID(in.ID)
-		return stacks.Job{ID: id, Priority: in.Priority, Pipeline: in.Pipeline, Build: in.Build, Branch: in.Branch, Step: in.Step}, in.Env, err
-	}
-	if c.NArg() == 0 {
-		return job, nil, nil
-	}
-	ids, err := jobIDs(c)
-	if err != nil {
-		return job, nil, err
-	}
-	client, err := buildkite(c, cfg, q)
-	if err != nil {
-		return job, nil, err
+		if err != nil {
+			return job, nil, usage(fmt.Errorf("%s: %w", path, err))
+		}
+		return stacks.Job{ID: id, Priority: in.Priority, Pipeline: in.Pipeline, Build: in.Build, Branch: in.Branch, Step: in.Step}, in.Env, nil
 	}
 	if client == nil {
-		return job, nil, usage(fmt.Errorf("no token to ask Buildkite about job %s with", ids[0]))
+		return job, nil, nil
 	}
-	env, err := client.Env(c.Context, ids[0])
+	env, err := client.Env(c.Context, id)
 	if errors.Is(err, stacks.ErrNotFound) {
 		err = fmt.Errorf("%w: %s", err, k8s.NoStack)
 	}
 	if err != nil {
 		return job, nil, err
 	}
-	page, err := client.ScheduledJobs(c.Context, "", stacks.MaxBatch)
-	for _, j := range page.Jobs {
-		if j.ID == ids[0] {
-			return j, env, nil
-		}
+	job, listed, err := client.ScheduledJob(c.Context, id)
+	if err == nil && !listed {
+		job.ID = id
+		_, _ = fmt.Fprintf(c.App.ErrWriter, "job %s is not among the queue's scheduled jobs: its pipeline, build and step are not known\n", job.ID)
 	}
-	return stacks.Job{ID: ids[0]}, env, err
+	return job, env, err
 }
