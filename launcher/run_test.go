@@ -97,8 +97,12 @@ func (b *buildkite) attempt(t *testing.T, dir, script string, budget Budget) (*s
 	return w, done
 }
 
+// write makes a script. A child of a test beside that is made meanwhile would
+// have it open for writing for a moment, in which it can't be executed.
 func write(t *testing.T, dir, name, script string) {
 	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script), 0o755); err != nil {
 		t.Fatal(err)
 	}

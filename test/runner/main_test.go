@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/onejob-dev/onejob/test/agentbin"
@@ -78,8 +79,12 @@ func withBinaries(run func() int) int {
 	return run()
 }
 
-// install copies a program.
+// install copies a program. No child of a test beside may be made meanwhile: it
+// would have the file open for writing until it is another program itself, and
+// what is open for writing can't be executed.
 func install(from, to string) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	r, err := os.Open(from)
 	if err != nil {
 		return err
