@@ -29,6 +29,12 @@ const (
 	// seconds, and one call's worth.
 	maxAhead = stacks.MaxBatch
 	maxPages = 20
+	// While jobs wait for slots, what the later pages had is used for
+	// backlogTimes as long as it took to read them, 3 s for all twenty at the rate
+	// that Buildkite allows: a slot that is freed meanwhile mustn't wait for them,
+	// and what is more urgent there may wait for backlogLife.
+	backlogTimes = 4
+	backlogLife  = 12 * time.Second
 )
 
 // candidate is an attempt that could be made now.
@@ -119,6 +125,11 @@ func (q *queue) tick(ctx context.Context) (news bool, err error) {
 	if take = take[:max(0, min(len(take), room))]; len(take) == 0 {
 		return len(list.candidates) > 0 && free > 0, nil
 	}
+	taken := map[contract.JobID]bool{}
+	for _, c := range take {
+		taken[c.job.ID] = true
+	}
+	q.later.jobs = slices.DeleteFunc(q.later.jobs, func(j stacks.Job) bool { return taken[j.ID] })
 	return true, q.claimAll(ctx, set, take)
 }
 
@@ -217,6 +228,14 @@ type listing struct {
 	paused     bool
 }
 
+// backlog is what was listed beyond the first page, less what has been claimed
+// since. Only the poll loop has it.
+type backlog struct {
+	jobs      []stacks.Job
+	bad       int
+	at, until time.Time // when it was read, and until when it is used
+}
+
 // list reads as many pages as could be used, and adds the new attempts that
 // are due.
 func (q *queue) list(ctx context.Context, set *settings) (listing, error) {
@@ -224,17 +243,8 @@ func (q *queue) list(ctx context.Context, set *settings) (listing, error) {
 	var depth, unmatched, bad int
 	var oldest time.Time
 	seen := map[contract.JobID]bool{}
-	for cursor, pages := "", 0; ; {
-		began := time.Now()
-		page, err := q.client.ScheduledJobs(ctx, cursor, stacks.MaxBatch)
-		if err != nil {
-			return out, err
-		}
-		out.paused, bad = page.Paused, bad+page.Bad
-		q.mu.Lock()
-		q.paused = page.Paused // at once: a later page may fail
-		q.mu.Unlock()
-		for _, j := range page.Jobs {
+	look := func(jobs []stacks.Job, at time.Time) {
+		for _, j := range jobs {
 			if seen[j.ID] {
 				continue
 			}
@@ -247,9 +257,28 @@ func (q *queue) list(ctx context.Context, set *settings) (listing, error) {
 				unmatched++
 				continue
 			}
-			if n := q.offer(j, began); n > 0 {
+			if n := q.offer(j, at); n > 0 {
 				out.candidates = append(out.candidates, candidate{j, n})
 			}
+		}
+	}
+	q.mu.Lock()
+	hungry := q.hungry
+	q.mu.Unlock()
+	later := backlog{at: time.Now()}
+	for cursor, pages := "", 0; ; {
+		began := time.Now()
+		page, err := q.client.ScheduledJobs(ctx, cursor, stacks.MaxBatch)
+		if err != nil {
+			return out, err
+		}
+		out.paused, bad = page.Paused, bad+page.Bad
+		q.mu.Lock()
+		q.paused = page.Paused // at once: a later page may fail
+		q.mu.Unlock()
+		look(page.Jobs, began)
+		if pages > 0 {
+			later.jobs, later.bad = append(later.jobs, page.Jobs...), later.bad+page.Bad
 		}
 		// Without a cap one page is enough when all of it can be taken at once:
 		// what is reserved is off the list, and the next look begins with the
@@ -257,7 +286,16 @@ func (q *queue) list(ctx context.Context, set *settings) (listing, error) {
 		if cursor, pages = page.Next, pages+1; cursor == "" || pages >= maxPages || *set.MaxInFlight == 0 && len(out.candidates) >= stacks.MaxBatch {
 			break
 		}
+		if pages == 1 && hungry && began.Before(q.later.until) {
+			later, bad = q.later, bad+q.later.bad
+			look(later.jobs, later.at)
+			break
+		}
 	}
+	if later.until.IsZero() {
+		later.until = time.Now().Add(min(backlogTimes*time.Since(later.at), backlogLife))
+	}
+	q.later = later
 	q.mu.Lock()
 	now := time.Now()
 	for id, r := range q.retries {

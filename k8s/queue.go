@@ -49,6 +49,7 @@ type queue struct {
 	before *queue
 	lists  *rate.Limiter // lists of Events
 	since  time.Time     // when it was made, as its process began to lead or later
+	later  backlog
 
 	mu       sync.Mutex
 	claims   map[contract.JobID]*claim

@@ -231,3 +231,44 @@ func TestPriorityBeyondThePage(t *testing.T) {
 		r.end(w)
 	})
 }
+
+// A slot that is freed is used at once, however many pages of jobs wait. What is
+// more urgent on the last of them is soon the next, and costs no slot any time if
+// it was cancelled since it was listed.
+func TestBacklog(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		for range 6 {
+			w.build(1000)
+		}
+		r := w.start("  max-in-flight: 10\n")
+		made := func() int { w.mu.Lock(); defer w.mu.Unlock(); return len(w.made) }
+		time.Sleep(10 * time.Second)
+		was := made()
+		time.Sleep(20 * time.Second)
+		// A pod takes about 2.2 s from create to a finished kjob.
+		if n := made() - was; n < 75 {
+			t.Errorf("%d kjobs in 20 s, want eight waves of ten", n)
+		}
+		b, err := w.sim.CreateBuild(simulator.BuildRequest{Pipeline: []byte("steps: [{command: make, priority: 9, parallelism: 40}]")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		urgent := func() (n int) {
+			for _, id := range b.JobIDs {
+				n += w.kjobs(id)
+			}
+			return n
+		}
+		w.await("the first of the urgent ones", backlogLife, func() bool { return urgent() > 0 })
+		if err := w.sim.CancelBuild(b.Number); err != nil {
+			t.Fatal(err)
+		}
+		had := urgent()
+		was = made()
+		time.Sleep(6 * time.Second)
+		if u, n := urgent()-had, made()-was; u > 9 || n < 20 {
+			t.Errorf("in 6 s after they were cancelled, %d kjobs were made of the urgent ones, %d in all", u, n)
+		}
+		r.end(w)
+	})
+}
