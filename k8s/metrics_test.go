@@ -74,3 +74,47 @@ func TestReadyGauge(t *testing.T) {
 		r.end(w)
 	})
 }
+
+// What the metrics say of ten jobs, of which three have the slots, and of a pause
+// at Buildkite.
+func TestMetricsOfAKnownSituation(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = func(w *world, p *pod) {
+			if p.start(); w.sleep(time.Hour, p.kill) {
+				ran(w, p)
+			}
+		}
+		w.build(10)
+		w.sim.AddFault(simulator.Fault{Endpoint: "stacks_list", Status: 503, Times: 2})
+		r := w.start("  max-in-flight: 3\n")
+		time.Sleep(10 * time.Minute)
+		if err := w.sim.SetQueuePaused("default", true); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		for name, want := range map[string]map[string]float64{
+			"onejob_queue_jobs":           {"default": 7},
+			"onejob_queue_unmatched_jobs": {"default": 0},
+			"onejob_queue_paused":         {"default": 1},
+			"onejob_queue_ready":          {"default": 1},
+			"onejob_slots":                {"held default": 3, "max default": 3},
+			"onejob_attempts_waiting":     {"default": 0},
+			"onejob_kjob_creates_total":   {"default created": 3},
+			"onejob_leader":               {"": 1},
+		} {
+			if d := cmp.Diff(want, r.metric(name)); d != "" {
+				t.Errorf("%s (-want +got):\n%s", name, d)
+			}
+		}
+		if got := r.metric("onejob_queue_oldest_wait_seconds")["default"]; got < 603 || got > 606 {
+			t.Errorf("the oldest has waited for %v s, want 605", got)
+		}
+		requests := r.metric("onejob_buildkite_requests_total")
+		for labels, want := range map[string]int{"list default 503": 2, "list default 200": w.sim.Count("stacks_list") - 2, "reserve default 200": w.sim.Count("stacks_reserve")} {
+			if got := requests[labels]; int(got) != want {
+				t.Errorf("%s: %v requests, want %d; there are %v", labels, got, want, requests)
+			}
+		}
+		r.end(w)
+	})
+}

@@ -74,6 +74,25 @@ func TestScheduledJob(t *testing.T) {
 	}
 }
 
+// A stack of another type than custom would be taken for Buildkite's own
+// controller.
+func TestRegister(t *testing.T) {
+	var sent map[string]any
+	c := client(t, func(_ *http.Request, body []byte) (int, map[string]string, any) {
+		if err := json.Unmarshal(body, &sent); err != nil {
+			t.Error(err)
+		}
+		return 200, nil, map[string]any{"id": "1", "key": "my-stack"}
+	})
+	if _, err := c.Register(t.Context(), map[string]string{"version": "1"}); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{"key": "my-stack", "type": "custom", "queue_key": "default", "metadata": map[string]any{"version": "1"}}
+	if d := cmp.Diff(want, sent); d != "" {
+		t.Errorf("sent (-want +got):\n%s", d)
+	}
+}
+
 func TestReserveKeepsWhatItGot(t *testing.T) {
 	var sizes []int
 	c := client(t, func(_ *http.Request, body []byte) (int, map[string]string, any) {

@@ -153,6 +153,24 @@ func TestNothingRemains(t *testing.T) {
 	})
 }
 
+// A good reply may ask for a pause, too.
+func TestRetryAfterOnAGoodReply(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := client(t, func(*http.Request, []byte) (int, map[string]string, any) {
+			return 200, map[string]string{"Retry-After": "5"}, map[string]any{}
+		})
+		start := time.Now()
+		for range 2 {
+			if _, err := c.ScheduledJobs(t.Context(), "", 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if d := time.Since(start); d < 5*time.Second || d > 9*time.Second {
+			t.Errorf("two calls took %s, want the second to wait for 5 s", d)
+		}
+	})
+}
+
 func TestCancelledWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := client(t, func(*http.Request, []byte) (int, map[string]string, any) {
