@@ -35,17 +35,19 @@ func TestQueueLeaves(t *testing.T) {
 	for name, then := range map[string]string{"out": "- {name: other}\n", "elsewhere": fmt.Sprintf(queue, ", namespace: other")} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, simulator.Config{}, func(w *world) {
-				jobs := w.build(4)
-				running, pending, suspended, late := jobs[0].ID, jobs[1].ID, jobs[2].ID, jobs[3].ID
-				w.onCreate = func(k *batchv1.Job) (error, error) {
+				jobs := w.build(3)
+				running, pending, suspended := jobs[0].ID, jobs[1].ID, jobs[2].ID
+				onCreate := func(f func(k *batchv1.Job) (before, after error)) {
+					w.mu.Lock()
+					defer w.mu.Unlock()
+					w.onCreate = f
+				}
+				onCreate(func(k *batchv1.Job) (error, error) {
 					if strings.Contains(k.Name, suspended) {
 						k.Spec.Suspend = ptr.To(true)
 					}
-					if strings.Contains(k.Name, late) {
-						return unavailable(), nil
-					}
 					return nil, nil
-				}
+				})
 				w.runs = func(w *world, p *pod) {
 					if string(p.id) == running {
 						p.start()
@@ -55,11 +57,13 @@ func TestQueueLeaves(t *testing.T) {
 				var log logs
 				r, set := w.configured(fmt.Sprintf(queue, ""), log.into)
 				time.Sleep(15 * time.Second)
+				// The creates of two more are tried in vain when the queue goes.
+				onCreate(func(*batchv1.Job) (error, error) { return unavailable(), nil })
+				w.build(2)
+				time.Sleep(5 * time.Second)
 				set(then)
 				time.Sleep(20 * time.Second)
-				w.mu.Lock()
-				w.onCreate = nil
-				w.mu.Unlock()
+				onCreate(nil)
 				w.await("the queue has left", time.Minute, func() bool { return log.count("the queue has left the namespace") == 1 })
 				if n := log.count("kjobs_left_to_run=1"); n != 1 {
 					t.Errorf("the log says %d times that one kjob is left", n)
