@@ -297,8 +297,11 @@ func TestReflectedExitStatus(t *testing.T) {
 		w.await("finished", time.Minute, w.finished(3))
 		time.Sleep(10 * time.Second)
 		q := r.queues["default"]
-		if q.refusals != 0 {
-			t.Errorf("%d refused tokens are counted, want none", q.refusals)
+		q.mu.Lock()
+		refusals := q.refusals
+		q.mu.Unlock()
+		if refusals != 0 {
+			t.Errorf("%d refused tokens are counted, want none", refusals)
 		}
 		for _, j := range jobs {
 			if page := w.page(j.ID); len(page) != 0 || w.kjobs(j.ID) != 1 {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -253,32 +254,32 @@ func TestNotifierWaitsUntilItIsWelcome(t *testing.T) {
 	for _, status := range []int{401, 403, 404} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				calls, sent, then := 0, 0, 0
-				answer := status
+				var calls, sent, then, answer atomic.Int64
+				answer.Store(int64(status))
 				c := client(t, func(_ *http.Request, body []byte) (int, map[string]string, any) {
-					calls++
+					calls.Add(1)
 					var in struct{ Notifications []Notification }
 					_ = json.Unmarshal(body, &in)
-					if answer == 200 {
-						sent += len(in.Notifications)
+					if answer.Load() == 200 {
+						sent.Add(int64(len(in.Notifications)))
 					}
-					return answer, nil, map[string]any{"errors": []any{}}
+					return int(answer.Load()), nil, map[string]any{"errors": []any{}}
 				})
 				n := NewNotifier(c, slog.New(slog.DiscardHandler))
 				go n.Run(t.Context())
 				for _, id := range ids(3) {
-					n.Add(id, "lost", func() { then++ })
+					n.Add(id, "lost", func() { then.Add(1) })
 				}
 				time.Sleep(10 * refusedEvery)
 				synctest.Wait()
-				if calls != 10 || then != 0 {
-					t.Errorf("refused: sent %d times, %d said to be told; want 10 and none", calls, then)
+				if calls.Load() != 10 || then.Load() != 0 {
+					t.Errorf("refused: sent %d times, %d said to be told; want 10 and none", calls.Load(), then.Load())
 				}
-				answer = 200
+				answer.Store(200)
 				time.Sleep(refusedEvery)
 				synctest.Wait()
-				if sent != 3 || then != 3 || calls != 11 {
-					t.Errorf("mended: %d sent in %d calls, %d said to be told; want 3, 11, 3", sent, calls, then)
+				if sent.Load() != 3 || then.Load() != 3 || calls.Load() != 11 {
+					t.Errorf("mended: %d sent in %d calls, %d said to be told; want 3, 11, 3", sent.Load(), calls.Load(), then.Load())
 				}
 			})
 		})
