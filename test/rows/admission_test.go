@@ -30,8 +30,9 @@ var admissionRows = []row{
 	notYet("pod-security", "", "", "hostNetwork: true", "", "admission",
 		"the pod can't start: Kubernetes refuses it: ", `violates PodSecurity "restricted:latest": host namespaces (hostNetwork=true)`),
 	func() row {
-		r := notYet("quota-of-pods", "pending-timeout: 12s", "", "", "", "admission",
-			"the pod did not start within 12s: Kubernetes doesn't make it yet: ", "exceeded quota: none, requested: pods=1")
+		// Long enough for the Events to be read more than once: a read may fail.
+		r := notYet("quota-of-pods", "pending-timeout: 50s", "", "", "", "admission",
+			"the pod did not start within 50s: Kubernetes doesn't make it yet: ", "exceeded quota: none, requested: pods=1")
 		r.namespace = "rows-no-pods"
 		return r
 	}(),
