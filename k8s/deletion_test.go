@@ -69,25 +69,7 @@ func TestDeletedWhileItRuns(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inWorld(t, simulator.Config{HeartbeatTimeout: time.Hour}, func(w *world) {
-				w.runs = first(func(w *world, p *pod) {
-					if _, err := w.acquire(p.id); err != nil {
-						w.Error(err)
-					}
-					w.sleep(time.Hour, p.kill)
-				})
-				id := w.build(1)[0].ID
-				r := w.start("")
-				time.Sleep(3 * time.Second)
-				if tt.alone {
-					r.end(w)
-				}
-				w.mu.Lock()
-				p := w.pods["onejob-"+id]
-				w.mu.Unlock()
-				tt.delete(w, p)
-				if tt.alone {
-					r = w.start("")
-				}
+				id, p, r := w.deleteRunning(tt.alone, tt.delete)
 				time.Sleep(3 * time.Second)
 				if got := w.page(id); len(got) != 1 || got[0] != "the Kubernetes Job was deleted while the job ran in its pod" {
 					t.Errorf("the page says %q, want that the kjob was deleted", got)
@@ -127,25 +109,7 @@ func TestDeletedAndKilled(t *testing.T) {
 				conf.FinishHeld = []string{"default"}
 			}
 			inWorld(t, conf, func(w *world) {
-				w.runs = first(func(w *world, p *pod) {
-					if _, err := w.acquire(p.id); err != nil {
-						w.Error(err)
-					}
-					w.sleep(time.Hour, p.kill)
-				})
-				id := w.build(1)[0].ID
-				r := w.start("")
-				time.Sleep(3 * time.Second)
-				if tt.alone {
-					r.end(w)
-				}
-				w.mu.Lock()
-				p := w.pods["onejob-"+id]
-				w.mu.Unlock()
-				tt.delete(w, p)
-				if tt.alone {
-					r = w.start("")
-				}
+				id, p, r := w.deleteRunning(tt.alone, tt.delete)
 				time.Sleep(30 * time.Second)
 				p.end(137, "OOMKilled", nil)
 				p.stop()
@@ -172,4 +136,29 @@ func deleteInBackground(w *world, p *pod) {
 	_ = w.kube.Tracker().Delete(jobsGVR, namespace, contract.KjobName(p.id, p.attempt))
 	now := metav1.Now()
 	p.set(func(o *corev1.Pod) { o.DeletionTimestamp = &now })
+}
+
+// deleteRunning has a job's kjob deleted while its pod runs it; alone is without
+// a scheduler that would see it.
+func (w *world) deleteRunning(alone bool, del func(*world, *pod)) (id string, p *pod, r *running) {
+	w.runs = first(func(w *world, p *pod) {
+		if _, err := w.acquire(p.id); err != nil {
+			w.Error(err)
+		}
+		w.sleep(time.Hour, p.kill)
+	})
+	id = w.build(1)[0].ID
+	r = w.start("")
+	time.Sleep(3 * time.Second)
+	if alone {
+		r.end(w)
+	}
+	w.mu.Lock()
+	p = w.pods["onejob-"+id]
+	w.mu.Unlock()
+	del(w, p)
+	if alone {
+		r = w.start("")
+	}
+	return id, p, r
 }
