@@ -138,7 +138,7 @@ func TestFinishSendsZeroAndCuts(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	for status, want := range map[int]error{400: ErrInvalid, 401: ErrRefused, 403: ErrRefused, 404: ErrNotFound, 422: ErrInvalid, 429: ErrRateLimited, 500: ErrUnavailable, 503: ErrUnavailable, 0: ErrUnavailable} {
+	for status, want := range map[int]error{400: ErrInvalid, 401: ErrRefused, 403: ErrRefused, 404: ErrNotFound, 408: ErrUnavailable, 422: ErrInvalid, 429: ErrRateLimited, 500: ErrUnavailable, 503: ErrUnavailable, 0: ErrUnavailable} {
 		c := client(t, func(*http.Request, []byte) (int, map[string]string, any) {
 			return status, nil, map[string]string{"message": "because"}
 		})

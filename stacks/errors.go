@@ -19,8 +19,9 @@ var (
 	ErrInvalid = errors.New("request not accepted")
 	// ErrRateLimited: too many requests (429). The endpoint's gate waits.
 	ErrRateLimited = errors.New("rate limited")
-	// ErrUnavailable: no reply, an unreadable one, or a 5xx. Whether the call
-	// took effect is unknown. The endpoint's gate waits.
+	// ErrUnavailable: no reply, an unreadable one, a 5xx, or the 408 of a proxy
+	// that waited for one. Whether the call took effect is unknown. The endpoint's
+	// gate waits.
 	ErrUnavailable = errors.New("buildkite unavailable")
 )
 
@@ -61,11 +62,15 @@ func (e *Error) Is(target error) bool {
 	case ErrRateLimited:
 		return e.Status == http.StatusTooManyRequests
 	case ErrUnavailable:
-		return e.Status == 0 || e.Status >= 500
+		return unavailable(e.Status)
 	case ErrInvalid:
-		return e.Status >= 400 && e.Status < 500 && !e.Is(ErrRefused) && !e.Is(ErrNotFound) && !e.Is(ErrRateLimited)
+		return e.Status >= 400 && !unavailable(e.Status) && !e.Is(ErrRefused) && !e.Is(ErrNotFound) && !e.Is(ErrRateLimited)
 	}
 	return false
+}
+
+func unavailable(status int) bool {
+	return status == 0 || status == http.StatusRequestTimeout || status >= 500
 }
 
 // Temporary reports whether the same call may succeed later.

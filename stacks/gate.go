@@ -150,7 +150,7 @@ func (g *gate) record(sent time.Time, status int, h http.Header) time.Duration {
 		g.remaining = n
 	}
 	limited := status == http.StatusTooManyRequests
-	if !limited && status != 0 && status < 500 {
+	if !limited && !unavailable(status) {
 		g.failures = 0
 		if h.Get("RateLimit-Remaining") == "0" && reset > 0 {
 			g.hold(now, reset)
