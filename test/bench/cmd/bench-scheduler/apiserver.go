@@ -4,20 +4,25 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 var labelPair = regexp.MustCompile(`(\w+)="([^"]*)"`)
 
 // jobWrites is how many requests that write Jobs, their status apart, the API
-// server has served, by its own count.
-func (b *bench) jobWrites(ctx context.Context) (int, error) {
+// server has answered, by its own count: of each verb and code, as "POST 201".
+func (b *bench) jobWrites(ctx context.Context) (map[string]int, error) {
 	text, err := b.cluster.Client().CoreV1().RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	sum := 0
+	n := map[string]int{}
 	for line := range strings.Lines(string(text)) {
 		rest, is := strings.CutPrefix(line, "apiserver_request_total{")
 		if !is {
@@ -33,14 +38,29 @@ func (b *bench) jobWrites(ctx context.Context) (int, error) {
 		switch labels["verb"] {
 		case "GET", "LIST", "WATCH":
 			continue
-		case "DELETECOLLECTION": // the namespace of the scenario before is being cleared
-			continue
 		}
 		value, err := strconv.ParseFloat(strings.TrimSpace(rest[strings.LastIndexByte(rest, '}')+1:]), 64)
 		if err != nil {
-			return 0, fmt.Errorf("reading the API server's metrics: %w", err)
+			return nil, fmt.Errorf("reading the API server's metrics: %w", err)
 		}
-		sum += int(value)
+		n[labels["verb"]+" "+labels["code"]] += int(value)
 	}
-	return sum, nil
+	return n, nil
+}
+
+// cleared waits until the namespaces of the scenarios before are gone: what
+// clears them writes too.
+func (b *bench) cleared(ctx context.Context) error {
+	for {
+		list, err := b.cluster.Client().CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(list.Items, func(n corev1.Namespace) bool { return n.DeletionTimestamp != nil }) {
+			return nil
+		}
+		if !pause(ctx, 200*time.Millisecond) {
+			return context.Cause(ctx)
+		}
+	}
 }

@@ -24,6 +24,9 @@ func (b *bench) bursts(ctx context.Context, s *subject) error {
 	var first samples
 	at, bare, calls := map[float64]samples{}, map[int][]float64{}, map[string][]float64{}
 	var rates, shares, writes, cpu []float64
+	if err := b.cleared(ctx); err != nil {
+		return err
+	}
 	for range b.rounds {
 		r, err := b.once(ctx, s)
 		if err != nil {
@@ -117,7 +120,12 @@ func (b *bench) once(ctx context.Context, s *subject) (round, error) {
 	if err != nil {
 		return round{}, err
 	}
-	r.writes = after - written
+	for what, n := range after {
+		if n -= written[what]; n > 0 {
+			logf("b: writes to jobs: %d %s", n, what)
+			r.writes += n
+		}
+	}
 	kjobs := s.Watch.Kjobs()
 	for _, k := range kjobs {
 		if slices.Contains(ids, k.Job) {
