@@ -41,6 +41,8 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.tracing.proc
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = %[5]q
     conf_dir = %[6]q
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = %[7]q
 `
 
 // memory is a tmpfs in the sandbox. Images and etcd's data are there: containerd
@@ -59,7 +61,7 @@ func (n *node) startRuntime(ctx context.Context) error {
 	if err := os.WriteFile(filepath.Join(cni, "10-onejob.conflist"), []byte(n.cluster.cniConfig(n.number, n.dir)), 0o600); err != nil {
 		return err
 	}
-	text := fmt.Sprintf(containerdConfig, filepath.Join(memory, n.name, "images"), filepath.Join(memory, n.name, "state"), n.socket(), image.StubName, cniDir, cni)
+	text := fmt.Sprintf(containerdConfig, filepath.Join(memory, n.name, "images"), filepath.Join(memory, n.name, "state"), n.socket(), image.StubName, cniDir, cni, n.registries())
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return err
 	}
@@ -90,6 +92,25 @@ func (n *node) startRuntime(ctx context.Context) error {
 		}
 		return err
 	})
+}
+
+// registries has a directory for each registry that isn't found by its name.
+func (n *node) registries() string { return filepath.Join(n.dir, "registries") }
+
+// Registry has every node ask a server at an address, in plain HTTP, for the
+// images of a registry of that name. It holds for pulls that begin later.
+func (c *Cluster) Registry(name, address string) error {
+	for _, node := range c.nodes {
+		dir := filepath.Join(node.registries(), name)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		text := fmt.Appendf(nil, "[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n", "http://"+address)
+		if err := os.WriteFile(filepath.Join(dir, "hosts.toml"), text, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (n *node) socket() string { return filepath.Join(n.dir, "containerd.sock") }

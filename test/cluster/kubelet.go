@@ -19,6 +19,8 @@ import (
 //     node's should be: it is a developer's.
 //   - nodeLeaseDurationSeconds: renewed four times as often, for the controllers'
 //     20 s of grace.
+//   - imagePullCredentialsVerificationPolicy: an imported image that is pulled by
+//     another name too is else no longer there for pods that may not pull it.
 //   - resolvConf is empty: there is no DNS, and a lookup should fail at once.
 const kubeletConfig = `apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -32,6 +34,7 @@ containerRuntimeEndpoint: unix://%[4]s
 oomScoreAdj: 0
 failSwapOn: false
 imageGCHighThresholdPercent: 100
+imagePullCredentialsVerificationPolicy: NeverVerify
 evictionHard: {memory.available: 100Mi, nodefs.available: 1%%, imagefs.available: 1%%, nodefs.inodesFree: 1%%}
 maxPods: 240
 kubeAPIQPS: 200
