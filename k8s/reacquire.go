@@ -12,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/stacks"
@@ -23,7 +22,7 @@ var ErrNotReacquired = errors.New("no new attempt was made")
 
 // Reacquirer forces new attempts. It needs no scheduler.
 type Reacquirer struct {
-	Kube kubernetes.Interface
+	Kube Client
 	// Client asks Buildkite; nil if there is no token.
 	Client   *stacks.Client
 	Template *Template
@@ -272,7 +271,7 @@ func (r *Reacquirer) reserve(ctx context.Context, id contract.JobID, state stack
 // finishes the job with those words, or has the runner stopped that has it, and
 // deletes the kjob. Were it deleted here, the mark would be gone for a scheduler
 // that doesn't see that happen, and the job would get a new attempt.
-func Cancel(ctx context.Context, kube kubernetes.Interface, namespace string, id contract.JobID, who string, dryRun bool) ([]string, error) {
+func Cancel(ctx context.Context, kube Client, namespace string, id contract.JobID, who string, dryRun bool) ([]string, error) {
 	kjobs, _, err := objectsOf(ctx, kube, namespace, id)
 	if err != nil {
 		return nil, err
@@ -297,7 +296,7 @@ func Cancel(ctx context.Context, kube kubernetes.Interface, namespace string, id
 // markCancelled writes the annotation. The update carries the UID and the
 // resourceVersion that were read; the Job controller writes a young kjob's
 // status all the time, so after a conflict it is read again.
-func markCancelled(ctx context.Context, kube kubernetes.Interface, k *batchv1.Job, who string) error {
+func markCancelled(ctx context.Context, kube Client, k *batchv1.Job, who string) error {
 	jobs := kube.BatchV1().Jobs(k.Namespace)
 	for try := 1; ; try++ {
 		if k.Annotations == nil {

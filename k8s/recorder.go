@@ -11,7 +11,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/onejob-dev/onejob/stacks"
 )
@@ -20,12 +19,12 @@ import (
 // which the Role doesn't allow. Ordinary creations get none, so that a burst of
 // a thousand jobs is a thousand writes and not two.
 type recorder struct {
-	client kubernetes.Interface
+	client Client
 	log    *slog.Logger
 	ch     chan *corev1.Event
 }
 
-func newRecorder(client kubernetes.Interface, log *slog.Logger) *recorder {
+func newRecorder(client Client, log *slog.Logger) *recorder {
 	return &recorder{client: client, log: log, ch: make(chan *corev1.Event, 1000)}
 }
 

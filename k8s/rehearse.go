@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/stacks"
@@ -24,7 +23,7 @@ const rehearsed = contract.JobID("00000000-0000-4000-8000-000000000000")
 // the Secrets and ConfigMaps that the pod names. It needs the rights to create
 // jobs and pods; what it may not look at is in notes and no error. The error
 // holds every fault.
-func Rehearse(ctx context.Context, client kubernetes.Interface, t *Template) (notes []string, err error) {
+func Rehearse(ctx context.Context, client Client, t *Template) (notes []string, err error) {
 	k, err := NewJob(stacks.Job{ID: rehearsed}, 1, t, t.sampleEnv())
 	if err != nil {
 		return nil, err
@@ -68,7 +67,7 @@ type ref struct{ kind, name, key string }
 
 func (r ref) String() string { return r.kind + " " + r.name }
 
-func (r ref) check(ctx context.Context, client kubernetes.Interface, namespace string) error {
+func (r ref) check(ctx context.Context, client Client, namespace string) error {
 	has := false
 	if r.kind == "Secret" {
 		s, err := client.CoreV1().Secrets(namespace).Get(ctx, r.name, metav1.GetOptions{})

@@ -13,12 +13,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes"
 )
 
 // LoadTemplate reads a queue's template from where its configuration says. For
 // one that lives in the cluster, client must not be nil.
-func LoadTemplate(ctx context.Context, client kubernetes.Interface, q Queue) (*Template, error) {
+func LoadTemplate(ctx context.Context, client Client, q Queue) (*Template, error) {
 	doc, err := templateDoc(ctx, client, q)
 	if err != nil {
 		return nil, err
@@ -30,7 +29,7 @@ func LoadTemplate(ctx context.Context, client kubernetes.Interface, q Queue) (*T
 	return t, nil
 }
 
-func templateDoc(ctx context.Context, client kubernetes.Interface, q Queue) ([]byte, error) {
+func templateDoc(ctx context.Context, client Client, q Queue) ([]byte, error) {
 	ref := q.Template
 	switch {
 	case ref.File != "":
@@ -104,7 +103,7 @@ func userKeys(m map[string]string) map[string]string {
 
 // followTemplate calls changed at each change of a template that lives in the
 // cluster, until ctx ends; when changed is false, again a little later.
-func followTemplate(ctx context.Context, client kubernetes.Interface, q Queue, changed func() bool) {
+func followTemplate(ctx context.Context, client Client, q Queue, changed func() bool) {
 	ref := q.Template
 	if ref.Job == "" && ref.PodTemplate == "" {
 		return
@@ -132,7 +131,7 @@ func followTemplate(ctx context.Context, client kubernetes.Interface, q Queue, c
 	}
 }
 
-func watchTemplate(ctx context.Context, client kubernetes.Interface, q Queue) (watch.Interface, error) {
+func watchTemplate(ctx context.Context, client Client, q Queue) (watch.Interface, error) {
 	opts := func(name string) metav1.ListOptions {
 		return metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", name).String()}
 	}

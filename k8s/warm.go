@@ -115,7 +115,7 @@ func (q *queue) warm(ctx context.Context) {
 			made := newWarm(set.template, n)
 			k := have[made.Name]
 			if k == nil && q.s.brake.wait() == 0 {
-				q.warmed(ctx, "create", q.create(ctx, made))
+				q.warmed(ctx, "create", time.Now(), q.create(ctx, made))
 			}
 			if k != nil && !k.Finished && k.warm == made.Annotations[annotationWarm] {
 				delete(have, made.Name)
@@ -137,7 +137,7 @@ func (k *seenKjob) placeholder() bool {
 // cool deletes a placeholder.
 func (q *queue) cool(ctx context.Context, k *seenKjob) {
 	uid, background := k.UID, metav1.DeletePropagationBackground
-	q.warmed(ctx, "delete", q.s.kube.BatchV1().Jobs(k.Namespace).Delete(ctx, k.Name, metav1.DeleteOptions{
+	q.warmed(ctx, "delete", time.Now(), q.s.kube.BatchV1().Jobs(k.Namespace).Delete(ctx, k.Name, metav1.DeleteOptions{
 		Preconditions: &metav1.Preconditions{UID: &uid}, PropagationPolicy: &background,
 	}))
 }
@@ -149,15 +149,15 @@ func (q *queue) create(ctx context.Context, k *batchv1.Job) error {
 	return err
 }
 
-func (q *queue) warmed(ctx context.Context, verb string, err error) {
+func (q *queue) warmed(ctx context.Context, verb string, sent time.Time, err error) {
 	switch {
 	case ctx.Err() != nil:
 		return
 	case err == nil, apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err), apierrors.IsConflict(err), apierrors.IsForbidden(err),
 		apierrors.IsInvalid(err), apierrors.IsBadRequest(err), byWebhook(err):
-		q.s.brake.ok()
+		q.s.brake.answered(sent)
 	default:
-		q.s.brake.failed()
+		q.s.brake.unanswered(sent)
 	}
 	if err == nil || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return

@@ -10,7 +10,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/jitter"
@@ -21,6 +20,8 @@ func (q *queue) wantsWarnings(id contract.JobID, d Decision, f Facts) bool {
 	unread := d.Reason == ReasonImage && f.pullUnread() || d.Action == None && d.Reason == ReasonTaken && f.Now.Sub(f.EventsAt) > warningsEvery
 	switch {
 	case f.unexplained(), unread:
+	case d.Action == Finish && d.Reason == ReasonNoPod && f.Now.Sub(f.EventsAt) > stateFresh:
+		unread = true // the last words are not to be those of a while ago
 	case !f.KJob.Exists || f.KJob.Finished || f.KJob.Suspended || f.Pod.Started || f.Pod.Unschedulable != "" || f.Pod.Waiting != "",
 		f.Pod.Phase != "" && f.Pod.Phase != corev1.PodPending, f.Now.Sub(f.here(f.KJob.CreatedAt)) < noticeAfter:
 		return false
@@ -143,7 +144,7 @@ func pullingOf(es []corev1.Event) bool {
 
 // eventsOn lists the events on an object, oldest first. It reads from the API
 // server's watch cache (resourceVersion 0), never from etcd.
-func eventsOn(ctx context.Context, client kubernetes.Interface, namespace, kind, name string) ([]corev1.Event, error) {
+func eventsOn(ctx context.Context, client Client, namespace, kind, name string) ([]corev1.Event, error) {
 	cctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
 	list, err := client.CoreV1().Events(namespace).List(cctx, metav1.ListOptions{

@@ -5,12 +5,12 @@ import (
 	"os"
 
 	"github.com/urfave/cli/v2"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/transport"
 
 	"github.com/onejob-dev/onejob/build"
+	"github.com/onejob-dev/onejob/k8s"
 )
 
 const categoryKube = "KUBERNETES (as in kubectl)"
@@ -59,7 +59,15 @@ func namespaceOf(c *cli.Context) string {
 
 // kubeClient speaks protobuf, and is never throttled by itself: the brake and
 // the API server's priority and fairness do that.
-func kubeClient(c *cli.Context, through ...transport.WrapperFunc) (kubernetes.Interface, error) {
+func kubeClient(c *cli.Context) (k8s.Client, error) {
+	cfg, err := restConfig(c)
+	if err != nil {
+		return nil, err
+	}
+	return k8s.NewClient(cfg)
+}
+
+func restConfig(c *cli.Context, through ...transport.WrapperFunc) (*rest.Config, error) {
 	cfg, err := kubeConfig(c).ClientConfig()
 	if err != nil {
 		return nil, usage(fmt.Errorf("no cluster to talk to: %w", err))
@@ -70,5 +78,5 @@ func kubeClient(c *cli.Context, through ...transport.WrapperFunc) (kubernetes.In
 	cfg.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 	cfg.WarningHandler = rest.NoWarnings{}
 	cfg.Wrap(transport.Wrappers(through...))
-	return kubernetes.NewForConfig(cfg)
+	return cfg, nil
 }

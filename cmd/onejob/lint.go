@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/urfave/cli/v2"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/onejob-dev/onejob/k8s"
 )
@@ -43,7 +42,7 @@ is made. That takes the rights in deploy/operator.yaml.
 				return err
 			}
 			errs := []error{err}
-			var kube kubernetes.Interface
+			var kube k8s.Client
 			if c.Bool("ask-cluster") {
 				if kube, err = kubeClient(c); err != nil {
 					errs = append(errs, err)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 	batchv1 "k8s.io/api/batch/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s"
@@ -63,7 +62,7 @@ func reacquireCommand() *cli.Command {
 	}
 }
 
-func reacquire(c *cli.Context, cfg *k8s.Config, kube kubernetes.Interface, id contract.JobID, say func(string)) (*batchv1.Job, error) {
+func reacquire(c *cli.Context, cfg *k8s.Config, kube k8s.Client, id contract.JobID, say func(string)) (*batchv1.Job, error) {
 	q, err := queueOf(c, cfg, kube, id)
 	if err != nil {
 		return nil, err
@@ -89,7 +88,7 @@ func reacquire(c *cli.Context, cfg *k8s.Config, kube kubernetes.Interface, id co
 }
 
 // follow says the phases of an attempt until it ends.
-func follow(c *cli.Context, kube kubernetes.Interface, id contract.JobID, kjob *batchv1.Job, say func(string)) error {
+func follow(c *cli.Context, kube k8s.Client, id contract.JobID, kjob *batchv1.Job, say func(string)) error {
 	last := ""
 	rows := lister{say: say, good: time.Now(), list: func(ctx context.Context) ([]k8s.Row, error) {
 		return k8s.Rows(ctx, kube, kjob.Namespace, id)

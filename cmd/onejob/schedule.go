@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -43,30 +42,27 @@ the stack: "onejob deregister" does, when onejob is uninstalled.
 	}
 }
 
-// softMemory is where the collector begins to work harder: above what 5,000
-// kjobs need, below what is worth keeping for garbage.
-const softMemory = 56 << 20
-
 func schedule(c *cli.Context) error {
 	log := logging.New(os.Stderr, logging.Options{Format: c.String("log-format"), Level: c.String("log-level")})
 	klog.SetSlogLogger(log.With("from", "client-go"))
-	if os.Getenv("GOGC") == "" {
-		// The heap is a cache of a few MiB; memory is dearer than its collection.
-		debug.SetGCPercent(40)
-	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(softMemory)
-	}
 	if _, err := loadConfig(c); err != nil {
 		return err // before a cluster is needed
 	}
 	var skew k8s.Skew
-	kube, err := kubeClient(c, skew.Wrap)
+	cfg, err := restConfig(c, skew.Wrap)
+	if err != nil {
+		return err
+	}
+	kube, err := k8s.NewClient(cfg)
+	if err != nil {
+		return err
+	}
+	lean, err := k8s.Lean(kube, cfg)
 	if err != nil {
 		return err
 	}
 	o := k8s.Options{
-		Kube: kube, Skew: skew.Of, Load: func() (*k8s.Config, error) { return loadConfig(c) },
+		Kube: kube, Lean: lean, Skew: skew.Of, Load: func() (*k8s.Config, error) { return loadConfig(c) },
 		Version: build.String(), Log: log, Metrics: k8s.NewMetrics(),
 	}
 	switch {

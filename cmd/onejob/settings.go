@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/onejob-dev/onejob/build"
 	"github.com/onejob-dev/onejob/contract"
@@ -61,7 +60,7 @@ func pickQueue(c *cli.Context, cfg *k8s.Config, label string) (k8s.Queue, error)
 }
 
 // queueOf is pickQueue for a job, whose kjobs may be in any queue's namespace.
-func queueOf(c *cli.Context, cfg *k8s.Config, kube kubernetes.Interface, id contract.JobID) (k8s.Queue, error) {
+func queueOf(c *cli.Context, cfg *k8s.Config, kube k8s.Client, id contract.JobID) (k8s.Queue, error) {
 	label := ""
 	for _, q := range cfg.Queues {
 		if rows, err := k8s.Rows(c.Context, kube, q.Namespace, id); err == nil && len(rows) > 0 {
@@ -97,7 +96,7 @@ func buildkite(c *cli.Context, cfg *k8s.Config, q k8s.Queue) (*stacks.Client, er
 }
 
 // template loads a queue's template, and the organization's name for URLs.
-func template(ctx context.Context, kube kubernetes.Interface, client *stacks.Client, q k8s.Queue) (*k8s.Template, error) {
+func template(ctx context.Context, kube k8s.Client, client *stacks.Client, q k8s.Queue) (*k8s.Template, error) {
 	t, err := k8s.LoadTemplate(ctx, kube, q)
 	if err != nil {
 		return nil, err
