@@ -15,11 +15,12 @@ func itemBackoff[T comparable]() workqueue.TypedRateLimiter[T] {
 }
 
 // brake keeps an API server that doesn't answer from being asked by a hundred
-// workers: after a failure one try at a time is let through, at growing
-// intervals, and the first success lets all go.
+// workers: after a failure, be it a watch's, one try at a time is let through,
+// at growing intervals, and the first success lets all go.
 type brake struct {
 	mu       sync.Mutex
 	failures int
+	failed   time.Time // the last failure that counted
 	next     time.Time
 }
 
@@ -44,22 +45,27 @@ func (b *brake) wait() time.Duration {
 	return 0
 }
 
-// failed records a request that had no answer.
-func (b *brake) failed() {
+// unanswered records that a request that was sent at the time had no answer. It
+// puts the brake on; once it is on only a try counts, and not the rest of what
+// was on its way.
+func (b *brake) unanswered(sent time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if now := time.Now(); b.failures == 0 || !now.Before(b.next.Add(-brakeMax)) {
-		b.failures++
-		d := brakeMax
-		if b.failures < 4 {
-			d = min(brakeFirst<<(b.failures-1), brakeMax)
-		}
-		b.next = now.Add(d)
+	if b.failures > 0 && !sent.After(b.failed) {
+		return
 	}
+	b.failures++
+	b.failed = time.Now()
+	b.next = b.failed.Add(min(brakeFirst<<min(b.failures-1, 10), brakeMax))
 }
 
-func (b *brake) ok() {
+// answered records the answer to a request that was sent at the time. What was
+// sent before the last failure says nothing: a server that is going down still
+// answers what it has begun.
+func (b *brake) answered(sent time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.failures = 0
+	if sent.After(b.failed) {
+		b.failures = 0
+	}
 }

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/onejob-dev/onejob/contract"
@@ -36,12 +35,12 @@ type handlers struct {
 	pod  func(pod *seenPod, deleted bool)
 }
 
-func newStore(client kubernetes.Interface, log *slog.Logger, namespace string, h handlers) (*store, error) {
+func newStore(client Client, log *slog.Logger, namespace string, h handlers, b *brake) (*store, error) {
 	indexers := cache.Indexers{
 		indexQueue: func(o any) ([]string, error) { return key(o.(seen).of().queue), nil },
 		indexJob:   func(o any) ([]string, error) { return key(o.(seen).of().id.String()), nil },
 	}
-	l := &link{log: log.With("namespace", namespace), failing: map[string]bool{}}
+	l := &link{log: log.With("namespace", namespace), failing: map[string]bool{}, brake: b}
 	s := &store{
 		namespace: namespace, link: l,
 		kjobs: l.kjobs(client, namespace, indexers),

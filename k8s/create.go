@@ -127,8 +127,9 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 	q.mu.Unlock()
 	cctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
-	_, err = q.s.kube.BatchV1().Jobs(k.Namespace).Create(cctx, k, metav1.CreateOptions{})
-	return q.created(ctx, id, now, err)
+	sent := time.Now()
+	_, err = q.s.lean.BatchV1().Jobs(k.Namespace).Create(cctx, k, metav1.CreateOptions{})
+	return q.created(ctx, id, now, sent, err)
 }
 
 // markedMeanwhile reports whether the kjob before an attempt's was marked to go
@@ -141,7 +142,7 @@ func (q *queue) markedMeanwhile(id contract.JobID, attempt int) bool {
 }
 
 // created carries out what a create's reply means.
-func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err error) (time.Duration, error) {
+func (q *queue) created(ctx context.Context, id contract.JobID, c claim, sent time.Time, err error) (time.Duration, error) {
 	if err != nil && ctx.Err() != nil {
 		return 0, nil //nolint:nilerr // our own end; the kjob may exist, and that is fine
 	}
@@ -149,11 +150,11 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, err err
 	q.s.metrics.creates.WithLabelValues(q.name, string(r)).Inc()
 	log := q.log.With("job_id", id, "attempt", c.attempt, "kjob", contract.KjobName(id, c.attempt))
 	if r == responseFailed {
-		q.s.brake.failed()
+		q.s.brake.unanswered(sent)
 		log.Debug("creating the kjob", "err", err)
 		return 0, err
 	}
-	q.s.brake.ok()
+	q.s.brake.answered(sent)
 	if r != responseNoNamespace {
 		q.letIn()
 	}
@@ -218,13 +219,14 @@ func (q *queue) confirm(ctx context.Context, id contract.JobID, c claim) (time.D
 	}
 	cctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
-	k, err := q.s.kube.BatchV1().Jobs(q.store.namespace).Get(cctx, name, metav1.GetOptions{})
+	sent := time.Now()
+	k, err := q.s.lean.BatchV1().Jobs(q.store.namespace).Get(cctx, name, metav1.GetOptions{})
 	r := responseToGet(k, err, id, q.label)
 	switch {
 	case r != responseFailed:
-		q.s.brake.ok()
+		q.s.brake.answered(sent)
 	case ctx.Err() == nil:
-		q.s.brake.failed()
+		q.s.brake.unanswered(sent)
 	}
 	switch r {
 	case responseFailed:

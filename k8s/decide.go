@@ -48,6 +48,7 @@ const (
 	ReasonDeadline   Reason = "deadline"
 	ReasonDeleted    Reason = "kjob_deleted"
 	ReasonCancelled  Reason = "cancelled"
+	ReasonUnended    Reason = "kjob_unended"
 	ReasonOver       Reason = "job_over"
 	ReasonTaken      Reason = "job_taken"
 	ReasonUnknown    Reason = "job_unknown"
@@ -116,8 +117,10 @@ func Decide(f Facts) Decision {
 	case f.KJob.Suspended && !f.KJob.Finished && (f.Pod.Over() || f.Pod.Deleted):
 		// It would wait for a resume, and then get a second pod.
 		return Decision{Action: Delete, Reason: ReasonSuspended, Text: "the Kubernetes Job was suspended after its pod had started"}
-	case f.KJob.Finished, f.Pod.Over(), f.Pod.Deleted:
+	case f.KJob.Finished:
 		return decideEnded(f)
+	case f.Pod.Over(), f.Pod.Deleted:
+		return decideUnended(f)
 	default:
 		return decideLive(f)
 	}
@@ -257,7 +260,7 @@ func decideLive(f Facts) Decision {
 	case f.State == stacks.StateUnknown && f.believed() && neverRan:
 		// Buildkite was asked and doesn't know the job: no pod will get it.
 		return Decision{Action: Delete, Reason: ReasonUnknown}
-	case f.KJob.Suspended && (f.Pod.Phase != "" || f.PodSeen):
+	case f.KJob.Suspended && (f.Pod.Phase != "" || f.KJob.PodSeen):
 		// On resume the Job controller would make a second pod.
 		return Decision{Action: Delete, Reason: ReasonSuspended, Text: "the Kubernetes Job was suspended after its pod had started"}
 	case f.KJob.Cancelled != "":
@@ -274,6 +277,13 @@ func decideLive(f Facts) Decision {
 		return decideIdle(f)
 	case f.State.Held() || f.Pod.Started:
 		return Decision{Action: None}
+	case f.State.Offered() && f.podless():
+		// An attempt has one pod. The Job controller, that has counted it, may
+		// have lost sight of its kjob, which then stays as it is for ever.
+		if end := f.FailingSince.Add(unendedGrace); f.Now.Before(end) {
+			return Decision{Action: None, Again: end}
+		}
+		return Decision{Action: Delete, Reason: ReasonUnended, Unplaced: true, Text: fmt.Sprintf("the pod of attempt %d is gone, and its Kubernetes Job doesn't end", f.Attempt)}
 	default:
 		return decidePending(f)
 	}
@@ -376,6 +386,13 @@ func backoff(n int) time.Duration {
 
 func earlier(a, b time.Time) time.Time {
 	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
 		return a
 	}
 	return b

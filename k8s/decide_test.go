@@ -22,7 +22,7 @@ type factsBuilder struct{ Facts }
 // known.
 func aKJob() factsBuilder {
 	return factsBuilder{Facts{
-		Now: t0, Attempt: 1, KJob: KJob{Exists: true, CreatedAt: t0.Add(-time.Minute)}, Pod: Pod{Name: "p", Phase: corev1.PodPending}, PodSeen: true,
+		Now: t0, Attempt: 1, KJob: KJob{Exists: true, PodSeen: true, CreatedAt: t0.Add(-time.Minute)}, Pod: Pod{Name: "p", Phase: corev1.PodPending},
 		Policy: Policy{MaxAttempts: 10, PendingTimeout: 15 * time.Minute, ImageGrace: 2 * time.Minute, Grace: time.Minute},
 	}}
 }
@@ -44,7 +44,7 @@ func (b factsBuilder) Running() factsBuilder {
 	})
 }
 func (b factsBuilder) Ended() factsBuilder {
-	return b.but(func(f *Facts) { f.EndedAt = t0.Add(-time.Second) })
+	return b.but(func(f *Facts) { f.EndedAt, f.OverAt = t0.Add(-time.Second), t0.Add(-time.Second) })
 }
 
 // Exits ends the pod with the runner's word, and the kjob with it.
@@ -62,15 +62,16 @@ func (b factsBuilder) Lost() factsBuilder {
 	})
 }
 func (b factsBuilder) Gone() factsBuilder {
-	return b.Ended().but(func(f *Facts) { f.KJob.Exists, f.KJob.Gone, f.Pod, f.PodSeen = false, true, Pod{}, false })
+	return b.GoneBut().but(func(f *Facts) { f.Pod, f.KJob.PodSeen = Pod{}, false })
 }
 
-// GoneBut is a kjob that was deleted, and of which the pod is known yet.
+// GoneBut is a kjob that was deleted, and of which the pod is known yet; it ended
+// for that.
 func (b factsBuilder) GoneBut() factsBuilder {
-	return b.Ended().but(func(f *Facts) { f.KJob.Exists, f.KJob.Gone = false, true })
+	return b.Ended().but(func(f *Facts) { f.KJob.Exists, f.KJob.Gone, f.OverAt = false, true, time.Time{} })
 }
 func (b factsBuilder) Podless() factsBuilder {
-	return b.but(func(f *Facts) { f.Pod, f.PodSeen = Pod{}, false })
+	return b.but(func(f *Facts) { f.Pod, f.KJob.PodSeen = Pod{}, false })
 }
 func (b factsBuilder) Waiting(reason, message string, since time.Duration) factsBuilder {
 	return b.but(func(f *Facts) {
@@ -97,6 +98,13 @@ func TestDecide(t *testing.T) {
 	other := func(f *Facts) { f.OtherPodLives, f.OtherNode = "p-1", "n7" }
 	notStarted := story{"the pod of attempt 1 was lost before it had the job: StartError, exit code 128", "the pod of attempt 2 was lost before it had the job: StartError, exit code 128"}
 	since := func(d time.Duration) func(*Facts) { return func(f *Facts) { f.Pod.StartedAt = t0.Add(-d) } }
+	unended := func(f *Facts) { f.KJob.Finished = false }
+	gonePod := func(f *Facts) { f.KJob.Finished, f.Pod.Deleted = false, true }
+	ago := func(d time.Duration) func(*Facts) {
+		return func(f *Facts) { f.EndedAt, f.OverAt = t0.Add(-d), t0.Add(-d) }
+	}
+	sigterm := func(f *Facts) { f.Pod.Message.Received = "SIGTERM" }
+	before := func(f *Facts) { f.OverAt = f.EndedAt }
 	marked := func(f *Facts) { f.KJob.Cancelled = "ada: wrong branch" }
 	terminating := func(since time.Duration) func(*Facts) {
 		return func(f *Facts) {
@@ -119,6 +127,7 @@ func TestDecide(t *testing.T) {
 		action Action
 		reason Reason
 		at     time.Time // of an Attempt
+		again  time.Time // if not zero
 		status int       // of a Finish
 		says   string
 		silent bool
@@ -193,7 +202,7 @@ func TestDecide(t *testing.T) {
 		{"the job's own 3, reflected", aKJob().Exits(3).but(ran), want{action: None, reason: ReasonFinished}},
 		{"the job's own 27, reflected", aKJob().Exits(27).State(finished).but(ran), want{action: None, reason: ReasonFinished}},
 		{"the job's own 77, reflected, but offered", aKJob().Exits(77).State(scheduled).but(ran), want{action: None, reason: ReasonOfferAgain, says: "left alone"}},
-		{"the job's own 143, reflected, its kjob deleted", aKJob().Exits(143).State(finished).but(ran).but(func(f *Facts) { f.KJob = KJob{Gone: true}; f.Pod.Message.Received = "SIGTERM" }), want{action: None, reason: ReasonDeleted, says: "deleted while the job ran"}},
+		{"the job's own 143, reflected, its kjob deleted", aKJob().Exits(143).GoneBut().State(finished).but(ran).but(sigterm), want{action: None, reason: ReasonDeleted, says: "deleted while the job ran"}},
 		{"a code of tomorrow", aKJob().Exits(99).State(scheduled), want{action: None, reason: ReasonNotRun}},
 
 		// Without one.
@@ -251,6 +260,13 @@ func TestDecide(t *testing.T) {
 		{"deleted by hand while its job ran, and killed, state old", aKJob().Lost().GoneBut().State(running).but(func(f *Facts) {
 			f.StateAt, f.ToldAt, f.EndedAt = t0.Add(-time.Minute), t0.Add(-time.Minute), t0.Add(-2*time.Minute)
 		}), want{action: Ask, reason: ReasonDeleted}},
+		{"deleted after its runner had given up", aKJob().Exits(75).GoneBut().State(scheduled), want{action: Attempt, reason: ReasonExhausted, at: later(5 * time.Second), says: "could not reach Buildkite"}},
+		{"deleted after its runner had reported the job's end, and offered again", aKJob().Exits(0).GoneBut().State(scheduled), want{action: None, reason: ReasonOfferAgain}},
+		{"deleted, its runner stopped with the job, and offered again", aKJob().Exits(0).GoneBut().State(scheduled).but(sigterm), want{action: None, reason: ReasonOfferAgain}},
+		{"deleted, its runner stopped with the job unreported, and offered again", aKJob().Exits(70).GoneBut().State(scheduled).but(sigterm), want{action: None, reason: ReasonNotRun}},
+		{"deleted, its runner stopped before it had the job", aKJob().Exits(143).GoneBut().State(scheduled).but(sigterm), want{action: Attempt, reason: ReasonDeleted, at: later(5 * time.Second), says: "was deleted before it had the job"}},
+		{"deleted after its pod was, before it had the job", aKJob().Exits(143).GoneBut().State(scheduled).but(sigterm).but(before), want{action: Attempt, reason: ReasonStopped, at: soon, says: "was stopped before it had the job"}},
+		{"deleted after its pod was, which had the job", aKJob().Exits(0).GoneBut().State(finished).but(sigterm).but(before), want{action: None, reason: ReasonFinished}},
 		{"deleted by hand while another agent has its job, and refused it", aKJob().Lost().GoneBut().State(running).but(code(27)), want{action: None}},
 		{"deleted by hand while its job ran, and gone with its node unseen", aKJob().Lost().GoneBut().State(running).but(func(f *Facts) { f.Pod.Exited = false }), want{action: None, reason: ReasonDeleted, says: "deleted while the job ran in its pod"}},
 		{"deleted by us without a node, for another agent has it", aKJob().GoneBut().State(running).but(func(f *Facts) { f.Pod.Terminating = true }), want{action: None, reason: ReasonDeleted}},
@@ -308,6 +324,19 @@ func TestDecide(t *testing.T) {
 		{"unknown to Buildkite", aKJob().State(stacks.StateUnknown), want{action: Delete, reason: ReasonUnknown}},
 		{"unknown to Buildkite, but it runs", aKJob().Running().State(stacks.StateUnknown), want{action: None}},
 		{"never asked", aKJob(), want{action: None, reason: ReasonPending}},
+		{"its pod gone with a message, the job over, and no end to it yet", aKJob().Exits(0).State(finished).but(gonePod), want{action: None, reason: ReasonFinished, again: later(unendedGrace)}},
+		{"its pod gone with a message, the job over, and no end to it", aKJob().Exits(0).State(finished).but(gonePod).but(ago(unendedGrace)), want{action: Delete, reason: ReasonUnended}},
+		{"its pod over, the job too, and no end to it yet", aKJob().Exits(0).State(finished).but(unended).but(ago(unendedGrace)), want{action: None, reason: ReasonFinished, again: t0.Add(endGrace - unendedGrace)}},
+		{"its pod over, the job too, and no end to it", aKJob().Exits(0).State(finished).but(unended).but(ago(endGrace)), want{action: Delete, reason: ReasonUnended}},
+		{"75, and no end to its kjob yet", aKJob().Exits(75).State(reserved).but(unended), want{action: None, reason: ReasonExhausted, again: later(unendedGrace)}},
+		{"75, and no end to its kjob", aKJob().Exits(75).State(reserved).but(unended).but(ago(unendedGrace)), want{action: Delete, reason: ReasonUnended, says: "does not end, is being deleted; its runner's last words: the runner's words"}},
+		{"offered again, and no end to its kjob", aKJob().Exits(0).State(scheduled).but(unended).but(ago(time.Hour)), want{action: None, reason: ReasonOfferAgain}},
+		{"held by another, and no end to its kjob", aKJob().Exits(75).State(running).but(unended).but(ago(time.Hour)), want{action: None, reason: ReasonExhausted}},
+		{"its pod gone with a message, and no end to it, state old", aKJob().Exits(0).StateBefore(running).but(gonePod).but(ago(unendedGrace)).but(func(f *Facts) { f.StateAt = t0.Add(-time.Hour) }), want{action: Ask, reason: ReasonUnended}},
+		{"its pod gone with a message, and Buildkite doesn't know the job", aKJob().Exits(0).State(stacks.StateUnknown).but(gonePod).but(ago(unendedGrace)), want{action: Delete, reason: ReasonUnended}},
+		{"over, when its job has been for long", aKJob().Exits(0).State(finished).but(gonePod).but(func(f *Facts) { f.EndedAt = t0.Add(-time.Hour) }), want{action: None, reason: ReasonFinished, again: later(unendedGrace)}},
+		{"its pod gone, and no end to it yet", aKJob().Podless().State(reserved).but(func(f *Facts) { f.KJob.PodSeen, f.FailingSince = true, t0.Add(-unendedGrace/2) }), want{action: None}},
+		{"its pod gone, and no end to it", aKJob().Podless().State(reserved).but(func(f *Facts) { f.KJob.PodSeen, f.FailingSince = true, t0.Add(-unendedGrace) }), want{action: Delete, reason: ReasonUnended, says: "its Kubernetes Job doesn't end"}},
 		{"suspended by Kueue", aKJob().Podless().State(reserved).but(func(f *Facts) { f.KJob.Suspended = true }), want{action: None, reason: ReasonSuspended, says: "waits to be admitted"}},
 		{"suspended after its pod started", aKJob().Running().State(reserved).but(func(f *Facts) { f.KJob.Suspended = true }), want{action: Delete, reason: ReasonSuspended}},
 		{"suspended and its pod over", aKJob().Exits(143).State(reserved).but(func(f *Facts) { f.KJob.Suspended, f.KJob.Finished = true, false }), want{action: Delete, reason: ReasonSuspended}},
@@ -373,7 +402,7 @@ func TestDecide(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := Decide(tt.facts.Facts)
-			if got.Action != tt.want.action || got.Reason != tt.want.reason || got.ExitStatus != tt.want.status || !got.NotBefore.Equal(tt.want.at) || !strings.Contains(got.Text, tt.want.says) {
+			if got.Action != tt.want.action || got.Reason != tt.want.reason || got.ExitStatus != tt.want.status || !got.NotBefore.Equal(tt.want.at) || !tt.want.again.IsZero() && !got.Again.Equal(tt.want.again) || !strings.Contains(got.Text, tt.want.says) {
 				t.Errorf("got  %+v\nwant %+v", got, tt.want)
 			}
 			if tt.want.silent && got.Text != "" {

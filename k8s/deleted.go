@@ -9,6 +9,10 @@ import (
 // decideDeleted is for a kjob that was deleted before its end. If we did it, the
 // state says why and there is nothing to add.
 func decideDeleted(f Facts) Decision {
+	m := f.Pod.Message
+	if m != nil && (!f.OverAt.IsZero() || m.Received == "" || f.State.Offered() && (m.Code() == contract.ExitOK || !contract.WithoutJob(m.Code()))) {
+		return decideEnded(f) // not for that, or with the job
+	}
 	r, text := deletedWhy(f)
 	if f.fresh() && f.State.Held() && f.Pod.Lost() && f.Pod.mayRun() {
 		return heldYet(f, r, text)
@@ -17,8 +21,7 @@ func decideDeleted(f Facts) Decision {
 		return attempt(f, r, 0, fmt.Sprintf("the Kubernetes Job of attempt %d was deleted before it had the job", f.Attempt))
 	})
 	// A job that runs, or that was stopped for it.
-	m := f.Pod.Message
-	if d.Action == None && (f.State.Held() && f.Pod.mayRun() || m != nil && m.Code() == contract.ExitOK && m.Received != "") {
+	if d.Action == None && (f.State.Held() && f.Pod.mayRun() || m != nil && m.Code() == contract.ExitOK) {
 		d.Text = text
 	}
 	return d

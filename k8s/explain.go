@@ -11,7 +11,6 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/stacks"
@@ -59,7 +58,7 @@ const NoStack = "Buildkite knows no such job of this queue, or not the queue's s
 
 // Explain tells a job's story from what is in the cluster and, unless client is
 // nil, Buildkite's state.
-func Explain(ctx context.Context, kube kubernetes.Interface, client *stacks.Client, namespace string, id contract.JobID, p Policy) (Story, error) {
+func Explain(ctx context.Context, kube Client, client *stacks.Client, namespace string, id contract.JobID, p Policy) (Story, error) {
 	s := Story{JobID: id}
 	asked := time.Now()
 	if client == nil {
@@ -114,9 +113,13 @@ func Explain(ctx context.Context, kube kubernetes.Interface, client *stacks.Clie
 		if err != nil {
 			return s, err
 		}
-		facts.Attempt, facts.KJob, facts.Pod, facts.PodSeen = attemptOf(k), kjobFacts(k), podFacts(pod), pod != nil
+		facts.Attempt, facts.KJob, facts.Pod = attemptOf(k), kjobFacts(k), podFacts(pod)
+		facts.KJob.PodSeen = facts.KJob.PodSeen || pod != nil
 		facts.Story = parseStory(k.Annotations[contract.AnnotationStory])
 		facts.EndedAt = endOf(k, pod)
+		if facts.OverAt = facts.EndedAt; facts.OverAt.IsZero() {
+			facts.OverAt = facts.Now // or before, but for Kubernetes nobody knows
+		}
 		facts.Heard = heard(events, facts.Now)
 		facts.FailingSince = facts.Now // or longer, but for the first warning nobody knows
 		for _, e := range events {
@@ -180,7 +183,7 @@ func endOf(k *batchv1.Job, p *corev1.Pod) (end time.Time) {
 
 type adder func(rank int, t time.Time, who, format string, args ...any)
 
-func (s *Story) tellEvents(ctx context.Context, kube kubernetes.Interface, namespace, kind, name string, add adder) ([]corev1.Event, error) {
+func (s *Story) tellEvents(ctx context.Context, kube Client, namespace, kind, name string, add adder) ([]corev1.Event, error) {
 	es, err := eventsOn(ctx, kube, namespace, kind, name)
 	for _, e := range es {
 		who, rank := e.Source.Component, rankEvent
@@ -295,7 +298,7 @@ func outlook(f Facts, s Story, said corev1.Event) (now, advice string) {
 	if d.Text != "" {
 		now = d.Text
 	}
-	if !d.Again.IsZero() && !f.KJob.Terminating {
+	if !d.Again.IsZero() && !f.KJob.Terminating && !f.Pod.Over() && !f.podless() {
 		return now, "mend what it says, or wait; the job is finished with this reason if the pod doesn't start in time (pending-timeout, image-grace)"
 	}
 	return now, "nothing"

@@ -30,6 +30,10 @@ type Facts struct {
 	// server, kubelet and Buildkite have clocks of their own. A State older
 	// than it says nothing about the time after.
 	EndedAt time.Time
+	// OverAt is when we first saw the pod over beside its kjob, by our clock, or
+	// when the API server answered again after that; zero if it was not: if the
+	// kjob was deleted, or about to be, before it.
+	OverAt time.Time
 	// Unreported: Buildkite was asked after that and the job wasn't over, so the
 	// attempt's runner hadn't reported its end.
 	Unreported bool
@@ -40,8 +44,6 @@ type Facts struct {
 	Story story
 	// Pod is the last attempt's pod; its zero value means that there is none.
 	Pod Pod
-	// PodSeen: the last attempt had a pod at some time.
-	PodSeen bool
 	// OtherPodLives is a pod of another attempt that has a node, OtherNode, and
 	// is not over; empty if there is none.
 	OtherPodLives, OtherNode string
@@ -49,7 +51,8 @@ type Facts struct {
 	// nobody who is left was told; its zero value means that there is none.
 	Orphan Pod
 	// FailingSince is when the pod began to fail as it does, by our clock;
-	// reasons of one kind take turns.
+	// reasons of one kind take turns. Of a pod that is gone while its kjob doesn't
+	// end it is no earlier than the API server's last answer after an outage.
 	FailingSince time.Time
 	Heard
 	Policy Policy
@@ -99,6 +102,7 @@ type KJob struct {
 	FailReason  string
 	FailMessage string
 	Suspended   bool
+	PodSeen     bool   // it had a pod at some time
 	Cancelled   string // contract.AnnotationCancel
 	// CreatedAt, ResumedAt and FinishedAt are by the API server's clock; ResumedAt
 	// is status.startTime: when it was last not suspended.
@@ -167,10 +171,15 @@ func kjobFacts(k *batchv1.Job) KJob {
 	if f.Terminating {
 		f.DeletedAt, f.Finalizers = k.DeletionTimestamp.Time, strings.Join(k.Finalizers, ", ")
 	}
-	if k.Status.StartTime != nil {
-		f.ResumedAt = k.Status.StartTime.Time
+	s := &k.Status
+	f.PodSeen = s.Active+s.Failed+s.Succeeded > 0
+	if u := s.UncountedTerminatedPods; u != nil {
+		f.PodSeen = f.PodSeen || len(u.Failed)+len(u.Succeeded) > 0
 	}
-	for _, c := range k.Status.Conditions {
+	if s.StartTime != nil {
+		f.ResumedAt = s.StartTime.Time
+	}
+	for _, c := range s.Conditions {
 		if c.Status != corev1.ConditionTrue {
 			continue
 		}

@@ -21,6 +21,7 @@ type plan struct {
 	lag         time.Duration // the most that a watch event is late
 	fates       map[fate]float64
 	skew        time.Duration // of the API server's clock
+	unseen      float64       // how likely the Job controller counts a pod that was deleted, and never ends its kjob
 	happenings  []happening
 }
 
@@ -107,6 +108,9 @@ func newPlan(seed uint64) plan {
 		p.happenings = append(p.happenings, happening{
 			at: seconds(0.2, p.lasts.Seconds()), lasts: seconds(1, 12), what: happeningKinds[rng.IntN(len(happeningKinds))], n: rng.IntN(100),
 		})
+	}
+	if rng.IntN(2) == 0 {
+		p.unseen = 0.5
 	}
 	return p
 }

@@ -204,8 +204,11 @@ func (p *hpod) truth(f func()) {
 // end is what the Job controller and the garbage collector do when a pod is
 // over, or is not to be.
 func (p *hpod) end(failed bool) {
-	c, gone := p.h.cluster, false
-	p.truth(func() { p.over, gone = true, p.killed })
+	c, gone, unseen := p.h.cluster, false, false
+	p.truth(func() {
+		p.over, gone = true, p.killed
+		unseen = gone && p.made && chance(p.h.seed, "sight", p.number, p.attempt) < p.h.plan.unseen
+	})
 	if gone {
 		p.h.sleep(p.lasts("gc", 10*time.Millisecond, time.Second), nil)
 		c.removePod(p.name)
@@ -221,6 +224,10 @@ func (p *hpod) end(failed bool) {
 		_ = c.removeKjob(p.kjob, p.uid, false)
 	case suspended:
 		c.changeKjob(p.kjob, p.uid, func(k *batchv1.Job) { k.Status.Active = 0 })
+		return
+	case unseen:
+		c.changeKjob(p.kjob, p.uid, func(k *batchv1.Job) { k.Status.Active, k.Status.Failed = 0, 1 })
+		p.h.note("%s (%s): the Job controller has lost sight of it", p.kjob, p.uid)
 		return
 	default:
 		c.changeKjob(p.kjob, p.uid, func(k *batchv1.Job) {

@@ -12,7 +12,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/onejob-dev/onejob/contract"
@@ -25,7 +24,8 @@ import (
 // started. So a list or a watch that gets no answer is repeated here, every few
 // seconds, and the informer only hears of answers.
 type link struct {
-	log *slog.Logger
+	log   *slog.Logger
+	brake *brake
 
 	mu      sync.Mutex
 	failing map[string]bool // by resource
@@ -42,12 +42,24 @@ func (l *link) stale() bool {
 	return len(l.failing) > 0 || time.Since(l.mended) < settle
 }
 
+// mendedAt is when the link was mended last, now if it isn't, and zero if it never
+// broke.
+func (l *link) mendedAt() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.failing) > 0 {
+		return time.Now()
+	}
+	return l.mended
+}
+
 func (l *link) note(resource string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch was := l.failing[resource]; {
 	case err != nil && !was:
 		l.failing[resource] = true
+		l.brake.unanswered(time.Time{}) // puts it on, and never prolongs it
 		l.log.Warn("the API server doesn't answer; until it does, the cache is out of date", "resource", resource, "err", err)
 	case err == nil && was:
 		delete(l.failing, resource)
@@ -94,7 +106,7 @@ func answered(err error) bool {
 
 // informer makes one of a namespace's objects that have a queue's label.
 func (l *link) informer(
-	client kubernetes.Interface, resource string, example runtime.Object, indexers cache.Indexers,
+	client Client, resource string, example runtime.Object, indexers cache.Indexers,
 	list func(context.Context, metav1.ListOptions) (runtime.Object, error),
 	follow func(context.Context, metav1.ListOptions) (watch.Interface, error),
 ) cache.SharedIndexInformer {
@@ -110,13 +122,13 @@ func (l *link) informer(
 	}, client), example, cache.SharedIndexInformerOptions{Indexers: indexers})
 }
 
-func (l *link) kjobs(client kubernetes.Interface, namespace string, indexers cache.Indexers) cache.SharedIndexInformer {
+func (l *link) kjobs(client Client, namespace string, indexers cache.Indexers) cache.SharedIndexInformer {
 	jobs := client.BatchV1().Jobs(namespace)
 	return l.informer(client, "jobs", &batchv1.Job{}, indexers,
 		func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return jobs.List(ctx, o) }, jobs.Watch)
 }
 
-func (l *link) pods(client kubernetes.Interface, namespace string, indexers cache.Indexers) cache.SharedIndexInformer {
+func (l *link) pods(client Client, namespace string, indexers cache.Indexers) cache.SharedIndexInformer {
 	pods := client.CoreV1().Pods(namespace)
 	return l.informer(client, "pods", &corev1.Pod{}, indexers,
 		func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return pods.List(ctx, o) }, pods.Watch)

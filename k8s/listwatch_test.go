@@ -23,7 +23,7 @@ import (
 // repeated too often, and the caches count as out of date meanwhile.
 func TestLinkInsists(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &link{log: slog.New(slog.DiscardHandler), failing: map[string]bool{}}
+		l := &link{log: slog.New(slog.DiscardHandler), brake: &brake{}, failing: map[string]bool{}}
 		const lasts = time.Minute
 		began, calls := time.Now(), 0
 		list := func() (int, error) {
@@ -72,7 +72,7 @@ func TestLinkInsists(t *testing.T) {
 // On caches that are out of date nothing is deleted or finished.
 func TestStaleCachesTakeNothingBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &link{log: slog.New(slog.DiscardHandler), failing: map[string]bool{"pods": true}}
+		l := &link{log: slog.New(slog.DiscardHandler), brake: &brake{}, failing: map[string]bool{"pods": true}}
 		q := newQueue(New(Options{}), &settings{Queue: Queue{Name: "default"}}, &store{link: l}, nil, nil)
 		defer q.work.ShutDown()
 		const id = contract.JobID("01a20178-40c6-7700-b66b-9921d0c7c6a5")
@@ -170,7 +170,7 @@ func TestTombstoneAfterAnExpiredWatch(t *testing.T) {
 // job is looked at again.
 func TestNoEventsFromAnAPIServerThatIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &link{log: slog.New(slog.DiscardHandler), failing: map[string]bool{}}
+		l := &link{log: slog.New(slog.DiscardHandler), brake: &brake{}, failing: map[string]bool{}}
 		q := newQueue(New(Options{}), &settings{Queue: Queue{Name: "default"}}, &store{link: l}, nil, nil)
 		defer q.work.ShutDown()
 		time.Sleep(time.Hour)

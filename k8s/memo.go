@@ -47,6 +47,8 @@ type memo struct {
 	// comes again when a kjob is gone and nobody remembers it.
 	ended    types.UID // the kjob that endedAt is of
 	endedAt  time.Time
+	over     types.UID // the kjob that overAt is of
+	overAt   time.Time
 	open     types.UID // the kjob after whose end the job was seen not to be over
 	lost     types.UID // the kjob whose pod is lost: it holds no slot
 	gone     *seenKjob

@@ -90,7 +90,7 @@ func TestOrphanHoldsASlot(t *testing.T) {
 		{"another kjob, which is finished", "b", true, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s, err := newStore(fake.NewClientset(), slog.New(slog.DiscardHandler), namespace, handlers{})
+			s, err := newStore(fake.NewClientset(), slog.New(slog.DiscardHandler), namespace, handlers{}, &brake{})
 			if err != nil {
 				t.Fatal(err)
 			}

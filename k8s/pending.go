@@ -136,6 +136,9 @@ func FailureKind(waiting string) string {
 // a volume of it being made from what isn't there. A CSI driver that isn't there
 // comes up, as a rule, with its node.
 func (f Facts) failureKind() string {
+	if f.podless() {
+		return "podless"
+	}
 	if f.Pod.Waiting != "" || f.Pod.Phase == "" || f.Pod.Started {
 		return FailureKind(f.Pod.Waiting)
 	}
@@ -147,6 +150,10 @@ func (f Facts) failureKind() string {
 	}
 	return ""
 }
+
+// podless: the attempt had a pod, by the kjob's status, and there is none that
+// anything is known of.
+func (f Facts) podless() bool { return f.KJob.PodSeen && f.Pod.Phase == "" }
 
 // obstacle is the newest Warning that can be what a pod waits for: others are
 // only remarks (MissingClusterDNS, DNSConfigForming), or of the time before it

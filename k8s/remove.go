@@ -2,7 +2,9 @@ package k8s
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -10,22 +12,25 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// clear deletes kjobs of earlier attempts that are suspended: no decision looks
-// at them any more, they never finish by themselves, and a resume would give
-// them a second pod.
-func (q *queue) clear(ctx context.Context, id contract.JobID) error {
+// clear deletes kjobs of earlier attempts that never finish by themselves; no
+// decision looks at them any more.
+func (q *queue) clear(ctx context.Context, id contract.JobID) (err error) {
 	q.mu.Lock()
 	last, _ := q.last(id)
 	q.mu.Unlock()
 	for _, k := range q.store.kjobsOf(id) {
-		if last == nil || k.attempt >= last.attempt || !k.Suspended || k.Finished || k.Terminating {
+		if last == nil || k.attempt >= last.attempt || k.Finished || k.Terminating {
 			continue
 		}
-		if err := q.removeKjob(ctx, id, k, Decision{Reason: ReasonSuspended}); err != nil {
-			return err
+		since := later(last.CreatedAt.Add(-q.s.skew()), q.store.link.mendedAt())
+		switch d := decideEarlier(k, q.store.podsOf(id), time.Since(since)); {
+		case d.Action == Delete:
+			err = errors.Join(err, q.removeKjob(ctx, id, k, d))
+		case !d.Again.IsZero():
+			q.work.AddAfter(id, time.Until(d.Again))
 		}
 	}
-	return nil
+	return err
 }
 
 // remove deletes the job's last kjob.
@@ -69,7 +74,7 @@ func (q *queue) removeKjob(ctx context.Context, id contract.JobID, k *seenKjob, 
 	}
 	q.log.Info("kjob deleted", "job_id", id, "kjob", k.Name, "reason", d.Reason)
 	q.s.metrics.decisions.WithLabelValues(q.name, string(Delete), string(d.Reason)).Inc()
-	q.event(id, false, "Deleted", "deleted by onejob: "+string(d.Reason))
+	q.s.events.event(k.Namespace, k.Name, k.UID, false, "Deleted", "deleted by onejob: "+string(d.Reason))
 	if d.Text != "" {
 		q.tell(id, d.Text, maxNoted, nil)
 	}

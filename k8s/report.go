@@ -11,7 +11,6 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/onejob-dev/onejob/contract"
 )
@@ -39,7 +38,7 @@ type Row struct {
 
 // Rows lists the kjobs of a namespace ("" for all), and the pods that have
 // none; of one job, unless id is empty. Oldest first.
-func Rows(ctx context.Context, client kubernetes.Interface, namespace string, id contract.JobID) ([]Row, error) {
+func Rows(ctx context.Context, client Client, namespace string, id contract.JobID) ([]Row, error) {
 	kjobs, pods, err := objectsOf(ctx, client, namespace, id)
 	if err != nil {
 		return nil, err
@@ -66,7 +65,7 @@ func Rows(ctx context.Context, client kubernetes.Interface, namespace string, id
 	return rows, nil
 }
 
-func objectsOf(ctx context.Context, client kubernetes.Interface, namespace string, id contract.JobID) ([]batchv1.Job, []corev1.Pod, error) {
+func objectsOf(ctx context.Context, client Client, namespace string, id contract.JobID) ([]batchv1.Job, []corev1.Pod, error) {
 	opts := metav1.ListOptions{LabelSelector: contract.LabelQueue}
 	if id != "" {
 		opts.LabelSelector = contract.LabelJobID + "=" + id.String()
@@ -120,6 +119,8 @@ func phaseOf(k KJob, p Pod) (phase, reason string) {
 		return "suspended", ""
 	case p.Started:
 		return "running", ""
+	case p.Phase == "" && k.PodSeen:
+		return "lost", "its pod is gone"
 	case p.Phase == "":
 		return "created", "no pod yet"
 	case p.Unschedulable != "":

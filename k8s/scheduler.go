@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/onejob-dev/onejob/stacks"
@@ -19,7 +18,10 @@ import (
 
 // Options is what a Scheduler is made of.
 type Options struct {
-	Kube kubernetes.Interface
+	Kube Client
+	// Lean fills the caches and creates kjobs, see the function of that name;
+	// nil means Kube.
+	Lean Client
 	// Skew is how far the API server's clock is ahead; nil means that it isn't.
 	Skew func() time.Duration
 	// Load reads the configuration; it is called at start and every ReloadEvery.
@@ -42,7 +44,7 @@ type Options struct {
 // Scheduler serves queues until its context ends.
 type Scheduler struct {
 	// As in Options.
-	kube        kubernetes.Interface
+	kube, lean  Client
 	skew        func() time.Duration
 	load        func() (*Config, error)
 	version     string
@@ -113,8 +115,11 @@ func New(o Options) *Scheduler {
 	if o.ReloadEvery == 0 {
 		o.ReloadEvery = 10 * time.Second
 	}
+	if o.Lean == nil {
+		o.Lean = o.Kube
+	}
 	return &Scheduler{
-		kube: o.Kube, skew: o.Skew, load: o.Load, version: o.Version, log: o.Log, metrics: o.Metrics, lease: o.Lease,
+		kube: o.Kube, lean: o.Lean, skew: o.Skew, load: o.Load, version: o.Version, log: o.Log, metrics: o.Metrics, lease: o.Lease,
 		transport: o.Transport, token: o.Token, reloadEvery: o.ReloadEvery, events: newRecorder(o.Kube, o.Log),
 		stores: map[string]*store{}, queues: map[string]*served{}, faults: map[string]error{},
 	}
@@ -201,7 +206,7 @@ func (s *Scheduler) openStore(ctx, wait context.Context, namespace string, start
 	if st != nil {
 		return st, st.filled(wait, fillTimeout/100) // it is tried again at each reload
 	}
-	st, err := newStore(s.kube, s.log, namespace, handlers{
+	st, err := newStore(s.lean, s.log, namespace, handlers{
 		kjob: func(old, k *seenKjob, deleted bool) {
 			if q := s.queueOf(namespace, k.queue); q != nil {
 				q.onKjob(old, k, deleted)
@@ -212,7 +217,7 @@ func (s *Scheduler) openStore(ctx, wait context.Context, namespace string, start
 				q.onPod(p, deleted)
 			}
 		},
-	})
+	}, &s.brake)
 	if err != nil {
 		return nil, err
 	}

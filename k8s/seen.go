@@ -25,10 +25,8 @@ type seenKjob struct {
 	KJob
 	// job is what the next attempt is made of.
 	job   stacks.Job
-	story story // of the attempts before it
-	// podSeen: its status has counted a pod.
-	podSeen bool
-	warm    string // of a placeholder, see annotationWarm
+	story story  // of the attempts before it
+	warm  string // of a placeholder, see annotationWarm
 }
 
 // seenPod is a pod as the cache shows it. It is never written to.
@@ -69,7 +67,7 @@ func seeKjob(o any) (any, error) {
 	if !ok {
 		return o, nil
 	}
-	s := &seenKjob{seenObject: seeObject(&k.ObjectMeta), KJob: kjobFacts(k), job: jobOf(k), story: parseStory(k.Annotations[contract.AnnotationStory]), podSeen: k.Status.Active+k.Status.Failed+k.Status.Succeeded > 0, warm: k.Annotations[annotationWarm]}
+	s := &seenKjob{seenObject: seeObject(&k.ObjectMeta), KJob: kjobFacts(k), job: jobOf(k), story: parseStory(k.Annotations[contract.AnnotationStory]), warm: k.Annotations[annotationWarm]}
 	s.job.ID, s.job.Pipeline, s.job.Branch, s.job.Step = s.id, intern(s.job.Pipeline), intern(s.job.Branch), intern(s.job.Step)
 	return s, nil
 }

@@ -43,16 +43,14 @@ func (q *queue) sync(ctx context.Context, id contract.JobID) error {
 	if verdict != nil {
 		return q.finish(ctx, id, *verdict, nil)
 	}
-	if err := q.clear(ctx, id); err != nil {
-		return err
-	}
+	cleared := q.clear(ctx, id)
 	d, f := q.decide(id)
 	if q.wantsWarnings(id, d, f) {
 		q.fetchWarnings(ctx, id, f)
 		d, f = q.decide(id)
 	}
 	q.measure(id, f)
-	return q.act(ctx, id, d, f)
+	return errors.Join(cleared, q.act(ctx, id, d, f))
 }
 
 // decide gathers the facts about a job and decides.
@@ -66,11 +64,11 @@ func (q *queue) facts(id contract.JobID) Facts {
 	now := time.Now()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	m := q.memo(id)
+	m, mended := q.memo(id), q.store.link.mendedAt()
 	f := Facts{Now: now, Skew: q.s.skew(), State: m.state, StateAt: m.stateAt, ToldAt: m.toldAt, HeldAt: m.heldAt, Policy: q.set.Load().policy()}
 	k, gone := q.last(id)
 	if k != nil {
-		f.Attempt, f.KJob, f.PodSeen, f.Story = k.attempt, k.KJob, k.podSeen, k.story
+		f.Attempt, f.KJob, f.Story = k.attempt, k.KJob, k.story
 		if gone {
 			// What was finished when it went is decided on as if it were there.
 			f.KJob.Exists, f.KJob.Gone, f.KJob.Terminating = k.Finished, !k.Finished, false
@@ -78,7 +76,7 @@ func (q *queue) facts(id contract.JobID) Facts {
 	}
 	for _, p := range pods {
 		if p.kjobUID == f.KJob.UID {
-			f.Pod, f.PodSeen = p.Pod, true
+			f.Pod, f.KJob.PodSeen = p.Pod, true
 			// It is known also in the moment in which it has gone from the
 			// cache and onPod hasn't been told.
 			m.podOf, m.podNo, m.pod = p.kjobUID, p.attempt, p.Pod
@@ -103,8 +101,14 @@ func (q *queue) facts(id contract.JobID) Facts {
 		f.Heard = m.heard
 	}
 	if f.Pod.Phase == "" && m.podOf == f.KJob.UID && m.pod.Phase != "" {
-		f.Pod, f.PodSeen = m.pod, true
+		f.Pod, f.KJob.PodSeen = m.pod, true
 		f.Pod.Deleted = true
+	}
+	if (f.Pod.Over() || f.Pod.Deleted) && k != nil && !gone && !f.KJob.Terminating && m.over != f.KJob.UID {
+		m.over, m.overAt = f.KJob.UID, now
+	}
+	if m.over == f.KJob.UID {
+		f.OverAt = later(m.overAt, mended)
 	}
 	ended := f.KJob.Gone || f.KJob.Finished || f.Pod.Over() || f.Pod.Deleted
 	if (ended || f.State.Over()) && f.Attempt > 0 && m.ended != f.KJob.UID {
@@ -123,7 +127,9 @@ func (q *queue) facts(id contract.JobID) Facts {
 	if kind := f.failureKind(); kind != m.failKind {
 		m.failKind, m.failAt = kind, now
 	}
-	f.FailingSince = m.failAt
+	if f.FailingSince = m.failAt; f.podless() {
+		f.FailingSince = later(m.failAt, mended)
+	}
 	return f
 }
 

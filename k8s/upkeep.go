@@ -53,11 +53,11 @@ func (q *queue) upkeep(ctx context.Context) {
 	}
 }
 
-// unfinished are the jobs whose kjob holds a slot. Callers hold q.mu.
-func (q *queue) unfinished() []contract.JobID {
+// having are the jobs that have such a kjob. Callers hold q.mu.
+func (q *queue) having(such func(*seenKjob) bool) []contract.JobID {
 	var ids []contract.JobID
 	for _, k := range q.store.kjobsIn(q.label) {
-		if id := k.id; id != "" && q.holdsSlot(k) {
+		if id := k.id; id != "" && such(k) {
 			q.memo(id)
 			ids = append(ids, id)
 		}
@@ -74,7 +74,7 @@ func (q *queue) askStates(ctx context.Context) {
 			ids[id] = true
 		}
 	}
-	for _, id := range q.unfinished() {
+	for _, id := range q.having(func(k *seenKjob) bool { return !k.Finished }) {
 		m, every := q.memos[id], stateEvery
 		if m.state.Held() {
 			every = heldEvery
@@ -134,7 +134,7 @@ func (q *queue) expiring(left time.Duration, most int) []contract.JobID {
 	defer q.mu.Unlock()
 	soon := time.Now().Add(left)
 	var ids []contract.JobID
-	for _, id := range q.unfinished() {
+	for _, id := range q.having(q.holdsSlot) {
 		if m := q.memos[id]; m.state.Offered() && m.reservedUntil.Before(soon) {
 			ids = append(ids, id)
 		}

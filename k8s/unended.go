@@ -1,0 +1,65 @@
+package k8s
+
+import "time"
+
+// How long the Job controller has to end a kjob whose pod is gone, or keeps the
+// job's next attempt back, and how long if there is a pod to look at. After an
+// outage its own caches may be a minute late.
+const (
+	unendedGrace = 90 * time.Second
+	endGrace     = 10 * time.Minute
+)
+
+// decideUnended is for a kjob that isn't finished though its pod is over. The
+// Job controller ends it within seconds; should it have lost sight of it, the
+// kjob would stay for ever, and keep back the next attempt. Where only the pod is
+// left of it, for people to look at, it goes later.
+func decideUnended(f Facts) Decision {
+	d, grace := decideEnded(f), endGrace
+	if d.Action != None || d.Reason == ReasonOfferAgain {
+		return d
+	}
+	if f.State.Offered() || f.Pod.Deleted {
+		grace = unendedGrace
+	}
+	switch end := f.OverAt.Add(grace); {
+	case f.Now.Before(end):
+		if d.Again.IsZero() || end.Before(d.Again) {
+			d.Again = end
+		}
+		return d
+	case f.State.Over(), f.fresh() && !f.State.Held():
+		d = Decision{Action: Delete, Reason: ReasonUnended, Unplaced: f.Pod.Deleted}
+		if f.State.Offered() {
+			d.Text = said(f, "is over, and its Kubernetes Job, which does not end, is being deleted; its runner's last words")
+		}
+		return d
+	case !f.fresh():
+		return Decision{Action: Ask, Reason: ReasonUnended}
+	default: // an agent has the job; its end will be news
+		return d
+	}
+}
+
+// decideEarlier is for an unfinished kjob after which another attempt was made,
+// some time ago. A suspended one would get a second pod from a resume; the Job
+// controller has lost sight of others, once their pods are over.
+func decideEarlier(k *seenKjob, pods []*seenPod, ago time.Duration) Decision {
+	if k.Suspended {
+		return Decision{Action: Delete, Reason: ReasonSuspended}
+	}
+	grace := unendedGrace
+	for _, p := range pods {
+		switch {
+		case p.kjobUID != k.UID:
+		case !p.Over():
+			return Decision{Action: None} // the pod's end will be an event
+		default:
+			grace = endGrace
+		}
+	}
+	if ago < grace {
+		return Decision{Action: None, Again: time.Now().Add(grace - ago)}
+	}
+	return Decision{Action: Delete, Reason: ReasonUnended, Unplaced: grace == unendedGrace}
+}
