@@ -99,13 +99,7 @@ func admissions(t *testing.T) {
 	quota("rows-no-pods", "pods")
 	quota("rows-no-jobs", "count/jobs.batch")
 
-	in := func(namespace string) *metav1.LabelSelector {
-		return &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": namespace}}
-	}
-	jobs := admissionv1.RuleWithOperations{
-		Operations: []admissionv1.OperationType{admissionv1.Create},
-		Rule:       admissionv1.Rule{APIGroups: []string{"batch"}, APIVersions: []string{"v1"}, Resources: []string{"jobs"}},
-	}
+	jobs := written("jobs")
 	url, none, fail := "https://127.0.0.1:1/", admissionv1.SideEffectClassNone, admissionv1.Fail
 	_, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(t.Context(), &admissionv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: "rows"},
@@ -115,19 +109,7 @@ func admissions(t *testing.T) {
 		}},
 	}, metav1.CreateOptions{})
 	ok(t, err)
-	_, err = client.AdmissionregistrationV1().ValidatingAdmissionPolicies().Create(t.Context(), &admissionv1.ValidatingAdmissionPolicy{
-		ObjectMeta: metav1.ObjectMeta{Name: "rows"},
-		Spec: admissionv1.ValidatingAdmissionPolicySpec{
-			MatchConstraints: &admissionv1.MatchResources{NamespaceSelector: in("rows-policy"), ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: jobs}}},
-			Validations:      []admissionv1.Validation{{Expression: "false", Message: "no Jobs on Sundays"}},
-		},
-	}, metav1.CreateOptions{})
-	ok(t, err)
-	_, err = client.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Create(t.Context(), &admissionv1.ValidatingAdmissionPolicyBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "rows"},
-		Spec:       admissionv1.ValidatingAdmissionPolicyBindingSpec{PolicyName: "rows", ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny}},
-	}, metav1.CreateOptions{})
-	ok(t, err)
+	denies(t, "rows-policy", jobs, "false", "no Jobs on Sundays")
 
 	// With finalizers that nobody removes, the namespace stays on its way out,
 	// and the scheduler's rights with it; another namespace's are taken away.
@@ -140,12 +122,12 @@ func admissions(t *testing.T) {
 	ok(t, rbac.RoleBindings("rows-no-role").Delete(t.Context(), "onejob", metav1.DeleteOptions{}))
 	ok(t, client.CoreV1().Namespaces().Delete(t.Context(), "rows-going", metav1.DeleteOptions{}))
 	// Plugins of the API server see new quotas and policies in their own time.
-	awaitPolicy(t)
+	awaitPolicy(t, "rows-policy", "rows-no-jobs", "rows-webhook")
 }
 
-// awaitPolicy returns when the quota and the policy are enforced.
-func awaitPolicy(t *testing.T) {
-	for _, namespace := range []string{"rows-policy", "rows-no-jobs", "rows-webhook"} {
+// awaitPolicy returns when what stands in the way of the namespaces' Jobs does so.
+func awaitPolicy(t *testing.T, namespaces ...string) {
+	for _, namespace := range namespaces {
 		for !refusesJobs(t, namespace) {
 			select {
 			case <-t.Context().Done():
@@ -154,6 +136,36 @@ func awaitPolicy(t *testing.T) {
 			}
 		}
 	}
+}
+
+func in(namespace string) *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": namespace}}
+}
+
+// written are creates and updates of Jobs ("jobs") and of their status ("jobs/status").
+func written(resources ...string) admissionv1.RuleWithOperations {
+	return admissionv1.RuleWithOperations{
+		Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update},
+		Rule:       admissionv1.Rule{APIGroups: []string{"batch"}, APIVersions: []string{"v1"}, Resources: resources},
+	}
+}
+
+// denies makes a policy of a namespace's.
+func denies(t *testing.T, namespace string, what admissionv1.RuleWithOperations, unless, message string) {
+	api, meta := on.Cluster.Client().AdmissionregistrationV1(), metav1.ObjectMeta{Name: namespace}
+	_, err := api.ValidatingAdmissionPolicies().Create(t.Context(), &admissionv1.ValidatingAdmissionPolicy{
+		ObjectMeta: meta,
+		Spec: admissionv1.ValidatingAdmissionPolicySpec{
+			MatchConstraints: &admissionv1.MatchResources{NamespaceSelector: in(namespace), ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: what}}},
+			Validations:      []admissionv1.Validation{{Expression: unless, Message: message}},
+		},
+	}, metav1.CreateOptions{})
+	ok(t, err)
+	_, err = api.ValidatingAdmissionPolicyBindings().Create(t.Context(), &admissionv1.ValidatingAdmissionPolicyBinding{
+		ObjectMeta: meta,
+		Spec:       admissionv1.ValidatingAdmissionPolicyBindingSpec{PolicyName: namespace, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny}},
+	}, metav1.CreateOptions{})
+	ok(t, err)
 }
 
 func ok(t *testing.T, err error) {

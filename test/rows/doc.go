@@ -9,16 +9,18 @@
 //	─────────────────────────────────────────  ─────────────────────────────────────────────────
 //	pod lost before acquisition
 //	  deleted, evicted, killed; the cap        TestLostPods/pod-…-before, …-to-the-cap
-//	  its node gone                            TestLostNodes/node-gone-before
+//	  its node gone, or dead from the start    TestLostNodes/node-gone-before, node-dead-before
 //	pod lost after acquisition
 //	  out of memory, killed, evicted, deleted  TestLostPods, TestDrainPolicies/cancel-evicted
 //	  node gone; node cut off                  TestLostNodes
 //	  where Buildkite leaves it to the agent   TestLostPods/killed-while-running
 //	image, name, Secret, volume, command       TestNeverStarted
+//	a broken pull, and then a slow one         TestNeverStarted/image-pulled-late
 //	unschedulable, PVC, suspended (Kueue)      TestNeverStarted
 //	service account, quota, Pod Security       TestNotAdmitted (kjobs without a pod)
 //	invalid spec, policy, webhook, quota       TestNotAdmitted (kjobs that are refused)
 //	kjob suspended after its pod started       TestNeverStarted/suspended-while-waiting
+//	kjob never called over, its pod is         TestLostPods/pod-killed-unended, pod-deleted-unended, exhausted-unended
 //	namespace terminating, no RoleBinding      TestNotAdmitted
 //	kjob deleted by hand, `onejob cancel`      TestByHand
 //	pod without a kjob                         TestByHand/pod-without-kjob
@@ -38,7 +40,6 @@
 //
 //	scheduler restarts, loses its Lease        k8s.TestLease, TestLeaseLostAndWonAgain, TestDeletedWhileNobodyLeads; test/scheduler
 //	partitioned from either API                k8s.TestOutages, TestAPIServerOutage; test/scheduler
-//	a broken pull, and then a slow one         k8s.TestOutcomes, TestDecide ("pulled again, …")
 //	clock skew                                 k8s.TestDecide ("…, by a clock that is ahead", "28, not before next year"), TestSkew; stacks.TestNotifierWithAnotherClock
 //	410, tombstones                            k8s.TestTombstoneAfterAnExpiredWatch
 //	conflict                                   k8s.TestSuspendedIsDeletedAsItWasSeen, TestCancel, TestResponseToCreate

@@ -125,14 +125,7 @@ var handRows = []row{
 		// Its pod has a node, and might be the one that has the job.
 		name: "taken-while-its-image-is-missing", queue: "image-grace: 10m", agent: missing, exit: "0",
 		act: func(s *scene) {
-			s.until("a pod whose image is not there", func() bool {
-				p := s.pods()
-				if len(p) != 1 || len(p[0].Status.ContainerStatuses) != 1 {
-					return false
-				}
-				w := p[0].Status.ContainerStatuses[0].State.Waiting
-				return w != nil && w.Reason == "ImagePullBackOff"
-			})
+			s.until("a pod whose image is not there", func() bool { return s.waitsFor() == "ImagePullBackOff" })
 			finish := s.take()
 			s.until("no kjob", func() bool { return len(s.kjobList()) == 0 })
 			finish()

@@ -18,6 +18,10 @@ import (
 
 func TestLostPods(t *testing.T) {
 	t.Parallel()
+	// The Job controller can't call a kjob failed there, whatever becomes of its pod.
+	denies(t, "rows-unended", written("jobs", "jobs/status"),
+		`object.metadata.name != "probe" && !object.?status.conditions.orValue([]).exists(c, c.type == "Failed")`, "no Job has failed yet")
+	awaitPolicy(t, "rows-unended")
 	play(t, lostRows)
 }
 
@@ -104,7 +108,35 @@ var lostRows = []row{
 		act:  func(s *scene) { s.started(); s.told("Evicted") },
 		page: []string{"Kubernetes stops the pod in which the job runs: Evicted, ", `Usage of EmptyDir volume "tmp" exceeds the limit "1Mi"`},
 		exit: "-1", signalReason: "agent_stop", kjobs: 1,
-		event: "JobNotice: Kubernetes stops the pod in which the job runs: Evicted, ", metric: "none/finished",
+		// A notice when the pod is told to stop, or, when the kubelet was faster, the end at once.
+		event: ": Kubernetes stops the pod in which the job runs: Evicted, ", metric: "none/finished",
+	},
+	{
+		// The next attempt doesn't wait for it; once it can be told from what a
+		// slow Job controller leaves, it goes.
+		name: "pod-killed-unended", namespace: "rows-unended", faults: locked, exit: "0",
+		act: func(s *scene) {
+			s.refused()
+			pod := s.running(1)
+			s.kill(pod)
+			s.unlockAfter(1)
+			s.delete(pod)
+			s.until("the first attempt's kjob is gone", func() bool { return s.attempts() == 2 && len(s.kjobList()) == 1 })
+		},
+		page:  []string{"the pod of attempt 1 was lost before it had the job"},
+		event: "Deleted: deleted by onejob: kjob_unended", metric: "delete/kjob_unended",
+	},
+	{
+		// Here it does: a runner that could speak may say that it has the job.
+		name: "pod-deleted-unended", namespace: "rows-unended", faults: locked, exit: "0", kjobs: 2,
+		act:   func(s *scene) { s.refused(); s.delete(s.running(1)); s.unlockAfter(1) },
+		page:  []string{"attempt 1 is over, and its Kubernetes Job, which does not end, is being deleted; its runner's last words: ", "stopped by SIGTERM"},
+		event: "Deleted: deleted by onejob: kjob_unended", metric: "delete/kjob_unended",
+	},
+	{
+		name: "exhausted-unended", namespace: "rows-unended", agent: once, faults: []simulator.Fault{{Endpoint: "acquire", Status: 503, Times: 1}}, exit: "0", kjobs: 2,
+		page:  []string{"attempt 1 could not reach Buildkite: "},
+		event: "Deleted: deleted by onejob: kjob_unended", metric: "delete/kjob_unended",
 	},
 	{
 		name: "pod-deleted-running", command: forSleep, retry: "{signal_reason: agent_stop, limit: 1}",

@@ -74,6 +74,13 @@ func run(m *testing.M) int {
 	if err == nil {
 		at, err = newGate(on.Cluster.HostAddress)
 	}
+	var address string
+	if err == nil {
+		late, address, err = newRegistry(ctx, on.Cluster.HostAddress)
+	}
+	if err == nil {
+		err = on.Cluster.Registry("late.test", address)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "setting the stage:", err)
 		return 1

@@ -18,11 +18,13 @@ func TestLostNodes(t *testing.T) {
 const (
 	// preferred: the next attempt may be elsewhere.
 	preferred = `{nodeSelector: null, affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 100, preference: {matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [node-1]}]}}]}}}`
+	comesLate = `{nodeSelector: {kubernetes.io/hostname: node-2}, tolerations: [{key: node.kubernetes.io/unreachable, operator: Exists, effect: NoSchedule}, {key: node.kubernetes.io/not-ready, operator: Exists, effect: NoSchedule}, {key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute, tolerationSeconds: 1}]}`
 	cutOff    = `{nodeSelector: {kubernetes.io/hostname: node-2}, tolerations: [{key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute, tolerationSeconds: 1}]}`
 )
 
-// dying is closed when both jobs of node-1 are where they should be.
-var dying = make(chan struct{}, 2)
+// dying has both jobs of node-1 where they should be; dead is closed when node-2
+// is cut off, and mourned when what came to it then has been told of.
+var dying, dead, mourned = make(chan struct{}, 2), make(chan struct{}), make(chan struct{})
 
 var nodeRows = []row{
 	{
@@ -56,6 +58,7 @@ var nodeRows = []row{
 		act: func(s *scene) {
 			s.started()
 			must(s, on.Cluster.KillKubelet("node-2"))
+			close(dead)
 			s.told("Kubernetes stops the pod in which the job runs: DeletionByTaintManager, Taint manager: deleting due to NoExecute taint")
 			s.polled(10)
 			if j := s.job(); j.State != simulator.StateRunning || j.StackFinish != nil {
@@ -63,8 +66,36 @@ var nodeRows = []row{
 			}
 			s.letGo()
 			s.happens("the job ends", func() bool { return s.job().State.Terminal() })
+			select {
+			case <-mourned:
+			case <-s.ctx.Done():
+				s.Error("the pod that came later was never told of")
+			}
 			must(s, on.Cluster.StartKubelet(s.ctx, "node-2"))
 		},
 		event: "JobNotice: Kubernetes stops the pod in which the job runs: DeletionByTaintManager", metric: "none/finished",
+	},
+	{
+		// Its pod gets a node that is dead, and can neither start nor end there.
+		name: "node-dead-before", pod: comesLate, exit: "0", kjobs: 2,
+		before: func(s *scene) {
+			select {
+			case <-dead:
+			case <-s.ctx.Done():
+				s.Fatal("node-2 was never cut off")
+			}
+		},
+		act: func(s *scene) {
+			defer close(mourned)
+			s.told("if node node-2 is gone for good, delete its Node object")
+			if n := s.attempts(); n != 1 {
+				s.Errorf("%d attempts while the first one's pod may start", n)
+			}
+		},
+		page: []string{
+			"waiting for the pod to go, which was told to stop before it had the job: DeletionByTaintManager, Taint manager: deleting due to NoExecute taint",
+			"the pod of attempt 1 was lost before it had the job: DeletionByTaintManager",
+		},
+		event: "NewAttempt: the pod of attempt 1 was lost before it had the job: DeletionByTaintManager", metric: "attempt/pod_lost",
 	},
 }

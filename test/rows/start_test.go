@@ -5,6 +5,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/onejob-dev/onejob/k8s"
 )
 
 func TestNeverStarted(t *testing.T) {
@@ -21,6 +23,17 @@ func notYet(name, queue, job, pod, agent, metric string, page ...string) row {
 var startRows = []row{
 	notYet("image-not-pulled", "image-grace: 3s", "", "", missing, "image",
 		"the pod can't start: ", "ImagePull", "connection refused", "(image 127.0.0.1:1/none/such:1: check that it exists and that the pod may pull it)"),
+	{
+		// A pull that fails at first, and then takes longer than the grace.
+		name: "image-pulled-late", queue: "image-grace: 30s", agent: "{image: 'late.test/onejob-agent:dev', imagePullPolicy: Always}", exit: "0", kjobs: 1,
+		act: func(s *scene) {
+			s.until("a pull that fails", func() bool { return k8s.FailureKind(s.waitsFor()) == "image" })
+			late.hold()
+			s.told("is being pulled again")
+			late.release()
+		},
+		page: []string{"waiting to start: image late.test/onejob-agent:dev is being pulled again (a large one takes time), after "}, metric: "none/finished",
+	},
 	notYet("image-name", "", "", "", "{image: 'Not/A/Name::x', imagePullPolicy: Always}", "image",
 		"the pod can't start: InvalidImageName: ", "(image Not/A/Name::x: check the name in the queue's template)"),
 	notYet("secret-missing", "{image-grace: 20s, token-secret: {name: nowhere}}", "", "", "", "container",
@@ -77,4 +90,13 @@ func (s *scene) suspend(yes bool) {
 	}
 	_, err := on.Cluster.Client().BatchV1().Jobs(s.namespace).Patch(s.ctx, s.kjobList()[0].Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 	must(s, err)
+}
+
+// waitsFor is why the only pod's container hasn't started, in the kubelet's word.
+func (s *scene) waitsFor() string {
+	p := s.pods()
+	if len(p) != 1 || len(p[0].Status.ContainerStatuses) != 1 || p[0].Status.ContainerStatuses[0].State.Waiting == nil {
+		return ""
+	}
+	return p[0].Status.ContainerStatuses[0].State.Waiting.Reason
 }
