@@ -128,8 +128,15 @@ func ParseMessage(text string) (Message, error) {
 	return m, nil
 }
 
-// WriteFile writes the message to path in one write. The kubelet makes the
-// file beforehand; elsewhere it is created.
+// WriteFile writes the message to path over what is there, in one write and
+// without emptying it first: a kill at any point leaves a message. The kubelet
+// makes the file beforehand; elsewhere it is created.
 func (m Message) WriteFile(path string) error {
-	return os.WriteFile(path, m.Encode(), 0o644) //nolint:gosec // the kubelet and people read it
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644) //nolint:gosec // the kubelet and people read it
+	if err != nil {
+		return err
+	}
+	b := m.Encode()
+	_, err = f.Write(b)
+	return errors.Join(err, f.Truncate(int64(len(b))), f.Close())
 }

@@ -86,15 +86,19 @@ func TestParseMessageRefuses(t *testing.T) {
 
 func TestMessageWriteFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "termination-log")
-	if err := aMessage().WriteFile(path); err != nil {
-		t.Fatal(err)
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := ParseMessage(string(b)); err != nil {
-		t.Error(err)
+	m := aMessage()
+	for _, reason := range []string{"why", "why, at length", "why"} { // one over the other
+		m.Reason = reason
+		if err := m.WriteFile(path); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := ParseMessage(string(b)); err != nil || got.Reason != reason {
+			t.Errorf("%s: %v", b, err)
+		}
 	}
 }
 

@@ -35,6 +35,10 @@ type Config struct {
 	Transport        http.RoundTripper
 	Rand             *acquire.Rand
 	Log              *slog.Logger
+	// Known, unless it is nil, is given the message once the outcome is known,
+	// before what is left to do: a SIGKILL may come in the midst of leaving, or of
+	// the agent-shutdown hook.
+	Known func(contract.Message)
 }
 
 // run is one attempt.
@@ -56,6 +60,11 @@ func Run(w *signals.Watcher, conf Config) contract.Message {
 	r.Log = r.Log.With("job_id", conf.JobID)
 	r.msg = contract.Message{JobID: conf.JobID, Attempt: conf.Attempt}
 	r.do()
+	return r.message()
+}
+
+// message is what is known of the attempt by now.
+func (r *run) message() contract.Message {
 	r.phases.end()
 	r.msg.Phases = r.phases.list
 	r.msg.Tries = r.childTries
@@ -65,7 +74,7 @@ func Run(w *signals.Watcher, conf Config) contract.Message {
 			r.msg.Tries[call] += n
 		}
 	}
-	sig, stopped := signals.From(w.Stop)
+	sig, stopped := signals.From(r.watch.Stop)
 	if stopped {
 		r.msg.Received = sig.Error()
 	}
@@ -189,6 +198,9 @@ func (r *run) failed(ctx context.Context, err error) {
 
 // leave tells Buildkite that the session is over.
 func (r *run) leave() {
+	if r.Known != nil {
+		r.Known(r.message())
+	}
 	r.phases.begin("leave")
 	ctx, cancel := r.until(r.Budget.LeaveBy(), 15*time.Second)
 	defer cancel()

@@ -58,6 +58,7 @@ func (f *flags) main(c *cli.Context, watch *signals.Watcher) int {
 		conf.Options.LogFormat = "json" // for the child, whose log goes to the same place
 	}
 
+	conf.Known = func(msg contract.Message) { f.write(log, msg) }
 	msg := launcher.Run(watch, conf)
 	f.leave(log, msg)
 	return msg.ExitCode
@@ -172,9 +173,7 @@ func (f *flags) refuse(log *slog.Logger, err error) int {
 		JobID: f.id, Attempt: f.attempt, Outcome: contract.OutcomeConfig, ExitCode: contract.ExitConfig,
 		Reason: strings.ReplaceAll(err.Error(), "\n", "; "),
 	}
-	if err := launcher.WriteMessage(msg, f.messagePath); err != nil {
-		log.Error("no termination message", "err", err)
-	}
+	f.write(log, msg)
 	return msg.ExitCode
 }
 
@@ -185,6 +184,11 @@ func (f *flags) leave(log *slog.Logger, msg contract.Message) {
 		level = slog.LevelError
 	}
 	log.Log(context.Background(), level, "done", "job_id", msg.JobID, "outcome", msg.Outcome, "exit_code", msg.ExitCode, "reason", msg.Reason)
+	f.write(log, msg)
+}
+
+// write leaves the termination message.
+func (f *flags) write(log *slog.Logger, msg contract.Message) {
 	if err := launcher.WriteMessage(msg, f.messagePath); err != nil {
 		log.Error("no termination message", "err", err)
 	}

@@ -84,6 +84,24 @@ func TestJobLifecycleHooks(t *testing.T) {
 			t.Error("the hook has the token")
 		}
 	})
+	t.Run("killed in the last", func(t *testing.T) {
+		t.Parallel()
+		l := newLab(t, simulator.Config{})
+		begun := filepath.Join(l.dir, "begun")
+		hooks := l.hooks("global", map[string]string{"agent-shutdown": "echo >" + begun + "\nexec sleep 600"})
+		id := l.command("echo hello; exit 3")
+		p := l.ours(id, "--hooks-path="+hooks)
+		l.await("the agent-shutdown hook", func() bool { _, err := os.Stat(begun); return err == nil })
+		p.signal(syscall.SIGKILL)
+		p.wantExit(137)
+		b, err := os.ReadFile(filepath.Join(p.dir, "message"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err := contract.ParseMessage(string(b)); err != nil || m.Outcome != contract.OutcomeFinished || m.Code() != contract.ExitOK || m.ExitStatus == nil || *m.ExitStatus != 3 {
+			t.Errorf("the termination message is %s (%v), want what became of the job", b, err)
+		}
+	})
 	t.Run("refusing", func(t *testing.T) {
 		t.Parallel()
 		l := newLab(t, simulator.Config{})
