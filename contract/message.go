@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -137,6 +138,9 @@ func (m Message) WriteFile(path string) error {
 		return err
 	}
 	b := m.Encode()
+	if was, err := f.Stat(); err == nil && was.Size() <= MaxMessage {
+		b = append(b, bytes.Repeat([]byte(" "), max(0, int(was.Size())-len(b)))...)
+	}
 	_, err = f.Write(b)
-	return errors.Join(err, f.Truncate(int64(len(b))), f.Close())
+	return errors.Join(err, f.Close())
 }

@@ -16,11 +16,12 @@ func itemBackoff[T comparable]() workqueue.TypedRateLimiter[T] {
 
 // brake keeps an API server that doesn't answer from being asked by a hundred
 // workers: after a failure, be it a watch's, one try at a time is let through,
-// at growing intervals, and the first success lets all go.
+// at growing intervals, and its success, or that of a watch, lets all go.
 type brake struct {
 	mu       sync.Mutex
 	failures int
 	failed   time.Time // the last failure that counted
+	released time.Time // when it was let go last
 	next     time.Time
 }
 
@@ -47,11 +48,11 @@ func (b *brake) wait() time.Duration {
 
 // unanswered records that a request that was sent at the time had no answer. It
 // puts the brake on; once it is on only a try counts, and not the rest of what
-// was on its way.
+// was on its way, nor what hung since before it was let go. A zero time is now.
 func (b *brake) unanswered(sent time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.failures > 0 && !sent.After(b.failed) {
+	if b.failures > 0 && !sent.After(b.failed) || !sent.IsZero() && sent.Before(b.released) {
 		return
 	}
 	b.failures++
@@ -65,7 +66,7 @@ func (b *brake) unanswered(sent time.Time) {
 func (b *brake) answered(sent time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if sent.After(b.failed) {
-		b.failures = 0
+	if b.failures > 0 && sent.After(b.failed) {
+		b.failures, b.released = 0, time.Now()
 	}
 }

@@ -35,9 +35,37 @@ func TestBrakeIsReleasedByATry(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		b.unanswered(sent) // one that hung says nothing of the try
 		b.answered(try)
+		time.Sleep(time.Millisecond)
+		b.unanswered(sent) // another one that hung
 		for range 100 {
 			if b.wait() != 0 {
 				t.Fatal("still braked after a try that was answered")
+			}
+		}
+	})
+}
+
+// A watch that broke and was made again leaves nothing behind for the next job,
+// which may come hours later.
+func TestBrakeIsReleasedByAWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b brake
+		l := &link{log: slog.New(slog.DiscardHandler), brake: &b, failing: map[string]bool{}}
+		failed := time.Now()
+		l.note("jobs", failed, unavailable())
+		l.note("pods", failed, unavailable())
+		if b.wait() == 0 {
+			t.Error("not braked by a watch that broke")
+		}
+		time.Sleep(time.Second)
+		l.note("jobs", failed, nil)
+		if b.wait() != 0 || b.wait() == 0 {
+			t.Error("let go by what was sent before the failure")
+		}
+		l.note("pods", time.Now(), nil)
+		for range 100 {
+			if b.wait() != 0 {
+				t.Fatal("still braked after a watch was answered")
 			}
 		}
 	})

@@ -245,8 +245,8 @@ func decideLive(f Facts) Decision {
 	case f.State == stacks.StateFinished && neverRan && f.Pod.Node != "" && f.Pod.Waiting == "" && f.Now.Before(f.EndedAt.Add(startLag)):
 		// This very pod may have run it, in less time than its status takes.
 		return Decision{Action: None, Again: f.EndedAt.Add(startLag)}
-	case f.State.Over() && neverRan:
-		return Decision{Action: Delete, Reason: ReasonOver}
+	case f.State.Over() && (neverRan || f.State != stacks.StateFinished && f.HeldAt.IsZero()):
+		return Decision{Action: Delete, Reason: ReasonOver} // before any agent had it
 	case f.State.Over():
 		// Normal for a moment: the runner reports, then takes its leave.
 		if end := f.EndedAt.Add(f.Policy.Grace + outliveGrace); f.Now.Before(end) {

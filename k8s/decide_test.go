@@ -105,6 +105,7 @@ func TestDecide(t *testing.T) {
 	}
 	sigterm := func(f *Facts) { f.Pod.Message.Received = "SIGTERM" }
 	before := func(f *Facts) { f.OverAt = f.EndedAt }
+	removed := func(r Reason) func(*Facts) { return func(f *Facts) { f.Removed = r } }
 	marked := func(f *Facts) { f.KJob.Cancelled = "ada: wrong branch" }
 	terminating := func(since time.Duration) func(*Facts) {
 		return func(f *Facts) {
@@ -146,6 +147,7 @@ func TestDecide(t *testing.T) {
 		{"terminating while its job runs", aKJob().Running().State(running).but(terminating(0)), want{action: None, reason: ReasonDeleted, says: "deleted while the job ran in its pod"}},
 		{"terminating while its job runs, state old", aKJob().Running().State(running).but(terminating(0)).but(func(f *Facts) { f.ToldAt = t0.Add(-time.Minute) }), want{action: Ask, reason: ReasonDeleted}},
 		{"terminating, and killed while its job ran", aKJob().Lost().State(running).but(terminating(0)), want{action: Finish, reason: ReasonLostAfter, status: 137, says: "deleted while the job ran in its pod; the pod was lost while the job ran in it"}},
+		{"terminating, and its job was not reported", aKJob().Exits(70).State(running).but(unended).but(terminating(0)), want{action: Finish, reason: ReasonNotRun, status: -1, says: "deleted while the job ran in its pod; attempt 1 had the job, but"}},
 		{"terminating and marked while its job runs", aKJob().Running().State(running).but(terminating(0)).but(marked), want{action: None, reason: ReasonCancelled, says: "by ada: wrong branch"}},
 		{"terminating, and another agent has the job", aKJob().Waiting("ImagePullBackOff", "no", 0).State(running).but(terminating(0)), want{action: None}},
 		{"terminating and finished", aKJob().Exits(75).State(reserved).but(terminating(0)), want{action: Attempt, reason: ReasonExhausted, at: later(5 * time.Second)}},
@@ -157,6 +159,7 @@ func TestDecide(t *testing.T) {
 		{"a pod without a kjob that was refused the job", orphan(func(p *Pod) { p.Message = &contract.Message{ExitCode: 27} }).State(running), want{action: None}},
 		{"a pod without a kjob was killed while its job ran", orphan(killed(137)).State(running), want{action: Finish, reason: ReasonLostAfter, status: 137, says: "was deleted while the job ran in its pod; the pod was lost while the job ran in it; it is not run again: exit code 137"}},
 		{"a pod without a kjob was killed while its job ran, state not known", orphan(killed(137)), want{action: Ask, reason: ReasonDeleted}},
+		{"a pod without a kjob whose job was not reported", orphan(killed(70)).but(func(f *Facts) { f.Orphan.Message = &contract.Message{ExitCode: 70} }).State(running), want{action: Finish, reason: ReasonNotRun, status: -1, says: "was deleted while the job ran in its pod; "}},
 		{"a pod without a kjob that left without the job", orphan(killed(75)).State(running), want{action: None}},
 		{"finished and removed by its TTL", aKJob().but(func(f *Facts) { f.KJob = KJob{} }), want{action: None}},
 
@@ -233,6 +236,9 @@ func TestDecide(t *testing.T) {
 		}), want{action: Attempt, reason: ReasonLost, at: later(20 * time.Second)}},
 		{"an eviction, after containers that can't be started", aKJob().Attempt(3).Lost().State(reserved).but(func(f *Facts) { f.Story = notStarted }), want{action: Attempt, reason: ReasonLost, at: later(10 * time.Second)}},
 		{"lost after it had reported", aKJob().Lost().State(finished), want{action: None, reason: ReasonLost, says: "stops the pod in which the job runs: OOMKilled"}},
+		{"lost before it started, and another agent has the job", aKJob().Lost().State(running).but(func(f *Facts) {
+			f.Pod.Started, f.Pod.Exited, f.Pod.Why, f.Pod.NodeGone, f.Pod.Waiting = false, false, "DeletionByPodGC", true, "ImagePullBackOff"
+		}), want{action: None, reason: ReasonLost, silent: true}},
 		{"lost, and over since", aKJob().Lost().State(finished).but(func(f *Facts) { f.Unreported = true }), want{action: None, reason: ReasonLost, silent: true}},
 		{"deleted without a node", aKJob().Ended().State(reserved).but(func(f *Facts) { f.Pod.Terminating = true }), want{action: Attempt, reason: ReasonLost, at: soon}},
 		{"deleted with a node, still going", aKJob().Running().State(reserved).but(func(f *Facts) { f.Pod.Terminating, f.Pod.GoneBy = true, t0 }), want{action: None}},
@@ -270,6 +276,11 @@ func TestDecide(t *testing.T) {
 		{"deleted by hand while another agent has its job, and refused it", aKJob().Lost().GoneBut().State(running).but(code(27)), want{action: None}},
 		{"deleted by hand while its job ran, and gone with its node unseen", aKJob().Lost().GoneBut().State(running).but(func(f *Facts) { f.Pod.Exited = false }), want{action: None, reason: ReasonDeleted, says: "deleted while the job ran in its pod"}},
 		{"deleted by us without a node, for another agent has it", aKJob().GoneBut().State(running).but(func(f *Facts) { f.Pod.Terminating = true }), want{action: None, reason: ReasonDeleted}},
+		{"deleted by hand while its job ran, and unreported", aKJob().Exits(70).GoneBut().State(running).but(sigterm), want{action: Finish, reason: ReasonNotRun, status: -1, says: "was deleted while the job ran in its pod; attempt 1 had the job, but it was not run to a reported end"}},
+		{"deleted by hand while its job ran, and unreported, state old", aKJob().Exits(70).GoneBut().StateBefore(running).but(sigterm), want{action: Ask, reason: ReasonDeleted}},
+		{"deleted by us, for it was suspended", aKJob().GoneBut().State(reserved).but(removed(ReasonSuspended)), want{action: Attempt, reason: ReasonLost, at: soon, says: "the pod of attempt 1 was lost before it had the job: its Kubernetes Job was suspended"}},
+		{"deleted by us, for its pod is gone and it didn't end", aKJob().Gone().State(reserved).but(removed(ReasonUnended)), want{action: Attempt, reason: ReasonLost, at: soon, says: "the pod of attempt 1 was lost before it had the job: the pod was deleted"}},
+		{"deleted by us, for it was cancelled, and its runner saw the end", aKJob().Exits(0).GoneBut().State(canceled).but(sigterm).but(removed(ReasonOver)), want{action: None, reason: ReasonDeleted, silent: true}},
 		{"deleted by us, for it is over", aKJob().Gone().State(finished), want{action: None, reason: ReasonDeleted}},
 
 		// Marked ones that are still there.
@@ -313,6 +324,8 @@ func TestDecide(t *testing.T) {
 		{"finished so fast that its pod's status is late", aKJob().State(finished).but(func(f *Facts) { f.Pod.Node, f.EndedAt = "node", t0.Add(-50*time.Second) }), want{action: None}},
 		{"finished by us, its image can't be pulled", aKJob().Ended().Waiting("ImagePullBackOff", "no", time.Hour).State(finished), want{action: Delete, reason: ReasonOver}},
 		{"finished long ago, and its pod starts yet", aKJob().State(finished).but(func(f *Facts) { f.Pod.Node, f.EndedAt = "node", t0.Add(-time.Minute) }), want{action: Delete, reason: ReasonOver}},
+		{"cancelled while its runner waits to be let in", aKJob().Running().State(canceled), want{action: Delete, reason: ReasonOver}},
+		{"cancelled while it ran, the runner takes its leave", aKJob().Running().Ended().State(canceled).but(func(f *Facts) { f.HeldAt = t0.Add(-time.Minute) }), want{action: None}},
 		{"over, the runner takes its leave", aKJob().Running().Ended().State(finished), want{action: None}},
 		{"over for long, and the pod goes on", aKJob().Running().State(finished).but(func(f *Facts) { f.EndedAt = t0.Add(-3 * time.Minute) }), want{action: Delete, reason: ReasonOutlived, says: "the job is over, but its pod went on and is being deleted"}},
 		{"taken by another agent", aKJob().State(running), want{action: Delete, reason: ReasonTaken}},

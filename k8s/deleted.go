@@ -6,22 +6,28 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// decideDeleted is for a kjob that was deleted before its end. If we did it, the
-// state says why and there is nothing to add.
+// decideDeleted is for a kjob that was deleted before its end.
 func decideDeleted(f Facts) Decision {
 	m := f.Pod.Message
 	if m != nil && (!f.OverAt.IsZero() || m.Received == "" || f.State.Offered() && (m.Code() == contract.ExitOK || !contract.WithoutJob(m.Code()))) {
 		return decideEnded(f) // not for that, or with the job
 	}
 	r, text := deletedWhy(f)
-	if f.fresh() && f.State.Held() && f.Pod.Lost() && f.Pod.mayRun() {
+	if f.fresh() && f.State.Held() && (f.Pod.Lost() && f.Pod.mayRun() || f.Pod.unreported()) {
 		return heldYet(f, r, text)
 	}
 	d := offered(f, r, func() Decision {
+		switch f.Removed {
+		case ReasonSuspended:
+			return attempt(f, ReasonLost, 1, fmt.Sprintf("the pod of attempt %d %sits Kubernetes Job was suspended", f.Attempt, lostBefore))
+		case ReasonUnended:
+			return attempt(f, ReasonLost, 1, fmt.Sprintf("the pod of attempt %d %s%s", f.Attempt, lostBefore, lossOf(f)))
+		}
 		return attempt(f, r, 0, fmt.Sprintf("the Kubernetes Job of attempt %d was deleted before it had the job", f.Attempt))
 	})
-	// A job that runs, or that was stopped for it.
-	if d.Action == None && (f.State.Held() && f.Pod.mayRun() || m != nil && m.Code() == contract.ExitOK) {
+	// A job that runs, or that was stopped for it. One that was over before needs
+	// no word.
+	if d.Action == None && f.Removed != ReasonOver && (f.State.Held() && f.Pod.mayRun() || m != nil && m.Code() == contract.ExitOK) {
 		d.Text = text
 	}
 	return d
@@ -53,7 +59,7 @@ func decideTerminating(f Facts) Decision {
 // silence, which says nothing of Kubernetes.
 func decideOrphan(f Facts) Decision {
 	p := f.Orphan
-	if !p.Started || p.Message != nil || !p.Terminating && !p.Deleted && !p.Over() || f.State.Over() {
+	if !p.Started || p.Message != nil && !p.unreported() || !p.Terminating && !p.Deleted && !p.Over() || f.State.Over() {
 		return Decision{Action: None}
 	}
 	f.Pod = p
@@ -78,6 +84,12 @@ func heldYet(f Facts, r Reason, text string) Decision {
 		return Decision{Action: Ask, Reason: r}
 	case !f.State.Held():
 		return Decision{Action: None}
+	case f.Pod.unreported():
+		d := decideEnded(f)
+		if d.Text != "" {
+			d.Text = text + "; " + d.Text
+		}
+		return d
 	case f.Pod.Lost():
 		switch d := decideLostHeld(f); {
 		case d.Action == Finish:

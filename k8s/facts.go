@@ -24,7 +24,8 @@ type Facts struct {
 	// StateAt is when State was asked for, and ToldAt when the answer came, both
 	// by our clock; zero if it never was.
 	StateAt, ToldAt time.Time
-	// HeldAt is when it was learned that an agent has the job, if one has it.
+	// HeldAt is when it was learned that an agent has the job; zero if that was
+	// never seen.
 	HeldAt time.Time
 	// EndedAt is when we first saw what ended the attempt, by our clock: API
 	// server, kubelet and Buildkite have clocks of their own. A State older
@@ -40,6 +41,8 @@ type Facts struct {
 	// Attempt is the number of the last attempt, 0 if there was none.
 	Attempt int
 	KJob    KJob
+	// Removed is why onejob deleted the kjob; empty if it did not, or has forgotten.
+	Removed Reason
 	// Story is what became of the attempts before it.
 	Story story
 	// Pod is the last attempt's pod; its zero value means that there is none.
@@ -152,6 +155,12 @@ func (p Pod) Over() bool {
 // terminal without a message, or it was deleted before it had a node. When a
 // Node object is gone, PodGC makes the phase terminal.
 func (p Pod) Lost() bool { return p.Over() && p.Message == nil }
+
+// unreported reports whether the pod ended with the job, and its runner could not
+// say so to Buildkite.
+func (p Pod) unreported() bool {
+	return p.Over() && p.Message != nil && !contract.WithoutJob(p.Message.Code())
+}
 
 // mayRun reports whether the pod's runner may have got so far as to have the job:
 // its status says that it runs some time after it does.

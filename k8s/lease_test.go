@@ -1,6 +1,7 @@
 package k8s
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -77,6 +78,50 @@ func TestLeaseLostAndWonAgain(t *testing.T) {
 		default:
 		}
 		r.end(w)
+	})
+}
+
+// What is being created when the Lease can't be renewed is given up before
+// anybody else can lead, and nothing more is sent.
+func TestCreatesEndWithTheLease(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		var renewed, lastBegun, lastEnded time.Time
+		down, open := false, 0
+		note := func(what *time.Time, n int) { w.mu.Lock(); defer w.mu.Unlock(); *what = time.Now(); open += n }
+		w.kube.PrependReactor("update", "leases", func(k8stesting.Action) (bool, runtime.Object, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if down {
+				return true, nil, errors.New("connection refused")
+			}
+			renewed = time.Now()
+			return false, nil, nil
+		})
+		r := w.start("", func(o *Options) {
+			o.Lease = &LeaseOptions{Namespace: namespace, Name: "onejob", Identity: "a"}
+			o.Lean = slow{w.kube, func(ctx context.Context) error {
+				note(&lastBegun, 1)
+				defer note(&lastEnded, -1)
+				<-ctx.Done()
+				return ctx.Err()
+			}}
+		})
+		w.await("it leads", 5*time.Second, r.leading.Load)
+		time.Sleep(time.Minute)
+		w.mu.Lock()
+		down = true
+		w.mu.Unlock()
+		time.Sleep(renewDeadline / 2)
+		w.build(20)
+		time.Sleep(time.Minute)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if lastBegun.IsZero() || open != 0 {
+			t.Fatalf("creates: the last began at %v, %d go on", lastBegun, open)
+		}
+		if most := renewed.Add(leaseDuration); !lastBegun.Before(most) || !lastEnded.Before(most) {
+			t.Errorf("the Lease was renewed at %v; the last create began at %v and ended at %v, when another may lead", renewed, lastBegun, lastEnded)
+		}
 	})
 }
 

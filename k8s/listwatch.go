@@ -53,7 +53,8 @@ func (l *link) mendedAt() time.Time {
 	return l.mended
 }
 
-func (l *link) note(resource string, err error) {
+// note takes in what became of a call that was sent at a time.
+func (l *link) note(resource string, sent time.Time, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch was := l.failing[resource]; {
@@ -64,6 +65,7 @@ func (l *link) note(resource string, err error) {
 	case err == nil && was:
 		delete(l.failing, resource)
 		l.mended = time.Now()
+		l.brake.answered(sent)
 		l.log.Info("the API server answers again", "resource", resource)
 	}
 }
@@ -71,15 +73,16 @@ func (l *link) note(resource string, err error) {
 // insist repeats a call until it is answered or ctx ends.
 func insist[T any](ctx context.Context, l *link, resource string, call func() (T, error)) (T, error) {
 	for n := 0; ; n++ {
+		sent := time.Now()
 		v, err := call()
 		switch {
 		case answered(err):
-			l.note(resource, nil)
+			l.note(resource, sent, nil)
 			return v, err
 		case ctx.Err() != nil:
 			return v, err
 		}
-		l.note(resource, err)
+		l.note(resource, sent, err)
 		wait := min(brakeFirst<<min(n, 10), brakeMax)
 		if after, told := apierrors.SuggestsClientDelay(err); told {
 			wait = max(wait, time.Duration(after)*time.Second)

@@ -180,7 +180,7 @@ func TestNoEventsFromAnAPIServerThatIsAway(t *testing.T) {
 		if !q.wantsWarnings(id, Decision{}, pending) {
 			t.Error("a pod that pends for a minute isn't to be explained")
 		}
-		l.note("pods", unavailable())
+		l.note("pods", time.Now(), unavailable())
 		if q.wantsWarnings(id, Decision{}, pending) {
 			t.Error("an API server that doesn't answer is asked for Events")
 		}

@@ -49,6 +49,8 @@ func decideLost(f Facts) Decision {
 // its runner unless that says otherwise: no other agent's job is finished.
 func decideLostHeld(f Facts) Decision {
 	switch {
+	case f.Pod.Phase != "" && !f.Pod.mayRun():
+		return Decision{Action: None, Reason: ReasonLost}
 	case f.Pod.Exited && contract.WithoutJob(f.Pod.ExitCode):
 		return Decision{Action: None, Reason: ReasonLost,
 			Text: fmt.Sprintf("attempt %d left no message, and exit code %d says that its runner doesn't have the job: another agent has it, or Buildkite ends it when its agent is silent", f.Attempt, f.Pod.ExitCode)}

@@ -38,27 +38,29 @@ type memo struct {
 	state         stacks.State
 	stateAt       time.Time // when it was asked for
 	toldAt        time.Time // when the answer came
-	heldAt        time.Time // when state was learned to be a held one
+	heldAt        time.Time // when state was learned to be a held one; zero if it never was
 	ask           bool
 	reservedUntil time.Time
 	attempts      int // the highest number of a kjob that is known to have been made
 
 	// Attempts are told apart by their kjobs' UIDs: a name, and with it a number,
 	// comes again when a kjob is gone and nobody remembers it.
-	ended    types.UID // the kjob that endedAt is of
-	endedAt  time.Time
-	over     types.UID // the kjob that overAt is of
-	overAt   time.Time
-	open     types.UID // the kjob after whose end the job was seen not to be over
-	lost     types.UID // the kjob whose pod is lost: it holds no slot
-	gone     *seenKjob
-	podOf    types.UID // the kjob that pod is of
-	pod      Pod
-	podNo    int // and its attempt
-	failKind string
-	failAt   time.Time
-	heard    Heard
-	heardOf  types.UID // the kjob that heard is of
+	ended     types.UID // the kjob that endedAt is of
+	endedAt   time.Time
+	over      types.UID // the kjob that overAt is of
+	overAt    time.Time
+	open      types.UID // the kjob after whose end the job was seen not to be over
+	lost      types.UID // the kjob whose pod is lost: it holds no slot
+	removed   types.UID // the kjob that was deleted by us
+	removedAs Reason
+	gone      *seenKjob
+	podOf     types.UID // the kjob that pod is of
+	pod       Pod
+	podNo     int // and its attempt
+	failKind  string
+	failAt    time.Time
+	heard     Heard
+	heardOf   types.UID // the kjob that heard is of
 
 	verdict       *Decision       // for a job that has no kjob and can't have one
 	finishRefused *refusedFinish  // the last finish, if Buildkite refused it

@@ -278,36 +278,43 @@ func TestUnknownQueue(t *testing.T) {
 	})
 }
 
-// slow is an API server whose creates take their time.
+// slow is an API server whose creates take their time, or fail.
 type slow struct {
 	kubernetes.Interface
-	d time.Duration
+	wait func(ctx context.Context) error
 }
 type slowBatch struct {
 	batchclient.BatchV1Interface
-	d time.Duration
+	slow
 }
 type slowJobs struct {
 	batchclient.JobInterface
-	d time.Duration
+	slow
+}
+
+// takes is a wait that nothing ends.
+func takes(d time.Duration) func(context.Context) error {
+	return func(context.Context) error { time.Sleep(d); return nil }
 }
 
 // IsWatchListSemanticsUnSupported is the fake clientset's, for the informers.
 func (s slow) IsWatchListSemanticsUnSupported() bool { return true }
 
-func (s slow) BatchV1() batchclient.BatchV1Interface { return slowBatch{s.Interface.BatchV1(), s.d} }
+func (s slow) BatchV1() batchclient.BatchV1Interface { return slowBatch{s.Interface.BatchV1(), s} }
 func (s slowBatch) Jobs(ns string) batchclient.JobInterface {
-	return slowJobs{s.BatchV1Interface.Jobs(ns), s.d}
+	return slowJobs{s.BatchV1Interface.Jobs(ns), s.slow}
 }
 func (s slowJobs) Create(ctx context.Context, k *batchv1.Job, o metav1.CreateOptions) (*batchv1.Job, error) {
-	time.Sleep(s.d)
+	if err := s.wait(ctx); err != nil {
+		return nil, err
+	}
 	return s.JobInterface.Create(ctx, k, o)
 }
 
 // Ten jobs don't wait behind another queue's three hundred.
 func TestQueuesTakeTurns(t *testing.T) {
 	inWorld(t, simulator.Config{}, func(w *world) {
-		r := w.start("  max-in-flight: 0\n- name: other\n", func(o *Options) { o.Kube = slow{w.kube, time.Second} })
+		r := w.start("  max-in-flight: 0\n- name: other\n", func(o *Options) { o.Kube = slow{w.kube, takes(time.Second)} })
 		time.Sleep(time.Second)
 		w.buildOn("default", 300, nil)
 		time.Sleep(time.Second)
@@ -385,7 +392,7 @@ func TestChangeOfIdentityKeepsTheCap(t *testing.T) {
 	inWorld(t, simulator.Config{}, func(w *world) {
 		stack := ""
 		r := w.start("", func(o *Options) {
-			o.Kube = slow{w.kube, 4 * time.Second}
+			o.Kube = slow{w.kube, takes(4 * time.Second)}
 			o.Load = func() (*Config, error) {
 				w.mu.Lock()
 				defer w.mu.Unlock()

@@ -268,7 +268,7 @@ func TestForceBesideAScheduler(t *testing.T) {
 		for i, j := range jobs {
 			wg.Go(func() {
 				time.Sleep(time.Duration(i) * 37 * time.Millisecond)
-				kube := slow{w.kube, time.Duration(i%2) * 5 * time.Second} // half of them come second
+				kube := slow{w.kube, takes(time.Duration(i%2) * 5 * time.Second)} // half of them come second
 				r := &Reacquirer{Kube: kube, Client: client, Template: w.template(""), Force: true}
 				k, err := r.Reacquire(w.ctx, contract.JobID(j.ID))
 				if err != nil {

@@ -51,7 +51,7 @@ func (q *queue) removeKjob(ctx context.Context, id contract.JobID, k *seenKjob, 
 	cctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
 	if d.Unplaced {
-		if placed, err := q.placed(cctx, k); err != nil {
+		if placed, err := q.placed(cctx, k, d.Reason == ReasonUnended); err != nil {
 			return err
 		} else if placed {
 			q.work.AddAfter(id, stateFresh)
@@ -72,6 +72,10 @@ func (q *queue) removeKjob(ctx context.Context, id contract.JobID, k *seenKjob, 
 		q.s.metrics.apiErrors.WithLabelValues(q.name, "delete", string(apierrors.ReasonForError(err))).Inc()
 		return err
 	}
+	q.mu.Lock()
+	m := q.memo(id)
+	m.removed, m.removedAs = k.UID, d.Reason
+	q.mu.Unlock()
 	q.log.Info("kjob deleted", "job_id", id, "kjob", k.Name, "reason", d.Reason)
 	q.s.metrics.decisions.WithLabelValues(q.name, string(Delete), string(d.Reason)).Inc()
 	q.s.events.event(k.Namespace, k.Name, k.UID, false, "Deleted", "deleted by onejob: "+string(d.Reason))
@@ -83,14 +87,15 @@ func (q *queue) removeKjob(ctx context.Context, id contract.JobID, k *seenKjob, 
 
 // placed asks the API server itself whether a kjob's pod has a node: the cache
 // may be late, and the agent that has the job may be that pod's own. Buildkite's
-// state is older than the answer, so that a pod without a node is not the one.
-func (q *queue) placed(ctx context.Context, k *seenKjob) (bool, error) {
+// state is older than the answer, so that a pod without a node is not the one;
+// where all pods are taken to be gone, any counts.
+func (q *queue) placed(ctx context.Context, k *seenKjob, anywhere bool) (bool, error) {
 	pods, err := q.s.kube.CoreV1().Pods(k.Namespace).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID + "=" + k.id.String()})
 	if err != nil {
 		return false, fmt.Errorf("looking for the pod of %s: %w", k.Name, err)
 	}
 	for _, p := range pods.Items {
-		if kjobUID(&p) == k.UID && p.Spec.NodeName != "" {
+		if kjobUID(&p) == k.UID && (anywhere || p.Spec.NodeName != "") {
 			return true, nil
 		}
 	}

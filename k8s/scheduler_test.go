@@ -217,7 +217,7 @@ func TestPriorityBeyondThePage(t *testing.T) {
 		if err != nil {
 			w.Fatal(err)
 		}
-		r := w.start("  max-in-flight: 1050\n", func(o *Options) { o.Kube = slow{w.kube, time.Second} })
+		r := w.start("  max-in-flight: 1050\n", func(o *Options) { o.Kube = slow{w.kube, takes(time.Second)} })
 		w.await("kjobs of the urgent ones", time.Minute, func() bool {
 			w.mu.Lock()
 			defer w.mu.Unlock()

@@ -83,5 +83,13 @@ func (q *queue) holdsSlot(k *seenKjob) bool {
 		return false // a warm placeholder, or done
 	}
 	m := q.memos[k.id]
-	return m == nil || m.lost != k.UID
+	return m == nil || m.lost != k.UID && (k.attempt >= m.attempts || !q.outlasted(k))
+}
+
+// outlasted: its pod is over, and another attempt was made after it, though the
+// Job controller doesn't end it.
+func (q *queue) outlasted(k *seenKjob) bool {
+	ks := q.store.kjobsOf(k.id)
+	return k.PodSeen && len(ks) > 0 && ks[len(ks)-1].attempt > k.attempt &&
+		!slices.ContainsFunc(q.store.podsOf(k.id), func(p *seenPod) bool { return p.kjobUID == k.UID && p.Lives() })
 }

@@ -73,6 +73,9 @@ func (q *queue) facts(id contract.JobID) Facts {
 			// What was finished when it went is decided on as if it were there.
 			f.KJob.Exists, f.KJob.Gone, f.KJob.Terminating = k.Finished, !k.Finished, false
 		}
+		if m.removed == k.UID {
+			f.Removed = m.removedAs
+		}
 	}
 	for _, p := range pods {
 		if p.kjobUID == f.KJob.UID {
@@ -178,7 +181,7 @@ func (q *queue) act(ctx context.Context, id contract.JobID, d Decision, f Facts)
 		}
 		q.count(id, d, f)
 		if d.Waiting {
-			q.tellWaiting(id, d.Reason, d.Text)
+			q.tellWaiting(id, d.Reason, d.Text, f.Pod.Started || f.Pod.Terminating || f.KJob.Terminating)
 		} else {
 			q.note(id, d)
 		}

@@ -23,14 +23,14 @@ const (
 	waitsEvery = time.Minute
 )
 
-// tellWaiting puts on the job's page what it waits for. Of a kjob or pod that
-// isn't let in there is nothing else that `onejob explain` could read: that is
-// told in an Event, too, the first time.
-func (q *queue) tellWaiting(id contract.JobID, why Reason, text string) {
+// tellWaiting puts on the job's page what it waits for, and into the metrics the
+// first time. What Kubernetes has no Event of is told in one of ours then, too:
+// there is nothing else that `onejob explain` could read.
+func (q *queue) tellWaiting(id contract.JobID, why Reason, text string, unheard bool) {
 	q.mu.Lock()
 	m := q.memo(id)
 	news := text != "" && !m.told(text) && m.waits < maxWaits && (m.waitFor != why || time.Since(m.waitAt) >= waitsEvery)
-	first := news && why == ReasonAdmission && m.waitFor != why
+	first := news && m.waitFor != why
 	if news {
 		m.waits, m.waitFor, m.waitAt = m.waits+1, why, time.Now()
 	}
@@ -39,6 +39,9 @@ func (q *queue) tellWaiting(id contract.JobID, why Reason, text string) {
 		q.tell(id, text, maxTold, nil)
 	}
 	if first {
+		q.s.metrics.decisions.WithLabelValues(q.name, string(None), string(why)).Inc()
+	}
+	if first && unheard {
 		q.event(id, true, eventWaiting, text)
 	}
 }

@@ -113,9 +113,9 @@ func (q *queue) answered(ids []contract.JobID, states map[contract.JobID]stacks.
 	for _, id := range ids {
 		m, state := q.memo(id), states[id]
 		changed := m.state != state || m.ask
-		if !m.state.Held() {
+		if state.Held() && !m.state.Held() {
 			m.heldAt = time.Now()
-			if state.Held() && q.gotThrough(id) {
+			if q.gotThrough(id) {
 				q.refusals = 0
 			}
 		}

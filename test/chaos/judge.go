@@ -137,16 +137,27 @@ func ending(job simulator.Job, book []simulator.Entry, runs []Execution, e Evide
 		}
 		return ranAndTold, wrong
 	case last.Event == "finished":
-		if job.SignalReason == "" && job.Signal == "" && len(job.Notifications) == 0 {
+		if job.SignalReason == "" && job.Signal == "" && !slices.ContainsFunc(job.Notifications, ofItsRun) {
 			wrong = fmt.Sprintf("exit status %q where its script's is %q, and no reason is given", job.ExitStatus, e.Wanted[job.ID])
 		}
 		return runnerEnded, wrong
 	default: // Buildkite lost its agent
-		if len(job.Notifications) == 0 && !e.Untraced[job.ID] {
+		if !slices.ContainsFunc(job.Notifications, ofItsRun) && !e.Untraced[job.ID] {
 			wrong = last.Event + ", and nobody told why"
 		}
 		return wasLost, wrong
 	}
+}
+
+// ofItsRun reports whether a notification is about a job that an agent had; others
+// are about attempts that were lost before, and about what it waited for.
+func ofItsRun(n simulator.Notification) bool {
+	for _, words := range []string{"while the job ran", "in which the job runs", " had the job", "a process of the job", "the job is over", "doesn't have the job"} {
+		if strings.Contains(n.Detail, words) && !strings.Contains(n.Detail, "before it had the job") {
+			return true
+		}
+	}
+	return false
 }
 
 func entered(book []simulator.Entry, state simulator.JobState) (n int) {

@@ -62,7 +62,12 @@ func TestJudge(t *testing.T) {
 		{"not ended", func(e *Evidence) { e.Jobs[0].State = simulator.StateReserved }, notEnded, "it is reserved"},
 		{"another exit status", func(e *Evidence) { e.Jobs[0].ExitStatus = "99" }, runnerEnded, `exit status "99"`},
 		{"stopped by its runner", func(e *Evidence) { e.Jobs[0].ExitStatus, e.Jobs[0].SignalReason = "-1", "agent_stop" }, runnerEnded, ""},
-		{"lost, and told", ended("agent lost", func(j *simulator.Job) { j.Notifications = []simulator.Notification{{Detail: "evicted"}} }), wasLost, ""},
+		{"lost, and told", ended("agent lost", func(j *simulator.Job) {
+			j.Notifications = []simulator.Notification{{Detail: "the pod was lost while the job ran in it"}}
+		}), wasLost, ""},
+		{"lost, and told of an attempt before", ended("agent lost", func(j *simulator.Job) {
+			j.Notifications = []simulator.Notification{{Detail: "the pod of attempt 1 was lost before it had the job"}}
+		}), wasLost, "nobody told why"},
 		{"lost, and nobody told", ended("agent lost", func(*simulator.Job) {}), wasLost, "nobody told why"},
 		{"lost, and nobody was left to tell", func(e *Evidence) {
 			ended("agent lost", func(*simulator.Job) {})(e)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
+	"github.com/onejob-dev/onejob/test/stage"
 )
 
 // open counts the jobs that aren't over, came all there were.
@@ -43,7 +44,7 @@ func (m *machine) states() string {
 // clean waits until nothing is left of the jobs, ends the schedulers, and
 // returns what is left then.
 func (m *machine) clean(ctx context.Context) []string {
-	left := until(ctx, m.leftOfJobs)
+	left := append(until(ctx, m.leftOfJobs), until(ctx, m.heldSlots)...)
 	scale, err := m.Cluster.Client().AppsV1().Deployments(namespace).GetScale(ctx, "onejob", metav1.GetOptions{})
 	if err == nil {
 		scale.Spec.Replicas = 0
@@ -93,6 +94,30 @@ func (m *machine) leftOfJobs(ctx context.Context) (left []string) {
 		}
 	}
 	return left
+}
+
+// heldSlots names the slots that the leader takes to be held.
+func (m *machine) heldSlots(ctx context.Context) (held []string) {
+	all, err := stage.Metrics(ctx, m.Cluster.Client())
+	if err != nil {
+		return []string{err.Error()}
+	}
+	i := slices.IndexFunc(all, stage.Leads)
+	if i < 0 {
+		return []string{"no scheduler that leads"}
+	}
+	n := 0
+	for line := range strings.Lines(all[i]) {
+		if rest, is := strings.CutPrefix(line, `onejob_slots{kind="held",`); is {
+			if n++; !strings.HasSuffix(rest, "} 0\n") {
+				held = append(held, "slots: "+strings.TrimSpace(line))
+			}
+		}
+	}
+	if n == 0 {
+		return []string{"no metric of the slots"}
+	}
+	return held
 }
 
 // leftOfSchedulers names their pods and what holds their Lease.

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -370,7 +368,7 @@ func (s *scene) decisions() string {
 // metrics are those of the leader.
 func (s *scene) metrics() string {
 	for _, text := range s.replicas() {
-		if strings.Contains(text, "\nonejob_leader 1\n") {
+		if stage.Leads(text) {
 			return text
 		}
 	}
@@ -378,22 +376,9 @@ func (s *scene) metrics() string {
 }
 
 // replicas are the metrics of each scheduler that answers.
-func (s *scene) replicas() (texts []string) {
-	pods, err := on.Cluster.Client().CoreV1().Pods(stage.Namespace).List(s.ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=scheduler"})
+func (s *scene) replicas() []string {
+	texts, err := stage.Metrics(s.ctx, on.Cluster.Client())
 	must(s, err)
-	for _, p := range pods.Items {
-		req, err := http.NewRequestWithContext(s.ctx, http.MethodGet, "http://"+p.Status.PodIP+":8080/metrics", nil)
-		must(s, err)
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			continue
-		}
-		body, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if err == nil {
-			texts = append(texts, string(body))
-		}
-	}
 	return texts
 }
 
