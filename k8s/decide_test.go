@@ -354,6 +354,8 @@ func TestDecide(t *testing.T) {
 		{"suspended after its pod started", aKJob().Running().State(reserved).but(func(f *Facts) { f.KJob.Suspended = true }), want{action: Delete, reason: ReasonSuspended}},
 		{"suspended and its pod over", aKJob().Exits(143).State(reserved).but(func(f *Facts) { f.KJob.Suspended, f.KJob.Finished = true, false }), want{action: Delete, reason: ReasonSuspended}},
 		{"podless for a moment", aKJob().Podless().Age(5 * time.Second).State(reserved), want{action: None, reason: ReasonNoPod}},
+		{"podless, and not for long yet", aKJob().Podless().Age(podlessGrace - time.Second).State(reserved), want{action: None, reason: ReasonNoPod, silent: true}},
+		{"podless for long", aKJob().Podless().Age(podlessGrace).State(reserved), want{action: None, reason: ReasonNoPod, says: "made no pod"}},
 		{"podless", aKJob().Podless().State(reserved), want{action: None, reason: ReasonNoPod, says: "made no pod"}},
 		{"podless for a quota", aKJob().Podless().State(reserved).but(func(f *Facts) { f.Warnings = []Warning{{"FailedCreate", "exceeded quota: pods"}} }), want{action: None, reason: ReasonAdmission, says: "exceeded quota"}},
 		{"podless for Pod Security", aKJob().Podless().State(reserved).but(func(f *Facts) { f.Warnings = []Warning{{"FailedCreate", `violates PodSecurity "restricted:latest"`}} }), want{action: Finish, reason: ReasonAdmission, status: -1, says: "violates PodSecurity"}},

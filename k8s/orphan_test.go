@@ -113,3 +113,46 @@ func TestOrphanHoldsASlot(t *testing.T) {
 		})
 	}
 }
+
+// A kjob whose pod is lost holds no slot, nor does one before it that never ends.
+func TestLostHoldsNoSlot(t *testing.T) {
+	const id = contract.JobID("0192d4f8-7f4c-4cf6-9a3e-000000000001")
+	for _, tt := range []struct {
+		name    string
+		lost    types.UID
+		podSeen bool
+		phase   corev1.PodPhase // of the first attempt's pod; empty: there is none
+		want    int
+	}{
+		{"the second attempt is live", "", true, "", 1},
+		{"both are lost", "b", true, "", 0},
+		{"both are lost, and the first one's pod is there to look at", "b", true, corev1.PodFailed, 0},
+		{"the first one's pod lives", "b", true, corev1.PodRunning, 1},
+		{"the first one's pod is still to come", "b", false, "", 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := newStore(fake.NewClientset(), slog.New(slog.DiscardHandler), namespace, handlers{}, &brake{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for n, uid := range []types.UID{"a", "b"} {
+				k := &seenKjob{seenObject: seenObject{ObjectMeta: metav1.ObjectMeta{Name: contract.KjobName(id, n+1), Namespace: namespace, UID: uid}, id: id, attempt: n + 1, queue: "default"},
+					KJob: KJob{UID: uid, Exists: true, PodSeen: tt.podSeen}}
+				if err := s.kjobs.GetIndexer().Add(k); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tt.phase != "" {
+				p := &seenPod{seenObject: seenObject{ObjectMeta: metav1.ObjectMeta{Name: "x", Namespace: namespace}, id: id, attempt: 1, queue: "default"},
+					Pod: Pod{Phase: tt.phase, Node: "node-1"}, kjob: contract.KjobName(id, 1), kjobUID: "a"}
+				if err := s.pods.GetIndexer().Add(p); err != nil {
+					t.Fatal(err)
+				}
+			}
+			q := &queue{store: s, label: "default", memos: map[contract.JobID]*memo{id: {attempts: 2, lost: tt.lost}}}
+			if got := q.held(); got != tt.want {
+				t.Errorf("%d slots are held, want %d", got, tt.want)
+			}
+		})
+	}
+}
