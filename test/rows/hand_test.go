@@ -104,6 +104,12 @@ var handRows = []row{
 		event: "Deleted: deleted by onejob: job_over", metric: "delete/job_over",
 	},
 	{
+		// Its container runs, for the runner waits to be let in.
+		name: "cancelled-while-locked", faults: locked,
+		act:   func(s *scene) { s.refused(); s.removedAfter(func() { must(s, on.Simulator.CancelJob(s.id)) }) },
+		event: "Deleted: deleted by onejob: job_over", metric: "delete/job_over",
+	},
+	{
 		name: "timed-out-while-waiting", pod: stuck,
 		act: func(s *scene) {
 			s.until("a pod", func() bool { return len(s.pods()) == 1 })
