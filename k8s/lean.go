@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"sync"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	batchv1 "k8s.io/api/batch/v1"
@@ -18,14 +20,20 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Lean returns a client like kube, made of the same configuration, that reads of
-// Jobs and Pods only what the caches keep (see seen.go): their metadata less the
-// managed fields, their status, and of the spec what leanJob and leanPod name. The
-// rest, which is most of what a watch sends, isn't decoded. Of the answer to a
-// Job's create only an error is read. Lists other than a watch's own, and answers
-// in JSON, are read whole.
+// Lean returns a client like kube, which is NewClient's of the same configuration,
+// that reads of Jobs and Pods only what the caches keep (see seen.go): their
+// metadata less the managed fields, their status, and of the spec what leanJob and
+// leanPod name. The rest, which is most of what a watch sends, isn't decoded. Of
+// the answer to a Job's create only an error is read, over kube's connection: the
+// others have one of their own, which is read at a pace (see paced.go). Lists other
+// than a watch's own, and answers in JSON, are read whole.
 func Lean(kube Client, cfg *rest.Config) (Client, error) {
-	h, err := rest.HTTPClientFor(cfg)
+	watches := rest.CopyConfig(cfg)
+	if watches.Dial == nil {
+		watches.Dial = (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	}
+	watches.Dial = paced(watches.Dial)
+	h, err := rest.HTTPClientFor(watches)
 	if err != nil {
 		return nil, err
 	}
@@ -43,13 +51,16 @@ func Lean(kube Client, cfg *rest.Config) (Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return clientset{leanBatch{batchclient.New(batch)}, kube.CoordinationV1(), coreclient.New(core)}, nil
+	return clientset{leanBatch{batchclient.New(batch), kube.BatchV1().RESTClient()}, kube.CoordinationV1(), coreclient.New(core)}, nil
 }
 
-type leanBatch struct{ batchclient.BatchV1Interface }
+type leanBatch struct {
+	batchclient.BatchV1Interface
+	creates rest.Interface
+}
 
 func (b leanBatch) Jobs(namespace string) batchclient.JobInterface {
-	return leanJobs{b.BatchV1Interface.Jobs(namespace), b.RESTClient(), namespace}
+	return leanJobs{b.BatchV1Interface.Jobs(namespace), b.creates, namespace}
 }
 
 type leanJobs struct {

@@ -18,7 +18,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
@@ -161,7 +160,11 @@ func TestLeanClient(t *testing.T) {
 	}))
 	defer srv.Close()
 	cfg := &rest.Config{Host: srv.URL, ContentConfig: rest.ContentConfig{ContentType: runtime.ContentTypeProtobuf}}
-	c, err := Lean(fake.NewClientset(), cfg)
+	kube, err := NewClient(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Lean(kube, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
