@@ -152,7 +152,7 @@ func ending(job simulator.Job, book []simulator.Entry, runs []Execution, e Evide
 // ofItsRun reports whether a notification is about a job that an agent had; others
 // are about attempts that were lost before, and about what it waited for.
 func ofItsRun(n simulator.Notification) bool {
-	for _, words := range []string{"while the job ran", "in which the job runs", " had the job", "a process of the job", "the job is over", "doesn't have the job"} {
+	for _, words := range []string{"while the job ran", "in which the job runs", " had the job", "a process of the job", "the job is over", "doesn't have the job", "may hold the job"} {
 		if strings.Contains(n.Detail, words) && !strings.Contains(n.Detail, "before it had the job") {
 			return true
 		}

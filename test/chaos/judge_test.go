@@ -65,6 +65,9 @@ func TestJudge(t *testing.T) {
 		{"lost, and told", ended("agent lost", func(j *simulator.Job) {
 			j.Notifications = []simulator.Notification{{Detail: "the pod was lost while the job ran in it"}}
 		}), wasLost, ""},
+		{"lost with the reply that granted it, and told", ended("agent lost", func(j *simulator.Job) {
+			j.Notifications = []simulator.Notification{{Detail: "attempt 1 was refused the job: this session may hold the job"}}
+		}), wasLost, ""},
 		{"lost, and told of an attempt before", ended("agent lost", func(j *simulator.Job) {
 			j.Notifications = []simulator.Notification{{Detail: "the pod of attempt 1 was lost before it had the job"}}
 		}), wasLost, "nobody told why"},
