@@ -17,6 +17,7 @@ import (
 //   - oomScoreAdj: lowering it takes CAP_SYS_RESOURCE, which root may lack.
 //   - image collection and eviction leave alone a disk that is fuller than a
 //     node's should be: it is a developer's.
+//   - serializeImagePulls: one that hangs must not keep the other pods' waiting.
 //   - nodeLeaseDurationSeconds: renewed four times as often, for the controllers'
 //     20 s of grace.
 //   - imagePullCredentialsVerificationPolicy: an imported image that is pulled by
@@ -36,6 +37,7 @@ failSwapOn: false
 imageGCHighThresholdPercent: 100
 imagePullCredentialsVerificationPolicy: NeverVerify
 evictionHard: {memory.available: 100Mi, nodefs.available: 1%%, imagefs.available: 1%%, nodefs.inodesFree: 1%%}
+serializeImagePulls: false
 maxPods: 240
 kubeAPIQPS: 200
 kubeAPIBurst: 400

@@ -47,9 +47,7 @@ var offerRows = []row{
 		name: "offered-again-finished", kjobs: 1,
 		act: func(s *scene) {
 			s.over(1)
-			s.until("the scheduler has seen that", func() bool {
-				return s.measured("onejob_decisions_total", "action", "none", "queue", s.name, "reason", "finished")
-			})
+			s.until("the scheduler has seen that", func() bool { return s.counted("none", "finished") })
 			if j := s.job(); j.State != simulator.StateFinished || j.ExitStatus != "0" {
 				s.Errorf("the job is %s %q when its kjob is over", j.State, j.ExitStatus)
 			}

@@ -27,6 +27,7 @@ type registry struct {
 
 	mu      sync.Mutex
 	holding bool
+	release func() // once and for all
 }
 
 // late is the registry late.test.
@@ -38,6 +39,7 @@ func newRegistry(ctx context.Context, host string) (*registry, string, error) {
 		return nil, "", err
 	}
 	r := &registry{blobs: map[string]*io.SectionReader{}, released: make(chan struct{})}
+	r.release = sync.OnceFunc(func() { close(r.released) })
 	if r.tar, err = os.Open(name); err != nil {
 		return nil, "", err
 	}
@@ -115,5 +117,3 @@ func (r *registry) hold() {
 	defer r.mu.Unlock()
 	r.holding = true
 }
-
-func (r *registry) release() { close(r.released) }

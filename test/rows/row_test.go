@@ -105,6 +105,7 @@ type scene struct {
 	fault []string // of row.faults
 
 	placeholder corev1.Pod // of a row about warm capacity
+	telling     bool       // its story
 }
 
 // play plays rows, and all tests that do so, side by side.
@@ -121,13 +122,36 @@ func play(t *testing.T, rows []row) {
 			if r.before != nil {
 				r.before(s)
 			}
-			s.schedule()
+			s.begin()
 			if r.act != nil {
 				r.act(s)
 			}
 			s.check()
 		})
 	}
+}
+
+// beginning are the rows whose pods are about to start. A small machine takes half
+// a minute to start all of them at once, which is longer than some rows' times.
+var beginning = make(chan struct{}, 8)
+
+// begin schedules the job when there is room, and makes room when a kubelet has
+// looked at its pod, or after a while: some rows' pods never get that far.
+func (s *scene) begin() {
+	beginning <- struct{}{}
+	go func() {
+		defer func() { <-beginning }()
+		ctx, cancel := context.WithTimeout(s.ctx, 15*time.Second)
+		defer cancel()
+		for ctx.Err() == nil {
+			list, err := on.Cluster.Client().CoreV1().Pods(s.namespace).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelQueue + "=" + s.name})
+			if err == nil && slices.ContainsFunc(list.Items, func(p corev1.Pod) bool { return len(p.Status.ContainerStatuses) > 0 }) {
+				return
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+	}()
+	s.schedule()
 }
 
 // schedule makes the build; nobody sees its job before its faults are there.
@@ -164,9 +188,13 @@ func (s *scene) unlock() {
 	}
 }
 
+// must go well; what fails as the row's time ends fails of that.
 func must(s *scene, err error) {
 	s.Helper()
-	if err != nil {
+	switch {
+	case err != nil && s.ctx.Err() != nil && !s.telling:
+		s.Fatalf("%v\n%s", err, s.story())
+	case err != nil:
 		s.Fatal(err)
 	}
 }
@@ -283,9 +311,7 @@ func (s *scene) check() {
 	}
 	if s.metric != "" {
 		action, reason, _ := strings.Cut(s.metric, "/")
-		s.until("the metric "+s.metric, func() bool {
-			return s.measured("onejob_decisions_total", "action", action, "queue", s.name, "reason", reason)
-		})
+		s.until("the metric "+s.metric, func() bool { return s.counted(action, reason) })
 	}
 	if got := s.attempts(); s.kjobs != 0 && got != s.kjobs {
 		s.Errorf("the job had %d attempts, want %d\n%s", got, s.kjobs, s.story())
@@ -352,6 +378,11 @@ func (s *scene) measured(metric string, labels ...string) bool {
 	return false
 }
 
+// counted reports whether a replica has counted a decision in the row's queue.
+func (s *scene) counted(action, reason string) bool {
+	return s.measured("onejob_decisions_total", "action", action, "queue", s.name, "reason", reason)
+}
+
 // decisions are what the replicas counted in the row's queue.
 func (s *scene) decisions() string {
 	var b strings.Builder
@@ -386,7 +417,7 @@ func (s *scene) replicas() []string {
 func (s *scene) story() string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), 10*time.Second)
 	defer cancel()
-	s.ctx = ctx
+	s.ctx, s.telling = ctx, true
 	var b strings.Builder
 	j := s.job()
 	fmt.Fprintf(&b, "the job: %s %q %q, retried by %q\nthe page:\n%sthe events:\n%s", j.State, j.ExitStatus, j.SignalReason, j.RetriedBy, s.says(), s.events())

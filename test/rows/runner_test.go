@@ -1,6 +1,7 @@
 package rows
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -57,19 +58,22 @@ var runnerRows = []row{
 	},
 	{
 		// Its result can't be delivered, and it doesn't give up: the deadline ends
-		// it. As it leaves, or when it is missed, Buildkite ends the job for want of
-		// an agent.
-		name: "silent-runner", job: "activeDeadlineSeconds: 45", faults: []simulator.Fault{{Endpoint: "finish", Status: 503}}, kjobs: 1,
+		// it. As it leaves, Buildkite ends the job for want of an agent. A runner
+		// that is killed before that is missed after a while, and a finish, which
+		// is refused, is tried until then.
+		name: "silent-runner", job: "activeDeadlineSeconds: 120", faults: []simulator.Fault{{Endpoint: "finish", Status: 503}}, kjobs: 1,
 		act: func(s *scene) {
 			s.told("DeadlineExceeded, Job was active longer than specified deadline")
 			s.told("but it was not run to a reported end; it is not run again: ")
 			if j := s.job(); j.State.Held() {
 				must(s, on.Simulator.LoseAgent(j.AgentID))
 			}
+			s.until("its end is counted", func() bool {
+				return slices.ContainsFunc([]string{"none", "finish"}, func(action string) bool { return s.counted(action, "not_run") })
+			})
 		},
 		exit: "-1", page: []string{"Kubernetes stops the pod in which the job runs: DeadlineExceeded"},
-		event:  "JobLost: attempt 1 had the job, but it was not run to a reported end; it is not run again: the job ended with exit status 0, but its result couldn't be reported: ",
-		metric: "none/not_run",
+		event: "JobLost: attempt 1 had the job, but it was not run to a reported end; it is not run again: the job ended with exit status 0, but its result couldn't be reported: ",
 	},
 	{
 		// Its result can't be delivered either, and Buildkite has ended the job.

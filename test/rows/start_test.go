@@ -25,10 +25,11 @@ var startRows = []row{
 		"the pod can't start: ", "ImagePull", "connection refused", "(image 127.0.0.1:1/none/such:1: check that it exists and that the pod may pull it)"),
 	{
 		// A pull that fails at first, and then takes longer than the grace.
-		name: "image-pulled-late", queue: "image-grace: 30s", agent: "{image: 'late.test/onejob-agent:dev', imagePullPolicy: Always}", exit: "0", kjobs: 1,
+		name: "image-pulled-late", queue: "image-grace: 2m", agent: "{image: 'late.test/onejob-agent:dev', imagePullPolicy: Always}", exit: "0", kjobs: 1,
 		act: func(s *scene) {
 			s.until("a pull that fails", func() bool { return k8s.FailureKind(s.waitsFor()) == "image" })
 			late.hold()
+			s.Cleanup(late.release)
 			s.told("is being pulled again")
 			late.release()
 		},
@@ -40,10 +41,10 @@ var startRows = []row{
 		"the pod can't start: CreateContainerConfigError: ", `secret "nowhere" not found`, "(check the Secret, the ConfigMap and the command that the queue's template names)"),
 	notYet("volume-missing", "image-grace: 10s", "", "volumes: [{name: extra, secret: {secretName: nowhere}}]", "volumeMounts: [{name: extra, mountPath: /extra}]", "container",
 		"the pod can't start: FailedMount: ", `secret "nowhere" not found`, "(check the volumes in the queue's template)"),
-	notYet("unschedulable", "pending-timeout: 14s", "", "nodeSelector: {no: such}", "", "pending",
-		"the pod did not start within 14s: ", "nodes are available", "didn't match Pod's node affinity/selector", "waiting to start: "),
-	notYet("claim-missing", "pending-timeout: 12s", "", "volumes: [{name: extra, persistentVolumeClaim: {claimName: nowhere}}]", "volumeMounts: [{name: extra, mountPath: /extra}]", "pending",
-		"the pod did not start within 12s: ", `persistentvolumeclaim "nowhere" not found`),
+	notYet("unschedulable", "pending-timeout: 50s", "", "nodeSelector: {no: such}", "", "pending",
+		"the pod did not start within 50s: ", "nodes are available", "didn't match Pod's node affinity/selector", "waiting to start: "),
+	notYet("claim-missing", "pending-timeout: 50s", "", "volumes: [{name: extra, persistentVolumeClaim: {claimName: nowhere}}]", "volumeMounts: [{name: extra, mountPath: /extra}]", "pending",
+		"the pod did not start within 50s: ", `persistentvolumeclaim "nowhere" not found`),
 	{
 		name: "no-such-command", agent: "command: [/no/such]", exit: "-1", signalReason: "stack_error", kjobs: 3,
 		page:  []string{"the container can't be started, in 3 pods one after the other: StartError, exit code 128", "/no/such: no such file or directory"},
@@ -76,7 +77,7 @@ var startRows = []row{
 		event: "JobFinished: Kubernetes ended attempt 1 at its active deadline", metric: "finish/deadline",
 	},
 	{
-		name: "deadline-while-running", job: "activeDeadlineSeconds: 45", command: forSleep, exit: "-1", signalReason: "agent_stop", kjobs: 1,
+		name: "deadline-while-running", job: "activeDeadlineSeconds: 120", command: forSleep, exit: "-1", signalReason: "agent_stop", kjobs: 1,
 		page:  []string{"Kubernetes stops the pod in which the job runs: DeadlineExceeded, Job was active longer than specified deadline"},
 		event: "JobNotice: Kubernetes stops the pod in which the job runs: DeadlineExceeded", metric: "none/finished",
 	},
