@@ -46,6 +46,7 @@ var injuries = []injury{
 	{name: "kjob deleted", weight: 1, do: deleteKjob},
 	{name: "kubelet killed", weight: 1, least: 2 * time.Second, most: 12 * time.Second, hurts: "kubelet", do: killKubelet},
 	{name: "kubelet frozen", weight: 1, least: 3 * time.Second, most: 25 * time.Second, hurts: "kubelet", do: freezeKubelet},
+	{name: "kubelet cut off", weight: 1, least: 4 * time.Second, most: 40 * time.Second, hurts: "kubelet", do: cutKubelet},
 	{name: "API server stopped", weight: 1, least: 2 * time.Second, most: 14 * time.Second, hurts: "API server", unseats: true, do: stopAPIServer},
 	{name: "API server cut off", weight: 2, least: 3 * time.Second, most: 18 * time.Second, hurts: "API server", unseats: true, do: cutAPIServer},
 	{name: "Buildkite down", weight: 1, least: 3 * time.Second, most: 15 * time.Second, hurts: "Buildkite", do: stopBuildkite},

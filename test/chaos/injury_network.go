@@ -23,6 +23,13 @@ func cutAPIServer(ctx context.Context, m *machine, rng *rand.Rand) (wound, error
 	return m.cut(ctx, pods, cluster.Cut{To: cluster.APIServer, Port: cluster.APIServerPort, Refuse: rng.IntN(3) == 0})
 }
 
+// cutKubelet cuts a node's kubelet off from the API server: its pods go on, unheard.
+func cutKubelet(ctx context.Context, m *machine, rng *rand.Rand) (wound, error) {
+	node, refuse := m.Cluster.NodeNames[rng.IntN(len(m.Cluster.NodeNames))], rng.IntN(3) == 0
+	heal, err := m.Cluster.CutKubelet(ctx, node, refuse)
+	return wound{what: node + " " + how(cluster.Cut{To: "the API server", Refuse: refuse}), heal: heal}, err
+}
+
 // cut cuts pods off, one by one.
 func (m *machine) cut(ctx context.Context, pods []*corev1.Pod, c cluster.Cut) (wound, error) {
 	var from []string

@@ -102,7 +102,7 @@ func createJob(t *testing.T, c *cluster.Cluster, namespace, name string, pod cor
 func finished(t *testing.T, c *cluster.Cluster, namespace, name string) batchv1.JobConditionType {
 	t.Helper()
 	var end batchv1.JobConditionType
-	eventually(t, 60*time.Second, func(ctx context.Context) error {
+	eventually(t, 5*time.Minute, func(ctx context.Context) error {
 		job, err := c.Client().BatchV1().Jobs(namespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return err

@@ -30,13 +30,17 @@ func (c *Cluster) newControlPlane() (*controlPlane, error) {
 	p := &controlPlane{cluster: c}
 	a := c.sandbox.Addresses
 	var errs [5]error
-	p.serving, errs[0] = c.ca.sign("apiserver", "kube-apiserver", nil,
-		[]string{"127.0.0.1", a.Inside, a.Bridge, serviceAddress},
+	addresses := []string{"127.0.0.1", a.Inside, a.Bridge, serviceAddress}
+	for n := range c.config.Nodes {
+		address, _, _ := a.Node(n) // for its kubelet; see CutKubelet
+		addresses = append(addresses, address)
+	}
+	p.serving, errs[0] = c.ca.sign("apiserver", "kube-apiserver", nil, addresses,
 		[]string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"})
 	p.kubelet, errs[1] = c.ca.sign("apiserver-kubelet", "kube-apiserver-kubelet-client", []string{"system:masters"}, nil, nil)
 	p.tokens, errs[2] = c.ca.tokenKeys()
-	p.controllers, errs[3] = c.componentConfig("controller-manager", "system:kube-controller-manager", "system:masters")
-	p.planner, errs[4] = c.componentConfig("scheduler", "system:kube-scheduler")
+	p.controllers, errs[3] = c.componentConfig("controller-manager", a.Inside, "system:kube-controller-manager", "system:masters")
+	p.planner, errs[4] = c.componentConfig("scheduler", a.Inside, "system:kube-scheduler")
 	return p, errors.Join(errs[:]...)
 }
 

@@ -42,9 +42,10 @@ func (c *Cluster) Cut(ctx context.Context, cut Cut) (mend func(context.Context) 
 	if cut.Refuse {
 		verdict = []string{"REJECT", "--reject-with", "tcp-reset"}
 	}
-	// The API server is in the pods' own network, everything else behind it. The comment makes the rule one of its kind.
+	// The API server is in the pods' own network, at the nodes' addresses too,
+	// everything else behind it. The comment makes the rule one of its kind.
 	chain := "FORWARD"
-	if cut.To == APIServer {
+	if cut.To == APIServer || cut.To == from {
 		chain = "INPUT"
 	}
 	rule := append([]string{
@@ -55,6 +56,16 @@ func (c *Cluster) Cut(ctx context.Context, cut Cut) (mend func(context.Context) 
 		return nil, fmt.Errorf("cutting %s off from %s:%d: %w", from, cut.To, cut.Port, err)
 	}
 	return func(ctx context.Context) error { return c.iptables(ctx, append([]string{"--delete"}, rule...)) }, nil
+}
+
+// CutKubelet is Cut between a node's kubelet and the API server: the node's pods
+// go on, and nobody hears of them.
+func (c *Cluster) CutKubelet(ctx context.Context, name string, refuse bool) (mend func(context.Context) error, err error) {
+	n, err := c.node(name)
+	if err != nil {
+		return nil, err
+	}
+	return c.Cut(ctx, Cut{From: n.address, To: n.address, Port: APIServerPort, Refuse: refuse})
 }
 
 func (c *Cluster) iptables(ctx context.Context, args []string) error {

@@ -82,16 +82,16 @@ func (c *Cluster) WriteKubeconfig(path string, config *rest.Config, namespace st
 	return nil
 }
 
-// componentConfig writes a kubeconfig for a component inside of the sandbox and
-// returns its path.
-func (c *Cluster) componentConfig(name, user string, groups ...string) (string, error) {
+// componentConfig writes a kubeconfig for a component inside of the sandbox, which
+// reaches the API server at address, and returns its path.
+func (c *Cluster) componentConfig(name, address, user string, groups ...string) (string, error) {
 	p, err := c.ca.sign(name, user, groups, nil, nil)
 	if err != nil {
 		return "", fmt.Errorf("signing %s: %w", name, err)
 	}
 	path := filepath.Join(c.ca.dir, name+".kubeconfig")
 	return path, c.WriteKubeconfig(path, &rest.Config{
-		Host:            c.admin.Host,
+		Host:            "https://" + address + ":443",
 		TLSClientConfig: rest.TLSClientConfig{CAData: c.ca.pem, CertData: p.cert, KeyData: p.key},
 	}, "")
 }

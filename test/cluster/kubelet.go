@@ -61,7 +61,7 @@ func (n *node) startKubelet(ctx context.Context) error {
 	if n.cgroup, err = c.sandbox.MakeCgroup(n.name); err != nil {
 		return err
 	}
-	kubeconfig, err := c.componentConfig(n.name, "system:node:"+n.name, "system:nodes")
+	kubeconfig, err := c.componentConfig(n.name, n.address, "system:node:"+n.name, "system:nodes")
 	if err != nil {
 		return err
 	}

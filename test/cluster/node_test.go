@@ -60,15 +60,32 @@ func TestTwoNodes(t *testing.T) {
 		t.Errorf("the pod of the killed kubelet: got %s, want it running as before", now.Status.Phase)
 	}
 
-	// The other node loses power: Kubernetes sees it go, and takes it back.
+	// Its kubelet is cut off, and the other node loses power: Kubernetes sees both go,
+	// and takes them back.
+	mend, err := c.CutKubelet(t.Context(), c.NodeNames[0], false)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := c.KillNode(c.NodeNames[1]); err != nil {
 		t.Fatal(err)
 	}
 	begin = time.Now()
-	eventually(t, 60*time.Second, func(ctx context.Context) error {
-		return nodeReady(ctx, c, c.NodeNames[1], corev1.ConditionUnknown)
-	})
+	is := func(name string, want corev1.ConditionStatus) {
+		t.Helper()
+		eventually(t, 5*time.Minute, func(ctx context.Context) error { return nodeReady(ctx, c, name, want) })
+	}
+	is(c.NodeNames[1], corev1.ConditionUnknown)
 	t.Logf("a dead node was seen after %s", time.Since(begin).Round(time.Millisecond))
+	is(c.NodeNames[0], corev1.ConditionUnknown)
+	if err := mend(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	begin = time.Now()
+	is(c.NodeNames[0], corev1.ConditionTrue)
+	t.Logf("a mended one after %s", time.Since(begin).Round(time.Millisecond))
+	if now := podOf(t, c, ns, "on-"+c.NodeNames[0]); now.UID != first.UID || now.Status.Phase != corev1.PodRunning || now.Status.ContainerStatuses[0].RestartCount != 0 {
+		t.Errorf("the pod of the cut off kubelet: got %s, want it running as before", now.Status.Phase)
+	}
 	begin = time.Now()
 	if err := c.RestartNode(t.Context(), c.NodeNames[1]); err != nil {
 		t.Fatal(err)
@@ -92,7 +109,7 @@ func TestTwoNodes(t *testing.T) {
 
 func running(t *testing.T, c *cluster.Cluster, namespace, job string) {
 	t.Helper()
-	eventually(t, 60*time.Second, func(ctx context.Context) error {
+	eventually(t, 5*time.Minute, func(ctx context.Context) error {
 		pods, err := c.Client().CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + job})
 		if err != nil {
 			return err

@@ -63,7 +63,7 @@ var startRows = []row{
 			s.told("waiting to start: the Kubernetes Job is suspended, it waits to be admitted")
 			s.suspend(false)
 		},
-		metric: "none/finished",
+		event: "JobWaiting: waiting to start: the Kubernetes Job is suspended, it waits to be admitted", metric: "none/finished",
 	},
 	{
 		name: "suspended-while-waiting", faults: locked, exit: "0", kjobs: 2,

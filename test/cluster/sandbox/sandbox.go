@@ -282,9 +282,12 @@ func (s *Sandbox) KillCgroup(path string) error {
 	if err != nil {
 		return err
 	}
-	for _, pid := range cgroupProcesses(all, path) {
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return err
+	// Stopped first: those that are killed last must not see the others die.
+	for _, sig := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGKILL} {
+		for _, pid := range cgroupProcesses(all, path) {
+			if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+				return err
+			}
 		}
 	}
 	return nil
