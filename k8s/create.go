@@ -170,7 +170,7 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, sent ti
 		q.mu.Lock()
 		q.noCreate = time.Now()
 		q.mu.Unlock()
-		q.tellWaiting(id, ReasonAdmission, "waiting to be created: "+err.Error(), true)
+		q.tellWaiting(id, ReasonAdmission, toBeCreated+err.Error())
 		q.drop(id, "")
 		// Not this kjob's name: each refusal would read as news.
 		q.stop(fmt.Errorf("%w: %s", errNoCreate, strings.ReplaceAll(err.Error(), ` "`+contract.KjobName(id, c.attempt)+`"`, "")))
@@ -187,7 +187,7 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, sent ti
 				Text: fmt.Sprintf("Kubernetes did not let the Job in within %s: %s", limit, err)})
 			return 0, nil
 		}
-		q.tellWaiting(id, ReasonAdmission, "waiting to be created: "+err.Error(), true)
+		q.tellWaiting(id, ReasonAdmission, toBeCreated+err.Error())
 		return 0, err
 	}
 }

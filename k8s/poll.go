@@ -388,7 +388,7 @@ func (q *queue) orphaned(id contract.JobID) bool {
 		f := Facts{Now: now, EndedAt: m.endedAt, Policy: q.set.Load().policy(), OtherPodLives: p.Name, OtherNode: p.Node}
 		q.mu.Unlock()
 		if d := waitForPod(f, ReasonDeleted); d.Waiting {
-			q.tellWaiting(id, d.Reason, d.Text, false)
+			q.tellWaiting(id, d.Reason, d.Text)
 		}
 		return true
 	}

@@ -181,7 +181,7 @@ func (q *queue) act(ctx context.Context, id contract.JobID, d Decision, f Facts)
 		}
 		q.count(id, d, f)
 		if d.Waiting {
-			q.tellWaiting(id, d.Reason, d.Text, f.Pod.Started || f.Pod.Terminating || f.KJob.Terminating)
+			q.tellWaiting(id, d.Reason, d.Text)
 		} else {
 			q.note(id, d)
 		}

@@ -23,10 +23,10 @@ const (
 	waitsEvery = time.Minute
 )
 
-// tellWaiting puts on the job's page what it waits for, and into the metrics the
-// first time. What Kubernetes has no Event of is told in one of ours then, too:
-// there is nothing else that `onejob explain` could read.
-func (q *queue) tellWaiting(id contract.JobID, why Reason, text string, unheard bool) {
+// tellWaiting puts on the job's page what it waits for; the first time of a kind it
+// is counted, and told in an Event on the kjob too: Kubernetes' own are on its pod,
+// if there are any.
+func (q *queue) tellWaiting(id contract.JobID, why Reason, text string) {
 	q.mu.Lock()
 	m := q.memo(id)
 	news := text != "" && !m.told(text) && m.waits < maxWaits && (m.waitFor != why || time.Since(m.waitAt) >= waitsEvery)
@@ -35,14 +35,11 @@ func (q *queue) tellWaiting(id contract.JobID, why Reason, text string, unheard 
 		m.waits, m.waitFor, m.waitAt = m.waits+1, why, time.Now()
 	}
 	q.mu.Unlock()
-	if news {
-		q.tell(id, text, maxTold, nil)
-	}
 	if first {
 		q.s.metrics.decisions.WithLabelValues(q.name, string(None), string(why)).Inc()
-	}
-	if first && unheard {
-		q.event(id, true, eventWaiting, text)
+		q.tell(id, text, maxTold, func() { q.event(id, true, eventWaiting, text) })
+	} else if news {
+		q.tell(id, text, maxTold, nil)
 	}
 }
 
@@ -72,6 +69,9 @@ const (
 	eventNotice   = "JobNotice"
 )
 
+// toBeCreated begins what is told of a job whose kjob is not let in.
+const toBeCreated = "waiting to be created: "
+
 // recall learns what a leader before us has told of the jobs that are here, so
 // that their pages don't get it again from each. It is help, not truth: without
 // it they do.
@@ -96,7 +96,7 @@ func (q *queue) recall(ctx context.Context) {
 	defer q.mu.Unlock()
 	for _, e := range list.Items {
 		id, _, _ := contract.ParseKjobName(e.InvolvedObject.Name)
-		if (here[id] || q.memos[id] != nil) && e.Source.Component == managedBy && (e.Reason == eventLost || e.Reason == eventNotice) {
+		if (here[id] || q.memos[id] != nil) && e.Source.Component == managedBy && (e.Reason == eventLost || e.Reason == eventNotice || e.Reason == eventWaiting) {
 			q.memo(id).tells(e.Message)
 		}
 	}

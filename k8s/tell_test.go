@@ -2,6 +2,7 @@ package k8s
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -135,6 +136,31 @@ func TestToldOnceByAllLeaders(t *testing.T) {
 			}
 			if n := testutil.CollectAndCount(r.metrics.decisions); n != want {
 				t.Errorf("leader %d: %d kinds of decisions are counted, want %d", leader, n, want)
+			}
+			r.end(w)
+		}
+	})
+}
+
+// Nor what a job waits for, which `kubectl describe` shows of its kjob.
+func TestWaitIsToldOnceByAllLeaders(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = func(_ *world, p *pod) {
+			p.set(func(o *corev1.Pod) {
+				o.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/3 nodes"}}
+			})
+		}
+		id := w.build(1)[0].ID
+		const wait = "waiting to start: 0/3 nodes"
+		for leader := range 3 {
+			r := w.start("")
+			time.Sleep(2 * time.Minute)
+			if page := w.page(id); !slices.Equal(page, []string{wait}) {
+				t.Errorf("leader %d: the page says %q, want %q", leader, page, wait)
+			}
+			events, err := eventsOn(w.ctx, w.kube, namespace, "Job", "onejob-"+id)
+			if err != nil || len(events) != 1 || events[0].Reason != eventWaiting || events[0].Message != wait {
+				t.Errorf("leader %d: the Events %+v, %v; want one with the same words", leader, events, err)
 			}
 			r.end(w)
 		}
