@@ -45,7 +45,7 @@ func (c *Cluster) Cut(ctx context.Context, cut Cut) (mend func(context.Context) 
 	// The API server is in the pods' own network, at the nodes' addresses too,
 	// everything else behind it. The comment makes the rule one of its kind.
 	chain := "FORWARD"
-	if cut.To == APIServer || cut.To == from {
+	if cut.To == APIServer || slices.ContainsFunc(c.nodes, func(n *node) bool { return n.address == cut.To }) {
 		chain = "INPUT"
 	}
 	rule := append([]string{
@@ -65,7 +65,8 @@ func (c *Cluster) CutKubelet(ctx context.Context, name string, refuse bool) (men
 	if err != nil {
 		return nil, err
 	}
-	return c.Cut(ctx, Cut{From: n.address, To: n.address, Port: APIServerPort, Refuse: refuse})
+	// It comes from the bridge's address, among the pods'; no other client uses the node's.
+	return c.Cut(ctx, Cut{To: n.address, Port: APIServerPort, Refuse: refuse})
 }
 
 func (c *Cluster) iptables(ctx context.Context, args []string) error {
