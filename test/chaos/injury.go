@@ -44,6 +44,7 @@ var injuries = []injury{
 	{name: "pod deleted", weight: 2, do: deletePod},
 	{name: "pod evicted", weight: 2, do: evictPod},
 	{name: "kjob deleted", weight: 1, do: deleteKjob},
+	{name: "pod orphaned", weight: 1, least: 2 * time.Second, most: 30 * time.Second, hurts: "kjob", do: orphanPod},
 	{name: "kubelet killed", weight: 1, least: 2 * time.Second, most: 12 * time.Second, hurts: "kubelet", do: killKubelet},
 	{name: "kubelet frozen", weight: 1, least: 3 * time.Second, most: 25 * time.Second, hurts: "kubelet", do: freezeKubelet},
 	{name: "kubelet cut off", weight: 1, least: 4 * time.Second, most: 40 * time.Second, hurts: "kubelet", do: cutKubelet},

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/onejob-dev/onejob/test/cluster"
@@ -110,11 +112,41 @@ func deleteKjob(ctx context.Context, m *machine, rng *rand.Rand) (wound, error) 
 	if err != nil {
 		return wound{}, err
 	}
-	name, background := p.Labels["batch.kubernetes.io/job-name"], metav1.DeletePropagationBackground
+	how := metav1.DeletePropagationBackground
+	if rng.IntN(3) == 0 {
+		how = metav1.DeletePropagationForeground
+	}
+	return m.erase(ctx, p, how)
+}
+
+// orphanPod deletes a kjob and leaves its pod, until somebody deletes that too:
+// Kubernetes itself keeps it when it is over.
+func orphanPod(ctx context.Context, m *machine, rng *rand.Rand) (wound, error) {
+	p, err := pick(rng, m.jobPods())
+	if err != nil {
+		return wound{}, err
+	}
+	w, err := m.erase(ctx, p, metav1.DeletePropagationOrphan)
+	w.heal = func(ctx context.Context) error {
+		for { // the API server may be down
+			err := m.Cluster.Client().CoreV1().Pods(p.Namespace).Delete(ctx, p.Name, metav1.DeleteOptions{})
+			if apierrors.IsNotFound(err) {
+				return nil
+			}
+			if err == nil || !sleep(ctx, time.Second) {
+				return err
+			}
+		}
+	}
+	return w, err
+}
+
+func (m *machine) erase(ctx context.Context, p *corev1.Pod, how metav1.DeletionPropagation) (wound, error) {
+	name := p.Labels["batch.kubernetes.io/job-name"]
 	m.mu.Lock()
 	m.erased[jobOf(name)] = time.Now()
 	m.mu.Unlock()
-	return wound{what: name, jobs: []string{jobOf(name)}}, m.Cluster.Client().BatchV1().Jobs(p.Namespace).Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &background})
+	return wound{what: fmt.Sprintf("%s, %s", name, how), jobs: []string{jobOf(name)}}, m.Cluster.Client().BatchV1().Jobs(p.Namespace).Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &how})
 }
 
 func killKubelet(_ context.Context, m *machine, rng *rand.Rand) (wound, error) {
