@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -109,7 +110,9 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		cfg: cfg, base: strings.TrimRight(cfg.Endpoint, "/"),
-		http:  &http.Client{Transport: cfg.Transport},
+		// Buildkite sends no redirects. One that is followed makes a GET of a POST,
+		// and may show the token to who reads along.
+		http:  &http.Client{Transport: cfg.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		gates: map[Endpoint]*gate{},
 	}
 	for e, n := range documented {
@@ -163,7 +166,7 @@ func (c *Client) send(ctx context.Context, e Endpoint, method, path string, body
 	if err != nil {
 		return err
 	}
-	rctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no reply within %s", timeout))
+	rctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(rctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
@@ -177,8 +180,8 @@ func (c *Client) send(ctx context.Context, e Endpoint, method, path string, body
 	}
 	sent := time.Now()
 	status, header, err := c.exchange(req, out)
-	if ctx.Err() != nil && err != nil {
-		// Our own end says nothing about the server.
+	if errors.Is(ctx.Err(), context.Canceled) && err != nil {
+		// Our own end says nothing about the server. A caller's deadline does.
 		return fmt.Errorf("%s: %w", e, context.Cause(ctx))
 	}
 	counted := status
@@ -204,7 +207,7 @@ func (c *Client) send(ctx context.Context, e Endpoint, method, path string, body
 		return refused
 	default:
 		if cause := context.Cause(rctx); cause != nil && errors.Is(err, context.DeadlineExceeded) {
-			err = cause
+			err = fmt.Errorf("no reply within %s: %w", time.Since(sent).Round(100*time.Millisecond), cause)
 		}
 		var ue *url.Error
 		if errors.As(err, &ue) {
@@ -223,7 +226,14 @@ func (c *Client) exchange(req *http.Request, out any) (int, http.Header, error) 
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode/100 != 2 {
 		b, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-		return resp.StatusCode, resp.Header, &Error{Status: resp.StatusCode, Message: errorText(b)}
+		e := &Error{Status: resp.StatusCode, Message: errorText(b)}
+		if to := resp.Header.Get("Location"); resp.StatusCode/100 == 3 {
+			e.Message = Cut("redirected to "+to+", which is not Buildkite's answer: check the endpoint and what is between", maxError)
+		}
+		return resp.StatusCode, resp.Header, e
+	}
+	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/html" {
+		return resp.StatusCode, resp.Header, errors.New("the reply is a web page, not Buildkite's: check what is between")
 	}
 	if out == nil {
 		_, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxReply))

@@ -126,7 +126,7 @@ func TestFinishSendsZeroAndCuts(t *testing.T) {
 		_ = json.Unmarshal(body, &in)
 		return 200, nil, ""
 	})
-	if err := c.Finish(t.Context(), jobA, 0, strings.Repeat("ü", 5000)); err != nil {
+	if _, err := c.TryFinish(t.Context(), jobA, 0, strings.Repeat("ü", 5000)); err != nil {
 		t.Fatal(err)
 	}
 	if v, ok := in["exit_status"]; !ok || v != 0.0 {
@@ -138,7 +138,7 @@ func TestFinishSendsZeroAndCuts(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	for status, want := range map[int]error{400: ErrInvalid, 401: ErrRefused, 403: ErrRefused, 404: ErrNotFound, 408: ErrUnavailable, 422: ErrInvalid, 429: ErrRateLimited, 500: ErrUnavailable, 503: ErrUnavailable, 0: ErrUnavailable} {
+	for status, want := range map[int]error{302: ErrUnavailable, 400: ErrInvalid, 401: ErrRefused, 403: ErrRefused, 404: ErrNotFound, 408: ErrUnavailable, 422: ErrInvalid, 429: ErrRateLimited, 500: ErrUnavailable, 503: ErrUnavailable, 0: ErrUnavailable} {
 		c := client(t, func(*http.Request, []byte) (int, map[string]string, any) {
 			return status, nil, map[string]string{"message": "because"}
 		})
@@ -152,6 +152,53 @@ func TestErrors(t *testing.T) {
 			t.Errorf("the token is in the error: %v", err)
 		}
 	}
+}
+
+// What something else than Buildkite says is no answer: the call may never have
+// arrived. And the token goes where it was sent, and no further.
+func TestNotBuildkitesAnswer(t *testing.T) {
+	calls := 0
+	c := client(t, func(r *http.Request, _ []byte) (int, map[string]string, any) {
+		if calls++; r.Method != http.MethodPost || calls > 1 {
+			t.Errorf("call %d is a %s of %s", calls, r.Method, r.URL)
+		}
+		return http.StatusFound, map[string]string{"Location": "http://" + r.URL.Host + "/login"}, nil
+	})
+	if _, err := c.TryFinish(t.Context(), jobA, 1, "x"); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "/login") {
+		t.Errorf("a redirect: %v", err)
+	}
+	c = client(t, func(*http.Request, []byte) (int, map[string]string, any) {
+		return http.StatusOK, map[string]string{"Content-Type": "text/html; charset=utf-8"}, nil
+	})
+	if _, err := c.TryFinish(t.Context(), jobA, 1, "x"); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "web page") {
+		t.Errorf("a web page: %v", err)
+	}
+}
+
+// An endpoint that says nothing until its caller has enough is one that fails: the
+// next request goes alone, and later. Who must not wait is told when.
+func TestCallersDeadlineIsNoReply(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(Config{Stack: "s", Token: Token("t"), Transport: hanging{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if _, err := c.TryFinish(ctx, jobA, 1, "x"); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "no reply within 10s") {
+			t.Errorf("%v, want that there was no reply", err)
+		}
+		if again, err := c.TryFinish(t.Context(), jobA, 1, "x"); again <= 0 || err != nil {
+			t.Errorf("tried at once: again in %v, %v", again, err)
+		}
+	})
+}
+
+type hanging struct{}
+
+func (hanging) RoundTrip(r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, r.Context().Err()
 }
 
 func TestUnreadableReplyIsNoReply(t *testing.T) {

@@ -19,8 +19,8 @@ var (
 	ErrInvalid = errors.New("request not accepted")
 	// ErrRateLimited: too many requests (429). The endpoint's gate waits.
 	ErrRateLimited = errors.New("rate limited")
-	// ErrUnavailable: no reply, an unreadable one, a 5xx, or the 408 of a proxy
-	// that waited for one. Whether the call took effect is unknown. The endpoint's
+	// ErrUnavailable: no reply, an unreadable one, a redirect, a 5xx, or the 408 of
+	// a proxy that waited for one. Whether the call took effect is unknown. The endpoint's
 	// gate waits.
 	ErrUnavailable = errors.New("buildkite unavailable")
 )
@@ -70,7 +70,7 @@ func (e *Error) Is(target error) bool {
 }
 
 func unavailable(status int) bool {
-	return status == 0 || status == http.StatusRequestTimeout || status >= 500
+	return status == 0 || status/100 == 3 || status == http.StatusRequestTimeout || status >= 500
 }
 
 // Temporary reports whether the same call may succeed later.

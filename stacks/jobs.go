@@ -2,6 +2,7 @@ package stacks
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -182,17 +183,29 @@ func (c *Client) States(ctx context.Context, ids []contract.JobID) (map[contract
 	return states, nil
 }
 
-// Finish ends a job with an exit status, also 0, and a detail for its page
+// TryFinish ends a job with an exit status, also 0, and a detail for its page
 // (cut to MaxDetail). Buildkite takes it once a job, with signal_reason
 // stack_error; ErrInvalid or ErrNotFound means that the job is not ours to
 // finish, or is over.
-func (c *Client) Finish(ctx context.Context, id contract.JobID, exitStatus int, detail string) error {
+//
+// It is for who must not wait until a request may be sent: if none may be sent
+// now, it sends none and returns when to come again.
+func (c *Client) TryFinish(ctx context.Context, id contract.JobID, exitStatus int, detail string) (again time.Duration, err error) {
 	in := struct {
 		ExitStatus int    `json:"exit_status"`
 		Detail     string `json:"detail"`
 	}{exitStatus, Cut(detail, MaxDetail)}
-	if err := c.do(ctx, EndpointFinish, http.MethodPost, c.stackPath("/jobs/"+id.String()+"/finish"), in, nil); err != nil {
-		return fmt.Errorf("finishing job %s: %w", id, err)
+	body, err := json.Marshal(in)
+	if err != nil {
+		return 0, fmt.Errorf("encoding %s: %w", EndpointFinish, err)
 	}
-	return nil
+	release, again := c.gates[EndpointFinish].try()
+	if again > 0 {
+		return again, nil
+	}
+	defer release()
+	if err := c.send(ctx, EndpointFinish, http.MethodPost, c.stackPath("/jobs/"+id.String()+"/finish"), body, nil); err != nil {
+		return 0, fmt.Errorf("finishing job %s: %w", id, err)
+	}
+	return 0, nil
 }
