@@ -9,6 +9,9 @@ const (
 	EnvJobID = "BUILDKITE_AGENT_ACQUIRE_JOB"
 	// EnvToken is the agent (cluster) token. Set by secretKeyRef only.
 	EnvToken = "BUILDKITE_AGENT_TOKEN"
+	// EnvTokenFile names a file with it, for onejob; the runner takes it outside of
+	// the pods that the scheduler makes, where a job could read the file.
+	EnvTokenFile = "ONEJOB_TOKEN_FILE" //nolint:gosec // a name
 	// EnvEndpoint is the base URL of the Agent API.
 	EnvEndpoint = "BUILDKITE_AGENT_ENDPOINT"
 	// EnvTags are the agent's tags, "key=value" separated by commas.

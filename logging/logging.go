@@ -3,9 +3,11 @@
 package logging
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +23,17 @@ type Options struct {
 	Level string
 	// NoColor leaves colours out of text. The variable NO_COLOR does too.
 	NoColor bool
+}
+
+// Check says what New would take for something else.
+func (o Options) Check() error {
+	if !slices.Contains([]string{"", "json", "text"}, o.Format) {
+		return fmt.Errorf("log-format is %q, want json or text", o.Format)
+	}
+	if levels := []string{"", "debug", "info", "notice", "warn", "error", "fatal"}; !slices.Contains(levels, strings.ToLower(o.Level)) {
+		return fmt.Errorf("log-level is %q, want one of %s", o.Level, strings.Join(levels[1:], ", "))
+	}
+	return nil
 }
 
 // New returns a logger that writes to w as o says.

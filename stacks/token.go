@@ -3,9 +3,10 @@ package stacks
 import (
 	"fmt"
 	"os"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/onejob-dev/onejob/contract"
 )
 
 // TokenSource gives the agent (cluster) token for a request. It is asked
@@ -56,12 +57,9 @@ func (f *TokenFile) Token() (string, error) {
 	if err == nil {
 		b, err = os.ReadFile(f.path)
 	}
-	token := strings.TrimSpace(string(b))
-	switch {
-	case err == nil && token == "":
-		err = fmt.Errorf("the file %s is empty", f.path)
-	case err == nil && strings.ContainsAny(token, " \t\r\n"):
-		err = fmt.Errorf("the file %s has more than a token in it", f.path)
+	var token string
+	if err == nil {
+		token, err = contract.ParseToken(string(b), "the file "+f.path)
 	}
 	if err != nil {
 		if f.token != "" {

@@ -48,11 +48,11 @@ Exit status:
     0  the job ran and its result was reported, pass or fail
    27  Buildkite won't give us the job (taken, canceled, over; any 4xx)
    28  the job was still locked when the attempts ran out
-   70  acquired, but not run to a reported end
+   70  acquired, but not run to a reported end, or not run at all (a signature, a hook)
    75  no usable answer: network, 429, 5xx; or a failed agent-startup hook, or no tags
    77  the token, the registration or the connection was refused
-   78  bad flags, environment, keys or job ID
-  143  stopped by SIGTERM before the job was acquired (130: SIGINT)
+   78  bad flags, environment, keys, job ID or contract version
+  143  stopped by SIGTERM before the job was acquired (130: SIGINT, 131: SIGQUIT)
 
 It leaves the same, with the reason, as JSON in the termination message.`
 
@@ -85,8 +85,8 @@ func (f *flags) own() []cli.Flag {
 	const acquiring, stopping, pod = "Acquiring", "Stopping", "Pod"
 	return []cli.Flag{
 		&cli.StringFlag{
-			Name: "token-file", EnvVars: []string{"ONEJOB_TOKEN_FILE"}, Destination: &f.tokenFile, Category: pod,
-			Usage: "read the agent token from this `FILE` instead of BUILDKITE_AGENT_TOKEN",
+			Name: "token-file", EnvVars: []string{contract.EnvTokenFile}, Destination: &f.tokenFile, Category: pod,
+			Usage: "read the agent token from this `FILE` instead of BUILDKITE_AGENT_TOKEN; a job of the same user can read it too",
 		},
 		&cli.StringFlag{
 			Name: "termination-message-path", EnvVars: []string{contract.EnvTerminationMessagePath}, Destination: &f.messagePath, Category: pod,

@@ -121,17 +121,11 @@ func (f *flags) token() (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("token-file: %w", err)
 		}
-		token, from = string(b), f.tokenFile
-	}
-	// A Secret made with echo ends in a newline, which Buildkite would refuse.
-	token = strings.TrimSpace(token)
-	switch {
-	case token == "":
+		token, from = string(b), "the file "+f.tokenFile
+	} else if token == "" {
 		return "", fmt.Errorf("no agent token: set %s, or --token-file to a file that has it", contract.EnvToken)
-	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return "", fmt.Errorf("the agent token in %s has a space or an unprintable character in it", from)
 	}
-	return token, nil
+	return contract.ParseToken(token, from)
 }
 
 // notOffered refuses the agent's variables that onejob-agent hasn't where a job

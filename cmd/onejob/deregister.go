@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/onejob-dev/onejob/contract"
 )
 
 func deregisterCommand() *cli.Command {
@@ -33,7 +35,7 @@ registers again.
 				switch {
 				case err != nil:
 				case client == nil:
-					err = errors.New("there is no token")
+					err = fmt.Errorf("there is no token in %s: set --token-file or %s", q.TokenFile, contract.EnvToken)
 				case !c.Bool("dry-run"):
 					err = client.Deregister(c.Context)
 				}

@@ -106,10 +106,23 @@ func TestMistakes(t *testing.T) {
 		{"reacquire -f " + good + " 018f0000-0000-7000-8000-00000000000a", "no cluster to talk to"},
 		{"cancel", "no job ID given"},
 		{"schedule", "config"},
+		{"schedule --log-level wrn", `log-level is "wrn", want one of debug, info`},
+		{"schedule --log-format xml", `log-format is "xml", want json or text`},
 		{"deregister", "config"},
 	} {
 		t.Run(tt.args, func(t *testing.T) { run(t, strings.Fields(tt.args)...).wants(t, 2, tt.want) })
 	}
+}
+
+// A token that can't be one is said to be that, not that there is none.
+func TestTokenMistakes(t *testing.T) {
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	file := write(t, "two words")
+	cfg := write(t, "queues: [{name: default, token-file: "+file+"}]")
+	run(t, "deregister", "-f", cfg).wants(t, 1, "queue default", "the agent token in the file "+file+" has a space")
+	run(t, "deregister", "-f", write(t, "queues: [{name: default, token-file: /nowhere}]")).wants(t, 1, "there is no token in /nowhere: set --token-file or BUILDKITE_AGENT_TOKEN")
+	t.Setenv("BUILDKITE_AGENT_TOKEN", "two words")
+	run(t, "deregister", "-f", cfg).wants(t, 2, "the agent token in BUILDKITE_AGENT_TOKEN has a space")
 }
 
 // lint names every fault of the file, and every template's, at once.

@@ -246,6 +246,15 @@ func TestLintAsksCluster(t *testing.T) {
 	l.must(err)
 	run(t, append([]string{"lint", "-f", good, "--ask-cluster"}, admin...)...).wants(t, 2, `it has no key "token"`)
 
+	volumes := config(`
+- name: default
+  template: {inline: {spec: {containers: [{name: agent}], volumes: [
+    {name: a, projected: {sources: [{configMap: {name: projected}}, {configMap: {name: settings, items: [{key: nokey, path: x}]}}]}},
+    {name: b, persistentVolumeClaim: {claimName: claimed}}, {name: c, configMap: {name: "team-{{env.TEAM}}"}}]}}}
+`)
+	run(t, "lint", "-f", volumes, "--ask-cluster").wants(t, 2, `configmaps "projected" not found`, `ConfigMap settings`, `it has no key "nokey"`,
+		`persistentvolumeclaims "claimed" not found`, "a ConfigMap in namespace "+l.namespace+" is not looked at: its name depends on the job")
+
 	pods, err := l.admin.CoreV1().Pods(l.namespace).List(t.Context(), metav1.ListOptions{})
 	l.must(err)
 	if n := len(l.kjobs()) + len(pods.Items); n != 0 {

@@ -14,10 +14,8 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/onejob-dev/onejob/build"
-	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s"
 	"github.com/onejob-dev/onejob/logging"
-	"github.com/onejob-dev/onejob/stacks"
 )
 
 func scheduleCommand() *cli.Command {
@@ -43,7 +41,11 @@ the stack: "onejob deregister" does, when onejob is uninstalled.
 }
 
 func schedule(c *cli.Context) error {
-	log := logging.New(os.Stderr, logging.Options{Format: c.String("log-format"), Level: c.String("log-level")})
+	look := logging.Options{Format: c.String("log-format"), Level: c.String("log-level")}
+	if err := look.Check(); err != nil {
+		return usage(err)
+	}
+	log := logging.New(os.Stderr, look)
 	klog.SetSlogLogger(log.With("from", "client-go"))
 	if _, err := loadConfig(c); err != nil {
 		return err // before a cluster is needed
@@ -65,11 +67,8 @@ func schedule(c *cli.Context) error {
 		Kube: kube, Lean: lean, Skew: skew.Of, Load: func() (*k8s.Config, error) { return loadConfig(c) },
 		Version: build.String(), Log: log, Metrics: k8s.NewMetrics(),
 	}
-	switch {
-	case c.String("token-file") != "":
-		o.Token = stacks.NewTokenFile(c.String("token-file"))
-	case os.Getenv(contract.EnvToken) != "":
-		o.Token = stacks.Token(os.Getenv(contract.EnvToken))
+	if o.Token, err = givenToken(c); err != nil {
+		return err
 	}
 	if name := c.String("lease"); name != "" {
 		o.Lease = &k8s.LeaseOptions{Namespace: c.String("lease-namespace"), Name: name, Identity: c.String("identity")}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -27,7 +28,7 @@ func queueFlag() cli.Flag {
 }
 
 func tokenFileFlag() cli.Flag {
-	return &cli.StringFlag{Name: "token-file", EnvVars: []string{"BUILDKITE_AGENT_TOKEN_FILE"},
+	return &cli.StringFlag{Name: "token-file", EnvVars: []string{contract.EnvTokenFile},
 		Usage: "`PATH` of the agent token, instead of the configuration's; the token itself can be in BUILDKITE_AGENT_TOKEN", Category: categoryBuildkite}
 }
 
@@ -70,27 +71,44 @@ func queueOf(c *cli.Context, cfg *k8s.Config, kube k8s.Client, id contract.JobID
 	return pickQueue(c, cfg, label)
 }
 
-// token is what the command line, the environment or the queue's file has; nil
-// if there is none.
-func token(c *cli.Context, q k8s.Queue) stacks.TokenSource {
-	switch {
-	case c.String("token-file") != "":
-		return stacks.NewTokenFile(c.String("token-file"))
-	case os.Getenv(contract.EnvToken) != "":
-		return stacks.Token(os.Getenv(contract.EnvToken))
+// givenToken is what the command line or the environment has; nil if that is
+// nothing.
+func givenToken(c *cli.Context) (stacks.TokenSource, error) {
+	if path := c.String("token-file"); path != "" {
+		return stacks.NewTokenFile(path), nil
+	}
+	text := os.Getenv(contract.EnvToken)
+	if text == "" {
+		return nil, nil //nolint:nilnil // no token is no error
+	}
+	token, err := contract.ParseToken(text, contract.EnvToken)
+	if err != nil {
+		return nil, usage(err)
+	}
+	return stacks.Token(token), nil
+}
+
+// token is givenToken or what the queue's file has; nil if there is no such file,
+// as on most people's machines.
+func token(c *cli.Context, q k8s.Queue) (stacks.TokenSource, error) {
+	if t, err := givenToken(c); t != nil || err != nil {
+		return t, err
 	}
 	f := stacks.NewTokenFile(q.TokenFile)
-	if _, err := f.Token(); err != nil {
-		return nil
+	switch _, err := f.Token(); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil //nolint:nilnil // no token is no error
+	case err != nil:
+		return nil, fmt.Errorf("queue %s: %w", q.Name, err)
 	}
-	return f
+	return f, nil
 }
 
 // buildkite returns a client for a queue; nil if there is no token.
 func buildkite(c *cli.Context, cfg *k8s.Config, q k8s.Queue) (*stacks.Client, error) {
-	t := token(c, q)
-	if t == nil {
-		return nil, nil //nolint:nilnil // no token is no error
+	t, err := token(c, q)
+	if t == nil || err != nil {
+		return nil, err
 	}
 	return stacks.New(stacks.Config{Endpoint: cfg.Endpoint, Token: t, Stack: q.Stack, Queue: q.Name, UserAgent: "onejob/" + build.String(), Attempts: 4})
 }
