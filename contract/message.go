@@ -138,9 +138,16 @@ func (m Message) WriteFile(path string) error {
 		return err
 	}
 	b := m.Encode()
-	if was, err := f.Stat(); err == nil && was.Size() <= MaxMessage {
-		b = append(b, bytes.Repeat([]byte(" "), max(0, int(was.Size())-len(b)))...)
+	was := int64(0)
+	if info, err := f.Stat(); err == nil {
+		was = info.Size()
+	}
+	if was <= MaxMessage {
+		b = append(b, bytes.Repeat([]byte(" "), max(0, int(was)-len(b)))...)
 	}
 	_, err = f.Write(b)
+	if was > MaxMessage { // a job's: the kubelet reads a file's end
+		err = errors.Join(err, f.Truncate(int64(len(b))))
+	}
 	return errors.Join(err, f.Close())
 }

@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
@@ -99,6 +100,22 @@ func TestMessageWriteFile(t *testing.T) {
 		if got, err := ParseMessage(string(b)); err != nil || got.Reason != reason {
 			t.Errorf("%s: %v", b, err)
 		}
+	}
+}
+
+// The kubelet reads a file's end: what a job has written there doesn't hide it.
+func TestMessageWriteFileOverAJobs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "termination-log")
+	if err := os.WriteFile(path, bytes.Repeat([]byte("x"), 3*MaxMessage), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := aMessage().WriteFile(path); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(path); err != nil || len(b) > MaxMessage {
+		t.Fatalf("%d bytes, %v", len(b), err)
+	} else if _, err := ParseMessage(string(b)); err != nil {
+		t.Errorf("%s: %v", b, err)
 	}
 }
 
