@@ -182,7 +182,7 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, sent ti
 		return 0, nil
 	default: // responseForbidden: with the reservation renewed, as long as a pod might have been pending
 		log.Warn("creating the kjob", "err", err)
-		if limit := q.set.Load().policy().PendingTimeout; time.Since(c.at) > limit {
+		if limit := q.set.Load().policy().PendingTimeout; time.Since(q.forbiddenSince(id)) > limit {
 			q.giveUp(id, Decision{Action: Finish, Reason: ReasonAdmission, ExitStatus: -1,
 				Text: fmt.Sprintf("Kubernetes did not let the Job in within %s: %s", limit, err)})
 			return 0, nil
@@ -190,6 +190,21 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, sent ti
 		q.tellWaiting(id, ReasonAdmission, toBeCreated+err.Error())
 		return 0, err
 	}
+}
+
+// forbiddenSince is when a claim's create was first refused for now, which it is.
+func (q *queue) forbiddenSince(id contract.JobID) time.Time {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := time.Now()
+	c := q.claims[id]
+	if c == nil {
+		return now
+	}
+	if c.forbidden.IsZero() {
+		c.forbidden = now
+	}
+	return c.forbidden
 }
 
 func (q *queue) markCreated(id contract.JobID) {
@@ -259,12 +274,13 @@ func (q *queue) drop(id contract.JobID, why string) {
 	signal(q.wakeup)
 }
 
-// giveUp turns a claim into a verdict for the sync workers to carry out.
+// giveUp turns a claim into a verdict for the sync workers to carry out, while the
+// job is ours: later another may have it, or Kubernetes take it.
 func (q *queue) giveUp(id contract.JobID, d Decision) {
 	q.mu.Lock()
 	delete(q.claims, id)
 	m := q.memo(id)
-	m.verdict = &d
+	m.verdict, m.verdictUntil = &d, later(m.reservedUntil, time.Now().Add(stateFresh))
 	q.mu.Unlock()
 	q.work.Add(id)
 }

@@ -312,7 +312,7 @@ func decideTaken(f Facts) Decision {
 	case f.StuckAt.After(f.HeldAt.Add(statusLag)):
 		return Decision{Action: Delete, Reason: ReasonTaken}
 	case f.Now.Before(known):
-		return Decision{Action: None, Reason: ReasonTaken, Again: known}
+		return Decision{Action: None, Reason: ReasonTaken, Again: earlier(known, f.Now.Add(takenEvery))}
 	default:
 		return Decision{Action: None, Reason: ReasonTaken, Text: fmt.Sprintf("an agent has the job, and it seems to be another than that of pod %s, which has not started on node %s (image %s): "+
 			"the pod's Kubernetes Job is left until its node says that it still waits, or the job is over", f.Pod.Name, f.Pod.Node, f.Pod.Image)}

@@ -123,6 +123,8 @@ func TestDecide(t *testing.T) {
 		return func(p *Pod) { p.Phase, p.Terminating, p.Exited, p.ExitCode = corev1.PodFailed, false, true, code }
 	}
 	events := func(age time.Duration) func(*Facts) { return func(f *Facts) { f.EventsAt = t0.Add(-age) } }
+	deaf := func(d time.Duration) func(*Facts) { return func(f *Facts) { f.DeafSince, f.DeafFor = t0.Add(-d), d } }
+	mended := func(d time.Duration) func(*Facts) { return func(f *Facts) { f.MendedAt = t0.Add(-d) } }
 	pulling := func(f *Facts) { f.Pulling = true }
 	type want struct {
 		action Action
@@ -382,6 +384,12 @@ func TestDecide(t *testing.T) {
 		{"failed pulls, Events old", aKJob().Waiting("ImagePullBackOff", "not found", 2*time.Minute).State(reserved).but(events(stateFresh + 1)), want{action: None, reason: ReasonImage, says: "not found"}},
 		{"failed pulls, state old", aKJob().Waiting("ImagePullBackOff", "not found", 2*time.Minute), want{action: Ask, reason: ReasonImage}},
 		{"failed pulls for longer than it may pend, Events not read", aKJob().Age(15*time.Minute).Waiting("ImagePullBackOff", "not found", 2*time.Minute).State(reserved).but(events(time.Hour)), want{action: Finish, reason: ReasonImage, status: -1, says: "within 15m0s: ImagePullBackOff: not found"}},
+		{"failed pulls, Events that can't be read", aKJob().Waiting("ImagePullBackOff", "not found", 2*time.Minute).State(reserved).but(events(time.Hour)).but(deaf(30 * time.Second)), want{action: None, reason: ReasonImage, says: "waiting to start: ImagePullBackOff"}},
+		{"failed pulls, Events that can't be read for long", aKJob().Waiting("ImagePullBackOff", "not found", 2*time.Minute).State(reserved).but(events(time.Hour)).but(deaf(2 * time.Minute)), want{action: Finish, reason: ReasonImage, status: -1, says: "not found (image reg/x:1"}},
+		{"failed pulls, and the API server was away", aKJob().Age(4*time.Minute).Waiting("ImagePullBackOff", "not found", 3*time.Minute).State(reserved).but(mended(30 * time.Second)), want{action: None, reason: ReasonImage, again: t0.Add(30 * time.Second), says: "waiting to start: ImagePullBackOff"}},
+		{"failed pulls, and the API server was away long ago", aKJob().Age(4*time.Minute).Waiting("ImagePullBackOff", "not found", 3*time.Minute).State(reserved).but(mended(2 * time.Minute)), want{action: Finish, reason: ReasonImage, status: -1}},
+		{"a bad image name, and the API server was away", aKJob().Waiting("InvalidImageName", "bad", time.Minute).State(reserved).but(mended(time.Second)), want{action: Finish, reason: ReasonImage, status: -1}},
+		{"for too long, but the API server was away", aKJob().Age(15 * time.Minute).State(reserved).but(onNode).but(mended(30 * time.Second)), want{action: None, reason: ReasonPending, again: t0.Add(30 * time.Second), says: "waiting to start: node node prepares"}},
 		{"pulled again", aKJob().Age(4*time.Minute).Waiting("ErrImagePull", "EOF", 3*time.Minute).State(reserved).but(pulling), want{action: None, reason: ReasonImage, says: "waiting to start: image reg/x:1 is being pulled again (a large one takes time), after ErrImagePull: EOF"}},
 		{"pulled again, by Events that are old", aKJob().Age(4*time.Minute).Waiting("ErrImagePull", "EOF", 3*time.Minute).State(reserved).but(pulling).but(events(warningsEvery + 1)), want{action: None, reason: ReasonImage, says: "ErrImagePull: EOF (image reg/x:1"}},
 		{"pulled again for too long", aKJob().Age(15*time.Minute).Waiting("ErrImagePull", "EOF", 14*time.Minute).State(reserved).but(pulling), want{action: Finish, reason: ReasonImage, status: -1, says: "within 15m0s: image reg/x:1 is being pulled again"}},

@@ -157,7 +157,7 @@ func Explain(ctx context.Context, kube Client, client *stacks.Client, namespace 
 
 func podOfKjob(pods []corev1.Pod, k *batchv1.Job) *corev1.Pod {
 	for i := range pods {
-		if kjobName(&pods[i]) == k.Name && pods[i].Namespace == k.Namespace {
+		if kjobUID(&pods[i]) == k.UID {
 			return &pods[i]
 		}
 	}

@@ -316,5 +316,9 @@ func TestRows(t *testing.T) {
 		if rows, err = Rows(w.ctx, w.kube, namespace, contract.JobID(jobs[2].ID)); err != nil || len(rows) != 1 {
 			t.Errorf("of one job: %d rows, %v", len(rows), err)
 		}
+		w.attempt(jobs[5].ID, 1) // a kjob of the name that the orphan's had
+		if rows, err = Rows(w.ctx, w.kube, namespace, contract.JobID(jobs[5].ID)); err != nil || len(rows) != 2 {
+			t.Errorf("an orphan beside a kjob of its kjob's name: %+v, %v; want both", rows, err)
+		}
 	})
 }

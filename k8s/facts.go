@@ -57,6 +57,9 @@ type Facts struct {
 	// reasons of one kind take turns. Of a pod that is gone while its kjob doesn't
 	// end it is no earlier than the API server's last answer after an outage.
 	FailingSince time.Time
+	// MendedAt is when the API server answered again after an outage, by our clock;
+	// zero if there was none.
+	MendedAt time.Time
 	Heard
 	Policy Policy
 }
@@ -68,11 +71,25 @@ type Heard struct {
 	Warnings []Warning
 	// Pulling: of those that are about pulls, the newest begins one.
 	Pulling bool
-	// StuckAt is when the kubelet said last that the pod can't start yet, by the
-	// node's clock; zero if it never did.
-	StuckAt time.Time
+	// stuck is when the kubelet said last that the pod can't start yet, by the
+	// node's clock, and StuckAt a time by ours since when it said so: that of the
+	// read before the one that brought it. Zero if it never did.
+	stuck, StuckAt time.Time
 	// EventsAt is when they were read, by our clock; zero if they never were.
 	EventsAt time.Time
+	// DeafSince is since when they can't be read, and DeafFor for how long that was
+	// at the last try; zero if they can, or if it isn't allowed.
+	DeafSince time.Time
+	DeafFor   time.Duration
+}
+
+// subject is whose Events tell of the attempt: the pod's, or those of a kjob that
+// has none.
+func (f Facts) subject() string {
+	if f.Pod.Phase == "" {
+		return string(f.KJob.UID)
+	}
+	return f.Pod.Name
 }
 
 // here is a time of the API server's clock as ours shows it.

@@ -18,8 +18,8 @@ import (
 const stuckAfter = 15 * time.Minute
 
 // Handler serves /healthz (the loops turn), /readyz (caches are filled, and
-// every queue of a leader is served) and /metrics; with debug also
-// /debug/pprof/.
+// every queue of a leader is served; an outage of Buildkite that comes later
+// doesn't count) and /metrics; with debug also /debug/pprof/.
 func (s *Scheduler) Handler(debug bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.unhealthy()) })
@@ -76,8 +76,11 @@ func (s *Scheduler) unready() (faults []string) {
 	}
 	for name, q := range s.queues {
 		q.mu.Lock()
-		if q.refused != nil {
+		switch {
+		case q.refused != nil:
 			faults = append(faults, fmt.Sprintf("queue %s is stopped: %s", name, q.refused))
+		case q.unreached != nil:
+			faults = append(faults, fmt.Sprintf("queue %s has not reached Buildkite yet: %s", name, q.unreached))
 		}
 		q.mu.Unlock()
 	}

@@ -23,11 +23,17 @@ func TestHealthyInAnOutage(t *testing.T) {
 				r := w.start("")
 				for m := range 60 {
 					time.Sleep(time.Minute)
+					if f := r.unready(); len(f) != 1 || !strings.Contains(f[0], "queue default has not reached Buildkite yet: ") {
+						w.Errorf("after %d minutes it is not ready for %q", m+1, f)
+					}
 					if f := r.unhealthy(); len(f) > 0 {
 						w.Fatalf("after %d minutes: %q", m+1, f)
 					}
 				}
 				w.await("finished", 15*time.Minute, w.finished(1))
+				if f := r.unready(); len(f) > 0 {
+					w.Errorf("not ready for %q", f)
+				}
 				r.mu.Lock()
 				q := r.queues["default"]
 				r.mu.Unlock()

@@ -134,6 +134,7 @@ spec:
         env: [{name: BUILDKITE_CANCEL_GRACE_PERIOD, value: "600"}, {name: BUILDKITE_AGENT_TOKEN, value: secret}, {name: BUILDKITE_AGENT_QUEUE, value: mine}]
         terminationMessagePath: /tmp/message
         terminationMessagePolicy: FallbackToLogsOnError
+        restartPolicy: Always
         volumeMounts: [{name: nowhere, mountPath: /x}]
       - {name: extra, image: busybox}
 `), aQueue(t, ""))
@@ -142,7 +143,7 @@ spec:
 	}
 	for _, want := range []string{"backoffLimit", "podFailurePolicy", "ttlSecondsAfterFinished", "restartPolicy", "automountServiceAccountToken", "extra", "nowhere", "onejob.dev/queue",
 		`unknown field "spec.backofLimit"`, `unknown field "spec.template.spec.containers[0].imagePullPolcy"`, "managedBy: kueue.x-k8s.io/multikueue",
-		"BUILDKITE_AGENT_TOKEN is", "BUILDKITE_AGENT_QUEUE is", "terminationMessagePath: /tmp/message", "terminationMessagePolicy: must be File", "(10m0s)"} {
+		"BUILDKITE_AGENT_TOKEN is", "BUILDKITE_AGENT_QUEUE is", "terminationMessagePath: /tmp/message", "terminationMessagePolicy: must be File", "containers[agent]: restartPolicy and restartPolicyRules can't be set", "(10m0s)"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error says nothing of %s:\n%v", want, err)
 		}

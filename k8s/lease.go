@@ -25,6 +25,7 @@ const (
 	leaseDuration = 15 * time.Second
 	renewDeadline = 10 * time.Second
 	leaseRetry    = 2 * time.Second
+	releaseWithin = 5 * time.Second
 )
 
 // ErrLeaseLost is the cause with which serving ends when the Lease could not be
@@ -34,6 +35,23 @@ var ErrLeaseLost = errors.New("the lease was lost")
 // errStuck ends the process: to lead again while what the last time began goes
 // on would be two leaders in one.
 var errStuck = errors.New("the lease was lost, and what was under way doesn't end")
+
+// release lets the next one lead at once. A Lease that is somebody else's by now
+// is left alone.
+func (s *Scheduler) release(lock *resourcelock.LeaseLock) {
+	ctx, cancel := context.WithTimeout(context.Background(), releaseWithin)
+	defer cancel()
+	record, _, err := lock.Get(ctx)
+	if err == nil && record.HolderIdentity == lock.Identity() {
+		now := metav1.Now()
+		err = lock.Update(ctx, resourcelock.LeaderElectionRecord{
+			LeaderTransitions: record.LeaderTransitions, LeaseDurationSeconds: 1, AcquireTime: now, RenewTime: now,
+		})
+	}
+	if err != nil {
+		s.log.Warn("the lease is not released; the next process leads when it has run out", "err", err)
+	}
+}
 
 // elect leads while it holds the Lease, and releases it at the end: after the
 // drain, so that the next holder finds nothing under way.
@@ -50,7 +68,7 @@ func (s *Scheduler) elect(ctx context.Context) error {
 	led := make(chan struct{})
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Lock: lock, LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: leaseRetry,
-		ReleaseOnCancel: true, Name: s.lease.Name,
+		Name: s.lease.Name, // its own release would come before the end of leading
 		Callbacks: leaderelection.LeaderCallbacks{
 			OnStartedLeading: func(leading context.Context) {
 				defer close(led)
@@ -86,6 +104,9 @@ func (s *Scheduler) elect(ctx context.Context) error {
 	elector.Run(ectx)
 	select {
 	case err := <-result:
+		if !errors.Is(err, ErrLeaseLost) {
+			s.release(lock)
+		}
 		return err
 	default:
 	}

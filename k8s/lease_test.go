@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +13,10 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
+	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	k8stesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/utils/ptr"
 
 	"github.com/onejob-dev/onejob/simulator"
@@ -84,20 +88,33 @@ func TestLeaseLostAndWonAgain(t *testing.T) {
 // What is being created when the Lease can't be renewed is given up before
 // anybody else can lead, and nothing more is sent.
 func TestCreatesEndWithTheLease(t *testing.T) {
+	for name, fails := range map[string]func(context.Context) error{
+		"refused": func(context.Context) error { return errors.New("connection refused") },
+		"silent":  func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+	} {
+		t.Run(name, func(t *testing.T) { createsEndWithTheLease(t, fails) })
+	}
+}
+
+func createsEndWithTheLease(t *testing.T, fails func(context.Context) error) {
 	inWorld(t, simulator.Config{}, func(w *world) {
 		var renewed, lastBegun, lastEnded time.Time
 		down, open := false, 0
 		note := func(what *time.Time, n int) { w.mu.Lock(); defer w.mu.Unlock(); *what = time.Now(); open += n }
-		w.kube.PrependReactor("update", "leases", func(k8stesting.Action) (bool, runtime.Object, error) {
+		call := func(ctx context.Context) error {
 			w.mu.Lock()
-			defer w.mu.Unlock()
-			if down {
-				return true, nil, errors.New("connection refused")
+			now := down
+			if !now {
+				renewed = time.Now()
 			}
-			renewed = time.Now()
-			return false, nil, nil
-		})
+			w.mu.Unlock()
+			if now {
+				return fails(ctx)
+			}
+			return nil
+		}
 		r := w.start("", func(o *Options) {
+			o.Kube = leasesFail{o.Kube, call}
 			o.Lease = &LeaseOptions{Namespace: namespace, Name: "onejob", Identity: "a"}
 			o.Lean = slow{w.kube, func(ctx context.Context) error {
 				note(&lastBegun, 1)
@@ -123,6 +140,63 @@ func TestCreatesEndWithTheLease(t *testing.T) {
 			t.Errorf("the Lease was renewed at %v; the last create began at %v and ended at %v, when another may lead", renewed, lastBegun, lastEnded)
 		}
 	})
+}
+
+// leasesFail is a client whose calls about Leases may fail.
+type leasesFail struct {
+	Client
+	call func(context.Context) error
+}
+
+func (c leasesFail) CoordinationV1() coordinationclient.CoordinationV1Interface {
+	return failingCoordination{c.Client.CoordinationV1(), c.call}
+}
+
+type failingCoordination struct {
+	coordinationclient.CoordinationV1Interface
+	call func(context.Context) error
+}
+
+func (c failingCoordination) Leases(namespace string) coordinationclient.LeaseInterface {
+	return failingLeases{c.CoordinationV1Interface.Leases(namespace), c.call}
+}
+
+type failingLeases struct {
+	coordinationclient.LeaseInterface
+	call func(context.Context) error
+}
+
+func (c failingLeases) Get(ctx context.Context, name string, o metav1.GetOptions) (*coordinationv1.Lease, error) {
+	if err := c.call(ctx); err != nil {
+		return nil, err
+	}
+	return c.LeaseInterface.Get(ctx, name, o)
+}
+
+func (c failingLeases) Update(ctx context.Context, l *coordinationv1.Lease, o metav1.UpdateOptions) (*coordinationv1.Lease, error) {
+	if err := c.call(ctx); err != nil {
+		return nil, err
+	}
+	return c.LeaseInterface.Update(ctx, l, o)
+}
+
+// A Lease is released by who has it, and by nobody else.
+func TestRelease(t *testing.T) {
+	for holder, want := range map[string]string{"a": "", "b": "b"} {
+		kube := fake.NewClientset()
+		s := New(Options{Kube: kube, Log: slog.New(slog.DiscardHandler)})
+		api := kube.CoordinationV1().Leases(namespace)
+		if _, err := api.Create(t.Context(), &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "onejob"}, Spec: coordinationv1.LeaseSpec{HolderIdentity: &holder}}, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		s.release(&resourcelock.LeaseLock{
+			LeaseMeta: metav1.ObjectMeta{Namespace: namespace, Name: "onejob"}, Client: kube.CoordinationV1(), LockConfig: resourcelock.ResourceLockConfig{Identity: "a"},
+		})
+		l, err := api.Get(t.Context(), "onejob", metav1.GetOptions{})
+		if err != nil || ptr.Deref(l.Spec.HolderIdentity, "") != want {
+			t.Errorf("%s's Lease, released by a, is held by %q, %v", holder, ptr.Deref(l.Spec.HolderIdentity, ""), err)
+		}
+	}
 }
 
 // held makes a Lease that somebody else has until the returned function is

@@ -96,8 +96,8 @@ func insist[T any](ctx context.Context, l *link, resource string, call func() (T
 // answered reports whether the API server had something to say to the request
 // itself, be it a refusal.
 func answered(err error) bool {
-	if err == nil {
-		return true
+	if err == nil || apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge) {
+		return true // of a backup that was restored: the reflector lists anew
 	}
 	switch apierrors.ReasonForError(err) {
 	case metav1.StatusReasonUnknown, metav1.StatusReasonTimeout, metav1.StatusReasonServerTimeout,

@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
@@ -60,6 +61,16 @@ func TestLinkInsists(t *testing.T) {
 			return 0, apierrors.NewForbidden(schema.GroupResource{Resource: "jobs"}, "", nil)
 		}); !apierrors.IsForbidden(err) || calls != 1 || l.stale() {
 			t.Errorf("a refusal: %v after %d calls, stale %t", err, calls, l.stale())
+		}
+		// So is that it knows of no such revision: the informer lists anew.
+		calls = 0
+		if _, err := insist(t.Context(), l, "jobs", func() (int, error) {
+			calls++
+			tooLarge := apierrors.NewTimeoutError("Too large resource version: 7, current: 3", 1)
+			tooLarge.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: metav1.CauseTypeResourceVersionTooLarge}}
+			return 0, tooLarge
+		}); err == nil || calls != 1 || l.stale() {
+			t.Errorf("a revision from before a restore: %v after %d calls, stale %t", err, calls, l.stale())
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()

@@ -17,6 +17,8 @@ type claim struct {
 	at      time.Time // when it was reserved
 	sent    bool      // a create was sent; it may have been applied
 	created bool      // a create succeeded
+	// forbidden is when a create was first refused for now, zero if none was.
+	forbidden time.Time
 }
 
 // retry is a job whose next attempt is due at a time.
@@ -56,13 +58,15 @@ type memo struct {
 	gone      *seenKjob
 	podOf     types.UID // the kjob that pod is of
 	pod       Pod
-	podNo     int // and its attempt
+	podNo     int       // and its attempt
+	failOf    types.UID // the kjob that failKind and failAt are of
 	failKind  string
 	failAt    time.Time
 	heard     Heard
-	heardOf   types.UID // the kjob that heard is of
+	heardOf   string // whose Events heard is of: Facts.subject
 
 	verdict       *Decision       // for a job that has no kjob and can't have one
+	verdictUntil  time.Time       // when that is too old to be carried out
 	finishRefused *refusedFinish  // the last finish, if Buildkite refused it
 	lines         map[string]bool // what is on the job's page of us; see told
 	waits         int             // notifications about what the job waits for

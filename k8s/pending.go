@@ -6,6 +6,13 @@ import (
 	"time"
 )
 
+// After an outage of the API server a pod has mendedGrace to start in, whatever is
+// over by then; Events that can't be read are waited for for deafGrace.
+const (
+	mendedGrace = time.Minute
+	deafGrace   = time.Minute
+)
+
 // decidePending is for a pod that hasn't started while the job waits for it.
 func decidePending(f Facts) Decision {
 	since := f.here(f.KJob.CreatedAt)
@@ -13,9 +20,9 @@ func decidePending(f Facts) Decision {
 		since = resumed
 	}
 	reason, what, grace := pendingWhy(f)
-	limit, text := since.Add(f.Policy.PendingTimeout), fmt.Sprintf("the pod did not start within %s", f.Policy.PendingTimeout)
-	if grace >= 0 && !limit.Before(f.FailingSince.Add(grace)) {
-		limit, text = f.FailingSince.Add(grace), "the pod can't start"
+	limit, text := f.allowed(since, f.Policy.PendingTimeout), fmt.Sprintf("the pod did not start within %s", f.Policy.PendingTimeout)
+	if grace >= 0 && !limit.Before(f.allowed(f.FailingSince, grace)) {
+		limit, text = f.allowed(f.FailingSince, grace), "the pod can't start"
 	}
 	if !f.Now.Before(limit) {
 		if !f.believed() {
@@ -47,6 +54,16 @@ func decidePending(f Facts) Decision {
 		d.Text, d.Waiting = "waiting to start: "+what, true
 	}
 	return d
+}
+
+// allowed is the end of a time that begins at a moment. Nothing starts while the API
+// server is away, and Kubernetes needs a while when it is back.
+func (f Facts) allowed(since time.Time, d time.Duration) time.Time {
+	end := since.Add(d)
+	if f.MendedAt.After(since) {
+		end = later(end, f.MendedAt.Add(min(d, mendedGrace)))
+	}
+	return end
 }
 
 // quiet is said of a pod that has a node, and of which nothing is known that it
@@ -106,12 +123,15 @@ func pendingWhy(f Facts) (Reason, string, time.Duration) {
 // the kubelet pulls again: the kubelet keeps a container's last failure until the
 // next try has ended. Whether there is one only Events say.
 func (f Facts) imageOverdue() bool {
-	return FailureKind(f.Pod.Waiting) == "image" && !f.Now.Before(f.FailingSince.Add(f.Policy.ImageGrace))
+	return FailureKind(f.Pod.Waiting) == "image" && !f.Now.Before(f.allowed(f.FailingSince, f.Policy.ImageGrace))
 }
 
 // pullUnread: the Events that tell a pull that goes on from one that failed are
 // still to be read. No job is finished on old ones.
 func (f Facts) pullUnread() bool {
+	if f.DeafFor >= deafGrace {
+		return false
+	}
 	age := f.Now.Sub(f.EventsAt)
 	return f.imageOverdue() && (age > warningsEvery || age > stateFresh && !f.Pulling)
 }

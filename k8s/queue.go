@@ -65,6 +65,10 @@ type queue struct {
 	// noCreate is when the namespace, or our Role in it, last refused any kjob
 	// at all; zero when it last took one. Until then one claim at a time is made.
 	noCreate time.Time
+	// unreached is why Buildkite doesn't know of the queue yet, nil if it does.
+	unreached error
+	// deaf is when Events could not be read last.
+	deaf time.Time
 }
 
 func newQueue(s *Scheduler, set *settings, store *store, client *stacks.Client, before *queue) *queue {
@@ -132,6 +136,7 @@ func (q *queue) run(ctx, hard context.Context, first func(error)) {
 		workers.Go(func() { q.worker(ctx, hard) })
 	}
 	workers.Go(func() { q.upkeep(ctx) })
+	workers.Go(func() { q.keepReserved(ctx) })
 	workers.Go(func() { q.warm(ctx) })
 	q.pollLoop(ctx)
 	q.work.ShutDown()
@@ -148,6 +153,11 @@ func (q *queue) begin(ctx context.Context, first func(error)) bool {
 		if n == 0 {
 			first(err)
 		}
+		q.mu.Lock()
+		if q.unreached = nil; stacks.Temporary(err) {
+			q.unreached = err
+		}
+		q.mu.Unlock()
 		switch {
 		case err == nil:
 			q.recovered(q.stopCount(), true)

@@ -197,9 +197,9 @@ func (r *Reacquirer) state(ctx context.Context, id contract.JobID) (stacks.State
 
 func (r *Reacquirer) replace(ctx context.Context, k *batchv1.Job) error {
 	r.say("deleting %s", k.Name)
-	uid, background := k.UID, metav1.DeletePropagationForeground
+	uid, foreground := k.UID, metav1.DeletePropagationForeground
 	err := r.Kube.BatchV1().Jobs(k.Namespace).Delete(ctx, k.Name, metav1.DeleteOptions{
-		Preconditions: &metav1.Preconditions{UID: &uid}, PropagationPolicy: &background,
+		Preconditions: &metav1.Preconditions{UID: &uid}, PropagationPolicy: &foreground,
 	})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("deleting %s: %w", k.Name, err)

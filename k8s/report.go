@@ -11,6 +11,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/onejob-dev/onejob/contract"
 )
@@ -43,16 +44,15 @@ func Rows(ctx context.Context, client Client, namespace string, id contract.JobI
 	if err != nil {
 		return nil, err
 	}
-	podOf := map[string]*corev1.Pod{}
+	podOf := map[types.UID]*corev1.Pod{}
 	for i := range pods {
-		podOf[pods[i].Namespace+"/"+kjobName(&pods[i])] = &pods[i]
+		podOf[kjobUID(&pods[i])] = &pods[i]
 	}
 	var rows []Row
 	for i := range kjobs {
 		k := &kjobs[i]
-		key := k.Namespace + "/" + k.Name
-		rows = append(rows, rowOf(k, podOf[key]))
-		delete(podOf, key)
+		rows = append(rows, rowOf(k, podOf[k.UID]))
+		delete(podOf, k.UID)
 	}
 	for _, p := range podOf {
 		f := podFacts(p)

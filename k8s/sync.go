@@ -36,11 +36,18 @@ func (q *queue) sync(ctx context.Context, id contract.JobID) error {
 	q.mu.Lock()
 	m := q.memo(id)
 	verdict, claimed := m.verdict, q.claims[id] != nil
+	lapsed := verdict != nil && time.Now().After(m.verdictUntil)
+	if lapsed {
+		m.verdict = nil
+	}
 	q.mu.Unlock()
 	if claimed {
 		return nil // its kjob isn't there yet
 	}
 	if verdict != nil {
+		if lapsed {
+			return nil // if it is offered again, it is reserved and looked at again
+		}
 		return q.finish(ctx, id, *verdict, nil)
 	}
 	cleared := q.clear(ctx, id)
@@ -65,7 +72,7 @@ func (q *queue) facts(id contract.JobID) Facts {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	m, mended := q.memo(id), q.store.link.mendedAt()
-	f := Facts{Now: now, Skew: q.s.skew(), State: m.state, StateAt: m.stateAt, ToldAt: m.toldAt, HeldAt: m.heldAt, Policy: q.set.Load().policy()}
+	f := Facts{Now: now, Skew: q.s.skew(), State: m.state, StateAt: m.stateAt, ToldAt: m.toldAt, HeldAt: m.heldAt, MendedAt: mended, Policy: q.set.Load().policy()}
 	k, gone := q.last(id)
 	if k != nil {
 		f.Attempt, f.KJob, f.Story = k.attempt, k.KJob, k.story
@@ -100,12 +107,12 @@ func (q *queue) facts(id contract.JobID) Facts {
 			f.Orphan = Pod{} // its kjob may only be news
 		}
 	}
-	if m.heardOf == f.KJob.UID {
-		f.Heard = m.heard
-	}
 	if f.Pod.Phase == "" && m.podOf == f.KJob.UID && m.pod.Phase != "" {
 		f.Pod, f.KJob.PodSeen = m.pod, true
 		f.Pod.Deleted = true
+	}
+	if m.heardOf == f.subject() {
+		f.Heard = m.heard
 	}
 	if (f.Pod.Over() || f.Pod.Deleted) && k != nil && !gone && !f.KJob.Terminating && m.over != f.KJob.UID {
 		m.over, m.overAt = f.KJob.UID, now
@@ -127,8 +134,8 @@ func (q *queue) facts(id contract.JobID) Facts {
 	if !gone && (ended && f.Pod.Lost() || f.Pod.Deleted) {
 		m.lost = f.KJob.UID
 	}
-	if kind := f.failureKind(); kind != m.failKind {
-		m.failKind, m.failAt = kind, now
+	if kind := f.failureKind(); kind != m.failKind || m.failOf != f.KJob.UID {
+		m.failKind, m.failOf, m.failAt = kind, f.KJob.UID, now
 	}
 	if f.FailingSince = m.failAt; f.podless() {
 		f.FailingSince = later(m.failAt, mended)
@@ -275,8 +282,11 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d Decision, f *Fa
 	q.mu.Unlock()
 	cctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	err := q.client.Finish(cctx, id, d.ExitStatus, d.Text)
+	again, err := q.client.TryFinish(cctx, id, d.ExitStatus, d.Text)
 	switch {
+	case again > 0:
+		q.work.AddAfter(id, again+jitter.UpTo(again))
+		return nil
 	case err == nil:
 		q.log.Info("job finished for it", "job_id", id, "reason", d.Reason, "detail", stacks.Cut(d.Text, 300))
 		q.s.metrics.decisions.WithLabelValues(q.name, string(Finish), string(d.Reason)).Inc()

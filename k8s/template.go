@@ -198,6 +198,9 @@ func checkTemplate(job *batchv1.Job) error {
 		if agent.Image == "" {
 			bad("spec.template.spec.containers[agent].image: empty")
 		}
+		if agent.RestartPolicy != nil || len(agent.RestartPolicyRules) > 0 {
+			bad("spec.template.spec.containers[agent]: restartPolicy and restartPolicyRules can't be set: a restarted container would be a second run")
+		}
 		for _, e := range agent.Env {
 			if slices.Contains(ownEnv, e.Name) {
 				bad("spec.template.spec.containers[agent].env: %s is the scheduler's to set", e.Name)
@@ -245,6 +248,6 @@ func checkTemplate(job *batchv1.Job) error {
 
 // ownEnv is what NewJob sets, or what would contradict it, and a template can't.
 var ownEnv = []string{
-	contract.EnvJobID, contract.EnvToken, contract.EnvEndpoint, contract.EnvTags, contract.EnvQueue, contract.EnvTerminationMessagePath,
+	contract.EnvJobID, contract.EnvToken, contract.EnvTokenFile, contract.EnvEndpoint, contract.EnvTags, contract.EnvQueue, contract.EnvTerminationMessagePath,
 	contract.EnvGrace, contract.EnvAttempt, contract.EnvContractVersion, contract.EnvOnTerm,
 }

@@ -7,8 +7,11 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	k8stesting "k8s.io/client-go/testing"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
@@ -262,6 +265,83 @@ func TestRefusedCreates(t *testing.T) {
 		quota = false
 		w.mu.Unlock()
 		w.await("finished", 20*time.Second, w.finished(2))
+		r.end(w)
+	})
+}
+
+// Events that can't be read for a moment finish no job whose image is being pulled
+// again, however slowly.
+func TestUnreadEventsFinishNothing(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		began, failed := time.Now(), 0
+		w.kube.PrependReactor("list", "events", func(k8stesting.Action) (bool, runtime.Object, error) {
+			if at := time.Since(began); at < 2*time.Minute || at > 2*time.Minute+45*time.Second {
+				return false, nil, nil
+			}
+			w.mu.Lock()
+			failed++
+			w.mu.Unlock()
+			return true, nil, apierrors.NewServiceUnavailable("later")
+		})
+		w.runs = func(w *world, p *pod) {
+			p.pulls("EOF", "Pulling", "Failed", "BackOff")
+			w.sleep(12*time.Second, p.kill)
+			p.pulls("EOF", "Pulling")
+			w.sleep(6*time.Minute, p.kill)
+			ran(w, p)
+		}
+		id := w.build(1)[0].ID
+		r := w.start("")
+		w.await("the job's end", 10*time.Minute, w.finished(1))
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if j := w.job(id); j.ExitStatus != "0" || failed == 0 {
+			t.Errorf("the job ended with %q; %d reads of Events failed: %q", j.ExitStatus, failed, w.page(id))
+		}
+		r.end(w)
+	})
+}
+
+// What Kubernetes said of a kjob before it had a pod isn't told of the pod.
+func TestWordsOfTheKjobAreNotThePods(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.podAfter = 25 * time.Second
+		w.runs = func(w *world, p *pod) {
+			p.set(func(o *corev1.Pod) { o.Spec.NodeName = "node-1" })
+			w.sleep(30*time.Second, p.kill)
+			ran(w, p)
+		}
+		id := w.build(1)[0].ID
+		r := w.start("")
+		w.await("a kjob", 5*time.Second, func() bool { return w.kjobs(id) == 1 })
+		w.says("Job", "onejob-"+id, "job-controller", corev1.EventTypeWarning, "FailedCreate", "exceeded quota: none, requested: pods=1")
+		w.await("the job's end", 5*time.Minute, w.finished(1))
+		if page := w.page(id); len(page) != 1 || !strings.Contains(page[0], "Kubernetes doesn't make it yet: exceeded quota") {
+			t.Errorf("the page says %q, want one line, of the kjob", page)
+		}
+		r.end(w)
+	})
+}
+
+// A job that Kubernetes refused, and that could not be finished while it was ours,
+// is not finished for that later: the template may be mended, or another have it.
+func TestVerdictIsOfItsReservation(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.sim.AddFault(simulator.Fault{Endpoint: "stacks_finish", Status: 503, Until: time.Minute})
+		began, refused := time.Now(), 0
+		w.onCreate = func(k *batchv1.Job) (before, after error) {
+			if time.Since(began) > 10*time.Second {
+				return nil, nil
+			}
+			refused++
+			return apierrors.NewInvalid(schema.GroupKind{Group: "batch", Kind: "Job"}, k.Name, nil), nil
+		}
+		id := w.build(1)[0].ID
+		r := w.start("")
+		w.await("the job's end", 5*time.Minute, w.finished(1))
+		if j := w.job(id); j.ExitStatus != "0" || refused == 0 {
+			t.Errorf("the job ended with %q after %d refusals: %q", j.ExitStatus, refused, w.page(id))
+		}
 		r.end(w)
 	})
 }

@@ -18,7 +18,7 @@ const (
 	// stateEvery is how often the state of a job whose pod is still to come is
 	// asked: a cancelled one is gone within five seconds.
 	stateEvery = 3 * time.Second
-	// heldEvery is the same for a job that an agent has: should the agent fall
+	// heldEvery is the same for a job that an agent has, most likely in our pod: should the agent fall
 	// silent, Buildkite ends the job, and nothing else would tell us of the pod
 	// that goes on.
 	heldEvery = time.Minute
@@ -32,8 +32,17 @@ const (
 	memoLife   = time.Hour
 )
 
-// upkeep asks for states and renews reservations, until ctx ends, as long as
-// Buildkite lets it.
+// keepReserved renews reservations until ctx ends. It is a loop of its own: states
+// that aren't told must not let them lapse.
+func (q *queue) keepReserved(ctx context.Context) {
+	for pause(ctx, upkeepEvery, nil) {
+		if err := q.stopped(); err == nil || errors.Is(err, errNoCreate) {
+			q.renew(ctx)
+		}
+	}
+}
+
+// upkeep asks for states until ctx ends, as long as Buildkite lets it.
 func (q *queue) upkeep(ctx context.Context) {
 	var measured time.Time
 	for pause(ctx, upkeepEvery, q.look) {
@@ -48,7 +57,6 @@ func (q *queue) upkeep(ctx context.Context) {
 			continue
 		}
 		q.askStates(ctx)
-		q.renew(ctx)
 		q.sweep()
 	}
 }
@@ -76,7 +84,7 @@ func (q *queue) askStates(ctx context.Context) {
 	}
 	for _, id := range q.having(func(k *seenKjob) bool { return !k.Finished }) {
 		m, every := q.memos[id], stateEvery
-		if m.state.Held() {
+		if m.state.Held() && m.pod.Started {
 			every = heldEvery
 		}
 		if now.Sub(m.stateAt) >= every {
@@ -112,6 +120,9 @@ func (q *queue) answered(ids []contract.JobID, states map[contract.JobID]stacks.
 	defer q.mu.Unlock()
 	for _, id := range ids {
 		m, state := q.memo(id), states[id]
+		if m.stateAt.After(sent) {
+			continue // something newer has been learned meanwhile
+		}
 		changed := m.state != state || m.ask
 		if state.Held() && !m.state.Held() {
 			m.heldAt = time.Now()

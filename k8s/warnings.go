@@ -17,7 +17,7 @@ import (
 
 // wantsWarnings: a pod, or its absence, that only Events can explain.
 func (q *queue) wantsWarnings(id contract.JobID, d Decision, f Facts) bool {
-	unread := d.Reason == ReasonImage && f.pullUnread() || d.Action == None && d.Reason == ReasonTaken && f.Now.Sub(f.EventsAt) > warningsEvery
+	unread := d.Reason == ReasonImage && f.pullUnread() || d.Action == None && d.Reason == ReasonTaken && f.Now.Sub(f.EventsAt) > takenEvery
 	switch {
 	case f.unexplained(), unread:
 	case d.Action == Finish && d.Reason == ReasonNoPod && f.Now.Sub(f.EventsAt) > stateFresh:
@@ -27,7 +27,7 @@ func (q *queue) wantsWarnings(id contract.JobID, d Decision, f Facts) bool {
 		return false
 	}
 	q.mu.Lock()
-	at := q.memo(id).heard.EventsAt
+	at, failed := q.memo(id).heard.EventsAt, q.deaf
 	q.mu.Unlock()
 	old := time.Since(at) > warningsEvery
 	switch {
@@ -36,8 +36,9 @@ func (q *queue) wantsWarnings(id contract.JobID, d Decision, f Facts) bool {
 	case unread:
 		old = true
 	}
-	// An API server that is away isn't asked by each job what it can't say.
-	if old && (q.store.link.stale() || !q.lists.Allow()) {
+	// An API server that is away isn't asked by each job what it can't say, nor
+	// does each wait for it.
+	if old && (q.store.link.stale() || time.Since(failed) < noticeAfter || !q.lists.Allow()) {
 		q.work.AddAfter(id, noticeAfter+jitter.UpTo(noticeAfter))
 		return false
 	}
@@ -48,6 +49,7 @@ func (q *queue) wantsWarnings(id contract.JobID, d Decision, f Facts) bool {
 // Events: a queue makes a few a second, and its jobs take turns.
 const (
 	warningsEvery     = 20 * time.Second
+	takenEvery        = 10 * time.Second // while they decide whether another agent has the job
 	warningsPerSecond = 4
 	warningsWithin    = 3 * time.Second
 )
@@ -63,20 +65,33 @@ func (q *queue) fetchWarnings(ctx context.Context, id contract.JobID, f Facts) {
 	cctx, cancel := context.WithTimeout(ctx, warningsWithin)
 	defer cancel()
 	es, err := eventsOn(cctx, q.s.kube, q.store.namespace, kind, name)
-	now := heard(es, time.Now())
+	es = slices.DeleteFunc(es, func(e corev1.Event) bool { // of a kjob that had the name before
+		return kind == "Job" && e.InvolvedObject.UID != "" && e.InvolvedObject.UID != f.KJob.UID
+	})
+	now := time.Now()
+	q.mu.Lock()
+	m, of := q.memo(id), f.subject()
+	was := Heard{}
+	if m.heardOf == of {
+		was = m.heard
+	}
+	switch {
+	case err == nil:
+		m.heard = heard(es, now).after(was)
+	case apierrors.IsForbidden(err):
+		m.heard = Heard{EventsAt: now}
+	default:
+		if m.heard, q.deaf = was, now; was.DeafSince.IsZero() {
+			m.heard.DeafSince = now
+		}
+		m.heard.DeafFor = now.Sub(m.heard.DeafSince)
+	}
+	m.heardOf = of
+	q.mu.Unlock()
 	if err != nil {
 		q.s.metrics.apiErrors.WithLabelValues(q.name, "list", string(apierrors.ReasonForError(err))).Inc()
 		q.log.Debug("events not read", "job_id", id, "err", err)
 	}
-	q.mu.Lock()
-	m := q.memo(id)
-	if err != nil && m.heardOf == f.KJob.UID {
-		at := now.EventsAt
-		now = m.heard
-		now.EventsAt = at
-	}
-	m.heard, m.heardOf = now, f.KJob.UID
-	q.mu.Unlock()
 	if f.EndedAt.IsZero() {
 		q.work.AddAfter(id, warningsEvery+time.Second)
 	}
@@ -87,8 +102,16 @@ func heard(es []corev1.Event, at time.Time) Heard {
 	h := Heard{Warnings: warningsOf(es), Pulling: pullingOf(es), EventsAt: at}
 	for _, e := range es {
 		if e.Source.Component == "kubelet" && (e.Reason == "Failed" || e.Reason == "BackOff") {
-			h.StuckAt = eventTime(e)
+			h.stuck = eventTime(e)
 		}
+	}
+	return h
+}
+
+// after is h, read after was.
+func (h Heard) after(was Heard) Heard {
+	if h.StuckAt = was.StuckAt; !was.EventsAt.IsZero() && h.stuck.After(was.stuck) {
+		h.StuckAt = was.EventsAt
 	}
 	return h
 }
@@ -142,8 +165,9 @@ func pullingOf(es []corev1.Event) bool {
 	return begun.After(failed) && sent < eventBurst
 }
 
-// eventsOn lists the events on an object, oldest first. It reads from the API
-// server's watch cache (resourceVersion 0), never from etcd.
+// eventsOn lists the events on an object, oldest first. An API server that is told
+// to keep a watch cache of Events answers from that (resourceVersion 0); as a rule
+// there is none, and it looks through the namespace's.
 func eventsOn(ctx context.Context, client Client, namespace, kind, name string) ([]corev1.Event, error) {
 	cctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()

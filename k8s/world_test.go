@@ -44,6 +44,8 @@ type world struct {
 
 	// runs says what the pod of an attempt does; nil is ran.
 	runs func(w *world, p *pod)
+	// podAfter is how long the Job controller takes for a pod.
+	podAfter time.Duration
 	// onCreate may refuse a create, before or after it is applied.
 	onCreate func(k *batchv1.Job) (before, after error)
 
@@ -173,7 +175,7 @@ func (p *pod) stop() { p.once.Do(func() { close(p.kill) }) }
 // live is the Job controller and the kubelet of one kjob.
 func (p *pod) live(k *batchv1.Job) {
 	w := p.w
-	if !w.sleep(50*time.Millisecond, p.kill) {
+	if !w.sleep(50*time.Millisecond+w.podAfter, p.kill) {
 		return
 	}
 	if k.Spec.Suspend != nil && *k.Spec.Suspend {
