@@ -4,5 +4,6 @@
 //	base/            kustomize base: one resource a file
 //	drain/           keeps running jobs of drain queues from being evicted; its
 //	                 README tells what becomes of jobs whose node goes
+//	operator.yaml    what a person needs who looks after jobs
 //	uninstall.yaml   deregisters the stacks, before the base is deleted
 package deploy

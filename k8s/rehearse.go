@@ -20,14 +20,19 @@ const rehearsed = contract.JobID("00000000-0000-4000-8000-000000000000")
 // Rehearse has the API server say what it would say of a template's kjob and of
 // its pod, without making either (dry run): Pod Security, quota, webhooks, a
 // ServiceAccount, PriorityClass or RuntimeClass that isn't there; and looks for
-// the Secrets and ConfigMaps that the pod names. It needs the rights to create
+// the Secrets, ConfigMaps and volume claims that the pod names. It needs the rights to create
 // jobs and pods; what it may not look at is in notes and no error. The error
 // holds every fault.
 func Rehearse(ctx context.Context, client Client, t *Template) (notes []string, err error) {
-	k, err := NewJob(stacks.Job{ID: rehearsed}, 1, t, t.sampleEnv())
+	k, err := NewJob(stacks.Job{ID: rehearsed}, 1, t, t.sampleEnv("1"))
 	if err != nil {
 		return nil, err
 	}
+	other, err := NewJob(stacks.Job{ID: rehearsed}, 1, t, t.sampleEnv("2"))
+	if err != nil {
+		return nil, err
+	}
+	of := refsOf(&other.Spec.Template.Spec)
 	var errs []error
 	bad := func(what string, err error) {
 		if err != nil && !apierrors.IsAlreadyExists(err) {
@@ -41,7 +46,11 @@ func Rehearse(ctx context.Context, client Client, t *Template) (notes []string, 
 	pod.Name, pod.Namespace = k.Name+"-x", t.Namespace
 	_, err = client.CoreV1().Pods(t.Namespace).Create(ctx, pod, dry)
 	bad("its pod", err)
-	for _, r := range refsOf(&pod.Spec) {
+	for i, r := range refsOf(&pod.Spec) {
+		if i >= len(of) || of[i] != r {
+			notes = append(notes, fmt.Sprintf("queue %s: a %s in namespace %s is not looked at: its name depends on the job", t.Queue, r.kind, t.Namespace))
+			continue
+		}
 		switch err := r.check(ctx, client, t.Namespace); {
 		case apierrors.IsForbidden(err):
 			notes = append(notes, fmt.Sprintf("queue %s: %s in namespace %s is not looked at: no right to get it", t.Queue, r, t.Namespace))
@@ -52,30 +61,34 @@ func Rehearse(ctx context.Context, client Client, t *Template) (notes []string, 
 	return notes, errors.Join(errs...)
 }
 
-// sampleEnv fills each {{env.NAME}} with what is an image's tag, a quantity and
-// a label's value.
-func (t *Template) sampleEnv() map[string]string {
+// sampleEnv fills each {{env.NAME}} with a value, which should do as an image's
+// tag, a quantity and a label's value.
+func (t *Template) sampleEnv(value string) map[string]string {
 	env := map[string]string{}
 	for _, hole := range envHole.FindAllStringSubmatch(t.raw, -1) {
-		env[hole[1]] = "1"
+		env[hole[1]] = value
 	}
 	return env
 }
 
-// ref is a Secret or a ConfigMap that a pod can't start without.
+// ref is a Secret, a ConfigMap or a claim that a pod can't start without.
 type ref struct{ kind, name, key string }
 
 func (r ref) String() string { return r.kind + " " + r.name }
 
 func (r ref) check(ctx context.Context, client Client, namespace string) error {
 	has := false
-	if r.kind == "Secret" {
+	switch r.kind {
+	case "PersistentVolumeClaim":
+		_, err := client.CoreV1().PersistentVolumeClaims(namespace).Get(ctx, r.name, metav1.GetOptions{})
+		return err
+	case "Secret":
 		s, err := client.CoreV1().Secrets(namespace).Get(ctx, r.name, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
 		_, has = s.Data[r.key]
-	} else {
+	default:
 		c, err := client.CoreV1().ConfigMaps(namespace).Get(ctx, r.name, metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -113,11 +126,28 @@ func refsOf(s *corev1.PodSpec) (refs []ref) {
 			}
 		}
 	}
+	volume := func(kind, name string, items []corev1.KeyToPath, optional *bool) {
+		add(kind, name, "", optional)
+		for _, item := range items {
+			add(kind, name, item.Key, optional)
+		}
+	}
 	for _, v := range s.Volumes {
-		if v.Secret != nil {
-			add("Secret", v.Secret.SecretName, "", v.Secret.Optional)
-		} else if v.ConfigMap != nil {
-			add("ConfigMap", v.ConfigMap.Name, "", v.ConfigMap.Optional)
+		switch {
+		case v.Secret != nil:
+			volume("Secret", v.Secret.SecretName, v.Secret.Items, v.Secret.Optional)
+		case v.ConfigMap != nil:
+			volume("ConfigMap", v.ConfigMap.Name, v.ConfigMap.Items, v.ConfigMap.Optional)
+		case v.PersistentVolumeClaim != nil:
+			add("PersistentVolumeClaim", v.PersistentVolumeClaim.ClaimName, "", nil)
+		case v.Projected != nil:
+			for _, p := range v.Projected.Sources {
+				if p.Secret != nil {
+					volume("Secret", p.Secret.Name, p.Secret.Items, p.Secret.Optional)
+				} else if p.ConfigMap != nil {
+					volume("ConfigMap", p.ConfigMap.Name, p.ConfigMap.Items, p.ConfigMap.Optional)
+				}
+			}
 		}
 	}
 	return refs

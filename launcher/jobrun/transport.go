@@ -37,11 +37,11 @@ var (
 	chunkProbe = acquire.Backoff{
 		Attempts: 1, Base: time.Second, Cap: time.Second, Deadline: 10 * time.Second, Timeout: 10 * time.Second,
 	}
-	// Everything else is asked again by JobRunner itself.
-	once = acquire.Backoff{
-		Attempts: 1, Base: time.Second, Cap: time.Second, Deadline: time.Minute, Timeout: time.Minute,
-	}
 )
+
+// sendTimeout bounds each request. Those without a policy are asked again by
+// JobRunner itself.
+const sendTimeout = time.Minute
 
 // maxReply bounds how much of a reply is read. None that JobRunner asks for is
 // near it.
@@ -234,7 +234,7 @@ func until(ctx, end context.Context) (context.Context, context.CancelFunc) {
 // with it.
 func (t *transport) send(ctx context.Context, req *http.Request, call string) (*http.Response, error) {
 	t.state.sent(call)
-	ctx, cancel := context.WithTimeout(ctx, once.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	req = req.Clone(ctx)
 	if req.GetBody != nil {
