@@ -20,9 +20,9 @@ const rehearsed = contract.JobID("00000000-0000-4000-8000-000000000000")
 // Rehearse has the API server say what it would say of a template's kjob and of
 // its pod, without making either (dry run): Pod Security, quota, webhooks, a
 // ServiceAccount, PriorityClass or RuntimeClass that isn't there; and looks for
-// the Secrets, ConfigMaps and volume claims that the pod names. It needs the rights to create
-// jobs and pods; what it may not look at is in notes and no error. The error
-// holds every fault.
+// the Secrets, ConfigMaps and volume claims that the pod names. It needs the
+// rights to create jobs and pods; what it may not look at is in notes and no
+// error. The error holds every fault.
 func Rehearse(ctx context.Context, client Client, t *Template) (notes []string, err error) {
 	k, err := NewJob(stacks.Job{ID: rehearsed}, 1, t, t.sampleEnv("1"))
 	if err != nil {

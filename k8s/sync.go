@@ -285,7 +285,7 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d Decision, f *Fa
 	again, err := q.client.TryFinish(cctx, id, d.ExitStatus, d.Text)
 	switch {
 	case again > 0:
-		q.work.AddAfter(id, again+jitter.UpTo(again))
+		q.work.AddAfter(id, again+jitter.UpTo(min(again, time.Second)))
 		return nil
 	case err == nil:
 		q.log.Info("job finished for it", "job_id", id, "reason", d.Reason, "detail", stacks.Cut(d.Text, 300))

@@ -18,9 +18,9 @@ const (
 	// stateEvery is how often the state of a job whose pod is still to come is
 	// asked: a cancelled one is gone within five seconds.
 	stateEvery = 3 * time.Second
-	// heldEvery is the same for a job that an agent has, most likely in our pod: should the agent fall
-	// silent, Buildkite ends the job, and nothing else would tell us of the pod
-	// that goes on.
+	// heldEvery is the same for a job that an agent has while our pod runs, most
+	// likely the one in it: should the agent fall silent, Buildkite ends the job,
+	// and nothing else would tell us of the pod that goes on.
 	heldEvery = time.Minute
 	// renewLong is the reservation of a job whose kjob exists; with less than
 	// renewLongLeft of it, it is renewed. If we die and somebody deletes the
