@@ -123,7 +123,7 @@ func TestDecide(t *testing.T) {
 		return func(p *Pod) { p.Phase, p.Terminating, p.Exited, p.ExitCode = corev1.PodFailed, false, true, code }
 	}
 	events := func(age time.Duration) func(*Facts) { return func(f *Facts) { f.EventsAt = t0.Add(-age) } }
-	deaf := func(d time.Duration) func(*Facts) { return func(f *Facts) { f.DeafSince, f.DeafFor = t0.Add(-d), d } }
+	deaf := func(d time.Duration) func(*Facts) { return func(f *Facts) { f.DeafAt, f.DeafFor = t0, d } }
 	mended := func(d time.Duration) func(*Facts) { return func(f *Facts) { f.MendedAt = t0.Add(-d) } }
 	pulling := func(f *Facts) { f.Pulling = true }
 	type want struct {

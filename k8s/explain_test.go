@@ -18,7 +18,13 @@ import (
 // kubelet does.
 func (w *world) says(kind, name, who, kindOf, reason, message string) {
 	w.Helper()
-	now := metav1.NewTime(time.Now().Truncate(time.Second))
+	w.said(time.Now(), kind, name, who, kindOf, reason, message)
+}
+
+// said is says, of a moment before.
+func (w *world) said(at time.Time, kind, name, who, kindOf, reason, message string) {
+	w.Helper()
+	now := metav1.NewTime(at.Truncate(time.Second))
 	e := &corev1.Event{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name + "." + reason}, InvolvedObject: corev1.ObjectReference{Kind: kind, Name: name},
 		Type: kindOf, Reason: reason, Message: message, Source: corev1.EventSource{Component: who}, FirstTimestamp: now, LastTimestamp: now,

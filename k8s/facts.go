@@ -72,15 +72,16 @@ type Heard struct {
 	// Pulling: of those that are about pulls, the newest begins one.
 	Pulling bool
 	// stuck is when the kubelet said last that the pod can't start yet, by the
-	// node's clock, and StuckAt a time by ours since when it said so: that of the
-	// read before the one that brought it. Zero if it never did.
+	// node's clock, and StuckAt a time before that by ours: the kubelet's own if
+	// that is earlier, for it may send late what it said, or that of the read
+	// before the one that brought it. Zero if it never did.
 	stuck, StuckAt time.Time
 	// EventsAt is when they were read, by our clock; zero if they never were.
 	EventsAt time.Time
-	// DeafSince is since when they can't be read, and DeafFor for how long that was
-	// at the last try; zero if they can, or if it isn't allowed.
-	DeafSince time.Time
-	DeafFor   time.Duration
+	// DeafAt is when they could not be read last, and DeafFor for how long they were
+	// tried in vain; zero if they could, or if it isn't allowed.
+	DeafAt  time.Time
+	DeafFor time.Duration
 }
 
 // subject is whose Events tell of the attempt: the pod's, or those of a kjob that

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	updates "k8s.io/client-go/util/retry"
 )
 
 // LeaseOptions says which Lease to hold, and as whom.
@@ -41,13 +42,17 @@ var errStuck = errors.New("the lease was lost, and what was under way doesn't en
 func (s *Scheduler) release(lock *resourcelock.LeaseLock) {
 	ctx, cancel := context.WithTimeout(context.Background(), releaseWithin)
 	defer cancel()
-	record, _, err := lock.Get(ctx)
-	if err == nil && record.HolderIdentity == lock.Identity() {
+	// The last renewal, given up, may be applied in between.
+	err := updates.RetryOnConflict(updates.DefaultRetry, func() error {
+		record, _, err := lock.Get(ctx)
+		if err != nil || record.HolderIdentity != lock.Identity() {
+			return err
+		}
 		now := metav1.Now()
-		err = lock.Update(ctx, resourcelock.LeaderElectionRecord{
+		return lock.Update(ctx, resourcelock.LeaderElectionRecord{
 			LeaderTransitions: record.LeaderTransitions, LeaseDurationSeconds: 1, AcquireTime: now, RenewTime: now,
 		})
-	}
+	})
 	if err != nil {
 		s.log.Warn("the lease is not released; the next process leads when it has run out", "err", err)
 	}
@@ -102,11 +107,17 @@ func (s *Scheduler) elect(ctx context.Context) error {
 		}
 	})()
 	elector.Run(ectx)
+	err = s.ended(ctx, result, led)
+	if elector.IsLeader() && !errors.Is(err, ErrLeaseLost) && !errors.Is(err, errStuck) {
+		s.release(lock)
+	}
+	return err
+}
+
+// ended is how leading ended, when the elector has: nil if it never began.
+func (s *Scheduler) ended(ctx context.Context, result <-chan error, led <-chan struct{}) error {
 	select {
 	case err := <-result:
-		if !errors.Is(err, ErrLeaseLost) {
-			s.release(lock)
-		}
 		return err
 	default:
 	}

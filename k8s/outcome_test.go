@@ -419,8 +419,8 @@ func TestCancelledWhilePending(t *testing.T) {
 // be late, so the kjob stays until the kubelet says since then that the pod waits,
 // or the job is over. Its reader is told.
 func TestTakenWhileTheImageIsPulled(t *testing.T) {
-	for _, again := range []bool{false, true} {
-		t.Run(fmt.Sprintf("the kubelet says so %t", again), func(t *testing.T) {
+	for _, then := range []string{"silent", "late", "again"} {
+		t.Run(then, func(t *testing.T) {
 			inWorld(t, simulator.Config{HeartbeatTimeout: time.Hour}, func(w *world) {
 				taken := make(chan struct{})
 				w.runs = func(w *world, p *pod) {
@@ -429,8 +429,12 @@ func TestTakenWhileTheImageIsPulled(t *testing.T) {
 					w.sleep(time.Hour, taken)
 					w.sleep(10*time.Second, p.kill)
 					p.pulls("EOF", "BackOff") // at once, and perhaps from before
-					if again {
-						w.sleep(20*time.Second, p.kill)
+					at := time.Now().Add(2 * time.Second)
+					w.sleep(20*time.Second, p.kill)
+					switch then {
+					case "late": // as when the node was cut off since
+						w.said(at, "Pod", p.kjob+"-x", "kubelet", corev1.EventTypeNormal, "BackOff", "EOF")
+					case "again":
 						p.pulls("EOF", "BackOff")
 					}
 					w.sleep(time.Hour, p.kill)
@@ -448,7 +452,7 @@ func TestTakenWhileTheImageIsPulled(t *testing.T) {
 				if deleted() != 0 {
 					t.Errorf("deleted %v before the kubelet said anything", w.deleted)
 				}
-				if again {
+				if then == "again" {
 					w.await("deleted", time.Minute, func() bool { return deleted() == 1 })
 				} else {
 					time.Sleep(20 * time.Minute)

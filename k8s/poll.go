@@ -367,7 +367,7 @@ func (q *queue) offer(j stacks.Job, at time.Time) int {
 	}
 	q.work.Add(j.ID)
 	if d.Action == None && f.KJob.Exists && !f.KJob.Finished {
-		signal(q.look) // live, but its reservation has lapsed: renew
+		signal(q.lapsed)
 	}
 	return 0
 }

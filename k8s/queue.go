@@ -44,6 +44,7 @@ type queue struct {
 	work   workqueue.TypedRateLimitingInterface[contract.JobID]
 	wakeup chan struct{} // the poll loop
 	look   chan struct{} // the upkeep loop
+	lapsed chan struct{} // the loop that keeps jobs reserved
 	// before served the queue until its identity changed; its last creates may
 	// still be on the wire.
 	before *queue
@@ -76,7 +77,7 @@ func newQueue(s *Scheduler, set *settings, store *store, client *stacks.Client, 
 		s: s, name: set.Name, label: labelValue(set.Name), store: store, client: client,
 		log:    s.log.With("queue", set.Name),
 		work:   workqueue.NewTypedRateLimitingQueue(itemBackoff[contract.JobID]()),
-		wakeup: make(chan struct{}, 1), look: make(chan struct{}, 1), before: before,
+		wakeup: make(chan struct{}, 1), look: make(chan struct{}, 1), lapsed: make(chan struct{}, 1), before: before,
 		lists:  rate.NewLimiter(warningsPerSecond, warningsPerSecond),
 		claims: map[contract.JobID]*claim{}, retries: map[contract.JobID]retry{}, memos: map[contract.JobID]*memo{},
 		beat: time.Now(), since: time.Now(),

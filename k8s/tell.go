@@ -37,17 +37,21 @@ func (q *queue) tellWaiting(id contract.JobID, why Reason, text string) {
 	q.mu.Unlock()
 	if first {
 		q.s.metrics.decisions.WithLabelValues(q.name, string(None), string(why)).Inc()
-		q.tell(id, text, maxTold, func() { q.event(id, true, eventWaiting, text) })
+		event := func() { q.event(id, true, eventWaiting, text) }
+		if !q.tell(id, text, maxTold, event) {
+			event()
+		}
 	} else if news {
 		q.tell(id, text, maxTold, nil)
 	}
 }
 
 // tell puts a line on the job's page, once for each text and unless there are
-// so many already. Unless it is nil, then is called when it is there.
-func (q *queue) tell(id contract.JobID, text string, most int, then func()) {
+// so many already, and reports whether it will. Unless it is nil, then is called
+// when it is there.
+func (q *queue) tell(id contract.JobID, text string, most int, then func()) bool {
 	if text == "" {
-		return
+		return false
 	}
 	q.mu.Lock()
 	m := q.memo(id)
@@ -59,6 +63,7 @@ func (q *queue) tell(id contract.JobID, text string, most int, then func()) {
 	if news {
 		q.notices.Add(id, text, then)
 	}
+	return news
 }
 
 // The Events about jobs. JobLost and JobNotice are of a job's end; see note.

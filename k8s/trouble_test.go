@@ -272,18 +272,30 @@ func TestRefusedCreates(t *testing.T) {
 // Events that can't be read for a moment finish no job whose image is being pulled
 // again, however slowly.
 func TestUnreadEventsFinishNothing(t *testing.T) {
+	const grace = 2 * time.Minute
+	for name, fails := range map[string]func(at time.Duration, failed int) bool{
+		"for a while":      func(at time.Duration, _ int) bool { return at > grace && at < grace+45*time.Second },
+		"twice, far apart": func(at time.Duration, failed int) bool { return at < time.Minute || at > grace && failed == 1 },
+	} {
+		t.Run(name, func(t *testing.T) { unreadEvents(t, fails) })
+	}
+}
+
+func unreadEvents(t *testing.T, fails func(at time.Duration, failed int) bool) {
 	inWorld(t, simulator.Config{}, func(w *world) {
 		began, failed := time.Now(), 0
-		w.kube.PrependReactor("list", "events", func(k8stesting.Action) (bool, runtime.Object, error) {
-			if at := time.Since(began); at < 2*time.Minute || at > 2*time.Minute+45*time.Second {
+		w.kube.PrependReactor("list", "events", func(a k8stesting.Action) (bool, runtime.Object, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if of, _ := a.(k8stesting.ListAction).GetListRestrictions().Fields.RequiresExactMatch("involvedObject.kind"); of != "Pod" || !fails(time.Since(began), failed) {
 				return false, nil, nil
 			}
-			w.mu.Lock()
 			failed++
-			w.mu.Unlock()
 			return true, nil, apierrors.NewServiceUnavailable("later")
 		})
 		w.runs = func(w *world, p *pod) {
+			p.set(func(o *corev1.Pod) { o.Spec.NodeName = "node-1" })
+			w.sleep(15*time.Second, p.kill)
 			p.pulls("EOF", "Pulling", "Failed", "BackOff")
 			w.sleep(12*time.Second, p.kill)
 			p.pulls("EOF", "Pulling")

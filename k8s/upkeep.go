@@ -35,7 +35,7 @@ const (
 // keepReserved renews reservations until ctx ends. It is a loop of its own: states
 // that aren't told must not let them lapse.
 func (q *queue) keepReserved(ctx context.Context) {
-	for pause(ctx, upkeepEvery, nil) {
+	for pause(ctx, upkeepEvery, q.lapsed) {
 		if err := q.stopped(); err == nil || errors.Is(err, errNoCreate) {
 			q.renew(ctx)
 		}
@@ -99,11 +99,11 @@ func (q *queue) askStates(ctx context.Context) {
 	for id := range ids {
 		list = append(list, id)
 	}
-	cctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
 	for some := range slices.Chunk(list, stacks.MaxBatch) {
+		cctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		sent := time.Now()
 		states, err := q.client.States(cctx, some)
+		cancel()
 		if err != nil { // asked again
 			if ctx.Err() == nil && !q.refusal(err) {
 				q.log.Debug("asking for states", "err", err)

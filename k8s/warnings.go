@@ -38,7 +38,7 @@ func (q *queue) wantsWarnings(id contract.JobID, d Decision, f Facts) bool {
 	}
 	// An API server that is away isn't asked by each job what it can't say, nor
 	// does each wait for it.
-	if old && (q.store.link.stale() || time.Since(failed) < noticeAfter || !q.lists.Allow()) {
+	if old && (q.store.link.stale() || time.Since(failed) < noticeAfter && !f.unexplained() || !q.lists.Allow()) {
 		q.work.AddAfter(id, noticeAfter+jitter.UpTo(noticeAfter))
 		return false
 	}
@@ -81,10 +81,10 @@ func (q *queue) fetchWarnings(ctx context.Context, id contract.JobID, f Facts) {
 	case apierrors.IsForbidden(err):
 		m.heard = Heard{EventsAt: now}
 	default:
-		if m.heard, q.deaf = was, now; was.DeafSince.IsZero() {
-			m.heard.DeafSince = now
+		if m.heard, q.deaf = was, now; !was.DeafAt.IsZero() {
+			m.heard.DeafFor += min(now.Sub(was.DeafAt), warningsEvery) // else nobody tried
 		}
-		m.heard.DeafFor = now.Sub(m.heard.DeafSince)
+		m.heard.DeafAt = now
 	}
 	m.heardOf = of
 	q.mu.Unlock()
@@ -111,7 +111,7 @@ func heard(es []corev1.Event, at time.Time) Heard {
 // after is h, read after was.
 func (h Heard) after(was Heard) Heard {
 	if h.StuckAt = was.StuckAt; !was.EventsAt.IsZero() && h.stuck.After(was.stuck) {
-		h.StuckAt = was.EventsAt
+		h.StuckAt = earlier(was.EventsAt, h.stuck)
 	}
 	return h
 }
