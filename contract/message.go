@@ -43,6 +43,9 @@ type Message struct {
 	// Received is the signal that the runner was sent, if any ("SIGTERM").
 	Received string `json:"received,omitempty"`
 
+	// MaybeGranted: the runner ended without the job, but an acquire request of its
+	// got no answer. If it was granted, the end of the session is the job's.
+	MaybeGranted bool `json:"maybe_granted,omitempty"`
 	// NotBefore is the moment before which Buildkite asked not to be called
 	// again (Retry-After); a next attempt waits for it.
 	NotBefore *time.Time `json:"not_before,omitempty"`

@@ -208,7 +208,7 @@ func offered(f Facts, r Reason, then func() Decision) Decision {
 	case f.State.Offered():
 		return then()
 	default:
-		return Decision{Action: None, Reason: r}
+		return notOffered(f, r)
 	}
 }
 

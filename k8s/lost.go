@@ -8,6 +8,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/stacks"
 )
 
 // decideLost is for a pod that is over and whose runner left no word: only
@@ -67,6 +68,16 @@ func decideLostHeld(f Facts) Decision {
 		return Decision{Action: None, Reason: ReasonLostAfter,
 			Text: fmt.Sprintf("the pod was lost while the job ran in it, and may still be running where it can't be seen: %s", lossOf(f))}
 	}
+}
+
+// notOffered is for an attempt that ended without the job, which somebody has, or
+// had: perhaps this very one, whose grant's reply was lost.
+func notOffered(f Facts, r Reason) Decision {
+	d := Decision{Action: None, Reason: r}
+	if m := f.Pod.Message; m != nil && m.MaybeGranted && (f.State.Held() || f.State == stacks.StateFinished) {
+		d.Text = said(f, "may have had the job without knowing; it is not run again")
+	}
+	return d
 }
 
 // startErrors counts the attempts, this one and those just before it, whose

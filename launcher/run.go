@@ -161,6 +161,8 @@ func (r *run) do() {
 	r.phases.begin("acquire")
 	job, err := r.session.Acquire(work, r.JobID)
 	if err != nil {
+		var retry *acquire.RetryError
+		r.msg.MaybeGranted = errors.As(err, &retry) && retry.Lost && !errors.Is(err, acquire.ErrRejected)
 		r.failed(work, err)
 		return
 	}

@@ -96,6 +96,20 @@ func acquireSequences() []sequence {
 			check: wantStateAsked, stock: unrecorded,
 		},
 		{
+			// As when Buildkite goes down in that moment: its scheduler must tell.
+			name: "acq-lost-then-503", oursFlags: quick,
+			faults: func() []simulator.Fault {
+				return []simulator.Fault{{Endpoint: "acquire", Reset: "after", Times: 1}, {Endpoint: "acquire", Status: 503}}
+			},
+			exit: contract.ExitExhausted, outcome: contract.OutcomeExhausted, calls: "register connect acquire:0 acquire:503*6 stop disconnect", job: "-1//",
+			check: func(l *lab, _ string, m contract.Message) {
+				if !m.MaybeGranted {
+					l.Errorf("the message doesn't say that the job may have been granted: %+v", m)
+				}
+			},
+			stock: unrecorded,
+		},
+		{
 			// A server that knows its holder gives the job again.
 			name: "acq-lost-idempotent", conf: simulator.Config{IdempotentAcquire: true},
 			faults: one(simulator.Fault{Endpoint: "acquire", Truncate: true, Times: 1}), oursFlags: quick,
