@@ -35,6 +35,10 @@ func TestJumpClock(t *testing.T) {
 				if got := w.sim.JumpClock(tt.jump); got != tt.jump {
 					t.Errorf("the clock is off by %s, want %s", got, tt.jump)
 				}
+				w.call("POST", "stacks/s/notifications", token, `{"notifications":[{"job_uuid":"`+id+`","detail":"x"}]}`, 200)
+				if j, _ := w.sim.Job(id); len(j.Notifications) != 1 {
+					t.Error("a notification without a time was not taken")
+				}
 				state := func() simulator.JobState {
 					time.Sleep(time.Millisecond)
 					j, _ := w.sim.Job(id)

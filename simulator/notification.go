@@ -73,9 +73,9 @@ func (s *Simulator) notifyJobs(c *call) reply {
 }
 
 func (s *Simulator) noteFor(st *stack, jobID, detail string, at, now time.Time) (problem string) {
-	j := s.jobs[jobID]
-	if at.IsZero() {
-		at = now
+	j, given := s.jobs[jobID], !at.IsZero()
+	if !given {
+		at = now // its own clock, whatever has become of it
 	}
 	switch {
 	case j == nil:
@@ -84,9 +84,9 @@ func (s *Simulator) noteFor(st *stack, jobID, detail string, at, now time.Time) 
 		return "detail is required"
 	case utf8.RuneCountInString(detail) > maxNotificationLength:
 		return "detail is too long (maximum is 256 characters)"
-	case at.After(now.Add(time.Second)):
+	case given && at.After(now.Add(time.Second)):
 		return "timestamp can't be in the future"
-	case at.Before(j.createdAt.Truncate(time.Second)):
+	case given && at.Before(j.createdAt.Truncate(time.Second)):
 		return "timestamp can't be before the job's creation"
 	case j.state.Terminal() && now.Sub(j.finishedAt) > notifiableAfterEnd:
 		return "job finished more than 300 seconds ago"
