@@ -3,7 +3,11 @@
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -s -w -X github.com/onejob-dev/onejob/build.Version=$(VERSION)
-GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
+# One set of flags for all but the race detector: each package is compiled once.
+export CGO_ENABLED := 0
+export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
+RACE    := CGO_ENABLED=1 go test -race
+GOBUILD := go run ./test/gobuild/cmd
 LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.0
 VULN    := golang.org/x/vuln/cmd/govulncheck@v1.6.0
 FUZZTIME ?= 60s
@@ -24,7 +28,7 @@ demo: $(if $(EXISTING),,build $(if $(LOCAL),,packages)) ## run an example pipeli
 .PHONY: test
 test: packages ## run all tests, as root: real processes, a real Kubernetes (needs no network but apt and Go modules)
 	go vet ./...
-	go test -race -timeout 60m ./...
+	$(RACE) -timeout 60m ./...
 	$(MAKE) histories
 
 # Without the race detector, which costs four times as much: the first of these
@@ -70,8 +74,8 @@ fuzz: ## run each fuzz target for FUZZTIME (60s)
 .PHONY: build
 build: ## build the programs and the stock agent of the pinned version into bin/
 	@mkdir -p bin
-	$(GOBUILD) -o bin/ ./cmd/...
-	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/buildkite-agent github.com/buildkite/agent/v3
+	@$(GOBUILD) -ldflags "$(LDFLAGS)" -o bin/ ./cmd/...
+	@$(GOBUILD) -ldflags "-s -w" -o bin/buildkite-agent github.com/buildkite/agent/v3
 
 .PHONY: cluster-up cluster-down
 cluster-up: packages ## start a real Kubernetes on this machine, as root; prints its kubeconfig

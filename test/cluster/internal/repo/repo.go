@@ -10,9 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
+
+	"github.com/onejob-dev/onejob/test/gobuild"
 )
 
 var root = sync.OnceValues(func() (string, error) {
@@ -67,11 +70,13 @@ func Build(ctx context.Context, p Program) error {
 		return err
 	}
 	defer os.Remove(temporary)
-	command := exec.CommandContext(ctx, "go", append(append([]string{"build"}, p.Flags...), "-o", temporary, p.Package)...)
-	command.Dir = p.Dir
-	command.Env = append(append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=", "GOTMPDIR="+filepath.Dir(p.Out)), p.Env...)
-	if output, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("building %s: %w\n%s", p.Package, err, output)
+	err := gobuild.Build{
+		Args: append(slices.Clone(p.Flags), "-o", temporary, p.Package), Dir: p.Dir,
+		Env:      append(append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-trimpath", "GOTMPDIR="+filepath.Dir(p.Out)), p.Env...),
+		Progress: os.Stderr,
+	}.Run(ctx)
+	if err != nil {
+		return err
 	}
 	// Of two links to one file, rename leaves both: that is the case of nothing to do.
 	return os.Rename(temporary, p.Out)

@@ -1,0 +1,161 @@
+// Package gobuild runs `go build` and tells how far it is: the first build of
+// what the tests and the demo run compiles over two thousand packages, which
+// takes minutes on two cores.
+//
+//	go build -v ──names of packages, as each is compiled──▶ "812 of 2104 packages, 3m20s: k8s.io/apiserver/…"
+//	go list  ──how many are to be compiled────────────────────────┘
+package gobuild
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// Build is one `go build`.
+type Build struct {
+	Args []string // of go, after "build"
+	Dir  string
+	Env  []string // the whole environment; nil is ours
+	// Progress is where it is told how far the build is, nil for nowhere: one line
+	// that changes on a terminal, a line every half minute elsewhere. What takes
+	// less than two seconds is told nothing about.
+	Progress *os.File
+}
+
+// The progress of a build that takes longer than quiet is told.
+const (
+	quiet        = 2 * time.Second
+	everyOnTerm  = 500 * time.Millisecond
+	everyOnPipes = 30 * time.Second
+)
+
+// Run builds. The error has what go printed.
+func (b Build) Run(ctx context.Context) error {
+	cmd := b.command(ctx, append([]string{"build", "-v"}, b.Args...)...)
+	lines, err := cmd.StderrPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	p := &progress{began: time.Now(), out: b.Progress}
+	told, stop := context.WithCancel(ctx)
+	var telling sync.WaitGroup
+	if b.Progress != nil {
+		telling.Go(func() { p.tell(told, func() int { return b.stale(told) }) })
+	}
+	printed := p.read(lines)
+	err = cmd.Wait()
+	stop()
+	telling.Wait()
+	if err != nil {
+		return fmt.Errorf("go build %s: %w\n%s", strings.Join(b.Args, " "), err, printed)
+	}
+	return nil
+}
+
+func (b Build) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir, cmd.Env = b.Dir, b.Env
+	return cmd
+}
+
+// stale counts the packages that are still to be compiled, 0 if it can't.
+func (b Build) stale(ctx context.Context) int {
+	args := []string{"list", "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}"}
+	for i := 0; i < len(b.Args); i++ {
+		if b.Args[i] == "-o" {
+			i++ // and its value
+			continue
+		}
+		args = append(args, b.Args[i])
+	}
+	out, err := b.command(ctx, args...).Output()
+	if err != nil {
+		return 0
+	}
+	return len(bytes.Fields(out))
+}
+
+// progress is what is known of a build that runs.
+type progress struct {
+	began time.Time
+	out   *os.File
+
+	mu   sync.Mutex
+	done int
+	last string
+}
+
+// read takes in the names that go prints, and returns what else it printed.
+func (p *progress) read(r io.Reader) string {
+	var rest strings.Builder
+	scanner := bufio.NewScanner(r)
+	scanner.Buffer(nil, 1<<20)
+	for scanner.Scan() {
+		line := scanner.Text()
+		if line == "" || strings.ContainsAny(line, " \t:#") {
+			rest.WriteString(line + "\n")
+			continue
+		}
+		p.mu.Lock()
+		p.done, p.last = p.done+1, line
+		p.mu.Unlock()
+	}
+	return rest.String()
+}
+
+func (p *progress) tell(ctx context.Context, count func() int) {
+	terminal := term.IsTerminal(int(p.out.Fd()))
+	every := everyOnPipes
+	if terminal {
+		every = everyOnTerm
+	}
+	select {
+	case <-ctx.Done():
+		return
+	case <-time.After(quiet):
+	}
+	p.mu.Lock()
+	total := p.done
+	p.mu.Unlock()
+	total += count()
+	for tick := time.NewTicker(every); ; {
+		if terminal {
+			fmt.Fprintf(p.out, "\r\x1b[K  %s", p.line(total))
+		} else {
+			fmt.Fprintf(p.out, "  %s\n", p.line(total))
+		}
+		select {
+		case <-ctx.Done():
+			tick.Stop()
+			if terminal {
+				fmt.Fprint(p.out, "\r\x1b[K")
+			}
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// line says how far the build is.
+func (p *progress) line(total int) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	of := ""
+	if total > p.done {
+		of = fmt.Sprintf(" of %d", total)
+	}
+	return fmt.Sprintf("compiled %d%s packages in %s: %s", p.done, of, time.Since(p.began).Round(time.Second), p.last)
+}
