@@ -14,6 +14,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -49,7 +51,7 @@ func (b Build) Run(ctx context.Context) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	p := &progress{began: time.Now(), out: b.Progress}
+	p := &progress{name: b.name(), began: time.Now(), out: b.Progress}
 	told, stop := context.WithCancel(ctx)
 	var telling sync.WaitGroup
 	if b.Progress != nil {
@@ -88,8 +90,17 @@ func (b Build) stale(ctx context.Context) int {
 	return len(bytes.Fields(out))
 }
 
+// name is the base name of what is built, empty if go chooses it.
+func (b Build) name() string {
+	if i := slices.Index(b.Args, "-o"); i >= 0 && i+1 < len(b.Args) {
+		return strings.TrimSuffix(filepath.Base(b.Args[i+1]), ".new") + ": "
+	}
+	return ""
+}
+
 // progress is what is known of a build that runs.
 type progress struct {
+	name  string
 	began time.Time
 	out   *os.File
 
@@ -157,5 +168,5 @@ func (p *progress) line(total int) string {
 	if total > p.done {
 		of = fmt.Sprintf(" of %d", total)
 	}
-	return fmt.Sprintf("compiled %d%s packages in %s: %s", p.done, of, time.Since(p.began).Round(time.Second), p.last)
+	return fmt.Sprintf("%scompiled %d%s packages in %s, now %s", p.name, p.done, of, time.Since(p.began).Round(time.Second), p.last)
 }

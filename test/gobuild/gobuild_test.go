@@ -37,15 +37,15 @@ func TestRun(t *testing.T) {
 }
 
 func TestProgress(t *testing.T) {
-	p := &progress{began: time.Now()}
+	p := &progress{name: "x: ", began: time.Now()}
 	rest := p.read(strings.NewReader("fmt\nexample.test/a\n# example.test/a\na.go:1:2: wrong\nexample.test/b\n"))
 	if want := "# example.test/a\na.go:1:2: wrong\n"; rest != want {
 		t.Errorf("the rest is %q, want %q", rest, want)
 	}
-	if got, want := p.line(7), "compiled 3 of 7 packages in 0s: example.test/b"; got != want {
+	if got, want := p.line(7), "x: compiled 3 of 7 packages in 0s, now example.test/b"; got != want {
 		t.Errorf("the line is %q, want %q", got, want)
 	}
-	if got, want := p.line(0), "compiled 3 packages in 0s: example.test/b"; got != want {
+	if got, want := p.line(0), "x: compiled 3 packages in 0s, now example.test/b"; got != want {
 		t.Errorf("without a total the line is %q, want %q", got, want)
 	}
 }
