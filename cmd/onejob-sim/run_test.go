@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/onejob-dev/onejob/simulator"
+	"github.com/onejob-dev/onejob/test/gobuild"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -148,8 +149,8 @@ func TestRunRefuses(t *testing.T) {
 // TestProcess runs the binary: environment, signal, exit status, help.
 func TestProcess(t *testing.T) {
 	bin := filepath.Join(t.TempDir(), "onejob-sim")
-	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
-		t.Fatalf("building: %v\n%s", err, out)
+	if err := gobuild.Program(t.Context(), "", bin, "."); err != nil {
+		t.Fatal(err)
 	}
 	ready := filepath.Join(t.TempDir(), "ready")
 	cmd := exec.Command(bin)

@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/onejob-dev/onejob/test/cluster"
+	"github.com/onejob-dev/onejob/test/gobuild"
 )
 
 func TestMain(m *testing.M) { os.Exit(cluster.Main(m)) }
@@ -192,8 +193,8 @@ func TestPlugin(t *testing.T) {
 		t.Skip("builds the program")
 	}
 	plugin := filepath.Join(t.TempDir(), "kubectl-onejob")
-	if out, err := exec.Command("go", "build", "-o", plugin, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	if err := gobuild.Program(t.Context(), "", plugin, "."); err != nil {
+		t.Fatal(err)
 	}
 	out, err := exec.Command(plugin, "--help").CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "kubectl onejob [global options] command") {

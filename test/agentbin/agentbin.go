@@ -19,6 +19,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/onejob-dev/onejob/test/gobuild"
 )
 
 const module = "github.com/buildkite/agent/v3"
@@ -79,7 +81,7 @@ func Build(ctx context.Context) (string, error) {
 
 	// The rename makes a build that was interrupted invisible.
 	tmp := path + ".new"
-	if _, err := goOutput(ctx, root, "build", "-o", tmp, module); err != nil {
+	if err := gobuild.Program(ctx, root, tmp, module); err != nil {
 		return "", err
 	}
 	if err := os.Rename(tmp, path); err != nil {

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/onejob-dev/onejob/test/gobuild"
 )
 
 // keep is how long the binaries of a source that has changed since are kept,
@@ -64,8 +66,7 @@ func BuildOnejob(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := goOutput(ctx, filepath.Dir(gomod), "build", "-trimpath", "-buildvcs=false",
-		"-o", tmp+string(filepath.Separator), "./cmd/onejob-agent", "./cmd/onejob-run"); err != nil {
+	if err := gobuild.Program(ctx, filepath.Dir(gomod), tmp+string(filepath.Separator), "./cmd/onejob-agent", "./cmd/onejob-run"); err != nil {
 		return "", err
 	}
 	if err := os.Link(stock, filepath.Join(tmp, "buildkite-agent")); err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/onejob-dev/onejob/test/cluster"
+	"github.com/onejob-dev/onejob/test/gobuild"
 	"github.com/onejob-dev/onejob/test/stage"
 )
 
@@ -66,12 +67,7 @@ func publish(ctx context.Context, dir string) error {
 		return err
 	}
 	return repository(ctx, dir, "hunt", func(work string) error {
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(work, "hunter"), "./hunter")
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("building the hunter: %w: %s", err, out)
-		}
-		return nil
+		return gobuild.Program(ctx, "", filepath.Join(work, "hunter"), "./hunter")
 	})
 }
 

@@ -34,6 +34,14 @@ type Build struct {
 	Progress *os.File
 }
 
+// Program builds packages into out, a file or a folder, as they are shipped: with
+// the flags of `make build`, so that no package is compiled for it alone. dir is
+// where the packages' paths start, the current one if it is empty.
+func Program(ctx context.Context, dir, out string, packages ...string) error {
+	args := append([]string{"-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", out}, packages...)
+	return Build{Args: args, Dir: dir, Env: append(os.Environ(), "CGO_ENABLED=0")}.Run(ctx)
+}
+
 // The progress of a build that takes longer than quiet is told.
 const (
 	quiet        = 2 * time.Second

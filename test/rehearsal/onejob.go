@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/onejob-dev/onejob/test/gobuild"
 )
 
 // BuildOnejob builds cmd/onejob of this checkout, as it is shipped, into dir and
@@ -17,12 +19,7 @@ func BuildOnejob(ctx context.Context, dir string) (string, error) {
 		return "", fmt.Errorf("looking for the module: %w", err)
 	}
 	path := filepath.Join(dir, "onejob")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", path, "./cmd/onejob")
-	cmd.Dir, cmd.Env = filepath.Dir(strings.TrimSpace(string(gomod))), append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building onejob: %w\n%s", err, out)
-	}
-	return path, nil
+	return path, gobuild.Program(ctx, filepath.Dir(strings.TrimSpace(string(gomod))), path, "./cmd/onejob")
 }
 
 // Configure writes a onejob.yaml with the one queue, settings being what it

@@ -14,14 +14,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/onejob-dev/onejob/simulator"
+	"github.com/onejob-dev/onejob/test/gobuild"
 )
 
 func TestByHand(t *testing.T) {
 	t.Parallel()
 	onejob = filepath.Join(t.TempDir(), "onejob")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", onejob, "../../cmd/onejob")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	if err := gobuild.Program(t.Context(), "", onejob, "../../cmd/onejob"); err != nil {
+		t.Fatal(err)
 	}
 	play(t, handRows)
 }

@@ -8,12 +8,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/onejob-dev/onejob/test/gobuild"
 )
-
-// Both are built alike: as the image has them.
-var buildArgs = []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w"}
-
-const buildEnv = "CGO_ENABLED=0"
 
 // programs are the packages that are measured, by the names of their binaries.
 var programs = map[string]string{
@@ -35,10 +32,8 @@ func build(ctx context.Context) (string, error) {
 	dir := filepath.Join(root, ".cache", "bench")
 	for name, pkg := range programs {
 		fmt.Fprintf(os.Stderr, "building %s\n", name)
-		cmd := exec.CommandContext(ctx, "go", append(buildArgs, "-o", filepath.Join(dir, name), pkg)...)
-		cmd.Dir, cmd.Env = root, append(os.Environ(), buildEnv)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("building %s: %w\n%s", name, err, out)
+		if err := gobuild.Program(ctx, root, filepath.Join(dir, name), pkg); err != nil {
+			return "", err
 		}
 	}
 	return dir, nil

@@ -126,7 +126,7 @@ func host() string {
 	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
 		text += ", load " + strings.Join(strings.Fields(string(load))[:3], " ")
 	}
-	return text + "; all built with " + buildEnv + " go " + strings.Join(buildArgs[:len(buildArgs)-1], " ") + ` "` + buildArgs[len(buildArgs)-1] + `"`
+	return text + "; all built as `make build` does"
 }
 
 func mb(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
