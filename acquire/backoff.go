@@ -27,7 +27,7 @@ type Backoff struct {
 }
 
 // DefaultAcquire is the policy for acquiring a job, as the stock agent's
-// (reference/protocol.md §B.1): 7 attempts, 2^k seconds between them.
+// (docs/protocol.md#stock-retries): 7 attempts, 2^k seconds between them.
 //
 // The deadline's arithmetic: six waits of 1, 2, 4, 8, 16 and 32 s are 63 s,
 // with the most jitter (6 × 5 s) 93 s. That leaves 237 s of the 330 s for seven

@@ -14,11 +14,12 @@ import (
 //
 // Known: the stock agent reads GET jobs/:id with the job's token while the job
 // runs, and takes a 401 for the end of its right to the job
-// (reference/protocol.md §A.3). Guessed: that Buildkite refuses a job's token
-// once the job is finished. So "finished" counts as delivered, and so does a
-// job's own token that is refused now: it was good for the finish that was
-// answered last. A session's token, which stands in where the server gave the
-// job none, may be refused for other reasons and proves nothing.
+// (docs/protocol.md#cancel); a job's token ends with its job. Guessed: that one
+// which is refused now ended so (docs/protocol.md#finish). So "finished" counts
+// as delivered, and so does a job's own token that is refused now: it was good
+// for the finish that was answered last. A session's token, which stands in where
+// the server gave the job none, may be refused for other reasons and proves
+// nothing.
 func Delivered(ctx context.Context, client *api.Client, job *api.Job, rnd *Rand, count func(string)) bool {
 	state, status, err := JobState(ctx, client, job.ID, rnd, count)
 	if err != nil {
@@ -47,7 +48,7 @@ func JobState(ctx context.Context, client *api.Client, id string, rnd *Rand, cou
 }
 
 // OverState reports a state in which a job has a result.
-// (States: reference/protocol.md §E.)
+// (States: docs/protocol.md#job-states.)
 func OverState(state string) bool {
 	switch state {
 	case "finished", "canceled", "timed_out", "skipped", "broken", "expired":

@@ -10,17 +10,17 @@
 // The calls are those of agent/v3/api; the loops around them are our own, on
 // roko, because the stock ones keep no promise that onejob makes: theirs have a
 // constant interval or an unjittered Retry-After, run on after SIGTERM, retry
-// what can't heal, and lose the reason (reference/protocol.md §B.7).
+// what can't heal, and lose the reason (docs/protocol.md#stock-defects).
 //
 // # The lost reply
 //
-// An acquire may be granted by a server whose reply never arrives. Known: the
-// stock server then answers the next acquire with 422 even to the session that
-// holds the job (§B.7 item 5, seen with a test server; a guess for Buildkite
-// itself). Known: no call tells a session which jobs it holds. Guessed: that
-// GET jobs/:id may be read with a session token. So a 422 after a reply that
-// may have been lost is never taken for a grant: the job's state is read if the
-// API lets us, and unless it proves that the job is over or runs elsewhere, the
-// result is ErrAmbiguous. The caller leaves the session explicitly, and
-// Buildkite then knows that whatever it granted to it will not run.
+// An acquire may be granted by a server whose reply never arrives. Guessed:
+// that Buildkite then answers the next acquire with 422 even to the session
+// that holds the job. Known: no call tells a session which jobs it holds.
+// Guessed: that GET jobs/:id may be read with a session token
+// (docs/protocol.md#lost-replies). So a 422 after a reply that may have been
+// lost is never taken for a grant: the job's state is read if the API lets us,
+// and unless it proves that the job is over or runs elsewhere, the result is
+// ErrAmbiguous. The caller leaves the session explicitly, and Buildkite then
+// knows that whatever it granted to it will not run.
 package acquire

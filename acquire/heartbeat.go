@@ -10,8 +10,8 @@ import (
 )
 
 // Bounds of the heartbeat's interval, whatever the server says. Buildkite takes
-// an agent for lost after about three minutes of silence (a guess from its
-// documentation), so a minute is also what an unset interval means.
+// an agent for lost after three to four minutes of silence
+// (docs/protocol.md#heartbeat), so a minute is also what an unset interval means.
 const (
 	heartbeatDefault = time.Minute
 	heartbeatMin     = time.Second

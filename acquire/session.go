@@ -150,7 +150,7 @@ func (s *Session) resolve(ctx context.Context, id contract.JobID, e *RetryError)
 }
 
 // HeldState reports a state in which a job is granted to some session, but has
-// not been started by it. (States: reference/protocol.md §E.) Every other one
+// not been started by it. (States: docs/protocol.md#job-states.) Every other one
 // shows that a session that never sent a start doesn't hold the job.
 func HeldState(state string) bool {
 	switch state {

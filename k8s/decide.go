@@ -102,8 +102,8 @@ const (
 )
 
 // Decide says what is to be done about a job, given all that is known. It is
-// the one place where an attempt is followed by another (house rules: the exit
-// codes of contract).
+// the one place where an attempt is followed by another; the exit codes in
+// contract say after which ends.
 func Decide(f Facts) Decision {
 	switch {
 	case f.Attempt == 0:

@@ -112,7 +112,7 @@ func (h *history) created(s *instance, k *batchv1.Job, inTime bool) {
 	}
 }
 
-// lost is house rules' word for a pod that ended and left no word, or is gone.
+// lost reports a pod that ended and left no message of its runner, or is gone.
 // Callers hold h.mu and the cluster's.
 func (h *history) lost(k *batchv1.Job) bool {
 	p := h.podsByUID[string(k.UID)]

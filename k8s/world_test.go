@@ -249,7 +249,7 @@ func (p *pod) end(code int, why string, m *contract.Message) {
 		}
 		o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: agentContainer, State: corev1.ContainerState{Terminated: t}}}
 	})
-	if m == nil { // lost: its kjob counts no more, see house rules
+	if m == nil { // lost, no message is left: another kjob may follow while this one is unfinished
 		p.setKjob(func(k *batchv1.Job) { k.Annotations["test/lost"] = "yes" })
 	}
 	if p.w.sleep(800*time.Millisecond, p.kill) {

@@ -31,7 +31,7 @@ type Finish struct {
 }
 
 // FinishPolicy is for a result that must get through: about as long as the
-// stock agent tries (reference/protocol.md §B.6), unless ctx ends first.
+// stock agent tries (docs/protocol.md#stock-retries), unless ctx ends first.
 var FinishPolicy = acquire.Backoff{
 	Attempts: 24, Base: 2 * time.Second, Cap: time.Minute, JitterMin: -time.Second, JitterMax: 5 * time.Second,
 	Deadline: 10 * time.Minute, Timeout: time.Minute,

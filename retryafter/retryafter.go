@@ -13,8 +13,8 @@ import (
 const Max = 24 * time.Hour
 
 // Parse reads a reply's Retry-After header (RFC 9110 §10.2.3): whole
-// seconds, or an HTTP-date. Buildkite documents only seconds
-// (reference/protocol.md §A.1); a proxy in front of it may send either.
+// seconds, or an HTTP-date. The stock agent reads only seconds
+// (docs/protocol.md#transport); a proxy in front of Buildkite may send either.
 //
 // It returns false when the header says nothing: absent, garbage, zero,
 // negative, or a moment that is past. The backoff then decides, so that "0"

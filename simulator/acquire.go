@@ -7,7 +7,7 @@ import (
 )
 
 // acquire gives a job to the session that names it: the lock on which all of
-// onejob rests (reference/protocol.md §B).
+// onejob rests (docs/protocol.md#acquire).
 func (s *Simulator) acquire(c *call) reply {
 	j := s.jobs[c.jobID]
 	if j == nil {

@@ -80,7 +80,7 @@ func (s *Simulator) Agent(id string) (Agent, bool) {
 	return a.snapshot(), true
 }
 
-// register makes a session (reference/protocol.md §A.3).
+// register makes a session (docs/protocol.md#register).
 func (s *Simulator) register(c *call) reply {
 	var req struct {
 		Name               string   `json:"name"`

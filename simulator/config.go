@@ -87,7 +87,7 @@ type Config struct {
 }
 
 // RateLimits are requests per second, stack and endpoint. 0 means the
-// documented limit, a negative number none (reference/protocol.md §E).
+// documented limit, a negative number none (docs/protocol.md#rate-limits).
 type RateLimits struct {
 	List, Reserve, Job, States, Finish, Notify, Default int
 	// Disabled switches all of them off, and the headers stay away too.

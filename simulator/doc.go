@@ -36,7 +36,7 @@
 // # Known
 //
 // From captures of the real clients and from Buildkite's documents
-// (reference/protocol.md): paths, bodies, headers, tokens by call, 423 for a
+// (docs/protocol.md): paths, bodies, headers, tokens by call, 423 for a
 // job that waits and 422 for one that is gone, 404 for StreamPings; the whole
 // of the Stacks API with limits, scopes and 429 bodies; waits, soft failures
 // and retry rules as the documents tell them, each rule with its own count, no

@@ -10,7 +10,7 @@ import (
 
 // jobEnv is the environment that a job is acquired with: all that the stock
 // bootstrap refuses to run without, and what jobs commonly read
-// (reference/protocol.md §0.3).
+// (docs/protocol.md#job-environment).
 func (s *Simulator) jobEnv(j *job) map[string]string {
 	b, n := j.build, j.node
 	env := maps.Clone(b.request.Env)

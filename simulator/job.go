@@ -17,7 +17,7 @@ var ErrNotFound = errors.New("not found")
 
 func notFound(kind, id string) error { return fmt.Errorf("%s %q: %w", kind, id, ErrNotFound) }
 
-// JobState is a job's state by Buildkite's names (reference/protocol.md §E).
+// JobState is a job's state by Buildkite's names (docs/protocol.md#job-states).
 type JobState string
 
 // The states that the simulator uses.

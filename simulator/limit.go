@@ -35,7 +35,7 @@ func (w *window) take(now time.Time, limit int) (current int, allowed bool, rese
 }
 
 // limited wraps a Stacks endpoint in its rate limit and puts the RateLimit
-// headers on every reply (reference/protocol.md §E).
+// headers on every reply (docs/protocol.md#rate-limits).
 func (s *Simulator) limited(c *call, st *stack, scope string, limit int, serve func() reply) reply {
 	if s.conf.RateLimits.Disabled || limit < 0 {
 		return serve()

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TokenKind tells the three kinds of token apart (reference/protocol.md §A.2).
+// TokenKind tells the three kinds of token apart (docs/protocol.md#tokens).
 type TokenKind string
 
 // The kinds of token. TokenUnknown was sent but is none of ours, or no longer.

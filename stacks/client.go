@@ -37,7 +37,7 @@ const (
 )
 
 // documented are the limits in requests a second for each stack and endpoint
-// (protocol.md §E), the start value of what the replies' headers teach.
+// (docs/protocol.md#rate-limits), the start value of what the replies' headers teach.
 var documented = map[Endpoint]int{
 	EndpointToken: 10, EndpointRegister: 10, EndpointList: 10, EndpointReserve: 10, EndpointJob: 1000,
 	EndpointStates: 20, EndpointFinish: 100, EndpointNotify: 200, EndpointDeregister: 10,

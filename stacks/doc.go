@@ -19,5 +19,5 @@
 //   - retries each call by itself, so that a thousand callers in an outage are
 //     a thousand independent loops, where a gate per endpoint is one.
 //
-// Protocol facts are in reference/protocol.md §E.
+// What is known of the API: docs/protocol.md#stacks and after.
 package stacks

@@ -2,7 +2,9 @@ package stacks
 
 import "strings"
 
-// Limits of what people see on Buildkite's pages, in bytes (protocol.md §E).
+// Limits of what people see on Buildkite's pages, in bytes: of a finish
+// (docs/protocol.md#stack-finish) and of a notification
+// (docs/protocol.md#notifications).
 const (
 	MaxDetail       = 4096
 	MaxNotification = 256

@@ -19,7 +19,7 @@ import (
 
 // canceller ends a JobRunner's job. JobRunner.Cancel works once, and on a
 // process that exists: before that it is lost, and the job then runs on
-// uncancelled (reference/protocol.md §B.7 item 9).
+// uncancelled (docs/protocol.md#stock-defects).
 type canceller struct {
 	runner *agent.JobRunner
 	jobID  string

@@ -37,19 +37,19 @@ type sequence struct {
 	job     string
 	check   func(l *lab, id string, m contract.Message)
 
-	// stock is the exit code of the stock agent as it was captured
-	// (reference/captures/call_sequences.json), or unrecorded.
+	// stock is the exit code of the stock agent as it was recorded
+	// (docs/protocol.md#stock-exit-codes), or unrecorded.
 	stock int
 	// stockAbandons: the stock agent always says goodbye while it has the job,
 	// and has not tried to finish it. It may in other cases.
 	stockAbandons bool
 }
 
-// unrecorded marks cases that the captures don't have: the stock agent's exit
+// unrecorded marks cases of which there is no record: the stock agent's exit
 // code is shown, and not asserted.
 const unrecorded = -1
 
-// TestSequences runs both agents into each kind of trouble that was captured.
+// TestSequences runs both agents into each kind of trouble that was recorded.
 func TestSequences(t *testing.T) {
 	t.Parallel()
 	var (

@@ -1,0 +1,88 @@
+package onejob_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var (
+	citation = regexp.MustCompile(`[\w./]*\bprotocol\.md(?:#[\w-]*)?`)
+	heading  = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	link     = regexp.MustCompile(`\]\(#([\w-]+)\)`)
+	place    = regexp.MustCompile("`([\\w.]+)` in `([\\w./]+\\.go)`")
+	dropped  = regexp.MustCompile(`[^\w\- ]`) // by GitHub, from a heading's anchor
+)
+
+// Comments cite docs/protocol.md by its sections, and each of them is there. So
+// are the names that the page says its facts are for.
+func TestCitations(t *testing.T) {
+	page := read(t, "docs/protocol.md")
+	sections := map[string]bool{}
+	for _, h := range heading.FindAllStringSubmatch(page, -1) {
+		sections[strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(h[1]), ""), " ", "-")] = true
+	}
+	listed := map[string]bool{"contents": true, "what-onejob-knows-about-buildkite": true}
+	for _, l := range link.FindAllStringSubmatch(page, -1) {
+		listed[l[1]] = true
+		if !sections[l[1]] {
+			t.Errorf("docs/protocol.md has a link to #%s, and no such section", l[1])
+		}
+	}
+	for s := range sections {
+		if !listed[s] {
+			t.Errorf("docs/protocol.md has no link to its section #%s", s)
+		}
+	}
+	for _, p := range place.FindAllStringSubmatch(page, -1) {
+		name := p[1][strings.LastIndexByte(p[1], '.')+1:]
+		if !regexp.MustCompile(`\b` + name + `\b`).MatchString(read(t, p[2])) {
+			t.Errorf("docs/protocol.md names %s in %s, which isn't there", p[1], p[2])
+		}
+	}
+
+	cited := 0
+	for _, path := range sources(t) {
+		for _, c := range citation.FindAllString(read(t, path), -1) {
+			cited++
+			file, section, _ := strings.Cut(c, "#")
+			if strings.TrimPrefix(file, "../") != "docs/protocol.md" || section != "" && !sections[section] {
+				t.Errorf("%s cites %s, which isn't there", path, c)
+			}
+		}
+	}
+	if cited < 20 {
+		t.Errorf("found %d citations", cited)
+	}
+}
+
+// sources are the Go files, but for this one, and the pages.
+func sources(t *testing.T) []string {
+	var paths []string
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		switch ext := filepath.Ext(path); {
+		case err != nil:
+			return err
+		case d.IsDir() && path != "." && (d.Name()[0] == '.' || path == "bin" || path == "docs"):
+			return fs.SkipDir
+		case (ext == ".go" || ext == ".md") && path != "docs_test.go":
+			paths = append(paths, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
+}
+
+func read(t *testing.T, path string) string {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
