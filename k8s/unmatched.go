@@ -116,7 +116,7 @@ func (q *queue) neighbours(set *settings) (queues []Queue, tags [][]string) {
 			continue
 		}
 		queues = append(queues, its)
-		if at == own {
+		if at == own && own.key != "" {
 			tags = append(tags, its.Tags)
 		}
 	}

@@ -101,6 +101,7 @@ func TestSatisfies(t *testing.T) {
 		{[]string{"queue=default", "os=linux"}, true},
 		{[]string{"gpu=*", "os=linux"}, true},
 		{[]string{"gpu="}, true},
+		{[]string{"gpu"}, false},
 		{[]string{"gpu=t4"}, false},
 		{[]string{"os=linux", "arch="}, false},
 	} {

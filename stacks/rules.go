@@ -3,8 +3,8 @@ package stacks
 import "strings"
 
 // Match reports whether a queue with these tags ("key=value") meets all of a
-// job's agent query rules. A rule without a value, or with the value *, asks for
-// any value of its key (Buildkite's documentation, "Agent targeting"). That a tag
+// job's agent query rules. A rule without a value after its =, or with the value *,
+// asks for any value of its key (Buildkite's documentation, "Agent targeting"). That a tag
 // with the value * offers every value is onejob's own. The rule on the queue
 // itself is met, and may be missing for a default queue: the list is the queue's own.
 func Match(rules, tags []string) bool {
@@ -29,12 +29,13 @@ func Missing(rules, tags []string) []string {
 
 func met(rule string, tags []string) bool {
 	key, want := SplitTag(rule)
+	anyValue := want == "*" || want == "" && strings.Contains(rule, "=") // not of a rule that is a key alone
 	if key == "" || key == "queue" {
 		return true
 	}
 	for _, t := range tags {
 		k, v := SplitTag(t)
-		if k == key && (v == want || v == "*" || want == "*" || want == "") {
+		if k == key && (anyValue || v == want || v == "*") {
 			return true
 		}
 	}

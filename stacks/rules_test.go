@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A rule without a value, and one with *, asks for any value of its key; a job
+// A rule without a value after its =, and one with *, asks for any value of its key; a job
 // without a queue rule is of the default queue, whose list it is in.
 func TestMissing(t *testing.T) {
 	tags := []string{"os=linux", "gpu=a100", "gpu=t4", "zone=*", "empty="}
@@ -19,7 +19,7 @@ func TestMissing(t *testing.T) {
 		{"one of two values", []string{"queue=default", "gpu=t4"}, nil},
 		{"star", []string{"gpu=*"}, nil},
 		{"no value", []string{"gpu="}, nil},
-		{"a key alone", []string{"gpu"}, nil},
+		{"a key alone is no rule for any value", []string{"gpu"}, []string{"gpu"}},
 		{"any value, the empty one too", []string{"empty="}, nil},
 		{"spaces", []string{" os = linux "}, nil},
 		{"a tag of every value", []string{"zone=eu"}, nil},
