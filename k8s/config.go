@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,6 +43,9 @@ type Queue struct {
 	Namespace string `json:"namespace,omitempty"`
 	// Tags ("key=value") are the agent tags that jobs may ask for.
 	Tags []string `json:"tags,omitempty"`
+	// Unmatched is what is done about jobs that ask for other tags: notify, fail
+	// or ignore.
+	Unmatched string `json:"unmatched,omitempty"`
 	// MaxInFlight is the most kjobs that are unfinished at a time, 0 for no
 	// limit; nil means DefaultMaxInFlight.
 	MaxInFlight *int `json:"max-in-flight,omitempty"`
@@ -173,6 +177,7 @@ func (c *Config) complete(namespace string) {
 		def(&q.PendingTimeout, Duration(DefaultPendingTimeout))
 		def(&q.ImageGrace, Duration(DefaultImageGrace))
 		def(&q.OnTerm, "cancel")
+		def(&q.Unmatched, UnmatchedNotify)
 		def(&q.AgentEndpoint, c.Endpoint)
 		def(&q.TokenSecret.Name, "onejob-agent-token")
 		def(&q.TokenSecret.Key, "token")
@@ -245,6 +250,9 @@ func (c *Config) Validate() error {
 		}
 		if q.OnTerm != "cancel" && q.OnTerm != "drain" {
 			bad("%s: on-term: %q is neither cancel nor drain", at, q.OnTerm)
+		}
+		if !slices.Contains([]string{UnmatchedNotify, UnmatchedFail, UnmatchedIgnore}, q.Unmatched) {
+			bad("%s: unmatched: %q is neither notify nor fail nor ignore", at, q.Unmatched)
 		}
 		if _, err := stacks.New(stacks.Config{Stack: q.Stack, Token: stacks.Token("")}); err != nil {
 			bad("%s: stack: %w", at, err)

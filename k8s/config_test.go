@@ -40,7 +40,7 @@ func TestParseConfigNamesEveryFault(t *testing.T) {
 endpoint: ftp://x
 idle-interval: 10ms
 queues:
-- {name: a, tags: [x], max-in-flight: -1, on-term: die, namespace: No_Good}
+- {name: a, tags: [x], unmatched: shout, max-in-flight: -1, on-term: die, namespace: No_Good}
 - {name: a, stack: "no spaces", template: {file: x, job: y}}
 - {namespace: x}
 - {name: b, namespace: x, max-attempts: many, agent-endpoint: "https://ci:hunter2@buildkite.test/v3"}
@@ -49,7 +49,7 @@ queues:
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"ftp://x", "idle-interval", "key=value", "max-in-flight", "on-term", "namespace", "used twice", "no spaces", "at most one", "no name",
+	for _, want := range []string{"ftp://x", "idle-interval", "key=value", "max-in-flight", "on-term", `unmatched: "shout"`, "namespace", "used twice", "no spaces", "at most one", "no name",
 		"max-attempts", "queues[3] (b): agent-endpoint: it has a user name or password", "queues[4] (c): agent-endpoint"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error says nothing of %q:\n%v", want, err)

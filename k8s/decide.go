@@ -62,6 +62,7 @@ const (
 	ReasonGaveUp     Reason = "gave_up"
 	ReasonOfferAgain Reason = "offered_again"
 	ReasonLeft       Reason = "queue_left"
+	ReasonUnmatched  Reason = "unmatched"
 )
 
 // Decision is what Decide returns.

@@ -53,7 +53,7 @@ func NewMetrics() *Metrics {
 	m := &Metrics{
 		Registry:       prometheus.NewRegistry(),
 		depth:          gauge("queue_jobs", "Jobs that Buildkite has scheduled and nobody has reserved, as far as they are listed: 20,000 at most, and about 1,000 without max-in-flight.", "queue"),
-		unmatched:      gauge("queue_unmatched_jobs", "Scheduled jobs that ask for tags the queue doesn't have.", "queue"),
+		unmatched:      gauge("queue_unmatched_jobs", "Scheduled jobs that ask for tags which no queue of this installation has there; see the setting unmatched.", "queue"),
 		oldest:         gauge("queue_oldest_wait_seconds", "How long the oldest scheduled job has waited.", "queue"),
 		paused:         gauge("queue_paused", "1 while the queue's dispatch is paused at Buildkite.", "queue"),
 		ready:          gauge("queue_ready", "1 while the queue is served.", "queue"),

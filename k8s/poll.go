@@ -114,6 +114,7 @@ func (q *queue) tick(ctx context.Context) (news bool, err error) {
 	slices.SortFunc(take, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(b.job.Priority, a.job.Priority), a.job.ScheduledAt.Compare(b.job.ScheduledAt), cmp.Compare(a.job.ID, b.job.ID))
 	})
+	defer q.onUnmatched(ctx, set, list.unmatched) // what can be taken goes first
 	free := 0
 	if len(take) > 0 { // else there is nothing to count for
 		free = q.free(set)
@@ -225,6 +226,7 @@ func (q *queue) heldUntil(got []contract.JobID, sent time.Time, d time.Duration)
 
 type listing struct {
 	candidates []candidate
+	unmatched  []stacks.Job // of these, what is due to be told or failed
 	paused     bool
 }
 
@@ -243,6 +245,7 @@ func (q *queue) list(ctx context.Context, set *settings) (listing, error) {
 	var depth, unmatched, bad int
 	var oldest time.Time
 	seen := map[contract.JobID]bool{}
+	_, tags := q.neighbours(set)
 	look := func(jobs []stacks.Job, at time.Time) {
 		for _, j := range jobs {
 			if seen[j.ID] {
@@ -254,7 +257,13 @@ func (q *queue) list(ctx context.Context, set *settings) (listing, error) {
 				oldest = j.ScheduledAt
 			}
 			if !stacks.Match(j.Rules, set.Tags) {
+				if matches(j.Rules, tags) {
+					continue
+				}
 				unmatched++
+				if q.unmatched.listed(j.ID, at, set) {
+					out.unmatched = append(out.unmatched, j)
+				}
 				continue
 			}
 			if n := q.offer(j, at); n > 0 {

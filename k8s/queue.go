@@ -47,15 +47,17 @@ type queue struct {
 	lapsed chan struct{} // the loop that keeps jobs reserved
 	// before served the queue until its identity changed; its last creates may
 	// still be on the wire.
-	before *queue
-	lists  *rate.Limiter // lists of Events
-	since  time.Time     // when it was made, as its process began to lead or later
-	later  backlog
+	before    *queue
+	lists     *rate.Limiter // lists of Events
+	since     time.Time     // when it was made, as its process began to lead or later
+	later     backlog
+	unmatched unmatched
 
 	mu       sync.Mutex
 	claims   map[contract.JobID]*claim
 	retries  map[contract.JobID]retry
 	memos    map[contract.JobID]*memo
+	home     home  // as of the last registration
 	refused  error // why the queue is stopped, nil when it is not
 	stops    int   // how often it was stopped
 	paused   bool  // as of the last page of scheduled jobs
@@ -79,7 +81,7 @@ func newQueue(s *Scheduler, set *settings, store *store, client *stacks.Client, 
 		work:   workqueue.NewTypedRateLimitingQueue(itemBackoff[contract.JobID]()),
 		wakeup: make(chan struct{}, 1), look: make(chan struct{}, 1), lapsed: make(chan struct{}, 1), before: before,
 		lists:  rate.NewLimiter(warningsPerSecond, warningsPerSecond),
-		claims: map[contract.JobID]*claim{}, retries: map[contract.JobID]retry{}, memos: map[contract.JobID]*memo{},
+		claims: map[contract.JobID]*claim{}, retries: map[contract.JobID]retry{}, memos: map[contract.JobID]*memo{}, unmatched: unmatched{},
 		beat: time.Now(), since: time.Now(),
 	}
 	q.set.Store(set)
@@ -181,9 +183,13 @@ func (q *queue) register(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := q.client.Register(ctx, map[string]string{"version": q.s.version}); err != nil {
+	stack, err := q.client.Register(ctx, map[string]string{"version": q.s.version})
+	if err != nil {
 		return err
 	}
+	q.mu.Lock()
+	q.home = home{cluster: id.ClusterUUID, key: stack.QueueKey}
+	q.mu.Unlock()
 	q.change(func(set *settings) {
 		tpl := *set.template
 		tpl.Org = id.OrganizationSlug

@@ -45,7 +45,7 @@ func (r *recorder) event(namespace, kjob string, uid types.UID, warning bool, re
 	if warning {
 		e.Type = corev1.EventTypeWarning
 	}
-	if reason == eventWaiting && len(r.ch) > cap(r.ch)/2 {
+	if (reason == eventWaiting || reason == eventUnmatched) && len(r.ch) > cap(r.ch)/2 {
 		return // a thousand that wait must not crowd out one that is lost
 	}
 	select {

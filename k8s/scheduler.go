@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -237,6 +239,16 @@ func (s *Scheduler) queueOf(namespace, label string) *queue {
 		}
 	}
 	return nil
+}
+
+// serving are the queues that are being served.
+func (s *Scheduler) serving() (out []*queue) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(s.queues)) {
+		out = append(out, s.queues[name].queue)
+	}
+	return out
 }
 
 // lead serves the queues until ctx ends.

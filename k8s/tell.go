@@ -68,10 +68,11 @@ func (q *queue) tell(id contract.JobID, text string, most int, then func()) bool
 
 // The Events about jobs. JobLost and JobNotice are of a job's end; see note.
 const (
-	eventWaiting  = "JobWaiting"
-	eventFinished = "JobFinished"
-	eventLost     = "JobLost"
-	eventNotice   = "JobNotice"
+	eventWaiting   = "JobWaiting"
+	eventFinished  = "JobFinished"
+	eventLost      = "JobLost"
+	eventNotice    = "JobNotice"
+	eventUnmatched = "JobUnmatched"
 )
 
 // toBeCreated begins what is told of a job whose kjob is not let in.
@@ -97,10 +98,14 @@ func (q *queue) recall(ctx context.Context) {
 		q.log.Debug("events not read", "err", err)
 		return
 	}
+	now := time.Now()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, e := range list.Items {
 		id, _, _ := contract.ParseKjobName(e.InvolvedObject.Name)
+		if id != "" && e.Source.Component == managedBy && e.Reason == eventUnmatched {
+			q.unmatched.recalled(id, now)
+		}
 		if (here[id] || q.memos[id] != nil) && e.Source.Component == managedBy && (e.Reason == eventLost || e.Reason == eventNotice || e.Reason == eventWaiting) {
 			q.memo(id).tells(e.Message)
 		}

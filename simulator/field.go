@@ -19,6 +19,9 @@ func parseAgents(value any) ([]string, error) {
 	case map[string]any:
 		var rules []string
 		for key, val := range v {
+			if val == nil {
+				val = "" // agents: {gpu: } asks for any
+			}
 			rules = append(rules, fmt.Sprintf("%s=%v", key, val))
 		}
 		sort.Strings(rules)

@@ -114,16 +114,17 @@ func (s *Simulator) nextFor(a *agent) *job {
 	return best
 }
 
-// satisfies checks agent query rules; the queue was matched before.
+// satisfies checks agent query rules; the queue was matched before. A rule
+// without a value after its = asks for any, as one with * does.
 func satisfies(tags, rules []string) bool {
 	for _, rule := range rules {
-		key, want, _ := strings.Cut(rule, "=")
+		key, want, valued := strings.Cut(rule, "=")
 		if key == "queue" {
 			continue
 		}
 		if !slices.ContainsFunc(tags, func(tag string) bool {
 			have, value, _ := strings.Cut(tag, "=")
-			return have == key && (want == "*" || value == want)
+			return have == key && (want == "*" || want == "" && valued || value == want)
 		}) {
 			return false
 		}

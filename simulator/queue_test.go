@@ -89,3 +89,24 @@ func TestGlobMatch(t *testing.T) {
 		}
 	}
 }
+
+// A rule without a value, and one with *, is satisfied by any value of its key.
+func TestSatisfies(t *testing.T) {
+	tags := []string{"os=linux", "gpu=a100"}
+	for _, tt := range []struct {
+		rules []string
+		want  bool
+	}{
+		{nil, true},
+		{[]string{"queue=default", "os=linux"}, true},
+		{[]string{"gpu=*", "os=linux"}, true},
+		{[]string{"gpu="}, true},
+		{[]string{"gpu"}, false},
+		{[]string{"gpu=t4"}, false},
+		{[]string{"os=linux", "arch="}, false},
+	} {
+		if got := satisfies(tags, tt.rules); got != tt.want {
+			t.Errorf("satisfies(%q, %q) = %t, want %t", tags, tt.rules, got, tt.want)
+		}
+	}
+}

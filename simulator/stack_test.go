@@ -122,6 +122,16 @@ func TestStackListsInPages(t *testing.T) {
 		t.Errorf("rules = %v, want %v", j.AgentQueryRules, want)
 	}
 
+	// A job that names no queue is of the default one, and its rules may lack the
+	// queue; they are a list all the same.
+	_, named := l.build(`steps: [{command: a}, {command: b, agents: {gpu: "", arch: null}}]`)
+	for _, j := range list(l, client, "s", 100, "").Jobs {
+		want := map[string][]string{named[0]: {}, named[1]: {"arch=", "gpu="}}[j.ID]
+		if slices.Contains(named, j.ID) && (j.AgentQueryRules == nil || !slices.Equal(j.AgentQueryRules, want)) {
+			t.Errorf("rules without a queue = %#v, want %#v", j.AgentQueryRules, want)
+		}
+	}
+
 	// A cursor names a place: it survives that its job goes.
 	first := list(l, client, "s", 2, "")
 	l.run(ids[1], "0")

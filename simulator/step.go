@@ -122,7 +122,9 @@ func parseCommand(p *pipeline.Pipeline, original *pipeline.CommandStep, def defa
 	return one, nil
 }
 
-// queueRule finds the queue among the agent query rules, or adds the default's.
+// queueRule finds the queue among the agent query rules. A job that names none
+// is of the build's queue: that is added to its rules, but for the default queue,
+// whose jobs may lack the rule (agent-stack-k8s, api/agent_client.go).
 func queueRule(rules []string, fallback string) ([]string, string) {
 	for _, rule := range rules {
 		if key, value, _ := strings.Cut(rule, "="); key == "queue" {
@@ -130,5 +132,8 @@ func queueRule(rules []string, fallback string) ([]string, string) {
 		}
 	}
 	queue := queueKey(fallback)
+	if queue == defaultQueue {
+		return append([]string{}, rules...), queue
+	}
 	return append([]string{"queue=" + queue}, rules...), queue
 }

@@ -32,6 +32,8 @@ the order of time. With --config and a token it asks Buildkite, too.
 			policy := k8s.Policy{MaxAttempts: k8s.DefaultMaxAttempts, PendingTimeout: k8s.DefaultPendingTimeout, ImageGrace: k8s.DefaultImageGrace, Grace: time.Minute}
 			for _, id := range ids {
 				var client *stacks.Client
+				var own k8s.Queue
+				var all []k8s.Queue
 				if c.String("config") != "" {
 					cfg, err := loadConfig(c)
 					if err != nil {
@@ -46,11 +48,13 @@ the order of time. With --config and a token it asks Buildkite, too.
 					if client, err = buildkite(c, cfg, q); err != nil {
 						return err
 					}
+					own, all = q, sharing(cfg, q)
 				}
 				story, err := k8s.Explain(c.Context, kube, client, namespace, id, policy)
 				if err != nil {
 					return err
 				}
+				story.AskTags(c.Context, client, own, all)
 				if err := print(c, story, func(w io.Writer, _ bool) { tellStory(w, story) }); err != nil {
 					return err
 				}

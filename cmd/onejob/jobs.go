@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -11,17 +12,21 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/stacks"
 )
 
 func jobsCommand() *cli.Command {
 	return &cli.Command{
 		Name: "jobs", Usage: "list kjobs: job, attempt, phase, age, node, reason",
-		Description: `   onejob jobs
+		Description: `With --config and a token, and without --watch, it also lists the scheduled jobs
+that have none because they ask for a tag that their queue lacks.
+
+   onejob jobs
    onejob jobs -A -o wide
    onejob jobs --watch
    onejob jobs -o json | jq -r '.[] | select(.phase == "pending") | .job_id'`,
 		Flags: append([]cli.Flag{
-			outputFlag("table"),
+			outputFlag("table"), configFlag(), tokenFileFlag(),
 			&cli.BoolFlag{Name: "all-namespaces", Aliases: []string{"A"}, Usage: "list those of all namespaces"},
 			&cli.BoolFlag{Name: "unfinished", Usage: "leave out what is finished"},
 			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "list again every two seconds"},
@@ -45,6 +50,9 @@ func jobsCommand() *cli.Command {
 			}
 			for {
 				rows, err := list(c.Context)
+				if err == nil && !c.Bool("watch") { // every two seconds it would take the scheduler's share of the rate limit
+					rows = append(rows, unmatched(c, namespace)...)
+				}
 				switch {
 				case c.Bool("watch") && c.Err() != nil:
 					return nil //nolint:nilerr // being stopped is its usual end
@@ -76,6 +84,44 @@ func jobsCommand() *cli.Command {
 	}
 }
 
+// unmatched are the jobs without a kjob that ask for tags which their queue lacks,
+// of the queues in a namespace, or in all. What can't be asked is said and left out:
+// the list of kjobs is there for bad days.
+func unmatched(c *cli.Context, namespace string) (rows []k8s.Row) {
+	if c.String("config") == "" {
+		return nil
+	}
+	leftOut := func(what string, err error) {
+		_, _ = fmt.Fprintf(c.App.ErrWriter, "%s: jobs that ask for tags which it lacks are left out: %s\n", what, err)
+	}
+	cfg, err := loadConfig(c)
+	if err != nil {
+		leftOut(c.String("config"), err)
+		return nil
+	}
+	for _, q := range cfg.Queues {
+		if namespace != "" && q.Namespace != namespace {
+			continue
+		}
+		client, err := buildkite(c, cfg, q)
+		if client == nil && err == nil {
+			continue // no token, as on most people's machines
+		}
+		var more []k8s.Row
+		if err == nil {
+			more, err = k8s.UnmatchedRows(c.Context, client, q, sharing(cfg, q))
+		}
+		if errors.Is(err, stacks.ErrNotFound) {
+			err = errors.New("Buildkite doesn't know the queue's stack, which a scheduler registers")
+		}
+		if err != nil {
+			leftOut("queue "+q.Name, err)
+		}
+		rows = append(rows, more...)
+	}
+	return rows
+}
+
 func jobsTable(w io.Writer, rows []k8s.Row, wide bool) {
 	head := []string{"JOB", "ATTEMPT", "QUEUE", "PHASE", "AGE", "NODE", "REASON"}
 	if wide {
@@ -85,7 +131,10 @@ func jobsTable(w io.Writer, rows []k8s.Row, wide bool) {
 	for _, r := range rows {
 		id, attempt := r.JobID.String(), strconv.Itoa(r.Attempt)
 		if id == "" {
-			id, attempt = r.KJob, "-"
+			id = r.KJob
+		}
+		if r.Attempt == 0 {
+			attempt = "-"
 		}
 		reason := r.Reason
 		if !wide && len(reason) > 60 {

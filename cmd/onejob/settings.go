@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -125,6 +126,12 @@ func template(ctx context.Context, kube k8s.Client, client *stacks.Client, q k8s
 		}
 	}
 	return t, nil
+}
+
+// sharing are the queues whose token, and so whose cluster at Buildkite, is a
+// queue's own: a step there could ask for them.
+func sharing(cfg *k8s.Config, q k8s.Queue) []k8s.Queue {
+	return slices.DeleteFunc(slices.Clone(cfg.Queues), func(other k8s.Queue) bool { return other.TokenFile != q.TokenFile })
 }
 
 func jobIDs(c *cli.Context) ([]contract.JobID, error) {
