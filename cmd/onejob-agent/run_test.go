@@ -85,7 +85,7 @@ func TestRefusesBadSettings(t *testing.T) {
 		{"no token", map[string]string{contract.EnvToken: ""}, []string{id}, []string{"no agent token", contract.EnvToken, "--token-file"}},
 		{"a torn token", map[string]string{contract.EnvToken: secret + " x"}, []string{id}, []string{"a space"}},
 		{"no token file", nil, []string{"--token-file", "/does/not/exist", id}, []string{"token-file", "/does/not/exist"}},
-		{"a bad endpoint", map[string]string{contract.EnvEndpoint: "buildkite"}, []string{id}, []string{"endpoint", `"buildkite"`}},
+		{"a bad endpoint", map[string]string{contract.EnvEndpoint: "buildkite"}, []string{id}, []string{"endpoint", "no http or https scheme"}},
 		{"no bootstrap", map[string]string{"BUILDKITE_BOOTSTRAP_SCRIPT_PATH": "/no/such/agent bootstrap"}, []string{id}, []string{"bootstrap-script", "/no/such/agent"}},
 		{"no folder for builds", map[string]string{"BUILDKITE_BUILD_PATH": ""}, []string{id}, []string{"BUILDKITE_BUILD_PATH"}},
 		{"a folder for builds that can't be", map[string]string{"BUILDKITE_BUILD_PATH": "/proc/nowhere"}, []string{id}, []string{"/proc/nowhere", "made or written"}},
