@@ -73,6 +73,9 @@ func (c Call) Do(ctx context.Context, send func(ctx context.Context, attempt int
 		reqCtx, cancel := c.request(ctx, end)
 		wrote := new(atomic.Bool)
 		resp, err := send(traceWrites(reqCtx, wrote), r.AttemptCount())
+		if err == nil && resp != nil && resp.Response != nil {
+			err = webPage(resp.Response)
+		}
 		timedOut := errors.Is(context.Cause(reqCtx), context.DeadlineExceeded)
 		cancel()
 		if err == nil {
@@ -196,6 +199,8 @@ func kindOf(v verdict) error {
 	switch {
 	case v.status == http.StatusLocked:
 		return ErrLocked
+	case v.untrusted:
+		return ErrUntrusted
 	case v.retry:
 		return ErrExhausted
 	case v.status == 0:

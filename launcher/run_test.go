@@ -47,7 +47,9 @@ func (b *buildkite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, `{"id":%q,"env":{}}`, job)
 	case "heartbeat":
 		if !b.alive.Load() {
+			w.Header().Set("Content-Type", "application/json") // else it isn't Buildkite's word
 			w.WriteHeader(http.StatusNotFound)
+			io.WriteString(w, `{"message":"no such agent"}`)
 		}
 	default:
 		io.WriteString(w, `{}`)

@@ -83,7 +83,13 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		resp, _ := t.repeat(t.state.chunksCtx, t.state.hurryChunks, req, call, launcher.FinishPolicy)
 		return resp, nil
 	default:
-		return t.send(req.Context(), req, call)
+		resp, err := t.send(req.Context(), req, call)
+		if err == nil && resp.StatusCode/100 == 4 {
+			if e := replyError(resp); !acquire.OwnReply(&api.Response{Response: resp}, e) {
+				return nil, e // JobRunner would take a 401 for the end of its right to the job
+			}
+		}
+		return resp, err
 	}
 }
 
@@ -258,12 +264,13 @@ func (t *transport) send(ctx context.Context, req *http.Request, call string) (*
 }
 
 // replyError is the error that the agent's client makes of a status, with the
-// API's own message.
+// API's own message. It leaves the body to be read.
 func replyError(resp *http.Response) error {
 	if resp.StatusCode < 300 {
-		return acquire.WebPage(resp)
+		return nil
 	}
 	body, _ := io.ReadAll(resp.Body) //nolint:errcheck // in memory
+	resp.Body = io.NopCloser(bytes.NewReader(body))
 	e := &api.ErrorResponse{Response: resp}
 	if json.Unmarshal(body, e) != nil {
 		e.Snippet = strings.ToValidUTF8(string(body[:min(len(body), 512)]), "")
