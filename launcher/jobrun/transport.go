@@ -43,13 +43,9 @@ var (
 // JobRunner itself.
 const sendTimeout = time.Minute
 
-// maxReply bounds how much of a reply is read. None that JobRunner asks for is
-// near it.
-const maxReply = 4 << 20
-
 // transport carries JobRunner's requests. It is safe for concurrent use.
 type transport struct {
-	base   http.RoundTripper // authorizes
+	base   http.RoundTripper // authorizes, and bounds replies
 	state  *state
 	rnd    *acquire.Rand
 	log    *slog.Logger
@@ -255,7 +251,7 @@ func (t *transport) send(ctx context.Context, req *http.Request, call string) (*
 		return nil, err
 	}
 	defer resp.Body.Close() //nolint:errcheck // read to its end
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))
+	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return nil, err
 	}
