@@ -171,6 +171,7 @@ func TestDecide(t *testing.T) {
 		{"0, but stopped", aKJob().Exits(0).but(func(f *Facts) {
 			f.Pod.Message.Received, f.Pod.Why, f.Pod.WhyMessage = "SIGTERM", "Evicted", "low on disk"
 		}), want{action: None, reason: ReasonFinished, says: "stops the pod in which the job runs: Evicted, low on disk"}},
+		{"0, but the session was lost", aKJob().Exits(0).but(func(f *Facts) { f.Pod.Message.SessionLost = true }), want{action: None, reason: ReasonFinished, says: "attempt 1 lost its session at Buildkite while the job ran, and told it to stop: the runner's words"}},
 		{"0, but stopped, as only an Event says", aKJob().Exits(0).but(func(f *Facts) { f.Pod.Message.Received, f.Warnings = "SIGTERM", []Warning{{"Evicted", "low on disk"}} }), want{action: None, reason: ReasonFinished, says: "Evicted, low on disk"}},
 		{"0, but out of memory", aKJob().Exits(0).but(func(f *Facts) { f.Pod.Why = "OOMKilled" }), want{action: None, reason: ReasonFinished, says: "OOMKilled"}},
 		{"27", aKJob().Exits(27), want{action: None, reason: ReasonRejected, says: "the runner's words"}},
