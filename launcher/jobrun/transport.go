@@ -70,7 +70,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			policy = chunkProbe
 		}
 		resp, retry := t.repeat(t.state.chunksCtx, t.state.hurryChunks, req, call, policy)
-		t.chunksDown.Store(retry != nil && errors.Is(retry.Kind, acquire.ErrExhausted))
+		t.chunksDown.Store(retry != nil && (errors.Is(retry.Kind, acquire.ErrExhausted) || errors.Is(retry.Kind, acquire.ErrUntrusted)))
 		if resp.StatusCode < 300 {
 			t.state.update(func(r *launcher.Report) { r.ChunksOpen-- })
 		}

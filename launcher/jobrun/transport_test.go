@@ -3,6 +3,7 @@ package jobrun
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"io"
@@ -43,6 +44,9 @@ type server struct {
 	bodies     []string
 }
 
+// untrusted stands for a certificate that isn't trusted.
+const untrusted = -1
+
 func (s *server) RoundTrip(req *http.Request) (*http.Response, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,6 +70,9 @@ func (s *server) RoundTrip(req *http.Request) (*http.Response, error) {
 		if len(list) > 1 {
 			s.replies[name] = list[1:]
 		}
+	}
+	if status == untrusted {
+		return nil, x509.UnknownAuthorityError{}
 	}
 	if status < 0 {
 		resp := answer(req, -status, "<html>Please sign in</html>")
@@ -128,6 +135,7 @@ func TestTransportStartAndFinish(t *testing.T) {
 		{name: "503, then refused", replies: []int{503, 422}, state: "taken", requests: 2},
 		{name: "a page, then taken", replies: []int{-403, 200}, requests: 2, delivered: true},
 		{name: "a page for a success, then taken", replies: []int{-200, 200}, requests: 2, delivered: true},
+		{name: "a wrong certificate, then taken", replies: []int{untrusted, 200}, requests: 2, delivered: true},
 		{name: "408, then taken", replies: []int{408, 200}, requests: 2, delivered: true},
 	} {
 		for _, call := range []string{"start", "finish"} {
@@ -307,29 +315,31 @@ func TestTransportChunksSurvive429(t *testing.T) {
 // One chunk has its ten minutes; after that a long log doesn't keep the result
 // back, and the first chunk that is taken ends the doubt.
 func TestTransportChunksDown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &server{replies: map[string][]int{"chunks": {500}}}
-		client, _, _ := setup(s)
-		upload := func() (int, time.Duration, error) {
-			before, begin := s.count("chunks"), time.Now()
-			_, err := client.UploadChunk(t.Context(), job, &api.Chunk{Data: []byte("x"), Size: 1})
-			return s.count("chunks") - before, time.Since(begin), err
-		}
-		if n, took, err := upload(); err == nil || n < 5 || took > 10*time.Minute {
-			t.Errorf("the first: %d requests in %v, %v", n, took, err)
-		}
-		for range 3 {
-			if n, took, err := upload(); err == nil || n != 1 || took > 10*time.Second {
-				t.Errorf("a further one: %d requests in %v, %v", n, took, err)
+	for _, down := range []int{500, -403, untrusted} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &server{replies: map[string][]int{"chunks": {down}}}
+			client, _, _ := setup(s)
+			upload := func() (int, time.Duration, error) {
+				before, begin := s.count("chunks"), time.Now()
+				_, err := client.UploadChunk(t.Context(), job, &api.Chunk{Data: []byte("x"), Size: 1})
+				return s.count("chunks") - before, time.Since(begin), err
 			}
-		}
-		s.replies["chunks"] = []int{200, 500, 200}
-		for range 2 {
-			if _, _, err := upload(); err != nil {
-				t.Errorf("once it is up: %v", err)
+			if n, took, err := upload(); err == nil || n < 5 || took > 10*time.Minute {
+				t.Errorf("the first: %d requests in %v, %v", n, took, err)
 			}
-		}
-	})
+			for range 3 {
+				if n, took, err := upload(); err == nil || n != 1 || took > 10*time.Second {
+					t.Errorf("a further one: %d requests in %v, %v", n, took, err)
+				}
+			}
+			s.replies["chunks"] = []int{200, down, 200}
+			for range 2 {
+				if _, _, err := upload(); err != nil {
+					t.Errorf("once it is up: %v", err)
+				}
+			}
+		})
+	}
 }
 
 // A token that stands in for the job's own may be refused for other reasons.
