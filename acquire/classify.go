@@ -85,6 +85,20 @@ func untrusted(err error) bool {
 	return strings.Contains(err.Error(), "server gave HTTP response to HTTPS client")
 }
 
+// distrust is the reason alone of an error of untrusted: a notification has no room
+// for what net/http and TLS put before it.
+func distrust(err error) error {
+	var verification *tls.CertificateVerificationError
+	var request *url.Error
+	switch {
+	case errors.As(err, &verification):
+		return verification.Err
+	case errors.As(err, &request):
+		return request.Err
+	}
+	return err
+}
+
 // unsendable reports a request that net/http itself refuses to send: the server
 // ordered such an endpoint, token or header.
 func unsendable(err error) bool {

@@ -24,7 +24,7 @@ var (
 	ErrExhausted = errors.New("no usable answer from Buildkite")
 	// ErrUntrusted: at the end of them what answers at the endpoint couldn't show
 	// that it is Buildkite: a certificate that isn't trusted here, or no TLS.
-	ErrUntrusted = errors.New("the endpoint isn't trusted here")
+	ErrUntrusted = errors.New("endpoint not trusted")
 	// ErrRefused: Buildkite will not have us: a 4xx on register, connect or
 	// heartbeat, or it ordered requests that can't be sent.
 	ErrRefused = errors.New("refused by Buildkite")

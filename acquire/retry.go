@@ -83,6 +83,9 @@ func (c Call) Do(ctx context.Context, send func(ctx context.Context, attempt int
 		}
 
 		v := classify(resp, wrote.Load(), err)
+		if v.untrusted {
+			err = distrust(err)
+		}
 		if v.status == 0 && timedOut {
 			err = fmt.Errorf("no reply within %s: %w", c.Backoff.limit(limit), err)
 		}

@@ -202,7 +202,7 @@ func decideEnded(f Facts) Decision {
 func exhausted(f Facts) (Reason, string) {
 	switch f.Pod.Message.Outcome {
 	case contract.OutcomeUntrusted:
-		return ReasonUntrusted, fmt.Sprintf("on node %s does not trust the endpoint's certificate (check the node's clock, the CAs in the image, and any proxy)", f.Pod.Node)
+		return ReasonUntrusted, fmt.Sprintf("on node %s does not trust the endpoint (check the node's clock, the image's CAs, any proxy)", f.Pod.Node)
 	case contract.OutcomeUnready:
 		return ReasonExhausted, fmt.Sprintf("could not be made ready for the job on node %s", f.Pod.Node)
 	default:

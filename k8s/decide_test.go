@@ -174,7 +174,7 @@ func TestDecide(t *testing.T) {
 		{"0, but stopped", aKJob().Exits(0).but(func(f *Facts) {
 			f.Pod.Message.Received, f.Pod.Why, f.Pod.WhyMessage = "SIGTERM", "Evicted", "low on disk"
 		}), want{action: None, reason: ReasonFinished, says: "stops the pod in which the job runs: Evicted, low on disk"}},
-		{"0, but the session was lost", aKJob().Exits(0).but(func(f *Facts) { f.Pod.Message.SessionLost = true }), want{action: None, reason: ReasonFinished, says: "attempt 1 lost its session at Buildkite while the job ran, and told it to stop: the runner's words"}},
+		{"0, but the session was lost", aKJob().Exits(0).but(func(f *Facts) { f.Pod.Message.SessionLost = true }), want{action: None, reason: ReasonFinished, says: "attempt 1 lost its session at Buildkite and told the job to stop: the runner's words"}},
 		{"0, but stopped, as only an Event says", aKJob().Exits(0).but(func(f *Facts) { f.Pod.Message.Received, f.Warnings = "SIGTERM", []Warning{{"Evicted", "low on disk"}} }), want{action: None, reason: ReasonFinished, says: "Evicted, low on disk"}},
 		{"0, but out of memory", aKJob().Exits(0).but(func(f *Facts) { f.Pod.Why = "OOMKilled" }), want{action: None, reason: ReasonFinished, says: "OOMKilled"}},
 		{"27", aKJob().Exits(27), want{action: None, reason: ReasonRejected, says: "the runner's words"}},
@@ -193,7 +193,7 @@ func TestDecide(t *testing.T) {
 		{"70, offered", aKJob().Exits(70).State(scheduled), want{action: None, reason: ReasonNotRun}},
 		{"75", aKJob().Exits(75).State(reserved), want{action: Attempt, reason: ReasonExhausted, at: later(5 * time.Second)}},
 		{"75, not ready", aKJob().Exits(75).State(reserved).but(func(f *Facts) { f.Pod.Message.Outcome = contract.OutcomeUnready }), want{action: Attempt, reason: ReasonExhausted, at: later(5 * time.Second), says: "attempt 1 could not be made ready for the job on node node: the runner's words"}},
-		{"75, not trusted", aKJob().Exits(75).State(reserved).but(func(f *Facts) { f.Pod.Message.Outcome = contract.OutcomeUntrusted }), want{action: Attempt, reason: ReasonUntrusted, at: later(5 * time.Second), says: "attempt 1 on node node does not trust the endpoint's certificate (check the node's clock, the CAs in the image, and any proxy): the runner's words"}},
+		{"75, not trusted", aKJob().Exits(75).State(reserved).but(func(f *Facts) { f.Pod.Message.Outcome = contract.OutcomeUntrusted }), want{action: Attempt, reason: ReasonUntrusted, at: later(5 * time.Second), says: "attempt 1 on node node does not trust the endpoint (check the node's clock, the image's CAs, any proxy): the runner's words"}},
 		{"75, not trusted, held", aKJob().Exits(75).State(running).but(func(f *Facts) { f.Pod.Message.Outcome = contract.OutcomeUntrusted }), want{action: None, reason: ReasonUntrusted}},
 		{"75, fourth", aKJob().Attempt(4).Exits(75).State(reserved), want{action: Attempt, reason: ReasonExhausted, at: later(40 * time.Second)}},
 		{"75, ninth", aKJob().Attempt(9).Exits(75).State(reserved), want{action: Attempt, reason: ReasonExhausted, at: later(2 * time.Minute)}},

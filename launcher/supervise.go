@@ -97,7 +97,7 @@ func (r *run) supervise(lost context.Context, job *acquire.Job, tags []string) {
 	r.conclude(job, report, exit, why)
 	if r.msg.SessionLost {
 		// Buildkite's page shows a job that was stopped, and only we know why.
-		r.msg.Reason += fmt.Sprintf("; the session was lost while the job ran: %v", context.Cause(lost))
+		r.msg.Reason += fmt.Sprintf("; the session was lost: %v", context.Cause(lost))
 	}
 }
 

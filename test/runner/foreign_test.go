@@ -151,7 +151,7 @@ func TestSessionLostIsTold(t *testing.T) {
 	begun(l, id)
 	l.AddFault(simulator.Fault{Endpoint: "heartbeat", Status: 404, Body: `{"message":"No agent found"}`})
 	m := p.wantOutcome(contract.OutcomeFinished)
-	if !m.SessionLost || !strings.Contains(m.Reason, "No agent found") {
+	if !m.SessionLost || !strings.Contains(m.Reason, "No agent found") || len(m.Reason) > 190 { // a notification's 256, with the scheduler's share
 		t.Errorf("message %+v, want it to say why", m)
 	}
 	if b, err := os.ReadFile(filepath.Join(p.dir, "message")); err != nil || !strings.Contains(string(b), `"session_lost":true`) {
