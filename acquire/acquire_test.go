@@ -3,6 +3,7 @@ package acquire
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -67,8 +68,22 @@ func TestAcquire(t *testing.T) {
 		{name: "302", replies: []reply{{status: 302}, {status: 200}}, attempts: 2},
 		{name: "refused, then granted", replies: []reply{{err: errRefused, unsent: true}, {status: 200}}, attempts: 2},
 		{name: "no such host", replies: []reply{{err: &net.DNSError{Err: "no such host", IsNotFound: true}, unsent: true}}, attempts: 7, outcome: "exhausted", says: "no such host"},
-		{name: "bad certificate", replies: []reply{{err: x509.UnknownAuthorityError{}, unsent: true}}, attempts: 1, outcome: "refused", says: "certificate"},
-		{name: "http on an https port", replies: []reply{{err: errors.New("http: server gave HTTP response to HTTPS client"), unsent: true}}, attempts: 1, outcome: "refused"},
+
+		// What isn't the API's own answer says nothing about the job.
+		{name: "bad certificate for ever", replies: []reply{{err: x509.UnknownAuthorityError{}, unsent: true}}, attempts: 7, outcome: "untrusted", says: "certificate"},
+		{name: "bad certificate once", replies: []reply{{err: x509.UnknownAuthorityError{}, unsent: true}, {status: 200}}, attempts: 2},
+		{name: "bad certificate, then down", replies: []reply{{err: x509.UnknownAuthorityError{}, unsent: true}, {err: errRefused, unsent: true}}, attempts: 7, outcome: "exhausted"},
+		{name: "http on an https port", replies: []reply{{err: errors.New("http: server gave HTTP response to HTTPS client"), unsent: true}}, attempts: 7, outcome: "untrusted"},
+		{name: "no TLS on an https port", replies: []reply{{err: tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, unsent: true}}, attempts: 7, outcome: "untrusted"},
+		{name: "a portal's 403 for ever", replies: []reply{{status: 403, body: portal}}, attempts: 7, outcome: "exhausted", says: "403"},
+		{name: "a portal's 403, then granted", replies: []reply{{status: 403, body: portal}, {status: 200}}, attempts: 2},
+		{name: "a portal's 302, then granted", replies: []reply{{status: 302, body: portal}, {status: 200}}, attempts: 2},
+		{name: "a portal's 422, then Buildkite's", replies: []reply{{status: 422, body: portal}, {status: 422}}, state: []reply{{status: 404}}, attempts: 2, outcome: "acquire_ambiguous"},
+		{name: "404 without a body, then granted", replies: []reply{{status: 404, body: " "}, {status: 200}}, attempts: 2},
+		{name: "408, then granted", replies: []reply{{status: 408}, {status: 200}}, attempts: 2},
+		{name: "425, then granted", replies: []reply{{status: 425}, {status: 200}}, attempts: 2},
+		{name: "407 for ever", replies: []reply{{status: 407}}, attempts: 7, outcome: "exhausted"},
+
 		{name: "garbage, then granted", replies: []reply{{status: 200, body: "<html>"}, {status: 200}}, attempts: 2},
 		{name: "another job's reply", replies: []reply{{status: 200, body: `{"id":"01906f6e-7a3c-4a51-9d6a-000000000000"}`}, {status: 422}}, state: []reply{{status: 200, body: `{"state":"running"}`}}, attempts: 2, outcome: "rejected"},
 		{name: "an empty object", replies: []reply{{status: 200, body: `{}`}, {status: 200}}, attempts: 2},
@@ -308,7 +323,13 @@ func TestRegisterAndConnect(t *testing.T) {
 		{name: "register 404", call: "register", replies: []reply{{status: 404}}, attempts: 1, outcome: "refused"},
 		{name: "register 422", call: "register", replies: []reply{{status: 422}}, attempts: 1, outcome: "refused"},
 		{name: "register without a token in the reply", call: "register", replies: []reply{{status: 200, body: `{"id":"a"}`}, {status: 200}}, attempts: 2},
-		{name: "register: bad certificate", call: "register", replies: []reply{{err: x509.HostnameError{Certificate: new(x509.Certificate), Host: "x"}, unsent: true}}, attempts: 1, outcome: "refused"},
+		{name: "register: bad certificate", call: "register", replies: []reply{{err: x509.HostnameError{Certificate: new(x509.Certificate), Host: "x"}, unsent: true}}, attempts: 13, outcome: "untrusted", most: 5 * time.Minute},
+		{name: "register: bad certificate once", call: "register", replies: []reply{{err: x509.HostnameError{Certificate: new(x509.Certificate), Host: "x"}, unsent: true}, {status: 200}}, attempts: 2},
+		{name: "register: a portal's 200", call: "register", replies: []reply{{status: 200, body: portal}, {status: 200}}, attempts: 2},
+		{name: "register: a portal's 403", call: "register", replies: []reply{{status: 403, body: portal}, {status: 200}}, attempts: 2},
+		{name: "register: a portal's 302 for ever", call: "register", replies: []reply{{status: 302, body: portal}}, attempts: 13, outcome: "exhausted"},
+		{name: "connect: a portal's 200", call: "connect", replies: []reply{{status: 200, body: portal}, {status: 200}}, attempts: 2},
+		{name: "connect: a portal's 401", call: "connect", replies: []reply{{status: 401, body: portal}, {status: 200}}, attempts: 2},
 		{name: "register down for ever", call: "register", replies: []reply{{err: syscall.ECONNREFUSED, unsent: true}}, attempts: 13, outcome: "exhausted", most: 5 * time.Minute},
 		{name: "connect 404", call: "connect", replies: []reply{{status: 404}}, attempts: 1, outcome: "refused"},
 		{name: "connect 423 is no lock", call: "connect", replies: []reply{{status: 423}}, attempts: 13, outcome: "exhausted"},
@@ -322,7 +343,7 @@ func TestRegisterAndConnect(t *testing.T) {
 				if err == nil {
 					err = session.Connect(t.Context())
 				}
-				if n := len(s.named(tt.call)); n < tt.attempts-2 || n > tt.attempts {
+				if n := len(s.named(tt.call)); n < tt.attempts-2 || n > tt.attempts || tt.attempts == 2 && n != 2 {
 					t.Errorf("%d requests, want %d", n, tt.attempts)
 				}
 				if tt.outcome == "" && err != nil || tt.outcome != "" && Outcome(err) != tt.outcome {
@@ -385,6 +406,43 @@ func TestHeartbeatIntervals(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// portal is what something on the way answers in Buildkite's place.
+const portal = "<html>Accept our terms</html>"
+
+// Nothing but a 4xx of the API's own ends a session.
+func TestHeartbeatGoesOn(t *testing.T) {
+	for name, fault := range map[string]reply{
+		"certificate":    {err: x509.UnknownAuthorityError{}, unsent: true},
+		"another's name": {err: x509.HostnameError{Certificate: new(x509.Certificate), Host: "x"}, unsent: true},
+		"no https":       {err: errors.New("http: server gave HTTP response to HTTPS client"), unsent: true},
+		"a port":         {err: &net.AddrError{Err: "invalid port"}, unsent: true},
+		"reset":          {err: errReset},
+		"408":            {status: 408},
+		"425":            {status: 425},
+		"portal 200":     {status: 200, body: portal},
+		"portal 302":     {status: 302, body: portal},
+		"portal 401":     {status: 401, body: portal},
+		"portal 404":     {status: 404, body: portal},
+		"empty 404":      {status: 404, body: " "},
+	} {
+		for _, replies := range [][]reply{{fault, {status: 200}}, {fault}} {
+			t.Run(fmt.Sprint(name, len(replies)), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newScript(map[string][]reply{"heartbeat": replies})
+					ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+					defer cancel()
+					if err := connected(t, s).Heartbeat(ctx); err != nil || ctx.Err() == nil {
+						t.Errorf("%v after %v, want beats to the end", err, time.Since(s.begin))
+					}
+					if n := len(s.named("heartbeat")); n < 8 {
+						t.Errorf("%d beats in three minutes", n)
+					}
+				})
+			})
+		}
 	}
 }
 

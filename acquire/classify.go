@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/buildkite/agent/v3/api"
+
+	"github.com/onejob-dev/onejob/contract"
 )
 
 // verdict is what a request's result means for the next one.
@@ -19,6 +21,8 @@ type verdict struct {
 	retry bool
 	// lost: the server may have acted on the request.
 	lost bool
+	// untrusted: there was no reply, for what answers can't be trusted.
+	untrusted bool
 	// status is the reply's, 0 without one.
 	status int
 }
@@ -26,48 +30,83 @@ type verdict struct {
 // classify reads a request's result. wrote says that the request was written to
 // a connection.
 //
-// The rules: 423, 429, 5xx and left-over 3xx are retried, as is a 2xx with a
-// body that can't be read (something else than the API answered) and any
-// failure of the network. Any other 4xx is an answer. A certificate that is not
-// trusted, an endpoint that is none, and a header that can't be sent don't heal.
+// The rules: 423, 429, 5xx and left-over 3xx are retried, as is any failure of
+// the network or of TLS, and whatever isn't the API's own reply: a 2xx with a body
+// that can't be read, a 4xx that is a page of something on the way. Any other 4xx
+// is an answer. A request that can't be sent at all doesn't heal.
 //
-// Which replies may hide a change is a guess beyond the obvious (no reply; an
-// unreadable 2xx): 500, 502 and 504 may come from a server or a proxy that had
-// passed the request on, 503 and 429 mean that it was turned away.
+// Which replies may hide a change is a guess beyond the obvious (no reply; one
+// that isn't the API's own): 500, 502 and 504 may come from a server or a proxy
+// that had passed the request on, 503 and 429 mean that it was turned away.
 func classify(resp *api.Response, wrote bool, err error) verdict {
+	status := statusOf(resp)
 	if err == nil {
-		return verdict{status: statusOf(resp)}
+		return verdict{status: status}
 	}
-	if unreadable := (*api.UndecodableResponseError)(nil); errors.As(err, &unreadable) {
-		return verdict{retry: true, lost: true, status: statusOf(resp)}
+	unreadable := (*api.UndecodableResponseError)(nil)
+	switch {
+	case errors.As(err, &unreadable):
+		return verdict{retry: true, lost: true, status: status}
+	case status == 0:
+		return verdict{retry: !unsendable(err), lost: wrote, untrusted: untrusted(err)}
+	case status == http.StatusLocked, status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
+		return verdict{retry: true, status: status}
+	case status >= 500, status < 400, !OwnReply(resp, err):
+		return verdict{retry: true, lost: true, status: status}
+	default:
+		return verdict{status: status}
 	}
-	if resp != nil && resp.Response != nil {
-		switch s := resp.StatusCode; {
-		case s == http.StatusLocked, s == http.StatusTooManyRequests, s == http.StatusServiceUnavailable:
-			return verdict{retry: true, status: s}
-		case s >= 500, s < 400:
-			return verdict{retry: true, lost: true, status: s}
-		default:
-			return verdict{status: s}
-		}
-	}
-	return verdict{retry: !incurable(err), lost: wrote}
 }
 
-// incurable reports an error of the network or the endpoint that trying again
-// won't mend.
-func incurable(err error) bool {
+// OwnReply reports whether a 4xx, of which the agent's client made an error, is the
+// API's own.
+func OwnReply(resp *api.Response, err error) bool {
+	e := (*api.ErrorResponse)(nil)
+	return errors.As(err, &e) && contract.OwnReply(resp.StatusCode, resp.Header.Get("Content-Type"), e.Message)
+}
+
+// untrusted reports that what answers can't show that it is the endpoint. It may
+// be another one the next time, or the node's clock be set.
+func untrusted(err error) bool {
 	var (
 		verification *tls.CertificateVerificationError
 		authority    x509.UnknownAuthorityError
 		hostname     x509.HostnameError
 		invalid      x509.CertificateInvalidError
-		parse        *url.Error
-		address      *net.AddrError
+		roots        x509.SystemRootsError
+		record       tls.RecordHeaderError
 	)
 	switch {
-	case errors.As(err, &verification), errors.As(err, &authority), errors.As(err, &hostname), errors.As(err, &invalid):
+	case errors.As(err, &verification), errors.As(err, &authority), errors.As(err, &hostname), errors.As(err, &invalid),
+		errors.As(err, &roots), errors.As(err, &record):
 		return true
+	}
+	// net/http has no type for this.
+	return strings.Contains(err.Error(), "server gave HTTP response to HTTPS client")
+}
+
+// distrust is the reason alone of an error of untrusted: a notification has no room
+// for what net/http and TLS put before it.
+func distrust(err error) error {
+	var verification *tls.CertificateVerificationError
+	var request *url.Error
+	switch {
+	case errors.As(err, &verification):
+		return verification.Err
+	case errors.As(err, &request):
+		return request.Err
+	}
+	return err
+}
+
+// unsendable reports a request that net/http itself refuses to send: the server
+// ordered such an endpoint, token or header.
+func unsendable(err error) bool {
+	var (
+		parse   *url.Error
+		address *net.AddrError
+	)
+	switch {
 	case errors.As(err, &parse) && parse.Op == "parse":
 		return true
 	case errors.As(err, &address) && address.Err == "invalid port":
@@ -75,9 +114,7 @@ func incurable(err error) bool {
 	}
 	// net/http has no types for these.
 	s := err.Error()
-	return strings.Contains(s, "unsupported protocol scheme") ||
-		strings.Contains(s, "server gave HTTP response to HTTPS client") ||
-		strings.Contains(s, "net/http: invalid header field")
+	return strings.Contains(s, "unsupported protocol scheme") || strings.Contains(s, "net/http: invalid header field")
 }
 
 func statusOf(resp *api.Response) int {
@@ -87,12 +124,12 @@ func statusOf(resp *api.Response) int {
 	return resp.StatusCode
 }
 
-// WebPage returns an error that is retried if resp, a 2xx, is a web page:
+// webPage returns an error that is retried if resp, a 2xx, is a web page:
 // something else than the API has answered, such as a proxy, and the API may
 // never have heard of the request. Replies that are decoded show that by
-// themselves; this is for those whose body nobody reads (start, chunks,
-// finish), which may well be empty or anything else.
-func WebPage(resp *http.Response) error {
+// themselves; those whose body nobody reads (connect, start, chunks, finish) may
+// well be empty or anything else.
+func webPage(resp *http.Response) error {
 	kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if err != nil || kind != "text/html" {
 		return nil //nolint:nilerr // no such header is fine

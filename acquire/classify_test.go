@@ -1,7 +1,13 @@
 package acquire
 
 import (
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/onejob-dev/onejob/contract"
 )
@@ -28,5 +34,27 @@ func TestUnsendableIsNotRetried(t *testing.T) {
 				t.Errorf("outcome %q after %d requests, want it refused after one: %v", Outcome(err), n, err)
 			}
 		})
+	}
+}
+
+// The reason comes first in what people read, over a real handshake too.
+func TestUntrustedSaysWhy(t *testing.T) {
+	wrong := httptest.NewTLSServer(http.NotFoundHandler())
+	defer wrong.Close()
+	wrong.Config.ErrorLog = log.New(io.Discard, "", 0)
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	for endpoint, want := range map[string]string{
+		wrong.URL: "registering: endpoint not trusted after 2 attempts: x509: certificate signed by unknown authority (that was attempt 2 of 2)",
+		strings.Replace(plain.URL, "http:", "https:", 1): "registering: endpoint not trusted after 2 attempts: http: server gave HTTP response to HTTPS client (that was attempt 2 of 2)",
+	} {
+		rt := NewTransport(true)
+		c := NewClient(Config{Endpoint: endpoint, Token: "cluster", Transport: rt, Register: DefaultRegister, Log: silent(), Rand: NewRand(1)})
+		c.conf.Register.Attempts, c.conf.Register.Base, c.conf.Register.JitterMax = 2, time.Millisecond, 0
+		_, err := c.Register(t.Context(), Registration{})
+		if Outcome(err) != contract.OutcomeUntrusted || err.Error() != want {
+			t.Errorf("%q: %v\nwant %s", Outcome(err), err, want)
+		}
+		rt.CloseIdleConnections()
 	}
 }

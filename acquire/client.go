@@ -95,7 +95,7 @@ type Registration struct {
 }
 
 // Register makes a session. It returns a *RetryError of ErrRefused,
-// ErrExhausted or ErrStopped otherwise.
+// ErrExhausted, ErrUntrusted or ErrStopped otherwise.
 //
 // A register whose reply is lost leaves a session at Buildkite that never
 // connects; it holds nothing and Buildkite drops it.

@@ -2,6 +2,7 @@ package acquire
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -17,13 +18,13 @@ import (
 // (docs/protocol.md#cancel); a job's token ends with its job. Guessed: that one
 // which is refused now ended so (docs/protocol.md#finish). So "finished" counts
 // as delivered, and so does a job's own token that is refused now: it was good
-// for the finish that was answered last. A session's token, which stands in where
-// the server gave the job none, may be refused for other reasons and proves
-// nothing.
+// for the finish that was answered last. A 401 that isn't Buildkite's own says
+// nothing. A session's token, which stands in where the server gave the job none,
+// may be refused for other reasons and proves nothing.
 func Delivered(ctx context.Context, client *api.Client, job *api.Job, rnd *Rand, count func(string)) bool {
 	state, status, err := JobState(ctx, client, job.ID, rnd, count)
 	if err != nil {
-		return job.Token != "" && status == http.StatusUnauthorized
+		return job.Token != "" && errors.Is(err, ErrRejected) && status == http.StatusUnauthorized
 	}
 	return OverState(state)
 }

@@ -12,6 +12,12 @@
 // constant interval or an unjittered Retry-After, run on after SIGTERM, retry
 // what can't heal, and lose the reason (docs/protocol.md#stock-defects).
 //
+// # Whose word it is
+//
+// A 4xx counts only as Buildkite's own (contract.OwnReply). What else answers, or
+// none that can be trusted, is retried as long as the call may take, as an outage
+// is: a captive portal knows nothing of a token, a session or a job.
+//
 // # The lost reply
 //
 // An acquire may be granted by a server whose reply never arrives. Guessed:

@@ -19,11 +19,14 @@ var (
 	ErrAmbiguous = errors.New("acquisition rejected after a lost reply, so that this session may hold the job")
 	// ErrLocked: still 423 when the attempts or the time ran out.
 	ErrLocked = errors.New("job is still locked")
-	// ErrExhausted: the attempts or the time were spent on network errors, 429
-	// and 5xx.
+	// ErrExhausted: the attempts or the time were spent on network errors, 429,
+	// 5xx, and replies that aren't the API's own.
 	ErrExhausted = errors.New("no usable answer from Buildkite")
+	// ErrUntrusted: at the end of them what answers at the endpoint couldn't show
+	// that it is Buildkite: a certificate that isn't trusted here, or no TLS.
+	ErrUntrusted = errors.New("endpoint not trusted")
 	// ErrRefused: Buildkite will not have us: a 4xx on register, connect or
-	// heartbeat, or an endpoint that can't be trusted or reached at all.
+	// heartbeat, or it ordered requests that can't be sent.
 	ErrRefused = errors.New("refused by Buildkite")
 	// ErrStopped: a signal (or the caller) ended it first. The context's cause
 	// is wrapped beside it.
@@ -42,6 +45,7 @@ func Outcome(err error) contract.Outcome {
 		{ErrRejected, contract.OutcomeRejected},
 		{ErrLocked, contract.OutcomeLocked},
 		{ErrRefused, contract.OutcomeRefused},
+		{ErrUntrusted, contract.OutcomeUntrusted},
 		{ErrExhausted, contract.OutcomeExhausted},
 	} {
 		if errors.Is(err, e.err) {

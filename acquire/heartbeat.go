@@ -23,8 +23,8 @@ const (
 
 // Heartbeat tells Buildkite at the server's interval, less up to a tenth of
 // jitter, that the session is alive, until ctx ends; then it returns nil. It
-// returns an error only when the session can't recover: Buildkite refuses it
-// with a 4xx. Beats that fail otherwise are retried, then logged and skipped,
+// returns an error only when the session can't recover: Buildkite itself refuses
+// it with a 4xx. Beats that fail otherwise are retried, then logged and skipped,
 // as in the stock agent; the next one comes no sooner than the server asked for,
 // within reason, and up to a quarter of that later, so that a thousand sessions
 // that were all told the same moment don't beat in the same second.
@@ -54,10 +54,8 @@ func (s *Session) Heartbeat(ctx context.Context) error {
 		if retry := (*RetryError)(nil); errors.As(err, &retry) {
 			asked = time.Until(retry.NotBefore) // long ago, if it is zero
 		}
-		switch err = refusal(err); {
-		case err == nil, ctx.Err() != nil:
-		case errors.Is(err, ErrRefused):
-			return fmt.Errorf("heartbeat: %w", err)
+		if ctx.Err() == nil && errors.Is(err, ErrRejected) {
+			return fmt.Errorf("heartbeat: %w", refusal(err))
 		}
 	}
 }

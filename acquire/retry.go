@@ -73,6 +73,9 @@ func (c Call) Do(ctx context.Context, send func(ctx context.Context, attempt int
 		reqCtx, cancel := c.request(ctx, end)
 		wrote := new(atomic.Bool)
 		resp, err := send(traceWrites(reqCtx, wrote), r.AttemptCount())
+		if err == nil && resp != nil && resp.Response != nil {
+			err = webPage(resp.Response)
+		}
 		timedOut := errors.Is(context.Cause(reqCtx), context.DeadlineExceeded)
 		cancel()
 		if err == nil {
@@ -80,6 +83,9 @@ func (c Call) Do(ctx context.Context, send func(ctx context.Context, attempt int
 		}
 
 		v := classify(resp, wrote.Load(), err)
+		if v.untrusted {
+			err = distrust(err)
+		}
 		if v.status == 0 && timedOut {
 			err = fmt.Errorf("no reply within %s: %w", c.Backoff.limit(limit), err)
 		}
@@ -196,6 +202,8 @@ func kindOf(v verdict) error {
 	switch {
 	case v.status == http.StatusLocked:
 		return ErrLocked
+	case v.untrusted:
+		return ErrUntrusted
 	case v.retry:
 		return ErrExhausted
 	case v.status == 0:

@@ -81,11 +81,18 @@ func (s *script) RoundTrip(req *http.Request) (*http.Response, error) {
 		w.Header().Set("Retry-After", next.retryAfter)
 	}
 	body := next.body
-	if body == "" && next.status < 300 {
+	switch {
+	case body != "":
+	case next.status < 300:
 		body = okBody(name)
+	case next.status >= 400 && next.status < 500: // as Buildkite words it
+		body = `{"message":"no"}`
 	}
-	if strings.HasPrefix(body, "{") {
+	switch {
+	case strings.HasPrefix(body, "{"):
 		w.Header().Set("Content-Type", "application/json")
+	case strings.HasPrefix(body, "<"):
+		w.Header().Set("Content-Type", "text/html")
 	}
 	w.WriteHeader(next.status)
 	io.WriteString(w, body)

@@ -54,7 +54,7 @@ func (s *Session) Endpoint() string { return s.api.Config().Endpoint }
 func (s *Session) RequestHeaders() http.Header { return s.api.ServerSpecifiedRequestHeaders() }
 
 // Connect tells Buildkite that the session is there. It returns a *RetryError
-// of ErrRefused, ErrExhausted or ErrStopped otherwise. Connecting twice is
+// of ErrRefused, ErrExhausted, ErrUntrusted or ErrStopped otherwise. Connecting twice is
 // harmless, so a lost reply is no matter.
 func (s *Session) Connect(ctx context.Context) error {
 	err := s.client.call("connect", s.client.conf.Register).Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
@@ -75,7 +75,7 @@ func (s *Session) Connect(ctx context.Context) error {
 // once when ctx is over.
 //
 // Its errors wrap a *RetryError whose kind is ErrRejected, ErrAmbiguous,
-// ErrLocked, ErrExhausted, ErrRefused or ErrStopped.
+// ErrLocked, ErrExhausted, ErrUntrusted, ErrRefused or ErrStopped.
 func (s *Session) Acquire(ctx context.Context, id contract.JobID) (*Job, error) {
 	call := s.client.call("acquire", s.client.conf.Acquire)
 	call.Wire = s.client.conf.Wire

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -11,12 +12,21 @@ import (
 
 // Authorized returns a RoundTripper that sends every request through base with
 // the Authorization header of token, as the stock agent's own transport does.
-// With api.Config.HTTPClient set, the agent's client adds none.
+// With api.Config.HTTPClient set, the agent's client adds none. Of a reply no more is
+// read than maxReply, of an error than maxError.
 func Authorized(base http.RoundTripper, token string) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		req = req.Clone(req.Context())
 		req.Header.Set("Authorization", "Token "+token)
-		return base.RoundTrip(req)
+		resp, err := base.RoundTrip(req)
+		switch {
+		case err != nil:
+		case resp.StatusCode < 300:
+			resp.Body = &limitedBody{resp.Body, maxReply}
+		default:
+			resp.Body = &limitedBody{resp.Body, maxError}
+		}
+		return resp, err
 	})
 }
 
@@ -55,6 +65,31 @@ func HTTPClient(rt http.RoundTripper) *http.Client {
 			return http.ErrUseLastResponse
 		},
 	}
+}
+
+// The client reads each reply to its end, and what answers may never come to one.
+// The longest that the API sends are jobs, whose environment is far below maxReply.
+// An error is a sentence that is logged.
+const (
+	maxReply = 16 << 20
+	maxError = 64 << 10
+)
+
+var errLong = errors.New("the reply is too long")
+
+// limitedBody is a reply's body that ends with errLong when nothing is left.
+type limitedBody struct {
+	io.ReadCloser
+	left int
+}
+
+func (b *limitedBody) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errLong
+	}
+	n, err := b.ReadCloser.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
 }
 
 // capture makes a context whose request leaves a copy of its reply's body, as

@@ -1,7 +1,6 @@
 package contract
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -9,19 +8,16 @@ import (
 
 // CheckEndpoint says what is wrong with the base URL of Buildkite's agent and
 // stacks API. The runner refuses to start with a bad one (ExitConfig), so the
-// scheduler's configuration must not have it.
+// scheduler's configuration must not have it. The error has nothing of the URL in
+// it: where that is broken nobody can tell which part was meant for a password.
 func CheckEndpoint(endpoint string) error {
 	u, err := url.Parse(endpoint)
 	wrong := ""
 	switch {
 	case err != nil:
 		wrong = "is no URL"
-		var ue *url.Error
-		if errors.As(err, &ue) {
-			wrong += ": " + ue.Err.Error()
-		}
-	case u.User != nil: // the password is nobody's to read
-		return errors.New("it has a user name or password in it; " + endpointHint)
+	case u.User != nil:
+		wrong = "has a user name or password in it"
 	case u.Scheme != "https" && u.Scheme != "http":
 		wrong = "has no http or https scheme"
 	case u.Hostname() == "":
@@ -33,7 +29,7 @@ func CheckEndpoint(endpoint string) error {
 	default:
 		return nil
 	}
-	return fmt.Errorf("%q %s; %s", endpoint, wrong, endpointHint)
+	return fmt.Errorf("it %s; %s", wrong, endpointHint)
 }
 
 const endpointHint = "it is the base URL of the Agent API, such as https://agent.buildkite.com/v3"

@@ -11,7 +11,7 @@ func TestCheckEndpoint(t *testing.T) {
 		"http://[::1]:8080/v3":           "",
 		"http://buildkite.test":          "",
 		"":                               "no http or https scheme",
-		"buildkite":                      `"buildkite" has no http or https scheme`,
+		"buildkite":                      "no http or https scheme",
 		"ftp://x/v3":                     "no http or https scheme",
 		"http:///v3":                     "no host",
 		"http://:80/v3":                  "no host",
@@ -21,6 +21,13 @@ func TestCheckEndpoint(t *testing.T) {
 		"http://x/v3?a=b":                "query",
 		"http://x/v3#a":                  "fragment",
 		"https://ci:hunter2@x/v3":        "user name or password",
+		"https://ci:hunter2%zz@x/v3":     "is no URL",
+		"https://ci:hunter2":             "is no URL",
+		"https://ci:hunter2\n@x/v3":      "is no URL",
+		"https:/ci:hunter2@x/v3":         "no host",
+		"https:ci:hunter2@x/v3":          "no host",
+		"ci:hunter2@x/v3":                "no http or https scheme",
+		"http://x/v3?token=hunter2":      "query",
 	} {
 		err := CheckEndpoint(in)
 		if says == "" && err != nil || says != "" && (err == nil || !strings.Contains(err.Error(), says)) {

@@ -14,7 +14,8 @@ const (
 	// ExitNotRun: the job was acquired, but not run to a reported end.
 	// EX_SOFTWARE of sysexits.h.
 	ExitNotRun = 70
-	// ExitExhausted: the attempts were spent on the network, 429 and 5xx, or the
+	// ExitExhausted: the attempts were spent on the network, 429, 5xx and replies
+	// that aren't Buildkite's, the endpoint can't be trusted where the pod is, or the
 	// pod could not be made ready for a job. EX_TEMPFAIL.
 	ExitExhausted = 75
 	// ExitRefused: the token was refused (401, 403), or registering or

@@ -30,6 +30,9 @@ const (
 	// AnnotationStory on a kjob is what became of the attempts before it, a line
 	// each.
 	AnnotationStory = "onejob.dev/story"
+	// AnnotationNodeFaults on a kjob are the nodes on which attempts before it
+	// failed, and why: node=why,…
+	AnnotationNodeFaults = "onejob.dev/node-faults"
 	// AnnotationCancel on a kjob, deleted or not, says that the job is meant to
 	// end, by whom and why: it is finished with it and gets no new attempt.
 	AnnotationCancel = "onejob.dev/cancel"

@@ -43,6 +43,9 @@ type Message struct {
 	// Received is the signal that the runner was sent, if any ("SIGTERM").
 	Received string `json:"received,omitempty"`
 
+	// SessionLost: Buildkite ended the session while the job ran, so that the runner
+	// told the job to stop; Reason ends with Buildkite's word.
+	SessionLost bool `json:"session_lost,omitempty"`
 	// MaybeGranted: the runner ended without the job, but an acquire request of its
 	// got no answer. If it was granted, the end of the session is the job's.
 	MaybeGranted bool `json:"maybe_granted,omitempty"`

@@ -30,8 +30,12 @@ const (
 	OutcomeStoppedAcquired Outcome = "stopped_after_acquire"
 	// OutcomeExhausted: the attempts were spent on the network, 429 and 5xx.
 	OutcomeExhausted Outcome = "exhausted"
+	// OutcomeUntrusted: what answers at the endpoint can't be trusted where this pod
+	// is: its certificate isn't, or it speaks no TLS.
+	OutcomeUntrusted Outcome = "untrusted"
 	// OutcomeUnready: the pod could not be made ready for a job, as another may
-	// be: an agent-startup hook failed, or the agent's tags couldn't be read.
+	// be: an agent-startup hook failed, the agent's tags couldn't be read, or the
+	// folder for builds can't be made or written.
 	OutcomeUnready Outcome = "unready"
 	// OutcomeRefused: the token, the registration or the connection was refused.
 	OutcomeRefused Outcome = "refused"
@@ -52,7 +56,7 @@ func (o Outcome) ExitCode() int {
 		return ExitRejected
 	case OutcomeLocked:
 		return ExitLocked
-	case OutcomeExhausted, OutcomeUnready:
+	case OutcomeExhausted, OutcomeUntrusted, OutcomeUnready:
 		return ExitExhausted
 	case OutcomeRefused:
 		return ExitRefused

@@ -49,7 +49,7 @@ queues:
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"ftp://x", "idle-interval", "key=value", "max-in-flight", "on-term", `unmatched: "shout"`, "namespace", "used twice", "no spaces", "at most one", "no name",
+	for _, want := range []string{"endpoint: it has no http or https scheme", "idle-interval", "key=value", "max-in-flight", "on-term", `unmatched: "shout"`, "namespace", "used twice", "no spaces", "at most one", "no name",
 		"max-attempts", "queues[3] (b): agent-endpoint: it has a user name or password", "queues[4] (c): agent-endpoint"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error says nothing of %q:\n%v", want, err)

@@ -121,8 +121,8 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 	if c := q.claims[id]; c != nil {
 		c.sent = true
 	}
-	if m := q.memo(id); now.attempt > 1 && len(m.story) > 0 {
-		k.Annotations[contract.AnnotationStory] = m.story.annotation()
+	if m := q.memo(id); now.attempt > 1 {
+		handOn(k, m.story, m.faults)
 	}
 	q.mu.Unlock()
 	cctx, cancel := context.WithTimeout(ctx, createTimeout)

@@ -40,6 +40,7 @@ const (
 	ReasonNotRun     Reason = "not_run"
 	ReasonDeclined   Reason = "declined"
 	ReasonExhausted  Reason = "exhausted"
+	ReasonUntrusted  Reason = "untrusted"
 	ReasonRefused    Reason = "token_refused"
 	ReasonConfig     Reason = "bad_config"
 	ReasonStopped    Reason = "stopped"
@@ -158,11 +159,8 @@ func decideEnded(f Facts) Decision {
 	case contract.ExitLocked:
 		return offered(f, ReasonLocked, func() Decision { return attempt(f, ReasonLocked, 0, said(f, "found the job locked")) })
 	case contract.ExitExhausted:
-		what := "could not reach Buildkite"
-		if m.Outcome == contract.OutcomeUnready {
-			what = "could not be made ready for the job"
-		}
-		return offered(f, ReasonExhausted, func() Decision { return attempt(f, ReasonExhausted, 0, said(f, what)) })
+		r, what := exhausted(f)
+		return offered(f, r, func() Decision { return attempt(f, r, 0, said(f, what)) })
 	case contract.ExitRefused:
 		return offered(f, ReasonRefused, func() Decision { return attempt(f, ReasonRefused, 0, said(f, "had its token refused")) })
 	case contract.ExitTerminated, contract.ExitInterrupted, contract.ExitQuit:
@@ -176,6 +174,10 @@ func decideEnded(f Facts) Decision {
 		return offered(f, ReasonStopped, func() Decision { return attempt(f, ReasonStopped, 3, said(f, what)) })
 	case contract.ExitConfig:
 		return offered(f, ReasonConfig, func() Decision {
+			if f.fault() == faultContract && !f.Faults.had(faultContract) {
+				// A tag that is used again, and a node that has the old image.
+				return attempt(f, ReasonConfig, 0, said(f, fmt.Sprintf("on node %s could not run, as its image is of another release than the scheduler; one more attempt is made", f.Pod.Node)))
+			}
 			return Decision{Action: Finish, Reason: ReasonConfig, ExitStatus: -1, Text: said(f, "could not run with the configuration it was given, and no other pod could")}
 		})
 	default: // 70, and codes that a newer runner may have
@@ -194,6 +196,18 @@ func decideEnded(f Facts) Decision {
 			return Decision{Action: Finish, Reason: reason, ExitStatus: status, Text: text}
 		}
 		return Decision{Action: None, Reason: reason, Text: text}
+	}
+}
+
+// exhausted is why an attempt came to nothing for what another may find otherwise.
+func exhausted(f Facts) (Reason, string) {
+	switch f.Pod.Message.Outcome {
+	case contract.OutcomeUntrusted:
+		return ReasonUntrusted, fmt.Sprintf("on node %s does not trust the endpoint (check the node's clock, the image's CAs, any proxy)", f.Pod.Node)
+	case contract.OutcomeUnready:
+		return ReasonExhausted, fmt.Sprintf("could not be made ready for the job on node %s", f.Pod.Node)
+	default:
+		return ReasonExhausted, "could not reach Buildkite"
 	}
 }
 

@@ -51,7 +51,7 @@ func (b factsBuilder) Ended() factsBuilder {
 func (b factsBuilder) Exits(code int) factsBuilder {
 	return b.Running().Ended().but(func(f *Facts) {
 		f.Pod.Phase, f.Pod.Exited, f.Pod.ExitCode, f.KJob.Finished = corev1.PodFailed, true, code, true
-		f.Pod.Message = &contract.Message{ExitCode: code, Reason: "the runner's words"}
+		f.Pod.Message = &contract.Message{Contract: contract.Version, ExitCode: code, Reason: "the runner's words"}
 	})
 }
 
@@ -102,6 +102,9 @@ func TestDecide(t *testing.T) {
 	gonePod := func(f *Facts) { f.KJob.Finished, f.Pod.Deleted = false, true }
 	ago := func(d time.Duration) func(*Facts) {
 		return func(f *Facts) { f.EndedAt, f.OverAt = t0.Add(-d), t0.Add(-d) }
+	}
+	release := func(n int) func(*Facts) {
+		return func(f *Facts) { f.Pod.Message.Outcome, f.Pod.Message.Contract = contract.OutcomeConfig, n }
 	}
 	sigterm := func(f *Facts) { f.Pod.Message.Received = "SIGTERM" }
 	before := func(f *Facts) { f.OverAt = f.EndedAt }
@@ -171,6 +174,7 @@ func TestDecide(t *testing.T) {
 		{"0, but stopped", aKJob().Exits(0).but(func(f *Facts) {
 			f.Pod.Message.Received, f.Pod.Why, f.Pod.WhyMessage = "SIGTERM", "Evicted", "low on disk"
 		}), want{action: None, reason: ReasonFinished, says: "stops the pod in which the job runs: Evicted, low on disk"}},
+		{"0, but the session was lost", aKJob().Exits(0).but(func(f *Facts) { f.Pod.Message.SessionLost = true }), want{action: None, reason: ReasonFinished, says: "attempt 1 lost its session at Buildkite and told the job to stop: the runner's words"}},
 		{"0, but stopped, as only an Event says", aKJob().Exits(0).but(func(f *Facts) { f.Pod.Message.Received, f.Warnings = "SIGTERM", []Warning{{"Evicted", "low on disk"}} }), want{action: None, reason: ReasonFinished, says: "Evicted, low on disk"}},
 		{"0, but out of memory", aKJob().Exits(0).but(func(f *Facts) { f.Pod.Why = "OOMKilled" }), want{action: None, reason: ReasonFinished, says: "OOMKilled"}},
 		{"27", aKJob().Exits(27), want{action: None, reason: ReasonRejected, says: "the runner's words"}},
@@ -188,7 +192,9 @@ func TestDecide(t *testing.T) {
 		{"70, declined by the agent's own rules", aKJob().Exits(70).State(finished).but(func(f *Facts) { f.Pod.Message.Outcome = contract.OutcomeDeclined }), want{action: None, reason: ReasonDeclined, says: "did not run it; it is not run again: the runner's words"}},
 		{"70, offered", aKJob().Exits(70).State(scheduled), want{action: None, reason: ReasonNotRun}},
 		{"75", aKJob().Exits(75).State(reserved), want{action: Attempt, reason: ReasonExhausted, at: later(5 * time.Second)}},
-		{"75, not ready", aKJob().Exits(75).State(reserved).but(func(f *Facts) { f.Pod.Message.Outcome = contract.OutcomeUnready }), want{action: Attempt, reason: ReasonExhausted, at: later(5 * time.Second), says: "attempt 1 could not be made ready for the job: the runner's words"}},
+		{"75, not ready", aKJob().Exits(75).State(reserved).but(func(f *Facts) { f.Pod.Message.Outcome = contract.OutcomeUnready }), want{action: Attempt, reason: ReasonExhausted, at: later(5 * time.Second), says: "attempt 1 could not be made ready for the job on node node: the runner's words"}},
+		{"75, not trusted", aKJob().Exits(75).State(reserved).but(func(f *Facts) { f.Pod.Message.Outcome = contract.OutcomeUntrusted }), want{action: Attempt, reason: ReasonUntrusted, at: later(5 * time.Second), says: "attempt 1 on node node does not trust the endpoint (check the node's clock, the image's CAs, any proxy): the runner's words"}},
+		{"75, not trusted, held", aKJob().Exits(75).State(running).but(func(f *Facts) { f.Pod.Message.Outcome = contract.OutcomeUntrusted }), want{action: None, reason: ReasonUntrusted}},
 		{"75, fourth", aKJob().Attempt(4).Exits(75).State(reserved), want{action: Attempt, reason: ReasonExhausted, at: later(40 * time.Second)}},
 		{"75, ninth", aKJob().Attempt(9).Exits(75).State(reserved), want{action: Attempt, reason: ReasonExhausted, at: later(2 * time.Minute)}},
 		{"75, at the cap", aKJob().Attempt(10).Exits(75).State(reserved), want{action: Finish, reason: ReasonGaveUp, status: -1, says: "gave up after 10 attempts, none of which had the job: attempt 10 could not"}},
@@ -198,6 +204,10 @@ func TestDecide(t *testing.T) {
 		{"75, another pod lives on and on", aKJob().Exits(75).State(reserved).but(other).but(func(f *Facts) { f.EndedAt = t0.Add(-2 * time.Minute) }), want{action: None, reason: ReasonExhausted, says: "waiting for pod p-1 of an earlier attempt to go (if node n7 is gone for good"}},
 		{"77", aKJob().Exits(77).State(reserved), want{action: Attempt, reason: ReasonRefused, at: later(5 * time.Second)}},
 		{"78", aKJob().Exits(78).State(reserved), want{action: Finish, reason: ReasonConfig, status: -1, says: "the runner's words"}},
+		{"78, of another release", aKJob().Exits(78).State(reserved).but(release(2)), want{action: Attempt, reason: ReasonConfig, at: later(5 * time.Second), says: "attempt 1 on node node could not run, as its image is of another release than the scheduler; one more attempt is made: the runner's words"}},
+		{"78, of another release again", aKJob().Attempt(2).Exits(78).State(reserved).but(release(2)).but(func(f *Facts) { f.Faults = nodeFaults{{"node-1", faultContract}} }), want{action: Finish, reason: ReasonConfig, status: -1}},
+		{"78, of another release after other faults", aKJob().Attempt(2).Exits(78).State(reserved).but(release(2)).but(func(f *Facts) { f.Faults = nodeFaults{{"node-1", "untrusted"}} }), want{action: Attempt, reason: ReasonConfig, at: later(10 * time.Second)}},
+		{"78, of another release, taken", aKJob().Exits(78).State(running).but(release(2)), want{action: None, reason: ReasonConfig}},
 		{"78, taken", aKJob().Exits(78).State(running), want{action: None, reason: ReasonConfig}},
 		{"143", aKJob().Exits(143).State(scheduled), want{action: Attempt, reason: ReasonStopped, at: soon}},
 		{"143, evicted", aKJob().Exits(143).State(scheduled).but(func(f *Facts) { f.Pod.Why = "EvictionByEvictionAPI" }), want{action: Attempt, reason: ReasonStopped, at: soon, says: "(EvictionByEvictionAPI): the runner's words"}},

@@ -115,7 +115,7 @@ func Explain(ctx context.Context, kube Client, client *stacks.Client, namespace 
 		}
 		facts.Attempt, facts.KJob, facts.Pod = attemptOf(k), kjobFacts(k), podFacts(pod)
 		facts.KJob.PodSeen = facts.KJob.PodSeen || pod != nil
-		facts.Story = parseStory(k.Annotations[contract.AnnotationStory])
+		facts.Story, facts.Faults = parseStory(k.Annotations[contract.AnnotationStory]), parseNodeFaults(k.Annotations[contract.AnnotationNodeFaults])
 		facts.EndedAt = endOf(k, pod)
 		if facts.OverAt = facts.EndedAt; facts.OverAt.IsZero() {
 			facts.OverAt = facts.Now // or before, but for Kubernetes nobody knows

@@ -43,8 +43,10 @@ type Facts struct {
 	KJob    KJob
 	// Removed is why onejob deleted the kjob; empty if it did not, or has forgotten.
 	Removed Reason
-	// Story is what became of the attempts before it.
-	Story story
+	// Story is what became of the attempts before it, and Faults those of their
+	// nodes.
+	Story  story
+	Faults nodeFaults
 	// Pod is the last attempt's pod; its zero value means that there is none.
 	Pod Pod
 	// OtherPodLives is a pod of another attempt that has a node, OtherNode, and

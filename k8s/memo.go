@@ -77,7 +77,8 @@ type memo struct {
 	countedAgain  bool      // with ReasonOfferAgain
 	measured      types.UID // the kjob whose phases are in the metrics
 	announced     types.UID // the kjob after which another attempt was announced
-	story         story     // that the next attempt's kjob takes along
+	story         story     // that the next attempt's kjob takes along, as it does the faults
+	faults        nodeFaults
 	touched       time.Time
 }
 

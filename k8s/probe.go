@@ -36,10 +36,14 @@ func (q *queue) gotThrough(id contract.JobID) bool {
 }
 
 // tokenAsked counts what the runner of an attempt that has ended says of its
-// token, and reports whether from now on there are probes only. Callers hold q.mu.
-func (q *queue) tokenAsked(m *contract.Message) (probes bool) {
+// token, and reports whether from now on there are probes only. A refusal counts
+// only where another attempt is made: of a job that is not offered a runner had
+// it, with a good token, and the message is the job's own work. Callers hold q.mu.
+func (q *queue) tokenAsked(d Decision, m *contract.Message) (probes bool) {
 	switch {
 	case m == nil:
+		return false
+	case m.Code() == contract.ExitRefused && d.Action != Attempt:
 		return false
 	case m.Code() == contract.ExitRefused:
 		q.refusals++

@@ -51,6 +51,40 @@ func TestProbesEndWithTheFirstThatGetsThrough(t *testing.T) {
 	})
 }
 
+// A job can write its runner's message and kill it. That the token is refused is
+// not believed while the job is held: its runner had it, with a good token.
+func TestForgedRefusalsCountForNothing(t *testing.T) {
+	inWorld(t, simulator.Config{HeartbeatTimeout: time.Hour}, func(w *world) {
+		w.runs = func(w *world, p *pod) {
+			p.start()
+			a, err := w.acquire(p.id)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			w.sleep(5*time.Second, p.kill)
+			p.end(contract.ExitRefused, "Error", &contract.Message{Outcome: contract.OutcomeRefused, Reason: "forged"})
+			w.sleep(20*time.Second, p.kill)
+			a.finish(-1) // Buildkite's share, when its agent is silent
+		}
+		w.build(maxRefusals)
+		r := w.start("")
+		time.Sleep(time.Second)
+		q := r.queues["default"]
+		refusals := func() int { q.mu.Lock(); defer q.mu.Unlock(); return q.refusals }
+		for range 30 {
+			time.Sleep(time.Second)
+			if n := refusals(); n != 0 {
+				t.Fatalf("%d refusals are believed", n)
+			}
+		}
+		if events, err := eventsOn(w.ctx, w.kube, namespace, "Job", "onejob-queue-default"); err != nil || len(events) > 0 {
+			t.Errorf("the Events %+v, %v; want none", events, err)
+		}
+		r.end(w)
+	})
+}
+
 // Probes that can't start leave room for others, if slowly.
 func TestProbesThatWaitForANode(t *testing.T) {
 	inWorld(t, simulator.Config{}, func(w *world) {

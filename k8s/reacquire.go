@@ -118,9 +118,10 @@ func (r *Reacquirer) Reacquire(ctx context.Context, id contract.JobID) (*batchv1
 	}
 	if n := len(kjobs); n > 0 {
 		last := &kjobs[n-1]
-		phase, reason := phaseOf(kjobFacts(last), podFacts(podOfKjob(pods, last)))
+		was := Facts{Pod: podFacts(podOfKjob(pods, last)), Faults: parseNodeFaults(last.Annotations[contract.AnnotationNodeFaults])}
+		phase, reason := phaseOf(kjobFacts(last), was.Pod)
 		sentence := strings.TrimSpace(fmt.Sprintf("attempt %d was %s %s", attempts, phase, reason)) + ", and a person asked for the next"
-		k.Annotations[contract.AnnotationStory] = parseStory(last.Annotations[contract.AnnotationStory]).with(sentence).annotation()
+		handOn(k, parseStory(last.Annotations[contract.AnnotationStory]).with(sentence), was.nodeFaults())
 	}
 	if r.DryRun {
 		return k, nil

@@ -24,9 +24,11 @@ type seenKjob struct {
 	seenObject
 	KJob
 	// job is what the next attempt is made of.
-	job   stacks.Job
-	story story  // of the attempts before it
-	warm  string // of a placeholder, see annotationWarm
+	job stacks.Job
+	// story and faults are of the attempts before it.
+	story  story
+	faults nodeFaults
+	warm   string // of a placeholder, see annotationWarm
 }
 
 // seenPod is a pod as the cache shows it. It is never written to.
@@ -67,7 +69,8 @@ func seeKjob(o any) (any, error) {
 	if !ok {
 		return o, nil
 	}
-	s := &seenKjob{seenObject: seeObject(&k.ObjectMeta), KJob: kjobFacts(k), job: jobOf(k), story: parseStory(k.Annotations[contract.AnnotationStory]), warm: k.Annotations[annotationWarm]}
+	s := &seenKjob{seenObject: seeObject(&k.ObjectMeta), KJob: kjobFacts(k), job: jobOf(k), warm: k.Annotations[annotationWarm]}
+	s.story, s.faults = parseStory(k.Annotations[contract.AnnotationStory]), parseNodeFaults(k.Annotations[contract.AnnotationNodeFaults])
 	s.job.ID, s.job.Pipeline, s.job.Branch, s.job.Step = s.id, intern(s.job.Pipeline), intern(s.job.Branch), intern(s.job.Step)
 	return s, nil
 }

@@ -75,7 +75,7 @@ func (q *queue) facts(id contract.JobID) Facts {
 	f := Facts{Now: now, Skew: q.s.skew(), State: m.state, StateAt: m.stateAt, ToldAt: m.toldAt, HeldAt: m.heldAt, MendedAt: mended, Policy: q.set.Load().policy()}
 	k, gone := q.last(id)
 	if k != nil {
-		f.Attempt, f.KJob, f.Story = k.attempt, k.KJob, k.story
+		f.Attempt, f.KJob, f.Story, f.Faults = k.attempt, k.KJob, k.story, k.faults
 		if gone {
 			// What was finished when it went is decided on as if it were there.
 			f.KJob.Exists, f.KJob.Gone, f.KJob.Terminating = k.Finished, !k.Finished, false
@@ -246,7 +246,7 @@ func (q *queue) announce(id contract.JobID, d Decision, f Facts) {
 	q.mu.Lock()
 	m := q.memo(id)
 	news := m.announced != f.KJob.UID
-	m.announced, m.story = f.KJob.UID, f.Story.with(d.Text)
+	m.announced, m.story, m.faults = f.KJob.UID, f.Story.with(d.Text), f.nodeFaults()
 	q.mu.Unlock()
 	if !news {
 		return
@@ -359,9 +359,10 @@ func (q *queue) count(id contract.JobID, d Decision, f Facts) {
 	first := m.counted != f.KJob.UID
 	// Refused, and offered again later; finished, and offered again.
 	again := d.Reason == ReasonOfferAgain
-	news := first || m.countedAs != d.Action || again && !m.countedAgain
+	changed := first || m.countedAs != d.Action
+	news := changed || again && !m.countedAgain
 	m.counted, m.countedAs, m.countedAgain = f.KJob.UID, d.Action, again
-	probes := first && q.tokenAsked(f.Pod.Message)
+	probes := changed && q.tokenAsked(d, f.Pod.Message)
 	q.mu.Unlock()
 	if probes {
 		q.sayProbes()

@@ -63,6 +63,8 @@ func aside(f Facts) string {
 	switch {
 	case p.Why == "OOMKilled":
 		return "a process of the job was killed for want of memory (OOMKilled); the limit is in the queue's template"
+	case p.Message.SessionLost:
+		return said(f, "lost its session at Buildkite and told the job to stop")
 	case p.Message.Received == "":
 		return ""
 	}

@@ -53,7 +53,7 @@ func finish(ctx, hurry context.Context, client *api.Client, job *api.Job, f Fini
 	call := acquire.Call{Name: "finish", Backoff: FinishPolicy, Rand: rnd, Log: log, Hurry: hurry, Count: count}
 	d := Delivery{Sent: true}
 	err := call.Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
-		return genuine(client.FinishJob(ctx, &done, nil))
+		return client.FinishJob(ctx, &done, nil)
 	})
 	if err == nil {
 		d.Delivered = true
@@ -87,26 +87,17 @@ func uploadText(ctx, hurry context.Context, client *api.Client, job *api.Job, f 
 		begun.StartedAt = time.Now().UTC().Format(time.RFC3339Nano)
 		call := acquire.Call{Name: "start", Backoff: policy, Rand: rnd, Count: count}
 		if err := call.Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
-			return genuine(client.StartJob(ctx, &begun))
+			return client.StartJob(ctx, &begun)
 		}); err != nil {
 			return fmt.Errorf("starting the job for that: %w", err)
 		}
 	}
 	call := acquire.Call{Name: "chunks", Backoff: policy, Rand: rnd, Count: count}
 	return call.Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
-		return genuine(client.UploadChunk(ctx, job.ID, &api.Chunk{
+		return client.UploadChunk(ctx, job.ID, &api.Chunk{
 			Data: []byte(text), Sequence: max(f.LogSequence, 1), Offset: f.LogEnd, Size: uint64(len(text)),
-		}))
+		})
 	})
-}
-
-// genuine makes an error of a web page: the client doesn't look at these
-// replies' bodies.
-func genuine(resp *api.Response, err error) (*api.Response, error) {
-	if err == nil {
-		err = acquire.WebPage(resp.Response)
-	}
-	return resp, err
 }
 
 // JobClient returns a client that speaks for job: with its own token where the

@@ -47,7 +47,9 @@ func (b *buildkite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, `{"id":%q,"env":{}}`, job)
 	case "heartbeat":
 		if !b.alive.Load() {
+			w.Header().Set("Content-Type", "application/json") // else it isn't Buildkite's word
 			w.WriteHeader(http.StatusNotFound)
+			io.WriteString(w, `{"message":"no such agent"}`)
 		}
 	default:
 		io.WriteString(w, `{}`)
@@ -183,8 +185,12 @@ func TestSessionIsLostWhileDraining(t *testing.T) {
 	if !strings.Contains(c.Why, "heartbeat") || c.Force || time.Until(c.ReportBy) < 50*time.Minute {
 		t.Errorf("control %+v; want one for the heartbeat, with the hour's time", c)
 	}
-	if m := result(t, done); m.Outcome != contract.OutcomeFinished || m.Received != "SIGTERM" {
+	m := result(t, done)
+	if m.Outcome != contract.OutcomeFinished || m.Received != "SIGTERM" {
 		t.Errorf("message %+v", m)
+	}
+	if !m.SessionLost || !strings.Contains(m.Reason, "the session was lost") || !strings.Contains(m.Reason, "no such agent") {
+		t.Errorf("message %+v; want it to say that the session was lost, and why", m)
 	}
 }
 

@@ -54,7 +54,7 @@ func (r *run) supervise(lost context.Context, job *acquire.Job, tags []string) {
 			}
 			report = next
 		case <-losing:
-			losing, cancelAt = nil, nil
+			losing, cancelAt, r.msg.SessionLost = nil, nil, true
 			// A signal may still come, and then the report has its time. After
 			// one the job drains: it needn't, Buildkite counts it as lost.
 			why = context.Cause(lost).Error()
@@ -95,6 +95,10 @@ func (r *run) supervise(lost context.Context, job *acquire.Job, tags []string) {
 		exit = errHung
 	}
 	r.conclude(job, report, exit, why)
+	if r.msg.SessionLost {
+		// Buildkite's page shows a job that was stopped, and only we know why.
+		r.msg.Reason += fmt.Sprintf("; the session was lost: %v", context.Cause(lost))
+	}
 }
 
 // errHung stands for the end of a child that was killed because its time was over.

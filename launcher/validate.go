@@ -22,8 +22,25 @@ var CancelSignals = map[string]int{
 	"SIGHUP": 1, "SIGINT": 2, "SIGQUIT": 3, "SIGKILL": 9, "SIGUSR1": 10, "SIGUSR2": 12, "SIGTERM": 15,
 }
 
+// ErrUnready is why this pod can't run a job, though another may
+// (contract.OutcomeUnready).
+var ErrUnready = errors.New("not ready for a job")
+
+// MakeBuildPath makes the folder for builds. Where it can't, or the folder can't be
+// written, its error wraps ErrUnready: a volume of one node may be at fault.
+func (o *Options) MakeBuildPath() error {
+	err := os.MkdirAll(o.BuildPath, 0o777) //nolint:gosec // the umask narrows it, as in the agent
+	if err == nil {
+		err = unix.Access(o.BuildPath, unix.W_OK|unix.X_OK)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: the folder for builds, %s, can't be made or written by uid %d: %w", ErrUnready, o.BuildPath, os.Getuid(), err)
+	}
+	return nil
+}
+
 // Validate reports everything that is wrong with o, joined, and completes it:
-// the bootstrap's path, the cancel signal in upper case, the folder for builds. What it finds would be
+// the bootstrap's path, the cancel signal in upper case. What it finds would be
 // wrong for every job.
 func (o *Options) Validate() error {
 	var errs []error
@@ -36,11 +53,8 @@ func (o *Options) Validate() error {
 	if err := contract.CheckEndpoint(o.Endpoint); err != nil {
 		fail("endpoint: %w (BUILDKITE_AGENT_ENDPOINT)", err)
 	}
-	switch {
-	case o.BuildPath == "":
+	if o.BuildPath == "" {
 		fail("no folder for builds: set --build-path or BUILDKITE_BUILD_PATH")
-	case os.MkdirAll(o.BuildPath, 0o777) != nil || unix.Access(o.BuildPath, unix.W_OK|unix.X_OK) != nil: //nolint:gosec // the umask narrows it, as in the agent
-		fail("the folder for builds, %s, can't be made or written by uid %d", o.BuildPath, os.Getuid())
 	}
 	o.CancelSignal = strings.ToUpper(o.CancelSignal)
 	if _, ok := CancelSignals[o.CancelSignal]; !ok {

@@ -49,7 +49,8 @@ Exit status:
    27  Buildkite won't give us the job (taken, canceled, over; any 4xx)
    28  the job was still locked when the attempts ran out
    70  acquired, but not run to a reported end, or not run at all (a signature, a hook)
-   75  no usable answer: network, 429, 5xx; or a failed agent-startup hook, or no tags
+   75  no usable answer (network, 429, 5xx, a proxy's page), or an endpoint that isn't trusted
+       here; or a failed agent-startup hook, no tags, no folder for builds
    77  the token, the registration or the connection was refused
    78  bad flags, environment, keys, job ID or contract version
   143  stopped by SIGTERM before the job was acquired (130: SIGINT, 131: SIGQUIT)

@@ -83,7 +83,11 @@ func (f *flags) config(c *cli.Context, log *slog.Logger) (launcher.Config, error
 	}
 	runner, err := launcher.Beside("onejob-run")
 	errs = append(errs, err)
-	if err := errors.Join(errs...); err != nil {
+	err = errors.Join(errs...)
+	if err == nil {
+		err = f.options.MakeBuildPath()
+	}
+	if err != nil {
 		return launcher.Config{}, err
 	}
 	return launcher.Config{
@@ -156,15 +160,19 @@ func (f *flags) contractVersion() error {
 	return nil
 }
 
-// refuse says what is wrong with the settings, and leaves it in the termination
-// message.
+// refuse says what is wrong with the settings, or with this pod, and leaves it in
+// the termination message.
 func (f *flags) refuse(log *slog.Logger, err error) int {
 	for _, line := range strings.Split(err.Error(), "\n") {
 		fmt.Fprintln(os.Stderr, "onejob-agent:", line)
 	}
 	fmt.Fprintln(os.Stderr, "onejob-agent: nothing was registered; `onejob-agent --help` shows every setting")
+	outcome := contract.OutcomeConfig
+	if errors.Is(err, launcher.ErrUnready) {
+		outcome = contract.OutcomeUnready
+	}
 	msg := contract.Message{
-		JobID: f.id, Attempt: f.attempt, Outcome: contract.OutcomeConfig, ExitCode: contract.ExitConfig,
+		JobID: f.id, Attempt: f.attempt, Outcome: outcome, ExitCode: outcome.ExitCode(),
 		Reason: strings.ReplaceAll(err.Error(), "\n", "; "),
 	}
 	f.write(log, msg)

@@ -85,10 +85,9 @@ func TestRefusesBadSettings(t *testing.T) {
 		{"no token", map[string]string{contract.EnvToken: ""}, []string{id}, []string{"no agent token", contract.EnvToken, "--token-file"}},
 		{"a torn token", map[string]string{contract.EnvToken: secret + " x"}, []string{id}, []string{"a space"}},
 		{"no token file", nil, []string{"--token-file", "/does/not/exist", id}, []string{"token-file", "/does/not/exist"}},
-		{"a bad endpoint", map[string]string{contract.EnvEndpoint: "buildkite"}, []string{id}, []string{"endpoint", `"buildkite"`}},
+		{"a bad endpoint", map[string]string{contract.EnvEndpoint: "buildkite"}, []string{id}, []string{"endpoint", "no http or https scheme"}},
 		{"no bootstrap", map[string]string{"BUILDKITE_BOOTSTRAP_SCRIPT_PATH": "/no/such/agent bootstrap"}, []string{id}, []string{"bootstrap-script", "/no/such/agent"}},
 		{"no folder for builds", map[string]string{"BUILDKITE_BUILD_PATH": ""}, []string{id}, []string{"BUILDKITE_BUILD_PATH"}},
-		{"a folder for builds that can't be", map[string]string{"BUILDKITE_BUILD_PATH": "/proc/nowhere"}, []string{id}, []string{"/proc/nowhere", "made or written"}},
 		{"another contract", map[string]string{contract.EnvContractVersion: "99"}, []string{id}, []string{"version 99", "version 1"}},
 		{"an unknown flag", nil, []string{"--no-such-flag", id}, []string{"no-such-flag"}},
 		{"a flag of the agent's that isn't offered", nil, []string{"--signing-aws-kms-key=x", id}, []string{"--signing-aws-kms-key isn't offered", "JWKS"}},
@@ -119,6 +118,38 @@ func TestRefusesBadSettings(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A folder that can't be made or written is its node's fault: another pod may be
+// well. That it is so doesn't hide a mistake that every pod would have.
+func TestBuildPathIsTheNodes(t *testing.T) {
+	env := map[string]string{
+		contract.EnvToken: secret, contract.EnvEndpoint: "http://127.0.0.1:1/v3",
+		"BUILDKITE_BUILD_PATH": "/proc/nowhere", "BUILDKITE_BOOTSTRAP_SCRIPT_PATH": "/bin/true",
+		"PATH": beside(t) + ":" + os.Getenv("PATH"),
+	}
+	code, printed, msg := try(t, env, id)
+	if code != contract.ExitExhausted || msg.ExitCode != code || msg.Outcome != contract.OutcomeUnready {
+		t.Errorf("exit %d, message %+v; want %d, unready", code, msg, contract.ExitExhausted)
+	}
+	for _, want := range []string{"/proc/nowhere", "can't be made or written by uid", "no such file or directory"} {
+		if !strings.Contains(printed, want) || !strings.Contains(msg.Reason, want) {
+			t.Errorf("doesn't say %q:\n%s\nmessage: %s", want, printed, msg.Reason)
+		}
+	}
+	if code, _, msg := try(t, env, "--log-format=xml", id); code != contract.ExitConfig || !strings.Contains(msg.Reason, "log-format") {
+		t.Errorf("exit %d, message %+v; want %d", code, msg, contract.ExitConfig)
+	}
+}
+
+// beside is a folder with an onejob-run.
+func beside(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "onejob-run"), []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // TestWarnsOfVariables: those of the agent's that are refused elsewhere, and the

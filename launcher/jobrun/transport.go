@@ -43,13 +43,9 @@ var (
 // JobRunner itself.
 const sendTimeout = time.Minute
 
-// maxReply bounds how much of a reply is read. None that JobRunner asks for is
-// near it.
-const maxReply = 4 << 20
-
 // transport carries JobRunner's requests. It is safe for concurrent use.
 type transport struct {
-	base   http.RoundTripper // authorizes
+	base   http.RoundTripper // authorizes, and bounds replies
 	state  *state
 	rnd    *acquire.Rand
 	log    *slog.Logger
@@ -74,7 +70,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			policy = chunkProbe
 		}
 		resp, retry := t.repeat(t.state.chunksCtx, t.state.hurryChunks, req, call, policy)
-		t.chunksDown.Store(retry != nil && errors.Is(retry.Kind, acquire.ErrExhausted))
+		t.chunksDown.Store(retry != nil && (errors.Is(retry.Kind, acquire.ErrExhausted) || errors.Is(retry.Kind, acquire.ErrUntrusted)))
 		if resp.StatusCode < 300 {
 			t.state.update(func(r *launcher.Report) { r.ChunksOpen-- })
 		}
@@ -83,7 +79,13 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		resp, _ := t.repeat(t.state.chunksCtx, t.state.hurryChunks, req, call, launcher.FinishPolicy)
 		return resp, nil
 	default:
-		return t.send(req.Context(), req, call)
+		resp, err := t.send(req.Context(), req, call)
+		if err == nil && resp.StatusCode/100 == 4 {
+			if e := replyError(resp); !acquire.OwnReply(&api.Response{Response: resp}, e) {
+				return nil, e // JobRunner would take a 401 for the end of its right to the job
+			}
+		}
+		return resp, err
 	}
 }
 
@@ -249,7 +251,7 @@ func (t *transport) send(ctx context.Context, req *http.Request, call string) (*
 		return nil, err
 	}
 	defer resp.Body.Close() //nolint:errcheck // read to its end
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))
+	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -258,12 +260,13 @@ func (t *transport) send(ctx context.Context, req *http.Request, call string) (*
 }
 
 // replyError is the error that the agent's client makes of a status, with the
-// API's own message.
+// API's own message. It leaves the body to be read.
 func replyError(resp *http.Response) error {
 	if resp.StatusCode < 300 {
-		return acquire.WebPage(resp)
+		return nil
 	}
 	body, _ := io.ReadAll(resp.Body) //nolint:errcheck // in memory
+	resp.Body = io.NopCloser(bytes.NewReader(body))
 	e := &api.ErrorResponse{Response: resp}
 	if json.Unmarshal(body, e) != nil {
 		e.Snippet = strings.ToValidUTF8(string(body[:min(len(body), 512)]), "")

@@ -3,6 +3,7 @@ package jobrun
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"io"
@@ -32,7 +33,8 @@ func TestMain(m *testing.M) {
 const job = "01906f6e-7a3c-4a51-9d6a-2f6f0b9f4a11"
 
 // server answers each call from a list of statuses; 0 is a connection that
-// breaks before an answer. The last entry goes on for ever.
+// breaks before an answer, and a negative one is of a page of something on the
+// way. The last entry goes on for ever.
 type server struct {
 	mu         sync.Mutex
 	replies    map[string][]int
@@ -41,6 +43,9 @@ type server struct {
 	calls      []string
 	bodies     []string
 }
+
+// untrusted stands for a certificate that isn't trusted.
+const untrusted = -1
 
 func (s *server) RoundTrip(req *http.Request) (*http.Response, error) {
 	s.mu.Lock()
@@ -65,6 +70,14 @@ func (s *server) RoundTrip(req *http.Request) (*http.Response, error) {
 		if len(list) > 1 {
 			s.replies[name] = list[1:]
 		}
+	}
+	if status == untrusted {
+		return nil, x509.UnknownAuthorityError{}
+	}
+	if status < 0 {
+		resp := answer(req, -status, "<html>Please sign in</html>")
+		resp.Header.Set("Content-Type", "text/html")
+		return resp, nil
 	}
 	if name == job {
 		return answer(req, status, `{"state":"`+s.state+`"}`), nil
@@ -120,6 +133,10 @@ func TestTransportStartAndFinish(t *testing.T) {
 		{name: "lost, then refused, and it was taken", replies: []int{lost, 422}, state: "taken", requests: 2, asked: 1, delivered: true, inferred: true},
 		{name: "lost, then refused, and it wasn't", replies: []int{lost, 422}, state: "accepted", requests: 2, asked: 1},
 		{name: "503, then refused", replies: []int{503, 422}, state: "taken", requests: 2},
+		{name: "a page, then taken", replies: []int{-403, 200}, requests: 2, delivered: true},
+		{name: "a page for a success, then taken", replies: []int{-200, 200}, requests: 2, delivered: true},
+		{name: "a wrong certificate, then taken", replies: []int{untrusted, 200}, requests: 2, delivered: true},
+		{name: "408, then taken", replies: []int{408, 200}, requests: 2, delivered: true},
 	} {
 		for _, call := range []string{"start", "finish"} {
 			t.Run(call+" "+tt.name, func(t *testing.T) {
@@ -172,6 +189,35 @@ func TestTransportFinishThenTokenRefused(t *testing.T) {
 			t.Errorf("%v, %+v: want it to count as delivered", err, st.snapshot().Finish)
 		}
 	})
+}
+
+// A page that says 401 is not Buildkite's word that the job's token is spent: not
+// of the finish that may have been taken, nor of the job's state.
+func TestTransportFinishThenSignInPage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{replies: map[string][]int{"finish": {lost, -401}, job: {-401}}}
+		client, st, _ := setup(s)
+		began := time.Now()
+		if _, err := client.FinishJob(t.Context(), &api.Job{ID: job}, nil); err == nil || st.snapshot().Finish.Delivered {
+			t.Errorf("%v, %+v: want it not to count as delivered", err, st.snapshot().Finish)
+		}
+		if took := time.Since(began); took < 8*time.Minute {
+			t.Errorf("it was given up after %v, want its whole time", took)
+		}
+	})
+}
+
+// JobRunner cancels the job when its token is refused: by Buildkite.
+func TestTransportStateIsBuildkites(t *testing.T) {
+	for status, refused := range map[int]bool{401: true, -401: false, -200: false, 503: false} {
+		synctest.Test(t, func(t *testing.T) {
+			client, _, _ := setup(&server{replies: map[string][]int{job: {status}}})
+			_, resp, err := client.GetJobState(t.Context(), job)
+			if got := resp != nil && resp.StatusCode == 401; err == nil || got != refused {
+				t.Errorf("%d: JobRunner sees %v, %v; want a refusal: %t", status, resp, err, refused)
+			}
+		})
+	}
 }
 
 // One answer that fails to come doesn't decide what became of a start or finish.
@@ -269,29 +315,31 @@ func TestTransportChunksSurvive429(t *testing.T) {
 // One chunk has its ten minutes; after that a long log doesn't keep the result
 // back, and the first chunk that is taken ends the doubt.
 func TestTransportChunksDown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &server{replies: map[string][]int{"chunks": {500}}}
-		client, _, _ := setup(s)
-		upload := func() (int, time.Duration, error) {
-			before, begin := s.count("chunks"), time.Now()
-			_, err := client.UploadChunk(t.Context(), job, &api.Chunk{Data: []byte("x"), Size: 1})
-			return s.count("chunks") - before, time.Since(begin), err
-		}
-		if n, took, err := upload(); err == nil || n < 5 || took > 10*time.Minute {
-			t.Errorf("the first: %d requests in %v, %v", n, took, err)
-		}
-		for range 3 {
-			if n, took, err := upload(); err == nil || n != 1 || took > 10*time.Second {
-				t.Errorf("a further one: %d requests in %v, %v", n, took, err)
+	for _, down := range []int{500, -403, untrusted} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &server{replies: map[string][]int{"chunks": {down}}}
+			client, _, _ := setup(s)
+			upload := func() (int, time.Duration, error) {
+				before, begin := s.count("chunks"), time.Now()
+				_, err := client.UploadChunk(t.Context(), job, &api.Chunk{Data: []byte("x"), Size: 1})
+				return s.count("chunks") - before, time.Since(begin), err
 			}
-		}
-		s.replies["chunks"] = []int{200, 500, 200}
-		for range 2 {
-			if _, _, err := upload(); err != nil {
-				t.Errorf("once it is up: %v", err)
+			if n, took, err := upload(); err == nil || n < 5 || took > 10*time.Minute {
+				t.Errorf("the first: %d requests in %v, %v", n, took, err)
 			}
-		}
-	})
+			for range 3 {
+				if n, took, err := upload(); err == nil || n != 1 || took > 10*time.Second {
+					t.Errorf("a further one: %d requests in %v, %v", n, took, err)
+				}
+			}
+			s.replies["chunks"] = []int{200, down, 200}
+			for range 2 {
+				if _, _, err := upload(); err != nil {
+					t.Errorf("once it is up: %v", err)
+				}
+			}
+		})
+	}
 }
 
 // A token that stands in for the job's own may be refused for other reasons.

@@ -1,0 +1,27 @@
+package contract
+
+import "testing"
+
+func TestOwnReply(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		status        int
+		kind, message string
+		want          bool
+	}{
+		{"as Buildkite words it", 422, "application/json; charset=utf-8", "taken", true},
+		{"JSON without a message", 404, "application/json", "", true},
+		{"JSON that is called a text", 401, "text/plain", "no", true},
+		{"a page", 403, "text/html; charset=utf-8", "", false},
+		{"a text", 404, "text/plain", "", false},
+		{"nothing at all", 404, "", "", false},
+		{"a broken header", 404, "application/", "", false},
+		{"a proxy wants a password", 407, "application/json", "no", false},
+		{"too slow on the way", 408, "application/json", "no", false},
+		{"too early", 425, "application/json", "no", false},
+	} {
+		if got := OwnReply(tt.status, tt.kind, tt.message); got != tt.want {
+			t.Errorf("%s: %t, want %t", tt.name, got, tt.want)
+		}
+	}
+}
