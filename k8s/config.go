@@ -58,9 +58,12 @@ type Queue struct {
 	// OnTerm is what a runner does on SIGTERM: cancel or drain.
 	OnTerm string `json:"on-term,omitempty"`
 	// AgentEndpoint is what the pods call, where that is not Config.Endpoint.
-	AgentEndpoint string      `json:"agent-endpoint,omitempty"`
-	TokenSecret   SecretRef   `json:"token-secret,omitempty"`
-	Template      TemplateRef `json:"template,omitempty"`
+	AgentEndpoint string `json:"agent-endpoint,omitempty"`
+	// TrustedPipelines lets the template take images, commands and names from a
+	// pipeline: whoever writes one then has the agent token. See trust.go.
+	TrustedPipelines bool        `json:"trusted-pipelines,omitempty"`
+	TokenSecret      SecretRef   `json:"token-secret,omitempty"`
+	Template         TemplateRef `json:"template,omitempty"`
 }
 
 // SecretRef names a key of a Secret in the queue's namespace.

@@ -66,7 +66,7 @@ kind: Job
 metadata: {labels: {kueue.x-k8s.io/queue-name: ci}}
 spec: {suspend: true, activeDeadlineSeconds: 60}
 `},
-		{name: "env", attempt: 1, env: map[string]string{"CI_IMAGE": "golang:1.26"}, template: `
+		{name: "env", attempt: 1, queue: "  trusted-pipelines: true\n", env: map[string]string{"CI_IMAGE": "golang:1.26"}, template: `
 spec: {containers: [{name: agent, image: "mirror.local/{{env.CI_IMAGE}}"}]}
 `},
 	} {
@@ -102,7 +102,10 @@ spec: {containers: [{name: agent, image: "mirror.local/{{env.CI_IMAGE}}"}]}
 }
 
 func TestNewJobRefusesEnv(t *testing.T) {
-	tpl := aTemplate(t, `spec: {containers: [{name: agent, image: "{{env.CI_IMAGE}}"}]}`)
+	tpl, err := ParseTemplate([]byte(`spec: {containers: [{name: agent, image: "{{env.CI_IMAGE}}"}]}`), aQueue(t, "  trusted-pipelines: true\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, v := range []string{"", `x","securityContext":{"privileged":true},"a":"`, "a b", strings.Repeat("a", 300)} {
 		if _, err := NewJob(aJob(), 1, tpl, map[string]string{"CI_IMAGE": v}); err == nil {
 			t.Errorf("CI_IMAGE=%q was taken", v)

@@ -94,7 +94,7 @@ func ParseTemplate(doc []byte, q Queue) (*Template, error) {
 		}
 		return nil, errors.Join(append(errs, fmt.Errorf("reading the merged template: %w", err))...)
 	}
-	errs = append(errs, checkTemplate(t.job))
+	errs = append(errs, checkTemplate(t.job), checkHoles(merged, t.job, q.TrustedPipelines), checkTokenSecret(&t.job.Spec.Template.Spec, q.TokenSecret.Name))
 	t.graces, err = graceEnv(t.job, q.OnTerm)
 	errs = append(errs, err)
 	if hasHole(string(merged)) {

@@ -224,7 +224,7 @@ func TestLintAsksCluster(t *testing.T) {
 - {name: account, template: {inline: {spec: {serviceAccountName: nobody, containers: [{name: agent, image: x}]}}}}
 - {name: class, template: {inline: {spec: {priorityClassName: nonsense, containers: [{name: agent, image: x}]}}}}
 - {name: quota, template: {inline: {spec: {containers: [{name: agent, resources: {requests: {memory: 2Gi}}}]}}}}
-- {name: env, template: {inline: {spec: {containers: [{name: agent, image: "x:{{env.TAG}}", resources: {limits: {memory: "-1"}}}]}}}}
+- {name: env, trusted-pipelines: true, template: {inline: {spec: {containers: [{name: agent, image: "x:{{env.TAG}}", resources: {limits: {memory: "-1"}}}]}}}}
 - {name: elsewhere, namespace: not-there}
 `)
 	words := []string{
@@ -248,6 +248,7 @@ func TestLintAsksCluster(t *testing.T) {
 
 	volumes := config(`
 - name: default
+  trusted-pipelines: true
   template: {inline: {spec: {containers: [{name: agent}], volumes: [
     {name: a, projected: {sources: [{configMap: {name: projected}}, {configMap: {name: settings, items: [{key: nokey, path: x}]}}]}},
     {name: b, persistentVolumeClaim: {claimName: claimed}}, {name: c, configMap: {name: "team-{{env.TEAM}}"}}]}}}
