@@ -23,10 +23,7 @@ type settings struct {
 }
 
 func (s *settings) policy() Policy {
-	return Policy{
-		MaxAttempts: s.MaxAttempts, PendingTimeout: time.Duration(s.PendingTimeout),
-		ImageGrace: time.Duration(s.ImageGrace), Grace: time.Duration(s.template.Grace()) * time.Second,
-	}
+	return s.Policy(time.Duration(s.template.Grace()) * time.Second)
 }
 
 // queue serves one Buildkite queue. Everything under mu is a cache: claims

@@ -51,7 +51,7 @@ func checkHoles(doc []byte, job *batchv1.Job, trusted bool) error {
 	var errs []error
 	judge := func(at place, s string, names []string) {
 		if hasHole(envHole.ReplaceAllString(s, "")) {
-			errs = append(errs, fmt.Errorf("%s: %q: a variable's name is made of A-Z a-z 0-9 _ and begins with no number", at.path, s))
+			errs = append(errs, fmt.Errorf("%s: NAME in {{env.NAME}} is a variable's name, made of A-Z a-z 0-9 _, and begins with no number", at.path))
 		}
 		if len(names) > 0 {
 			errs = append(errs, refuseHole(at, names, trusted))

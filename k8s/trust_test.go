@@ -64,7 +64,7 @@ func TestPipelineCannotTakeTheToken(t *testing.T) {
 		{name: "ours", doc: agent(`env: [{name: ONEJOB_ACQUIRE_ATTEMPTS, value: "{{env.X}}"}]`), want: settings},
 		{name: "what holds a container", doc: `{metadata: {annotations: {container.apparmor.security.beta.kubernetes.io/agent: "{{env.X}}"}}, spec: {}}`, want: unknown, always: true},
 		{name: "an annotation's key", doc: `{metadata: {annotations: {"{{env.X}}": a}}, spec: {}}`, want: unknown, always: true},
-		{name: "no variable", doc: `{metadata: {annotations: {a: "{{env.A-B}}"}}, spec: {}}`, want: "a variable's name is made of", always: true},
+		{name: "no variable", doc: `{metadata: {annotations: {a: "{{env.A-B}}"}}, spec: {}}`, want: "is a variable's name, made of", always: true},
 
 		{name: "annotation", doc: `{metadata: {annotations: {a.b/c: "{{env.X}}"}}, spec: {}}`},
 		{name: "where it runs", doc: `{spec: {nodeSelector: {a.b/pool: "{{env.POOL}}"}, schedulerName: "{{env.X}}", priorityClassName: "ci-{{env.X}}", tolerations: [{key: "{{env.X}}", value: "{{env.X}}"}],
