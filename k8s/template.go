@@ -75,11 +75,7 @@ func ParseTemplate(doc []byte, q Queue) (*Template, error) {
 	if err != nil {
 		return nil, err
 	}
-	base, err := yaml.YAMLToJSON(defaultTemplate)
-	if err != nil {
-		return nil, err
-	}
-	merged, err := strategicpatch.StrategicMergePatch(base, patch, batchv1.Job{})
+	merged, err := mergeTemplate(patch)
 	if err != nil {
 		return nil, fmt.Errorf("merging the template over the default: %w", err)
 	}
@@ -107,6 +103,18 @@ func ParseTemplate(doc []byte, q Queue) (*Template, error) {
 		return nil, err
 	}
 	return t, nil
+}
+
+// mergeTemplate merges a Job's JSON over the default template.
+func mergeTemplate(patch []byte) ([]byte, error) {
+	base, err := yaml.YAMLToJSON(DefaultTemplate())
+	if err != nil {
+		return nil, err
+	}
+	if base, err = replaceOneOfs(base, patch); err != nil {
+		return nil, err
+	}
+	return strategicpatch.StrategicMergePatch(base, patch, batchv1.Job{})
 }
 
 // asJobPatch brings a template document into the form of a Job's JSON.
