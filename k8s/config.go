@@ -166,17 +166,17 @@ func (c *Config) complete(namespace string) {
 	def(&c.Stack, DefaultStack)
 	def(&c.Endpoint, stacks.DefaultEndpoint)
 	def(&c.TokenFile, DefaultTokenFile)
-	given(&c.IdleInterval, Duration(DefaultIdleInterval))
-	given(&c.CreateWorkers, DefaultCreateWorkers)
+	defNumber(&c.IdleInterval, Duration(DefaultIdleInterval))
+	defNumber(&c.CreateWorkers, DefaultCreateWorkers)
 	for i := range c.Queues {
 		q := &c.Queues[i]
 		def(&q.Stack, c.Stack+"-"+q.Name)
 		def(&q.TokenFile, c.TokenFile)
 		def(&q.Namespace, namespace)
-		given(&q.MaxInFlight, DefaultMaxInFlight)
-		given(&q.MaxAttempts, DefaultMaxAttempts)
-		given(&q.PendingTimeout, Duration(DefaultPendingTimeout))
-		given(&q.ImageGrace, Duration(DefaultImageGrace))
+		defNumber(&q.MaxInFlight, DefaultMaxInFlight)
+		defNumber(&q.MaxAttempts, DefaultMaxAttempts)
+		defNumber(&q.PendingTimeout, Duration(DefaultPendingTimeout))
+		defNumber(&q.ImageGrace, Duration(DefaultImageGrace))
 		def(&q.OnTerm, "cancel")
 		def(&q.AgentEndpoint, c.Endpoint)
 		def(&q.TokenSecret.Name, "onejob-agent-token")
@@ -184,8 +184,8 @@ func (c *Config) complete(namespace string) {
 	}
 }
 
-// given is def for numbers, whose zero somebody may mean.
-func given[T any](p **T, v T) {
+// defNumber is def for numbers, whose zero somebody may mean.
+func defNumber[T any](p **T, v T) {
 	if *p == nil {
 		*p = &v
 	}

@@ -90,7 +90,7 @@ func ParseTemplate(doc []byte, q Queue) (*Template, error) {
 		}
 		return nil, errors.Join(append(errs, fmt.Errorf("reading the merged template: %w", err))...)
 	}
-	errs = append(errs, checkTemplate(t.job), checkHoles(merged, t.job, q.TrustedPipelines), checkTokenSecret(&t.job.Spec.Template.Spec, q.TokenSecret.Name))
+	errs = append(errs, checkTemplate(t.job), checkAdmissible(t.job), checkHoles(merged, t.job, q.TrustedPipelines), checkTokenSecret(&t.job.Spec.Template.Spec, q.TokenSecret.Name))
 	t.graces, err = graceEnv(t.job, q.OnTerm)
 	errs = append(errs, err)
 	if hasHole(string(merged)) {
@@ -237,17 +237,6 @@ func checkTemplate(job *batchv1.Job) error {
 			}
 			for _, msg := range append(validation.IsQualifiedName(k), validation.IsValidLabelValue(v)...) {
 				bad("%s.labels: %s=%s: %s", where, k, v, msg)
-			}
-		}
-	}
-	volumes := map[string]bool{}
-	for _, v := range pod.Volumes {
-		volumes[v.Name] = true
-	}
-	for _, c := range append(slices.Clone(pod.InitContainers), pod.Containers...) {
-		for _, m := range c.VolumeMounts {
-			if !volumes[m.Name] {
-				bad("container %s mounts the volume %q, which doesn't exist", c.Name, m.Name)
 			}
 		}
 	}
