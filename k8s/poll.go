@@ -50,6 +50,9 @@ func (q *queue) pollLoop(ctx context.Context) {
 		if q.stopped() != nil && !q.untilRetry(ctx) {
 			return
 		}
+		if !q.templateTaken(ctx) {
+			continue
+		}
 		began, stops := time.Now(), q.stopCount()
 		news, err := q.tick(ctx)
 		q.alive()

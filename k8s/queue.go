@@ -63,6 +63,7 @@ type queue struct {
 	// noCreate is when the namespace, or our Role in it, last refused any kjob
 	// at all; zero when it last took one. Until then one claim at a time is made.
 	noCreate time.Time
+	tried    tryout
 	// unreached is why Buildkite doesn't know of the queue yet, nil if it does.
 	unreached error
 	// deaf is when Events could not be read last.

@@ -48,6 +48,8 @@ type world struct {
 	podAfter time.Duration
 	// onCreate may refuse a create, before or after it is applied.
 	onCreate func(k *batchv1.Job) (before, after error)
+	// onDryRun may refuse a dry run.
+	onDryRun func(k *batchv1.Job) error
 
 	mu      sync.Mutex
 	wg      sync.WaitGroup
@@ -114,6 +116,12 @@ func (w *world) reactCreate(a k8stesting.Action) (bool, runtime.Object, error) {
 	k := a.(k8stesting.CreateAction).GetObject().(*batchv1.Job)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if o, ok := a.(k8stesting.CreateActionImpl); ok && len(o.CreateOptions.DryRun) > 0 {
+		if w.onDryRun != nil {
+			return true, k, w.onDryRun(k)
+		}
+		return true, k, nil
+	}
 	w.creates++
 	var before, after error
 	if w.onCreate != nil {
