@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
+	"github.com/onejob-dev/onejob/build"
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/stacks"
 )
@@ -98,6 +99,17 @@ spec: {containers: [{name: agent, image: "mirror.local/{{env.CI_IMAGE}}"}]}
 			}
 			golden(t, "kjob-"+tt.name+".yaml", out)
 		})
+	}
+}
+
+// The default's runner is of the scheduler's release.
+func TestDefaultImage(t *testing.T) {
+	defer func(v string) { build.Version = v }(build.Version)
+	for version, want := range map[string]string{"": "ghcr.io/onejob-dev/onejob-agent:latest", "v1.2.3": "ghcr.io/onejob-dev/onejob-agent:v1.2.3"} {
+		build.Version = version
+		if got := aTemplate(t, "").Image(); got != want {
+			t.Errorf("version %q: %s, want %s", version, got, want)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package k8s
 
 import (
+	"bytes"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -14,14 +15,18 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
+	"github.com/onejob-dev/onejob/build"
 	"github.com/onejob-dev/onejob/contract"
 )
 
 //go:embed template.yaml
 var defaultTemplate []byte
 
-// DefaultTemplate returns the embedded template as YAML.
-func DefaultTemplate() []byte { return slices.Clone(defaultTemplate) }
+// DefaultTemplate returns the embedded template as YAML. Its runner is of the
+// scheduler's own version: they share a contract.
+func DefaultTemplate() []byte {
+	return bytes.Replace(defaultTemplate, []byte("/onejob-agent:latest"), []byte("/onejob-agent:"+build.ImageTag()), 1)
+}
 
 // agentContainer is the one container of a job's pod.
 const agentContainer = "agent"
