@@ -93,8 +93,12 @@ func inWorld(t *testing.T, conf simulator.Config, f func(w *world)) {
 		w.kube.PrependReactor("create", "jobs", w.reactCreate)
 		w.kube.PrependReactor("delete", "jobs", w.reactDelete)
 		w.kube.PrependReactor("*", "*", func(a k8stesting.Action) (bool, runtime.Object, error) {
+			verb := a.GetVerb()
+			if dryRun(a) {
+				verb = "try"
+			}
 			w.mu.Lock()
-			w.writes[a.GetVerb()+" "+a.GetResource().Resource]++
+			w.writes[verb+" "+a.GetResource().Resource]++
 			w.mu.Unlock()
 			return false, nil, nil
 		})
@@ -112,11 +116,16 @@ func inWorld(t *testing.T, conf simulator.Config, f func(w *world)) {
 	})
 }
 
+func dryRun(a k8stesting.Action) bool {
+	create, ok := a.(k8stesting.CreateActionImpl)
+	return ok && len(create.CreateOptions.DryRun) > 0
+}
+
 func (w *world) reactCreate(a k8stesting.Action) (bool, runtime.Object, error) {
 	k := a.(k8stesting.CreateAction).GetObject().(*batchv1.Job)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if o, ok := a.(k8stesting.CreateActionImpl); ok && len(o.CreateOptions.DryRun) > 0 {
+	if dryRun(a) {
 		if w.onDryRun != nil {
 			return true, k, w.onDryRun(k)
 		}
