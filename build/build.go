@@ -1,7 +1,10 @@
 // Package build says which onejob this is.
 package build
 
-import "runtime/debug"
+import (
+	"regexp"
+	"runtime/debug"
+)
 
 // Version is set by the linker: -X github.com/onejob-dev/onejob/build.Version=….
 var Version string
@@ -16,4 +19,21 @@ func String() string {
 		return info.Main.Version
 	}
 	return "devel"
+}
+
+// ImageTag is the tag of the images that belong to this program: a release's is its
+// version. A build between releases, as git describe names it, has no images of its
+// own, and takes the latest release's.
+func ImageTag() string { return imageTag(Version) }
+
+var (
+	validTag = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+	between  = regexp.MustCompile(`^devel$|^[0-9a-f]{7,40}$|-g[0-9a-f]{7,40}$|-dirty$`)
+)
+
+func imageTag(version string) string {
+	if !validTag.MatchString(version) || between.MatchString(version) {
+		return "latest"
+	}
+	return version
 }

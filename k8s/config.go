@@ -17,7 +17,9 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// Config is the scheduler's file: YAML, unknown keys refused.
+// Config is the scheduler's file: YAML, unknown keys refused. Of every number in
+// it 0 means none: no limit, no wait, no placeholders; where that makes no sense 0
+// is refused. A number that isn't given is nil until the configuration is completed.
 type Config struct {
 	// Stack begins the key of each queue's stack at Buildkite.
 	Stack string `json:"stack,omitempty"`
@@ -26,9 +28,9 @@ type Config struct {
 	// TokenFile holds the agent token of the queues that don't name their own.
 	TokenFile string `json:"token-file,omitempty"`
 	// IdleInterval is the longest wait between two looks at a quiet queue.
-	IdleInterval Duration `json:"idle-interval,omitempty"`
+	IdleInterval *Duration `json:"idle-interval,omitempty"`
 	// CreateWorkers is how many kjobs are created at the same time.
-	CreateWorkers int     `json:"create-workers,omitempty"`
+	CreateWorkers *int    `json:"create-workers,omitempty"`
 	Queues        []Queue `json:"queues"`
 }
 
@@ -46,25 +48,27 @@ type Queue struct {
 	// Unmatched is what is done about jobs that ask for other tags: notify, fail
 	// or ignore.
 	Unmatched string `json:"unmatched,omitempty"`
-	// MaxInFlight is the most kjobs that are unfinished at a time, 0 for no
-	// limit; nil means DefaultMaxInFlight.
+	// MaxInFlight is the most kjobs that are unfinished at a time, 0 for no limit.
 	MaxInFlight *int `json:"max-in-flight,omitempty"`
 	// MinAgents and Buffer keep warm placeholders, see warm.go.
 	MinAgents int    `json:"min-agents,omitempty"`
 	Buffer    Amount `json:"buffer,omitempty"`
 	// MaxAttempts is how many kjobs a job may use up before it is finished.
-	MaxAttempts int `json:"max-attempts,omitempty"`
-	// PendingTimeout is how long a pod may take to start.
-	PendingTimeout Duration `json:"pending-timeout,omitempty"`
+	MaxAttempts *int `json:"max-attempts,omitempty"`
+	// PendingTimeout is how long a pod may take to start, 0 for no limit.
+	PendingTimeout *Duration `json:"pending-timeout,omitempty"`
 	// ImageGrace is how long an image may fail to be pulled, from its first
-	// failure; a pull that goes on has PendingTimeout.
-	ImageGrace Duration `json:"image-grace,omitempty"`
+	// failure, 0 for not at all; a pull that goes on has PendingTimeout.
+	ImageGrace *Duration `json:"image-grace,omitempty"`
 	// OnTerm is what a runner does on SIGTERM: cancel or drain.
 	OnTerm string `json:"on-term,omitempty"`
 	// AgentEndpoint is what the pods call, where that is not Config.Endpoint.
-	AgentEndpoint string      `json:"agent-endpoint,omitempty"`
-	TokenSecret   SecretRef   `json:"token-secret,omitempty"`
-	Template      TemplateRef `json:"template,omitempty"`
+	AgentEndpoint string `json:"agent-endpoint,omitempty"`
+	// TrustedPipelines lets the template take images, commands and names from a
+	// pipeline: whoever writes one then has the agent token. See trust.go.
+	TrustedPipelines bool        `json:"trusted-pipelines,omitempty"`
+	TokenSecret      SecretRef   `json:"token-secret,omitempty"`
+	Template         TemplateRef `json:"template,omitempty"`
 }
 
 // SecretRef names a key of a Secret in the queue's namespace.
@@ -166,25 +170,29 @@ func (c *Config) complete(namespace string) {
 	def(&c.Stack, DefaultStack)
 	def(&c.Endpoint, stacks.DefaultEndpoint)
 	def(&c.TokenFile, DefaultTokenFile)
-	def(&c.IdleInterval, Duration(DefaultIdleInterval))
-	def(&c.CreateWorkers, DefaultCreateWorkers)
+	defNumber(&c.IdleInterval, Duration(DefaultIdleInterval))
+	defNumber(&c.CreateWorkers, DefaultCreateWorkers)
 	for i := range c.Queues {
 		q := &c.Queues[i]
 		def(&q.Stack, c.Stack+"-"+q.Name)
 		def(&q.TokenFile, c.TokenFile)
 		def(&q.Namespace, namespace)
-		def(&q.MaxAttempts, DefaultMaxAttempts)
-		def(&q.PendingTimeout, Duration(DefaultPendingTimeout))
-		def(&q.ImageGrace, Duration(DefaultImageGrace))
+		defNumber(&q.MaxInFlight, DefaultMaxInFlight)
+		defNumber(&q.MaxAttempts, DefaultMaxAttempts)
+		defNumber(&q.PendingTimeout, Duration(DefaultPendingTimeout))
+		defNumber(&q.ImageGrace, Duration(DefaultImageGrace))
 		def(&q.OnTerm, "cancel")
 		def(&q.Unmatched, UnmatchedNotify)
 		def(&q.AgentEndpoint, c.Endpoint)
 		def(&q.TokenSecret.Name, "onejob-agent-token")
 		def(&q.TokenSecret.Key, "token")
-		if q.MaxInFlight == nil {
-			n := DefaultMaxInFlight
-			q.MaxInFlight = &n
-		}
+	}
+}
+
+// defNumber is def for numbers, whose zero somebody may mean.
+func defNumber[T any](p **T, v T) {
+	if *p == nil {
+		*p = &v
 	}
 }
 
@@ -202,11 +210,11 @@ func (c *Config) Validate() error {
 	if len(c.Queues) == 0 {
 		bad("queues: none given")
 	}
-	if time.Duration(c.IdleInterval) < minPoll {
-		bad("idle-interval: %s is under %s, which is as fast as a busy queue is asked", time.Duration(c.IdleInterval), minPoll)
+	if d := time.Duration(*c.IdleInterval); d < minPoll {
+		bad("idle-interval: %s is under %s, which is as fast as a busy queue is asked: write that or more, or leave it out for %s", d, minPoll, DefaultIdleInterval)
 	}
-	if c.CreateWorkers < 1 {
-		bad("create-workers: %d is less than 1", c.CreateWorkers)
+	if *c.CreateWorkers < 1 {
+		bad("create-workers: %d is less than 1, and nothing would be created: write 1 or more, or leave it out for %d", *c.CreateWorkers, DefaultCreateWorkers)
 	}
 	if err := contract.CheckEndpoint(c.Endpoint); err != nil {
 		bad("endpoint: %w", err)
@@ -240,10 +248,10 @@ func (c *Config) Validate() error {
 				bad("%s: %s: %d is negative", at, name, n)
 			}
 		}
-		if q.MaxAttempts < 1 {
-			bad("%s: max-attempts: %d is less than 1", at, q.MaxAttempts)
+		if *q.MaxAttempts < 1 {
+			bad("%s: max-attempts: %d is less than 1, and no job would be run: write 1 for no second attempt, or leave it out for %d", at, *q.MaxAttempts, DefaultMaxAttempts)
 		}
-		for name, d := range map[string]Duration{"pending-timeout": q.PendingTimeout, "image-grace": q.ImageGrace} {
+		for name, d := range map[string]Duration{"pending-timeout": *q.PendingTimeout, "image-grace": *q.ImageGrace} {
 			if d < 0 {
 				bad("%s: %s: negative", at, name)
 			}

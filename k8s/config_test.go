@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/onejob-dev/onejob/stacks"
 )
 
 func TestParseConfig(t *testing.T) {
@@ -30,8 +32,38 @@ queues:
 	if a.Stack != "onejob-default" || a.Namespace != "builds" || *a.MaxInFlight != 100 || a.AgentEndpoint != "http://buildkite.local/v3" || a.TokenFile != DefaultTokenFile {
 		t.Errorf("defaults: %+v", a)
 	}
-	if *b.MaxInFlight != 0 || b.Buffer != (Amount{10, true}) || b.Buffer.Of(11) != 2 || time.Duration(b.PendingTimeout) != time.Hour || b.Namespace != "gpu-jobs" {
+	if *b.MaxInFlight != 0 || b.Buffer != (Amount{10, true}) || b.Buffer.Of(11) != 2 || time.Duration(*b.PendingTimeout) != time.Hour || b.Namespace != "gpu-jobs" {
 		t.Errorf("gpu: %+v", b)
+	}
+}
+
+// Zero is what is written, and no default: none, or refused with what to write.
+func TestZero(t *testing.T) {
+	c, err := ParseConfig([]byte("queues:\n- {name: default, pending-timeout: 0s, image-grace: 0s, max-in-flight: 0, min-agents: 0, buffer: 0}"), "builds")
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := c.Queues[0]
+	if *q.PendingTimeout != 0 || *q.ImageGrace != 0 || *q.MaxInFlight != 0 {
+		t.Errorf("got %s, %s, %d", time.Duration(*q.PendingTimeout), time.Duration(*q.ImageGrace), *q.MaxInFlight)
+	}
+	for doc, want := range map[string]string{
+		"idle-interval: 0s\nqueues: [{name: a}]": "idle-interval: 0s is under 200ms, which is as fast as a busy queue is asked: write that or more, or leave it out for 1s",
+		"create-workers: 0\nqueues: [{name: a}]": "create-workers: 0 is less than 1, and nothing would be created: write 1 or more, or leave it out for 100",
+		"queues: [{name: a, max-attempts: 0}]":   "max-attempts: 0 is less than 1, and no job would be run: write 1 for no second attempt, or leave it out for 10",
+	} {
+		if _, err := ParseConfig([]byte(doc), "x"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", doc, err, want)
+		}
+	}
+
+	f := aKJob().Age(1000 * time.Hour).State(stacks.StateReserved).but(func(f *Facts) { f.Policy, f.Pod.Unschedulable = q.Policy(time.Minute), "0/3 nodes" })
+	if d := Decide(f.Facts); d.Action != None || !d.Waiting || !d.Again.IsZero() {
+		t.Errorf("a pod that waits for a node, without a limit: %+v", d)
+	}
+	f = aKJob().Age(time.Second).Waiting("ErrImagePull", "not found", 0).State(stacks.StateReserved).but(func(f *Facts) { f.Policy = q.Policy(time.Minute); f.EventsAt = f.Now })
+	if d := Decide(f.Facts); d.Action != Finish || d.Reason != ReasonImage {
+		t.Errorf("an image that can't be pulled, without a grace: %+v", d)
 	}
 }
 

@@ -177,6 +177,12 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, sent ti
 		return 0, nil
 	case responseRefused:
 		log.Error("the kjob was refused", "err", err)
+		if all := q.tryTemplate(ctx, true); all != nil {
+			q.tellWaiting(id, ReasonAdmission, toBeCreated+err.Error())
+			q.drop(id, "")
+			q.stop(all)
+			return 0, nil
+		}
 		q.giveUp(id, Decision{Action: Finish, Reason: ReasonAdmission, ExitStatus: -1,
 			Text: "Kubernetes refused the Job that the queue's template makes: " + err.Error()})
 		return 0, nil

@@ -309,7 +309,7 @@ func decideLive(f Facts) Decision {
 func decideIdle(f Facts) Decision {
 	switch late := f.here(f.Pod.StartedAt).Add(f.Policy.PendingTimeout); {
 	case f.Now.Before(late):
-		return Decision{Action: None, Again: late}
+		return Decision{Action: None, Again: f.unlessNever(late)}
 	case f.StateAt.Before(late):
 		return Decision{Action: Ask, Reason: ReasonPending}
 	default:

@@ -45,9 +45,7 @@ func (w *world) explain(id string, asking bool) Story {
 	if !asking {
 		client = nil
 	}
-	s, err := Explain(w.ctx, w.kube, client, namespace, contract.JobID(id), Policy{
-		MaxAttempts: q.MaxAttempts, PendingTimeout: time.Duration(q.PendingTimeout), ImageGrace: time.Duration(q.ImageGrace), Grace: time.Minute,
-	})
+	s, err := Explain(w.ctx, w.kube, client, namespace, contract.JobID(id), q.Policy(time.Minute))
 	if err != nil {
 		w.Fatal(err)
 	}

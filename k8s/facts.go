@@ -110,6 +110,18 @@ type Policy struct {
 	Grace time.Duration
 }
 
+// Policy is what a completed queue says, with the grace of its template.
+func (q *Queue) Policy(grace time.Duration) Policy {
+	p := Policy{MaxAttempts: *q.MaxAttempts, PendingTimeout: time.Duration(*q.PendingTimeout), ImageGrace: time.Duration(*q.ImageGrace), Grace: grace}
+	if p.PendingTimeout == 0 {
+		p.PendingTimeout = noLimit
+	}
+	return p
+}
+
+// noLimit is longer than anything waits.
+const noLimit = 100 * 365 * 24 * time.Hour
+
 // KJob is a kjob as decisions see it.
 type KJob struct {
 	UID         types.UID

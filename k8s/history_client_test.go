@@ -66,7 +66,10 @@ func (c coreOf) Events(ns string) coreclient.EventInterface {
 	return eventsOf{c.CoreV1Interface.Events(ns), c.s}
 }
 
-func (j jobsOf) Create(ctx context.Context, k *batchv1.Job, _ metav1.CreateOptions) (*batchv1.Job, error) {
+func (j jobsOf) Create(ctx context.Context, k *batchv1.Job, o metav1.CreateOptions) (*batchv1.Job, error) {
+	if len(o.DryRun) > 0 {
+		return k, j.s.kube(ctx, "dry-run", k.Name, func(bool) {})
+	}
 	j.s.checkCreate(k)
 	var made *batchv1.Job
 	var err error

@@ -29,7 +29,7 @@ func TestMisplacedHoles(t *testing.T) {
 		},
 		{
 			`{spec: {containers: [{name: agent, image: {{env.IMAGE}}}]}}`,
-			[]string{"{{env.NAME}} works in strings only, such as an image's name, and the string is put in quotes"},
+			[]string{"{{env.NAME}} works in strings only, such as an annotation or a node selector's value, and the string is put in quotes"},
 		},
 		// Not the hole's fault.
 		{
@@ -37,7 +37,7 @@ func TestMisplacedHoles(t *testing.T) {
 			[]string{"reading the merged template: "},
 		},
 	} {
-		_, err := ParseTemplate([]byte(tt.doc), Queue{})
+		_, err := ParseTemplate([]byte(tt.doc), Queue{TrustedPipelines: true})
 		if err == nil {
 			t.Errorf("%s was taken", tt.doc)
 			continue
@@ -72,7 +72,7 @@ func TestHolesInPlaceholders(t *testing.T) {
 		{name: "what they go without", queue: "  min-agents: 1\n", doc: without},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := ParseTemplate([]byte(tt.doc), aQueue(t, tt.queue))
+			_, err := ParseTemplate([]byte(tt.doc), aQueue(t, "  trusted-pipelines: true\n"+tt.queue))
 			if (err == nil) != (tt.want == nil) {
 				t.Fatalf("got %v, want %q", err, tt.want)
 			}

@@ -1,7 +1,6 @@
 package k8s
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"regexp"
@@ -34,12 +33,11 @@ const (
 func NewJob(job stacks.Job, attempt int, t *Template, env map[string]string) (*batchv1.Job, error) {
 	k := t.job.DeepCopy()
 	if t.NeedsEnv() {
-		raw, err := expandEnv(t.raw, env)
-		if err != nil {
+		var err error
+		if k, err = fill(t.raw, env); err != nil {
 			return nil, err
 		}
-		k = &batchv1.Job{}
-		if err := json.Unmarshal([]byte(raw), k); err != nil {
+		if err := checkTokenSecret(&k.Spec.Template.Spec, t.TokenSecret.Name); err != nil {
 			return nil, fmt.Errorf("filling the job's environment into the template: %w", err)
 		}
 	}
@@ -152,29 +150,6 @@ func merge(a, b map[string]string) map[string]string {
 	}
 	maps.Copy(m, b)
 	return m
-}
-
-var (
-	envHole  = regexp.MustCompile(`\{\{env\.([A-Za-z_][A-Za-z0-9_]*)\}\}`)
-	envValue = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,252}$`)
-)
-
-// expandEnv fills {{env.NAME}} in. What a pipeline may put there is what image
-// names are made of, and nothing that could be YAML.
-func expandEnv(raw string, env map[string]string) (string, error) {
-	var err error
-	out := envHole.ReplaceAllStringFunc(raw, func(hole string) string {
-		name := envHole.FindStringSubmatch(hole)[1]
-		v, ok := env[name]
-		switch {
-		case !ok:
-			err = fmt.Errorf("the queue's template needs %s in the job's environment, and it isn't there", name)
-		case !envValue.MatchString(v):
-			err = fmt.Errorf("the queue's template needs %s from the job's environment, and %q is not made of A-Z a-z 0-9 . _ / : @ + -", name, stacks.Cut(v, 60))
-		}
-		return v
-	})
-	return out, err
 }
 
 // labelValue makes a label's value of any text: as it is if that is allowed,

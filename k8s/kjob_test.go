@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
+	"github.com/onejob-dev/onejob/build"
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/stacks"
 )
@@ -66,7 +67,7 @@ kind: Job
 metadata: {labels: {kueue.x-k8s.io/queue-name: ci}}
 spec: {suspend: true, activeDeadlineSeconds: 60}
 `},
-		{name: "env", attempt: 1, env: map[string]string{"CI_IMAGE": "golang:1.26"}, template: `
+		{name: "env", attempt: 1, queue: "  trusted-pipelines: true\n", env: map[string]string{"CI_IMAGE": "golang:1.26"}, template: `
 spec: {containers: [{name: agent, image: "mirror.local/{{env.CI_IMAGE}}"}]}
 `},
 	} {
@@ -101,8 +102,22 @@ spec: {containers: [{name: agent, image: "mirror.local/{{env.CI_IMAGE}}"}]}
 	}
 }
 
+// The default's runner is of the scheduler's release.
+func TestDefaultImage(t *testing.T) {
+	defer func(v string) { build.Version = v }(build.Version)
+	for version, want := range map[string]string{"": "ghcr.io/onejob-dev/onejob-agent:latest", "v1.2.3": "ghcr.io/onejob-dev/onejob-agent:v1.2.3"} {
+		build.Version = version
+		if got := aTemplate(t, "").Image(); got != want {
+			t.Errorf("version %q: %s, want %s", version, got, want)
+		}
+	}
+}
+
 func TestNewJobRefusesEnv(t *testing.T) {
-	tpl := aTemplate(t, `spec: {containers: [{name: agent, image: "{{env.CI_IMAGE}}"}]}`)
+	tpl, err := ParseTemplate([]byte(`spec: {containers: [{name: agent, image: "{{env.CI_IMAGE}}"}]}`), aQueue(t, "  trusted-pipelines: true\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, v := range []string{"", `x","securityContext":{"privileged":true},"a":"`, "a b", strings.Repeat("a", 300)} {
 		if _, err := NewJob(aJob(), 1, tpl, map[string]string{"CI_IMAGE": v}); err == nil {
 			t.Errorf("CI_IMAGE=%q was taken", v)

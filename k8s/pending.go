@@ -53,7 +53,16 @@ func decidePending(f Facts) Decision {
 	case what != "":
 		d.Text, d.Waiting = "waiting to start: "+what, true
 	}
+	d.Again = f.unlessNever(d.Again)
 	return d
+}
+
+// unlessNever is a time to look again, or none without a pending timeout.
+func (f Facts) unlessNever(t time.Time) time.Time {
+	if t.Sub(f.Now) > noLimit/2 {
+		return time.Time{}
+	}
+	return t
 }
 
 // allowed is the end of a time that begins at a moment. Nothing starts while the API

@@ -50,6 +50,9 @@ func (q *queue) pollLoop(ctx context.Context) {
 		if q.stopped() != nil && !q.untilRetry(ctx) {
 			return
 		}
+		if !q.templateTaken(ctx) {
+			continue
+		}
 		began, stops := time.Now(), q.stopCount()
 		news, err := q.tick(ctx)
 		q.alive()
@@ -361,7 +364,7 @@ func (q *queue) offer(j stacks.Job, at time.Time) int {
 		return 0
 	case !last && !known && q.orphaned(j.ID):
 		return 0
-	case !last && !known && attempts >= q.set.Load().MaxAttempts:
+	case !last && !known && attempts >= *q.set.Load().MaxAttempts:
 		// Their kjobs are all gone: the count is what is left of them.
 		q.giveUp(j.ID, Decision{Action: Finish, Reason: ReasonGaveUp, ExitStatus: -1,
 			Text: strings.TrimSuffix(fmt.Sprintf("gave up after %d attempts, none of which had the job: %s", attempts, told), ": ")})

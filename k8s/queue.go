@@ -23,10 +23,7 @@ type settings struct {
 }
 
 func (s *settings) policy() Policy {
-	return Policy{
-		MaxAttempts: s.MaxAttempts, PendingTimeout: time.Duration(s.PendingTimeout),
-		ImageGrace: time.Duration(s.ImageGrace), Grace: time.Duration(s.template.Grace()) * time.Second,
-	}
+	return s.Policy(time.Duration(s.template.Grace()) * time.Second)
 }
 
 // queue serves one Buildkite queue. Everything under mu is a cache: claims
@@ -68,6 +65,7 @@ type queue struct {
 	// noCreate is when the namespace, or our Role in it, last refused any kjob
 	// at all; zero when it last took one. Until then one claim at a time is made.
 	noCreate time.Time
+	tried    tryout
 	// unreached is why Buildkite doesn't know of the queue yet, nil if it does.
 	unreached error
 	// deaf is when Events could not be read last.

@@ -419,7 +419,7 @@ func TestEnvInTemplates(t *testing.T) {
 	inWorld(t, simulator.Config{}, func(w *world) {
 		w.buildOn("default", 30, map[string]string{"TAG": "v9"})
 		gpu := w.buildOn("gpu", 25, map[string]string{"TAG": "v1.2"})
-		r := w.start("- name: gpu\n  template: {inline: {spec: {containers: [{name: agent, image: 'runner:{{env.TAG}}'}]}}}\n")
+		r := w.start("- name: gpu\n  trusted-pipelines: true\n  template: {inline: {spec: {containers: [{name: agent, image: 'runner:{{env.TAG}}'}]}}}\n")
 		w.await("finished", time.Minute, w.finished(55))
 		for _, id := range gpu {
 			if got := w.imageOf(id); got != "runner:v1.2" {
@@ -473,7 +473,7 @@ func TestEnvOutageHoldsUpNoPoll(t *testing.T) {
 	inWorld(t, simulator.Config{}, func(w *world) {
 		w.sim.AddFault(simulator.Fault{Endpoint: "stacks_job", Status: 503, Until: 40 * time.Second})
 		w.buildOn("default", 100, map[string]string{"TAG": "v1"})
-		r := w.start("  max-in-flight: 0\n  template: {inline: {spec: {containers: [{name: agent, image: 'runner:{{env.TAG}}'}]}}}\n")
+		r := w.start("  max-in-flight: 0\n  trusted-pipelines: true\n  template: {inline: {spec: {containers: [{name: agent, image: 'runner:{{env.TAG}}'}]}}}\n")
 		time.Sleep(2 * time.Second)
 		polls := w.sim.Count("stacks_list")
 		time.Sleep(30 * time.Second)
@@ -500,7 +500,7 @@ func TestEnvOutageStopsNoOther(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, simulator.Config{}, func(w *world) {
-				r := w.start("  max-in-flight: 0\n  template: {inline: {spec: {containers: [{name: agent, image: 'runner:{{env.TAG}}'}]}}}\n- name: other\n  max-in-flight: 0\n")
+				r := w.start("  max-in-flight: 0\n  trusted-pipelines: true\n  template: {inline: {spec: {containers: [{name: agent, image: 'runner:{{env.TAG}}'}]}}}\n- name: other\n  max-in-flight: 0\n")
 				time.Sleep(time.Second)
 				tt.fault.Endpoint, tt.fault.Until = "stacks_job", lasts
 				w.sim.AddFault(tt.fault)

@@ -242,7 +242,7 @@ func TestReacquireKnowsTheJob(t *testing.T) {
 		if got := jobOf(k); got.Pipeline != "demo" || got.Build != 1 || got.ScheduledAt.IsZero() || k.Annotations[contract.AnnotationJobURL] == "" {
 			t.Errorf("the kjob is of %+v, %v", got, k.Annotations)
 		}
-		r = &Reacquirer{Kube: w.kube, Template: w.template("{spec: {containers: [{name: agent, image: 'x:{{env.BUILDKITE_BUILD_NUMBER}}'}]}}"), DryRun: true}
+		r = &Reacquirer{Kube: w.kube, Template: w.template("{spec: {nodeSelector: {build: '{{env.BUILDKITE_BUILD_NUMBER}}'}}}"), DryRun: true}
 		if _, err := r.Reacquire(w.ctx, contract.JobID(id)); !errors.Is(err, ErrNotReacquired) || !strings.Contains(err.Error(), "no token") {
 			t.Errorf("a template that needs the environment, without a token: %v", err)
 		}
@@ -492,7 +492,7 @@ func TestCancelWhileAnAttemptIsUnderWay(t *testing.T) {
 				}
 				config := ""
 				if !sent { // it waits for its environment
-					config = "  template: {inline: {apiVersion: batch/v1, kind: Job, spec: {template: {spec: {containers: [{name: agent, image: \"x:{{env.BUILDKITE_BUILD_NUMBER}}\"}]}}}}}\n"
+					config = "  trusted-pipelines: true\n  template: {inline: {apiVersion: batch/v1, kind: Job, spec: {template: {spec: {containers: [{name: agent, image: \"x:{{env.BUILDKITE_BUILD_NUMBER}}\"}]}}}}}\n"
 				}
 				w.runs = first(func(w *world, p *pod) {
 					if !sent {

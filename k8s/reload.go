@@ -24,7 +24,7 @@ func (s *Scheduler) reload(ctx, hard context.Context, queues *sync.WaitGroup) {
 		}
 		if !reflect.DeepEqual(c, s.config) || s.broken() {
 			s.metrics.configs.WithLabelValues("ok").Inc()
-			if c.CreateWorkers != s.config.CreateWorkers {
+			if *c.CreateWorkers != *s.config.CreateWorkers {
 				s.log.Warn("create-workers has changed; it takes effect at the next start")
 			}
 			s.mu.Lock()
@@ -142,7 +142,7 @@ func (s *Scheduler) settings(ctx context.Context, c *Config, q Queue) (*settings
 	if err != nil {
 		return nil, err
 	}
-	return &settings{Queue: q, endpoint: c.Endpoint, idle: time.Duration(c.IdleInterval), template: t}, nil
+	return &settings{Queue: q, endpoint: c.Endpoint, idle: time.Duration(*c.IdleInterval), template: t}, nil
 }
 
 // sameIdentity: a change of what is left out can be made while serving.

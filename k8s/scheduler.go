@@ -282,7 +282,7 @@ func (s *Scheduler) lead(ctx context.Context) error {
 	var wg sync.WaitGroup
 	events, stopEvents := context.WithCancel(context.WithoutCancel(ctx))
 	wg.Go(func() { s.events.run(events) })
-	for range s.config.CreateWorkers {
+	for range *s.config.CreateWorkers {
 		wg.Go(func() { s.creator(hard) })
 	}
 	first := make(chan error, len(s.config.Queues))

@@ -33,6 +33,9 @@ func TestEveryJobOnce(t *testing.T) {
 		if w.writes["create jobs"] != n || w.writes["update jobs"]+w.writes["patch jobs"]+w.writes["delete jobs"] != 0 {
 			t.Errorf("writes: %v, want one create for each kjob and nothing else", w.writes)
 		}
+		if w.writes["try jobs"] != 1 {
+			t.Errorf("the template was tried %d times, want once", w.writes["try jobs"])
+		}
 		calls := 0
 		for _, e := range []string{"stacks_reserve", "stacks_states", "stacks_job", "stacks_finish", "stacks_notify"} {
 			calls += w.sim.Count(e)

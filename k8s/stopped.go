@@ -3,6 +3,7 @@ package k8s
 import (
 	"context"
 	"errors"
+	"reflect"
 	"time"
 
 	"github.com/onejob-dev/onejob/stacks"
@@ -24,7 +25,7 @@ func (q *queue) stop(err error) {
 	q.mu.Unlock()
 	q.s.metrics.ready.WithLabelValues(q.name).Set(0)
 	if news {
-		q.log.Error("the queue is stopped: check its token, its name, its namespace and the RoleBinding there; it is looked at again every 30s and when the token file changes", "err", err, "retry_in", refusedEvery.String())
+		q.log.Error("the queue is stopped: check its token, its name, its template, its namespace and the RoleBinding there; it is looked at again every 30s and when the token file or the template changes", "err", err, "retry_in", refusedEvery.String())
 		where := []string{q.store.namespace}
 		if l := q.s.lease; errors.Is(err, errNoCreate) && l != nil && l.Namespace != q.store.namespace {
 			where = append(where, l.Namespace) // the queue's may take no Events either
@@ -81,16 +82,17 @@ func (q *queue) stopped() error {
 }
 
 // untilRetry waits until a stopped queue is worth another look: the time has
-// come, or its token is another one.
+// come, or its token or its template is another one.
 func (q *queue) untilRetry(ctx context.Context) bool {
 	old, _ := q.client.Token()
+	template := q.set.Load().template
 	deadline := time.Now().Add(refusedEvery)
 	for time.Now().Before(deadline) {
 		if !pause(ctx, time.Second, nil) {
 			return false
 		}
 		q.alive()
-		if now, err := q.client.Token(); q.stopped() == nil || err == nil && now != old {
+		if now, err := q.client.Token(); q.stopped() == nil || err == nil && now != old || !reflect.DeepEqual(q.set.Load().template.job, template.job) {
 			break
 		}
 	}

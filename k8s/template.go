@@ -1,6 +1,7 @@
 package k8s
 
 import (
+	"bytes"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -14,14 +15,18 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
+	"github.com/onejob-dev/onejob/build"
 	"github.com/onejob-dev/onejob/contract"
 )
 
 //go:embed template.yaml
 var defaultTemplate []byte
 
-// DefaultTemplate returns the embedded template as YAML.
-func DefaultTemplate() []byte { return slices.Clone(defaultTemplate) }
+// DefaultTemplate returns the embedded template as YAML. Its runner is of the
+// scheduler's own version: they share a contract.
+func DefaultTemplate() []byte {
+	return bytes.Replace(defaultTemplate, []byte("/onejob-agent:latest"), []byte("/onejob-agent:"+build.ImageTag()), 1)
+}
 
 // agentContainer is the one container of a job's pod.
 const agentContainer = "agent"
@@ -75,11 +80,7 @@ func ParseTemplate(doc []byte, q Queue) (*Template, error) {
 	if err != nil {
 		return nil, err
 	}
-	base, err := yaml.YAMLToJSON(defaultTemplate)
-	if err != nil {
-		return nil, err
-	}
-	merged, err := strategicpatch.StrategicMergePatch(base, patch, batchv1.Job{})
+	merged, err := mergeTemplate(patch)
 	if err != nil {
 		return nil, fmt.Errorf("merging the template over the default: %w", err)
 	}
@@ -94,7 +95,7 @@ func ParseTemplate(doc []byte, q Queue) (*Template, error) {
 		}
 		return nil, errors.Join(append(errs, fmt.Errorf("reading the merged template: %w", err))...)
 	}
-	errs = append(errs, checkTemplate(t.job))
+	errs = append(errs, checkTemplate(t.job), checkAdmissible(t.job), checkHoles(merged, t.job, q.TrustedPipelines), checkTokenSecret(&t.job.Spec.Template.Spec, q.TokenSecret.Name))
 	t.graces, err = graceEnv(t.job, q.OnTerm)
 	errs = append(errs, err)
 	if hasHole(string(merged)) {
@@ -107,6 +108,18 @@ func ParseTemplate(doc []byte, q Queue) (*Template, error) {
 		return nil, err
 	}
 	return t, nil
+}
+
+// mergeTemplate merges a Job's JSON over the default template.
+func mergeTemplate(patch []byte) ([]byte, error) {
+	base, err := yaml.YAMLToJSON(DefaultTemplate())
+	if err != nil {
+		return nil, err
+	}
+	if base, err = replaceOneOfs(base, patch); err != nil {
+		return nil, err
+	}
+	return strategicpatch.StrategicMergePatch(base, patch, batchv1.Job{})
 }
 
 // asJobPatch brings a template document into the form of a Job's JSON.
@@ -229,17 +242,6 @@ func checkTemplate(job *batchv1.Job) error {
 			}
 			for _, msg := range append(validation.IsQualifiedName(k), validation.IsValidLabelValue(v)...) {
 				bad("%s.labels: %s=%s: %s", where, k, v, msg)
-			}
-		}
-	}
-	volumes := map[string]bool{}
-	for _, v := range pod.Volumes {
-		volumes[v.Name] = true
-	}
-	for _, c := range append(slices.Clone(pod.InitContainers), pod.Containers...) {
-		for _, m := range c.VolumeMounts {
-			if !volumes[m.Name] {
-				bad("container %s mounts the volume %q, which doesn't exist", c.Name, m.Name)
 			}
 		}
 	}

@@ -48,6 +48,8 @@ type world struct {
 	podAfter time.Duration
 	// onCreate may refuse a create, before or after it is applied.
 	onCreate func(k *batchv1.Job) (before, after error)
+	// onDryRun may refuse a dry run.
+	onDryRun func(k *batchv1.Job) error
 
 	mu      sync.Mutex
 	wg      sync.WaitGroup
@@ -91,8 +93,12 @@ func inWorld(t *testing.T, conf simulator.Config, f func(w *world)) {
 		w.kube.PrependReactor("create", "jobs", w.reactCreate)
 		w.kube.PrependReactor("delete", "jobs", w.reactDelete)
 		w.kube.PrependReactor("*", "*", func(a k8stesting.Action) (bool, runtime.Object, error) {
+			verb := a.GetVerb()
+			if dryRun(a) {
+				verb = "try"
+			}
 			w.mu.Lock()
-			w.writes[a.GetVerb()+" "+a.GetResource().Resource]++
+			w.writes[verb+" "+a.GetResource().Resource]++
 			w.mu.Unlock()
 			return false, nil, nil
 		})
@@ -110,10 +116,21 @@ func inWorld(t *testing.T, conf simulator.Config, f func(w *world)) {
 	})
 }
 
+func dryRun(a k8stesting.Action) bool {
+	create, ok := a.(k8stesting.CreateActionImpl)
+	return ok && len(create.CreateOptions.DryRun) > 0
+}
+
 func (w *world) reactCreate(a k8stesting.Action) (bool, runtime.Object, error) {
 	k := a.(k8stesting.CreateAction).GetObject().(*batchv1.Job)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if dryRun(a) {
+		if w.onDryRun != nil {
+			return true, k, w.onDryRun(k)
+		}
+		return true, k, nil
+	}
 	w.creates++
 	var before, after error
 	if w.onCreate != nil {

@@ -43,8 +43,7 @@ the order of time. With --config and a token it asks Buildkite, too.
 					if err != nil {
 						return err
 					}
-					namespace, policy.MaxAttempts = q.Namespace, q.MaxAttempts
-					policy.PendingTimeout, policy.ImageGrace = time.Duration(q.PendingTimeout), time.Duration(q.ImageGrace)
+					namespace, policy = q.Namespace, q.Policy(time.Minute)
 					if client, err = buildkite(c, cfg, q); err != nil {
 						return err
 					}

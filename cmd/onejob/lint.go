@@ -61,6 +61,9 @@ is made. That takes the rights in deploy/operator.yaml.
 					errs = append(errs, err)
 					continue
 				}
+				if q.TrustedPipelines {
+					_, _ = fmt.Fprintf(c.App.ErrWriter, "queue %s: trusted-pipelines is set: whoever can change a pipeline of this queue can have the agent token\n", q.Name)
+				}
 				_, _ = fmt.Fprintf(c.App.Writer, "queue %s: namespace %s, image %s, max-in-flight %d\n", q.Name, q.Namespace, t.Image(), *q.MaxInFlight)
 			}
 			if err := errors.Join(errs...); err != nil {

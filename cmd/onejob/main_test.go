@@ -142,7 +142,7 @@ queues:
 - {name: c}
 `))
 	r.wants(t, 2, "queue c: namespace", "template of queue a", "always Never", "one container", "template of queue b", "/nowhere/template.yaml")
-	run(t, "lint", "-f", write(t, `queues: [{name: a, namespace: x, min-agents: 1, template: {inline: {spec: {containers: [{name: agent, image: "x:{{env.TAG}}"}]}}}}]`)).
+	run(t, "lint", "-f", write(t, `queues: [{name: a, namespace: x, min-agents: 1, trusted-pipelines: true, template: {inline: {spec: {containers: [{name: agent, image: "x:{{env.TAG}}"}]}}}}]`)).
 		wants(t, 2, "template of queue a", "containers[agent].image: {{env.NAME}} has no value in a warm placeholder")
 	run(t, "lint", "-f", write(t, "queues: [{name: a, max-in-fligth: 1}]")).wants(t, 2, `unknown field "queues[0].max-in-fligth"`)
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
@@ -162,7 +162,7 @@ func TestRender(t *testing.T) {
 	config := write(t, `
 queues:
 - {name: default, namespace: builds}
-- {name: gpu, namespace: builds, template: {inline: {spec: {containers: [{name: agent, image: "gpu:{{env.CUDA}}"}]}}}}
+- {name: gpu, namespace: builds, trusted-pipelines: true, template: {inline: {spec: {containers: [{name: agent, image: "gpu:{{env.CUDA}}"}]}}}}
 `)
 	run(t, "render", "-f", config, "-q", "default").wants(t, 0, "kind: Job", "namespace: builds", "name: onejob-"+sample)
 	job := write(t, "{id: 018f0000-0000-7000-8000-00000000000a, pipeline: demo, build: 7, branch: main, step: test, priority: 2, env: {CUDA: '12.4'}}")

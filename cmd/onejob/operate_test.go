@@ -224,13 +224,13 @@ func TestLintAsksCluster(t *testing.T) {
 - {name: account, template: {inline: {spec: {serviceAccountName: nobody, containers: [{name: agent, image: x}]}}}}
 - {name: class, template: {inline: {spec: {priorityClassName: nonsense, containers: [{name: agent, image: x}]}}}}
 - {name: quota, template: {inline: {spec: {containers: [{name: agent, resources: {requests: {memory: 2Gi}}}]}}}}
-- {name: env, template: {inline: {spec: {containers: [{name: agent, image: "x:{{env.TAG}}", resources: {limits: {memory: "-1"}}}]}}}}
+- {name: env, trusted-pipelines: true, template: {inline: {spec: {containers: [{name: agent, image: "x:{{env.TAG}}"}], hostAliases: [{ip: nonsense}]}}}}
 - {name: elsewhere, namespace: not-there}
 `)
 	words := []string{
 		"queue privileged: its pod", "violates PodSecurity", "queue account: its pod", `serviceaccount "nobody" not found`,
 		"queue class: its pod", "no PriorityClass with name nonsense", "queue quota: its pod", "exceeded quota: memory",
-		"queue env: the kjob", "must be greater than or equal to 0", "queue elsewhere: the kjob",
+		"queue env: the kjob", "must be a valid IP address", "queue elsewhere: the kjob",
 	}
 	run(t, "lint", "-f", bad).wants(t, 0) // no cluster, no knowledge
 	run(t, "lint", "-f", bad, "--ask-cluster").wants(t, 2, words...)
@@ -248,6 +248,7 @@ func TestLintAsksCluster(t *testing.T) {
 
 	volumes := config(`
 - name: default
+  trusted-pipelines: true
   template: {inline: {spec: {containers: [{name: agent}], volumes: [
     {name: a, projected: {sources: [{configMap: {name: projected}}, {configMap: {name: settings, items: [{key: nokey, path: x}]}}]}},
     {name: b, persistentVolumeClaim: {claimName: claimed}}, {name: c, configMap: {name: "team-{{env.TEAM}}"}}]}}}

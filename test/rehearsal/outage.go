@@ -61,7 +61,7 @@ func Outages() []Outage {
 func (o Outage) Settings() string {
 	s := "  max-in-flight: 0\n"
 	if o.Env {
-		s += "  template: {inline: {spec: {containers: [{name: agent, image: 'agent:{{env.TAG}}'}]}}}\n"
+		s += "  trusted-pipelines: true\n  template: {inline: {spec: {containers: [{name: agent, image: 'agent:{{env.TAG}}'}]}}}\n"
 	}
 	return s
 }

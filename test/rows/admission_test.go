@@ -37,15 +37,24 @@ var admissionRows = []row{
 		return r
 	}(),
 	{
-		name: "invalid-spec", agent: "resources: {requests: {cpu: '2'}, limits: {cpu: '1'}}", exit: "-1", signalReason: "stack_error",
-		page:  []string{"Kubernetes refused the Job that the queue's template makes: ", "must be less than or equal to cpu limit"},
+		name: "policy-denies-job", namespace: "rows-policy-job", exit: "-1", signalReason: "stack_error",
+		page:  []string{"Kubernetes refused the Job that the queue's template makes: ", "not this job"},
 		event: "JobFinished: Kubernetes refused the Job", metric: "finish/admission",
 	},
-	{
-		name: "policy-denies", namespace: "rows-policy", exit: "-1", signalReason: "stack_error",
-		page:  []string{"Kubernetes refused the Job that the queue's template makes: ", "no Jobs on Sundays"},
-		event: "JobFinished: Kubernetes refused the Job", metric: "finish/admission",
-	},
+	// It denies every job that the template could make, so none ends for it.
+	{name: "policy-denies", namespace: "rows-policy", act: func(s *scene) {
+		s.until("the queue is stopped", func() bool {
+			return strings.Contains(s.metrics(), fmt.Sprintf("onejob_queue_ready{queue=%q} 0", s.name))
+		})
+		s.until("the Event", func() bool {
+			list, err := on.Cluster.Client().CoreV1().Events(s.namespace).List(s.ctx, metav1.ListOptions{FieldSelector: "reason=QueueStopped,involvedObject.name=onejob-queue-" + s.name})
+			must(s, err)
+			return slices.ContainsFunc(list.Items, func(e corev1.Event) bool {
+				return strings.Contains(e.Message, "the API server refuses every job that the queue's template makes: ") && strings.Contains(e.Message, "no Jobs on Sundays")
+			})
+		})
+		must(s, on.Simulator.CancelJob(s.id))
+	}},
 	{
 		name: "quota-of-jobs", namespace: "rows-no-jobs", exit: "0", kjobs: 1,
 		act: func(s *scene) {
@@ -110,6 +119,8 @@ func admissions(t *testing.T) {
 	}, metav1.CreateOptions{})
 	ok(t, err)
 	denies(t, "rows-policy", jobs, "false", "no Jobs on Sundays")
+	// All but the one that the scheduler tries a template with.
+	denies(t, "rows-policy-job", jobs, "object.metadata.labels['onejob.dev/job-id'].startsWith('00000000-')", "not this job")
 
 	// With finalizers that nobody removes, the namespace stays on its way out,
 	// and the scheduler's rights with it; another namespace's are taken away.
@@ -122,7 +133,7 @@ func admissions(t *testing.T) {
 	ok(t, rbac.RoleBindings("rows-no-role").Delete(t.Context(), "onejob", metav1.DeleteOptions{}))
 	ok(t, client.CoreV1().Namespaces().Delete(t.Context(), "rows-going", metav1.DeleteOptions{}))
 	// Plugins of the API server see new quotas and policies in their own time.
-	awaitPolicy(t, "rows-policy", "rows-no-jobs", "rows-webhook")
+	awaitPolicy(t, "rows-policy", "rows-policy-job", "rows-no-jobs", "rows-webhook")
 }
 
 // awaitPolicy returns when what stands in the way of the namespaces' Jobs does so.

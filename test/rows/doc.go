@@ -18,7 +18,8 @@
 //	a broken pull, and then a slow one         TestNeverStarted/image-pulled-late
 //	unschedulable, PVC, suspended (Kueue)      TestNeverStarted
 //	service account, quota, Pod Security       TestNotAdmitted (kjobs without a pod)
-//	invalid spec, policy, webhook, quota       TestNotAdmitted (kjobs that are refused)
+//	policy (one job, all jobs), webhook, quota TestNotAdmitted (kjobs that are refused)
+//	invalid spec                               refused before there is a job: k8s.TestAdmissible, cmd/onejob.TestAdmissibleAsTheAPIServer
 //	kjob suspended after its pod started       TestNeverStarted/suspended-while-waiting
 //	kjob never called over, its pod is         TestLostPods/pod-killed-unended, pod-deleted-unended, exhausted-unended
 //	namespace terminating, no RoleBinding      TestNotAdmitted
