@@ -222,3 +222,30 @@ func FuzzPipelineCannotChangeItsPod(f *testing.F) {
 		}
 	})
 }
+
+// TestPodHonoursImage: the runner is told of which `image:` its pod is.
+func TestPodHonoursImage(t *testing.T) {
+	for _, tt := range []struct{ name, image, asked, want string }{
+		{"the pod's own", "registry.local/agent:v1", "node:22", "registry.local/agent:v1"},
+		{"the step's", "{{env.BUILDKITE_IMAGE}}", "node:22", "node:22"},
+		{"the step's, from a mirror", "mirror.local/{{env.BUILDKITE_IMAGE}}", "node:22", "node:22"},
+		{"of another variable", "mirror.local/{{env.CI_IMAGE}}", "node:22", "mirror.local/go:1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tpl := aTemplate(t, `spec: {containers: [{name: agent, image: "`+tt.image+`"}]}`)
+			k, err := NewJob(aJob(), 1, tpl, map[string]string{"BUILDKITE_IMAGE": tt.asked, "CI_IMAGE": "go:1"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, e := range findAgent(&k.Spec.Template.Spec).Env {
+				if e.Name == contract.EnvImage {
+					got = append(got, e.Value)
+				}
+			}
+			if len(got) != 1 || got[0] != tt.want {
+				t.Errorf("%s is %q, want %q once", contract.EnvImage, got, tt.want)
+			}
+		})
+	}
+}
