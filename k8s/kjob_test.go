@@ -1,6 +1,9 @@
 package k8s
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -247,5 +250,42 @@ func TestPodHonoursImage(t *testing.T) {
 				t.Errorf("%s is %q, want %q once", contract.EnvImage, got, tt.want)
 			}
 		})
+	}
+}
+
+// TestDefaultPodFillsNoDisk: whatever a job writes in the default pod has a limit,
+// and the volumes fit into the pod's.
+func TestDefaultPodFillsNoDisk(t *testing.T) {
+	pod := aTemplate(t, "").job.Spec.Template.Spec
+	agent := findAgent(&pod)
+	if ro := agent.SecurityContext.ReadOnlyRootFilesystem; ro == nil || !*ro {
+		t.Error("the root file system can be written")
+	}
+	limit, request := agent.Resources.Limits.StorageEphemeral(), agent.Resources.Requests.StorageEphemeral()
+	for _, v := range pod.Volumes {
+		if v.EmptyDir == nil || v.EmptyDir.SizeLimit == nil {
+			t.Fatalf("volume %s has no limit", v.Name)
+		}
+		limit.Sub(*v.EmptyDir.SizeLimit)
+	}
+	if limit.Sign() <= 0 {
+		t.Errorf("the volumes alone take %s more than the pod may", limit)
+	}
+	if request.IsZero() || request.Cmp(*agent.Resources.Limits.StorageEphemeral()) >= 0 {
+		t.Errorf("the pod asks for %s of its node's disk: without a request, for all of the limit", request)
+	}
+}
+
+// TestOneUser: a pod of the default template has the image's own user, so that
+// what the image gives to it is the job's.
+func TestOneUser(t *testing.T) {
+	dockerfile, err := os.ReadFile(filepath.Join("..", "Dockerfile.agent"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	user := regexp.MustCompile(`(?s) AS agent\n.*?\nUSER (\S+)`).FindSubmatch(dockerfile)
+	s := aTemplate(t, "").job.Spec.Template.Spec.SecurityContext
+	if want := fmt.Sprintf("%d:%d", *s.RunAsUser, *s.RunAsGroup); user == nil || string(user[1]) != want || *s.FSGroup != *s.RunAsGroup {
+		t.Errorf("the image's user is %s, the template's %s with the volumes' group %d", user, want, *s.FSGroup)
 	}
 }
