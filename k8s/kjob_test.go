@@ -285,7 +285,10 @@ func TestOneUser(t *testing.T) {
 	}
 	user := regexp.MustCompile(`(?s) AS agent\n.*?\nUSER (\S+)`).FindSubmatch(dockerfile)
 	s := aTemplate(t, "").job.Spec.Template.Spec.SecurityContext
-	if want := fmt.Sprintf("%d:%d", *s.RunAsUser, *s.RunAsGroup); user == nil || string(user[1]) != want || *s.FSGroup != *s.RunAsGroup {
-		t.Errorf("the image's user is %s, the template's %s with the volumes' group %d", user, want, *s.FSGroup)
+	if user == nil {
+		t.Fatal("the Dockerfile has no user for the stage agent")
+	}
+	if want := fmt.Sprintf("%d:%d", *s.RunAsUser, *s.RunAsGroup); string(user[1]) != want || *s.FSGroup != *s.RunAsGroup {
+		t.Errorf("the image's user is %s, the template's %s with the volumes' group %d", user[1], want, *s.FSGroup)
 	}
 }
