@@ -29,6 +29,10 @@ const (
 	EnvSignalGrace = "BUILDKITE_SIGNAL_GRACE_PERIOD_SECONDS"
 	// EnvOnTerm selects what the runner does on SIGTERM: cancel or drain.
 	EnvOnTerm = "ONEJOB_ON_TERM"
+	// EnvImage is the value of a step's `image:` (BUILDKITE_IMAGE) that the pod
+	// honours: the one that it was made with, or its image. A runner refuses a step
+	// that asks for another, and each, where it isn't set.
+	EnvImage = "ONEJOB_IMAGE"
 	// EnvAttempt is the number of the attempt, from 1.
 	EnvAttempt = "ONEJOB_ATTEMPT"
 	// EnvContractVersion is the scheduler's Version.

@@ -23,6 +23,9 @@ const (
 	// OutcomeDeclined: acquired, and finished without a run, which was reported:
 	// the agent refused it (a signature, a pre-bootstrap hook, an allow-list).
 	OutcomeDeclined Outcome = "declined"
+	// OutcomeUnsupported: acquired, and finished without a run, which was reported:
+	// the step asks for a pod that this isn't (an image, the kubernetes plugin).
+	OutcomeUnsupported Outcome = "unsupported"
 	// OutcomeUndelivered: the job ended, but its result could not be reported.
 	OutcomeUndelivered Outcome = "undelivered"
 	// OutcomeStoppedAcquired: the grant came while a signal was coming in; the

@@ -39,6 +39,7 @@ const (
 	ReasonLocked     Reason = "locked"
 	ReasonNotRun     Reason = "not_run"
 	ReasonDeclined   Reason = "declined"
+	ReasonOtherPod   Reason = "unsupported"
 	ReasonExhausted  Reason = "exhausted"
 	ReasonUntrusted  Reason = "untrusted"
 	ReasonRefused    Reason = "token_refused"
@@ -187,6 +188,9 @@ func decideEnded(f Facts) Decision {
 		reason, text := ReasonNotRun, said(f, "had the job, but it was not run to a reported end; it is not run again")
 		if m.Outcome == contract.OutcomeDeclined {
 			reason, text = ReasonDeclined, said(f, "had the job and did not run it; it is not run again")
+		}
+		if m.Outcome == contract.OutcomeUnsupported {
+			reason, text = ReasonOtherPod, said(f, "did not run the job")
 		}
 		if f.State.Held() {
 			status := -1

@@ -190,6 +190,7 @@ func TestDecide(t *testing.T) {
 		{"70, still held", aKJob().Exits(70).State(running), want{action: Finish, reason: ReasonNotRun, status: -1}},
 		{"70, still held, result known", aKJob().Exits(70).State(running).but(func(f *Facts) { n := 3; f.Pod.Message.ExitStatus = &n }), want{action: Finish, reason: ReasonNotRun, status: 3}},
 		{"70, declined by the agent's own rules", aKJob().Exits(70).State(finished).but(func(f *Facts) { f.Pod.Message.Outcome = contract.OutcomeDeclined }), want{action: None, reason: ReasonDeclined, says: "did not run it; it is not run again: the runner's words"}},
+		{"70, a step that asks for another pod", aKJob().Exits(70).State(finished).but(func(f *Facts) { f.Pod.Message.Outcome = contract.OutcomeUnsupported }), want{action: None, reason: ReasonOtherPod, says: "did not run the job: the runner's words"}},
 		{"70, offered", aKJob().Exits(70).State(scheduled), want{action: None, reason: ReasonNotRun}},
 		{"75", aKJob().Exits(75).State(reserved), want{action: Attempt, reason: ReasonExhausted, at: later(5 * time.Second)}},
 		{"75, not ready", aKJob().Exits(75).State(reserved).but(func(f *Facts) { f.Pod.Message.Outcome = contract.OutcomeUnready }), want{action: Attempt, reason: ReasonExhausted, at: later(5 * time.Second), says: "attempt 1 could not be made ready for the job on node node: the runner's words"}},

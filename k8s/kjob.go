@@ -71,8 +71,21 @@ func NewJob(job stacks.Job, attempt int, t *Template, env map[string]string) (*b
 
 	agent := findAgent(&pod.Spec)
 	agent.Env = append(agent.Env, podEnv(job.ID, attempt, t)...)
+	agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvImage, Value: honoured(t.Image(), agent.Image, env)})
 	return k, nil
 }
+
+// honoured is the value of a step's `image:` that a pod honours: the one that its
+// template takes, or else the pod's image itself.
+func honoured(template, pod string, env map[string]string) string {
+	if strings.Contains(template, "{{env."+envImage+"}}") {
+		return env[envImage]
+	}
+	return pod
+}
+
+// envImage is a step's `image:` in its job's environment.
+const envImage = "BUILDKITE_IMAGE"
 
 func podEnv(id contract.JobID, attempt int, t *Template) []corev1.EnvVar {
 	tags := "queue=" + t.Queue

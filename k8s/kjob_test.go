@@ -1,6 +1,9 @@
 package k8s
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -236,4 +239,71 @@ func FuzzPipelineCannotChangeItsPod(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestPodHonoursImage: the runner is told of which `image:` its pod is.
+func TestPodHonoursImage(t *testing.T) {
+	for _, tt := range []struct{ name, image, asked, want string }{
+		{"the pod's own", "registry.local/agent:v1", "node:22", "registry.local/agent:v1"},
+		{"the step's", "{{env.BUILDKITE_IMAGE}}", "node:22", "node:22"},
+		{"the step's, from a mirror", "mirror.local/{{env.BUILDKITE_IMAGE}}", "node:22", "node:22"},
+		{"of another variable", "mirror.local/{{env.CI_IMAGE}}", "node:22", "mirror.local/go:1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tpl := aTemplate(t, `spec: {containers: [{name: agent, image: "`+tt.image+`"}]}`)
+			k, err := NewJob(aJob(), 1, tpl, map[string]string{"BUILDKITE_IMAGE": tt.asked, "CI_IMAGE": "go:1"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, e := range findAgent(&k.Spec.Template.Spec).Env {
+				if e.Name == contract.EnvImage {
+					got = append(got, e.Value)
+				}
+			}
+			if len(got) != 1 || got[0] != tt.want {
+				t.Errorf("%s is %q, want %q once", contract.EnvImage, got, tt.want)
+			}
+		})
+	}
+}
+
+// TestDefaultPodFillsNoDisk: whatever a job writes in the default pod has a limit,
+// and the volumes fit into the pod's.
+func TestDefaultPodFillsNoDisk(t *testing.T) {
+	pod := aTemplate(t, "").job.Spec.Template.Spec
+	agent := findAgent(&pod)
+	if ro := agent.SecurityContext.ReadOnlyRootFilesystem; ro == nil || !*ro {
+		t.Error("the root file system can be written")
+	}
+	limit, request := agent.Resources.Limits.StorageEphemeral(), agent.Resources.Requests.StorageEphemeral()
+	for _, v := range pod.Volumes {
+		if v.EmptyDir == nil || v.EmptyDir.SizeLimit == nil {
+			t.Fatalf("volume %s has no limit", v.Name)
+		}
+		limit.Sub(*v.EmptyDir.SizeLimit)
+	}
+	if limit.Sign() <= 0 {
+		t.Errorf("the volumes alone take %s more than the pod may", limit)
+	}
+	if request.IsZero() || request.Cmp(*agent.Resources.Limits.StorageEphemeral()) >= 0 {
+		t.Errorf("the pod asks for %s of its node's disk: without a request, for all of the limit", request)
+	}
+}
+
+// TestOneUser: a pod of the default template has the image's own user, so that
+// what the image gives to it is the job's.
+func TestOneUser(t *testing.T) {
+	dockerfile, err := os.ReadFile(filepath.Join("..", "Dockerfile.agent"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	user := regexp.MustCompile(`(?s) AS agent\n.*?\nUSER (\S+)`).FindSubmatch(dockerfile)
+	s := aTemplate(t, "").job.Spec.Template.Spec.SecurityContext
+	if user == nil {
+		t.Fatal("the Dockerfile has no user for the stage agent")
+	}
+	if want := fmt.Sprintf("%d:%d", *s.RunAsUser, *s.RunAsGroup); string(user[1]) != want || *s.FSGroup != *s.RunAsGroup {
+		t.Errorf("the image's user is %s, the template's %s with the volumes' group %d", user[1], want, *s.FSGroup)
+	}
 }

@@ -251,5 +251,5 @@ func checkTemplate(job *batchv1.Job) error {
 // ownEnv is what NewJob sets, or what would contradict it, and a template can't.
 var ownEnv = []string{
 	contract.EnvJobID, contract.EnvToken, contract.EnvTokenFile, contract.EnvEndpoint, contract.EnvTags, contract.EnvQueue, contract.EnvTerminationMessagePath,
-	contract.EnvGrace, contract.EnvAttempt, contract.EnvContractVersion, contract.EnvOnTerm,
+	contract.EnvGrace, contract.EnvAttempt, contract.EnvContractVersion, contract.EnvOnTerm, contract.EnvImage,
 }

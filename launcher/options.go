@@ -3,8 +3,9 @@ package launcher
 import "time"
 
 // Options configure how the job is run, by the same flags and environment
-// variables as `buildkite-agent start`, with the same defaults: the tags of the
-// fields are the table, and a test compares it with the pinned agent's own.
+// variables as `buildkite-agent start`, with the same defaults, or those of the
+// stock packages' configuration file: the tags of the fields are the table, and
+// a test compares it with the pinned agent's own.
 // NotOffered lists the agent's options that are missing here, and why.
 type Options struct {
 	NoColor    bool     `flag:"no-color" env:"BUILDKITE_AGENT_NO_COLOR" usage:"no colours in our own log"`
@@ -55,7 +56,7 @@ type Options struct {
 	HooksPath            string   `flag:"hooks-path" env:"BUILDKITE_HOOKS_PATH" usage:"the folder of the global hooks" path:"true"`
 	AdditionalHooksPaths []string `flag:"additional-hooks-paths" env:"BUILDKITE_ADDITIONAL_HOOKS_PATHS" usage:"more folders of global hooks"`
 	SocketsPath          string   `flag:"sockets-path" env:"BUILDKITE_SOCKETS_PATH" default:"$HOME/.buildkite-agent/sockets" usage:"the folder for the job API's sockets" path:"true"`
-	PluginsPath          string   `flag:"plugins-path" env:"BUILDKITE_PLUGINS_PATH" usage:"the folder for plugins" path:"true"`
+	PluginsPath          string   `flag:"plugins-path" env:"BUILDKITE_PLUGINS_PATH" default:"$HOME/.buildkite-agent/plugins" usage:"the folder for plugins" path:"true"`
 	JobContextDir        string   `flag:"job-context-dir" env:"BUILDKITE_JOB_CONTEXT_DIR" usage:"the folder for the job's environment files; when unset: the system's temporary folder" path:"true"`
 
 	SkipCheckout                bool     `flag:"skip-checkout" env:"BUILDKITE_SKIP_CHECKOUT" usage:"don't check out the repository"`

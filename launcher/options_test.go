@@ -3,8 +3,10 @@ package launcher
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -61,6 +63,8 @@ func TestOptionsAreTheAgents(t *testing.T) {
 			got.value = "0"
 		case name == "sockets-path": // the agent computed it when the test began
 			want.value = "/home/somebody/.buildkite-agent/sockets"
+		case name == "plugins-path": // as TestPackagesSettings wants it
+			want.value = "/home/somebody/.buildkite-agent/plugins"
 		}
 		if got != want {
 			t.Errorf("--%s is %+v, the agent's is %+v", name, got, want)
@@ -84,6 +88,78 @@ func TestOptionsAreTheAgents(t *testing.T) {
 		if _, ok := theirs[name]; !ok {
 			t.Errorf("--%s is listed as not offered, and the agent hasn't got it either", name)
 		}
+	}
+}
+
+// TestPackagesSettings: what the stock packages set by their configuration file
+// works here without one. With plain flags a stock agent has no plugins.
+func TestPackagesSettings(t *testing.T) {
+	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/buildkite/agent/v3").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), "packaging", "github", "linux", "buildkite-agent.cfg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defaults := map[string]string{}
+	new(Options).fields(func(tag reflect.StructTag, _ any) { defaults[tag.Get("flag")] = tag.Get("default") })
+	dockerfile, err := os.ReadFile(filepath.Join("..", "Dockerfile.agent"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What has no default here, and where it comes from.
+	elsewhere := map[string]string{
+		"token":      "",                      // never a default's
+		"name":       "",                      // left to Buildkite, which knows the host's
+		"build-path": "BUILDKITE_BUILD_PATH=", // of the image; without it the runner says so
+		"hooks-path": "BUILDKITE_HOOKS_PATH=", // of the image; without it there are none
+	}
+	settings := regexp.MustCompile(`(?m)^([a-z-]+)="(.*)"$`).FindAllStringSubmatch(string(text), -1)
+	if len(settings) < 5 {
+		t.Errorf("the configuration file has %d settings: it is read wrongly", len(settings))
+	}
+	for _, s := range settings {
+		if where, is := elsewhere[s[1]]; is {
+			if !strings.Contains(string(dockerfile), where) {
+				t.Errorf("%s is not in the image", where)
+			}
+		} else if defaults[s[1]] != s[2] {
+			t.Errorf("--%s is %q by default, the stock packages have %q", s[1], defaults[s[1]], s[2])
+		}
+	}
+}
+
+// TestFolders: plugins and sockets have a folder that can be written, unless one
+// is named.
+func TestFolders(t *testing.T) {
+	builds, home := t.TempDir(), t.TempDir()
+	file := filepath.Join(home, "a-file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, home string
+		args       []string
+		plugins    string
+		sockets    string
+	}{
+		{"a home", home, nil, home + "/.buildkite-agent/plugins", home + "/.buildkite-agent/sockets"},
+		{"no home", "", nil, builds + "/.buildkite-agent/plugins", builds + "/.buildkite-agent/sockets"},
+		{"a home that is none", file, nil, builds + "/.buildkite-agent/plugins", builds + "/.buildkite-agent/sockets"},
+		{"named", home, []string{"--plugins-path", file + "/p", "--sockets-path", file + "/s"}, file + "/p", file + "/s"},
+		{"named empty", home, []string{"--plugins-path="}, home + "/.buildkite-agent/plugins", home + "/.buildkite-agent/sockets"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv("HOME", tt.home)
+			o := parse(t, append([]string{"--build-path", builds, "--bootstrap-script=/bin/sh"}, tt.args...)...)
+			if err := o.Validate(); err != nil {
+				t.Fatal(err)
+			}
+			if o.PluginsPath != tt.plugins || o.SocketsPath != tt.sockets {
+				t.Errorf("plugins in %s, sockets in %s; want %s, %s", o.PluginsPath, o.SocketsPath, tt.plugins, tt.sockets)
+			}
+		})
 	}
 }
 

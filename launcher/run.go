@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +26,8 @@ type Config struct {
 	Budget  Budget
 	// Acquire and Register are the policies for getting the job.
 	Acquire, Register acquire.Backoff
+	// Image is the image of which a step's wish is honoured (contract.EnvImage).
+	Image string
 	// Runner is the path of onejob-run.
 	Runner string
 	// Environ is the environment that the job's is made of.
@@ -174,6 +177,11 @@ func (r *run) do() {
 		})
 		return
 	}
+	if why := refusal(job.Env, r.Image); why != "" {
+		r.Log.Error("the job's step asks for what its pod isn't", "reason", why)
+		r.finishUnrun(job, contract.OutcomeUnsupported, Finish{ExitStatus: "-1", SignalReason: "agent_refused", Start: true, Text: why})
+		return
+	}
 	r.phases.begin("run")
 	r.supervise(lost, job, tags)
 }
@@ -206,7 +214,7 @@ func (r *run) leave() {
 	r.phases.begin("leave")
 	ctx, cancel := r.until(r.Budget.LeaveBy(), 15*time.Second)
 	defer cancel()
-	done := r.msg.Outcome == contract.OutcomeFinished || r.msg.Outcome == contract.OutcomeDeclined
+	done := slices.Contains([]contract.Outcome{contract.OutcomeFinished, contract.OutcomeDeclined, contract.OutcomeUnsupported}, r.msg.Outcome)
 	r.session.Leave(ctx, !done || r.watch.Stop.Err() != nil)
 }
 

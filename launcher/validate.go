@@ -40,8 +40,8 @@ func (o *Options) MakeBuildPath() error {
 }
 
 // Validate reports everything that is wrong with o, joined, and completes it:
-// the bootstrap's path, the cancel signal in upper case. What it finds would be
-// wrong for every job.
+// the bootstrap's path, the cancel signal in upper case, the agent's folders. What
+// it finds would be wrong for every job.
 func (o *Options) Validate() error {
 	var errs []error
 	fail := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
@@ -89,6 +89,7 @@ func (o *Options) Validate() error {
 	if o.Queue != "" && slices.ContainsFunc(o.Tags, func(t string) bool { return strings.HasPrefix(t, "queue=") }) {
 		fail("the queue is set twice: by --queue and in --tags")
 	}
+	o.completeFolders()
 	if err := o.findBootstrap(); err != nil {
 		errs = append(errs, err)
 	}

@@ -19,6 +19,7 @@ steps:
     env: {SIZE: big}
     artifact_paths: ["a/*", "b"]
     timeout_in_minutes: 5
+    image: node:22
     plugins: [{docker#v1: {image: alpine}}]
   - wait
   - command: echo three
@@ -44,6 +45,7 @@ func TestJobFromAcquireToFinish(t *testing.T) {
 		"BUILDKITE_STEP_KEY":                 "first",
 		"BUILDKITE_ARTIFACT_PATHS":           "a/*;b",
 		"BUILDKITE_TIMEOUT":                  "5",
+		"BUILDKITE_IMAGE":                    "node:22",
 		"BUILDKITE_RETRY_COUNT":              "0",
 		"BUILDKITE_PLUGINS":                  `[{"github.com/buildkite-plugins/docker-buildkite-plugin#v1":{"image":"alpine"}}]`,
 		"BUILDKITE_AGENT_NAME":               "agent-1",

@@ -58,6 +58,9 @@ func (s *Simulator) jobEnv(j *job) map[string]string {
 		"BUILDKITE_TAG":                      "",
 		"BUILDKITE_TIMEOUT":                  timeoutEnv(n),
 	})
+	if n.image != "" {
+		env["BUILDKITE_IMAGE"] = n.image
+	}
 	if j.retryType != "" {
 		env["BUILDKITE_RETRY_TYPE"] = j.retryType
 	}

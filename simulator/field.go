@@ -50,6 +50,14 @@ func parseStrings(name string, value any) ([]string, error) {
 	return nil, fmt.Errorf("%s is %v: want a string or a list of strings", name, value)
 }
 
+func parseImage(value any) (string, error) {
+	image, isText := value.(string)
+	if !isText {
+		return "", fmt.Errorf("image is %v: want a string", value)
+	}
+	return image, nil
+}
+
 func parseInt(name string, value any) (int, error) {
 	switch v := value.(type) {
 	case int:

@@ -17,6 +17,7 @@ type defaults struct {
 	queue    string
 	priority int
 	agents   []string
+	image    string
 	env      map[string]string
 }
 
@@ -46,6 +47,10 @@ func parsePipeline(source []byte, def defaults) ([]plan, error) {
 			}
 		case "priority":
 			if def.priority, err = parseInt(name, value); err != nil {
+				return nil, err
+			}
+		case "image":
+			if def.image, err = parseImage(value); err != nil {
 				return nil, err
 			}
 		case "notify":

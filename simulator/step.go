@@ -30,6 +30,7 @@ type plan struct {
 	parallelism   int // 0: not asked for
 	permutations  []pipeline.MatrixPermutation
 	artifactPaths string
+	image         string
 	softFail      softFail
 	retry         retryPolicy
 	skip          string
@@ -57,7 +58,7 @@ func parseCommand(p *pipeline.Pipeline, original *pipeline.CommandStep, def defa
 	step := *original
 	step.MergeSecretsFromPipeline(p.Secrets)
 	step.MergeCheckoutFromPipeline(p.Checkout)
-	one := plan{step: &step, key: step.Key, env: def.env, priority: def.priority, rules: def.agents}
+	one := plan{step: &step, key: step.Key, env: def.env, priority: def.priority, rules: def.agents, image: def.image}
 	allowFailure := false
 	var err error
 	for _, name := range slices.Sorted(maps.Keys(step.RemainingFields)) {
@@ -70,6 +71,8 @@ func parseCommand(p *pipeline.Pipeline, original *pipeline.CommandStep, def defa
 			var paths []string
 			paths, err = parseStrings(name, value)
 			one.artifactPaths = strings.Join(paths, ";")
+		case "image":
+			one.image, err = parseImage(value)
 		case "timeout_in_minutes":
 			one.timeout, err = parseMinutes(value)
 		case "parallelism":

@@ -23,6 +23,7 @@ type flags struct {
 	grace       time.Duration
 	graceSecs   int
 	onTerm      string
+	image       string
 	attempt     int
 	contract    int
 	id          contract.JobID
@@ -48,7 +49,8 @@ Exit status:
     0  the job ran and its result was reported, pass or fail
    27  Buildkite won't give us the job (taken, canceled, over; any 4xx)
    28  the job was still locked when the attempts ran out
-   70  acquired, but not run to a reported end, or not run at all (a signature, a hook)
+   70  acquired, but not run to a reported end, or not run at all (a signature, a hook,
+       an image or a plugin of the step that its pod doesn't do)
    75  no usable answer (network, 429, 5xx, a proxy's page), or an endpoint that isn't trusted
        here; or a failed agent-startup hook, no tags, no folder for builds
    77  the token, the registration or the connection was refused
@@ -92,6 +94,10 @@ func (f *flags) own() []cli.Flag {
 		&cli.StringFlag{
 			Name: "termination-message-path", EnvVars: []string{contract.EnvTerminationMessagePath}, Destination: &f.messagePath, Category: pod,
 			Usage: "leave the termination message in this `FILE`", DefaultText: contract.DefaultTerminationMessagePath + ", if it is there",
+		},
+		&cli.StringFlag{
+			Name: "image", EnvVars: []string{contract.EnvImage}, Destination: &f.image, Category: pod,
+			Usage: "the `IMAGE` that a step may ask for with image: a step that asks for another is refused, without this flag each that asks for one",
 		},
 		&cli.IntFlag{
 			Name: "attempt", EnvVars: []string{contract.EnvAttempt}, Destination: &f.attempt, Category: pod,

@@ -41,7 +41,7 @@ func run(m *testing.M) int {
 			err = cluster.Turn(ctx, logf)
 		}
 		if err == nil {
-			options = stage.Options{Root: filepath.Join("..", ".."), Nodes: 1, Config: stage.QueueConfig(8, 20), Repository: dir, Logf: logf}
+			options = stage.Options{Root: filepath.Join("..", ".."), Nodes: 1, Config: stage.QueueConfig(8, 20) + anyUID, Repository: dir, Logf: logf}
 			on, err = stage.Up(ctx, options)
 		}
 	}
@@ -60,6 +60,9 @@ func run(m *testing.M) int {
 // publish makes the repositories that the jobs check out.
 func publish(ctx context.Context, dir string) error {
 	script := "#!/bin/sh\nset -eu\nmkdir -p out\nhead -c 100000 /dev/zero | tr '\\0' x > out/$BUILDKITE_PARALLEL_JOB.txt\nfor i in $(seq 200); do echo \"line $i of job $BUILDKITE_PARALLEL_JOB\"; done\n"
+	if err := publishPromises(ctx, dir); err != nil {
+		return err
+	}
 	err := repository(ctx, dir, "e2e", func(work string) error {
 		return os.WriteFile(filepath.Join(work, "build.sh"), []byte(script), 0o755)
 	})
@@ -83,6 +86,7 @@ func repository(ctx context.Context, dir, name string, fill func(work string) er
 	for _, args := range [][]string{
 		{"init", "--quiet", "--initial-branch=main"}, {"add", "."},
 		{"-c", "user.name=e2e", "-c", "user.email=e2e@example.com", "commit", "--quiet", "--message=x"},
+		{"tag", "v1.0.0"},
 	} {
 		cmd := exec.CommandContext(ctx, "git", args...)
 		cmd.Dir = work

@@ -21,12 +21,17 @@ func TestUninstall(t *testing.T) {
 		t.Fatal(err)
 	}
 	registered, deregistered = on.Simulator.Count("stacks_register")-registered, on.Simulator.Count("stacks_deregister")-deregistered
-	if registered != 0 || deregistered != 1 {
-		t.Errorf("the stack was deregistered by %d requests and registered by %d, want 1 and none", deregistered, registered)
+	if registered != 0 || deregistered != 2 {
+		t.Errorf("the stacks of two queues were deregistered by %d requests and registered by %d, want 2 and none", deregistered, registered)
 	}
-	if stacks := on.Simulator.Stacks(); len(stacks) != 1 || stacks[0].State != "disconnected" {
-		t.Errorf("the stacks are %+v, want the one, disconnected", stacks)
+	stacks := func(state string) {
+		t.Helper()
+		all := on.Simulator.Stacks()
+		if len(all) != 2 || all[0].State != state || all[1].State != state {
+			t.Errorf("the stacks are %+v, want two, %s", all, state)
+		}
 	}
+	stacks("disconnected")
 	client := on.Cluster.Client()
 	if _, err := client.CoreV1().Namespaces().Get(ctx, stage.Namespace, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the namespace is still there: %v", err)
@@ -44,7 +49,5 @@ func TestUninstall(t *testing.T) {
 	if err := on.Install(ctx, options); err != nil {
 		t.Errorf("installing again: %v", err)
 	}
-	if stacks := on.Simulator.Stacks(); len(stacks) != 1 || stacks[0].State != "connected" {
-		t.Errorf("installed again, the stacks are %+v", stacks)
-	}
+	stacks("connected")
 }

@@ -43,6 +43,7 @@ func (l *lab) oursCommand(id string, flags ...string) *exec.Cmd {
 	l.Helper()
 	dir := l.home()
 	bin := agentbin.Onejob(l.T)
+	// Hooks, plugins and sockets lie where the runner has them by itself.
 	args := append(l.common(dir, flags), flags...)
 	cmd := exec.Command(filepath.Join(bin, "onejob-agent"), append(args, id)...)
 	cmd.Dir = dir
@@ -59,7 +60,7 @@ func (l *lab) stock(id string, flags ...string) *process {
 func (l *lab) stockCommand(id string, flags ...string) *exec.Cmd {
 	l.Helper()
 	dir := l.home()
-	args := append([]string{"start", "--acquire-job", id}, l.common(dir, flags)...)
+	args := append([]string{"start", "--acquire-job", id, "--plugins-path", filepath.Join(dir, "plugins")}, l.common(dir, flags)...)
 	cmd := exec.Command(filepath.Join(agentbin.Onejob(l.T), "buildkite-agent"), append(args, flags...)...)
 	cmd.Dir = dir
 	cmd.Env = l.environ(dir, filepath.Dir(cmd.Path))
@@ -85,8 +86,6 @@ func (l *lab) home() string {
 func (l *lab) common(dir string, flags []string) []string {
 	args := []string{
 		"--endpoint", l.url + "/v3", "--name", "runner", "--build-path", filepath.Join(dir, "builds"),
-		"--hooks-path", filepath.Join(dir, "hooks"), "--plugins-path", filepath.Join(dir, "plugins"),
-		"--sockets-path", filepath.Join(dir, "s"),
 	}
 	if !strings.Contains(strings.Join(flags, " "), "--bootstrap-script") {
 		args = append(args, "--bootstrap-script", l.script)

@@ -140,8 +140,8 @@ func TestImages(t *testing.T) {
 			name:  "agent",
 			build: func() (string, error) { return Agent(t.Context(), standIns) },
 			config: Config{
-				User: "65532:65532", WorkingDir: "/home/onejob", Entrypoint: []string{"/usr/local/bin/onejob-agent"},
-				Env: []string{"HOME=/home/onejob", "NSS_UNKNOWN_HOME=/home/onejob", "BUILDKITE_BUILD_PATH=/builds"},
+				User: "1000:1000", WorkingDir: "/home/onejob", Entrypoint: []string{"/usr/local/bin/onejob-agent"},
+				Env: []string{"HOME=/home/onejob", "NSS_UNKNOWN_HOME=/home/onejob", "BUILDKITE_BUILD_PATH=/builds", "BUILDKITE_HOOKS_PATH=/etc/buildkite-agent/hooks"},
 			},
 			has: []string{
 				"usr/local/bin/onejob-agent", "usr/local/bin/buildkite-agent", "usr/bin/git", "usr/bin/bash", "usr/bin/ssh",

@@ -1,0 +1,79 @@
+package launcher
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/buildkite/go-pipeline"
+)
+
+// kubernetesPlugin is the plugin by which a step describes its pod. There is no
+// such repository: a stock agent fails to clone it.
+const kubernetesPlugin = "github.com/buildkite-plugins/kubernetes-buildkite-plugin"
+
+// refusal says what a job's step asks of its pod, and the pod isn't; "" if there
+// is nothing. image is what the pod honours (contract.EnvImage). A job that ran
+// all the same would run elsewhere than its step says, and might pass there.
+func refusal(env map[string]string, image string) string {
+	var texts []string
+	if want := env["BUILDKITE_IMAGE"]; want != "" && want != image {
+		texts = append(texts, fmt.Sprintf("The step asks for the image %q, and this pod doesn't run it. Take image: out of the step, or have the queue's template take its image from {{env.BUILDKITE_IMAGE}}.", cut(want)))
+	}
+	if is, keys := describesPod(env["BUILDKITE_PLUGINS"]); is {
+		texts = append(texts, fmt.Sprintf("The step has the kubernetes plugin%s, and this queue's pods are its template's. Take the plugin out, and put what the job needs into the queue's template or image.", keys))
+	}
+	return strings.Join(texts, " ")
+}
+
+// describesPod reports whether the plugins of a job, as BUILDKITE_PLUGINS has
+// them, are or contain the kubernetes plugin, and what is set by it.
+func describesPod(plugins string) (is bool, keys string) {
+	var list []json.RawMessage
+	if json.Unmarshal([]byte(plugins), &list) != nil {
+		return false, "" // none, or what the bootstrap refuses
+	}
+	for _, raw := range list {
+		var name string
+		byName := map[string]json.RawMessage{}
+		if json.Unmarshal(raw, &name) == nil {
+			byName[name] = nil
+		} else if json.Unmarshal(raw, &byName) != nil {
+			continue
+		}
+		for source, settings := range byName {
+			if !isKubernetesPlugin(source) {
+				continue
+			}
+			var set map[string]any
+			if json.Unmarshal(settings, &set) == nil && len(set) > 0 {
+				keys = cut(" (" + strings.Join(slices.Sorted(maps.Keys(set)), ", ") + ")")
+			}
+			return true, keys
+		}
+	}
+	return false, ""
+}
+
+// isKubernetesPlugin knows the plugin by all of its names, with or without a
+// version.
+func isKubernetesPlugin(source string) bool {
+	full := (&pipeline.Plugin{Source: source}).FullSource()
+	full, _, _ = strings.Cut(full, "#")
+	if _, path, found := strings.Cut(full, "://"); found {
+		full = path
+	}
+	return strings.EqualFold(strings.TrimSuffix(full, ".git"), kubernetesPlugin)
+}
+
+// cut keeps a pipeline's text from filling what a job's page shows.
+func cut(s string) string {
+	const most = 55
+	runes := []rune(s)
+	if len(runes) <= most {
+		return s
+	}
+	return string(runes[:most-1]) + "…"
+}
