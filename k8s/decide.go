@@ -59,6 +59,7 @@ const (
 	ReasonAdmission  Reason = "admission"
 	ReasonNoPod      Reason = "no_pod"
 	ReasonOutlived   Reason = "outlived"
+	ReasonHelper     Reason = "helper_left"
 	ReasonGaveUp     Reason = "gave_up"
 	ReasonOfferAgain Reason = "offered_again"
 	ReasonLeft       Reason = "queue_left"
@@ -77,6 +78,8 @@ type Decision struct {
 	NotBefore time.Time
 	// ExitStatus is for Finish.
 	ExitStatus int
+	// Why is for Delete: what the Event says beside the reason.
+	Why string
 	// Unplaced is for Delete: only if no pod of the kjob has a node.
 	Unplaced bool
 	// Again is when the same facts may mean something else; zero is never.

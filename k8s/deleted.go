@@ -8,6 +8,9 @@ import (
 
 // decideDeleted is for a kjob that was deleted before its end.
 func decideDeleted(f Facts) Decision {
+	if f.Removed == ReasonHelper {
+		return decideEnded(f) // the attempt was over before
+	}
 	m := f.Pod.Message
 	if m != nil && (!f.OverAt.IsZero() || m.Received == "" || f.State.Offered() && (m.Code() == contract.ExitOK || !contract.WithoutJob(m.Code()))) {
 		return decideEnded(f) // not for that, or with the job

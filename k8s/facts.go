@@ -146,6 +146,10 @@ type Pod struct {
 	// Exited: the agent container is reported terminated.
 	Exited   bool
 	ExitCode int
+	// Ended: it is so now. Others may run on beside it: Helper is one that has
+	// not ended, and that nobody stops.
+	Ended  bool
+	Helper string
 	// NodeGone: its Node object is gone, or an administrator has declared the
 	// node shut down.
 	NodeGone bool
@@ -160,18 +164,27 @@ type Pod struct {
 	Unschedulable string
 }
 
-// Over reports whether no container of the pod runs or will run.
+// Over reports whether the pod's attempt is: its agent container has ended and
+// is never started again, or no container runs or will run. What others put
+// beside the agent, as a policy of the cluster does, is not the job: the pod's
+// phase waits for that, and no decision does.
 func (p Pod) Over() bool {
-	switch p.Phase {
-	case corev1.PodSucceeded, corev1.PodFailed:
-		return true
-	}
-	return p.Terminating && p.Node == "" || p.Deleted && p.Node == ""
+	return p.Ended || p.terminal() || p.Terminating && p.Node == "" || p.Deleted && p.Node == ""
 }
 
-// Lost reports whether the pod ended and no runner could say how: its phase is
-// terminal without a message, or it was deleted before it had a node. When a
-// Node object is gone, PodGC makes the phase terminal.
+// terminal: all containers have ended, or the pod was given up.
+func (p Pod) terminal() bool { return p.Phase == corev1.PodSucceeded || p.Phase == corev1.PodFailed }
+
+// lingers: the attempt is over, and something else of the pod runs on.
+func (p Pod) lingers() bool { return p.Ended && !p.terminal() }
+
+// stops reports whether the kubelet stops what lingers: of a pod that is deleted
+// all, and native sidecars of any pod.
+func (p Pod) stops() bool { return p.Terminating || p.Helper == "" }
+
+// Lost reports whether the attempt ended and no runner could say how: the pod is
+// over without a message, or it was deleted before it had a node. When a Node
+// object is gone, PodGC makes the phase terminal.
 func (p Pod) Lost() bool { return p.Over() && p.Message == nil }
 
 // unreported reports whether the pod ended with the job, and its runner could not
@@ -257,6 +270,11 @@ func podFacts(p *corev1.Pod) Pod {
 	// PodGC makes the phase terminal itself only for nodes that are no more;
 	// that of a pod without a node it leaves alone.
 	f.NodeGone = f.Why == "DeletionByPodGC" && f.Phase == corev1.PodFailed
+	for _, c := range p.Status.ContainerStatuses {
+		if c.Name != agentContainer && c.State.Terminated == nil {
+			f.Helper = c.Name
+		}
+	}
 	for _, c := range append(append([]corev1.ContainerStatus(nil), p.Status.InitContainerStatuses...), p.Status.ContainerStatuses...) {
 		if w := c.State.Waiting; w != nil && f.Waiting == "" && w.Reason != "" && w.Reason != "PodInitializing" && w.Reason != "ContainerCreating" {
 			f.Waiting, f.WaitingMessage, f.Image = w.Reason, w.Message, c.Image
@@ -280,6 +298,7 @@ func podFacts(p *corev1.Pod) Pod {
 		// A container that the kubelet lost sight of is reported with 137 and
 		// ContainerStatusUnknown: nobody saw it end.
 		f.Started, f.Exited = true, end.Reason != "ContainerStatusUnknown"
+		f.Ended = f.Exited && c.State.Terminated != nil
 		f.StartedAt, f.ExitCode, f.Image = end.StartedAt.Time, int(end.ExitCode), c.Image
 		if f.Why == "" && end.Reason != "Error" && end.Reason != "Completed" {
 			f.Why, f.WhyMessage = end.Reason, ""

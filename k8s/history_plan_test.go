@@ -23,6 +23,7 @@ type plan struct {
 	skew        time.Duration // of the API server's clock
 	unseen      float64       // how likely the Job controller counts a pod that was deleted, and never ends its kjob
 	happenings  []happening
+	helpers     map[helper]float64 // what others put beside the agent container
 }
 
 // rates are how likely each trouble befalls a request.
@@ -111,6 +112,12 @@ func newPlan(seed uint64) plan {
 	}
 	if rng.IntN(2) == 0 {
 		p.unseen = 0.5
+	}
+	p.helpers = map[helper]float64{}
+	if rng.IntN(2) == 0 {
+		for k := livesOn; k < nHelpers; k++ {
+			p.helpers[k] = rng.Float64() * 0.5
+		}
 	}
 	return p
 }

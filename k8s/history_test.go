@@ -241,8 +241,8 @@ func repeatable(t *testing.T) {
 // story is what happened, and how to see it again.
 func (h *history) story() string {
 	p := h.plan
-	return fmt.Sprintf("history %d: %d violations, settled after %s\n%s\nmax-in-flight %d, max-attempts %d, ttl %s, lag %s, skew %s, kube %v, wire %v, fates %v\n\n%s\n\nreplay it: go test ./k8s -run TestHistories -v -history.seed=%d -history.times=20\n",
-		h.seed, len(h.broken), h.settled, strings.Join(h.broken, "\n"), p.maxInFlight, p.maxAttempts, p.ttl, p.lag, p.skew, p.kube, p.wire, p.fates, strings.Join(h.trace, "\n"), h.seed)
+	return fmt.Sprintf("history %d: %d violations, settled after %s\n%s\nmax-in-flight %d, max-attempts %d, ttl %s, lag %s, skew %s, kube %v, wire %v, fates %v, helpers %v\n\n%s\n\nreplay it: go test ./k8s -run TestHistories -v -history.seed=%d -history.times=20\n",
+		h.seed, len(h.broken), h.settled, strings.Join(h.broken, "\n"), p.maxInFlight, p.maxAttempts, p.ttl, p.lag, p.skew, p.kube, p.wire, p.fates, p.helpers, strings.Join(h.trace, "\n"), h.seed)
 }
 
 // call is a runner's request to Buildkite.

@@ -78,7 +78,11 @@ func (q *queue) removeKjob(ctx context.Context, id contract.JobID, k *seenKjob, 
 	q.mu.Unlock()
 	q.log.Info("kjob deleted", "job_id", id, "kjob", k.Name, "reason", d.Reason)
 	q.s.metrics.decisions.WithLabelValues(q.name, string(Delete), string(d.Reason)).Inc()
-	q.s.events.event(k.Namespace, k.Name, k.UID, false, "Deleted", "deleted by onejob: "+string(d.Reason))
+	text := "deleted by onejob: " + string(d.Reason)
+	if d.Why != "" {
+		text += ": " + d.Why
+	}
+	q.s.events.event(k.Namespace, k.Name, k.UID, false, "Deleted", text)
 	if d.Text != "" {
 		q.tell(id, d.Text, maxNoted, nil)
 	}

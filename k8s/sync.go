@@ -131,7 +131,7 @@ func (q *queue) facts(id contract.JobID) Facts {
 		}
 		f.Unreported = m.open == f.KJob.UID
 	}
-	if !gone && (ended && f.Pod.Lost() || f.Pod.Deleted) {
+	if !gone && (ended && f.Pod.Lost() || f.Pod.Deleted || f.Pod.lingers()) {
 		m.lost = f.KJob.UID
 	}
 	if kind := f.failureKind(); kind != m.failKind || m.failOf != f.KJob.UID {
