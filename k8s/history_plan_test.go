@@ -116,7 +116,9 @@ func newPlan(seed uint64) plan {
 	p.helpers = map[helper]float64{}
 	if rng.IntN(2) == 0 {
 		for k := livesOn; k < nHelpers; k++ {
-			p.helpers[k] = rng.Float64() * 0.5
+			if rng.IntN(2) == 0 {
+				p.helpers[k] = rng.Float64() * 0.5
+			}
 		}
 	}
 	return p

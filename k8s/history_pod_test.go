@@ -75,10 +75,11 @@ const (
 	endsSoon           // by itself
 	nativeOne          // is stopped by the kubelet, which takes a while
 	neverStarts        // its image can't be pulled
+	endsFirst          // before the agent's
 	nHelpers
 )
 
-var helperNames = []string{"alone", "a helper lives on", "a helper ends later", "a native sidecar", "a helper never starts"}
+var helperNames = []string{"alone", "a helper lives on", "a helper ends later", "a native sidecar", "a helper never starts", "a helper ends first"}
 
 // startPod is called with the cluster locked, when a kjob has been stored.
 func (h *history) startPod(s *instance, k *batchv1.Job) {
@@ -201,7 +202,7 @@ func (p *hpod) live() {
 	}
 	p.truth(func() { p.spoke, p.left = m != nil, true })
 	p.h.note("%s (%s): its runner left with %d", p.kjob, p.uid, code)
-	if p.helper != noHelper {
+	if p.helper != noHelper && p.helper != endsFirst {
 		c.changePod(p.name, func(o *corev1.Pod) {
 			o.Status.ContainerStatuses = p.statuses(corev1.ContainerState{Terminated: terminated})
 		})
@@ -223,6 +224,8 @@ func (p *hpod) statuses(agent corev1.ContainerState) []corev1.ContainerStatus {
 	switch p.helper {
 	case livesOn, endsSoon:
 		list = append([]corev1.ContainerStatus{{Name: "a-proxy", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(p.h.kubeNow())}}}}, list...)
+	case endsFirst:
+		list = append(list, corev1.ContainerStatus{Name: "proxy", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error"}}})
 	case neverStarts:
 		list = append(list, corev1.ContainerStatus{Name: "proxy", Image: "no/such", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "not found"}}})
 	}

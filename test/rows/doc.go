@@ -30,6 +30,7 @@
 //	reservation expired with a live kjob       TestOfferedAgain
 //	kjob finished, job offered again           TestOfferedAgain, TestRunnerExits/exit-27-rejected
 //	exits 27, 28, 70, 75, 77, 78, 143          TestRunnerExits, TestLostPods (143)
+//	another container beside the agent's       TestBesideOthers
 //	agent silent, its pod lives                TestRunnerExits/silent-runner, runner-outlives-job; TestNeverStarted/deadline-…
 //	queue paused                               TestByHand/queue-paused
 //	SIGTERM and evictions by policy            TestDrainPolicies
