@@ -41,7 +41,7 @@ func decideDeleted(f Facts) Decision {
 // for whoever gave them a finalizer. Until then there is no other attempt.
 func decideTerminating(f Facts) Decision {
 	r, text := deletedWhy(f)
-	late := f.here(f.KJob.DeletedAt).Add(f.Policy.Grace + outliveGrace)
+	late := f.KJob.DeletedAt.Add(f.Policy.Grace + outliveGrace)
 	switch {
 	case f.State.Held() && f.Pod.mayRun():
 		return heldYet(f, r, text)

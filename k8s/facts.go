@@ -16,10 +16,8 @@ import (
 // Facts is everything that a decision about a job rests on. Decide asks
 // nobody and keeps nothing.
 type Facts struct {
-	Now time.Time
-	// Skew is how far the API server's clock is ahead of ours; negative if it is
-	// behind.
-	Skew  time.Duration
+	// Now and all other times are by our clock, if nothing else is said.
+	Now   time.Time
 	State stacks.State
 	// StateAt is when State was asked for, and ToldAt when the answer came, both
 	// by our clock; zero if it never was.
@@ -57,8 +55,9 @@ type Facts struct {
 	// reasons of one kind take turns. Of a pod that is gone while its kjob doesn't
 	// end it is no earlier than the API server's last answer after an outage.
 	FailingSince time.Time
-	// MendedAt is when the API server answered again after an outage, by our clock;
-	// zero if there was none.
+	// MendedAt is when the API server answered again after an outage, or when a
+	// process that had just started found the kjob, whose age it can but guess;
+	// zero if there was neither.
 	MendedAt time.Time
 	Heard
 	Policy Policy
@@ -93,9 +92,6 @@ func (f Facts) subject() string {
 	return f.Pod.Name
 }
 
-// here is a time of the API server's clock as ours shows it.
-func (f Facts) here(t time.Time) time.Time { return t.Add(-f.Skew) }
-
 // Warning is a Warning event.
 type Warning struct{ Reason, Message string }
 
@@ -114,8 +110,8 @@ type KJob struct {
 	Exists      bool
 	Gone        bool // it was there, unfinished, and has been deleted
 	Terminating bool
-	// DeletedAt is when its deletion was asked for, by the API server's clock,
-	// and Finalizers what keeps it since.
+	// DeletedAt is when its deletion was asked for, and Finalizers what keeps it
+	// since.
 	DeletedAt   time.Time
 	Finalizers  string
 	Finished    bool // Complete or Failed
@@ -125,9 +121,10 @@ type KJob struct {
 	Suspended   bool
 	PodSeen     bool   // it had a pod at some time
 	Cancelled   string // contract.AnnotationCancel
-	// CreatedAt, ResumedAt and FinishedAt are by the API server's clock; ResumedAt
-	// is status.startTime: when it was last not suspended.
+	// ResumedAt is status.startTime: when it was last not suspended.
 	CreatedAt, ResumedAt, FinishedAt time.Time
+	// Deadline is how long it may take from then on; zero if there is none.
+	Deadline time.Duration
 }
 
 // Pod is a pod as decisions see it.
@@ -136,16 +133,18 @@ type Pod struct {
 	Phase       corev1.PodPhase // empty: no pod
 	Node        string
 	Terminating bool
-	// GoneBy is when a terminating pod's grace is over, by the API server's clock.
+	// GoneBy is when a terminating pod's grace is over.
 	GoneBy time.Time
 	// Deleted: the pod is gone from the API server; the rest is its last state.
 	Deleted bool
-	// Started: the agent container has run, since StartedAt by the node's clock.
+	// Started: the agent container has run, since StartedAt.
 	Started   bool
 	StartedAt time.Time
 	// Exited: the agent container is reported terminated.
 	Exited   bool
 	ExitCode int
+	// EndedAt is when that was, by the node's clock.
+	EndedAt time.Time
 	// Ended: it is so now. Others may run on beside it: Helper is one that has
 	// not ended, and that nobody stops.
 	Ended  bool
@@ -200,6 +199,7 @@ func (p Pod) mayRun() bool { return p.Node != "" && (p.Started || p.Waiting == "
 // Lives reports whether the pod may be running something.
 func (p Pod) Lives() bool { return p.Phase != "" && !p.Over() && !p.Deleted }
 
+// kjobFacts are by the clocks of Kubernetes, which sights turn into ours.
 func kjobFacts(k *batchv1.Job) KJob {
 	if k == nil {
 		return KJob{}
@@ -210,6 +210,9 @@ func kjobFacts(k *batchv1.Job) KJob {
 	}
 	if f.Terminating {
 		f.DeletedAt, f.Finalizers = k.DeletionTimestamp.Time, strings.Join(k.Finalizers, ", ")
+	}
+	if d := k.Spec.ActiveDeadlineSeconds; d != nil {
+		f.Deadline = time.Duration(*d) * time.Second
 	}
 	s := &k.Status
 	f.PodSeen = s.Active+s.Failed+s.Succeeded > 0
@@ -245,6 +248,7 @@ func finished(k *batchv1.Job) bool {
 	return false
 }
 
+// podFacts are by those, too.
 func podFacts(p *corev1.Pod) Pod {
 	if p == nil {
 		return Pod{}
@@ -299,7 +303,7 @@ func podFacts(p *corev1.Pod) Pod {
 		// ContainerStatusUnknown: nobody saw it end.
 		f.Started, f.Exited = true, end.Reason != "ContainerStatusUnknown"
 		f.Ended = f.Exited && c.State.Terminated != nil
-		f.StartedAt, f.ExitCode, f.Image = end.StartedAt.Time, int(end.ExitCode), c.Image
+		f.StartedAt, f.EndedAt, f.ExitCode, f.Image = end.StartedAt.Time, end.FinishedAt.Time, int(end.ExitCode), c.Image
 		if f.Why == "" && end.Reason != "Error" && end.Reason != "Completed" {
 			f.Why, f.WhyMessage = end.Reason, ""
 		}
