@@ -181,7 +181,7 @@ func (p *hpod) live() {
 	}
 	c.changePod(p.name, func(o *corev1.Pod) {
 		o.Status.Phase = corev1.PodRunning
-		o.Status.ContainerStatuses = p.statuses(corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(p.h.kubeNow())}})
+		o.Status.ContainerStatuses = p.statuses(corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(p.h.nodeNow())}})
 	})
 	if p.fate == partitioned {
 		// The cluster gives the pod up, and its kjob; the runner goes on.
@@ -195,7 +195,7 @@ func (p *hpod) live() {
 		return
 	}
 	code, m := p.run()
-	terminated := &corev1.ContainerStateTerminated{ExitCode: int32(code), Reason: "Error", FinishedAt: metav1.NewTime(p.h.kubeNow())} //nolint:gosec // an exit code
+	terminated := &corev1.ContainerStateTerminated{ExitCode: int32(code), Reason: "Error", FinishedAt: metav1.NewTime(p.h.nodeNow())} //nolint:gosec // an exit code
 	if m != nil {
 		m.ExitCode, m.JobID, m.Attempt = code, p.id, p.attempt
 		terminated.Message = string(m.Encode())
@@ -223,7 +223,7 @@ func (p *hpod) statuses(agent corev1.ContainerState) []corev1.ContainerStatus {
 	list := []corev1.ContainerStatus{{Name: agentContainer, State: agent}}
 	switch p.helper {
 	case livesOn, endsSoon:
-		list = append([]corev1.ContainerStatus{{Name: "a-proxy", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(p.h.kubeNow())}}}}, list...)
+		list = append([]corev1.ContainerStatus{{Name: "a-proxy", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(p.h.nodeNow())}}}}, list...)
 	case endsFirst:
 		list = append(list, corev1.ContainerStatus{Name: "proxy", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error"}}})
 	case neverStarts:
