@@ -41,7 +41,7 @@
 //
 //	scheduler restarts, loses its Lease        k8s.TestLease, TestLeaseLostAndWonAgain, TestDeletedWhileNobodyLeads; test/scheduler
 //	partitioned from either API                k8s.TestOutages, TestAPIServerOutage; test/scheduler
-//	clock skew                                 k8s.TestDecide ("…, by a clock that is ahead", "28, not before next year"), TestSkew; stacks.TestNotifierWithAnotherClock
+//	clock skew                                 k8s.TestSights, TestClockIsSetWhileAPodWaits, TestDecide ("28, not before …", "… a deadline that is hours away"), TestSkew; stacks.TestNotifierWithAnotherClock
 //	410, tombstones                            k8s.TestTombstoneAfterAnExpiredWatch
 //	conflict                                   k8s.TestSuspendedIsDeletedAsItWasSeen, TestCancel, TestResponseToCreate
 //	AlreadyExists                              k8s.TestResponseToCreate, TestResponseToGet, TestTwoSchedulers
