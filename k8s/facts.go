@@ -279,8 +279,10 @@ func podFacts(p *corev1.Pod) Pod {
 			f.Helper = c.Name
 		}
 	}
-	for _, c := range append(append([]corev1.ContainerStatus(nil), p.Status.InitContainerStatuses...), p.Status.ContainerStatuses...) {
-		if w := c.State.Waiting; w != nil && f.Waiting == "" && w.Reason != "" && w.Reason != "PodInitializing" && w.Reason != "ContainerCreating" {
+	for i, c := range append(append([]corev1.ContainerStatus(nil), p.Status.InitContainerStatuses...), p.Status.ContainerStatuses...) {
+		// The agent container doesn't wait for those beside it.
+		waitsFor := i < len(p.Status.InitContainerStatuses) || c.Name == agentContainer
+		if w := c.State.Waiting; w != nil && waitsFor && f.Waiting == "" && w.Reason != "" && w.Reason != "PodInitializing" && w.Reason != "ContainerCreating" {
 			f.Waiting, f.WaitingMessage, f.Image = w.Reason, w.Message, c.Image
 		}
 		if c.Name != agentContainer {

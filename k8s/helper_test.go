@@ -22,6 +22,7 @@ func TestPodFactsBesideOthers(t *testing.T) {
 		return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: code, Reason: reason}}
 	}
 	waits := corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff"}}
+	creating := corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "PodInitializing"}}
 	always := corev1.ContainerStatus{Name: "mesh", State: runs}
 	agent := func(s corev1.ContainerState) corev1.ContainerStatus {
 		return corev1.ContainerStatus{Name: agentContainer, State: s}
@@ -35,6 +36,7 @@ func TestPodFactsBesideOthers(t *testing.T) {
 		lingers    bool
 		stops      bool
 		helper     string
+		waiting    string
 	}{
 		{name: "both run", main: containers{agent(runs), {Name: "proxy", State: runs}}, helper: "proxy"},
 		{name: "the agent has ended", main: containers{agent(ended(75, "Error")), {Name: "proxy", State: runs}}, over: true, lost: true, lingers: true, helper: "proxy"},
@@ -44,6 +46,9 @@ func TestPodFactsBesideOthers(t *testing.T) {
 		{name: "the agent runs again", main: containers{{Name: agentContainer, State: runs, LastTerminationState: ended(1, "Error")}, {Name: "proxy", State: runs}}, helper: "proxy"},
 		{name: "the other has ended", main: containers{agent(runs), {Name: "proxy", State: ended(1, "Error")}}},
 		{name: "the other never starts", main: containers{agent(ended(0, "Completed")), {Name: "proxy", State: waits}}, over: true, lost: true, lingers: true, helper: "proxy"},
+		{name: "the other waits, and comes first", phase: corev1.PodPending, main: containers{{Name: "proxy", State: waits}, agent(creating)}, helper: "proxy"},
+		{name: "the agent waits", phase: corev1.PodPending, main: containers{{Name: "proxy", State: runs}, agent(waits)}, helper: "proxy", waiting: "ImagePullBackOff"},
+		{name: "a native sidecar waits", phase: corev1.PodPending, init: containers{{Name: "mesh", State: waits}}, main: containers{agent(creating)}, waiting: "ImagePullBackOff"},
 		{name: "a native sidecar", init: containers{always}, main: containers{agent(ended(0, "Completed"))}, over: true, lost: true, lingers: true, stops: true},
 		{name: "deleted", deleted: true, main: containers{agent(ended(0, "Completed")), {Name: "proxy", State: runs}}, over: true, lost: true, lingers: true, stops: true, helper: "proxy"},
 		{name: "all have ended", phase: corev1.PodFailed, main: containers{agent(ended(0, "Completed")), {Name: "proxy", State: ended(137, "Error")}}, over: true, lost: true},
@@ -57,8 +62,8 @@ func TestPodFactsBesideOthers(t *testing.T) {
 				o.DeletionTimestamp = &metav1.Time{Time: t0}
 			}
 			p := podFacts(o)
-			if p.Over() != tt.over || p.Lost() != tt.lost || p.Lives() == tt.over || p.lingers() != tt.lingers || p.lingers() && p.stops() != tt.stops || p.Helper != tt.helper {
-				t.Errorf("over %v, lost %v, lingers %v, stops %v, helper %q; want %+v", p.Over(), p.Lost(), p.lingers(), p.stops(), p.Helper, tt)
+			if p.Over() != tt.over || p.Lost() != tt.lost || p.Lives() == tt.over || p.lingers() != tt.lingers || p.lingers() && p.stops() != tt.stops || p.Helper != tt.helper || p.Waiting != tt.waiting {
+				t.Errorf("over %v, lost %v, lingers %v, stops %v, helper %q, waiting %q; want %+v", p.Over(), p.Lost(), p.lingers(), p.stops(), p.Helper, p.Waiting, tt)
 			}
 		})
 	}
