@@ -82,7 +82,7 @@ func TestLastKjob(t *testing.T) {
 		{name: "gone, an earlier one is live", there: made(1, false), gone: made(2, false), want: 1, remembered: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s, err := newStore(fake.NewClientset(), slog.New(slog.DiscardHandler), namespace, handlers{}, &brake{})
+			s, err := newStore(fake.NewClientset(), slog.New(slog.DiscardHandler), namespace, handlers{}, &brake{}, new(Skew).Of)
 			if err != nil {
 				t.Fatal(err)
 			}

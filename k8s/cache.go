@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/onejob-dev/onejob/contract"
@@ -27,6 +29,8 @@ type store struct {
 	pods      cache.SharedIndexInformer
 	deleted   deletions
 	link      *link
+	sights    sights
+	whole     atomic.Bool // the first lists are complete
 }
 
 // handlers are called from the informers' goroutines and must not wait.
@@ -35,18 +39,18 @@ type handlers struct {
 	pod  func(pod *seenPod, deleted bool)
 }
 
-func newStore(client Client, log *slog.Logger, namespace string, h handlers, b *brake) (*store, error) {
+func newStore(client Client, log *slog.Logger, namespace string, h handlers, b *brake, skew func() time.Duration) (*store, error) {
 	indexers := cache.Indexers{
 		indexQueue: func(o any) ([]string, error) { return key(o.(seen).of().queue), nil },
 		indexJob:   func(o any) ([]string, error) { return key(o.(seen).of().id.String()), nil },
 	}
 	l := &link{log: log.With("namespace", namespace), failing: map[string]bool{}, brake: b}
 	s := &store{
-		namespace: namespace, link: l,
+		namespace: namespace, link: l, sights: sights{skew: skew, of: map[types.UID]*sight{}},
 		kjobs: l.kjobs(client, namespace, indexers),
 		pods:  l.pods(client, namespace, maps.Clone(indexers)),
 	}
-	for informer, trim := range map[cache.SharedIndexInformer]cache.TransformFunc{s.kjobs: seeKjob, s.pods: seePod} {
+	for informer, trim := range map[cache.SharedIndexInformer]cache.TransformFunc{s.kjobs: s.see(seeKjob), s.pods: s.see(seePod)} {
 		if err := informer.SetTransform(trim); err != nil {
 			return nil, err
 		}
@@ -57,6 +61,7 @@ func newStore(client Client, log *slog.Logger, namespace string, h handlers, b *
 		DeleteFunc: func(o any) {
 			if k, ok := final(o).(*seenKjob); ok {
 				s.deleted.add(deletion{kjob: k})
+				s.sights.forget(k.UID)
 				h.kjob(nil, k, true)
 			}
 		},
@@ -70,6 +75,7 @@ func newStore(client Client, log *slog.Logger, namespace string, h handlers, b *
 		DeleteFunc: func(o any) {
 			if p, ok := final(o).(*seenPod); ok {
 				s.deleted.add(deletion{pod: p})
+				s.sights.forget(p.UID)
 				h.pod(p, true)
 			}
 		},
@@ -85,8 +91,30 @@ func final(o any) any {
 	return o
 }
 
+// see is a transformation whose times are ours.
+func (s *store) see(trim cache.TransformFunc) cache.TransformFunc {
+	return func(o any) (any, error) {
+		if _, again := o.(seen); again { // a reflector's own store has done it
+			return o, nil
+		}
+		o, err := trim(o)
+		switch o := o.(type) {
+		case *seenKjob:
+			s.sights.kjob(o, !s.whole.Load())
+		case *seenPod:
+			s.sights.pod(o, !s.whole.Load())
+		}
+		return o, err
+	}
+}
+
 // run starts both informers.
 func (s *store) run(ctx context.Context, start func(func())) {
+	start(func() {
+		if cache.WaitForCacheSync(ctx.Done(), s.kjobs.HasSynced, s.pods.HasSynced) {
+			s.whole.Store(true)
+		}
+	})
 	start(func() { s.kjobs.Run(ctx.Done()) })
 	start(func() { s.pods.Run(ctx.Done()) })
 }

@@ -61,6 +61,7 @@ const (
 	ReasonAdmission  Reason = "admission"
 	ReasonNoPod      Reason = "no_pod"
 	ReasonOutlived   Reason = "outlived"
+	ReasonHelper     Reason = "helper_left"
 	ReasonGaveUp     Reason = "gave_up"
 	ReasonOfferAgain Reason = "offered_again"
 	ReasonLeft       Reason = "queue_left"
@@ -80,6 +81,8 @@ type Decision struct {
 	NotBefore time.Time
 	// ExitStatus is for Finish.
 	ExitStatus int
+	// Why is for Delete: what the Event says beside the reason.
+	Why string
 	// Unplaced is for Delete: only if no pod of the kjob has a node.
 	Unplaced bool
 	// Again is when the same facts may mean something else; zero is never.
@@ -165,7 +168,7 @@ func decideEnded(f Facts) Decision {
 	case contract.ExitRefused:
 		return offered(f, ReasonRefused, func() Decision { return attempt(f, ReasonRefused, 0, said(f, "had its token refused")) })
 	case contract.ExitTerminated, contract.ExitInterrupted, contract.ExitQuit:
-		if f.KJob.FailReason == batchv1.JobReasonDeadlineExceeded {
+		if f.atDeadline() {
 			return offered(f, ReasonDeadline, func() Decision { return deadline(f, said(f, "was stopped")) })
 		}
 		what := "was stopped before it had the job"
@@ -229,6 +232,18 @@ func offered(f Facts, r Reason, then func() Decision) Decision {
 	default:
 		return notOffered(f, r)
 	}
+}
+
+// atDeadline: Kubernetes ended the attempt at its active deadline. If it had not
+// even half of its time by our clock, Kubernetes' was set forward, and the next
+// attempt has all of it.
+func (f Facts) atDeadline() bool {
+	ended := f.Now
+	if !f.EndedAt.IsZero() {
+		ended = f.EndedAt
+	}
+	lived := ended.Sub(later(f.KJob.CreatedAt, f.KJob.ResumedAt))
+	return f.KJob.FailReason == batchv1.JobReasonDeadlineExceeded && lived >= f.KJob.Deadline/2
 }
 
 // deadline is the end of a job that nobody acquired in all the time that its
@@ -311,7 +326,7 @@ func decideLive(f Facts) Decision {
 // decideIdle is for a pod that runs while its job can be had: nothing but its log
 // tells why, and its active deadline is hours away.
 func decideIdle(f Facts) Decision {
-	switch late := f.here(f.Pod.StartedAt).Add(f.Policy.PendingTimeout); {
+	switch late := f.Pod.StartedAt.Add(f.Policy.PendingTimeout); {
 	case f.Now.Before(late):
 		return Decision{Action: None, Again: f.unlessNever(late)}
 	case f.StateAt.Before(late):
@@ -343,10 +358,10 @@ func decideTaken(f Facts) Decision {
 // running yet, and there is never a second one beside it. No build fails for
 // that, whatever the pending timeout: the job can be had.
 func decideStopping(f Facts) Decision {
-	switch late := f.here(f.Pod.GoneBy).Add(statusLag); {
+	switch late := f.Pod.GoneBy.Add(statusLag); {
 	case f.Now.Before(late):
 		return Decision{Action: None, Again: late}
-	case f.KJob.FailReason != batchv1.JobReasonDeadlineExceeded:
+	case !f.atDeadline():
 		return Decision{Action: None, Reason: ReasonStopped, Waiting: true,
 			Text: fmt.Sprintf("waiting for the pod to go, which was told to stop before it had the job: %s (%s)", stopOf(f), deadNode(f.Pod.Node))}
 	case !f.believed():
@@ -374,10 +389,19 @@ func attempt(f Facts, r Reason, free int, text string) Decision {
 			Text: fmt.Sprintf("gave up after %d attempts, none of which had the job: %s", f.Attempt, f.Story.and(text))}
 	}
 	at := f.EndedAt.Add(backoff(f.Attempt - free))
-	if m := f.Pod.Message; m != nil && m.NotBefore != nil && m.NotBefore.After(at) {
-		at = earlier(*m.NotBefore, f.EndedAt.Add(notBeforeMax)) // the pod's clock may be off
+	if m := f.Pod.Message; m != nil && m.NotBefore != nil {
+		at = later(at, f.EndedAt.Add(min(f.asks(*m.NotBefore), notBeforeMax)))
 	}
 	return Decision{Action: Attempt, Reason: r, NotBefore: at, Text: text}
+}
+
+// asks is how long after its end a runner wants the next attempt to be. Both times
+// are by its node's clock, which may be off.
+func (f Facts) asks(notBefore time.Time) time.Duration {
+	if f.Pod.EndedAt.IsZero() {
+		return notBefore.Sub(f.EndedAt)
+	}
+	return notBefore.Sub(f.Pod.EndedAt)
 }
 
 // waitForPod is for a pod of an attempt before, which goes within its grace, or

@@ -87,6 +87,7 @@ func TestDecide(t *testing.T) {
 	const scheduled, reserved, running, finished, canceled = stacks.StateScheduled, stacks.StateReserved, stacks.StateRunning, stacks.StateFinished, stacks.StateCanceled
 	soon, later := t0.Add(-time.Second), func(d time.Duration) time.Time { return t0.Add(d - time.Second) }
 	late := func(f *Facts) { f.KJob.FailReason = "DeadlineExceeded" }
+	early := func(f *Facts) { f.KJob.FailReason, f.KJob.Deadline = "DeadlineExceeded", time.Hour }
 	stopping := func(goneBy time.Time) func(*Facts) {
 		return func(f *Facts) {
 			f.Pod.Terminating, f.Pod.GoneBy, f.Pod.Why, f.Pod.WhyMessage = true, goneBy, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"
@@ -146,7 +147,6 @@ func TestDecide(t *testing.T) {
 		{"nothing there", factsBuilder{}, want{action: None}},
 		{"terminating", aKJob().State(reserved).but(terminating(time.Minute)).but(onNode), want{action: None}},
 		{"terminating on and on", aKJob().State(reserved).but(terminating(2 * time.Minute)).but(onNode), want{action: None, reason: ReasonDeleted, says: "the Kubernetes Job of attempt 1, which is being deleted, to go (pod p is still there; if node node is gone for good"}},
-		{"terminating on and on, by a clock that is ahead", aKJob().State(reserved).but(terminating(2 * time.Minute)).but(onNode).but(func(f *Facts) { f.Skew = -time.Second }), want{action: None}},
 		{"terminating on and on without a pod", aKJob().Podless().State(reserved).but(terminating(time.Hour)), want{action: None, reason: ReasonDeleted, says: "to go (its finalizers are foregroundDeletion)"}},
 		{"terminating on and on, and the job is over", aKJob().State(canceled).but(terminating(time.Hour)).but(onNode), want{action: None}},
 		{"terminating while its job runs", aKJob().Running().State(running).but(terminating(0)), want{action: None, reason: ReasonDeleted, says: "deleted while the job ran in its pod"}},
@@ -183,6 +183,14 @@ func TestDecide(t *testing.T) {
 		{"28, state not known", aKJob().Exits(28), want{action: Ask, reason: ReasonLocked}},
 		{"28", aKJob().Exits(28).State(reserved), want{action: Attempt, reason: ReasonLocked, at: later(5 * time.Second)}},
 		{"28, not before", aKJob().Exits(28).State(reserved).but(func(f *Facts) { at := t0.Add(time.Minute); f.Pod.Message.NotBefore = &at }), want{action: Attempt, reason: ReasonLocked, at: t0.Add(time.Minute)}},
+		{"28, not before, by a clock that is a day ahead", aKJob().Exits(28).State(reserved).but(func(f *Facts) {
+			at := t0.AddDate(0, 0, 1)
+			f.Pod.EndedAt, f.Pod.Message.NotBefore = at.Add(-time.Minute), &at
+		}), want{action: Attempt, reason: ReasonLocked, at: later(time.Minute)}},
+		{"28, not before, by a clock that is a day behind", aKJob().Exits(28).State(reserved).but(func(f *Facts) {
+			at := t0.AddDate(0, 0, -1)
+			f.Pod.EndedAt, f.Pod.Message.NotBefore = at.Add(-time.Minute), &at
+		}), want{action: Attempt, reason: ReasonLocked, at: later(time.Minute)}},
 		{"28, not before next year", aKJob().Exits(28).State(reserved).but(func(f *Facts) { at := t0.AddDate(1, 0, 0); f.Pod.Message.NotBefore = &at }), want{action: Attempt, reason: ReasonLocked, at: later(time.Hour)}},
 		{"28, no longer offered", aKJob().Exits(28).State(running), want{action: None, reason: ReasonLocked}},
 		{"70, over", aKJob().Exits(70).State(finished), want{action: None, reason: ReasonNotRun, says: "not run again"}},
@@ -260,6 +268,10 @@ func TestDecide(t *testing.T) {
 		{"deleted with a node, still going", aKJob().Running().State(reserved).but(func(f *Facts) { f.Pod.Terminating, f.Pod.GoneBy = true, t0 }), want{action: None}},
 		{"pod gone from the API server", aKJob().Running().Ended().State(reserved).but(func(f *Facts) { f.Pod.Deleted = true }), want{action: Attempt, reason: ReasonLost, at: soon}},
 		{"kjob failed and no pod left", aKJob().Podless().Ended().State(reserved).but(func(f *Facts) { f.KJob.Finished = true }), want{action: Attempt, reason: ReasonLost, at: soon}},
+		{"143 at a deadline that is hours away by our clock", aKJob().Exits(143).State(reserved).but(early), want{action: Attempt, reason: ReasonStopped, at: soon, says: "was stopped before it had the job"}},
+		{"lost at a deadline that is hours away by our clock", aKJob().Lost().State(reserved).but(early), want{action: Attempt, reason: ReasonLost, at: soon}},
+		{"deadline before acquisition, by our clock too", aKJob().Age(time.Hour).Lost().State(reserved).but(early), want{action: Finish, reason: ReasonDeadline, status: -1}},
+		{"told to stop at a deadline that is hours away by our clock, and not gone in time", aKJob().Running().State(reserved).but(stopping(t0.Add(-statusLag))).but(early), want{action: None, reason: ReasonStopped, says: "waiting for the pod to go"}},
 		{"deadline before acquisition", aKJob().Lost().State(reserved).but(func(f *Facts) { f.KJob.Finished, f.KJob.FailReason = true, "DeadlineExceeded" }), want{action: Finish, reason: ReasonDeadline, status: -1}},
 		{"complete without a message", aKJob().Running().Ended().but(func(f *Facts) { f.Pod.Phase, f.KJob.Finished, f.KJob.Succeeded = corev1.PodSucceeded, true, true }), want{action: None, reason: ReasonFinished}},
 		{"complete without a message, but offered", aKJob().Podless().Ended().State(scheduled).but(func(f *Facts) { f.KJob.Finished, f.KJob.Succeeded = true, true }), want{action: None, reason: ReasonOfferAgain, says: "left alone"}},
@@ -318,7 +330,6 @@ func TestDecide(t *testing.T) {
 		{"running, not acquired yet", aKJob().Running().State(reserved), want{action: None}},
 		{"running for long, not acquired yet", aKJob().Running().State(reserved).but(since(15 * time.Minute)), want{action: None, reason: ReasonPending, says: "pod p has been running for more than 15m0s, and its runner has not taken the job: its log says why"}},
 		{"running for long, not acquired yet, state of before", aKJob().Running().StateBefore(reserved).but(since(15 * time.Minute)), want{action: Ask, reason: ReasonPending}},
-		{"running for long, not acquired yet, by a clock that is ahead", aKJob().Running().State(reserved).but(since(15 * time.Minute)).but(func(f *Facts) { f.Skew = -time.Second }), want{action: None, silent: true}},
 		{"running for long", aKJob().Running().State(running).but(since(time.Hour)), want{action: None, silent: true}},
 		{"running for long, unknown to Buildkite", aKJob().Running().State(stacks.StateUnknown).but(since(time.Hour)), want{action: None, silent: true}},
 		{"running, and being evicted", aKJob().Running().State(running).but(func(f *Facts) {
@@ -422,9 +433,6 @@ func TestDecide(t *testing.T) {
 		}), want{action: None, reason: ReasonPending, says: "ebs.csi.aws.com not found"}},
 		{"unschedulable", aKJob().State(reserved).but(func(f *Facts) { f.Pod.Unschedulable = "0/3 nodes" }), want{action: None, reason: ReasonPending, says: "0/3 nodes"}},
 		{"unschedulable for too long", aKJob().Age(15 * time.Minute).State(reserved).but(func(f *Facts) { f.Pod.Unschedulable = "0/3 nodes" }), want{action: Finish, reason: ReasonPending, status: -1, says: "0/3 nodes"}},
-		{"pending for too long, by a clock that is ahead", aKJob().Age(15 * time.Minute).State(reserved).but(func(f *Facts) { f.Skew = -time.Minute }), want{action: None, reason: ReasonPending}},
-		{"pending for too long, by a clock that is behind", aKJob().Age(14 * time.Minute).State(reserved).but(func(f *Facts) { f.Skew = time.Minute }), want{action: Finish, reason: ReasonPending, status: -1, says: "within 15m0s"}},
-		{"told to stop, not gone in time by a clock that is ahead", aKJob().Running().State(reserved).but(stopping(t0.Add(-statusLag))).but(func(f *Facts) { f.Skew = -time.Minute }), want{action: None}},
 		{"on its node for a while, without a word", aKJob().State(reserved).but(onNode), want{action: None, reason: ReasonPending, says: "node node prepares its containers"}},
 		{"on its node for too long, without a word", aKJob().Age(15 * time.Minute).State(reserved).but(onNode), want{action: Finish, reason: ReasonPending, status: -1, says: "within 15m0s: node node prepares its containers (a large image takes time)"}},
 		{"podless for its service account", aKJob().Podless().State(reserved).but(func(f *Facts) {

@@ -8,6 +8,9 @@ import (
 
 // decideDeleted is for a kjob that was deleted before its end.
 func decideDeleted(f Facts) Decision {
+	if f.Removed == ReasonHelper {
+		return decideEnded(f) // the attempt was over before
+	}
 	m := f.Pod.Message
 	if m != nil && (!f.OverAt.IsZero() || m.Received == "" || f.State.Offered() && (m.Code() == contract.ExitOK || !contract.WithoutJob(m.Code()))) {
 		return decideEnded(f) // not for that, or with the job
@@ -38,7 +41,7 @@ func decideDeleted(f Facts) Decision {
 // for whoever gave them a finalizer. Until then there is no other attempt.
 func decideTerminating(f Facts) Decision {
 	r, text := deletedWhy(f)
-	late := f.here(f.KJob.DeletedAt).Add(f.Policy.Grace + outliveGrace)
+	late := f.KJob.DeletedAt.Add(f.Policy.Grace + outliveGrace)
 	switch {
 	case f.State.Held() && f.Pod.mayRun():
 		return heldYet(f, r, text)

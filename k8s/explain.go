@@ -205,15 +205,19 @@ func tellPod(p *corev1.Pod, add adder) {
 		}
 	}
 	for _, c := range p.Status.ContainerStatuses {
+		what, m := "the container", podFacts(p).Message
+		if c.Name != agentContainer {
+			what, m = "container "+c.Name, nil
+		}
 		if r := c.State.Running; r != nil {
-			add(rankPod, r.StartedAt.Time, "kubelet", "started the container")
+			add(rankPod, r.StartedAt.Time, "kubelet", "started %s", what)
 		}
 		if t := c.State.Terminated; t != nil {
-			add(rankPod, t.StartedAt.Time, "kubelet", "started the container")
-			if m := podFacts(p).Message; m != nil {
+			add(rankPod, t.StartedAt.Time, "kubelet", "started %s", what)
+			if m != nil {
 				tellMessage(m, t.FinishedAt.Time, add)
 			}
-			add(rankEnd, t.FinishedAt.Time, "kubelet", "the container ended with %d %s", t.ExitCode, t.Reason)
+			add(rankEnd, t.FinishedAt.Time, "kubelet", "%s ended with %d %s", what, t.ExitCode, t.Reason)
 		}
 	}
 }

@@ -16,10 +16,8 @@ import (
 // Facts is everything that a decision about a job rests on. Decide asks
 // nobody and keeps nothing.
 type Facts struct {
-	Now time.Time
-	// Skew is how far the API server's clock is ahead of ours; negative if it is
-	// behind.
-	Skew  time.Duration
+	// Now and all other times are by our clock, if nothing else is said.
+	Now   time.Time
 	State stacks.State
 	// StateAt is when State was asked for, and ToldAt when the answer came, both
 	// by our clock; zero if it never was.
@@ -59,8 +57,9 @@ type Facts struct {
 	// reasons of one kind take turns. Of a pod that is gone while its kjob doesn't
 	// end it is no earlier than the API server's last answer after an outage.
 	FailingSince time.Time
-	// MendedAt is when the API server answered again after an outage, by our clock;
-	// zero if there was none.
+	// MendedAt is when the API server answered again after an outage, or when a
+	// process that had just started found the kjob, whose age it can but guess;
+	// zero if there was neither.
 	MendedAt time.Time
 	Heard
 	Policy Policy
@@ -95,9 +94,6 @@ func (f Facts) subject() string {
 	return f.Pod.Name
 }
 
-// here is a time of the API server's clock as ours shows it.
-func (f Facts) here(t time.Time) time.Time { return t.Add(-f.Skew) }
-
 // Warning is a Warning event.
 type Warning struct{ Reason, Message string }
 
@@ -128,8 +124,8 @@ type KJob struct {
 	Exists      bool
 	Gone        bool // it was there, unfinished, and has been deleted
 	Terminating bool
-	// DeletedAt is when its deletion was asked for, by the API server's clock,
-	// and Finalizers what keeps it since.
+	// DeletedAt is when its deletion was asked for, and Finalizers what keeps it
+	// since.
 	DeletedAt   time.Time
 	Finalizers  string
 	Finished    bool // Complete or Failed
@@ -139,9 +135,10 @@ type KJob struct {
 	Suspended   bool
 	PodSeen     bool   // it had a pod at some time
 	Cancelled   string // contract.AnnotationCancel
-	// CreatedAt, ResumedAt and FinishedAt are by the API server's clock; ResumedAt
-	// is status.startTime: when it was last not suspended.
+	// ResumedAt is status.startTime: when it was last not suspended.
 	CreatedAt, ResumedAt, FinishedAt time.Time
+	// Deadline is how long it may take from then on; zero if there is none.
+	Deadline time.Duration
 }
 
 // Pod is a pod as decisions see it.
@@ -150,16 +147,22 @@ type Pod struct {
 	Phase       corev1.PodPhase // empty: no pod
 	Node        string
 	Terminating bool
-	// GoneBy is when a terminating pod's grace is over, by the API server's clock.
+	// GoneBy is when a terminating pod's grace is over.
 	GoneBy time.Time
 	// Deleted: the pod is gone from the API server; the rest is its last state.
 	Deleted bool
-	// Started: the agent container has run, since StartedAt by the node's clock.
+	// Started: the agent container has run, since StartedAt.
 	Started   bool
 	StartedAt time.Time
 	// Exited: the agent container is reported terminated.
 	Exited   bool
 	ExitCode int
+	// EndedAt is when that was, by the node's clock.
+	EndedAt time.Time
+	// Ended: it is so now. Others may run on beside it: Helper is one that has
+	// not ended, and that nobody stops.
+	Ended  bool
+	Helper string
 	// NodeGone: its Node object is gone, or an administrator has declared the
 	// node shut down.
 	NodeGone bool
@@ -174,18 +177,27 @@ type Pod struct {
 	Unschedulable string
 }
 
-// Over reports whether no container of the pod runs or will run.
+// Over reports whether the pod's attempt is: its agent container has ended and
+// is never started again, or no container runs or will run. What others put
+// beside the agent, as a policy of the cluster does, is not the job: the pod's
+// phase waits for that, and no decision does.
 func (p Pod) Over() bool {
-	switch p.Phase {
-	case corev1.PodSucceeded, corev1.PodFailed:
-		return true
-	}
-	return p.Terminating && p.Node == "" || p.Deleted && p.Node == ""
+	return p.Ended || p.terminal() || p.Terminating && p.Node == "" || p.Deleted && p.Node == ""
 }
 
-// Lost reports whether the pod ended and no runner could say how: its phase is
-// terminal without a message, or it was deleted before it had a node. When a
-// Node object is gone, PodGC makes the phase terminal.
+// terminal: all containers have ended, or the pod was given up.
+func (p Pod) terminal() bool { return p.Phase == corev1.PodSucceeded || p.Phase == corev1.PodFailed }
+
+// lingers: the attempt is over, and something else of the pod runs on.
+func (p Pod) lingers() bool { return p.Ended && !p.terminal() }
+
+// stops reports whether the kubelet stops what lingers: of a pod that is deleted
+// all, and native sidecars of any pod.
+func (p Pod) stops() bool { return p.Terminating || p.Helper == "" }
+
+// Lost reports whether the attempt ended and no runner could say how: the pod is
+// over without a message, or it was deleted before it had a node. When a Node
+// object is gone, PodGC makes the phase terminal.
 func (p Pod) Lost() bool { return p.Over() && p.Message == nil }
 
 // unreported reports whether the pod ended with the job, and its runner could not
@@ -201,6 +213,7 @@ func (p Pod) mayRun() bool { return p.Node != "" && (p.Started || p.Waiting == "
 // Lives reports whether the pod may be running something.
 func (p Pod) Lives() bool { return p.Phase != "" && !p.Over() && !p.Deleted }
 
+// kjobFacts are by the clocks of Kubernetes, which sights turn into ours.
 func kjobFacts(k *batchv1.Job) KJob {
 	if k == nil {
 		return KJob{}
@@ -211,6 +224,9 @@ func kjobFacts(k *batchv1.Job) KJob {
 	}
 	if f.Terminating {
 		f.DeletedAt, f.Finalizers = k.DeletionTimestamp.Time, strings.Join(k.Finalizers, ", ")
+	}
+	if d := k.Spec.ActiveDeadlineSeconds; d != nil {
+		f.Deadline = time.Duration(*d) * time.Second
 	}
 	s := &k.Status
 	f.PodSeen = s.Active+s.Failed+s.Succeeded > 0
@@ -246,6 +262,7 @@ func finished(k *batchv1.Job) bool {
 	return false
 }
 
+// podFacts are by those, too.
 func podFacts(p *corev1.Pod) Pod {
 	if p == nil {
 		return Pod{}
@@ -271,8 +288,15 @@ func podFacts(p *corev1.Pod) Pod {
 	// PodGC makes the phase terminal itself only for nodes that are no more;
 	// that of a pod without a node it leaves alone.
 	f.NodeGone = f.Why == "DeletionByPodGC" && f.Phase == corev1.PodFailed
-	for _, c := range append(append([]corev1.ContainerStatus(nil), p.Status.InitContainerStatuses...), p.Status.ContainerStatuses...) {
-		if w := c.State.Waiting; w != nil && f.Waiting == "" && w.Reason != "" && w.Reason != "PodInitializing" && w.Reason != "ContainerCreating" {
+	for _, c := range p.Status.ContainerStatuses {
+		if c.Name != agentContainer && c.State.Terminated == nil {
+			f.Helper = c.Name
+		}
+	}
+	for i, c := range append(append([]corev1.ContainerStatus(nil), p.Status.InitContainerStatuses...), p.Status.ContainerStatuses...) {
+		// The agent container doesn't wait for those beside it.
+		waitsFor := i < len(p.Status.InitContainerStatuses) || c.Name == agentContainer
+		if w := c.State.Waiting; w != nil && waitsFor && f.Waiting == "" && w.Reason != "" && w.Reason != "PodInitializing" && w.Reason != "ContainerCreating" {
 			f.Waiting, f.WaitingMessage, f.Image = w.Reason, w.Message, c.Image
 		}
 		if c.Name != agentContainer {
@@ -294,7 +318,8 @@ func podFacts(p *corev1.Pod) Pod {
 		// A container that the kubelet lost sight of is reported with 137 and
 		// ContainerStatusUnknown: nobody saw it end.
 		f.Started, f.Exited = true, end.Reason != "ContainerStatusUnknown"
-		f.StartedAt, f.ExitCode, f.Image = end.StartedAt.Time, int(end.ExitCode), c.Image
+		f.Ended = f.Exited && c.State.Terminated != nil
+		f.StartedAt, f.EndedAt, f.ExitCode, f.Image = end.StartedAt.Time, end.FinishedAt.Time, int(end.ExitCode), c.Image
 		if f.Why == "" && end.Reason != "Error" && end.Reason != "Completed" {
 			f.Why, f.WhyMessage = end.Reason, ""
 		}

@@ -101,7 +101,7 @@ func (h *history) created(s *instance, k *batchv1.Job, inTime bool) {
 	live := 0
 	for name, uid := range s.mine {
 		o := h.cluster.kjobs[name]
-		if name == k.Name || o != nil && string(o.UID) == uid && !finished(o) && !h.lost(o) {
+		if name == k.Name || o != nil && string(o.UID) == uid && !finished(o) && !h.lost(o) && !h.left(o) {
 			live++
 		} else {
 			delete(s.mine, name)
@@ -124,6 +124,13 @@ func (h *history) lost(k *batchv1.Job) bool {
 		return true
 	}
 	return podFacts(o).Lost()
+}
+
+// left: its agent container has ended; what others put beside that is not the
+// job. Callers hold h.mu.
+func (h *history) left(k *batchv1.Job) bool {
+	p := h.podsByUID[string(k.UID)]
+	return p != nil && p.left && p.helper != noHelper
 }
 
 // checkDelete looks at a delete when it is sent.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"time"
@@ -194,8 +195,12 @@ func (s *instance) kube(ctx context.Context, verb, what string, apply func(inTim
 			return apierrors.NewForbidden(schema.GroupResource{Group: "batch", Resource: "jobs"}, what, errQuota)
 		}
 	}
+	sent := time.Now()
 	switch err := s.carry(ctx, t, verb+" "+what, apply); {
 	case err == nil:
+		if s.h.clocksAreSet() {
+			s.skew.learn(s.h.kubeNow().UTC().Format(http.TimeFormat), sent, time.Now())
+		}
 		return nil
 	case errors.Is(err, errUnavailable):
 		return unavailable()

@@ -127,6 +127,8 @@ func (h *history) happen(e happening) {
 		h.truth(func() { h.refusing = false })
 	case "stack deregistered":
 		h.call("POST", "stacks/onejob-default/deregister", simulator.DefaultAgentToken, nil)
+	case setAPIServer, setNodes, setScheduler:
+		h.set(e.what, setBy[e.n%len(setBy)])
 	default:
 		panic(e.what)
 	}

@@ -25,6 +25,7 @@ type instance struct {
 	s      *Scheduler
 	cancel context.CancelFunc
 	done   chan error
+	skew   Skew
 	dead   bool // crashed: nothing it sends arrives any more
 	left   bool // crashed or asked to end
 
@@ -52,7 +53,7 @@ func (h *history) launch() *instance {
 	h.mu.Unlock()
 	s.s = New(Options{
 		Kube: client{h.fake, s}, Version: "test", Transport: s, Token: stacks.Token(simulator.DefaultAgentToken), Log: h.log(s),
-		Load: func() (*Config, error) { return h.config, nil }, Metrics: h.metrics,
+		Load: func() (*Config, error) { return h.config, nil }, Metrics: h.metrics, Skew: s.skew.Of,
 	})
 	h.wg.Go(func() {
 		err := s.s.Run(ctx)

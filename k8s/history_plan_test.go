@@ -20,9 +20,10 @@ type plan struct {
 	kube, wire  rates
 	lag         time.Duration // the most that a watch event is late
 	fates       map[fate]float64
-	skew        time.Duration // of the API server's clock
+	skew        time.Duration // of the API server's clock and the nodes', which a clock that is set adds to
 	unseen      float64       // how likely the Job controller counts a pod that was deleted, and never ends its kjob
 	happenings  []happening
+	helpers     map[helper]float64 // what others put beside the agent container
 }
 
 // rates are how likely each trouble befalls a request.
@@ -61,7 +62,19 @@ var happeningKinds = []string{
 	"crash", "crash", "drain", "second scheduler", "cancel job", "cancel build", "pause queue", "pause queue",
 	"delete kjob", "delete kjob", "delete kjob in foreground", "cancel kjob", "delete pod", "delete pod", "suspend kjob", "drop watches", "drop watches", "break watches",
 	"kubernetes is down", "buildkite is down", "buildkite limits", "token refused", "stack deregistered",
+	setAPIServer, setNodes, setScheduler,
 }
+
+// Clocks that are set. What a bubble has as its own clock stays: when the
+// scheduler's is set, all others are, by as much the other way.
+const (
+	setAPIServer = "the API server's clock is set"
+	setNodes     = "the nodes' clocks are set"
+	setScheduler = "the scheduler's clock is set"
+)
+
+// setBy is by how much.
+var setBy = []time.Duration{time.Hour, -time.Hour, 24 * time.Hour, -24 * time.Hour}
 
 func newPlan(seed uint64) plan {
 	rng := rand.New(rand.NewPCG(seed, 0x68697374)) //nolint:gosec // not a secret
@@ -111,6 +124,14 @@ func newPlan(seed uint64) plan {
 	}
 	if rng.IntN(2) == 0 {
 		p.unseen = 0.5
+	}
+	p.helpers = map[helper]float64{}
+	if rng.IntN(2) == 0 {
+		for k := livesOn; k < nHelpers; k++ {
+			if rng.IntN(2) == 0 {
+				p.helpers[k] = rng.Float64() * 0.5
+			}
+		}
 	}
 	return p
 }

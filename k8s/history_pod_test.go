@@ -62,8 +62,24 @@ type hpod struct {
 	holds                             bool // the runner has the job and hasn't reported its end
 	heldSince                         time.Time
 	over, gone, foreground, suspended bool
-	spoke                             bool // left a message
+	spoke, left                       bool // left a message; the agent container has ended
+	helper                            helper
 }
+
+// helper is what another container of the pod does when the agent's has ended.
+type helper int
+
+const (
+	noHelper    helper = iota
+	livesOn            // until it is told to stop, and then for a while
+	endsSoon           // by itself
+	nativeOne          // is stopped by the kubelet, which takes a while
+	neverStarts        // its image can't be pulled
+	endsFirst          // before the agent's
+	nHelpers
+)
+
+var helperNames = []string{"alone", "a helper lives on", "a helper ends later", "a native sidecar", "a helper never starts", "a helper ends first"}
 
 // startPod is called with the cluster locked, when a kjob has been stored.
 func (h *history) startPod(s *instance, k *batchv1.Job) {
@@ -74,11 +90,12 @@ func (h *history) startPod(s *instance, k *batchv1.Job) {
 	if h.troubled() {
 		p.fate = pick(h.plan.fates, nFates-1, chance(h.seed, "fate", p.number, p.attempt, len(h.podsByUID)))
 	}
+	p.helper = pick(h.plan.helpers, nHelpers-1, chance(h.seed, "helper", p.number, p.attempt))
 	h.podsByUID[p.uid] = p
 	if p.fate.fatal() {
 		h.excuse(p.id, p.fate.String())
 	}
-	h.noteLocked("%s (%s): its pod %s", p.kjob, p.uid, p.fate)
+	h.noteLocked("%s (%s): its pod %s, %s", p.kjob, p.uid, p.fate, helperNames[p.helper])
 	h.mu.Unlock()
 	h.wg.Go(p.live)
 }
@@ -164,7 +181,7 @@ func (p *hpod) live() {
 	}
 	c.changePod(p.name, func(o *corev1.Pod) {
 		o.Status.Phase = corev1.PodRunning
-		o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: agentContainer, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(p.h.kubeNow())}}}}
+		o.Status.ContainerStatuses = p.statuses(corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(p.h.nodeNow())}})
 	})
 	if p.fate == partitioned {
 		// The cluster gives the pod up, and its kjob; the runner goes on.
@@ -178,21 +195,54 @@ func (p *hpod) live() {
 		return
 	}
 	code, m := p.run()
-	terminated := &corev1.ContainerStateTerminated{ExitCode: int32(code), Reason: "Error", FinishedAt: metav1.NewTime(p.h.kubeNow())} //nolint:gosec // an exit code
+	terminated := &corev1.ContainerStateTerminated{ExitCode: int32(code), Reason: "Error", FinishedAt: metav1.NewTime(p.h.nodeNow())} //nolint:gosec // an exit code
 	if m != nil {
 		m.ExitCode, m.JobID, m.Attempt = code, p.id, p.attempt
 		terminated.Message = string(m.Encode())
 	}
+	p.truth(func() { p.spoke, p.left = m != nil, true })
+	p.h.note("%s (%s): its runner left with %d", p.kjob, p.uid, code)
+	if p.helper != noHelper && p.helper != endsFirst {
+		c.changePod(p.name, func(o *corev1.Pod) {
+			o.Status.ContainerStatuses = p.statuses(corev1.ContainerState{Terminated: terminated})
+		})
+		p.linger()
+	}
 	c.changePod(p.name, func(o *corev1.Pod) {
 		o.Status.Phase = corev1.PodFailed
-		if code == 0 {
+		if code == 0 && p.helper != livesOn { // which doesn't end well
 			o.Status.Phase = corev1.PodSucceeded
 		}
 		o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: agentContainer, State: corev1.ContainerState{Terminated: terminated}}}
 	})
-	p.truth(func() { p.spoke = m != nil })
-	p.h.note("%s (%s): its runner left with %d", p.kjob, p.uid, code)
 	p.end(code != 0)
+}
+
+// statuses are those of the pod's containers, the agent's and another one's.
+func (p *hpod) statuses(agent corev1.ContainerState) []corev1.ContainerStatus {
+	list := []corev1.ContainerStatus{{Name: agentContainer, State: agent}}
+	switch p.helper {
+	case livesOn, endsSoon:
+		list = append([]corev1.ContainerStatus{{Name: "a-proxy", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(p.h.nodeNow())}}}}, list...)
+	case endsFirst:
+		list = append(list, corev1.ContainerStatus{Name: "proxy", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error"}}})
+	case neverStarts:
+		list = append(list, corev1.ContainerStatus{Name: "proxy", Image: "no/such", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "not found"}}})
+	}
+	return list
+}
+
+// linger is what the pod does between its agent container's end and its own.
+func (p *hpod) linger() {
+	switch p.helper {
+	case nativeOne:
+		p.h.sleep(p.lasts("native sidecar", 0, 12*time.Second), nil)
+	case endsSoon:
+		p.sleep(p.lasts("helper", 0, 10*time.Second))
+	default:
+		p.sleep(time.Hour)
+		p.h.sleep(p.lasts("helper's grace", 0, 10*time.Second), nil)
+	}
 }
 
 func (p *hpod) truth(f func()) {

@@ -14,7 +14,7 @@ func (p *hpod) run() (int, *contract.Message) {
 	message := func(o contract.Outcome, why string) *contract.Message {
 		m := &contract.Message{Outcome: o, Reason: why}
 		if p.fate == exits28 || p.fate == exits75 {
-			at := p.h.kubeNow().Add(p.lasts("not before", 0, 10*time.Second))
+			at := p.h.nodeNow().Add(p.lasts("not before", 0, 10*time.Second))
 			m.NotBefore = &at
 		}
 		return m

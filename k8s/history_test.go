@@ -49,8 +49,8 @@ var (
 // another way.
 //
 // Left out: the Lease (two schedulers that both lead are the worse case),
-// templates that change, warm placeholders, and clocks that jump: a bubble has
-// one clock, from which the API server's and the pods' may differ.
+// templates that change, and warm placeholders. A bubble has one clock, from which
+// the API server's and the nodes' may differ, and by which each may be set.
 type history struct {
 	seed    uint64
 	plan    plan
@@ -62,6 +62,8 @@ type history struct {
 	config  *Config
 	metrics *Metrics
 	began   time.Time
+
+	kubeSkew, nodeSkew atomic.Int64 // how far those clocks are ahead of the bubble's
 
 	mu        sync.Mutex
 	trace     []string
@@ -93,6 +95,8 @@ func live(t *testing.T, seed uint64) *history {
 		seed: seed, plan: newPlan(seed), podsByUID: map[string]*hpod{}, jobNumber: map[contract.JobID]int{}, made: map[string]bool{}, takenAway: map[contract.JobID]bool{},
 		attempts: map[contract.JobID]int{}, runs: map[contract.JobID]int{}, excuses: map[contract.JobID][]string{}, cancelled: map[contract.JobID]bool{}, outage: map[string]trouble{},
 	}
+	h.kubeSkew.Store(int64(h.plan.skew))
+	h.nodeSkew.Store(int64(h.plan.skew))
 	mathrand.Seed(int64(seed)) //nolint:staticcheck,gosec // client-go's jitter
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -241,8 +245,8 @@ func repeatable(t *testing.T) {
 // story is what happened, and how to see it again.
 func (h *history) story() string {
 	p := h.plan
-	return fmt.Sprintf("history %d: %d violations, settled after %s\n%s\nmax-in-flight %d, max-attempts %d, ttl %s, lag %s, skew %s, kube %v, wire %v, fates %v\n\n%s\n\nreplay it: go test ./k8s -run TestHistories -v -history.seed=%d -history.times=20\n",
-		h.seed, len(h.broken), h.settled, strings.Join(h.broken, "\n"), p.maxInFlight, p.maxAttempts, p.ttl, p.lag, p.skew, p.kube, p.wire, p.fates, strings.Join(h.trace, "\n"), h.seed)
+	return fmt.Sprintf("history %d: %d violations, settled after %s\n%s\nmax-in-flight %d, max-attempts %d, ttl %s, lag %s, skew %s, kube %v, wire %v, fates %v, helpers %v\n\n%s\n\nreplay it: go test ./k8s -run TestHistories -v -history.seed=%d -history.times=20\n",
+		h.seed, len(h.broken), h.settled, strings.Join(h.broken, "\n"), p.maxInFlight, p.maxAttempts, p.ttl, p.lag, p.skew, p.kube, p.wire, p.fates, p.helpers, strings.Join(h.trace, "\n"), h.seed)
 }
 
 // call is a runner's request to Buildkite.

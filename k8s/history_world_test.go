@@ -72,7 +72,31 @@ func (h *history) count(s *instance, what string) int {
 	return s.calls[what]
 }
 
-func (h *history) kubeNow() time.Time { return time.Now().Add(h.plan.skew) }
+// kubeNow is by the API server's clock, nodeNow by the nodes'.
+func (h *history) kubeNow() time.Time { return time.Now().Add(time.Duration(h.kubeSkew.Load())) }
+func (h *history) nodeNow() time.Time { return time.Now().Add(time.Duration(h.nodeSkew.Load())) }
+
+// set sets clocks.
+func (h *history) set(which string, by time.Duration) {
+	switch which {
+	case setAPIServer:
+		h.kubeSkew.Add(int64(by))
+	case setNodes:
+		h.nodeSkew.Add(int64(by))
+	case setScheduler:
+		h.kubeSkew.Add(int64(-by))
+		h.nodeSkew.Add(int64(-by))
+	}
+	h.note("%s by %s", which, by)
+}
+
+// clocksAreSet: in such a history the schedulers learn the skew from answers, as
+// they do from real ones; in others it is too little to matter.
+func (h *history) clocksAreSet() bool {
+	return slices.ContainsFunc(h.plan.happenings, func(e happening) bool {
+		return e.what == setAPIServer || e.what == setNodes || e.what == setScheduler
+	})
+}
 
 // lagOf is how late a process sees the change i.
 func (h *history) lagOf(s *instance, kind string, i int) time.Duration {

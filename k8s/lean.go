@@ -89,11 +89,11 @@ var (
 	// a watch's first events is told by an annotation.
 	leanJob = mask{
 		1: {1: nil, 3: nil, 5: nil, 6: nil, 8: nil, 9: nil, 11: nil, 12: nil, 14: nil},
-		2: {10: nil}, // spec.suspend
+		2: {3: nil, 10: nil}, // spec.activeDeadlineSeconds, spec.suspend
 		3: nil,
 	}
 	leanPod = mask{
-		1: {1: nil, 3: nil, 5: nil, 6: nil, 8: nil, 9: nil, 11: nil, 12: nil, 13: nil},
+		1: {1: nil, 3: nil, 5: nil, 6: nil, 8: nil, 9: nil, 10: nil, 11: nil, 12: nil, 13: nil},
 		2: {10: nil},                                         // spec.nodeName
 		3: {1: nil, 2: nil, 3: nil, 4: nil, 8: nil, 10: nil}, // phase, conditions, message, reason, containers, init containers
 	}

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	batchv1 "k8s.io/api/batch/v1"
-
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/stacks"
 )
@@ -28,7 +26,7 @@ func decideLost(f Facts) Decision {
 			Text: fmt.Sprintf("attempt %d ended with exit code 0 and no runner's message: the image's entrypoint, or the command in the queue's template, is not onejob-agent (image %s)", f.Attempt, f.Pod.Image)}
 	case silent:
 		return Decision{Action: None, Reason: ReasonFinished}
-	case f.State.Offered() && f.KJob.FailReason == batchv1.JobReasonDeadlineExceeded:
+	case f.State.Offered() && f.atDeadline():
 		return deadline(f, why)
 	case f.State.Offered() && f.startErrors() >= startTries:
 		// The container never ran, in pod after pod: the command or the image.

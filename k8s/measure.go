@@ -17,18 +17,22 @@ func (q *queue) measure(id contract.JobID, f Facts) {
 	m := q.memo(id)
 	done := m.measured == f.KJob.UID
 	m.measured = f.KJob.UID
+	k, _ := q.last(id)
 	q.mu.Unlock()
 	if done || q.theirs(f) {
 		return
 	}
-	var scheduled, started time.Time
+	var made, scheduled, started time.Time
+	if k != nil {
+		made = k.made
+	}
 	for _, p := range q.store.podsOf(id) {
 		if p.Name == f.Pod.Name {
-			scheduled, started = p.scheduled, p.StartedAt
+			scheduled, started = p.scheduled, p.started
 		}
 	}
 	took := q.s.metrics.took
-	took(q.name, phaseScheduled, f.KJob.CreatedAt, scheduled)
+	took(q.name, phaseScheduled, made, scheduled)
 	took(q.name, phaseStarted, scheduled, started)
 	if msg := f.Pod.Message; msg != nil {
 		for _, p := range msg.Phases {

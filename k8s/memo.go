@@ -52,7 +52,7 @@ type memo struct {
 	over      types.UID // the kjob that overAt is of
 	overAt    time.Time
 	open      types.UID // the kjob after whose end the job was seen not to be over
-	lost      types.UID // the kjob whose pod is lost: it holds no slot
+	lost      types.UID // the kjob whose pod is lost, or lingers: it holds no slot
 	removed   types.UID // the kjob that was deleted by us
 	removedAs Reason
 	gone      *seenKjob

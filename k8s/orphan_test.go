@@ -90,7 +90,7 @@ func TestOrphanHoldsASlot(t *testing.T) {
 		{"another kjob, which is finished", "b", true, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s, err := newStore(fake.NewClientset(), slog.New(slog.DiscardHandler), namespace, handlers{}, &brake{})
+			s, err := newStore(fake.NewClientset(), slog.New(slog.DiscardHandler), namespace, handlers{}, &brake{}, new(Skew).Of)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -131,7 +131,7 @@ func TestLostHoldsNoSlot(t *testing.T) {
 		{"the first one's pod is still to come", "b", false, "", 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s, err := newStore(fake.NewClientset(), slog.New(slog.DiscardHandler), namespace, handlers{}, &brake{})
+			s, err := newStore(fake.NewClientset(), slog.New(slog.DiscardHandler), namespace, handlers{}, &brake{}, new(Skew).Of)
 			if err != nil {
 				t.Fatal(err)
 			}

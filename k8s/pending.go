@@ -15,10 +15,7 @@ const (
 
 // decidePending is for a pod that hasn't started while the job waits for it.
 func decidePending(f Facts) Decision {
-	since := f.here(f.KJob.CreatedAt)
-	if resumed := f.here(f.KJob.ResumedAt); resumed.After(since) {
-		since = resumed
-	}
+	since := later(f.KJob.CreatedAt, f.KJob.ResumedAt)
 	reason, what, grace := pendingWhy(f)
 	limit, text := f.allowed(since, f.Policy.PendingTimeout), fmt.Sprintf("the pod did not start within %s", f.Policy.PendingTimeout)
 	if grace >= 0 && !limit.Before(f.allowed(f.FailingSince, grace)) {

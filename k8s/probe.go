@@ -20,7 +20,7 @@ const (
 // probing counts the probes that may be about to ask. Callers hold q.mu.
 func (q *queue) probing() int {
 	n := len(q.claims)
-	began := time.Now().Add(q.s.skew() - probeFor) // by the API server's clock
+	began := time.Now().Add(-probeFor)
 	for _, k := range q.store.kjobsIn(q.label) {
 		if m := q.memos[k.id]; q.holdsSlot(k) && (m == nil || !m.state.Held()) && k.CreatedAt.After(began) {
 			n++

@@ -22,7 +22,7 @@ func (q *queue) clear(ctx context.Context, id contract.JobID) (err error) {
 		if last == nil || k.attempt >= last.attempt || k.Finished || k.Terminating {
 			continue
 		}
-		since := later(last.CreatedAt.Add(-q.s.skew()), q.store.link.mendedAt())
+		since := later(last.CreatedAt, q.store.link.mendedAt())
 		switch d := decideEarlier(k, q.store.podsOf(id), time.Since(since)); {
 		case d.Action == Delete:
 			err = errors.Join(err, q.removeKjob(ctx, id, k, d))
@@ -78,7 +78,11 @@ func (q *queue) removeKjob(ctx context.Context, id contract.JobID, k *seenKjob, 
 	q.mu.Unlock()
 	q.log.Info("kjob deleted", "job_id", id, "kjob", k.Name, "reason", d.Reason)
 	q.s.metrics.decisions.WithLabelValues(q.name, string(Delete), string(d.Reason)).Inc()
-	q.s.events.event(k.Namespace, k.Name, k.UID, false, "Deleted", "deleted by onejob: "+string(d.Reason))
+	text := "deleted by onejob: " + string(d.Reason)
+	if d.Why != "" {
+		text += ": " + d.Why
+	}
+	q.s.events.event(k.Namespace, k.Name, k.UID, false, "Deleted", text)
 	if d.Text != "" {
 		q.tell(id, d.Text, maxNoted, nil)
 	}

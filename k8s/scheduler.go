@@ -219,7 +219,7 @@ func (s *Scheduler) openStore(ctx, wait context.Context, namespace string, start
 				q.onPod(p, deleted)
 			}
 		},
-	}, &s.brake)
+	}, &s.brake, s.skew)
 	if err != nil {
 		return nil, err
 	}

@@ -28,16 +28,21 @@ type seenKjob struct {
 	// story and faults are of the attempts before it.
 	story  story
 	faults nodeFaults
-	warm   string // of a placeholder, see annotationWarm
+	warm   string    // of a placeholder, see annotationWarm
+	made   time.Time // CreatedAt as the API server has it
+	found  time.Time // see sight
 }
 
 // seenPod is a pod as the cache shows it. It is never written to.
 type seenPod struct {
 	seenObject
 	Pod
-	kjob      string // the name of its kjob
-	kjobUID   types.UID
-	scheduled time.Time // when it got its node
+	kjob    string // the name of its kjob
+	kjobUID types.UID
+	// scheduled is when it got its node, and started when its agent container did,
+	// as Kubernetes has it.
+	scheduled, started time.Time
+	grace              time.Duration // of its deletion
 }
 
 // seenObject is what both have; the informers need the metadata.
@@ -63,7 +68,8 @@ func seeObject(m *metav1.ObjectMeta) seenObject {
 // intern makes equal strings one: a thousand jobs have few pipelines.
 func intern(s string) string { return unique.Make(s).Value() }
 
-// seeKjob is the transformation of the kjobs' informer.
+// seeKjob is the transformation of the kjobs' informer, but for the clocks (see
+// sights).
 func seeKjob(o any) (any, error) {
 	k, ok := o.(*batchv1.Job)
 	if !ok {
@@ -75,7 +81,7 @@ func seeKjob(o any) (any, error) {
 	return s, nil
 }
 
-// seePod is the transformation of the pods' informer.
+// seePod is that of the pods' informer.
 func seePod(o any) (any, error) {
 	p, ok := o.(*corev1.Pod)
 	if !ok {
@@ -83,6 +89,9 @@ func seePod(o any) (any, error) {
 	}
 	s := &seenPod{seenObject: seeObject(&p.ObjectMeta), Pod: podFacts(p), kjob: kjobName(p), kjobUID: kjobUID(p)}
 	s.Name, s.Node, s.Image, s.Unschedulable = s.ObjectMeta.Name, intern(s.Node), intern(s.Image), intern(s.Unschedulable)
+	if g := p.DeletionGracePeriodSeconds; g != nil {
+		s.grace = time.Duration(*g) * time.Second
+	}
 	for _, c := range p.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionTrue {
 			s.scheduled = c.LastTransitionTime.Time

@@ -77,7 +77,7 @@ func (q *queue) live(id contract.JobID) bool {
 	return slices.ContainsFunc(ks, q.holdsSlot)
 }
 
-// holdsSlot: unfinished, and its pod isn't lost. Callers hold q.mu.
+// holdsSlot: unfinished, and its pod is neither lost nor lingers. Callers hold q.mu.
 func (q *queue) holdsSlot(k *seenKjob) bool {
 	if k.id == "" || k.Finished {
 		return false // a warm placeholder, or done

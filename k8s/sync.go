@@ -72,10 +72,10 @@ func (q *queue) facts(id contract.JobID) Facts {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	m, mended := q.memo(id), q.store.link.mendedAt()
-	f := Facts{Now: now, Skew: q.s.skew(), State: m.state, StateAt: m.stateAt, ToldAt: m.toldAt, HeldAt: m.heldAt, MendedAt: mended, Policy: q.set.Load().policy()}
+	f := Facts{Now: now, State: m.state, StateAt: m.stateAt, ToldAt: m.toldAt, HeldAt: m.heldAt, MendedAt: mended, Policy: q.set.Load().policy()}
 	k, gone := q.last(id)
 	if k != nil {
-		f.Attempt, f.KJob, f.Story, f.Faults = k.attempt, k.KJob, k.story, k.faults
+		f.Attempt, f.KJob, f.Story, f.Faults, f.MendedAt = k.attempt, k.KJob, k.story, k.faults, later(mended, k.found)
 		if gone {
 			// What was finished when it went is decided on as if it were there.
 			f.KJob.Exists, f.KJob.Gone, f.KJob.Terminating = k.Finished, !k.Finished, false
@@ -131,7 +131,7 @@ func (q *queue) facts(id contract.JobID) Facts {
 		}
 		f.Unreported = m.open == f.KJob.UID
 	}
-	if !gone && (ended && f.Pod.Lost() || f.Pod.Deleted) {
+	if !gone && (ended && f.Pod.Lost() || f.Pod.Deleted || f.Pod.lingers()) {
 		m.lost = f.KJob.UID
 	}
 	if kind := f.failureKind(); kind != m.failKind || m.failOf != f.KJob.UID {
@@ -375,5 +375,5 @@ func (q *queue) count(id contract.JobID, d Decision, f Facts) {
 // theirs reports whether the attempt ended before nobody led: a leader before us
 // has put it into its metrics.
 func (q *queue) theirs(f Facts) bool {
-	return f.KJob.Finished && f.here(f.KJob.FinishedAt).Before(q.since.Add(-leaseDuration-leaseRetry))
+	return f.KJob.Finished && f.KJob.FinishedAt.Before(q.since.Add(-leaseDuration-leaseRetry))
 }

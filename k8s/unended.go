@@ -8,6 +8,9 @@ import "time"
 const (
 	unendedGrace = 90 * time.Second
 	endGrace     = 10 * time.Minute
+	// helperGrace is how long other containers have to end by themselves when the
+	// agent's has.
+	helperGrace = 5 * time.Second
 )
 
 // decideUnended is for a kjob that isn't finished though its pod is over. The
@@ -18,6 +21,9 @@ func decideUnended(f Facts) Decision {
 	d, grace := decideEnded(f), endGrace
 	if d.Action != None || d.Reason == ReasonOfferAgain {
 		return d
+	}
+	if f.Pod.lingers() {
+		return decideLingering(f, d)
 	}
 	if f.State.Offered() || f.Pod.Deleted {
 		grace = unendedGrace
@@ -41,6 +47,29 @@ func decideUnended(f Facts) Decision {
 	}
 }
 
+// decideLingering is for an attempt that is over while other containers of its
+// pod run on: for ever, as a rule, and the kjob with them, so that it is deleted,
+// and its pod gets its termination grace. All that there is to do about the job
+// has been done by then, d; an Event keeps the runner's word. A pod that the
+// kubelet stops has its time, unless the job waits for its next attempt.
+func decideLingering(f Facts, d Decision) Decision {
+	grace := helperGrace
+	if f.Pod.stops() && !f.State.Offered() {
+		grace = f.Policy.Grace + outliveGrace
+	}
+	switch end := f.OverAt.Add(grace); {
+	case f.Now.Before(end):
+		if d.Again.IsZero() || end.Before(d.Again) {
+			d.Again = end
+		}
+		return d
+	case !f.fresh():
+		return Decision{Action: Ask, Reason: ReasonHelper}
+	default:
+		return Decision{Action: Delete, Reason: ReasonHelper, Why: lingering(f)}
+	}
+}
+
 // decideEarlier is for an unfinished kjob after which another attempt was made,
 // some time ago. A suspended one would get a second pod from a resume; the Job
 // controller has lost sight of others, once their pods are over.
@@ -54,6 +83,8 @@ func decideEarlier(k *seenKjob, pods []*seenPod, ago time.Duration) Decision {
 		case p.kjobUID != k.UID:
 		case !p.Over():
 			return Decision{Action: None} // the pod's end will be an event
+		case p.lingers() && !p.stops():
+			return Decision{Action: Delete, Reason: ReasonHelper, Why: lingering(Facts{Attempt: k.attempt, KJob: k.KJob, Pod: p.Pod})}
 		default:
 			grace = endGrace
 		}

@@ -17,6 +17,9 @@ func TestDecideEarlier(t *testing.T) {
 		return of
 	}
 	const over, runs = corev1.PodFailed, corev1.PodRunning
+	lingers := func(helper string) []*seenPod {
+		return []*seenPod{{Pod: Pod{Phase: runs, Node: "node", Ended: true, Helper: helper}, kjobUID: "k"}}
+	}
 	for _, tt := range []struct {
 		name      string
 		suspended bool
@@ -32,6 +35,8 @@ func TestDecideEarlier(t *testing.T) {
 		{"one of its pods runs, the other is over", false, pods("k", runs, over), time.Hour, "", false, false},
 		{"its pod is over", false, pods("k", over), endGrace - time.Second, "", false, true},
 		{"its pod has been over for long", false, pods("k", over), endGrace, ReasonUnended, false, false},
+		{"its agent container is over, another one isn't", false, lingers("proxy"), 0, ReasonHelper, false, false},
+		{"its agent container is over, and the kubelet stops another one", false, lingers(""), 0, "", false, true},
 		{"no pod", false, nil, unendedGrace - time.Second, "", false, true},
 		{"no pod for long", false, nil, unendedGrace, ReasonUnended, true, false},
 		{"only another's pod", false, pods("other", runs), unendedGrace, ReasonUnended, true, false},

@@ -23,7 +23,7 @@ func (q *queue) wantsWarnings(id contract.JobID, d Decision, f Facts) bool {
 	case d.Action == Finish && d.Reason == ReasonNoPod && f.Now.Sub(f.EventsAt) > stateFresh:
 		unread = true // the last words are not to be those of a while ago
 	case !f.KJob.Exists || f.KJob.Finished || f.KJob.Suspended || f.Pod.Started || f.Pod.Unschedulable != "" || f.Pod.Waiting != "",
-		f.Pod.Phase != "" && f.Pod.Phase != corev1.PodPending, f.Now.Sub(f.here(f.KJob.CreatedAt)) < noticeAfter:
+		f.Pod.Phase != "" && f.Pod.Phase != corev1.PodPending, f.Now.Sub(f.KJob.CreatedAt) < noticeAfter:
 		return false
 	}
 	q.mu.Lock()

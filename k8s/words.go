@@ -51,6 +51,17 @@ func stopOf(f Facts) string {
 	return why + ", " + stacks.Cut(message, 600)
 }
 
+// lingering is what an Event keeps of an attempt whose kjob is deleted because
+// other containers run on.
+func lingering(f Facts) string {
+	what := "a native sidecar"
+	if f.Pod.Helper != "" {
+		what = "container " + f.Pod.Helper
+	}
+	phase, reason := phaseOf(f.KJob, f.Pod)
+	return fmt.Sprintf("%s of pod %s was still there when the agent container had ended; attempt %d is %s", what, f.Pod.Name, f.Attempt, strings.TrimSuffix(phase+": "+reason, ": "))
+}
+
 // deadNode is what to do about a pod that stays on its node.
 func deadNode(node string) string {
 	return fmt.Sprintf("if node %s is gone for good, delete its Node object: it goes on then", node)

@@ -31,6 +31,7 @@
 //	reservation expired with a live kjob       TestOfferedAgain
 //	kjob finished, job offered again           TestOfferedAgain, TestRunnerExits/exit-27-rejected
 //	exits 27, 28, 70, 75, 77, 78, 143          TestRunnerExits, TestLostPods (143)
+//	another container beside the agent's       TestBesideOthers
 //	agent silent, its pod lives                TestRunnerExits/silent-runner, runner-outlives-job; TestNeverStarted/deadline-…
 //	queue paused                               TestByHand/queue-paused
 //	SIGTERM and evictions by policy            TestDrainPolicies
@@ -41,7 +42,7 @@
 //
 //	scheduler restarts, loses its Lease        k8s.TestLease, TestLeaseLostAndWonAgain, TestDeletedWhileNobodyLeads; test/scheduler
 //	partitioned from either API                k8s.TestOutages, TestAPIServerOutage; test/scheduler
-//	clock skew                                 k8s.TestDecide ("…, by a clock that is ahead", "28, not before next year"), TestSkew; stacks.TestNotifierWithAnotherClock
+//	clock skew                                 k8s.TestSights, TestClockIsSetWhileAPodWaits, TestDecide ("28, not before …", "… a deadline that is hours away"), TestSkew; stacks.TestNotifierWithAnotherClock
 //	410, tombstones                            k8s.TestTombstoneAfterAnExpiredWatch
 //	conflict                                   k8s.TestSuspendedIsDeletedAsItWasSeen, TestCancel, TestResponseToCreate
 //	AlreadyExists                              k8s.TestResponseToCreate, TestResponseToGet, TestTwoSchedulers

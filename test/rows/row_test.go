@@ -49,7 +49,7 @@ type row struct {
 // all are the rows of every file.
 func all() []row {
 	var rows []row
-	for _, list := range [][]row{lostRows, startRows, admissionRows, handRows, runnerRows, nodeRows, drainRows, warmRows, offerRows} {
+	for _, list := range [][]row{lostRows, startRows, admissionRows, handRows, runnerRows, nodeRows, drainRows, warmRows, offerRows, besideRows} {
 		rows = append(rows, list...)
 	}
 	return rows
