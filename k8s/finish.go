@@ -10,11 +10,12 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// A finish that has failed plainAfter times has a text that Buildkite may not be able
-// to take, a job's own words in it: from then on it is plainText, and the Event has
-// the words.
+// A finish that has failed plainAfter times, and for plainFor, though states were told
+// in between, has a text that Buildkite may not be able to take, a job's own words in
+// it: from then on it is plainText, and the Event has the words.
 const (
 	plainAfter = 3
+	plainFor   = time.Minute
 	plainText  = "onejob ended this job. Buildkite did not take the text that says why: `kubectl describe` of the job's Kubernetes Job shows it, in the Event JobFinished"
 )
 
@@ -24,17 +25,17 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d Decision, f *Fa
 	if q.unsure(id) {
 		return nil
 	}
-	times, now := q.mayFinish(id, d, f)
+	try, now := q.mayFinish(id, d, f)
 	if !now {
 		return nil
 	}
 	text := d.Text
-	if times > plainAfter {
+	if try.times > plainAfter && time.Since(try.first) >= plainFor {
 		text = plainText
 	}
 	cctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	again, err := q.client.TryFinish(cctx, id, d.ExitStatus, text, times > 1)
+	again, err := q.client.TryFinish(cctx, id, d.ExitStatus, text, try.times > 1)
 	switch {
 	case again > 0:
 		q.work.AddAfter(id, again+jitter.UpTo(min(again, time.Second)))
@@ -52,17 +53,17 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d Decision, f *Fa
 	case stacks.Temporary(err):
 		// Lost, or more than Buildkite can take. Others of the kind are about as
 		// often tried as the endpoint's gate lets them.
-		q.finishFails(id, times, false, backoff(times-plainAfter))
+		q.finishFails(id, try, false, backoff(try.times-plainAfter))
 		return nil
 	case errors.Is(err, stacks.ErrInvalid), errors.Is(err, stacks.ErrNotFound), errors.Is(err, stacks.ErrRefused):
 		// Not ours to finish, over, or unknown. The state says which, and
 		// whatever it says makes the next decision. A job that is still offered
 		// can be finished, and would run: the stack was unknown (the poll loop
 		// registers it again), or it was a proxy's answer.
-		if state := q.finishFails(id, times, true, backoff(times)); f != nil && !state.Offered() {
+		if state := q.finishFails(id, try, true, backoff(try.times)); f != nil && !state.Offered() {
 			q.count(id, d, *f)
 		}
-		if times == 1 {
+		if try.times == 1 {
 			q.note(id, d)
 		}
 	default:
@@ -72,15 +73,15 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d Decision, f *Fa
 	return nil
 }
 
-// mayFinish reports whether a finish may be sent now, and the how manieth it would
-// be. After one that failed the job's state is asked first: it may be over.
-func (q *queue) mayFinish(id contract.JobID, d Decision, f *Facts) (times int, now bool) {
+// mayFinish reports whether a finish may be sent now, and what it is if it fails. After
+// one that failed the job's state is asked first: it may be over.
+func (q *queue) mayFinish(id contract.JobID, d Decision, f *Facts) (try failedFinish, now bool) {
 	q.mu.Lock()
 	m := q.memo(id)
 	r, state, told := m.finishFailed, m.state, m.toldAt
 	q.mu.Unlock()
 	if r == nil {
-		return 1, true
+		return failedFinish{times: 1, first: time.Now()}, true
 	}
 	news := r.state != state
 	switch wait := time.Until(r.again); {
@@ -94,19 +95,20 @@ func (q *queue) mayFinish(id contract.JobID, d Decision, f *Facts) (times int, n
 	case wait > 0 && !(r.refused && news):
 		q.work.AddAfter(id, wait)
 	default:
-		return r.times + 1, true
+		return failedFinish{times: r.times + 1, first: r.first}, true
 	}
-	return 0, false
+	return failedFinish{}, false
 }
 
 // finishFails notes that a finish has failed, and returns the job's state as it is
 // known.
-func (q *queue) finishFails(id contract.JobID, times int, refused bool, again time.Duration) stacks.State {
-	now := time.Now()
+func (q *queue) finishFails(id contract.JobID, try failedFinish, refused bool, again time.Duration) stacks.State {
 	q.mu.Lock()
 	m := q.memo(id)
-	m.finishFailed = &failedFinish{refused, m.state, times, now, now.Add(again)}
 	state := m.state
+	try.refused, try.state, try.at = refused, state, time.Now()
+	try.again = try.at.Add(again)
+	m.finishFailed = &try
 	q.mu.Unlock()
 	q.ask(id)
 	return state

@@ -33,7 +33,8 @@ type failedFinish struct {
 	refused bool         // with a refusal; else it may have taken effect
 	state   stacks.State // of the job, as far as was known
 	times   int          // in a row
-	at      time.Time    // the last time; the state is to be told after that
+	first   time.Time    // the first of them was tried
+	at      time.Time    // the last of them failed; the state is to be told after that
 	again   time.Time    // when it may be tried again
 }
 

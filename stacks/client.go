@@ -190,9 +190,12 @@ func (c *Client) send(ctx context.Context, g *gate, e Endpoint, method, path str
 		return fmt.Errorf("%s: %w", e, context.Cause(ctx))
 	}
 	var refused *Error
-	counted, unreadable := status, err != nil && status/100 == 2
-	if errors.As(err, &refused) && refused.Between || unreadable {
-		counted = 0 // as good as no reply
+	counted := status
+	switch {
+	case errors.As(err, &refused) && refused.Between:
+		counted = http.StatusInternalServerError // as bad, and as much about what was sent
+	case err != nil && status/100 == 2:
+		counted = 0 // an unreadable reply is as good as none
 	}
 	after := g.record(sent, counted, header)
 	if c.cfg.Observe != nil {

@@ -33,8 +33,9 @@ type gate struct {
 	failures  int // in a row
 	failedAt  time.Time
 	notBefore time.Time
-	// lone: each request is about one job, with words of its own, and a 500 is that
-	// one's affair, which comes again at another gate. It is no news of the endpoint.
+	// lone: each request is about one job, with words of its own, and a 500, or what
+	// something in between answers, is that one's affair, which comes again at another
+	// gate. It is no news of the endpoint.
 	lone bool
 
 	probe chan struct{} // held by the one request that is on its way while failures > 0
