@@ -324,9 +324,13 @@ func FuzzForeignWords(f *testing.F) {
 	f.Add([]byte(`{"contract":1,"outcome":"x\u001b[2J\u001b]52;c;Y3VybA==\u0007","exit_code":70,"phases":[{"name":"\u202e","start":"9000-01-01T00:00:00Z","seconds":1e300}]}`), "\u202egpj", 1)
 	f.Add([]byte("x\x00\xff\u009b31m\n"), strings.Repeat("é\u2028", 5000), 2)
 	f.Add([]byte(`{"contract":1,"outcome":"finished","received":"\u001b","signal":"\u0000","tries":{"\u0000":3}}`), "\xff", 3)
+	var tpl *Template
 	f.Fuzz(func(t *testing.T, message []byte, words string, state int) {
+		if tpl == nil {
+			tpl = aTemplate(t, "")
+		}
 		states := []stacks.State{stacks.StateReserved, stacks.StateRunning, stacks.StateFinished, stacks.StateUnknown}
-		k, err := NewJob(stacks.Job{ID: jobA, Pipeline: words, Branch: words, Step: words, Build: 1}, 1, aTemplate(t, ""), nil)
+		k, err := NewJob(stacks.Job{ID: jobA, Pipeline: words, Branch: words, Step: words, Build: 1}, 1, tpl, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s"
 )
 
@@ -40,7 +41,7 @@ func jobsCommand() *cli.Command {
 			}
 			list := func(ctx context.Context) ([]k8s.Row, error) { return k8s.Rows(ctx, kube, namespace, "") }
 			if c.Bool("watch") {
-				say := func(line string) { _, _ = fmt.Fprintln(c.App.ErrWriter, line) }
+				say := func(line string) { sayTo(c.App.ErrWriter, line) }
 				list = (&lister{list: list, say: say}).next
 			}
 			for {
@@ -88,8 +89,8 @@ func jobsTable(w io.Writer, rows []k8s.Row, wide bool) {
 			id, attempt = r.KJob, "-"
 		}
 		reason := r.Reason
-		if !wide && len(reason) > 60 {
-			reason = reason[:57] + "..."
+		if !wide {
+			reason = contract.Line(reason, 60)
 		}
 		cells := []string{id, attempt, r.Queue, r.Phase, age(r.CreatedAt), or(r.Node), or(reason)}
 		if wide {
