@@ -106,7 +106,7 @@ func (m Message) Encode() []byte {
 		case m.Tries != nil:
 			m.Tries = nil
 		default:
-			return fmt.Appendf(nil, `{"contract":%d,"outcome":%q,"exit_code":%d}`, Version, shorten(string(m.Outcome), 64), m.ExitCode)
+			return fmt.Appendf(nil, `{"contract":%d,"outcome":%q,"exit_code":%d}`, Version, Line(string(m.Outcome), maxWord), m.ExitCode)
 		}
 	}
 }
@@ -115,8 +115,12 @@ func (m Message) Encode() []byte {
 // pod that was killed leaves none, and the kubelet may put log lines there.
 var ErrNoMessage = errors.New("no termination message")
 
+// maxWord is for the message's words: outcomes, signals, names of phases and calls.
+const maxWord = 64
+
 // ParseMessage reads what Encode wrote. Unknown fields are ignored, so that an
-// older scheduler reads a newer runner's message.
+// older scheduler reads a newer runner's message. A job can write the file as well
+// as its runner can: all texts of the result are a Line.
 func ParseMessage(text string) (Message, error) {
 	text = strings.TrimSpace(text)
 	if text == "" {
@@ -129,10 +133,30 @@ func ParseMessage(text string) (Message, error) {
 	if err := json.Unmarshal([]byte(text), &m); err != nil {
 		return Message{}, fmt.Errorf("%w: %w", ErrNoMessage, err)
 	}
+	m.clean()
 	if m.Outcome == "" || m.Contract <= 0 {
 		return Message{}, fmt.Errorf("%w: it has no outcome or no contract version", ErrNoMessage)
 	}
 	return m, nil
+}
+
+func (m *Message) clean() {
+	m.JobID, m.Outcome = JobID(Line(string(m.JobID), maxWord)), Outcome(Line(string(m.Outcome), maxWord))
+	for _, word := range []*string{&m.Agent, &m.Signal, &m.SignalReason, &m.Received} {
+		*word = Line(*word, maxWord)
+	}
+	m.Reason = Line(m.Reason, MaxSentence)
+	for i := range m.Phases {
+		m.Phases[i].Name = Line(m.Phases[i].Name, maxWord)
+	}
+	tries := m.Tries
+	m.Tries = nil
+	for call, n := range tries {
+		if m.Tries == nil {
+			m.Tries = map[string]int{}
+		}
+		m.Tries[Line(call, maxWord)] += n
+	}
 }
 
 // WriteFile writes the message to path over what is there, in one write and

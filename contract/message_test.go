@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,8 +68,9 @@ func TestMessageFits(t *testing.T) {
 			if err != nil || got.Outcome != m.Outcome || got.ExitCode != m.ExitCode {
 				t.Errorf("the outcome is lost: %+v, %v", got, err)
 			}
-			if tt.phases && (len(got.Phases) != 1 || len(got.Reason) < 500) {
-				t.Errorf("more than the reason's end was cut: %d phases, %d bytes of reason", len(got.Phases), len(got.Reason))
+			var sent Message // before ParseMessage makes it printable
+			if err := json.Unmarshal(b, &sent); err != nil || tt.phases && (len(sent.Phases) != 1 || len(sent.Reason) < 500) {
+				t.Errorf("more than the reason's end was cut: %d phases, %d bytes of reason; %v", len(sent.Phases), len(sent.Reason), err)
 			}
 		})
 	}
@@ -82,6 +84,25 @@ func TestParseMessageRefuses(t *testing.T) {
 	}
 	if _, err := ParseMessage(`{"contract":9,"outcome":"from the future","later":{"x":1}}`); err != nil {
 		t.Errorf("a newer runner's message is refused: %v", err)
+	}
+}
+
+// A job can write the message of its own runner.
+func TestParseMessageIsPrintable(t *testing.T) {
+	const bad, want = `x\u0000\u001b[2J\u202ey\nz`, "x [2J y z"
+	text := fmt.Sprintf(`{"contract":1,"outcome":"%[1]s","reason":"%[1]s","job_id":"%[1]s","agent":"%[1]s","signal":"%[1]s","signal_reason":"%[1]s","received":"%[1]s",
+		"tries":{"%[1]s":2},"phases":[{"name":"%[1]s"}]}`, bad)
+	m, err := ParseMessage(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, got := range []string{string(m.Outcome), m.Reason, m.JobID.String(), m.Agent, m.Signal, m.SignalReason, m.Received, m.Phases[0].Name} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if m.Tries[want] != 2 {
+		t.Errorf("tries: %v", m.Tries)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/stacks"
 )
 
 const (
@@ -90,6 +91,9 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 		// that hangs counts as a failure, and the next goes alone.
 		env, again, err := q.client.TryEnv(ctx, id)
 		if err != nil || again > 0 {
+			if refused := err != nil && !stacks.Temporary(err); refused && q.stopped() == nil {
+				q.tellWaiting(id, ReasonAdmission, toBeCreated+"Buildkite doesn't give the job's environment, which the queue's template needs: "+err.Error())
+			}
 			return min(again, envAgain), err
 		}
 		now.env = env

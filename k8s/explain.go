@@ -93,7 +93,7 @@ func Explain(ctx context.Context, kube Client, client *stacks.Client, namespace 
 		}
 		pod := podOfKjob(pods, k)
 		s.Attempts = append(s.Attempts, rowOf(k, pod))
-		if u := k.Annotations[contract.AnnotationJobURL]; u != "" {
+		if u := s.Attempts[len(s.Attempts)-1].URL; u != "" {
 			s.URL = u
 		}
 		if at := jobOf(k).ScheduledAt; i == 0 {
@@ -102,7 +102,7 @@ func Explain(ctx context.Context, kube Client, client *stacks.Client, namespace 
 		add(rankMade, k.CreationTimestamp.Time, "onejob", "made %s for attempt %d", k.Name, attemptOf(k))
 		for _, c := range k.Status.Conditions {
 			if c.Status == corev1.ConditionTrue {
-				add(rankKJob, c.LastTransitionTime.Time, "kubernetes", "%s: %s", k.Name, strings.Join(notEmpty(string(c.Type), c.Reason, c.Message), ", "))
+				add(rankKJob, c.LastTransitionTime.Time, "kubernetes", "%s: %s", k.Name, strings.Join(notEmpty(word(string(c.Type)), word(c.Reason), sentence(c.Message)), ", "))
 			}
 		}
 		events, err := s.tellEvents(ctx, kube, k.Namespace, "Job", k.Name, add)
@@ -217,7 +217,7 @@ func tellPod(p *corev1.Pod, add adder) {
 			if m != nil {
 				tellMessage(m, t.FinishedAt.Time, add)
 			}
-			add(rankEnd, t.FinishedAt.Time, "kubelet", "%s ended with %d %s", what, t.ExitCode, t.Reason)
+			add(rankEnd, t.FinishedAt.Time, "kubelet", "%s ended with %d %s", what, t.ExitCode, word(t.Reason))
 		}
 	}
 }

@@ -213,6 +213,11 @@ func (p Pod) mayRun() bool { return p.Node != "" && (p.Started || p.Waiting == "
 // Lives reports whether the pod may be running something.
 func (p Pod) Lives() bool { return p.Phase != "" && !p.Over() && !p.Deleted }
 
+// word and sentence take in what the kubelet, other controllers and the jobs
+// themselves wrote: facts are printable, see contract.Line.
+func word(s string) string     { return contract.Line(s, contract.MaxName) }
+func sentence(s string) string { return contract.Line(s, contract.MaxSentence) }
+
 // kjobFacts are by the clocks of Kubernetes, which sights turn into ours.
 func kjobFacts(k *batchv1.Job) KJob {
 	if k == nil {
@@ -220,10 +225,10 @@ func kjobFacts(k *batchv1.Job) KJob {
 	}
 	f := KJob{
 		UID: k.UID, Exists: true, Terminating: k.DeletionTimestamp != nil, CreatedAt: k.CreationTimestamp.Time,
-		Suspended: k.Spec.Suspend != nil && *k.Spec.Suspend, Cancelled: k.Annotations[contract.AnnotationCancel],
+		Suspended: k.Spec.Suspend != nil && *k.Spec.Suspend, Cancelled: sentence(k.Annotations[contract.AnnotationCancel]),
 	}
 	if f.Terminating {
-		f.DeletedAt, f.Finalizers = k.DeletionTimestamp.Time, strings.Join(k.Finalizers, ", ")
+		f.DeletedAt, f.Finalizers = k.DeletionTimestamp.Time, sentence(strings.Join(k.Finalizers, ", "))
 	}
 	if d := k.Spec.ActiveDeadlineSeconds; d != nil {
 		f.Deadline = time.Duration(*d) * time.Second
@@ -244,9 +249,9 @@ func kjobFacts(k *batchv1.Job) KJob {
 		case batchv1.JobComplete:
 			f.Finished, f.Succeeded, f.FinishedAt = true, true, c.LastTransitionTime.Time
 		case batchv1.JobFailed:
-			f.Finished, f.FailReason, f.FailMessage, f.FinishedAt = true, c.Reason, c.Message, c.LastTransitionTime.Time
+			f.Finished, f.FailReason, f.FailMessage, f.FinishedAt = true, word(c.Reason), sentence(c.Message), c.LastTransitionTime.Time
 		case batchv1.JobFailureTarget:
-			f.FailReason, f.FailMessage = c.Reason, c.Message
+			f.FailReason, f.FailMessage = word(c.Reason), sentence(c.Message)
 		}
 	}
 	return f
@@ -267,7 +272,7 @@ func podFacts(p *corev1.Pod) Pod {
 	if p == nil {
 		return Pod{}
 	}
-	f := Pod{Name: p.Name, Phase: p.Status.Phase, Node: p.Spec.NodeName, Terminating: p.DeletionTimestamp != nil, Why: p.Status.Reason, WhyMessage: p.Status.Message}
+	f := Pod{Name: p.Name, Phase: p.Status.Phase, Node: p.Spec.NodeName, Terminating: p.DeletionTimestamp != nil, Why: word(p.Status.Reason), WhyMessage: sentence(p.Status.Message)}
 	if f.Phase == "" {
 		f.Phase = corev1.PodPending
 	}
@@ -277,12 +282,12 @@ func podFacts(p *corev1.Pod) Pod {
 	for _, c := range p.Status.Conditions {
 		switch {
 		case c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse:
-			f.Unschedulable = c.Message
+			f.Unschedulable = sentence(c.Message)
 			if f.Unschedulable == "" {
-				f.Unschedulable = c.Reason
+				f.Unschedulable = word(c.Reason)
 			}
 		case c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue && f.Why == "":
-			f.Why, f.WhyMessage = c.Reason, c.Message
+			f.Why, f.WhyMessage = word(c.Reason), sentence(c.Message)
 		}
 	}
 	// PodGC makes the phase terminal itself only for nodes that are no more;
@@ -290,23 +295,23 @@ func podFacts(p *corev1.Pod) Pod {
 	f.NodeGone = f.Why == "DeletionByPodGC" && f.Phase == corev1.PodFailed
 	for _, c := range p.Status.ContainerStatuses {
 		if c.Name != agentContainer && c.State.Terminated == nil {
-			f.Helper = c.Name
+			f.Helper = word(c.Name)
 		}
 	}
 	for i, c := range append(append([]corev1.ContainerStatus(nil), p.Status.InitContainerStatuses...), p.Status.ContainerStatuses...) {
 		// The agent container doesn't wait for those beside it.
 		waitsFor := i < len(p.Status.InitContainerStatuses) || c.Name == agentContainer
 		if w := c.State.Waiting; w != nil && waitsFor && f.Waiting == "" && w.Reason != "" && w.Reason != "PodInitializing" && w.Reason != "ContainerCreating" {
-			f.Waiting, f.WaitingMessage, f.Image = w.Reason, w.Message, c.Image
+			f.Waiting, f.WaitingMessage, f.Image = word(w.Reason), sentence(w.Message), word(c.Image)
 		}
 		if c.Name != agentContainer {
 			if end := c.State.Terminated; end != nil && end.ExitCode != 0 && f.WhyMessage == "" {
-				f.WhyMessage = strings.TrimSpace(fmt.Sprintf("container %s ended with exit code %d: %s %s", c.Name, end.ExitCode, end.Reason, end.Message))
+				f.WhyMessage = sentence(fmt.Sprintf("container %s ended with exit code %d: %s %s", c.Name, end.ExitCode, end.Reason, end.Message))
 			}
 			continue
 		}
 		if r := c.State.Running; r != nil {
-			f.Started, f.StartedAt, f.Image = true, r.StartedAt.Time, c.Image
+			f.Started, f.StartedAt, f.Image = true, r.StartedAt.Time, word(c.Image)
 		}
 		end := c.State.Terminated
 		if end == nil {
@@ -319,14 +324,15 @@ func podFacts(p *corev1.Pod) Pod {
 		// ContainerStatusUnknown: nobody saw it end.
 		f.Started, f.Exited = true, end.Reason != "ContainerStatusUnknown"
 		f.Ended = f.Exited && c.State.Terminated != nil
-		f.StartedAt, f.EndedAt, f.ExitCode, f.Image = end.StartedAt.Time, end.FinishedAt.Time, int(end.ExitCode), c.Image
+		f.StartedAt, f.EndedAt, f.ExitCode, f.Image = end.StartedAt.Time, end.FinishedAt.Time, int(end.ExitCode), word(c.Image)
 		if f.Why == "" && end.Reason != "Error" && end.Reason != "Completed" {
-			f.Why, f.WhyMessage = end.Reason, ""
+			f.Why, f.WhyMessage = word(end.Reason), ""
 		}
 		if m, err := contract.ParseMessage(end.Message); err == nil {
+			m.Phases = believed(m.Phases, end.StartedAt.Time, end.FinishedAt.Time)
 			f.Message = &m
 		} else if f.WhyMessage == "" {
-			f.WhyMessage = strings.TrimSpace(end.Message)
+			f.WhyMessage = sentence(end.Message)
 		}
 	}
 	return f

@@ -147,8 +147,8 @@ func JobURL(org string, job stacks.Job) string {
 func jobOf(k *batchv1.Job) stacks.Job {
 	a := k.Annotations
 	job := stacks.Job{
-		ID: contract.JobID(k.Labels[contract.LabelJobID]), Pipeline: a[contract.AnnotationPipeline],
-		Branch: a[contract.AnnotationBranch], Step: a[contract.AnnotationStep],
+		ID: contract.JobID(k.Labels[contract.LabelJobID]), Pipeline: word(a[contract.AnnotationPipeline]),
+		Branch: word(a[contract.AnnotationBranch]), Step: word(a[contract.AnnotationStep]),
 	}
 	job.Priority, _ = strconv.Atoi(a[contract.AnnotationPriority])
 	job.Build, _ = strconv.Atoi(a[contract.AnnotationBuild])

@@ -28,11 +28,14 @@ type retry struct {
 	due     time.Time
 }
 
-// refusedFinish is a finish that Buildkite refused.
-type refusedFinish struct {
-	state stacks.State // of the job, as far as was known
-	times int          // in a row, in that state
-	again time.Time    // when it is tried again in the same state, if the job is offered
+// failedFinish is a finish that Buildkite didn't take.
+type failedFinish struct {
+	refused bool         // with a refusal; else it may have taken effect
+	state   stacks.State // of the job, as far as was known
+	times   int          // in a row
+	first   time.Time    // the first of them was tried
+	at      time.Time    // the last of them failed; the state is to be told after that
+	again   time.Time    // when it may be tried again
 }
 
 // memo is what is remembered of a job that has, or had, a kjob.
@@ -65,21 +68,21 @@ type memo struct {
 	heard     Heard
 	heardOf   string // whose Events heard is of: Facts.subject
 
-	verdict       *Decision       // for a job that has no kjob and can't have one
-	verdictUntil  time.Time       // when that is too old to be carried out
-	finishRefused *refusedFinish  // the last finish, if Buildkite refused it
-	lines         map[string]bool // what is on the job's page of us; see told
-	waits         int             // notifications about what the job waits for
-	waitFor       Reason          // what the last one of them was about
-	waitAt        time.Time
-	counted       types.UID // the kjob whose end is in the metrics
-	countedAs     Action
-	countedAgain  bool      // with ReasonOfferAgain
-	measured      types.UID // the kjob whose phases are in the metrics
-	announced     types.UID // the kjob after which another attempt was announced
-	story         story     // that the next attempt's kjob takes along, as it does the faults
-	faults        nodeFaults
-	touched       time.Time
+	verdict      *Decision       // for a job that has no kjob and can't have one
+	verdictUntil time.Time       // when that is too old to be carried out
+	finishFailed *failedFinish   // the last finish, if Buildkite didn't take it
+	lines        map[string]bool // what is on the job's page of us; see told
+	waits        int             // notifications about what the job waits for
+	waitFor      Reason          // what the last one of them was about
+	waitAt       time.Time
+	counted      types.UID // the kjob whose end is in the metrics
+	countedAs    Action
+	countedAgain bool      // with ReasonOfferAgain
+	measured     types.UID // the kjob whose phases are in the metrics
+	announced    types.UID // the kjob after which another attempt was announced
+	story        story     // that the next attempt's kjob takes along, as it does the faults
+	faults       nodeFaults
+	touched      time.Time
 }
 
 func (q *queue) memo(id contract.JobID) *memo {

@@ -25,6 +25,7 @@ type Metrics struct {
 	configs                                 *prometheus.CounterVec
 	leader                                  prometheus.Gauge
 	retries                                 *prometheus.GaugeVec
+	dropped                                 *prometheus.CounterVec
 }
 
 // phases of a job on its way, as label values of onejob_phase_seconds.
@@ -59,6 +60,7 @@ func NewMetrics() *Metrics {
 		ready:          gauge("queue_ready", "1 while the queue is served.", "queue"),
 		slots:          gauge("slots", "Slots under max-in-flight: held, and the maximum (0: no limit).", "queue", "kind"),
 		retries:        gauge("attempts_waiting", "Jobs that wait for a new attempt.", "queue"),
+		dropped:        counter("notifications_dropped_total", "Lines for jobs' pages that Buildkite didn't take: each alone, or more than may wait.", "queue"),
 		phase:          histogram("phase_seconds", "Time a job takes to reach a phase from the one before it.", []float64{.01, .025, .05, .1, .2, .3, .5, 1, 2, 5, 10, 30, 60, 300, 900}, "queue", "phase"),
 		decisions:      counter("decisions_total", "What was done about jobs, and why.", "queue", "action", "reason"),
 		creates:        counter("kjob_creates_total", "Requests that create kjobs, by what came of them.", "queue", "result"),
@@ -72,7 +74,7 @@ func NewMetrics() *Metrics {
 	}
 	m.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		m.depth, m.unmatched, m.oldest, m.paused, m.ready, m.slots, m.retries, m.phase, m.decisions, m.creates, m.requests,
-		m.requestSeconds, m.remaining, m.apiErrors, m.templates, m.configs, m.leader)
+		m.requestSeconds, m.remaining, m.apiErrors, m.templates, m.configs, m.leader, m.dropped)
 	return m
 }
 

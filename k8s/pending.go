@@ -90,7 +90,7 @@ func pendingWhy(f Facts) (Reason, string, time.Duration) {
 		return ReasonSuspended, "the Kubernetes Job is suspended, it waits to be admitted", -1
 	case p.Phase == "":
 		for _, w := range f.Warnings {
-			if permanentRefusal(w.Message) {
+			if w.Reason == "FailedCreate" && permanentRefusal(w.Message) {
 				return ReasonAdmission, "Kubernetes refuses it: " + w.Message, 0
 			}
 		}

@@ -70,9 +70,8 @@ func (q *queue) pollLoop(ctx context.Context) {
 			if err := q.register(ctx); err != nil && !stacks.Temporary(err) && ctx.Err() == nil {
 				q.stop(err)
 			}
-		case q.refusal(err):
 		case !stacks.Temporary(err):
-			q.stop(err)
+			q.stop(err) // the list, and reservations, are the queue's own affair
 		default:
 			// The endpoint's gate does the waiting.
 			q.log.Warn("polling", "err", err)
@@ -169,7 +168,7 @@ func (q *queue) claimAll(ctx context.Context, set *settings, take []candidate) e
 			continue
 		}
 		q.claims[c.job.ID] = &claim{job: c.job, attempt: c.attempt, at: time.Now()}
-		q.memo(c.job.ID).finishRefused = nil
+		q.memo(c.job.ID).finishFailed = nil
 		delete(q.retries, c.job.ID)
 		claimed = append(claimed, c.job.ID)
 		if c.attempt == 1 { // a later one didn't wait since then

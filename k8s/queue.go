@@ -84,6 +84,7 @@ func newQueue(s *Scheduler, set *settings, store *store, client *stacks.Client, 
 	}
 	q.set.Store(set)
 	q.notices = stacks.NewNotifier(client, q.log)
+	q.notices.Dropped = func(n int) { s.metrics.dropped.WithLabelValues(q.name).Add(float64(n)) }
 	return q
 }
 

@@ -62,7 +62,7 @@ func (r *Reacquirer) Reacquire(ctx context.Context, id contract.JobID) (*batchv1
 	}
 	url := JobURL(r.Template.Org, job)
 	if url == "" && len(kjobs) > 0 {
-		url = kjobs[len(kjobs)-1].Annotations[contract.AnnotationJobURL]
+		url = sentence(kjobs[len(kjobs)-1].Annotations[contract.AnnotationJobURL])
 	}
 	if url != "" {
 		url = " (" + url + ")"

@@ -85,7 +85,7 @@ func objectsOf(ctx context.Context, client Client, namespace string, id contract
 func rowOf(k *batchv1.Job, p *corev1.Pod) Row {
 	a := k.Annotations
 	r := Row{JobID: jobIDOf(k.Labels), Queue: k.Labels[contract.LabelQueue], Namespace: k.Namespace, KJob: k.Name,
-		Pipeline: a[contract.AnnotationPipeline], Build: a[contract.AnnotationBuild], Step: a[contract.AnnotationStep], URL: a[contract.AnnotationJobURL],
+		Pipeline: word(a[contract.AnnotationPipeline]), Build: word(a[contract.AnnotationBuild]), Step: word(a[contract.AnnotationStep]), URL: sentence(a[contract.AnnotationJobURL]),
 		CreatedAt: k.CreationTimestamp.Time, Finished: finished(k)}
 	if r.JobID != "" {
 		r.Attempt = attemptOf(k)

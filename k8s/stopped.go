@@ -99,12 +99,18 @@ func (q *queue) untilRetry(ctx context.Context) bool {
 	return true
 }
 
-// refusal looks at an error of Buildkite's and stops the queue if it says that
-// the token or the stack isn't accepted.
-func (q *queue) refusal(err error) bool {
+// refusal reports whether an error of Buildkite's is a refusal, and not known to be
+// of that one call: see checkToken.
+func (q *queue) refusal(ctx context.Context, err error) bool {
+	return errors.Is(err, stacks.ErrRefused) && q.checkToken(ctx) != nil
+}
+
+// checkToken stops the queue if its token isn't accepted, and returns why it isn't, or
+// why that isn't known. One job's refusal, or one text's, says nothing of the others.
+func (q *queue) checkToken(ctx context.Context) error {
+	err := q.client.CheckToken(ctx)
 	if errors.Is(err, stacks.ErrRefused) {
 		q.stop(err)
-		return true
 	}
-	return false
+	return err
 }

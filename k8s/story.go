@@ -22,8 +22,8 @@ const (
 )
 
 // with is the story with one more sentence.
-func (s story) with(sentence string) story {
-	s = append(slices.Clone(s), stacks.Cut(strings.ReplaceAll(sentence, "\n", " "), storyWidth))
+func (s story) with(more string) story {
+	s = append(slices.Clone(s), stacks.Cut(more, storyWidth))
 	if len(s) > storyFirst+1+storyLast {
 		s[storyFirst] = storyGap
 		s = slices.Delete(s, storyFirst+1, len(s)-storyLast)
@@ -38,10 +38,14 @@ func parseStory(annotation string) story {
 	if annotation == "" {
 		return nil
 	}
-	return strings.Split(annotation, "\n")
+	lines := strings.Split(annotation, "\n")
+	for i := range lines {
+		lines[i] = sentence(lines[i])
+	}
+	return lines
 }
 
 func (s story) String() string { return strings.Join(s, "; ") }
 
 // and is the whole, with a last sentence that isn't cut.
-func (s story) and(sentence string) string { return append(slices.Clone(s), sentence).String() }
+func (s story) and(last string) string { return append(slices.Clone(s), last).String() }

@@ -169,10 +169,7 @@ func (q *queue) act(ctx context.Context, id contract.JobID, d Decision, f Facts)
 	}
 	switch d.Action {
 	case Ask:
-		q.mu.Lock()
-		q.memo(id).ask = true
-		q.mu.Unlock()
-		signal(q.look)
+		q.ask(id)
 		return nil
 	case Attempt:
 		return q.retry(ctx, id, d, f)
@@ -211,13 +208,11 @@ func (q *queue) unsure(id contract.JobID) bool {
 func (q *queue) retry(ctx context.Context, id contract.JobID, d Decision, f Facts) error {
 	if d.Reason == ReasonRefused {
 		// The pod's token was refused. Is ours?
-		cctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-		defer cancel()
-		if _, err := q.client.Identity(cctx); err != nil {
-			if q.refusal(err) {
-				q.work.AddAfter(id, refusedEvery)
-				return nil
-			}
+		switch err := q.checkToken(ctx); {
+		case errors.Is(err, stacks.ErrRefused):
+			q.work.AddAfter(id, refusedEvery)
+			return nil
+		case err != nil:
 			return err
 		}
 	}
@@ -255,71 +250,6 @@ func (q *queue) announce(id contract.JobID, d Decision, f Facts) {
 	q.log.Info("a new attempt will be made", "job_id", id, "attempt", f.Attempt+1, "reason", d.Reason, "retry_in", max(0, time.Until(d.NotBefore)).Round(time.Millisecond).String())
 	q.tell(id, d.Text, maxTold, nil)
 	q.event(id, false, "NewAttempt", d.Text)
-}
-
-// finish ends the job at Buildkite. Should we die after it, the state will say
-// so; should its reply be lost, the second try is refused and the state asked.
-func (q *queue) finish(ctx context.Context, id contract.JobID, d Decision, f *Facts) error {
-	if q.unsure(id) {
-		return nil
-	}
-	q.mu.Lock()
-	m := q.memo(id)
-	state, times := m.state, 1
-	if r := m.finishRefused; r != nil && r.state == state {
-		wait := time.Until(r.again)
-		if !state.Offered() || wait > 0 {
-			q.mu.Unlock()
-			if state.Offered() {
-				q.work.AddAfter(id, wait)
-			} else {
-				q.note(id, d)
-			}
-			return nil
-		}
-		times = r.times + 1
-	}
-	q.mu.Unlock()
-	cctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	again, err := q.client.TryFinish(cctx, id, d.ExitStatus, d.Text)
-	switch {
-	case again > 0:
-		q.work.AddAfter(id, again+jitter.UpTo(min(again, time.Second)))
-		return nil
-	case err == nil:
-		q.log.Info("job finished for it", "job_id", id, "reason", d.Reason, "detail", stacks.Cut(d.Text, 300))
-		q.s.metrics.decisions.WithLabelValues(q.name, string(Finish), string(d.Reason)).Inc()
-		q.event(id, true, eventFinished, d.Text)
-		q.know(id, stacks.StateFinished, time.Now())
-		if f != nil {
-			q.work.Add(id)
-		}
-	case errors.Is(err, stacks.ErrInvalid), errors.Is(err, stacks.ErrNotFound):
-		// Not ours to finish, over, or unknown. The state says which, and
-		// whatever it says makes the next decision. A job that is still offered
-		// can be finished, and would run: the stack was unknown (the poll loop
-		// registers it again), or it was a proxy's answer.
-		q.mu.Lock()
-		m.ask, m.finishRefused = true, &refusedFinish{state, times, time.Now().Add(backoff(times))}
-		q.mu.Unlock()
-		if f != nil && !state.Offered() {
-			q.count(id, d, *f)
-		}
-		if times == 1 {
-			q.note(id, d)
-		}
-		signal(q.look)
-	case q.refusal(err):
-		return err
-	default:
-		return err
-	}
-	q.mu.Lock()
-	m.verdict = nil
-	delete(q.retries, id)
-	q.mu.Unlock()
-	return nil
 }
 
 // note says what onejob can do nothing about, once for each text: on the job's

@@ -105,7 +105,7 @@ func (q *queue) askStates(ctx context.Context) {
 		states, err := q.client.States(cctx, some)
 		cancel()
 		if err != nil { // asked again
-			if ctx.Err() == nil && !q.refusal(err) {
+			if ctx.Err() == nil && !q.refusal(ctx, err) {
 				q.log.Debug("asking for states", "err", err)
 			}
 			return
@@ -193,7 +193,7 @@ func (q *queue) renew(ctx context.Context) {
 		cancel()
 		held := q.heldUntil(got, began, batch.d)
 		if err != nil {
-			if ctx.Err() == nil && !q.refusal(err) {
+			if ctx.Err() == nil && !q.refusal(ctx, err) {
 				q.log.Debug("renewing reservations", "err", err)
 			}
 			continue

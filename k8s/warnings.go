@@ -99,9 +99,10 @@ func (q *queue) fetchWarnings(ctx context.Context, id contract.JobID, f Facts) {
 
 // heard is what events, oldest first, say at the time that they were read.
 func heard(es []corev1.Event, at time.Time) Heard {
+	es = slices.DeleteFunc(slices.Clone(es), func(e corev1.Event) bool { return !genuine(e) })
 	h := Heard{Warnings: warningsOf(es), Pulling: pullingOf(es), EventsAt: at}
 	for _, e := range es {
-		if e.Source.Component == "kubelet" && (e.Reason == "Failed" || e.Reason == "BackOff") {
+		if e.Reason == "Failed" || e.Reason == "BackOff" {
 			h.stuck = eventTime(e)
 		}
 	}
@@ -181,11 +182,35 @@ func eventsOn(ctx context.Context, client Client, namespace, kind, name string) 
 	var out []corev1.Event
 	for _, e := range list.Items {
 		if e.InvolvedObject.Kind == kind && e.InvolvedObject.Name == name { // the fake clientset doesn't select
-			out = append(out, e)
+			out = append(out, heardEvent(e))
 		}
 	}
 	slices.SortStableFunc(out, func(a, b corev1.Event) int { return eventTime(a).Compare(eventTime(b)) })
 	return out, nil
+}
+
+// heardEvent is an Event as it is taken in, printable.
+func heardEvent(e corev1.Event) corev1.Event {
+	e.Reason, e.Message = word(e.Reason), sentence(e.Message)
+	e.Source.Component, e.ReportingController = word(e.Source.Component), word(e.ReportingController)
+	return e
+}
+
+// ownReasons are the reasons that decide something, and whose they are. Whoever may
+// create Events may use them too: a policy engine reports what it would have refused
+// on the Job, in words like the API server's.
+var ownReasons = map[string]string{
+	"FailedCreate": "job-controller",
+	"FailedMount":  "kubelet", "Pulling": "kubelet", "Pulled": "kubelet", "Created": "kubelet", "Failed": "kubelet", "BackOff": "kubelet",
+}
+
+// genuine reports whether an Event comes from whose its reason is: by the classic
+// field, the new one, or both. Of other reasons nothing is known, and they decide
+// nothing.
+func genuine(e corev1.Event) bool {
+	owner, decides := ownReasons[e.Reason]
+	by := notEmpty(e.Source.Component, e.ReportingController)
+	return !decides || len(by) > 0 && !slices.ContainsFunc(by, func(who string) bool { return who != owner })
 }
 
 func eventTime(e corev1.Event) time.Time {

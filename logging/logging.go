@@ -13,6 +13,8 @@ import (
 
 	"github.com/lmittmann/tint"
 	"golang.org/x/term"
+
+	"github.com/onejob-dev/onejob/contract"
 )
 
 // Options are how a log looks.
@@ -46,11 +48,30 @@ func New(w io.Writer, o Options) *slog.Logger {
 	if o.Format == "json" || o.Format == "" && !terminal {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: durations}))
 	}
-	return slog.New(tint.NewTextHandler(w, &tint.Options{
-		Level: level, TimeFormat: time.TimeOnly,
-		NoColor: !terminal || o.NoColor || os.Getenv("NO_COLOR") != "",
-	}))
+	return slog.New(text(w, level, terminal && !o.NoColor && os.Getenv("NO_COLOR") == ""))
 }
+
+func text(w io.Writer, level slog.Level, color bool) slog.Handler {
+	return tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, ReplaceAttr: printable, NoColor: !color})
+}
+
+// printable makes of texts and errors what a terminal shows as it is: with colours on,
+// the handler would hand an escape sequence in them through.
+func printable(_ []string, a slog.Attr) slog.Attr {
+	v := a.Value.Resolve()
+	switch v.Kind() {
+	case slog.KindString:
+		a.Value = slog.StringValue(contract.Line(v.String(), maxText))
+	case slog.KindAny:
+		if _, level := v.Any().(slog.Level); !level {
+			a.Value = slog.StringValue(contract.Line(fmt.Sprint(v.Any()), maxText))
+		}
+	}
+	return a
+}
+
+// maxText is the most of one text that is shown.
+const maxText = 16 << 10
 
 // durations writes a duration as "1.5s", not as nanoseconds.
 func durations(_ []string, a slog.Attr) slog.Attr {

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +22,10 @@ type Fault struct {
 	Endpoint string `json:"endpoint"`
 	// JobID, when set, restricts the fault to calls for that job.
 	JobID string `json:"job_id,omitempty"`
+	// Contains, when set, restricts the fault to calls with that text in their body as
+	// it was sent: `\u0000`, for one, is a NUL in JSON, to which a Rails application with
+	// PostgreSQL answers 500.
+	Contains string `json:"contains,omitempty"`
 	// Skip leaves so many matching calls alone first; Times ends the fault
 	// after it acted so often, 0 means never.
 	Skip  int `json:"skip,omitempty"`
@@ -105,8 +110,8 @@ func (f *Fault) validate(endpoints []string) error {
 	return nil
 }
 
-func (f *Fault) concerns(endpoint, jobID string) bool {
-	if f.JobID != "" && f.JobID != jobID {
+func (f *Fault) concerns(endpoint, jobID string, body []byte) bool {
+	if f.JobID != "" && f.JobID != jobID || !bytes.Contains(body, []byte(f.Contains)) {
 		return false
 	}
 	stacks := strings.HasPrefix(endpoint, "stacks_")
@@ -128,10 +133,10 @@ type faults struct {
 }
 
 // pick returns the fault that acts on a call, if any. Callers hold s.mu.
-func (fs *faults) pick(endpoint, jobID string, now time.Time) *Fault {
+func (fs *faults) pick(endpoint, jobID string, body []byte, now time.Time) *Fault {
 	for _, f := range fs.list {
 		age := now.Sub(f.added)
-		if !f.concerns(endpoint, jobID) || age < f.From || f.Until > 0 && age >= f.Until {
+		if !f.concerns(endpoint, jobID, body) || age < f.From || f.Until > 0 && age >= f.Until {
 			continue
 		}
 		if f.Times > 0 && f.acted >= f.Times {

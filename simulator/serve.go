@@ -90,7 +90,7 @@ func (s *Simulator) handle(w http.ResponseWriter, c *call) {
 	s.mu.Lock()
 	shut := s.isShut
 	c.seq = s.requests.next()
-	c.fault = s.faults.pick(c.route.name, c.jobID, arrived)
+	c.fault = s.faults.pick(c.route.name, c.jobID, body, arrived)
 	s.hear(c)
 	s.mu.Unlock()
 	if shut {

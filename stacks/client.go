@@ -79,6 +79,9 @@ type Client struct {
 	base  string
 	http  *http.Client
 	gates map[Endpoint]*gate
+	// finishAgain is the gate of the finishes that have failed before.
+	finishAgain *gate
+	checked     tokenAnswer
 }
 
 // timeout bounds one request.
@@ -118,6 +121,9 @@ func New(cfg Config) (*Client, error) {
 	for e, n := range documented {
 		c.gates[e] = newGate(n)
 	}
+	c.checked.one = make(chan struct{}, 1)
+	c.finishAgain = newGate(documented[EndpointFinish])
+	c.gates[EndpointFinish].lone = true
 	return c, nil
 }
 
@@ -156,12 +162,11 @@ func (c *Client) once(ctx context.Context, e Endpoint, method, path string, body
 		return fmt.Errorf("%s: waiting to be allowed a request: %w", e, err)
 	}
 	defer release()
-	return c.send(ctx, e, method, path, body, out)
+	return c.send(ctx, c.gates[e], e, method, path, body, out)
 }
 
-// send sends a request that the endpoint's gate has let through.
-func (c *Client) send(ctx context.Context, e Endpoint, method, path string, body []byte, out any) error {
-	g := c.gates[e]
+// send sends a request that a gate has let through.
+func (c *Client) send(ctx context.Context, g *gate, e Endpoint, method, path string, body []byte, out any) error {
 	token, err := c.cfg.Token.Token()
 	if err != nil {
 		return err
@@ -184,8 +189,12 @@ func (c *Client) send(ctx context.Context, e Endpoint, method, path string, body
 		// Our own end says nothing about the server. A caller's deadline does.
 		return fmt.Errorf("%s: %w", e, context.Cause(ctx))
 	}
+	var refused *Error
 	counted := status
-	if err != nil && status/100 == 2 {
+	switch {
+	case errors.As(err, &refused) && refused.Between:
+		counted = http.StatusInternalServerError // as bad, and as much about what was sent
+	case err != nil && status/100 == 2:
 		counted = 0 // an unreadable reply is as good as none
 	}
 	after := g.record(sent, counted, header)
@@ -198,11 +207,10 @@ func (c *Client) send(ctx context.Context, e Endpoint, method, path string, body
 		}
 		c.cfg.Observe(e, status, remaining, time.Since(sent))
 	}
-	var refused *Error
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &refused):
+	case refused != nil:
 		refused.Endpoint, refused.RetryAfter = e, after
 		return refused
 	default:
@@ -227,12 +235,17 @@ func (c *Client) exchange(req *http.Request, out any) (int, http.Header, error) 
 	if resp.StatusCode/100 != 2 {
 		b, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 		e := &Error{Status: resp.StatusCode, Message: errorText(b)}
+		if resp.StatusCode/100 == 4 && !api(resp.Header, b) {
+			// A proxy's block page, say. It may be about what was sent, and says nothing
+			// of the token, the stack or the job.
+			e.Between, e.Message = true, Cut("the answer is not Buildkite's, check what is between: "+string(b), maxError)
+		}
 		if to := resp.Header.Get("Location"); resp.StatusCode/100 == 3 {
 			e.Message = Cut("redirected to "+to+", which is not Buildkite's answer: check the endpoint and what is between", maxError)
 		}
 		return resp.StatusCode, resp.Header, e
 	}
-	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/html" {
+	if webPage(resp.Header) {
 		return resp.StatusCode, resp.Header, errors.New("the reply is a web page, not Buildkite's: check what is between")
 	}
 	if out == nil {
@@ -250,6 +263,17 @@ func (c *Client) exchange(req *http.Request, out any) (int, http.Header, error) 
 	return resp.StatusCode, resp.Header, nil
 }
 
+func webPage(h http.Header) bool {
+	kind, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
+	return kind == "text/html"
+}
+
+// api reports whether an error reply can be the API's: it is JSON, or empty, as
+// frameworks answer at times before the application is asked.
+func api(h http.Header, body []byte) bool {
+	return !webPage(h) && (len(bytes.TrimSpace(body)) == 0 || json.Valid(body))
+}
+
 // errorText is the message of an error reply: its JSON's, else its first bytes.
 func errorText(b []byte) string {
 	var m struct {
@@ -258,5 +282,5 @@ func errorText(b []byte) string {
 	if json.Unmarshal(b, &m) == nil && m.Message != "" {
 		return Cut(m.Message, maxError)
 	}
-	return Cut(strings.TrimSpace(string(b)), maxError)
+	return Cut(string(b), maxError)
 }

@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -126,7 +126,7 @@ func TestFinishSendsZeroAndCuts(t *testing.T) {
 		_ = json.Unmarshal(body, &in)
 		return 200, nil, ""
 	})
-	if _, err := c.TryFinish(t.Context(), jobA, 0, strings.Repeat("ü", 5000)); err != nil {
+	if _, err := c.TryFinish(t.Context(), jobA, 0, strings.Repeat("ü", 5000), false); err != nil {
 		t.Fatal(err)
 	}
 	if v, ok := in["exit_status"]; !ok || v != 0.0 {
@@ -164,15 +164,105 @@ func TestNotBuildkitesAnswer(t *testing.T) {
 		}
 		return http.StatusFound, map[string]string{"Location": "http://" + r.URL.Host + "/login"}, nil
 	})
-	if _, err := c.TryFinish(t.Context(), jobA, 1, "x"); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "/login") {
+	if _, err := c.TryFinish(t.Context(), jobA, 1, "x", false); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "/login") {
 		t.Errorf("a redirect: %v", err)
 	}
 	c = client(t, func(*http.Request, []byte) (int, map[string]string, any) {
 		return http.StatusOK, map[string]string{"Content-Type": "text/html; charset=utf-8"}, nil
 	})
-	if _, err := c.TryFinish(t.Context(), jobA, 1, "x"); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "web page") {
+	if _, err := c.TryFinish(t.Context(), jobA, 1, "x", false); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "web page") {
 		t.Errorf("a web page: %v", err)
 	}
+}
+
+// A proxy that refuses what it is to hand on refuses no token, and knows of no job.
+func TestRefusalOfAProxys(t *testing.T) {
+	for _, tt := range []struct {
+		name, kind, body string
+		between          bool
+	}{
+		{"a web page", "text/html; charset=utf-8", "<html>blocked\x1b[2J", true},
+		{"text", "text/plain", "blocked", true},
+		{"the API's", "application/json; charset=utf-8", `{"message":"no"}`, false},
+		{"nothing", "", "", false},
+	} {
+		for _, status := range []int{400, 401, 403, 404, 422} {
+			c := client(t, func(*http.Request, []byte) (int, map[string]string, any) {
+				return status, map[string]string{"Content-Type": tt.kind}, tt.body
+			})
+			_, err := c.Env(t.Context(), jobA)
+			if errors.Is(err, ErrUnavailable) != tt.between || strings.Contains(err.Error(), "\x1b") {
+				t.Errorf("%d, %s: %v", status, tt.name, err)
+			}
+			for _, is := range []error{ErrInvalid, ErrRefused, ErrNotFound} {
+				if tt.between && errors.Is(err, is) {
+					t.Errorf("%d, %s: %v is %v", status, tt.name, err, is)
+				}
+			}
+		}
+	}
+}
+
+// However many were refused something, one asks for the token, and again when it
+// has changed.
+func TestCheckToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		accepted := true
+		c := client(t, func(r *http.Request, _ []byte) (int, map[string]string, any) {
+			calls.Add(1)
+			time.Sleep(time.Second)
+			if !accepted {
+				return 401, nil, map[string]string{"message": "no"}
+			}
+			return 200, nil, map[string]string{"uuid": "1"}
+		})
+		var wg sync.WaitGroup
+		for range 1000 {
+			wg.Go(func() {
+				if err := c.CheckToken(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := calls.Load(); n != 1 {
+			t.Errorf("asked %d times, want once", n)
+		}
+		accepted = false
+		time.Sleep(checkEvery)
+		if err := c.CheckToken(t.Context()); !errors.Is(err, ErrRefused) || calls.Load() != 2 {
+			t.Errorf("later: %v, asked %d times", err, calls.Load())
+		}
+		accepted, c.cfg.Token = true, Token("another")
+		if err := c.CheckToken(t.Context()); err != nil || calls.Load() != 3 {
+			t.Errorf("another token: %v, asked %d times", err, calls.Load())
+		}
+	})
+}
+
+// A finish that Buildkite can't take doesn't hold up those of other jobs.
+func TestFailedFinishHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := ids(101)
+		c := client(t, func(r *http.Request, _ []byte) (int, map[string]string, any) {
+			if strings.Contains(r.URL.Path, string(all[100])) {
+				return 200, nil, ""
+			}
+			return 500, nil, ""
+		})
+		for _, id := range all[:100] {
+			for _, repeated := range []bool{false, true} {
+				if again, err := c.TryFinish(t.Context(), id, 1, "x", repeated); !repeated && again == 0 && !errors.Is(err, ErrUnavailable) {
+					t.Errorf("%v", err)
+				}
+			}
+		}
+		time.Sleep(time.Second)
+		if again, err := c.TryFinish(t.Context(), all[100], 1, "x", false); again > 0 || err != nil {
+			t.Errorf("another job's: again in %s, %v", again, err)
+		}
+	})
 }
 
 // An endpoint that says nothing until its caller has enough is one that fails: the
@@ -185,10 +275,10 @@ func TestCallersDeadlineIsNoReply(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		if _, err := c.TryFinish(ctx, jobA, 1, "x"); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "no reply within 10s") {
+		if _, err := c.TryFinish(ctx, jobA, 1, "x", false); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "no reply within 10s") {
 			t.Errorf("%v, want that there was no reply", err)
 		}
-		if again, err := c.TryFinish(t.Context(), jobA, 1, "x"); again <= 0 || err != nil {
+		if again, err := c.TryFinish(t.Context(), jobA, 1, "x", false); again <= 0 || err != nil {
 			t.Errorf("tried at once: again in %v, %v", again, err)
 		}
 	})
@@ -233,150 +323,6 @@ func TestTokenFile(t *testing.T) {
 	if got, err := f.Token(); got != "three" || err != nil {
 		t.Errorf("file gone: %q, %v, want the last good one", got, err)
 	}
-}
-
-func TestNotifierBatches(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var calls, sent int
-		down := true
-		c := client(t, func(_ *http.Request, body []byte) (int, map[string]string, any) {
-			if down {
-				down = false
-				return 503, nil, ""
-			}
-			var in struct{ Notifications []Notification }
-			_ = json.Unmarshal(body, &in)
-			calls++
-			sent += len(in.Notifications)
-			return 200, nil, map[string]any{"errors": []any{}}
-		})
-		n := NewNotifier(c, slog.New(slog.DiscardHandler))
-		go n.Run(t.Context())
-		for _, id := range ids(2500) {
-			n.Add(id, "pending: "+strings.Repeat("é", 300), nil)
-		}
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if sent != 2500 || calls != 3 {
-			t.Errorf("sent %d notifications in %d calls, want 2500 in 3", sent, calls)
-		}
-	})
-}
-
-// What was added just before the end, and what the end cuts off on its way, is
-// still sent.
-func TestNotifierSendsTheLast(t *testing.T) {
-	for name, wait := range map[string]time.Duration{"before it is sent": notifyEvery / 5, "on its way": notifyEvery + notifyEvery/5} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				calls := 0
-				ctx, cancel := context.WithCancel(t.Context())
-				c := client(t, func(r *http.Request, _ []byte) (int, map[string]string, any) {
-					select {
-					case <-time.After(notifyEvery / 2):
-						calls++
-					case <-r.Context().Done():
-						return 400, nil, "cut off"
-					}
-					return 200, nil, map[string]any{"errors": []any{}}
-				})
-				n := NewNotifier(c, slog.New(slog.DiscardHandler))
-				n.Add(ids(1)[0], "last words", nil)
-				go func() {
-					time.Sleep(wait)
-					cancel()
-				}()
-				n.Run(ctx)
-				if calls != 1 {
-					t.Errorf("sent %d times, want once", calls)
-				}
-			})
-		})
-	}
-}
-
-// A token that is rotated, or a stack that somebody deregistered, costs no
-// notification: what was refused for it is sent once it is mended.
-func TestNotifierWaitsUntilItIsWelcome(t *testing.T) {
-	for _, status := range []int{401, 403, 404} {
-		t.Run(fmt.Sprint(status), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var calls, sent, then, answer atomic.Int64
-				answer.Store(int64(status))
-				c := client(t, func(_ *http.Request, body []byte) (int, map[string]string, any) {
-					calls.Add(1)
-					var in struct{ Notifications []Notification }
-					_ = json.Unmarshal(body, &in)
-					if answer.Load() == 200 {
-						sent.Add(int64(len(in.Notifications)))
-					}
-					return int(answer.Load()), nil, map[string]any{"errors": []any{}}
-				})
-				n := NewNotifier(c, slog.New(slog.DiscardHandler))
-				go n.Run(t.Context())
-				for _, id := range ids(3) {
-					n.Add(id, "lost", func() { then.Add(1) })
-				}
-				time.Sleep(10 * refusedEvery)
-				synctest.Wait()
-				if calls.Load() != 10 || then.Load() != 0 {
-					t.Errorf("refused: sent %d times, %d said to be told; want 10 and none", calls.Load(), then.Load())
-				}
-				answer.Store(200)
-				time.Sleep(refusedEvery)
-				synctest.Wait()
-				if sent.Load() != 3 || then.Load() != 3 || calls.Load() != 11 {
-					t.Errorf("mended: %d sent in %d calls, %d said to be told; want 3, 11, 3", sent.Load(), calls.Load(), then.Load())
-				}
-			})
-		})
-	}
-}
-
-// A Buildkite whose clock is behind ours refuses our times. What it was to tell
-// is told all the same; what it refuses for another reason is tried once more
-// and then dropped.
-func TestNotifierWithAnotherClock(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		all := ids(3)
-		full, calls := all[1], 0
-		told, then := map[contract.JobID]int{}, map[contract.JobID]int{}
-		c := client(t, func(_ *http.Request, body []byte) (int, map[string]string, any) {
-			calls++
-			var in struct{ Notifications []Notification }
-			_ = json.Unmarshal(body, &in)
-			early, over := []int{}, []int{}
-			for i, n := range in.Notifications {
-				switch {
-				case n.JobID == full:
-					over = append(over, i)
-				case n.Time != nil && n.Time.After(time.Now().Add(-10*time.Second)):
-					early = append(early, i)
-				default:
-					told[n.JobID]++
-				}
-			}
-			return 200, nil, map[string]any{"errors": []any{
-				map[string]any{"error": "timestamp can't be in the future", "indexes": early},
-				map[string]any{"error": "job stack notification count exceeded", "indexes": over},
-			}}
-		})
-		n := NewNotifier(c, slog.New(slog.DiscardHandler))
-		go n.Run(t.Context())
-		for _, id := range all {
-			n.Add(id, "lost", func() { then[id]++ })
-		}
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		for _, id := range all {
-			if then[id] != 1 {
-				t.Errorf("what became of %s was said %d times, want once", id, then[id])
-			}
-		}
-		if told[all[0]] != 1 || told[all[2]] != 1 || told[full] != 0 || calls != 2 {
-			t.Errorf("told %v in %d calls, want the first and the last once, in 2", told, calls)
-		}
-	})
 }
 
 func TestMatch(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 
 // What callers branch on. An *Error is one of them by errors.Is.
 var (
-	// ErrRefused: the token is not accepted, or not for this (401, 403).
-	// Asking again with the same token is of no use.
+	// ErrRefused: the token is not accepted, or not for this (401, 403); CheckToken
+	// says which.
 	ErrRefused = errors.New("token refused")
 	// ErrNotFound: no such stack, queue or job (404).
 	ErrNotFound = errors.New("not found")
@@ -19,9 +19,9 @@ var (
 	ErrInvalid = errors.New("request not accepted")
 	// ErrRateLimited: too many requests (429). The endpoint's gate waits.
 	ErrRateLimited = errors.New("rate limited")
-	// ErrUnavailable: no reply, an unreadable one, a redirect, a 5xx, or the 408 of
-	// a proxy that waited for one. Whether the call took effect is unknown. The endpoint's
-	// gate waits.
+	// ErrUnavailable: no reply, an unreadable one, a redirect, a 5xx, the 408 of a
+	// proxy that waited for one, or a refusal that isn't Buildkite's. Whether the call
+	// took effect is unknown. The endpoint's gate waits.
 	ErrUnavailable = errors.New("buildkite unavailable")
 )
 
@@ -32,6 +32,8 @@ type Error struct {
 	Status int
 	// Message is Buildkite's own, at most 512 bytes of it.
 	Message string
+	// Between: the answer isn't Buildkite's, but that of something in between.
+	Between bool
 	// RetryAfter is how long Buildkite asked us to stay away, 0 if it didn't.
 	RetryAfter time.Duration
 	// Err is the cause when Status is 0.
@@ -56,21 +58,43 @@ func (e *Error) Unwrap() error { return e.Err }
 func (e *Error) Is(target error) bool {
 	switch target {
 	case ErrRefused:
-		return e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
+		return !e.Between && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden)
 	case ErrNotFound:
-		return e.Status == http.StatusNotFound
+		return !e.Between && e.Status == http.StatusNotFound
 	case ErrRateLimited:
 		return e.Status == http.StatusTooManyRequests
 	case ErrUnavailable:
-		return unavailable(e.Status)
+		return e.Between || unavailable(e.Status)
 	case ErrInvalid:
-		return e.Status >= 400 && !unavailable(e.Status) && !e.Is(ErrRefused) && !e.Is(ErrNotFound) && !e.Is(ErrRateLimited)
+		return e.Status >= 400 && !e.Is(ErrUnavailable) && !e.Is(ErrRefused) && !e.Is(ErrNotFound) && !e.Is(ErrRateLimited)
 	}
 	return false
 }
 
 func unavailable(status int) bool {
 	return status == 0 || status/100 == 3 || status == http.StatusRequestTimeout || status >= 500
+}
+
+// unanswered reports whether an error is most likely nobody's word on the request:
+// there was no answer of Buildkite's, or one that asks to come later.
+func unanswered(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) {
+		return true
+	}
+	switch e.Status {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return e.Between || unavailable(e.Status) && e.Status < http.StatusInternalServerError
+}
+
+// Unclear reports whether a call failed in a way that may be the server's state as
+// well as what was sent: there was no reply, or a 5xx, or something in between had its
+// own.
+func Unclear(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && (e.Status == 0 || e.Status >= http.StatusInternalServerError || e.Between)
 }
 
 // Temporary reports whether the same call may succeed later.

@@ -33,6 +33,10 @@ type gate struct {
 	failures  int // in a row
 	failedAt  time.Time
 	notBefore time.Time
+	// lone: each request is about one job, with words of its own, and a 500, or what
+	// something in between answers, is that one's affair, which comes again at another
+	// gate. It is no news of the endpoint.
+	lone bool
 
 	probe chan struct{} // held by the one request that is on its way while failures > 0
 }
@@ -150,6 +154,9 @@ func (g *gate) record(sent time.Time, status int, h http.Header) time.Duration {
 		g.remaining = n
 	}
 	limited := status == http.StatusTooManyRequests
+	if g.lone && status == http.StatusInternalServerError {
+		return after
+	}
 	if !limited && !unavailable(status) {
 		g.failures = 0
 		if h.Get("RateLimit-Remaining") == "0" && reset > 0 {

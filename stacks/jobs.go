@@ -85,9 +85,9 @@ func (c *Client) ScheduledJobs(ctx context.Context, after string, limit int) (Pa
 			continue
 		}
 		job := Job{ID: id, Priority: j.Priority, Rules: j.Rules, ScheduledAt: j.ScheduledAt,
-			Pipeline: j.Pipeline.Slug, Build: j.Build.Number, Branch: j.Build.Branch}
+			Pipeline: contract.Line(j.Pipeline.Slug, contract.MaxName), Build: j.Build.Number, Branch: contract.Line(j.Build.Branch, contract.MaxName)}
 		if j.Step.Key != nil {
-			job.Step = *j.Step.Key
+			job.Step = contract.Line(*j.Step.Key, contract.MaxName)
 		}
 		p.Jobs = append(p.Jobs, job)
 	}
@@ -160,7 +160,7 @@ func (c *Client) TryEnv(ctx context.Context, id contract.JobID) (env map[string]
 	}
 	defer release()
 	var out jobReply
-	err = c.send(ctx, EndpointJob, http.MethodGet, c.jobPath(id), nil, &out)
+	err = c.send(ctx, c.gates[EndpointJob], EndpointJob, http.MethodGet, c.jobPath(id), nil, &out)
 	return out.Env, 0, err
 }
 
@@ -189,8 +189,10 @@ func (c *Client) States(ctx context.Context, ids []contract.JobID) (map[contract
 // finish, or is over.
 //
 // It is for who must not wait until a request may be sent: if none may be sent
-// now, it sends none and returns when to come again.
-func (c *Client) TryFinish(ctx context.Context, id contract.JobID, exitStatus int, detail string) (again time.Duration, err error) {
+// now, it sends none and returns when to come again. A finish that has failed
+// before (repeated) waits for others of its kind: what Buildkite can't take of one
+// job doesn't hold up another's first.
+func (c *Client) TryFinish(ctx context.Context, id contract.JobID, exitStatus int, detail string, repeated bool) (again time.Duration, err error) {
 	in := struct {
 		ExitStatus int    `json:"exit_status"`
 		Detail     string `json:"detail"`
@@ -199,12 +201,16 @@ func (c *Client) TryFinish(ctx context.Context, id contract.JobID, exitStatus in
 	if err != nil {
 		return 0, fmt.Errorf("encoding %s: %w", EndpointFinish, err)
 	}
-	release, again := c.gates[EndpointFinish].try()
+	g := c.gates[EndpointFinish]
+	if repeated {
+		g = c.finishAgain
+	}
+	release, again := g.try()
 	if again > 0 {
 		return again, nil
 	}
 	defer release()
-	if err := c.send(ctx, EndpointFinish, http.MethodPost, c.stackPath("/jobs/"+id.String()+"/finish"), body, nil); err != nil {
+	if err := c.send(ctx, g, EndpointFinish, http.MethodPost, c.stackPath("/jobs/"+id.String()+"/finish"), body, nil); err != nil {
 		return 0, fmt.Errorf("finishing job %s: %w", id, err)
 	}
 	return 0, nil

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
+
+	"github.com/onejob-dev/onejob/contract"
 )
 
 // Identity is what Buildkite says of a token.
@@ -31,10 +34,57 @@ func (c *Client) Identity(ctx context.Context) (Identity, error) {
 	if err := c.do(ctx, EndpointToken, http.MethodGet, "/token", nil, &id); err != nil {
 		return Identity{}, err
 	}
+	for _, name := range []*string{&id.UUID, &id.Description, &id.Type, &id.OrganizationSlug, &id.OrganizationUUID, &id.ClusterUUID, &id.ClusterName, &id.QueueUUID, &id.QueueKey} {
+		*name = contract.Line(*name, contract.MaxName)
+	}
 	if id.ClusterUUID == "" {
 		return id, ErrNoCluster
 	}
 	return id, nil
+}
+
+const (
+	// checkEvery is how long the answer of one CheckToken is that of the others.
+	checkEvery  = 5 * time.Second
+	checkWithin = 10 * time.Second
+)
+
+// tokenAnswer is what CheckToken learned last.
+type tokenAnswer struct {
+	one   chan struct{} // held by the one that asks
+	token string
+	at    time.Time
+	err   error
+}
+
+// CheckToken asks whether the token is accepted, for who was refused something: nil
+// means that it is, and that the refusal (ErrRefused) was of that one job or text;
+// ErrRefused that it isn't; anything else that it isn't known. However many ask,
+// there is one request at a time, and one in five seconds.
+func (c *Client) CheckToken(ctx context.Context) error {
+	token, err := c.Token()
+	if err != nil {
+		return err
+	}
+	a := &c.checked
+	select {
+	case a.one <- struct{}{}:
+		defer func() { <-a.one }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if token == a.token && time.Since(a.at) < checkEvery {
+		return a.err
+	}
+	cctx, cancel := context.WithTimeout(ctx, checkWithin)
+	defer cancel()
+	if _, err = c.Identity(cctx); errors.Is(err, ErrNoCluster) {
+		err = nil
+	}
+	if ctx.Err() == nil {
+		a.token, a.at, a.err = token, time.Now(), err
+	}
+	return err
 }
 
 // Stack is a registered stack.

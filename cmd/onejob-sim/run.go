@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
 )
 
@@ -108,7 +109,7 @@ func announce(path, base string) error {
 func summarize(sim *simulator.Simulator, out io.Writer) error {
 	fmt.Fprintln(out)
 	for _, b := range sim.Builds() {
-		fmt.Fprintf(out, "build %d  %-10s %s, %d jobs\n", b.Number, b.State, b.Slug, len(b.JobIDs))
+		fmt.Fprintf(out, "build %d  %-10s %s, %d jobs\n", b.Number, b.State, contract.Line(b.Slug, contract.MaxName), len(b.JobIDs))
 	}
 	counts := sim.JobsIn()
 	var states []string
@@ -121,7 +122,7 @@ func summarize(sim *simulator.Simulator, out io.Writer) error {
 	violations := sim.Violations()
 	fmt.Fprintf(out, "violations %d\n", len(violations))
 	for _, v := range violations {
-		fmt.Fprintf(out, "  %s\n", v)
+		fmt.Fprintf(out, "  %s\n", contract.Line(fmt.Sprint(v), contract.MaxSentence)) // it may have a client's words
 	}
 	if len(violations) > 0 {
 		return errViolations

@@ -43,7 +43,7 @@ no scheduler runs, the next one does so when it starts.
 			for _, id := range ids {
 				names, err := k8s.Cancel(c.Context, kube, namespaceOf(c), id, who, c.Bool("dry-run"))
 				for _, n := range names {
-					_, _ = fmt.Fprintln(c.App.Writer, n)
+					sayTo(c.App.Writer, n)
 				}
 				if err == nil && len(names) == 0 {
 					err = fmt.Errorf("job %s has no unfinished kjob in namespace %s; should it wait for its next attempt, cancel it on Buildkite", id, namespaceOf(c))

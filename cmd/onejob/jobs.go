@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s"
 	"github.com/onejob-dev/onejob/stacks"
 )
@@ -45,7 +46,7 @@ that have none because they ask for a tag that their queue lacks.
 			}
 			list := func(ctx context.Context) ([]k8s.Row, error) { return k8s.Rows(ctx, kube, namespace, "") }
 			if c.Bool("watch") {
-				say := func(line string) { _, _ = fmt.Fprintln(c.App.ErrWriter, line) }
+				say := func(line string) { sayTo(c.App.ErrWriter, line) }
 				list = (&lister{list: list, say: say}).next
 			}
 			for {
@@ -137,8 +138,8 @@ func jobsTable(w io.Writer, rows []k8s.Row, wide bool) {
 			attempt = "-"
 		}
 		reason := r.Reason
-		if !wide && len(reason) > 60 {
-			reason = reason[:57] + "..."
+		if !wide {
+			reason = contract.Line(reason, 60)
 		}
 		cells := []string{id, attempt, r.Queue, r.Phase, age(r.CreatedAt), or(r.Node), or(reason)}
 		if wide {

@@ -54,7 +54,7 @@ is made. That takes the rights in deploy/operator.yaml.
 					var notes []string
 					notes, err = k8s.Rehearse(c.Context, kube, t)
 					for _, n := range notes {
-						_, _ = fmt.Fprintln(c.App.ErrWriter, n)
+						sayTo(c.App.ErrWriter, n)
 					}
 				}
 				if err != nil {

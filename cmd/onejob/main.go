@@ -66,7 +66,7 @@ func exitCode(stderr io.Writer, err error) int {
 	if err == nil {
 		return 0
 	}
-	_, _ = fmt.Fprintln(stderr, "onejob:", err)
+	sayTo(stderr, "onejob: "+err.Error())
 	if errors.As(err, &usageError{}) {
 		return exitUsage
 	}

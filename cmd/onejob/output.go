@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 	"sigs.k8s.io/yaml"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/logging"
 )
 
@@ -63,12 +64,28 @@ func print(c *cli.Context, v any, table func(w io.Writer, wide bool)) error {
 	}
 }
 
+// maxCell is the most of one text that is shown.
+const maxCell = 16 << 10
+
 func row(w io.Writer, cells ...string) {
 	for i, cell := range cells {
-		// A line break in a message would break the table.
-		cells[i] = strings.Join(strings.Fields(cell), " ")
+		// A line break in a message would break the table, and what a terminal takes
+		// for a command is no text, whoever wrote it.
+		cells[i] = contract.Line(cell, maxCell)
 	}
 	_, _ = fmt.Fprintln(w, strings.Join(cells, "\t"))
+}
+
+// sayTo writes lines for people to a terminal, most likely. Two spaces set columns,
+// or lines, off.
+func sayTo(w io.Writer, text string) {
+	for line := range strings.SplitSeq(text, "\n") {
+		columns := strings.Split(line, "  ")
+		for i := range columns {
+			columns[i] = contract.Line(columns[i], maxCell)
+		}
+		_, _ = fmt.Fprintln(w, strings.Join(columns, "  "))
+	}
 }
 
 func age(t time.Time) string {

@@ -48,7 +48,7 @@ func reacquireCommand() *cli.Command {
 			say := func(line string) {
 				one.Lock()
 				defer one.Unlock()
-				_, _ = fmt.Fprintln(c.App.ErrWriter, line)
+				sayTo(c.App.ErrWriter, line)
 			}
 			for n, id := range ids {
 				kjob, err := reacquire(c, cfg, kube, id, say)

@@ -1,0 +1,260 @@
+package stacks
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// maxQueued bounds the notifications that wait: they are courtesy, and the
+// oldest go first when Buildkite doesn't take them.
+const maxQueued = 10_000
+
+// Notifier collects notifications and sends them in batches. It is safe for
+// concurrent use; Add never waits.
+//
+// A call fails because Buildkite is away, or because it can't take one of the
+// texts; the answer doesn't say which. What tells them apart is what becomes of the
+// other texts. A batch that fails is halved (at once if Buildkite has answered, after
+// a few tries if nobody has), and the halves take turns with what is new, down to a
+// single text. That one is dropped when it has failed loneTries times, with another
+// text taken before each. As long as nothing is taken at all, as in an outage,
+// nothing is dropped either, with one exception: a text that Buildkite has answered
+// with an error for loneFor. It may be the only one that there is, and its Event
+// waits for it.
+type Notifier struct {
+	client *Client
+	log    *slog.Logger
+	// Dropped, unless it is nil, is told how many notifications were given up. It is
+	// set before Run and Add are called.
+	Dropped func(int)
+
+	mu       sync.Mutex
+	queued   []Notification
+	suspects []*batch
+	taken    int  // calls that went well
+	turn     bool // it is the suspects' turn
+	wake     chan struct{}
+}
+
+// batch are notifications of a call that failed.
+type batch struct {
+	ns    []Notification
+	tries int // with nobody's answer, of it or of the whole that it is half of
+	// Of a single text: when it first failed; how often it did after others were
+	// taken; and Notifier.taken when it failed last.
+	since  time.Time
+	failed int
+	taken  int
+}
+
+const (
+	// notifyEvery is how long a notification may wait for others.
+	notifyEvery = 500 * time.Millisecond
+	// refusedEvery is how often what Buildkite refuses for the token's or the
+	// stack's sake is sent again: a token is rotated, a stack registered again.
+	refusedEvery = 30 * time.Second
+	// unansweredTries is how often a batch is sent as it is when nobody answers.
+	unansweredTries = 3
+	loneTries       = 3
+	loneFor         = 2 * time.Minute
+)
+
+// NewNotifier returns a Notifier; Run makes it send.
+func NewNotifier(c *Client, log *slog.Logger) *Notifier {
+	return &Notifier{client: c, log: log, wake: make(chan struct{}, 1)}
+}
+
+// Add queues a notification. Unless it is nil, then is called when Buildkite has
+// taken it, or won't.
+func (n *Notifier) Add(id contract.JobID, detail string, then func()) {
+	now := time.Now().UTC()
+	n.mu.Lock()
+	n.queued = append(n.queued, Notification{JobID: id, Detail: Cut(detail, MaxNotification), Time: &now, then: then})
+	over := n.overflow()
+	n.mu.Unlock()
+	n.giveUp(over, errors.New("too many wait"))
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}
+
+// overflow takes out the oldest of what is too much. Callers hold n.mu.
+func (n *Notifier) overflow() (out []Notification) {
+	waiting := len(n.queued)
+	for _, b := range n.suspects {
+		waiting += len(b.ns)
+	}
+	for ; waiting > maxQueued && len(n.suspects) > 0; n.suspects = n.suspects[1:] {
+		out = append(out, n.suspects[0].ns...)
+		waiting -= len(n.suspects[0].ns)
+	}
+	if over := waiting - maxQueued; over > 0 {
+		out = append(out, n.queued[:over]...)
+		n.queued = append(n.queued[:0], n.queued[over:]...)
+	}
+	return out
+}
+
+// Run sends what is queued until the context ends, and then what is left, for
+// at most two seconds.
+func (n *Notifier) Run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			defer cancel()
+			n.flush(last)
+			return
+		case <-n.wake:
+		}
+		if sleep(ctx, notifyEvery) != nil {
+			continue
+		}
+		n.flush(ctx)
+	}
+}
+
+// flush sends until nothing is queued, or the context ends.
+func (n *Notifier) flush(ctx context.Context) {
+	for ctx.Err() == nil {
+		b := n.next()
+		if b == nil {
+			return
+		}
+		if wait := n.send(ctx, b); wait > 0 {
+			_ = sleep(ctx, wait)
+		}
+	}
+}
+
+// next is the next batch, nil if there is none: new ones and those that have
+// failed take turns, so that neither waits for more than one call of the other's.
+func (n *Notifier) next() *batch {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.turn = !n.turn
+	switch {
+	case len(n.suspects) > 0 && (!n.turn || len(n.queued) == 0):
+		b := n.suspects[0]
+		n.suspects = n.suspects[1:]
+		return b
+	case len(n.queued) > 0:
+		b := &batch{ns: n.queued[:min(len(n.queued), MaxBatch)]}
+		if n.queued = n.queued[len(b.ns):]; len(n.queued) == 0 {
+			n.queued = nil
+		}
+		return b
+	}
+	return nil
+}
+
+// send sends one batch and returns how long to wait before the next, beside what
+// the endpoint's gate asks for after a failure.
+func (n *Notifier) send(ctx context.Context, b *batch) time.Duration {
+	refused, err := n.client.Notify(ctx, b.ns)
+	unwelcome := errors.Is(err, ErrNotFound) || errors.Is(err, ErrRefused) && n.client.CheckToken(ctx) != nil
+	switch {
+	case err == nil:
+		n.mu.Lock()
+		n.taken++
+		n.mu.Unlock()
+		n.answered(b.ns, refused)
+	case ctx.Err() != nil: // what our own end cut off is sent with the last
+		n.again(b)
+	case unwelcome: // the token, or the stack
+		n.again(b)
+		return refusedEvery
+	case len(b.ns) > 1 && unanswered(err) && b.tries+1 < unansweredTries:
+		b.tries++
+		n.again(b)
+	case len(b.ns) > 1:
+		half := len(b.ns) / 2
+		n.again(&batch{ns: b.ns[:half:half], tries: b.tries}, &batch{ns: b.ns[half:], tries: b.tries})
+	default:
+		n.alone(b, err)
+		return notifyEvery
+	}
+	return 0
+}
+
+// again puts batches in front of those that have failed.
+func (n *Notifier) again(bs ...*batch) {
+	n.mu.Lock()
+	n.suspects = slices.Insert(n.suspects, 0, bs...)
+	n.mu.Unlock()
+}
+
+// alone is for a single text that Buildkite didn't take: it comes again after all
+// others, or no more.
+func (n *Notifier) alone(b *batch, err error) {
+	n.mu.Lock()
+	if b.since.IsZero() {
+		b.since = time.Now()
+	} else if n.taken > b.taken {
+		b.failed++
+	}
+	b.taken = n.taken
+	lost := b.failed >= loneTries || !unanswered(err) && time.Since(b.since) >= loneFor
+	if !lost {
+		n.suspects = append(n.suspects, b)
+	}
+	n.mu.Unlock()
+	if lost {
+		n.giveUp(b.ns, err)
+	}
+}
+
+// giveUp drops notifications; what hangs on them goes on.
+func (n *Notifier) giveUp(ns []Notification, err error) {
+	if len(ns) == 0 {
+		return
+	}
+	n.log.Warn("dropping notifications", "count", len(ns), "job_id", ns[0].JobID, "err", err)
+	n.dropped(len(ns))
+	for _, one := range ns {
+		if one.then != nil {
+			one.then()
+		}
+	}
+}
+
+func (n *Notifier) dropped(count int) {
+	if n.Dropped != nil {
+		n.Dropped(count)
+	}
+}
+
+// answered queues what was refused with a time once more without: clocks may
+// differ by more than Buildkite allows, and what a job's reader is told matters
+// more than when it was.
+func (n *Notifier) answered(ns []Notification, refused map[int]bool) {
+	var again []Notification
+	dropped := 0
+	for i, one := range ns {
+		switch {
+		case refused[i] && one.Time != nil:
+			one.Time = nil
+			again = append(again, one)
+			continue
+		case refused[i]:
+			dropped++
+		}
+		if one.then != nil {
+			one.then()
+		}
+	}
+	if dropped > 0 {
+		n.log.Warn("buildkite did not take some notifications", "count", dropped)
+		n.dropped(dropped)
+	}
+	n.mu.Lock()
+	n.queued = append(n.queued, again...)
+	n.mu.Unlock()
+}
