@@ -195,7 +195,7 @@ func (q *queue) failUnmatched(ctx context.Context, due []stacks.Job, queues []Qu
 			left = append(left, j)
 		}
 	}
-	if err != nil && ctx.Err() == nil && !q.refusal(err) {
+	if err != nil && ctx.Err() == nil && !q.refusal(ctx, err) {
 		q.log.Warn("reserving jobs that are to be failed for their tags", "err", err, "retry_in", unmatchedAgain.String())
 	}
 	return left
