@@ -250,7 +250,10 @@ func TestPodHonoursImage(t *testing.T) {
 		{"of another variable", "mirror.local/{{env.CI_IMAGE}}", "node:22", "mirror.local/go:1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tpl := aTemplate(t, `spec: {containers: [{name: agent, image: "`+tt.image+`"}]}`)
+			tpl, err := ParseTemplate([]byte(`spec: {containers: [{name: agent, image: "`+tt.image+`"}]}`), aQueue(t, "  trusted-pipelines: true\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
 			k, err := NewJob(aJob(), 1, tpl, map[string]string{"BUILDKITE_IMAGE": tt.asked, "CI_IMAGE": "go:1"})
 			if err != nil {
 				t.Fatal(err)
