@@ -40,20 +40,22 @@ const onlyInStrings = "{{env.NAME}} works in strings only, such as an annotation
 // may put there is what image names are made of, and nothing that could be YAML or
 // lead out of a folder.
 func fill(raw string, env map[string]string) (*batchv1.Job, error) {
-	var errs []error
+	var first error // a job's page has room for one
 	doc := changed([]byte(raw), func(at place, s string) any {
-		if !hasHole(s) {
+		if at.key || !hasHole(s) {
 			return s
 		}
 		out, err := expandEnv(s, env)
 		if err == nil {
 			err = checkFilled(at.path, out)
 		}
-		errs = append(errs, err)
+		if first == nil {
+			first = err
+		}
 		return out
 	})
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
+	if first != nil {
+		return nil, first
 	}
 	k := &batchv1.Job{}
 	if err := json.Unmarshal(doc, k); err != nil {

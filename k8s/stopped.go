@@ -12,8 +12,8 @@ import (
 // refusedEvery is how often a stopped queue is looked at again.
 const refusedEvery = 30 * time.Second
 
-// errNoCreate stops a queue for its namespace's sake: Buildkite has refused
-// nothing, and what there is of the queue is looked after.
+// errNoCreate stops a queue for its namespace's or its template's sake: Buildkite has
+// refused nothing, and what there is of the queue is looked after.
 var errNoCreate = errors.New("creating kjobs")
 
 // stop makes the queue not ready, and says so once for each reason.

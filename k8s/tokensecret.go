@@ -10,21 +10,26 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/onejob-dev/onejob/contract"
 )
 
 // checkTokenSecret refuses a pod, before NewJob gives it the token's variable, that
-// names the Secret with the agent token. A job can read whatever else the pod gets
+// names the Secret with the agent token, or the variable. A job can read whatever else the pod gets
 // of it.
 func checkTokenSecret(s *corev1.PodSpec, secret string) error {
 	doc, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
+	var errs []error
+	if expanded := "$(" + contract.EnvToken + ")"; strings.Contains(string(doc), expanded) {
+		errs = append(errs, fmt.Errorf("spec.template.spec: %s would put the agent token into a command line or a variable, where every job could read it: take it out", expanded))
+	}
 	var root any
 	if err := json.Unmarshal(doc, &root); err != nil {
 		return err
 	}
-	var errs []error
 	for _, path := range secretRefs(root, "spec.template.spec", false) {
 		if path.name == secret {
 			errs = append(errs, fmt.Errorf("%s: the Secret %s has the agent token in it, and every job could read it: use another Secret; the runner gets the token without it", path.at, secret))

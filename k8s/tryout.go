@@ -2,7 +2,6 @@ package k8s
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -16,8 +15,8 @@ import (
 )
 
 // errTemplate stops a queue whose template makes kjobs that the API server refuses,
-// each of them. No job is taken for it, and what there is of the queue is looked after.
-var errTemplate = errors.New("the API server refuses every job that the queue's template makes")
+// each of them. No job is taken for it.
+var errTemplate = fmt.Errorf("%w: the API server refuses every job that the queue's template makes", errNoCreate)
 
 // tryoutTimeout is short, because the queue's poll waits for it.
 const tryoutTimeout = 5 * time.Second

@@ -33,10 +33,14 @@ func TestTemplateThatTheAPIServerRefuses(t *testing.T) {
 			}
 			w.onDryRun = refused
 			w.onCreate = func(k *batchv1.Job) (error, error) { return refused(k), nil }
-			r := w.start("")
+			var made []simulator.Job // its pod waits when the policy comes, longer than a reservation
 			if !fromTheStart {
-				w.build(1)
-				w.await("finished", time.Minute, w.finished(1))
+				w.podAfter = 90 * time.Second
+				made = w.build(1)
+			}
+			r := w.start("")
+			for _, j := range made {
+				w.await("created", time.Minute, func() bool { return w.kjobs(j.ID) == 1 })
 			}
 			w.mu.Lock()
 			before := w.creates
@@ -47,6 +51,12 @@ func TestTemplateThatTheAPIServerRefuses(t *testing.T) {
 			w.mu.Lock()
 			first := w.creates
 			w.mu.Unlock()
+			time.Sleep(55 * time.Second)
+			for _, j := range made {
+				if got := w.job(j.ID); got.State != "reserved" {
+					t.Errorf("the job that was there before is %s while its pod waits", got.State)
+				}
+			}
 			time.Sleep(20 * time.Minute)
 			w.mu.Lock()
 			later := w.creates
@@ -59,8 +69,13 @@ func TestTemplateThatTheAPIServerRefuses(t *testing.T) {
 					t.Errorf("job %s is %s", j.ID, got.State)
 				}
 			}
+			for _, j := range made {
+				if got := w.job(j.ID); got.State != "finished" || got.ExitStatus != "0" || w.kjobs(j.ID) != 1 {
+					t.Errorf("the job that was there before is %s, with %q", got.State, got.ExitStatus)
+				}
+			}
 			faults := strings.Join(r.unready(), "\n")
-			if !strings.Contains(faults, "queue default is stopped: the API server refuses every job that the queue's template makes: Job.batch is invalid: spec: Invalid value") {
+			if !strings.Contains(faults, "queue default is stopped: creating kjobs: the API server refuses every job that the queue's template makes: Job.batch is invalid: spec: Invalid value") {
 				t.Errorf("ready: %q", faults)
 			}
 			if got := r.metric("onejob_queue_ready"); got["default"] != 0 {
@@ -72,11 +87,7 @@ func TestTemplateThatTheAPIServerRefuses(t *testing.T) {
 			w.mu.Lock()
 			refuses = false
 			w.mu.Unlock()
-			want := len(ids)
-			if !fromTheStart {
-				want++
-			}
-			w.await("finished", 2*time.Minute, w.finished(want))
+			w.await("finished", 4*time.Minute, w.finished(len(ids)+len(made)))
 			if f := r.unready(); len(f) > 0 {
 				t.Errorf("not ready: %v", f)
 			}

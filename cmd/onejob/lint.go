@@ -19,12 +19,14 @@ and pod (Pod Security, quota, webhooks, what they name and isn't there); nothing
 is made. That takes the rights in deploy/operator.yaml.
 
    onejob lint -f onejob.yaml
+   onejob lint -f onejob.yaml --pod-security restricted   # as the namespaces enforce it
    onejob lint -f onejob.yaml --ask-cluster
    onejob lint --schema > onejob.schema.json   # for editors
    onejob lint --template                      # the default template`,
 		Flags: append([]cli.Flag{
 			configFlag(),
 			&cli.BoolFlag{Name: "ask-cluster", Usage: "have the API server refuse, or not, what the templates make (dry run)"},
+			&cli.StringFlag{Name: "pod-security", Usage: "say what the Pod Security `LEVEL` (baseline, restricted) would refuse, without a cluster"},
 			&cli.BoolFlag{Name: "schema", Usage: "print the configuration's JSON schema"},
 			&cli.BoolFlag{Name: "template", Usage: "print the default template"},
 		}, kubeFlags()...),
@@ -50,6 +52,9 @@ is made. That takes the rights in deploy/operator.yaml.
 			}
 			for _, q := range cfg.Queues {
 				t, err := localTemplate(c, nil, q)
+				if level := c.String("pod-security"); err == nil && level != "" {
+					err = t.PodSecurity(level)
+				}
 				if err == nil && kube != nil {
 					var notes []string
 					notes, err = k8s.Rehearse(c.Context, kube, t)

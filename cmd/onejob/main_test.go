@@ -154,6 +154,17 @@ queues:
 - {name: c, template: {inline: {spec: {hostNetwrok: true}}}}
 `)).wants(t, 2, `unknown field "queues[0].max-in-fligth"`, "idle-interval", "template of queue a: spec.template.spec.restartPolicy",
 		"template of queue b: no cluster to talk to", `template of queue c: unknown field`)
+	run(t, "lint", "-f", write(t, "queues: [{name: a, namespace: x}]"), "--pod-security", "restricted").wants(t, 0, "queue a: namespace x")
+	privileged := write(t, "queues: [{name: a, namespace: x, template: {inline: {spec: {hostNetwork: true}}}}]")
+	run(t, "lint", "-f", privileged, "--pod-security", "baseline").wants(t, 2, "queue a: a namespace with the Pod Security level baseline would refuse every pod: host namespaces (hostNetwork=true)")
+	run(t, "lint", "-f", privileged, "--pod-security", "privileged").wants(t, 0)
+	run(t, "lint", "-f", privileged, "--pod-security", "none").wants(t, 2, "pod security: ")
+	// The cases from the field: zero, and a template that no job can use.
+	run(t, "lint", "-f", write(t, "queues: [{name: a, namespace: x, pending-timeout: 0s, image-grace: 0s, max-attempts: 0}]")).wants(t, 2, "max-attempts: 0 is less than 1")
+	run(t, "lint", "-f", write(t, "queues: [{name: a, namespace: x, template: {inline: {spec: {containers: [{name: agent, resources: {requests: {memory: 4Gi}}}]}}}}]")).
+		wants(t, 2, "template of queue a: spec.template.spec.containers[agent].resources.requests.memory: 4Gi is more than the limit, 2Gi")
+	run(t, "lint", "-f", write(t, `queues: [{name: a, namespace: x, template: {inline: {spec: {containers: [{name: agent, image: "{{env.IMAGE}}"}]}}}}]`)).
+		wants(t, 2, "template of queue a: spec.template.spec.containers[agent].image: whoever can set IMAGE in a pipeline could take the agent token")
 	run(t, "lint", "--schema").wants(t, 0, `"$schema"`)
 	run(t, "lint", "--template").wants(t, 0, "kind: Job")
 }
