@@ -44,6 +44,9 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d Decision, f *Fa
 		q.log.Info("job finished for it", "job_id", id, "reason", d.Reason, "detail", stacks.Cut(d.Text, 300))
 		q.s.metrics.decisions.WithLabelValues(q.name, string(Finish), string(d.Reason)).Inc()
 		q.event(id, true, eventFinished, d.Text)
+		q.mu.Lock()
+		q.memo(id).finishFailed = nil
+		q.mu.Unlock()
 		q.know(id, stacks.StateFinished, time.Now())
 		if f != nil {
 			q.work.Add(id)
@@ -81,23 +84,37 @@ func (q *queue) mayFinish(id contract.JobID, d Decision, f *Facts) (try failedFi
 	r, state, told := m.finishFailed, m.state, m.toldAt
 	q.mu.Unlock()
 	if r == nil {
-		return failedFinish{times: 1, first: time.Now()}, true
+		return failedFinish{Decision: d, times: 1, first: time.Now()}, true
 	}
 	news := r.state != state
 	switch wait := time.Until(r.again); {
 	case !told.After(r.at):
 		q.ask(id)
 		q.work.AddAfter(id, stateEvery)
-	case f == nil && state.Over():
-		q.settled(id)
 	case r.refused && !news && !state.Offered():
 		q.note(id, d)
 	case wait > 0 && !(r.refused && news):
 		q.work.AddAfter(id, wait)
 	default:
-		return failedFinish{times: r.times + 1, first: r.first}, true
+		return failedFinish{Decision: d, times: r.times + 1, first: r.first}, true
 	}
 	return failedFinish{}, false
+}
+
+// tellLostFinish says what a finish was to say whose reply was lost, and whose job is
+// over: by it, most likely, but nobody has said so.
+func (q *queue) tellLostFinish(id contract.JobID) {
+	q.mu.Lock()
+	m := q.memo(id)
+	r := m.finishFailed
+	lost := r != nil && !r.refused && m.toldAt.After(r.at) && m.state.Over()
+	if lost {
+		m.finishFailed, m.verdict = nil, nil
+	}
+	q.mu.Unlock()
+	if lost {
+		q.note(id, r.Decision)
+	}
 }
 
 // finishFails notes that a finish has failed, and returns the job's state as it is

@@ -2,11 +2,13 @@ package k8s
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -101,4 +103,30 @@ func TestRefusedFinishBacksOff(t *testing.T) {
 		time.Sleep(time.Minute)
 		r.end(w)
 	})
+}
+
+// A finish whose reply is lost isn't sent again once its job is seen to be over, and
+// what it said is in an Event all the same.
+func TestLostFinish(t *testing.T) {
+	for _, garbage := range []bool{true, false} {
+		inWorld(t, simulator.Config{}, func(w *world) {
+			w.runs = pending
+			fault := simulator.Fault{Endpoint: "stacks_finish", Reset: "after", Times: 1}
+			if garbage {
+				fault = simulator.Fault{Endpoint: "stacks_finish", Garbage: "after", Times: 1}
+			}
+			w.sim.AddFault(fault)
+			id := w.build(1)[0].ID
+			r := w.start("")
+			time.Sleep(20 * time.Second)
+			w.cancel(id)
+			time.Sleep(time.Minute)
+			events, err := eventsOn(w.ctx, w.kube, namespace, "Job", "onejob-"+id)
+			told := slices.ContainsFunc(events, func(e corev1.Event) bool { return strings.HasPrefix(e.Message, "cancelled in Kubernetes by ada") })
+			if n := w.sim.Count("stacks_finish"); n != 1 || !told || err != nil {
+				t.Errorf("sent %d times; Events %+v, %v", n, events, err)
+			}
+			r.end(w)
+		})
+	}
 }

@@ -30,6 +30,7 @@ type retry struct {
 
 // failedFinish is a finish that Buildkite didn't take.
 type failedFinish struct {
+	Decision
 	refused bool         // with a refusal; else it may have taken effect
 	state   stacks.State // of the job, as far as was known
 	times   int          // in a row

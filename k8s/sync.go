@@ -33,6 +33,7 @@ func (q *queue) worker(serving, ctx context.Context) {
 }
 
 func (q *queue) sync(ctx context.Context, id contract.JobID) error {
+	q.tellLostFinish(id)
 	q.mu.Lock()
 	m := q.memo(id)
 	verdict, claimed := m.verdict, q.claims[id] != nil
