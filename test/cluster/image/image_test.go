@@ -141,7 +141,7 @@ func TestImages(t *testing.T) {
 			build: func() (string, error) { return Agent(t.Context(), standIns) },
 			config: Config{
 				User: "1000:1000", WorkingDir: "/home/onejob", Entrypoint: []string{"/usr/local/bin/onejob-agent"},
-				Env: []string{"HOME=/home/onejob", "NSS_UNKNOWN_HOME=/home/onejob", "BUILDKITE_BUILD_PATH=/builds", "BUILDKITE_HOOKS_PATH=/etc/buildkite-agent/hooks"},
+				Env: []string{"HOME=/home/onejob", "NSS_UNKNOWN_HOME=/home/onejob", "BUILDKITE_BUILD_PATH=/builds", "BUILDKITE_HOOKS_PATH=/etc/buildkite-agent/hooks", "PAGER=cat"},
 			},
 			has: []string{
 				"usr/local/bin/onejob-agent", "usr/local/bin/buildkite-agent", "usr/bin/git", "usr/bin/bash", "usr/bin/ssh",
