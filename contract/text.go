@@ -52,3 +52,8 @@ func printable(s string, r rune) bool {
 	}
 	return r != ' ' && unicode.IsPrint(r)
 }
+
+// Word and Sentence take in what the kubelet, other controllers, pipelines and the
+// jobs themselves wrote: a Line within the bounds of a name, and of a sentence.
+func Word(s string) string     { return Line(s, MaxName) }
+func Sentence(s string) string { return Line(s, MaxSentence) }

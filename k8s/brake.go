@@ -4,15 +4,8 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/client-go/util/workqueue"
-
 	"github.com/onejob-dev/onejob/jitter"
 )
-
-// itemBackoff is the wait of one item after its own failures.
-func itemBackoff[T comparable]() workqueue.TypedRateLimiter[T] {
-	return workqueue.NewTypedItemExponentialFailureRateLimiter[T](100*time.Millisecond, 5*time.Second)
-}
 
 // brake keeps an API server that doesn't answer from being asked by a hundred
 // workers: after a failure, be it a watch's, one try at a time is let through,

@@ -44,7 +44,7 @@ func newStore(client Client, log *slog.Logger, namespace string, h handlers, b *
 		indexQueue: func(o any) ([]string, error) { return key(o.(seen).of().queue), nil },
 		indexJob:   func(o any) ([]string, error) { return key(o.(seen).of().id.String()), nil },
 	}
-	l := &link{log: log.With("namespace", namespace), failing: map[string]bool{}, brake: b}
+	l := newLink(log.With("namespace", namespace), b)
 	s := &store{
 		namespace: namespace, link: l, sights: sights{skew: skew, of: map[types.UID]*sight{}},
 		kjobs: l.kjobs(client, namespace, indexers),
@@ -119,6 +119,13 @@ func (s *store) run(ctx context.Context, start func(func())) {
 	start(func() { s.pods.Run(ctx.Done()) })
 }
 
+// stale reports whether the caches may show the past.
+func (s *store) stale() bool { return s.link.stale() }
+
+// mendedAt is when the API server answered again after an outage: now if it
+// doesn't yet, zero if there was none.
+func (s *store) mendedAt() time.Time { return s.link.mendedAt() }
+
 func (s *store) synced() bool { return s.kjobs.HasSynced() && s.pods.HasSynced() }
 
 // filled returns when both informers have been filled.
@@ -156,6 +163,17 @@ func (s *store) kjob(name string) *seenKjob {
 
 func (s *store) podsOf(id contract.JobID) []*seenPod {
 	return indexed[seenPod](s.pods, indexJob, id.String())
+}
+
+// podsOfKjob returns the pods that were made of a kjob, and of none that had its
+// name before.
+func (s *store) podsOfKjob(k *seenKjob) (of []Pod) {
+	for _, p := range s.podsOf(k.id) {
+		if p.kjobUID == k.UID {
+			of = append(of, p.Pod)
+		}
+	}
+	return of
 }
 
 func (s *store) kjobsIn(queueLabel string) []*seenKjob {

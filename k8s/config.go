@@ -286,3 +286,9 @@ func (t TemplateRef) sources() int {
 	}
 	return n
 }
+
+const UnmatchedNotify = "notify"
+
+const UnmatchedFail = "fail"
+
+const UnmatchedIgnore = "ignore"

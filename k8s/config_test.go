@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/onejob-dev/onejob/stacks"
 )
 
 func TestParseConfig(t *testing.T) {
@@ -57,14 +55,6 @@ func TestZero(t *testing.T) {
 		}
 	}
 
-	f := aKJob().Age(1000 * time.Hour).State(stacks.StateReserved).but(func(f *Facts) { f.Policy, f.Pod.Unschedulable = q.Policy(time.Minute), "0/3 nodes" })
-	if d := Decide(f.Facts); d.Action != None || !d.Waiting || !d.Again.IsZero() {
-		t.Errorf("a pod that waits for a node, without a limit: %+v", d)
-	}
-	f = aKJob().Age(time.Second).Waiting("ErrImagePull", "not found", 0).State(stacks.StateReserved).but(func(f *Facts) { f.Policy = q.Policy(time.Minute); f.EventsAt = f.Now })
-	if d := Decide(f.Facts); d.Action != Finish || d.Reason != ReasonImage {
-		t.Errorf("an image that can't be pulled, without a grace: %+v", d)
-	}
 }
 
 func TestParseConfigNamesEveryFault(t *testing.T) {

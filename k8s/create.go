@@ -126,7 +126,7 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 		c.sent = true
 	}
 	if m := q.memo(id); now.attempt > 1 {
-		handOn(k, m.story, m.faults)
+		HandOn(k, m.story.annotation(), m.faults.annotation(), m.faults.nodes())
 	}
 	q.mu.Unlock()
 	cctx, cancel := context.WithTimeout(ctx, createTimeout)

@@ -440,3 +440,7 @@ func later(a, b time.Time) time.Time {
 	}
 	return b
 }
+
+const warningsEvery = 20 * time.Second
+
+const takenEvery = 10 * time.Second // while they decide whether another agent has the job

@@ -4,10 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/onejob-dev/onejob/contract"
 )
 
@@ -73,36 +69,12 @@ func parseNodeFaults(annotation string) (fs nodeFaults) {
 	return fs[max(0, len(fs)-maxNodeFaults):]
 }
 
-// handOn gives a new attempt's kjob what is known of those before it, and lets it
-// rather have a node that none of them failed on. No node is forbidden: there may
-// be no other.
-func handOn(k *batchv1.Job, s story, fs nodeFaults) {
-	if len(s) > 0 {
-		k.Annotations[contract.AnnotationStory] = s.annotation()
-	}
-	if len(fs) == 0 {
-		return
-	}
-	k.Annotations[contract.AnnotationNodeFaults] = fs.annotation()
-	var others corev1.NodeSelectorTerm
+// nodes are those that attempts failed on, each once.
+func (fs nodeFaults) nodes() (names []string) {
 	for _, f := range fs {
-		// The API server takes one value each.
-		r := corev1.NodeSelectorRequirement{Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpNotIn, Values: []string{f.node}}
-		same := func(o corev1.NodeSelectorRequirement) bool { return o.Values[0] == f.node }
-		if f.node != "" && !slices.ContainsFunc(others.MatchFields, same) {
-			others.MatchFields = append(others.MatchFields, r)
+		if f.node != "" && !slices.Contains(names, f.node) {
+			names = append(names, f.node)
 		}
 	}
-	if others.MatchFields == nil {
-		return
-	}
-	pod := &k.Spec.Template.Spec
-	if pod.Affinity == nil {
-		pod.Affinity = &corev1.Affinity{}
-	}
-	if pod.Affinity.NodeAffinity == nil {
-		pod.Affinity.NodeAffinity = &corev1.NodeAffinity{}
-	}
-	a := pod.Affinity.NodeAffinity
-	a.PreferredDuringSchedulingIgnoredDuringExecution = append(a.PreferredDuringSchedulingIgnoredDuringExecution, corev1.PreferredSchedulingTerm{Weight: 100, Preference: others})
+	return names
 }

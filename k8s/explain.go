@@ -102,7 +102,7 @@ func Explain(ctx context.Context, kube Client, client *stacks.Client, namespace 
 		add(rankMade, k.CreationTimestamp.Time, "onejob", "made %s for attempt %d", k.Name, attemptOf(k))
 		for _, c := range k.Status.Conditions {
 			if c.Status == corev1.ConditionTrue {
-				add(rankKJob, c.LastTransitionTime.Time, "kubernetes", "%s: %s", k.Name, strings.Join(notEmpty(word(string(c.Type)), word(c.Reason), sentence(c.Message)), ", "))
+				add(rankKJob, c.LastTransitionTime.Time, "kubernetes", "%s: %s", k.Name, strings.Join(notEmpty(contract.Word(string(c.Type)), contract.Word(c.Reason), contract.Sentence(c.Message)), ", "))
 			}
 		}
 		events, err := s.tellEvents(ctx, kube, k.Namespace, "Job", k.Name, add)
@@ -138,7 +138,7 @@ func Explain(ctx context.Context, kube Client, client *stacks.Client, namespace 
 			break
 		}
 		for _, e := range events {
-			if e.Source.Component == managedBy {
+			if e.Source.Component == contract.ManagedBy {
 				said = e
 			}
 		}
@@ -173,7 +173,7 @@ func endOf(k *batchv1.Job, p *corev1.Pod) (end time.Time) {
 	}
 	if p != nil {
 		for _, c := range p.Status.ContainerStatuses {
-			if t := c.State.Terminated; t != nil && c.Name == agentContainer {
+			if t := c.State.Terminated; t != nil && c.Name == contract.AgentContainer {
 				end = t.FinishedAt.Time
 			}
 		}
@@ -190,7 +190,7 @@ func (s *Story) tellEvents(ctx context.Context, kube Client, namespace, kind, na
 		if who == "" {
 			who = e.ReportingController
 		}
-		if who == managedBy {
+		if who == contract.ManagedBy {
 			rank = rankDecided
 		}
 		add(rank, eventTime(e), who, "%s: %s", e.Reason, e.Message)
@@ -206,7 +206,7 @@ func tellPod(p *corev1.Pod, add adder) {
 	}
 	for _, c := range p.Status.ContainerStatuses {
 		what, m := "the container", podFacts(p).Message
-		if c.Name != agentContainer {
+		if c.Name != contract.AgentContainer {
 			what, m = "container "+c.Name, nil
 		}
 		if r := c.State.Running; r != nil {
@@ -217,7 +217,7 @@ func tellPod(p *corev1.Pod, add adder) {
 			if m != nil {
 				tellMessage(m, t.FinishedAt.Time, add)
 			}
-			add(rankEnd, t.FinishedAt.Time, "kubelet", "%s ended with %d %s", what, t.ExitCode, word(t.Reason))
+			add(rankEnd, t.FinishedAt.Time, "kubelet", "%s ended with %d %s", what, t.ExitCode, contract.Word(t.Reason))
 		}
 	}
 }

@@ -40,12 +40,12 @@ func (w *world) said(at time.Time, kind, name, who, kindOf, reason, message stri
 
 func (w *world) explain(id string, asking bool) Story {
 	w.Helper()
-	q := aQueue(w.T, "")
+	q := configuredQueue(w.T, "")
 	client := w.client()
 	if !asking {
 		client = nil
 	}
-	s, err := Explain(w.ctx, w.kube, client, namespace, contract.JobID(id), q.Policy(time.Minute))
+	s, err := Explain(w.ctx, w.kube, client, namespace, contract.JobID(id), PolicyOf(q, time.Minute))
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestExplainNow(t *testing.T) {
 	waits := func(reason, message string) func(*world, *pod) {
 		return func(w *world, p *pod) {
 			p.set(func(o *corev1.Pod) {
-				o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: agentContainer, Image: "a:b", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}}}
+				o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: contract.AgentContainer, Image: "a:b", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}}}
 			})
 			w.sleep(time.Hour, p.kill)
 		}
@@ -190,13 +190,13 @@ func TestExplainNow(t *testing.T) {
 		{name: "no kjob, offline", offline: true, now: []string{"there is no kjob, and Buildkite's state is not known: no token"}, advice: "--config"},
 		{name: "no kjob, over", do: func(w *world, id string) { _ = w.sim.CancelJob(id) }, now: []string{"the job is canceled and has no kjob"}},
 		{name: "no kjob, a quota", do: func(w *world, id string) {
-			w.says("Job", "onejob-"+id, managedBy, corev1.EventTypeWarning, eventWaiting, "waiting to be created: exceeded quota: jobs")
+			w.says("Job", "onejob-"+id, contract.ManagedBy, corev1.EventTypeWarning, eventWaiting, "waiting to be created: exceeded quota: jobs")
 		}, now: []string{"its kjob is waiting to be created: exceeded quota: jobs"}, advice: "mend"},
 		{name: "no kjob, a quota, offline", offline: true, do: func(w *world, id string) {
-			w.says("Job", "onejob-"+id, managedBy, corev1.EventTypeWarning, eventWaiting, "waiting to be created: exceeded quota: jobs")
+			w.says("Job", "onejob-"+id, contract.ManagedBy, corev1.EventTypeWarning, eventWaiting, "waiting to be created: exceeded quota: jobs")
 		}, now: []string{"state is not known: no token", "onejob's last word on it: waiting to be created: exceeded quota"}, advice: "--config"},
 		{name: "no kjob, refused", do: func(w *world, id string) {
-			w.says("Job", "onejob-"+id, managedBy, corev1.EventTypeWarning, eventFinished, "Kubernetes refused the Job")
+			w.says("Job", "onejob-"+id, contract.ManagedBy, corev1.EventTypeWarning, eventFinished, "Kubernetes refused the Job")
 			_ = w.sim.CancelJob(id)
 		}, now: []string{"nothing: the job is canceled: Kubernetes refused the Job"}, advice: "then retry the job"},
 		{name: "no kjob any more", do: func(w *world, id string) {

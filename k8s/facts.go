@@ -2,6 +2,7 @@ package k8s
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -106,17 +107,8 @@ type Policy struct {
 	Grace time.Duration
 }
 
-// Policy is what a completed queue says, with the grace of its template.
-func (q *Queue) Policy(grace time.Duration) Policy {
-	p := Policy{MaxAttempts: *q.MaxAttempts, PendingTimeout: time.Duration(*q.PendingTimeout), ImageGrace: time.Duration(*q.ImageGrace), Grace: grace}
-	if p.PendingTimeout == 0 {
-		p.PendingTimeout = noLimit
-	}
-	return p
-}
-
-// noLimit is longer than anything waits.
-const noLimit = 100 * 365 * 24 * time.Hour
+// NoLimit is a pending timeout that is longer than anything waits.
+const NoLimit = 100 * 365 * 24 * time.Hour
 
 // KJob is a kjob as decisions see it.
 type KJob struct {
@@ -213,11 +205,6 @@ func (p Pod) mayRun() bool { return p.Node != "" && (p.Started || p.Waiting == "
 // Lives reports whether the pod may be running something.
 func (p Pod) Lives() bool { return p.Phase != "" && !p.Over() && !p.Deleted }
 
-// word and sentence take in what the kubelet, other controllers and the jobs
-// themselves wrote: facts are printable, see contract.Line.
-func word(s string) string     { return contract.Line(s, contract.MaxName) }
-func sentence(s string) string { return contract.Line(s, contract.MaxSentence) }
-
 // kjobFacts are by the clocks of Kubernetes, which sights turn into ours.
 func kjobFacts(k *batchv1.Job) KJob {
 	if k == nil {
@@ -225,10 +212,10 @@ func kjobFacts(k *batchv1.Job) KJob {
 	}
 	f := KJob{
 		UID: k.UID, Exists: true, Terminating: k.DeletionTimestamp != nil, CreatedAt: k.CreationTimestamp.Time,
-		Suspended: k.Spec.Suspend != nil && *k.Spec.Suspend, Cancelled: sentence(k.Annotations[contract.AnnotationCancel]),
+		Suspended: k.Spec.Suspend != nil && *k.Spec.Suspend, Cancelled: contract.Sentence(k.Annotations[contract.AnnotationCancel]),
 	}
 	if f.Terminating {
-		f.DeletedAt, f.Finalizers = k.DeletionTimestamp.Time, sentence(strings.Join(k.Finalizers, ", "))
+		f.DeletedAt, f.Finalizers = k.DeletionTimestamp.Time, contract.Sentence(strings.Join(k.Finalizers, ", "))
 	}
 	if d := k.Spec.ActiveDeadlineSeconds; d != nil {
 		f.Deadline = time.Duration(*d) * time.Second
@@ -249,22 +236,12 @@ func kjobFacts(k *batchv1.Job) KJob {
 		case batchv1.JobComplete:
 			f.Finished, f.Succeeded, f.FinishedAt = true, true, c.LastTransitionTime.Time
 		case batchv1.JobFailed:
-			f.Finished, f.FailReason, f.FailMessage, f.FinishedAt = true, word(c.Reason), sentence(c.Message), c.LastTransitionTime.Time
+			f.Finished, f.FailReason, f.FailMessage, f.FinishedAt = true, contract.Word(c.Reason), contract.Sentence(c.Message), c.LastTransitionTime.Time
 		case batchv1.JobFailureTarget:
-			f.FailReason, f.FailMessage = word(c.Reason), sentence(c.Message)
+			f.FailReason, f.FailMessage = contract.Word(c.Reason), contract.Sentence(c.Message)
 		}
 	}
 	return f
-}
-
-// finished reports whether a kjob holds no slot any more by its own status.
-func finished(k *batchv1.Job) bool {
-	for _, c := range k.Status.Conditions {
-		if (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue {
-			return true
-		}
-	}
-	return false
 }
 
 // podFacts are by those, too.
@@ -272,7 +249,7 @@ func podFacts(p *corev1.Pod) Pod {
 	if p == nil {
 		return Pod{}
 	}
-	f := Pod{Name: p.Name, Phase: p.Status.Phase, Node: p.Spec.NodeName, Terminating: p.DeletionTimestamp != nil, Why: word(p.Status.Reason), WhyMessage: sentence(p.Status.Message)}
+	f := Pod{Name: p.Name, Phase: p.Status.Phase, Node: p.Spec.NodeName, Terminating: p.DeletionTimestamp != nil, Why: contract.Word(p.Status.Reason), WhyMessage: contract.Sentence(p.Status.Message)}
 	if f.Phase == "" {
 		f.Phase = corev1.PodPending
 	}
@@ -282,36 +259,36 @@ func podFacts(p *corev1.Pod) Pod {
 	for _, c := range p.Status.Conditions {
 		switch {
 		case c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse:
-			f.Unschedulable = sentence(c.Message)
+			f.Unschedulable = contract.Sentence(c.Message)
 			if f.Unschedulable == "" {
-				f.Unschedulable = word(c.Reason)
+				f.Unschedulable = contract.Word(c.Reason)
 			}
 		case c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue && f.Why == "":
-			f.Why, f.WhyMessage = word(c.Reason), sentence(c.Message)
+			f.Why, f.WhyMessage = contract.Word(c.Reason), contract.Sentence(c.Message)
 		}
 	}
 	// PodGC makes the phase terminal itself only for nodes that are no more;
 	// that of a pod without a node it leaves alone.
 	f.NodeGone = f.Why == "DeletionByPodGC" && f.Phase == corev1.PodFailed
 	for _, c := range p.Status.ContainerStatuses {
-		if c.Name != agentContainer && c.State.Terminated == nil {
-			f.Helper = word(c.Name)
+		if c.Name != contract.AgentContainer && c.State.Terminated == nil {
+			f.Helper = contract.Word(c.Name)
 		}
 	}
 	for i, c := range append(append([]corev1.ContainerStatus(nil), p.Status.InitContainerStatuses...), p.Status.ContainerStatuses...) {
 		// The agent container doesn't wait for those beside it.
-		waitsFor := i < len(p.Status.InitContainerStatuses) || c.Name == agentContainer
+		waitsFor := i < len(p.Status.InitContainerStatuses) || c.Name == contract.AgentContainer
 		if w := c.State.Waiting; w != nil && waitsFor && f.Waiting == "" && w.Reason != "" && w.Reason != "PodInitializing" && w.Reason != "ContainerCreating" {
-			f.Waiting, f.WaitingMessage, f.Image = word(w.Reason), sentence(w.Message), word(c.Image)
+			f.Waiting, f.WaitingMessage, f.Image = contract.Word(w.Reason), contract.Sentence(w.Message), contract.Word(c.Image)
 		}
-		if c.Name != agentContainer {
+		if c.Name != contract.AgentContainer {
 			if end := c.State.Terminated; end != nil && end.ExitCode != 0 && f.WhyMessage == "" {
-				f.WhyMessage = sentence(fmt.Sprintf("container %s ended with exit code %d: %s %s", c.Name, end.ExitCode, end.Reason, end.Message))
+				f.WhyMessage = contract.Sentence(fmt.Sprintf("container %s ended with exit code %d: %s %s", c.Name, end.ExitCode, end.Reason, end.Message))
 			}
 			continue
 		}
 		if r := c.State.Running; r != nil {
-			f.Started, f.StartedAt, f.Image = true, r.StartedAt.Time, word(c.Image)
+			f.Started, f.StartedAt, f.Image = true, r.StartedAt.Time, contract.Word(c.Image)
 		}
 		end := c.State.Terminated
 		if end == nil {
@@ -324,16 +301,61 @@ func podFacts(p *corev1.Pod) Pod {
 		// ContainerStatusUnknown: nobody saw it end.
 		f.Started, f.Exited = true, end.Reason != "ContainerStatusUnknown"
 		f.Ended = f.Exited && c.State.Terminated != nil
-		f.StartedAt, f.EndedAt, f.ExitCode, f.Image = end.StartedAt.Time, end.FinishedAt.Time, int(end.ExitCode), word(c.Image)
+		f.StartedAt, f.EndedAt, f.ExitCode, f.Image = end.StartedAt.Time, end.FinishedAt.Time, int(end.ExitCode), contract.Word(c.Image)
 		if f.Why == "" && end.Reason != "Error" && end.Reason != "Completed" {
-			f.Why, f.WhyMessage = word(end.Reason), ""
+			f.Why, f.WhyMessage = contract.Word(end.Reason), ""
 		}
 		if m, err := contract.ParseMessage(end.Message); err == nil {
 			m.Phases = believed(m.Phases, end.StartedAt.Time, end.FinishedAt.Time)
 			f.Message = &m
 		} else if f.WhyMessage == "" {
-			f.WhyMessage = sentence(end.Message)
+			f.WhyMessage = contract.Sentence(end.Message)
 		}
 	}
 	return f
 }
+
+// believed are the phases of a runner's message that can be true, the first of each
+// name: a job may have written it. Both clocks are the node's.
+func believed(phases []contract.Phase, started, finished time.Time) (out []contract.Phase) {
+	longest := finished.Sub(started) + 2*clockGrain
+	for _, p := range phases {
+		known := slices.ContainsFunc(out, func(o contract.Phase) bool { return o.Name == p.Name })
+		if known || p.Seconds < 0 || p.Seconds > longest.Seconds() {
+			continue
+		}
+		early := p.Start.Before(started.Add(-clockGrain))
+		late := p.Start.Add(seconds(p.Seconds)).After(finished.Add(clockGrain))
+		if !early && !late {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// mayHaveHadTheJob is for a pod that is over. A runner's exit code says that it
+// had not; without one, only a pod that never got to a node had not.
+func (p Pod) mayHaveHadTheJob() bool {
+	if p.Message == nil {
+		return p.Over() && p.Node != ""
+	}
+	switch p.Message.Code() {
+	case contract.ExitLocked, contract.ExitExhausted, contract.ExitRefused, contract.ExitTerminated, contract.ExitInterrupted, contract.ExitQuit:
+		return false
+	}
+	return true
+}
+
+// after is h, read after was.
+func (h Heard) after(was Heard) Heard {
+	if h.StuckAt = was.StuckAt; !was.EventsAt.IsZero() && h.stuck.After(was.stuck) {
+		h.StuckAt = earlier(was.EventsAt, h.stuck)
+	}
+	return h
+}
+
+// clockGrain is how much a phase may seem to lie outside of its container's time:
+// the kubelet's times are cut to the second.
+const clockGrain = time.Second
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

@@ -1,6 +1,8 @@
 package k8s
 
 import (
+	"time"
+
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/onejob-dev/onejob/contract"
@@ -59,4 +61,9 @@ func newCreateQueue() workqueue.TypedRateLimitingInterface[item] {
 				Queue: workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[item]{Queue: newFairQueue()}),
 			}),
 		})
+}
+
+// itemBackoff is the wait of one item after its own failures.
+func itemBackoff[T comparable]() workqueue.TypedRateLimiter[T] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[T](100*time.Millisecond, 5*time.Second)
 }

@@ -1,20 +1,16 @@
 package k8s
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
@@ -26,7 +22,7 @@ import (
 func (p *pod) endsSaying(text string) {
 	p.set(func(o *corev1.Pod) {
 		o.Status.Phase = corev1.PodFailed
-		o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: agentContainer, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+		o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: contract.AgentContainer, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
 			ExitCode: 137, Reason: "Error", Message: text, StartedAt: metav1.Now(), FinishedAt: metav1.Now()}}}}
 	})
 	p.setKjob(func(k *batchv1.Job) { k.Annotations["test/lost"] = "yes" })
@@ -269,144 +265,12 @@ func TestAuditIsNoRefusal(t *testing.T) {
 		{"the Job controller's, by the new API", "FailedCreate", "", "job-controller", true},
 		{"the Job controller's, by both", "FailedCreate", "job-controller", "job-controller", true},
 	} {
-		e := corev1.Event{Type: corev1.EventTypeWarning, Reason: tt.reason, Message: words, Source: corev1.EventSource{Component: tt.classic}, ReportingController: tt.reporting, LastTimestamp: metav1.NewTime(t0)}
-		f := aKJob().Podless().State(stacks.StateReserved).Facts
+		e := corev1.Event{Type: corev1.EventTypeWarning, Reason: tt.reason, Message: words, Source: corev1.EventSource{Component: tt.classic}, ReportingController: tt.reporting, LastTimestamp: metav1.NewTime(time.Unix(1e9, 0))}
+		now := time.Unix(1e9, 0)
+		f := Facts{Now: now, State: stacks.StateReserved, StateAt: now, ToldAt: now, Attempt: 1, KJob: KJob{UID: "k", Exists: true, CreatedAt: now}, Policy: Policy{MaxAttempts: 10, PendingTimeout: time.Hour, ImageGrace: time.Minute}}
 		f.Heard = heard([]corev1.Event{heardEvent(e)}, f.Now)
 		if d := Decide(f); (d.Action == Finish) != tt.refused {
 			t.Errorf("%s: %s %q", tt.name, d.Action, d.Text)
 		}
 	}
-}
-
-// What a job writes of its phases is believed once, and within its container's time.
-func TestForgedPhases(t *testing.T) {
-	at := func(s float64) time.Time { return t0.Add(seconds(s)) }
-	phases := []contract.Phase{
-		{Name: "register", Start: at(-0.5), Seconds: 1}, // the kubelet's seconds
-		{Name: "acquire", Start: at(-3600), Seconds: 3601},
-		{Name: "acquire", Start: at(8000 * 365 * 86400), Seconds: 1e300},
-		{Name: "acquire", Start: at(1), Seconds: -1},
-		{Name: "acquire", Start: at(1), Seconds: 12},
-		{Name: "acquire", Start: at(1), Seconds: 1e300},
-		{Name: "acquire", Start: time.Time{}, Seconds: 1},
-		{Name: "acquire", Start: at(2), Seconds: 3},
-		{Name: "acquire", Start: at(3), Seconds: 4},
-		{Name: "leave", Start: at(10), Seconds: 0.9},
-	}
-	got := believed(phases, t0, t0.Add(10*time.Second))
-	if want := []contract.Phase{phases[0], phases[7], phases[9]}; !slices.Equal(got, want) {
-		t.Errorf("believed %v, want %v", got, want)
-	}
-	if got := believed(phases, time.Time{}, time.Time{}); len(got) > 1 {
-		t.Errorf("of a container without times: %v", got)
-	}
-}
-
-// unprintable is what is wrong with a text that leaves for a reader, empty if
-// nothing is.
-func unprintable(s string, most int) string {
-	switch {
-	case !utf8.ValidString(s):
-		return "it is no UTF-8"
-	case len(s) > most:
-		return fmt.Sprintf("it has %d bytes, more than %d", len(s), most)
-	case strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return "it isn't printable"
-	}
-	return ""
-}
-
-// FuzzForeignWords takes what others write the whole way: a termination message, what
-// the kubelet and an Event say, a name of Buildkite's, to the job's page, a Kubernetes
-// Event and an operator's terminal.
-func FuzzForeignWords(f *testing.F) {
-	f.Add([]byte(`{"contract":1,"outcome":"rejected","exit_code":27,"reason":"\u0000"}`), "a\x1b[2Jb", 0)
-	f.Add([]byte(`{"contract":1,"outcome":"x\u001b[2J\u001b]52;c;Y3VybA==\u0007","exit_code":70,"phases":[{"name":"\u202e","start":"9000-01-01T00:00:00Z","seconds":1e300}]}`), "\u202egpj", 1)
-	f.Add([]byte("x\x00\xff\u009b31m\n"), strings.Repeat("é\u2028", 5000), 2)
-	f.Add([]byte(`{"contract":1,"outcome":"finished","received":"\u001b","signal":"\u0000","tries":{"\u0000":3}}`), "\xff", 3)
-	var tpl *Template
-	f.Fuzz(func(t *testing.T, message []byte, words string, state int) {
-		if tpl == nil {
-			tpl = aTemplate(t, "")
-		}
-		states := []stacks.State{stacks.StateReserved, stacks.StateRunning, stacks.StateFinished, stacks.StateUnknown}
-		k, err := NewJob(stacks.Job{ID: jobA, Pipeline: words, Branch: words, Step: words, Build: 1}, 1, tpl, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		k.Annotations[contract.AnnotationCancel], k.Annotations[contract.AnnotationStory] = words, words
-		k.Annotations[contract.AnnotationStep], k.Annotations[contract.AnnotationJobURL] = words, words
-		now := metav1.NewTime(t0)
-		waiting := corev1.ContainerStatus{Name: "sidecar", Image: words, State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull", Message: words}}}
-		ended := corev1.ContainerStatus{Name: agentContainer, Image: words, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
-			ExitCode: 137, Reason: words, Message: string(message), StartedAt: now, FinishedAt: now}}}
-		event := corev1.Event{Type: corev1.EventTypeWarning, Reason: "FailedCreate", Message: words, Source: corev1.EventSource{Component: "job-controller"}, LastTimestamp: now}
-		for _, statuses := range [][]corev1.ContainerStatus{nil, {waiting}, {ended}} {
-			pod := &corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodPending, Reason: words, Message: words, ContainerStatuses: statuses,
-				Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: words}}}}
-			if len(statuses) > 0 && statuses[0].State.Terminated != nil {
-				pod.Status.Phase, pod.Spec.NodeName = corev1.PodFailed, "node"
-			}
-			facts := Facts{Now: t0, State: states[uint(state)%4], StateAt: t0, ToldAt: t0, EndedAt: t0, Attempt: 1, KJob: kjobFacts(k), Pod: podFacts(pod),
-				Story: parseStory(words), Policy: Policy{MaxAttempts: 1 + state&4}, Heard: heard([]corev1.Event{heardEvent(event)}, t0)}
-			facts.KJob.Finished = facts.Pod.Phase == corev1.PodFailed
-			bare := facts
-			bare.Pod = Pod{}
-			for _, f := range []Facts{facts, bare} {
-				d := Decide(f)
-				for what, leaves := range map[string]struct {
-					text string
-					most int
-				}{
-					"finish": {stacks.Cut(d.Text, stacks.MaxDetail), stacks.MaxDetail}, "notification": {stacks.Cut(d.Text, stacks.MaxNotification), stacks.MaxNotification},
-					"what is inside": {d.Text, 100 << 10},
-				} {
-					if wrong := unprintable(leaves.text, leaves.most); wrong != "" {
-						t.Errorf("%s: %s: %q", what, wrong, leaves.text)
-					}
-				}
-				r := newRecorder(nil, nil)
-				r.event(namespace, "onejob-x", "", true, eventNotice, d.Text)
-				if wrong := unprintable((<-r.ch).Message, maxEventMessage); wrong != "" {
-					t.Errorf("the Event: %s", wrong)
-				}
-			}
-			row := rowOf(k, pod)
-			var story Story
-			if pod.Status.Phase == corev1.PodFailed {
-				tellPod(pod, func(_ int, _ time.Time, who, format string, args ...any) {
-					story.Lines = append(story.Lines, StoryLine{Who: who, What: fmt.Sprintf(format, args...)})
-				})
-			}
-			for _, line := range story.Lines {
-				if wrong := unprintable(line.What, 8<<10); wrong != "" {
-					t.Errorf("the story's line: %s: %q", wrong, line.What)
-				}
-			}
-			for name, v := range textsOf(t, row) {
-				if wrong := unprintable(v, 8<<10); wrong != "" {
-					t.Errorf("the row's %s: %s: %q", name, wrong, v)
-				}
-			}
-		}
-	})
-}
-
-// textsOf are the texts of a value, by their names in JSON.
-func textsOf(t *testing.T, v any) map[string]string {
-	b, err := json.Marshal(v)
-	var all map[string]any
-	if err == nil {
-		err = json.Unmarshal(b, &all)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[string]string{}
-	for name, v := range all {
-		if s, ok := v.(string); ok {
-			out[name] = s
-		}
-	}
-	return out
 }

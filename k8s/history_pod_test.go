@@ -161,7 +161,7 @@ func (p *hpod) live() {
 	switch p.fate {
 	case badImage:
 		c.changePod(p.name, func(o *corev1.Pod) {
-			o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: agentContainer, Image: "no/such",
+			o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: contract.AgentContainer, Image: "no/such",
 				State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "not found"}}}}
 		})
 		p.sleep(time.Hour)
@@ -213,14 +213,14 @@ func (p *hpod) live() {
 		if code == 0 && p.helper != livesOn { // which doesn't end well
 			o.Status.Phase = corev1.PodSucceeded
 		}
-		o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: agentContainer, State: corev1.ContainerState{Terminated: terminated}}}
+		o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: contract.AgentContainer, State: corev1.ContainerState{Terminated: terminated}}}
 	})
 	p.end(code != 0)
 }
 
 // statuses are those of the pod's containers, the agent's and another one's.
 func (p *hpod) statuses(agent corev1.ContainerState) []corev1.ContainerStatus {
-	list := []corev1.ContainerStatus{{Name: agentContainer, State: agent}}
+	list := []corev1.ContainerStatus{{Name: contract.AgentContainer, State: agent}}
 	switch p.helper {
 	case livesOn, endsSoon:
 		list = append([]corev1.ContainerStatus{{Name: "a-proxy", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(p.h.nodeNow())}}}}, list...)

@@ -3,7 +3,6 @@ package k8s
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -23,7 +22,6 @@ const (
 	labelName      = "app.kubernetes.io/name"
 	labelComponent = "app.kubernetes.io/component"
 	labelManagedBy = "app.kubernetes.io/managed-by"
-	managedBy      = "onejob"
 )
 
 // NewJob makes the kjob of one attempt at a job. It is a pure function; what it
@@ -50,7 +48,7 @@ func NewJob(job stacks.Job, attempt int, t *Template, env map[string]string) (*b
 		"onejob.dev/step":     labelValue(job.Step),
 		labelName:             "onejob-agent",
 		labelComponent:        "job",
-		labelManagedBy:        managedBy,
+		labelManagedBy:        contract.ManagedBy,
 	}
 	if t.OnTerm == onTermDrain {
 		labels[contract.LabelOnTerm] = t.OnTerm
@@ -147,8 +145,8 @@ func JobURL(org string, job stacks.Job) string {
 func jobOf(k *batchv1.Job) stacks.Job {
 	a := k.Annotations
 	job := stacks.Job{
-		ID: contract.JobID(k.Labels[contract.LabelJobID]), Pipeline: word(a[contract.AnnotationPipeline]),
-		Branch: word(a[contract.AnnotationBranch]), Step: word(a[contract.AnnotationStep]),
+		ID: contract.JobID(k.Labels[contract.LabelJobID]), Pipeline: contract.Word(a[contract.AnnotationPipeline]),
+		Branch: contract.Word(a[contract.AnnotationBranch]), Step: contract.Word(a[contract.AnnotationStep]),
 	}
 	job.Priority, _ = strconv.Atoi(a[contract.AnnotationPriority])
 	job.Build, _ = strconv.Atoi(a[contract.AnnotationBuild])
@@ -164,25 +162,3 @@ func merge(a, b map[string]string) map[string]string {
 	maps.Copy(m, b)
 	return m
 }
-
-// labelValue makes a label's value of any text: as it is if that is allowed,
-// else cut and marked with a hash of the whole, so that two texts never become
-// one value. Empty stays empty.
-func labelValue(s string) string {
-	if s == "" || len(s) <= 63 && labelPattern.MatchString(s) {
-		return s
-	}
-	kept := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-' {
-			return r
-		}
-		return '-'
-	}, s)
-	kept = strings.Trim(kept[:min(len(kept), 54)], "-._")
-	return strings.TrimPrefix(kept+"-"+hash8(s), "-")
-}
-
-var labelPattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`)
-
-// QueueLabel is a queue's name as the value of contract.LabelQueue.
-func QueueLabel(queue string) string { return labelValue(queue) }

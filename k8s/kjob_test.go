@@ -140,7 +140,7 @@ spec:
   backofLimit: 0
   backoffLimit: 6
   podFailurePolicy: {rules: []}
-  managedBy: kueue.x-k8s.io/multikueue
+  contract.ManagedBy: kueue.x-k8s.io/multikueue
   ttlSecondsAfterFinished: null
   template:
     spec:
@@ -160,7 +160,7 @@ spec:
 		t.Fatal("no error")
 	}
 	for _, want := range []string{"backoffLimit", "podFailurePolicy", "ttlSecondsAfterFinished", "restartPolicy", "automountServiceAccountToken", "extra", "nowhere", "onejob.dev/queue",
-		`unknown field "spec.backofLimit"`, `unknown field "spec.template.spec.containers[0].imagePullPolcy"`, "managedBy: kueue.x-k8s.io/multikueue",
+		`unknown field "spec.backofLimit"`, `unknown field "spec.template.spec.containers[0].imagePullPolcy"`, "contract.ManagedBy: kueue.x-k8s.io/multikueue",
 		"BUILDKITE_AGENT_TOKEN is", "BUILDKITE_AGENT_QUEUE is", "terminationMessagePath: /tmp/message", "terminationMessagePolicy: must be File", "containers[agent]: restartPolicy and restartPolicyRules can't be set", "(10m0s)"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error says nothing of %s:\n%v", want, err)

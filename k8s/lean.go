@@ -51,7 +51,7 @@ func Lean(kube Client, cfg *rest.Config) (Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return clientset{leanBatch{batchclient.New(batch), kube.BatchV1().RESTClient()}, kube.CoordinationV1(), coreclient.New(core)}, nil
+	return clientset{batch: leanBatch{batchclient.New(batch), kube.BatchV1().RESTClient()}, coordination: kube.CoordinationV1(), core: coreclient.New(core)}, nil
 }
 
 type leanBatch struct {

@@ -5,6 +5,7 @@ import (
 	"maps"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/jitter"
 )
 
 // leave tidies up where the queue isn't served any more: it was taken out of the
@@ -19,11 +20,11 @@ func (q *queue) leave(ctx context.Context) {
 		q.mu.Unlock()
 		left, err := q.vacate(ctx)
 		// A second look at least: a create may have gone out as its claim went.
-		if again && creates == 0 && err == nil && !q.store.link.stale() {
+		if again && creates == 0 && err == nil && !q.store.stale() {
 			q.log.Info("the queue has left the namespace", "namespace", q.store.namespace, "kjobs_left_to_run", left)
 			return
 		}
-		if !pause(ctx, createTimeout, nil) {
+		if !jitter.Sleep(ctx, createTimeout) {
 			return
 		}
 	}

@@ -32,6 +32,10 @@ type link struct {
 	mended  time.Time
 }
 
+func newLink(log *slog.Logger, b *brake) *link {
+	return &link{log: log, brake: b, failing: map[string]bool{}}
+}
+
 // settle is how long after a link is mended the caches may still be behind.
 const settle = 2 * time.Second
 
@@ -87,24 +91,10 @@ func insist[T any](ctx context.Context, l *link, resource string, call func() (T
 		if after, told := apierrors.SuggestsClientDelay(err); told {
 			wait = max(wait, time.Duration(after)*time.Second)
 		}
-		if !pause(ctx, wait+jitter.UpTo(wait/3), nil) {
+		if !jitter.Sleep(ctx, wait+jitter.UpTo(wait/3)) {
 			return v, err
 		}
 	}
-}
-
-// answered reports whether the API server had something to say to the request
-// itself, be it a refusal.
-func answered(err error) bool {
-	if err == nil || apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge) {
-		return true // of a backup that was restored: the reflector lists anew
-	}
-	switch apierrors.ReasonForError(err) {
-	case metav1.StatusReasonUnknown, metav1.StatusReasonTimeout, metav1.StatusReasonServerTimeout,
-		metav1.StatusReasonServiceUnavailable, metav1.StatusReasonInternalError, metav1.StatusReasonTooManyRequests:
-		return false
-	}
-	return true
 }
 
 // informer makes one of a namespace's objects that have a queue's label.

@@ -1,7 +1,6 @@
 package k8s
 
 import (
-	"context"
 	"log/slog"
 	"sync/atomic"
 	"testing"
@@ -10,9 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 	k8stesting "k8s.io/client-go/testing"
 
@@ -20,70 +17,11 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 )
 
-// An outage of a minute: the call comes back within seconds of its end, wasn't
-// repeated too often, and the caches count as out of date meanwhile.
-func TestLinkInsists(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := &link{log: slog.New(slog.DiscardHandler), brake: &brake{}, failing: map[string]bool{}}
-		const lasts = time.Minute
-		began, calls := time.Now(), 0
-		list := func() (int, error) {
-			if calls++; time.Since(began) < lasts {
-				return 0, unavailable()
-			}
-			return 42, nil
-		}
-		go func() {
-			time.Sleep(lasts / 2)
-			if !l.stale() {
-				t.Error("not stale in the middle of the outage")
-			}
-		}()
-		v, err := insist(t.Context(), l, "jobs", list)
-		if late := time.Since(began) - lasts; v != 42 || err != nil || late > 5*time.Second {
-			t.Errorf("%s after the outage: %d, %v", late, v, err)
-		}
-		if calls > 30 {
-			t.Errorf("%d calls in a minute", calls)
-		}
-		if !l.stale() {
-			t.Error("not stale in the moment in which the answer came")
-		}
-		time.Sleep(settle)
-		if l.stale() {
-			t.Errorf("stale %s after the answer", settle)
-		}
-
-		// A refusal is an answer, and the informer's affair.
-		calls = 0
-		if _, err := insist(t.Context(), l, "jobs", func() (int, error) {
-			calls++
-			return 0, apierrors.NewForbidden(schema.GroupResource{Resource: "jobs"}, "", nil)
-		}); !apierrors.IsForbidden(err) || calls != 1 || l.stale() {
-			t.Errorf("a refusal: %v after %d calls, stale %t", err, calls, l.stale())
-		}
-		// So is that it knows of no such revision: the informer lists anew.
-		calls = 0
-		if _, err := insist(t.Context(), l, "jobs", func() (int, error) {
-			calls++
-			tooLarge := apierrors.NewTimeoutError("Too large resource version: 7, current: 3", 1)
-			tooLarge.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: metav1.CauseTypeResourceVersionTooLarge}}
-			return 0, tooLarge
-		}); err == nil || calls != 1 || l.stale() {
-			t.Errorf("a revision from before a restore: %v after %d calls, stale %t", err, calls, l.stale())
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
-		if _, err := insist(ctx, l, "jobs", func() (int, error) { return 0, errTorn }); err == nil {
-			t.Error("no error though the context has ended")
-		}
-	})
-}
-
 // On caches that are out of date nothing is deleted or finished.
 func TestStaleCachesTakeNothingBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &link{log: slog.New(slog.DiscardHandler), brake: &brake{}, failing: map[string]bool{"pods": true}}
+		l := newLink(slog.New(slog.DiscardHandler), &brake{})
+		l.note("pods", time.Now(), unavailable())
 		q := newQueue(New(Options{}), &settings{Queue: Queue{Name: "default"}}, &store{link: l}, nil, nil)
 		defer q.work.ShutDown()
 		const id = contract.JobID("01a20178-40c6-7700-b66b-9921d0c7c6a5")
@@ -181,7 +119,7 @@ func TestTombstoneAfterAnExpiredWatch(t *testing.T) {
 // job is looked at again.
 func TestNoEventsFromAnAPIServerThatIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &link{log: slog.New(slog.DiscardHandler), brake: &brake{}, failing: map[string]bool{}}
+		l := newLink(slog.New(slog.DiscardHandler), &brake{})
 		q := newQueue(New(Options{}), &settings{Queue: Queue{Name: "default"}}, &store{link: l}, nil, nil)
 		defer q.work.ShutDown()
 		time.Sleep(time.Hour)

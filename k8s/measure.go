@@ -1,7 +1,6 @@
 package k8s
 
 import (
-	"slices"
 	"time"
 
 	"github.com/onejob-dev/onejob/contract"
@@ -42,27 +41,3 @@ func (q *queue) measure(id contract.JobID, f Facts) {
 		}
 	}
 }
-
-// clockGrain is how much a phase may seem to lie outside of its container's time:
-// the kubelet's times are cut to the second.
-const clockGrain = time.Second
-
-// believed are the phases of a runner's message that can be true, the first of each
-// name: a job may have written it. Both clocks are the node's.
-func believed(phases []contract.Phase, started, finished time.Time) (out []contract.Phase) {
-	longest := finished.Sub(started) + 2*clockGrain
-	for _, p := range phases {
-		known := slices.ContainsFunc(out, func(o contract.Phase) bool { return o.Name == p.Name })
-		if known || p.Seconds < 0 || p.Seconds > longest.Seconds() {
-			continue
-		}
-		early := p.Start.Before(started.Add(-clockGrain))
-		late := p.Start.Add(seconds(p.Seconds)).After(finished.Add(clockGrain))
-		if !early && !late {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
-func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

@@ -44,7 +44,7 @@ func exits(code int, o contract.Outcome) func(*world, *pod) {
 // pulls has the pod's image fail, by its status, and the kubelet say what it does.
 func (p *pod) pulls(message string, events ...string) {
 	p.set(func(o *corev1.Pod) {
-		o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: agentContainer, Image: "a:b", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull", Message: message}}}}
+		o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: contract.AgentContainer, Image: "a:b", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull", Message: message}}}}
 	})
 	for _, e := range events {
 		p.w.says("Pod", p.kjob+"-x", "kubelet", corev1.EventTypeNormal, e, message)
@@ -104,7 +104,7 @@ func TestOutcomes(t *testing.T) {
 		}, kjobs: 2, exit: "0", within: 6 * time.Second, says: "was lost before it had the job"},
 		{name: "invalid image name", runs: func(w *world, p *pod) {
 			p.set(func(o *corev1.Pod) {
-				o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: agentContainer, Image: "a::b", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "InvalidImageName", Message: "couldn't parse image"}}}}
+				o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: contract.AgentContainer, Image: "a::b", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "InvalidImageName", Message: "couldn't parse image"}}}}
 			})
 			w.sleep(time.Hour, p.kill)
 		}, kjobs: 1, exit: "-1", within: 6 * time.Second, says: "image a::b: check the name"},

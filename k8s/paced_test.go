@@ -27,7 +27,10 @@ func (s *socket) send(b []byte, over bool) {
 	s.sent.Write(b)
 	s.over = over
 	s.mu.Unlock()
-	signal(s.more)
+	select {
+	case s.more <- struct{}{}:
+	default:
+	}
 }
 
 func (s *socket) Read(b []byte) (int, error) {

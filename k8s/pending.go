@@ -56,7 +56,7 @@ func decidePending(f Facts) Decision {
 
 // unlessNever is a time to look again, or none without a pending timeout.
 func (f Facts) unlessNever(t time.Time) time.Time {
-	if t.Sub(f.Now) > noLimit/2 {
+	if t.Sub(f.Now) > NoLimit/2 {
 		return time.Time{}
 	}
 	return t

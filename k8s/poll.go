@@ -86,7 +86,7 @@ func (q *queue) pollLoop(ctx context.Context) {
 		if !pause(ctx, time.Until(began.Add(jitter.Around(interval, 0.1))), q.wakeup) { // many schedulers mustn't beat in step
 			return
 		}
-		if gap := time.Until(began.Add(minGap)); gap > 0 && !pause(ctx, gap, nil) {
+		if gap := time.Until(began.Add(minGap)); gap > 0 && !jitter.Sleep(ctx, gap) {
 			return
 		}
 	}

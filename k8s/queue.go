@@ -23,7 +23,17 @@ type settings struct {
 }
 
 func (s *settings) policy() Policy {
-	return s.Policy(time.Duration(s.template.Grace()) * time.Second)
+	return PolicyOf(s.Queue, time.Duration(s.template.Grace())*time.Second)
+}
+
+// PolicyOf is a completed queue's share of decisions, with the grace of its
+// template.
+func PolicyOf(q Queue, grace time.Duration) Policy {
+	p := Policy{MaxAttempts: *q.MaxAttempts, PendingTimeout: time.Duration(*q.PendingTimeout), ImageGrace: time.Duration(*q.ImageGrace), Grace: grace}
+	if p.PendingTimeout == 0 {
+		p.PendingTimeout = NoLimit
+	}
+	return p
 }
 
 // queue serves one Buildkite queue. Everything under mu is a cache: claims

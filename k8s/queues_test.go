@@ -465,7 +465,7 @@ func podSpec(image string) corev1.PodSpec {
 	if image == "" {
 		return corev1.PodSpec{RestartPolicy: corev1.RestartPolicyOnFailure, Containers: []corev1.Container{{Name: "wrong", Image: "x"}}}
 	}
-	return corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: agentContainer, Image: image}}}
+	return corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: contract.AgentContainer, Image: image}}}
 }
 
 // Jobs whose environment can't be asked for don't hold up the queue's poll.

@@ -14,11 +14,16 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/jitter"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
 // ErrNotReacquired is why no new attempt was made; its text says more.
 var ErrNotReacquired = errors.New("no new attempt was made")
+
+// reservation is how long Buildkite keeps a job for us that is reacquired: the
+// scheduler renews it from then on.
+const reservation = 60 * time.Second
 
 // Reacquirer forces new attempts. It needs no scheduler.
 type Reacquirer struct {
@@ -62,7 +67,7 @@ func (r *Reacquirer) Reacquire(ctx context.Context, id contract.JobID) (*batchv1
 	}
 	url := JobURL(r.Template.Org, job)
 	if url == "" && len(kjobs) > 0 {
-		url = sentence(kjobs[len(kjobs)-1].Annotations[contract.AnnotationJobURL])
+		url = contract.Sentence(kjobs[len(kjobs)-1].Annotations[contract.AnnotationJobURL])
 	}
 	if url != "" {
 		url = " (" + url + ")"
@@ -121,7 +126,8 @@ func (r *Reacquirer) Reacquire(ctx context.Context, id contract.JobID) (*batchv1
 		was := Facts{Pod: podFacts(podOfKjob(pods, last)), Faults: parseNodeFaults(last.Annotations[contract.AnnotationNodeFaults])}
 		phase, reason := phaseOf(kjobFacts(last), was.Pod)
 		sentence := strings.TrimSpace(fmt.Sprintf("attempt %d was %s %s", attempts, phase, reason)) + ", and a person asked for the next"
-		handOn(k, parseStory(last.Annotations[contract.AnnotationStory]).with(sentence), was.nodeFaults())
+		faults := was.nodeFaults()
+		HandOn(k, parseStory(last.Annotations[contract.AnnotationStory]).with(sentence).annotation(), faults.annotation(), faults.nodes())
 	}
 	if r.DryRun {
 		return k, nil
@@ -160,19 +166,6 @@ func (r *Reacquirer) Reacquire(ctx context.Context, id contract.JobID) (*batchv1
 		return nil, fmt.Errorf("creating kjob %s: %w", k.Name, err)
 	}
 	return made, nil
-}
-
-// mayHaveHadTheJob is for a pod that is over. A runner's exit code says that it
-// had not; without one, only a pod that never got to a node had not.
-func (p Pod) mayHaveHadTheJob() bool {
-	if p.Message == nil {
-		return p.Over() && p.Node != ""
-	}
-	switch p.Message.Code() {
-	case contract.ExitLocked, contract.ExitExhausted, contract.ExitRefused, contract.ExitTerminated, contract.ExitInterrupted, contract.ExitQuit:
-		return false
-	}
-	return true
 }
 
 func (r *Reacquirer) say(format string, args ...any) {
@@ -246,7 +239,7 @@ func (r *Reacquirer) awaitGone(ctx context.Context, id contract.JobID, wereKjobs
 			return newer, nil
 		}
 		r.say("waiting until its pod is gone")
-		if !pause(ctx, 500*time.Millisecond, nil) {
+		if !jitter.Sleep(ctx, 500*time.Millisecond) {
 			return nil, fmt.Errorf("%w for job %s: its old pod was still there after %s", ErrNotReacquired, id, timeout)
 		}
 	}
@@ -259,57 +252,10 @@ func (r *Reacquirer) reserve(ctx context.Context, id contract.JobID, state stack
 	if r.Client == nil || state == stacks.StateUnknown {
 		return
 	}
-	switch got, err := r.Client.Reserve(ctx, []contract.JobID{id}, renewLong); {
+	switch got, err := r.Client.Reserve(ctx, []contract.JobID{id}, reservation); {
 	case err != nil:
 		r.say("Buildkite did not reserve the job: %s", err)
 	case len(got) == 0:
 		r.say("Buildkite did not reserve the job for this stack; another one may hold it")
-	}
-}
-
-// Cancel marks a job's unfinished kjobs with who wants its end and why, and
-// returns their names. A scheduler, at once or when the next one starts,
-// finishes the job with those words, or has the runner stopped that has it, and
-// deletes the kjob. Were it deleted here, the mark would be gone for a scheduler
-// that doesn't see that happen, and the job would get a new attempt.
-func Cancel(ctx context.Context, kube Client, namespace string, id contract.JobID, who string, dryRun bool) ([]string, error) {
-	kjobs, _, err := objectsOf(ctx, kube, namespace, id)
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for i := range kjobs {
-		k := &kjobs[i]
-		if finished(k) {
-			continue
-		}
-		names = append(names, k.Name)
-		if dryRun {
-			continue
-		}
-		if err := markCancelled(ctx, kube, k, who); err != nil {
-			return names, fmt.Errorf("marking %s: %w", k.Name, err)
-		}
-	}
-	return names, nil
-}
-
-// markCancelled writes the annotation. The update carries the UID and the
-// resourceVersion that were read; the Job controller writes a young kjob's
-// status all the time, so after a conflict it is read again.
-func markCancelled(ctx context.Context, kube Client, k *batchv1.Job, who string) error {
-	jobs := kube.BatchV1().Jobs(k.Namespace)
-	for try := 1; ; try++ {
-		if k.Annotations == nil {
-			k.Annotations = map[string]string{}
-		}
-		k.Annotations[contract.AnnotationCancel] = who
-		_, err := jobs.Update(ctx, k, metav1.UpdateOptions{})
-		if !apierrors.IsConflict(err) || try == 5 {
-			return err
-		}
-		if k, err = jobs.Get(ctx, k.Name, metav1.GetOptions{}); err != nil {
-			return err
-		}
 	}
 }

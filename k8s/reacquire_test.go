@@ -33,7 +33,7 @@ func (w *world) client() *stacks.Client {
 
 func (w *world) template(doc string) *Template {
 	w.Helper()
-	t := aTemplate(w.T, doc)
+	t := parsedTemplate(w.T, doc)
 	return t
 }
 

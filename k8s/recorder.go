@@ -12,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/jitter"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
@@ -31,20 +33,27 @@ func newRecorder(client Client, log *slog.Logger) *recorder {
 // maxEventMessage is the API server's limit on an Event's message.
 const maxEventMessage = 1024
 
-// event never waits; what doesn't fit is dropped.
-func (r *recorder) event(namespace, kjob string, uid types.UID, warning bool, reason, message string) {
+// NewEvent is an Event about a kjob. Its message is printable and as long as the
+// API server takes.
+func NewEvent(namespace, kjob string, uid types.UID, warning bool, reason, message string) *corev1.Event {
 	now := metav1.Now()
 	host, _ := os.Hostname()
 	e := &corev1.Event{
 		ObjectMeta:     metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("%s.%x", kjob, now.UnixNano())},
 		InvolvedObject: corev1.ObjectReference{APIVersion: "batch/v1", Kind: "Job", Namespace: namespace, Name: kjob, UID: uid},
 		Reason:         reason, Message: stacks.Cut(message, maxEventMessage), Type: corev1.EventTypeNormal,
-		Source: corev1.EventSource{Component: managedBy, Host: host}, FirstTimestamp: now, LastTimestamp: now, Count: 1,
+		Source: corev1.EventSource{Component: contract.ManagedBy, Host: host}, FirstTimestamp: now, LastTimestamp: now, Count: 1,
 		ReportingController: "onejob.dev/scheduler", ReportingInstance: host,
 	}
 	if warning {
 		e.Type = corev1.EventTypeWarning
 	}
+	return e
+}
+
+// event records one; it never waits, and what doesn't fit is dropped.
+func (r *recorder) event(namespace, kjob string, uid types.UID, warning bool, reason, message string) {
+	e := NewEvent(namespace, kjob, uid, warning, reason, message)
 	if (reason == eventWaiting || reason == eventUnmatched) && len(r.ch) > cap(r.ch)/2 {
 		return // a thousand that wait must not crowd out one that is lost
 	}
@@ -95,9 +104,25 @@ func (r *recorder) write(ctx context.Context, e *corev1.Event) {
 		if err == nil || try > 1 && apierrors.IsAlreadyExists(err) {
 			return
 		}
-		if responseToCreate(err) != responseFailed || try == eventTries || !pause(ctx, eventAgain, nil) {
+		if answered(err) || try == eventTries || !jitter.Sleep(ctx, eventAgain) {
 			r.log.Debug("event not written", "kjob", e.InvolvedObject.Name, "reason", e.Reason, "err", err)
 			return
 		}
 	}
 }
+
+const eventWaiting = "JobWaiting"
+
+const eventFinished = "JobFinished"
+
+const eventLost = "JobLost"
+
+const eventNotice = "JobNotice"
+
+// toBeCreated begins what is told of a job whose kjob is not let in.
+const toBeCreated = "waiting to be created: "
+
+// The Events about jobs. JobLost and JobNotice are of a job's end; see note.
+const (
+	eventUnmatched = "JobUnmatched"
+)

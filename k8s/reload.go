@@ -11,13 +11,15 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/onejob-dev/onejob/jitter"
 )
 
 // reload reads the configuration and the template files again until ctx ends,
 // and tries again what could not be used. Templates in the cluster are watched
 // instead, see followTemplate.
 func (s *Scheduler) reload(ctx, hard context.Context, queues *sync.WaitGroup) {
-	for pause(ctx, s.reloadEvery, nil) {
+	for jitter.Sleep(ctx, s.reloadEvery) {
 		c := s.loadAgain()
 		if c == nil {
 			continue

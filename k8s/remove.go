@@ -22,8 +22,8 @@ func (q *queue) clear(ctx context.Context, id contract.JobID) (err error) {
 		if last == nil || k.attempt >= last.attempt || k.Finished || k.Terminating {
 			continue
 		}
-		since := later(last.CreatedAt, q.store.link.mendedAt())
-		switch d := decideEarlier(k, q.store.podsOf(id), time.Since(since)); {
+		since := later(last.CreatedAt, q.store.mendedAt())
+		switch d := decideEarlier(k.KJob, k.attempt, q.store.podsOfKjob(k), time.Since(since)); {
 		case d.Action == Delete:
 			err = errors.Join(err, q.removeKjob(ctx, id, k, d))
 		case !d.Again.IsZero():

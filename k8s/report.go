@@ -85,7 +85,7 @@ func objectsOf(ctx context.Context, client Client, namespace string, id contract
 func rowOf(k *batchv1.Job, p *corev1.Pod) Row {
 	a := k.Annotations
 	r := Row{JobID: jobIDOf(k.Labels), Queue: k.Labels[contract.LabelQueue], Namespace: k.Namespace, KJob: k.Name,
-		Pipeline: word(a[contract.AnnotationPipeline]), Build: word(a[contract.AnnotationBuild]), Step: word(a[contract.AnnotationStep]), URL: sentence(a[contract.AnnotationJobURL]),
+		Pipeline: contract.Word(a[contract.AnnotationPipeline]), Build: contract.Word(a[contract.AnnotationBuild]), Step: contract.Word(a[contract.AnnotationStep]), URL: contract.Sentence(a[contract.AnnotationJobURL]),
 		CreatedAt: k.CreationTimestamp.Time, Finished: finished(k)}
 	if r.JobID != "" {
 		r.Attempt = attemptOf(k)
@@ -97,49 +97,4 @@ func rowOf(k *batchv1.Job, p *corev1.Pod) Row {
 		r.Phase = "warm-" + r.Phase
 	}
 	return r
-}
-
-// phaseOf says in a word, and a few more, where an attempt is.
-func phaseOf(k KJob, p Pod) (phase, reason string) {
-	switch {
-	case p.Message != nil:
-		if p.Message.Code() == contract.ExitOK {
-			return "done", outcomeOf(p.Message)
-		}
-		return "ended", outcomeOf(p.Message)
-	case k.Terminating:
-		return "deleting", ""
-	case p.Lost():
-		return "lost", lossOf(Facts{KJob: k, Pod: p})
-	case k.Succeeded:
-		return "done", ""
-	case k.Finished:
-		return "failed", k.FailReason
-	case k.Suspended:
-		return "suspended", ""
-	case p.Started:
-		return "running", ""
-	case p.Phase == "" && k.PodSeen:
-		return "lost", "its pod is gone"
-	case p.Phase == "":
-		return "created", "no pod yet"
-	case p.Unschedulable != "":
-		return "pending", p.Unschedulable
-	case p.Waiting != "":
-		return "pending", p.Waiting + ": " + p.WaitingMessage
-	default:
-		return "pending", ""
-	}
-}
-
-// outcomeOf is what the runner said, in a few words.
-func outcomeOf(m *contract.Message) string {
-	s := string(m.Outcome)
-	if m.ExitStatus != nil {
-		s += fmt.Sprintf(", exit status %d", *m.ExitStatus)
-	}
-	if m.Reason != "" {
-		s += ": " + m.Reason
-	}
-	return s
 }

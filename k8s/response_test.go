@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"testing"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -75,7 +76,7 @@ func TestResponseToGet(t *testing.T) {
 		{"finished", kjob(func(k *batchv1.Job) {
 			k.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobFailed, Status: corev1.ConditionTrue}}
 		}), nil, responseOver},
-		{"being deleted", kjob(func(k *batchv1.Job) { k.DeletionTimestamp = &metav1.Time{Time: t0} }), nil, responseOver},
+		{"being deleted", kjob(func(k *batchv1.Job) { k.DeletionTimestamp = &metav1.Time{Time: time.Unix(1e9, 0)} }), nil, responseOver},
 		{"another queue's", kjob(func(k *batchv1.Job) { k.Labels[contract.LabelQueue] = "other" }), nil, responseForeign},
 		{"not ours", kjob(func(k *batchv1.Job) { k.Labels = nil }), nil, responseForeign},
 	} {

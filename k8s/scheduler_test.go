@@ -183,8 +183,8 @@ func TestUnseenKjob(t *testing.T) {
 		synctest.Wait()
 		q := r.queues["default"]
 		q.mu.Lock()
-		id := jobA
-		q.claims[id] = &claim{job: aJob(), attempt: 1, at: time.Now(), sent: true, created: true}
+		id := someJob
+		q.claims[id] = &claim{job: scheduledJob(), attempt: 1, at: time.Now(), sent: true, created: true}
 		q.memo(id).reservedUntil = time.Now().Add(time.Hour)
 		q.mu.Unlock()
 		q.s.creates.AddAfter(item{q.queue, id}, confirmAfter)

@@ -1,7 +1,7 @@
 package k8s
 
 import (
-	"strconv"
+	"strings"
 	"time"
 	"unique"
 
@@ -100,38 +100,7 @@ func seePod(o any) (any, error) {
 	return s, nil
 }
 
-// attemptOf is the number in the label of a kjob or a pod, at least 1.
-func attemptOf(o metav1.Object) int {
-	n, _ := strconv.Atoi(o.GetLabels()[contract.LabelAttempt])
-	return max(n, 1)
-}
-
-// jobIDOf is the job ID in an object's labels, empty if there is none.
-func jobIDOf(labels map[string]string) contract.JobID {
-	id, err := contract.ParseJobID(labels[contract.LabelJobID])
-	if err != nil {
-		return ""
-	}
-	return id
-}
-
-// kjobName is the name of the kjob that a pod belongs to.
-func kjobName(p *corev1.Pod) string {
-	for _, r := range p.OwnerReferences {
-		if r.Kind == "Job" {
-			return r.Name
-		}
-	}
-	return p.Labels[batchv1.JobNameLabel]
-}
-
-// kjobUID is the UID of the kjob that a pod belongs to, or did when it was made:
-// an orphan has no owner any more.
-func kjobUID(p *corev1.Pod) types.UID {
-	for _, r := range p.OwnerReferences {
-		if r.Kind == "Job" {
-			return r.UID
-		}
-	}
-	return types.UID(p.Labels[batchv1.ControllerUidLabel])
+// placeholder: a Job of ours that holds a node for a job to come.
+func (k *seenKjob) placeholder() bool {
+	return k.id == "" && strings.HasPrefix(k.Name, warmPrefix) && !k.Terminating
 }

@@ -7,12 +7,15 @@ import (
 	"maps"
 	"os"
 	"strings"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/onejob-dev/onejob/jitter"
 )
 
 // LoadTemplate reads a queue's template from where its configuration says. For
@@ -101,6 +104,10 @@ func userKeys(m map[string]string) map[string]string {
 	return m
 }
 
+// followAgain is how long after a watch of a template has ended the next one is
+// tried.
+const followAgain = 5 * time.Second
+
 // followTemplate calls changed at each change of a template that lives in the
 // cluster, until ctx ends; when changed is false, again a little later.
 func followTemplate(ctx context.Context, client Client, q Queue, changed func() bool) {
@@ -108,7 +115,7 @@ func followTemplate(ctx context.Context, client Client, q Queue, changed func() 
 	if ref.Job == "" && ref.PodTemplate == "" {
 		return
 	}
-	for pause(ctx, warmEvery, nil) {
+	for jitter.Sleep(ctx, followAgain) {
 		w, err := watchTemplate(ctx, client, q)
 		if err != nil {
 			continue

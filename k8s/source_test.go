@@ -10,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
+
+	"github.com/onejob-dev/onejob/contract"
 )
 
 // The API server writes its defaults into a template that lives in the cluster.
@@ -49,7 +51,7 @@ func TestClusterTemplateIsRefusedAsAFileIs(t *testing.T) {
 		}}
 		k.Labels = map[string]string{"batch.kubernetes.io/controller-uid": "u", "controller-uid": "u"}
 		k.Spec.Template.Labels = k.Labels
-		k.Spec.Template.Spec = corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: agentContainer, Image: "agent:1"}}}
+		k.Spec.Template.Spec = corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: contract.AgentContainer, Image: "agent:1"}}}
 		return k
 	}
 	doc, err := jobDoc(filled())

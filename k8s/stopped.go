@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/onejob-dev/onejob/jitter"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
@@ -88,7 +89,7 @@ func (q *queue) untilRetry(ctx context.Context) bool {
 	template := q.set.Load().template
 	deadline := time.Now().Add(refusedEvery)
 	for time.Now().Before(deadline) {
-		if !pause(ctx, time.Second, nil) {
+		if !jitter.Sleep(ctx, time.Second) {
 			return false
 		}
 		q.alive()

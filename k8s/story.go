@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
@@ -40,7 +41,7 @@ func parseStory(annotation string) story {
 	}
 	lines := strings.Split(annotation, "\n")
 	for i := range lines {
-		lines[i] = sentence(lines[i])
+		lines[i] = contract.Sentence(lines[i])
 	}
 	return lines
 }

@@ -72,7 +72,7 @@ func (q *queue) facts(id contract.JobID) Facts {
 	now := time.Now()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	m, mended := q.memo(id), q.store.link.mendedAt()
+	m, mended := q.memo(id), q.store.mendedAt()
 	f := Facts{Now: now, State: m.state, StateAt: m.stateAt, ToldAt: m.toldAt, HeldAt: m.heldAt, MendedAt: mended, Policy: q.set.Load().policy()}
 	k, gone := q.last(id)
 	if k != nil {
@@ -198,7 +198,7 @@ func (q *queue) act(ctx context.Context, id contract.JobID, d Decision, f Facts)
 // the API server: what can't be taken back isn't done on that, but looked at
 // again later.
 func (q *queue) unsure(id contract.JobID) bool {
-	if !q.store.link.stale() {
+	if !q.store.stale() {
 		return false
 	}
 	q.work.AddAfter(id, settle/2+jitter.UpTo(settle/2))

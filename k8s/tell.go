@@ -66,18 +66,6 @@ func (q *queue) tell(id contract.JobID, text string, most int, then func()) bool
 	return news
 }
 
-// The Events about jobs. JobLost and JobNotice are of a job's end; see note.
-const (
-	eventWaiting   = "JobWaiting"
-	eventFinished  = "JobFinished"
-	eventLost      = "JobLost"
-	eventNotice    = "JobNotice"
-	eventUnmatched = "JobUnmatched"
-)
-
-// toBeCreated begins what is told of a job whose kjob is not let in.
-const toBeCreated = "waiting to be created: "
-
 // recall learns what a leader before us has told of the jobs that are here, so
 // that their pages don't get it again from each. It is help, not truth: without
 // it they do.
@@ -92,7 +80,7 @@ func (q *queue) recall(ctx context.Context) {
 	cctx, cancel := context.WithTimeout(ctx, warningsWithin)
 	defer cancel()
 	list, err := q.s.kube.CoreV1().Events(q.store.namespace).List(cctx, metav1.ListOptions{
-		ResourceVersion: "0", FieldSelector: fields.OneTermEqualSelector("source", managedBy).String(),
+		ResourceVersion: "0", FieldSelector: fields.OneTermEqualSelector("source", contract.ManagedBy).String(),
 	})
 	if err != nil {
 		q.log.Debug("events not read", "err", err)
@@ -103,10 +91,10 @@ func (q *queue) recall(ctx context.Context) {
 	defer q.mu.Unlock()
 	for _, e := range list.Items {
 		id, _, _ := contract.ParseKjobName(e.InvolvedObject.Name)
-		if id != "" && e.Source.Component == managedBy && e.Reason == eventUnmatched {
+		if id != "" && e.Source.Component == contract.ManagedBy && e.Reason == eventUnmatched {
 			q.unmatched.recalled(id, now)
 		}
-		if (here[id] || q.memos[id] != nil) && e.Source.Component == managedBy && (e.Reason == eventLost || e.Reason == eventNotice || e.Reason == eventWaiting) {
+		if (here[id] || q.memos[id] != nil) && e.Source.Component == contract.ManagedBy && (e.Reason == eventLost || e.Reason == eventNotice || e.Reason == eventWaiting) {
 			q.memo(id).tells(e.Message)
 		}
 	}

@@ -28,9 +28,6 @@ func DefaultTemplate() []byte {
 	return bytes.Replace(defaultTemplate, []byte("/onejob-agent:latest"), []byte("/onejob-agent:"+build.ImageTag()), 1)
 }
 
-// agentContainer is the one container of a job's pod.
-const agentContainer = "agent"
-
 // Template is what NewJob makes a queue's kjobs from: a checked Job, the
 // queue's share of the environment, and nothing that changes from job to job.
 // It is never written to after ParseTemplate.
@@ -65,7 +62,7 @@ func (t *Template) agent() *corev1.Container { return findAgent(&t.job.Spec.Temp
 
 func findAgent(s *corev1.PodSpec) *corev1.Container {
 	for i := range s.Containers {
-		if s.Containers[i].Name == agentContainer {
+		if s.Containers[i].Name == contract.AgentContainer {
 			return &s.Containers[i]
 		}
 	}
@@ -173,7 +170,7 @@ func checkTemplate(job *batchv1.Job) error {
 		bad("spec.podReplacementPolicy: %s, but it is always Failed", *s.PodReplacementPolicy)
 	}
 	if s.ManagedBy != nil && *s.ManagedBy != batchv1.JobControllerName {
-		bad("spec.managedBy: %s, but it is the Job controller of this cluster that makes the pod: take it out", *s.ManagedBy)
+		bad("spec.contract.ManagedBy: %s, but it is the Job controller of this cluster that makes the pod: take it out", *s.ManagedBy)
 	}
 	for name, set := range map[string]bool{
 		"podFailurePolicy": s.PodFailurePolicy != nil, "successPolicy": s.SuccessPolicy != nil, "backoffLimitPerIndex": s.BackoffLimitPerIndex != nil,
@@ -205,7 +202,7 @@ func checkTemplate(job *batchv1.Job) error {
 		for _, c := range pod.Containers {
 			names = append(names, c.Name)
 		}
-		bad("spec.template.spec.containers: %s, but a pod has the one container %q; helpers are init containers with restartPolicy Always", strings.Join(names, ", "), agentContainer)
+		bad("spec.template.spec.containers: %s, but a pod has the one container %q; helpers are init containers with restartPolicy Always", strings.Join(names, ", "), contract.AgentContainer)
 	}
 	if agent != nil {
 		if agent.Image == "" {

@@ -73,18 +73,17 @@ func decideLingering(f Facts, d Decision) Decision {
 // decideEarlier is for an unfinished kjob after which another attempt was made,
 // some time ago. A suspended one would get a second pod from a resume; the Job
 // controller has lost sight of others, once their pods are over.
-func decideEarlier(k *seenKjob, pods []*seenPod, ago time.Duration) Decision {
+func decideEarlier(k KJob, attempt int, pods []Pod, ago time.Duration) Decision {
 	if k.Suspended {
 		return Decision{Action: Delete, Reason: ReasonSuspended}
 	}
 	grace := unendedGrace
 	for _, p := range pods {
 		switch {
-		case p.kjobUID != k.UID:
 		case !p.Over():
 			return Decision{Action: None} // the pod's end will be an event
 		case p.lingers() && !p.stops():
-			return Decision{Action: Delete, Reason: ReasonHelper, Why: lingering(Facts{Attempt: k.attempt, KJob: k.KJob, Pod: p.Pod})}
+			return Decision{Action: Delete, Reason: ReasonHelper, Why: lingering(Facts{Attempt: attempt, KJob: k, Pod: p})}
 		default:
 			grace = endGrace
 		}

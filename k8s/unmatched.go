@@ -11,11 +11,7 @@ import (
 )
 
 // The values of Queue.Unmatched.
-const (
-	UnmatchedNotify = "notify"
-	UnmatchedFail   = "fail"
-	UnmatchedIgnore = "ignore"
-)
+const ()
 
 const (
 	// unmatchedAfter is how long a job is listed before anything is said: another

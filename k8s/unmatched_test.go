@@ -81,7 +81,7 @@ func TestUnmatchedIsTold(t *testing.T) {
 		if err != nil || len(events) != 1 || events[0].Reason != eventUnmatched || events[0].Message != told {
 			t.Errorf("the Events %+v, %v; want one with the page's words", events, err)
 		}
-		own := aQueue(t, tags)
+		own := configuredQueue(t, tags)
 		s := w.explain(ids[0], true)
 		if s.AskTags(w.ctx, w.client(), own, []Queue{own}); s.Now != told || s.Advice != adviceUnmatched {
 			t.Errorf("explain says %q, %q", s.Now, s.Advice)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/jitter"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
@@ -46,7 +47,7 @@ func (q *queue) keepReserved(ctx context.Context) {
 func (q *queue) upkeep(ctx context.Context) {
 	var measured time.Time
 	for pause(ctx, upkeepEvery, q.look) {
-		if !pause(ctx, coalesce, nil) {
+		if !jitter.Sleep(ctx, coalesce) {
 			return
 		}
 		if time.Since(measured) >= upkeepEvery {

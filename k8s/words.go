@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
@@ -112,4 +113,49 @@ func lossOf(f Facts) string {
 	default:
 		return "phase " + string(p.Phase)
 	}
+}
+
+// phaseOf says in a word, and a few more, where an attempt is.
+func phaseOf(k KJob, p Pod) (phase, reason string) {
+	switch {
+	case p.Message != nil:
+		if p.Message.Code() == contract.ExitOK {
+			return "done", outcomeOf(p.Message)
+		}
+		return "ended", outcomeOf(p.Message)
+	case k.Terminating:
+		return "deleting", ""
+	case p.Lost():
+		return "lost", lossOf(Facts{KJob: k, Pod: p})
+	case k.Succeeded:
+		return "done", ""
+	case k.Finished:
+		return "failed", k.FailReason
+	case k.Suspended:
+		return "suspended", ""
+	case p.Started:
+		return "running", ""
+	case p.Phase == "" && k.PodSeen:
+		return "lost", "its pod is gone"
+	case p.Phase == "":
+		return "created", "no pod yet"
+	case p.Unschedulable != "":
+		return "pending", p.Unschedulable
+	case p.Waiting != "":
+		return "pending", p.Waiting + ": " + p.WaitingMessage
+	default:
+		return "pending", ""
+	}
+}
+
+// outcomeOf is what the runner said, in a few words.
+func outcomeOf(m *contract.Message) string {
+	s := string(m.Outcome)
+	if m.ExitStatus != nil {
+		s += fmt.Sprintf(", exit status %d", *m.ExitStatus)
+	}
+	if m.Reason != "" {
+		s += ": " + m.Reason
+	}
+	return s
 }

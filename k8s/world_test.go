@@ -243,7 +243,7 @@ func (p *pod) start() {
 	p.set(func(o *corev1.Pod) {
 		o.Spec.NodeName, o.Status.Phase = "node-1", corev1.PodRunning
 		o.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()}}
-		o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: agentContainer, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}}}
+		o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: contract.AgentContainer, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}}}
 	})
 }
 
@@ -264,7 +264,7 @@ func (p *pod) end(code int, why string, m *contract.Message) {
 		if code != 0 {
 			o.Status.Phase = corev1.PodFailed
 		}
-		o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: agentContainer, State: corev1.ContainerState{Terminated: t}}}
+		o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: contract.AgentContainer, State: corev1.ContainerState{Terminated: t}}}
 	})
 	if m == nil { // lost, no message is left: another kjob may follow while this one is unfinished
 		p.setKjob(func(k *batchv1.Job) { k.Annotations["test/lost"] = "yes" })

@@ -43,7 +43,7 @@ the order of time. With --config and a token it asks Buildkite, too.
 					if err != nil {
 						return err
 					}
-					namespace, policy = q.Namespace, q.Policy(time.Minute)
+					namespace, policy = q.Namespace, k8s.PolicyOf(q, time.Minute)
 					if client, err = buildkite(c, cfg, q); err != nil {
 						return err
 					}
