@@ -38,10 +38,10 @@ FROM ?= 1
 .PHONY: histories
 histories: ## simulate the scheduler in HISTORIES (20000) random histories from seed FROM (1), and find planted bugs
 	@mkdir -p .cache
-	go test -c -o .cache/histories ./k8s
-	cd k8s && seq $(FROM) 1000 $$(($(FROM) + $(HISTORIES) - 1)) | \
-	  xargs -I{} -P $$(nproc) ../.cache/histories -test.run '^TestHistories$$' -test.v -test.timeout 30m -history.n=1000 -history.from={}
-	go test -count=1 -v -timeout 60m -run '^TestMutants$$' -parallel 2 ./k8s -history.mutants=2000
+	go test -c -o .cache/histories ./k8s/scheduler
+	cd k8s/scheduler && seq $(FROM) 1000 $$(($(FROM) + $(HISTORIES) - 1)) | \
+	  xargs -I{} -P $$(nproc) ../../.cache/histories -test.run '^TestHistories$$' -test.v -test.timeout 30m -history.n=1000 -history.from={}
+	go test -count=1 -v -timeout 60m -run '^TestMutants$$' -parallel 2 ./k8s/scheduler -history.mutants=2000
 
 .PHONY: bench
 bench: build ## measure: the herd, the process, each beside the stock agent; fails if a bar is missed

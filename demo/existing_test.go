@@ -7,7 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/kjob"
 )
 
 // What is told for an existing cluster is a configuration that can be used, and
@@ -21,15 +22,15 @@ func TestTellExisting(t *testing.T) {
 		t.Errorf("the kubeconfig isn't named in\n%s", out.String())
 	}
 	lines := regexp.MustCompile(`(?m)^  #(?: in deploy/base/onejob\.yaml:)? {8,}((?:endpoint|queues): .*)$`).FindAllStringSubmatch(out.String(), -1)
-	config := ""
+	text := ""
 	for _, l := range lines {
-		config += l[1] + "\n"
+		text += l[1] + "\n"
 	}
-	c, err := k8s.ParseConfig([]byte(strings.ReplaceAll(config, "HOST", "10.0.0.1")), "onejob")
+	c, err := config.Parse([]byte(strings.ReplaceAll(text, "HOST", "10.0.0.1")), "onejob")
 	if err != nil || len(c.Queues) != 1 || c.Endpoint == "" {
-		t.Fatalf("the configuration %q: %v", config, err)
+		t.Fatalf("the configuration %q: %v", text, err)
 	}
-	if tpl, err := k8s.ParseTemplate(c.Queues[0].Template.Inline, c.Queues[0]); err != nil || tpl.Image() != "REGISTRY/onejob-agent" {
+	if tpl, err := kjob.Parse(c.Queues[0].Template.Inline, c.Queues[0]); err != nil || tpl.Image() != "REGISTRY/onejob-agent" {
 		t.Errorf("the template: %v", err)
 	}
 }

@@ -19,7 +19,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/yaml"
 
-	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/kjob"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
@@ -88,15 +89,15 @@ func TestDrainBudget(t *testing.T) {
 		t.Fatal(err)
 	}
 	selects := func(onTerm string) bool {
-		c, err := k8s.ParseConfig([]byte("queues: [{name: q, on-term: "+onTerm+"}]"), "builds")
+		c, err := config.Parse([]byte("queues: [{name: q, on-term: "+onTerm+"}]"), "builds")
 		if err != nil {
 			t.Fatal(err)
 		}
-		template, err := k8s.ParseTemplate(nil, c.Queues[0])
+		template, err := kjob.Parse(nil, c.Queues[0])
 		if err != nil {
 			t.Fatal(err)
 		}
-		k, err := k8s.NewJob(stacks.Job{ID: "018f0000-0000-7000-8000-00000000000a"}, 1, template, nil)
+		k, err := kjob.New(stacks.Job{ID: "018f0000-0000-7000-8000-00000000000a"}, 1, template, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,11 +116,11 @@ func TestDrainBudget(t *testing.T) {
 }
 
 func TestShippedConfiguration(t *testing.T) {
-	if _, err := k8s.LoadConfig("base/onejob.yaml", "onejob"); err != nil {
+	if _, err := config.Load("base/onejob.yaml", "onejob"); err != nil {
 		t.Error(err)
 	}
 	b, _ := os.ReadFile("base/priorityclass.yaml")
-	if !bytes.Contains(b, []byte("name: "+k8s.WarmPriorityClass+"\n")) {
-		t.Errorf("the PriorityClass is not named %s", k8s.WarmPriorityClass)
+	if !bytes.Contains(b, []byte("name: "+kjob.WarmPriorityClass+"\n")) {
+		t.Errorf("the PriorityClass is not named %s", kjob.WarmPriorityClass)
 	}
 }

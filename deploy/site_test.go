@@ -18,7 +18,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/onejob-dev/onejob/contract"
-	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/scheduler"
 	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/stacks"
 	"github.com/onejob-dev/onejob/test/cluster"
@@ -44,7 +45,7 @@ type site struct {
 	config    *rest.Config // of the ServiceAccount
 	audit     *audit
 	sim       *simulator.Simulator
-	scheduler *k8s.Scheduler
+	scheduler *scheduler.Scheduler
 }
 
 // aSite has the shipped Roles, less one right.
@@ -147,11 +148,11 @@ func (s *site) run(queue string) (stop func()) {
 	if err != nil {
 		s.Fatal(err)
 	}
-	s.scheduler = k8s.New(k8s.Options{
+	s.scheduler = scheduler.New(scheduler.Options{
 		Kube: kube, Version: "test", Transport: s.sim.Transport(), Token: stacks.Token(simulator.DefaultAgentToken),
-		Lease: &k8s.LeaseOptions{Namespace: s.namespace, Name: "onejob", Identity: s.namespace}, ReloadEvery: 200 * time.Millisecond,
-		Load: func() (*k8s.Config, error) {
-			return k8s.ParseConfig([]byte("endpoint: http://buildkite.test/v3\nqueues:\n- name: default\n"+queue), s.namespace)
+		Lease: &scheduler.LeaseOptions{Namespace: s.namespace, Name: "onejob", Identity: s.namespace}, ReloadEvery: 200 * time.Millisecond,
+		Load: func() (*config.Config, error) {
+			return config.Parse([]byte("endpoint: http://buildkite.test/v3\nqueues:\n- name: default\n"+queue), s.namespace)
 		},
 	})
 	ctx, cancel := context.WithCancel(s.Context())

@@ -7,7 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/k8s/operate"
 )
 
 func cancelCommand() *cli.Command {
@@ -41,7 +41,7 @@ no scheduler runs, the next one does so when it starts.
 			}
 			var errs []error
 			for _, id := range ids {
-				names, err := k8s.Cancel(c.Context, kube, namespaceOf(c), id, who, c.Bool("dry-run"))
+				names, err := operate.Cancel(c.Context, kube, namespaceOf(c), id, who, c.Bool("dry-run"))
 				for _, n := range names {
 					sayTo(c.App.Writer, n)
 				}

@@ -6,7 +6,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/decide"
+	"github.com/onejob-dev/onejob/k8s/operate"
+	"github.com/onejob-dev/onejob/k8s/scheduler"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
@@ -29,11 +32,11 @@ the order of time. With --config and a token it asks Buildkite, too.
 				return err
 			}
 			namespace := namespaceOf(c)
-			policy := k8s.Policy{MaxAttempts: k8s.DefaultMaxAttempts, PendingTimeout: k8s.DefaultPendingTimeout, ImageGrace: k8s.DefaultImageGrace, Grace: time.Minute}
+			policy := decide.Policy{MaxAttempts: config.DefaultMaxAttempts, PendingTimeout: config.DefaultPendingTimeout, ImageGrace: config.DefaultImageGrace, Grace: time.Minute}
 			for _, id := range ids {
 				var client *stacks.Client
-				var own k8s.Queue
-				var all []k8s.Queue
+				var own config.Queue
+				var all []config.Queue
 				if c.String("config") != "" {
 					cfg, err := loadConfig(c)
 					if err != nil {
@@ -43,13 +46,13 @@ the order of time. With --config and a token it asks Buildkite, too.
 					if err != nil {
 						return err
 					}
-					namespace, policy = q.Namespace, k8s.PolicyOf(q, time.Minute)
+					namespace, policy = q.Namespace, scheduler.PolicyOf(q, time.Minute)
 					if client, err = buildkite(c, cfg, q); err != nil {
 						return err
 					}
 					own, all = q, sharing(cfg, q)
 				}
-				story, err := k8s.Explain(c.Context, kube, client, namespace, id, policy)
+				story, err := operate.Explain(c.Context, kube, client, namespace, id, policy)
 				if err != nil {
 					return err
 				}
@@ -63,7 +66,7 @@ the order of time. With --config and a token it asks Buildkite, too.
 	}
 }
 
-func tellStory(w io.Writer, s k8s.Story) {
+func tellStory(w io.Writer, s operate.Story) {
 	state := string(s.State)
 	if s.StateError != "" {
 		state = "unknown (" + s.StateError + ")"

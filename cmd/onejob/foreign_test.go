@@ -7,19 +7,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/k8s/operate"
 )
 
 // What a job, an Event or a pipeline says is never a command of the terminal's that
 // shows it.
 func TestForeignWordsAreNoCommands(t *testing.T) {
 	const bad = "x\x1b[2J\x1b]52;c;Y3VybA==\a\u009b31m\u202e\xffy\r\nz"
-	a := k8s.Row{JobID: bad, KJob: bad, Pod: bad, Phase: bad, Node: bad, Reason: strings.Repeat("é", 40) + bad, Pipeline: bad, Step: bad, URL: bad, Queue: bad, CreatedAt: time.Now()}
+	a := operate.Row{JobID: bad, KJob: bad, Pod: bad, Phase: bad, Node: bad, Reason: strings.Repeat("é", 40) + bad, Pipeline: bad, Step: bad, URL: bad, Queue: bad, CreatedAt: time.Now()}
 	var out bytes.Buffer
 	for _, wide := range []bool{true, false} {
-		jobsTable(&out, []k8s.Row{a}, wide)
+		jobsTable(&out, []operate.Row{a}, wide)
 	}
-	tellStory(&out, k8s.Story{URL: bad, State: bad, StateError: bad, Attempts: []k8s.Row{a}, Lines: []k8s.StoryLine{{Who: bad, What: bad}}, Now: bad, Advice: bad})
+	tellStory(&out, operate.Story{URL: bad, State: bad, StateError: bad, Attempts: []operate.Row{a}, Lines: []operate.StoryLine{{Who: bad, What: bad}}, Now: bad, Advice: bad})
 	lines := strings.Count(out.String(), "\n")
 	sayTo(&out, "12:00:00  onejob-1  "+bad)
 	exitCode(&out, errors.Join(errors.New(bad), errors.New("two")))

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/onejob-dev/onejob/contract"
-	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/k8s/operate"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
@@ -44,7 +44,7 @@ that have none because they ask for a tag that their queue lacks.
 			if c.Bool("all-namespaces") {
 				namespace = ""
 			}
-			list := func(ctx context.Context) ([]k8s.Row, error) { return k8s.Rows(ctx, kube, namespace, "") }
+			list := func(ctx context.Context) ([]operate.Row, error) { return operate.List(ctx, kube, namespace, "") }
 			if c.Bool("watch") {
 				say := func(line string) { sayTo(c.App.ErrWriter, line) }
 				list = (&lister{list: list, say: say}).next
@@ -60,7 +60,7 @@ that have none because they ask for a tag that their queue lacks.
 				case err != nil:
 					return err
 				}
-				shown := []k8s.Row{} // and not nil: no jobs are [] in JSON
+				shown := []operate.Row{} // and not nil: no jobs are [] in JSON
 				for _, r := range rows {
 					if !c.Bool("unfinished") || !r.Finished {
 						shown = append(shown, r)
@@ -88,7 +88,7 @@ that have none because they ask for a tag that their queue lacks.
 // unmatched are the jobs without a kjob that ask for tags which their queue lacks,
 // of the queues in a namespace, or in all. What can't be asked is said and left out:
 // the list of kjobs is there for bad days.
-func unmatched(c *cli.Context, namespace string) (rows []k8s.Row) {
+func unmatched(c *cli.Context, namespace string) (rows []operate.Row) {
 	if c.String("config") == "" {
 		return nil
 	}
@@ -108,9 +108,9 @@ func unmatched(c *cli.Context, namespace string) (rows []k8s.Row) {
 		if client == nil && err == nil {
 			continue // no token, as on most people's machines
 		}
-		var more []k8s.Row
+		var more []operate.Row
 		if err == nil {
-			more, err = k8s.UnmatchedRows(c.Context, client, q, sharing(cfg, q))
+			more, err = operate.ListUnmatched(c.Context, client, q, sharing(cfg, q))
 		}
 		if errors.Is(err, stacks.ErrNotFound) {
 			err = errors.New("Buildkite doesn't know the queue's stack, which a scheduler registers")
@@ -123,7 +123,7 @@ func unmatched(c *cli.Context, namespace string) (rows []k8s.Row) {
 	return rows
 }
 
-func jobsTable(w io.Writer, rows []k8s.Row, wide bool) {
+func jobsTable(w io.Writer, rows []operate.Row, wide bool) {
 	head := []string{"JOB", "ATTEMPT", "QUEUE", "PHASE", "AGE", "NODE", "REASON"}
 	if wide {
 		head = append(head, "NAMESPACE", "PIPELINE", "BUILD", "STEP", "POD", "URL")

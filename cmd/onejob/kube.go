@@ -10,7 +10,7 @@ import (
 	"k8s.io/client-go/transport"
 
 	"github.com/onejob-dev/onejob/build"
-	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/k8s/kube"
 )
 
 const categoryKube = "KUBERNETES (as in kubectl)"
@@ -59,12 +59,12 @@ func namespaceOf(c *cli.Context) string {
 
 // kubeClient speaks protobuf, and is never throttled by itself: the brake and
 // the API server's priority and fairness do that.
-func kubeClient(c *cli.Context) (k8s.Client, error) {
+func kubeClient(c *cli.Context) (kube.Client, error) {
 	cfg, err := restConfig(c)
 	if err != nil {
 		return nil, err
 	}
-	return k8s.NewClient(cfg)
+	return kube.NewClient(cfg)
 }
 
 func restConfig(c *cli.Context, through ...transport.WrapperFunc) (*rest.Config, error) {

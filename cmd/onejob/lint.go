@@ -6,7 +6,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/kjob"
+	"github.com/onejob-dev/onejob/k8s/kube"
 )
 
 func lintCommand() *cli.Command {
@@ -33,10 +35,10 @@ is made. That takes the rights in deploy/operator.yaml.
 		Action: func(c *cli.Context) error {
 			switch {
 			case c.Bool("schema"):
-				_, err := c.App.Writer.Write(k8s.Schema)
+				_, err := c.App.Writer.Write(config.Schema)
 				return err
 			case c.Bool("template"):
-				_, err := c.App.Writer.Write(k8s.DefaultTemplate())
+				_, err := c.App.Writer.Write(kjob.DefaultTemplate())
 				return err
 			}
 			cfg, err := loadConfig(c)
@@ -44,7 +46,7 @@ is made. That takes the rights in deploy/operator.yaml.
 				return err
 			}
 			errs := []error{err}
-			var kube k8s.Client
+			var kube kube.Client
 			if c.Bool("ask-cluster") {
 				if kube, err = kubeClient(c); err != nil {
 					errs = append(errs, err)
@@ -57,7 +59,7 @@ is made. That takes the rights in deploy/operator.yaml.
 				}
 				if err == nil && kube != nil {
 					var notes []string
-					notes, err = k8s.Rehearse(c.Context, kube, t)
+					notes, err = kjob.DryRun(c.Context, kube, t)
 					for _, n := range notes {
 						sayTo(c.App.ErrWriter, n)
 					}

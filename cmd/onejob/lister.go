@@ -8,7 +8,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/onejob-dev/onejob/jitter"
-	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/k8s/operate"
 )
 
 const (
@@ -21,7 +21,7 @@ const (
 
 // lister lists kjobs for a command that goes on showing them.
 type lister struct {
-	list func(context.Context) ([]k8s.Row, error)
+	list func(context.Context) ([]operate.Row, error)
 	say  func(string)
 	good time.Time // when the last good list came
 }
@@ -29,7 +29,7 @@ type lister struct {
 // next is the next good list. One that fails is told of and repeated, however
 // long the API server is away; its error is returned only when that refuses us
 // the right to list, or when ctx ends.
-func (l *lister) next(ctx context.Context) ([]k8s.Row, error) {
+func (l *lister) next(ctx context.Context) ([]operate.Row, error) {
 	for n := 0; ; n++ {
 		rows, err := l.list(ctx)
 		switch refused := apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err); {

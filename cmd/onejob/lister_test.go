@@ -23,7 +23,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/onejob-dev/onejob/contract"
-	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/k8s/operate"
 )
 
 // A list that fails is told of once and repeated with patience; only a refusal
@@ -50,11 +50,11 @@ func TestLister(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				began, calls := time.Now(), 0
 				var said []string
-				l := lister{say: func(line string) { said = append(said, line) }, list: func(context.Context) ([]k8s.Row, error) {
+				l := lister{say: func(line string) { said = append(said, line) }, list: func(context.Context) ([]operate.Row, error) {
 					if calls++; time.Since(began) < tt.lasts {
 						return nil, tt.err
 					}
-					return []k8s.Row{{KJob: "a"}}, nil
+					return []operate.Row{{KJob: "a"}}, nil
 				}}
 				if tt.good {
 					l.good = began
@@ -80,7 +80,7 @@ func TestLister(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		l := lister{say: func(string) {}, list: func(context.Context) ([]k8s.Row, error) { return nil, errors.New("down") }}
+		l := lister{say: func(string) {}, list: func(context.Context) ([]operate.Row, error) { return nil, errors.New("down") }}
 		if _, err := l.next(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v though the context has ended", err)
 		}

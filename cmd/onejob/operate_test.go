@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/onejob-dev/onejob/contract"
-	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/k8s/operate"
 )
 
 const nobodys = "018f0000-0000-7000-8000-00000000000a"
@@ -90,7 +90,7 @@ func TestJobs(t *testing.T) {
 	run(t, "jobs").wants(t, 0, "JOB", "ATTEMPT", "REASON", ids[0], "rejected: taken")
 	run(t, "jobs", "--unfinished").wants(t, 0, ids[0])
 	run(t, "jobs", "-o", "wide").wants(t, 0, "NAMESPACE", "URL", l.namespace, "demo", "/builds/1#"+ids[0])
-	var rows []k8s.Row
+	var rows []operate.Row
 	if err := json.Unmarshal([]byte(run(t, "jobs", "-o", "json").out), &rows); err != nil || len(rows) != 2 {
 		t.Errorf("-o json: %d rows, %v", len(rows), err)
 	}
@@ -149,7 +149,7 @@ func TestExplain(t *testing.T) {
 	run(t, "reacquire", id).wants(t, 0)
 	l.await("told by Kubernetes", func() bool { return strings.Contains(run(t, "explain", id).out, "SuccessfulCreate") })
 	run(t, "explain", "https://buildkite.com/acme/demo/builds/1#"+id).wants(t, 0, "reserved", "made onejob-"+id+" for attempt 1", "now", "do")
-	var story k8s.Story
+	var story operate.Story
 	r := run(t, "explain", "-o", "json", id)
 	if err := json.Unmarshal([]byte(r.out), &story); err != nil || story.JobID.String() != id || len(story.Attempts) != 1 || len(story.Lines) < 3 {
 		t.Errorf("-o json: %v, %+v", err, story)

@@ -12,7 +12,9 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 
 	"github.com/onejob-dev/onejob/contract"
-	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/kube"
+	"github.com/onejob-dev/onejob/k8s/operate"
 )
 
 func reacquireCommand() *cli.Command {
@@ -62,7 +64,7 @@ func reacquireCommand() *cli.Command {
 	}
 }
 
-func reacquire(c *cli.Context, cfg *k8s.Config, kube k8s.Client, id contract.JobID, say func(string)) (*batchv1.Job, error) {
+func reacquire(c *cli.Context, cfg *config.Config, kube kube.Client, id contract.JobID, say func(string)) (*batchv1.Job, error) {
 	q, err := queueOf(c, cfg, kube, id)
 	if err != nil {
 		return nil, err
@@ -75,7 +77,7 @@ func reacquire(c *cli.Context, cfg *k8s.Config, kube k8s.Client, id contract.Job
 	if err != nil {
 		return nil, err
 	}
-	r := k8s.Reacquirer{Kube: kube, Client: client, Template: t, Force: c.Bool("force"), DryRun: c.Bool("dry-run"), Progress: say}
+	r := operate.Reacquirer{Kube: kube, Client: client, Template: t, Force: c.Bool("force"), DryRun: c.Bool("dry-run"), Progress: say}
 	kjob, err := r.Reacquire(c.Context, id)
 	if err != nil {
 		return nil, err
@@ -88,10 +90,10 @@ func reacquire(c *cli.Context, cfg *k8s.Config, kube k8s.Client, id contract.Job
 }
 
 // follow says the phases of an attempt until it ends.
-func follow(c *cli.Context, kube k8s.Client, id contract.JobID, kjob *batchv1.Job, say func(string)) error {
+func follow(c *cli.Context, kube kube.Client, id contract.JobID, kjob *batchv1.Job, say func(string)) error {
 	last := ""
-	rows := lister{say: say, good: time.Now(), list: func(ctx context.Context) ([]k8s.Row, error) {
-		return k8s.Rows(ctx, kube, kjob.Namespace, id)
+	rows := lister{say: say, good: time.Now(), list: func(ctx context.Context) ([]operate.Row, error) {
+		return operate.List(ctx, kube, kjob.Namespace, id)
 	}}
 	for {
 		now, err := rows.next(c.Context)

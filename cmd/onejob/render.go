@@ -11,7 +11,9 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/onejob-dev/onejob/contract"
-	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/kjob"
+	"github.com/onejob-dev/onejob/k8s/operate"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
@@ -53,7 +55,7 @@ with an ID and a token, is the one that Buildkite has scheduled.
 			if err != nil {
 				return err
 			}
-			kjob, err := k8s.NewJob(job, c.Int("attempt"), t, env)
+			kjob, err := kjob.New(job, c.Int("attempt"), t, env)
 			if err != nil {
 				return err
 			}
@@ -63,7 +65,7 @@ with an ID and a token, is the one that Buildkite has scheduled.
 }
 
 // localTemplate is template without a cluster if that is possible.
-func localTemplate(c *cli.Context, client *stacks.Client, q k8s.Queue) (*k8s.Template, error) {
+func localTemplate(c *cli.Context, client *stacks.Client, q config.Queue) (*kjob.Template, error) {
 	if q.Template.Job == "" && q.Template.PodTemplate == "" {
 		t, err := template(c.Context, nil, client, q)
 		if err != nil {
@@ -80,7 +82,7 @@ func localTemplate(c *cli.Context, client *stacks.Client, q k8s.Queue) (*k8s.Tem
 
 // scheduled is the job that is named by its ID, if one is, and whom to ask about
 // it.
-func scheduled(c *cli.Context, cfg *k8s.Config, q k8s.Queue) (*stacks.Client, contract.JobID, error) {
+func scheduled(c *cli.Context, cfg *config.Config, q config.Queue) (*stacks.Client, contract.JobID, error) {
 	if c.NArg() == 0 {
 		return nil, "", nil
 	}
@@ -130,7 +132,7 @@ func jobToRender(c *cli.Context, client *stacks.Client, id contract.JobID) (stac
 	}
 	env, err := client.Env(c.Context, id)
 	if errors.Is(err, stacks.ErrNotFound) {
-		err = fmt.Errorf("%w: %s", err, k8s.NoStack)
+		err = fmt.Errorf("%w: %s", err, operate.NoStack)
 	}
 	if err != nil {
 		return job, nil, err

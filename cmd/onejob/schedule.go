@@ -14,7 +14,10 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/onejob-dev/onejob/build"
-	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/k8s/cache"
+	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/kube"
+	"github.com/onejob-dev/onejob/k8s/scheduler"
 	"github.com/onejob-dev/onejob/logging"
 )
 
@@ -50,28 +53,28 @@ func schedule(c *cli.Context) error {
 	if _, err := loadConfig(c); err != nil {
 		return err // before a cluster is needed
 	}
-	var skew k8s.Skew
+	var skew kube.Skew
 	cfg, err := restConfig(c, skew.Wrap)
 	if err != nil {
 		return err
 	}
-	kube, err := k8s.NewClient(cfg)
+	kube, err := kube.NewClient(cfg)
 	if err != nil {
 		return err
 	}
-	lean, err := k8s.Lean(kube, cfg)
+	lean, err := cache.Lean(kube, cfg)
 	if err != nil {
 		return err
 	}
-	o := k8s.Options{
-		Kube: kube, Lean: lean, Skew: skew.Of, Load: func() (*k8s.Config, error) { return loadConfig(c) },
-		Version: build.String(), Log: log, Metrics: k8s.NewMetrics(),
+	o := scheduler.Options{
+		Kube: kube, Lean: lean, Skew: skew.Of, Load: func() (*config.Config, error) { return loadConfig(c) },
+		Version: build.String(), Log: log, Metrics: scheduler.NewMetrics(),
 	}
 	if o.Token, err = givenToken(c); err != nil {
 		return err
 	}
 	if name := c.String("lease"); name != "" {
-		o.Lease = &k8s.LeaseOptions{Namespace: c.String("lease-namespace"), Name: name, Identity: c.String("identity")}
+		o.Lease = &scheduler.LeaseOptions{Namespace: c.String("lease-namespace"), Name: name, Identity: c.String("identity")}
 		if o.Lease.Namespace == "" {
 			o.Lease.Namespace = namespaceOf(c)
 		}
@@ -83,7 +86,7 @@ func schedule(c *cli.Context) error {
 			o.Lease.Identity = fmt.Sprintf("%s-%d", host, os.Getpid())
 		}
 	}
-	s := k8s.New(o)
+	s := scheduler.New(o)
 	g, ctx := errgroup.WithContext(c.Context)
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(func() error {

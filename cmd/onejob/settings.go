@@ -13,7 +13,10 @@ import (
 
 	"github.com/onejob-dev/onejob/build"
 	"github.com/onejob-dev/onejob/contract"
-	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/kjob"
+	"github.com/onejob-dev/onejob/k8s/kube"
+	"github.com/onejob-dev/onejob/k8s/operate"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
@@ -35,11 +38,11 @@ func tokenFileFlag() cli.Flag {
 
 // loadConfig reads the file that --config names. Beside an error stands what
 // could be read of it, for lint; nil if that is nothing.
-func loadConfig(c *cli.Context) (*k8s.Config, error) {
+func loadConfig(c *cli.Context) (*config.Config, error) {
 	if c.String("config") == "" {
 		return nil, usage(errors.New("no configuration given: set --config or ONEJOB_CONFIG to the scheduler's file"))
 	}
-	cfg, err := k8s.LoadConfig(c.String("config"), namespaceOf(c))
+	cfg, err := config.Load(c.String("config"), namespaceOf(c))
 	if err != nil {
 		return cfg, usage(err)
 	}
@@ -47,25 +50,25 @@ func loadConfig(c *cli.Context) (*k8s.Config, error) {
 }
 
 // pickQueue is the queue that --queue or a label names, or the only one.
-func pickQueue(c *cli.Context, cfg *k8s.Config, label string) (k8s.Queue, error) {
+func pickQueue(c *cli.Context, cfg *config.Config, label string) (config.Queue, error) {
 	var names []string
 	for _, q := range cfg.Queues {
 		names = append(names, q.Name)
-		if q.Name == c.String("queue") || c.String("queue") == "" && (len(cfg.Queues) == 1 || k8s.QueueLabel(q.Name) == label) {
+		if q.Name == c.String("queue") || c.String("queue") == "" && (len(cfg.Queues) == 1 || kjob.QueueLabel(q.Name) == label) {
 			return q, nil
 		}
 	}
 	if c.String("queue") != "" {
-		return k8s.Queue{}, usage(fmt.Errorf("no queue %q in the configuration, it has %s", c.String("queue"), strings.Join(names, ", ")))
+		return config.Queue{}, usage(fmt.Errorf("no queue %q in the configuration, it has %s", c.String("queue"), strings.Join(names, ", ")))
 	}
-	return k8s.Queue{}, usage(fmt.Errorf("which queue? The configuration has %s: give --queue", strings.Join(names, ", ")))
+	return config.Queue{}, usage(fmt.Errorf("which queue? The configuration has %s: give --queue", strings.Join(names, ", ")))
 }
 
 // queueOf is pickQueue for a job, whose kjobs may be in any queue's namespace.
-func queueOf(c *cli.Context, cfg *k8s.Config, kube k8s.Client, id contract.JobID) (k8s.Queue, error) {
+func queueOf(c *cli.Context, cfg *config.Config, kube kube.Client, id contract.JobID) (config.Queue, error) {
 	label := ""
 	for _, q := range cfg.Queues {
-		if rows, err := k8s.Rows(c.Context, kube, q.Namespace, id); err == nil && len(rows) > 0 {
+		if rows, err := operate.List(c.Context, kube, q.Namespace, id); err == nil && len(rows) > 0 {
 			label = rows[0].Queue
 		}
 	}
@@ -91,7 +94,7 @@ func givenToken(c *cli.Context) (stacks.TokenSource, error) {
 
 // token is givenToken or what the queue's file has; nil if there is no such file,
 // as on most people's machines.
-func token(c *cli.Context, q k8s.Queue) (stacks.TokenSource, error) {
+func token(c *cli.Context, q config.Queue) (stacks.TokenSource, error) {
 	if t, err := givenToken(c); t != nil || err != nil {
 		return t, err
 	}
@@ -106,7 +109,7 @@ func token(c *cli.Context, q k8s.Queue) (stacks.TokenSource, error) {
 }
 
 // buildkite returns a client for a queue; nil if there is no token.
-func buildkite(c *cli.Context, cfg *k8s.Config, q k8s.Queue) (*stacks.Client, error) {
+func buildkite(c *cli.Context, cfg *config.Config, q config.Queue) (*stacks.Client, error) {
 	t, err := token(c, q)
 	if t == nil || err != nil {
 		return nil, err
@@ -115,8 +118,8 @@ func buildkite(c *cli.Context, cfg *k8s.Config, q k8s.Queue) (*stacks.Client, er
 }
 
 // template loads a queue's template, and the organization's name for URLs.
-func template(ctx context.Context, kube k8s.Client, client *stacks.Client, q k8s.Queue) (*k8s.Template, error) {
-	t, err := k8s.LoadTemplate(ctx, kube, q)
+func template(ctx context.Context, kube kube.Client, client *stacks.Client, q config.Queue) (*kjob.Template, error) {
+	t, err := kjob.Load(ctx, kube, q)
 	if err != nil {
 		return nil, err
 	}
@@ -130,8 +133,8 @@ func template(ctx context.Context, kube k8s.Client, client *stacks.Client, q k8s
 
 // sharing are the queues whose token, and so whose cluster at Buildkite, is a
 // queue's own: a step there could ask for them.
-func sharing(cfg *k8s.Config, q k8s.Queue) []k8s.Queue {
-	return slices.DeleteFunc(slices.Clone(cfg.Queues), func(other k8s.Queue) bool { return other.TokenFile != q.TokenFile })
+func sharing(cfg *config.Config, q config.Queue) []config.Queue {
+	return slices.DeleteFunc(slices.Clone(cfg.Queues), func(other config.Queue) bool { return other.TokenFile != q.TokenFile })
 }
 
 func jobIDs(c *cli.Context) ([]contract.JobID, error) {

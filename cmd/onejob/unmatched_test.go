@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/k8s/operate"
 	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/stacks"
 )
@@ -60,7 +60,7 @@ func TestUnmatchedJobs(t *testing.T) {
 	if strings.Contains(r.out, fits) || r.err != "" {
 		t.Errorf("it should tell of one job only:\n%s%s", r.out, r.err)
 	}
-	var rows []k8s.Row
+	var rows []operate.Row
 	r = run(t, "jobs", "-o", "json", "--unfinished")
 	if err := json.Unmarshal([]byte(r.out), &rows); err != nil || len(rows) != 1 || rows[0].JobID.String() != big || rows[0].Phase != "unmatched" || rows[0].Attempt != 0 {
 		t.Errorf("-o json: %+v, %v", rows, err)

@@ -11,7 +11,8 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/kjob"
 	"github.com/onejob-dev/onejob/stacks"
 	"github.com/onejob-dev/onejob/test/cluster"
 	"github.com/onejob-dev/onejob/test/cluster/image"
@@ -46,11 +47,11 @@ func TestAgentImage(t *testing.T) {
 
 	// As in a job's pod, but with an uid that no image knows, no gid with rights,
 	// and a root that can't be written.
-	template, err := k8s.ParseTemplate(nil, k8s.Queue{Name: "default"})
+	template, err := kjob.Parse(nil, config.Queue{Name: "default"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	kjob, err := k8s.NewJob(stacks.Job{ID: "01906f6e-7a3c-4a51-9d6a-2f6f0b9f4a11"}, 1, template, nil)
+	kjob, err := kjob.New(stacks.Job{ID: "01906f6e-7a3c-4a51-9d6a-2f6f0b9f4a11"}, 1, template, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

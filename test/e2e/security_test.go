@@ -18,7 +18,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/onejob-dev/onejob/contract"
-	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/k8s/decide"
+	"github.com/onejob-dev/onejob/k8s/operate"
 	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/test/hunt"
 	"github.com/onejob-dev/onejob/test/stage"
@@ -117,10 +118,10 @@ func TestJobFindsNoSecret(t *testing.T) {
 			keyless(t, p.Spec)
 		}
 	}
-	rows, err := k8s.Rows(ctx, kube, stage.Namespace, "")
+	rows, err := operate.List(ctx, kube, stage.Namespace, "")
 	asJSON("onejob jobs", rows, err)
 	for _, id := range build.JobIDs {
-		story, err := k8s.Explain(ctx, kube, nil, stage.Namespace, contract.JobID(id), k8s.Policy{})
+		story, err := operate.Explain(ctx, kube, nil, stage.Namespace, contract.JobID(id), decide.Policy{})
 		asJSON("onejob explain", story, err)
 	}
 	endpoints(t, ctx, nothingIn)

@@ -6,7 +6,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/k8s/decide"
 )
 
 func TestNeverStarted(t *testing.T) {
@@ -27,7 +27,7 @@ var startRows = []row{
 		// A pull that fails at first, and then takes longer than the grace.
 		name: "image-pulled-late", queue: "image-grace: 2m", agent: "{image: 'late.test/onejob-agent:dev', imagePullPolicy: Always}", exit: "0", kjobs: 1,
 		act: func(s *scene) {
-			s.until("a pull that fails", func() bool { return k8s.FailureKind(s.waitsFor()) == "image" })
+			s.until("a pull that fails", func() bool { return decide.FailureKind(s.waitsFor()) == "image" })
 			late.hold()
 			s.Cleanup(late.release)
 			s.told("is being pulled again")

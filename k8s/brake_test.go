@@ -1,1 +1,0 @@
-package k8s

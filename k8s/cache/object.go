@@ -1,0 +1,108 @@
+package cache
+
+import (
+	"strings"
+	"time"
+	"unique"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/decide"
+	"github.com/onejob-dev/onejob/k8s/kjob"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// What the caches keep of kjobs and pods: the facts that decisions rest on,
+// gathered once for each event and not for each look. The API's own types are
+// over a kilobyte each even when they are empty, and their labels a map each:
+// 5,000 kjobs with their pods would be 30 MiB instead of 8.
+
+// Job is a kjob as the cache shows it. It is never written to.
+type Job struct {
+	Object
+	decide.KJob
+	// Job is what the next attempt is made of.
+	Job stacks.Job
+	// Story and faults are of the attempts before it.
+	Story  decide.History
+	Faults decide.NodeFaults
+	Warm   string    // of a placeholder, see AnnotationPlaceholder
+	Made   time.Time // CreatedAt as the API server has it
+	Found  time.Time // see sight
+}
+
+// Pod is a pod as the cache shows it. It is never written to.
+type Pod struct {
+	Object
+	decide.Pod
+	Kjob    string // the name of its kjob
+	KjobUID types.UID
+	// Scheduled is when it got its node, and started when its agent container did,
+	// as Kubernetes has it.
+	Scheduled, Started time.Time
+	grace              time.Duration // of its deletion
+}
+
+// Object is what both have; the informers need the metadata.
+type Object struct {
+	metav1.ObjectMeta
+	Id      contract.JobID // empty for a warm placeholder
+	Attempt int
+	Queue   string // as the label has it
+}
+
+// entry is a Job or a Pod.
+type entry interface{ of() *Object }
+
+func (o *Object) of() *Object { return o }
+
+func objectOf(m *metav1.ObjectMeta) Object {
+	return Object{
+		ObjectMeta: metav1.ObjectMeta{Name: m.Name, Namespace: intern(m.Namespace), UID: m.UID, ResourceVersion: m.ResourceVersion},
+		Id:         kjob.IDOf(m.Labels), Attempt: kjob.AttemptOf(m), Queue: intern(m.Labels[contract.LabelQueue]),
+	}
+}
+
+// intern makes equal strings one: a thousand jobs have few pipelines.
+func intern(s string) string { return unique.Make(s).Value() }
+
+// JobOf is the transformation of the kjobs' informer, but for the clocks (see
+// sights).
+func jobOf(o any) (any, error) {
+	k, ok := o.(*batchv1.Job)
+	if !ok {
+		return o, nil
+	}
+	s := &Job{Object: objectOf(&k.ObjectMeta), KJob: decide.OfJob(k), Job: kjob.JobOf(k), Warm: k.Annotations[kjob.AnnotationPlaceholder]}
+	s.Story, s.Faults = decide.ParseHistory(k.Annotations[contract.AnnotationStory]), decide.ParseNodeFaults(k.Annotations[contract.AnnotationNodeFaults])
+	s.Job.ID, s.Job.Pipeline, s.Job.Branch, s.Job.Step = s.Id, intern(s.Job.Pipeline), intern(s.Job.Branch), intern(s.Job.Step)
+	return s, nil
+}
+
+// podOf is that of the pods' informer.
+func podOf(o any) (any, error) {
+	p, ok := o.(*corev1.Pod)
+	if !ok {
+		return o, nil
+	}
+	s := &Pod{Object: objectOf(&p.ObjectMeta), Pod: decide.OfPod(p), Kjob: kjob.OwnerName(p), KjobUID: kjob.OwnerUID(p)}
+	s.Name, s.Node, s.Image, s.Unschedulable = s.ObjectMeta.Name, intern(s.Node), intern(s.Image), intern(s.Unschedulable)
+	if g := p.DeletionGracePeriodSeconds; g != nil {
+		s.grace = time.Duration(*g) * time.Second
+	}
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionTrue {
+			s.Scheduled = c.LastTransitionTime.Time
+		}
+	}
+	return s, nil
+}
+
+// Placeholder: a Job of ours that holds a node for a job to come.
+func (k *Job) Placeholder() bool {
+	return k.Id == "" && strings.HasPrefix(k.Name, kjob.PlaceholderPrefix) && !k.Terminating
+}

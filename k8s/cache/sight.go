@@ -1,0 +1,114 @@
+package cache
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// sights turn the times of kjobs and pods, which are by the clocks of the API
+// server, of the Job controller and of nodes, into ours: once, when they are first
+// seen. What is seen to happen happens now, and what a process finds when it
+// starts happened as long ago as the API server's clock says at that time. From
+// then on our monotonic clock counts, so that no step of any clock makes anything
+// look older, or younger, than it is.
+type sights struct {
+	skew func() time.Duration
+	mu   sync.Mutex
+	of   map[types.UID]*sight
+}
+
+// sight is what was seen of a kjob or a pod.
+type sight struct {
+	found                            time.Time // when it was found in a first list; zero if it was seen to come
+	created, resumed, deleted, ended moment    // of a kjob
+	goneBy, started                  moment    // of a pod
+}
+
+// moment is a time as Kubernetes tells it, and as our clock shows it.
+type moment struct{ told, here time.Time }
+
+// set takes in what is told; here is used if that is new.
+func (m *moment) set(told time.Time, here func() time.Time) time.Time {
+	switch {
+	case told.IsZero():
+		return told
+	case !m.told.Equal(told):
+		m.told, m.here = told, here()
+	}
+	return m.here
+}
+
+// at is the sight of an object, and whether it is found in a first list now.
+// Callers hold s.mu.
+func (s *sights) at(uid types.UID, listed bool, now time.Time) (of *sight, found bool) {
+	of, known := s.of[uid]
+	if !known {
+		of = &sight{}
+		if listed {
+			of.found = now
+		}
+		s.of[uid] = of
+	}
+	return of, listed && !known
+}
+
+// ago is a time that has passed, as ours shows it: no later than now.
+func (s *sights) ago(now, told time.Time) time.Time {
+	return now.Add(-max(0, now.Add(s.skew()).Sub(told)))
+}
+
+// kjob turns the times of a kjob. listed: the first list isn't complete.
+func (s *sights) kjob(k *Job, listed bool) {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of, found := s.at(k.UID, listed, now)
+	here := func(told time.Time) func() time.Time {
+		return func() time.Time {
+			if !found {
+				return now
+			}
+			at := s.ago(now, told)
+			if by := k.Job.ScheduledAt; by.Before(now) && by.After(at) {
+				at = now.Add(-now.Sub(by)) // not before its job, whatever the clocks say
+			}
+			return at
+		}
+	}
+	k.Made, k.Found = k.CreatedAt, of.found
+	k.CreatedAt = of.created.set(k.CreatedAt, here(k.CreatedAt))
+	k.ResumedAt = of.resumed.set(k.ResumedAt, here(k.ResumedAt))
+	k.DeletedAt = of.deleted.set(k.DeletedAt, here(k.DeletedAt))
+	k.FinishedAt = of.ended.set(k.FinishedAt, here(k.FinishedAt))
+}
+
+// pod turns the times of a pod. A deletion tells when it is to be over.
+func (s *sights) pod(p *Pod, listed bool) {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of, found := s.at(p.UID, listed, now)
+	p.Started = p.StartedAt
+	p.StartedAt = of.started.set(p.StartedAt, func() time.Time {
+		if found {
+			return s.ago(now, p.Started)
+		}
+		return now
+	})
+	p.GoneBy = of.goneBy.set(p.GoneBy, func() time.Time {
+		left := p.grace
+		if found {
+			left = min(left, p.GoneBy.Sub(now.Add(s.skew())))
+		}
+		return now.Add(left)
+	})
+}
+
+// forget is for an object that is gone.
+func (s *sights) forget(uid types.UID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.of, uid)
+}

@@ -1,0 +1,294 @@
+package config
+
+import (
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// Config is the scheduler's file: YAML, unknown keys refused. Of every number in
+// it 0 means none: no limit, no wait, no placeholders; where that makes no sense 0
+// is refused. A number that isn't given is nil until the configuration is completed.
+type Config struct {
+	// Stack begins the key of each queue's stack at Buildkite.
+	Stack string `json:"stack,omitempty"`
+	// Endpoint is the base URL of Buildkite's agent and stacks API.
+	Endpoint string `json:"endpoint,omitempty"`
+	// TokenFile holds the agent token of the queues that don't name their own.
+	TokenFile string `json:"token-file,omitempty"`
+	// IdleInterval is the longest wait between two looks at a quiet queue.
+	IdleInterval *Duration `json:"idle-interval,omitempty"`
+	// CreateWorkers is how many kjobs are created at the same time.
+	CreateWorkers *int    `json:"create-workers,omitempty"`
+	Queues        []Queue `json:"queues"`
+}
+
+// Queue is one Buildkite queue and where its jobs run.
+type Queue struct {
+	// Name is the queue's key at Buildkite.
+	Name string `json:"name"`
+	// Stack is the stack's key; empty means Config.Stack, a dash and the name.
+	Stack     string `json:"stack,omitempty"`
+	TokenFile string `json:"token-file,omitempty"`
+	// Namespace is where the kjobs are made; empty means the scheduler's own.
+	Namespace string `json:"namespace,omitempty"`
+	// Tags ("key=value") are the agent tags that jobs may ask for.
+	Tags []string `json:"tags,omitempty"`
+	// Unmatched is what is done about jobs that ask for other tags: notify, fail
+	// or ignore.
+	Unmatched string `json:"unmatched,omitempty"`
+	// MaxInFlight is the most kjobs that are unfinished at a time, 0 for no limit.
+	MaxInFlight *int `json:"max-in-flight,omitempty"`
+	// MinAgents and Buffer keep warm placeholders, see warm.go.
+	MinAgents int    `json:"min-agents,omitempty"`
+	Buffer    Amount `json:"buffer,omitempty"`
+	// MaxAttempts is how many kjobs a job may use up before it is finished.
+	MaxAttempts *int `json:"max-attempts,omitempty"`
+	// PendingTimeout is how long a pod may take to start, 0 for no limit.
+	PendingTimeout *Duration `json:"pending-timeout,omitempty"`
+	// ImageGrace is how long an image may fail to be pulled, from its first
+	// failure, 0 for not at all; a pull that goes on has PendingTimeout.
+	ImageGrace *Duration `json:"image-grace,omitempty"`
+	// OnTerm is what a runner does on SIGTERM: cancel or drain.
+	OnTerm string `json:"on-term,omitempty"`
+	// AgentEndpoint is what the pods call, where that is not Config.Endpoint.
+	AgentEndpoint string `json:"agent-endpoint,omitempty"`
+	// TrustedPipelines lets the template take images, commands and names from a
+	// pipeline: whoever writes one then has the agent token. See trust.go.
+	TrustedPipelines bool        `json:"trusted-pipelines,omitempty"`
+	TokenSecret      SecretRef   `json:"token-secret,omitempty"`
+	Template         TemplateRef `json:"template,omitempty"`
+}
+
+// SecretRef names a key of a Secret in the queue's namespace.
+type SecretRef struct {
+	Name string `json:"name,omitempty"`
+	Key  string `json:"key,omitempty"`
+}
+
+// TemplateRef says where a queue's template comes from: at most one of these.
+type TemplateRef struct {
+	// File is a batch/v1 Job, a v1 PodTemplate or a bare PodTemplateSpec.
+	File string `json:"file,omitempty"`
+	// Inline is the same, in the configuration itself.
+	Inline json.RawMessage `json:"inline,omitempty"`
+	// Job names a suspended Job, PodTemplate a PodTemplate in the namespace.
+	Job         string `json:"job,omitempty"`
+	PodTemplate string `json:"pod-template,omitempty"`
+}
+
+// Amount is a count or a percentage ("10%").
+type Amount struct {
+	N       int
+	Percent bool
+}
+
+// UnmarshalJSON reads 5, "5" or "10%".
+func (a *Amount) UnmarshalJSON(b []byte) error {
+	s, percent := strings.CutSuffix(strings.Trim(string(b), `"`), "%")
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 {
+		return fmt.Errorf("an amount is a number such as 5, or a percentage such as \"10%%\", not %s", b)
+	}
+	*a = Amount{n, percent}
+	return nil
+}
+
+// MarshalJSON writes what UnmarshalJSON reads.
+func (a Amount) MarshalJSON() ([]byte, error) {
+	if a.Percent {
+		return json.Marshal(fmt.Sprintf("%d%%", a.N))
+	}
+	return json.Marshal(a.N)
+}
+
+// Of is the amount as a number, a percentage rounded up.
+func (a Amount) Of(n int) int {
+	if a.Percent {
+		return (a.N*n + 99) / 100
+	}
+	return a.N
+}
+
+// The defaults. DefaultTokenFile is where deploy/ mounts the Secret.
+const (
+	DefaultStack          = "onejob"
+	DefaultTokenFile      = "/var/run/onejob/token/token" //nolint:gosec // the path of one
+	DefaultMaxInFlight    = 100
+	DefaultMaxAttempts    = 10
+	DefaultIdleInterval   = time.Second
+	DefaultCreateWorkers  = 100
+	DefaultPendingTimeout = 15 * time.Minute
+	DefaultImageGrace     = 2 * time.Minute
+	MinPoll               = 200 * time.Millisecond
+)
+
+// Schema is the JSON schema of the configuration file.
+//
+//go:embed config.schema.json
+var Schema []byte
+
+// Load reads, completes and checks a configuration file. The error holds
+// every fault that was found; beside it stands the configuration, if that could
+// be read at all. namespace is what queues without one get.
+func Load(path, namespace string) (*Config, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	c, err := Parse(b, namespace)
+	if err != nil {
+		return c, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// Parse is Load for bytes.
+func Parse(b []byte, namespace string) (*Config, error) {
+	var c Config
+	errs, err := DecodeStrict(b, &c)
+	errs = append(errs, err)
+	if wrongType := (*json.UnmarshalTypeError)(nil); err != nil && !errors.As(err, &wrongType) {
+		return nil, errors.Join(errs...)
+	}
+	c.complete(namespace)
+	return &c, errors.Join(append(errs, c.Validate())...)
+}
+
+func (c *Config) complete(namespace string) {
+	def(&c.Stack, DefaultStack)
+	def(&c.Endpoint, stacks.DefaultEndpoint)
+	def(&c.TokenFile, DefaultTokenFile)
+	defNumber(&c.IdleInterval, Duration(DefaultIdleInterval))
+	defNumber(&c.CreateWorkers, DefaultCreateWorkers)
+	for i := range c.Queues {
+		q := &c.Queues[i]
+		def(&q.Stack, c.Stack+"-"+q.Name)
+		def(&q.TokenFile, c.TokenFile)
+		def(&q.Namespace, namespace)
+		defNumber(&q.MaxInFlight, DefaultMaxInFlight)
+		defNumber(&q.MaxAttempts, DefaultMaxAttempts)
+		defNumber(&q.PendingTimeout, Duration(DefaultPendingTimeout))
+		defNumber(&q.ImageGrace, Duration(DefaultImageGrace))
+		def(&q.OnTerm, "cancel")
+		def(&q.Unmatched, UnmatchedNotify)
+		def(&q.AgentEndpoint, c.Endpoint)
+		def(&q.TokenSecret.Name, "onejob-agent-token")
+		def(&q.TokenSecret.Key, "token")
+	}
+}
+
+// defNumber is def for numbers, whose zero somebody may mean.
+func defNumber[T any](p **T, v T) {
+	if *p == nil {
+		*p = &v
+	}
+}
+
+func def[T comparable](p *T, v T) {
+	var zero T
+	if *p == zero {
+		*p = v
+	}
+}
+
+// Validate returns every fault of a completed configuration, joined.
+func (c *Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if len(c.Queues) == 0 {
+		bad("queues: none given")
+	}
+	if d := time.Duration(*c.IdleInterval); d < MinPoll {
+		bad("idle-interval: %s is under %s, which is as fast as a busy queue is asked: write that or more, or leave it out for %s", d, MinPoll, DefaultIdleInterval)
+	}
+	if *c.CreateWorkers < 1 {
+		bad("create-workers: %d is less than 1, and nothing would be created: write 1 or more, or leave it out for %d", *c.CreateWorkers, DefaultCreateWorkers)
+	}
+	if err := contract.CheckEndpoint(c.Endpoint); err != nil {
+		bad("endpoint: %w", err)
+	}
+	names, keys := map[string]bool{}, map[string]bool{}
+	for i, q := range c.Queues {
+		at := fmt.Sprintf("queues[%d] (%s)", i, q.Name)
+		if q.Name == "" {
+			bad("queues[%d]: no name", i)
+			continue
+		}
+		if names[q.Name] {
+			bad("%s: this name is used twice", at)
+		}
+		if keys[q.Stack] {
+			bad("%s: stack: the key %q is used twice", at, q.Stack)
+		}
+		names[q.Name], keys[q.Stack] = true, true
+		if q.Namespace == "" {
+			bad("%s: namespace: none given, and none is known to run in", at)
+		} else if msgs := validation.IsDNS1123Label(q.Namespace); msgs != nil {
+			bad("%s: namespace: %s", at, msgs[0])
+		}
+		for _, t := range q.Tags {
+			if k, _, ok := strings.Cut(t, "="); !ok || k == "" || k == "queue" || strings.Contains(t, ",") {
+				bad("%s: tags: %q is not key=value, or is the queue, or has a comma", at, t)
+			}
+		}
+		for name, n := range map[string]int{"max-in-flight": *q.MaxInFlight, "min-agents": q.MinAgents} {
+			if n < 0 {
+				bad("%s: %s: %d is negative", at, name, n)
+			}
+		}
+		if *q.MaxAttempts < 1 {
+			bad("%s: max-attempts: %d is less than 1, and no job would be run: write 1 for no second attempt, or leave it out for %d", at, *q.MaxAttempts, DefaultMaxAttempts)
+		}
+		for name, d := range map[string]Duration{"pending-timeout": *q.PendingTimeout, "image-grace": *q.ImageGrace} {
+			if d < 0 {
+				bad("%s: %s: negative", at, name)
+			}
+		}
+		if q.OnTerm != "cancel" && q.OnTerm != "drain" {
+			bad("%s: on-term: %q is neither cancel nor drain", at, q.OnTerm)
+		}
+		if !slices.Contains([]string{UnmatchedNotify, UnmatchedFail, UnmatchedIgnore}, q.Unmatched) {
+			bad("%s: unmatched: %q is neither notify nor fail nor ignore", at, q.Unmatched)
+		}
+		if _, err := stacks.New(stacks.Config{Stack: q.Stack, Token: stacks.Token("")}); err != nil {
+			bad("%s: stack: %w", at, err)
+		}
+		if q.AgentEndpoint != c.Endpoint {
+			if err := contract.CheckEndpoint(q.AgentEndpoint); err != nil {
+				bad("%s: agent-endpoint: %w", at, err)
+			}
+		}
+		if n := q.Template.sources(); n > 1 {
+			bad("%s: template: %d of file, inline, job and pod-template are given, at most one can be", at, n)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (t TemplateRef) sources() int {
+	n := 0
+	for _, given := range []bool{t.File != "", len(t.Inline) > 0, t.Job != "", t.PodTemplate != ""} {
+		if given {
+			n++
+		}
+	}
+	return n
+}
+
+const UnmatchedNotify = "notify"
+
+const UnmatchedFail = "fail"
+
+const UnmatchedIgnore = "ignore"

@@ -1,0 +1,106 @@
+package decide
+
+import (
+	"fmt"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// decideDeleted is for a kjob that was deleted before its end.
+func decideDeleted(f Facts) Decision {
+	if f.Removed == ReasonHelper {
+		return decideEnded(f) // the attempt was over before
+	}
+	m := f.Pod.Message
+	if m != nil && (!f.OverAt.IsZero() || m.Received == "" || f.State.Offered() && (m.Code() == contract.ExitOK || !contract.WithoutJob(m.Code()))) {
+		return decideEnded(f) // not for that, or with the job
+	}
+	r, text := deletedWhy(f)
+	if f.Fresh() && f.State.Held() && (f.Pod.Lost() && f.Pod.mayRun() || f.Pod.unreported()) {
+		return heldYet(f, r, text)
+	}
+	d := offered(f, r, func() Decision {
+		switch f.Removed {
+		case ReasonSuspended:
+			return attempt(f, ReasonLost, 1, fmt.Sprintf("the pod of attempt %d %sits Kubernetes Job was suspended", f.Attempt, LostBefore))
+		case ReasonUnended:
+			return attempt(f, ReasonLost, 1, fmt.Sprintf("the pod of attempt %d %s%s", f.Attempt, LostBefore, Loss(f)))
+		}
+		return attempt(f, r, 0, fmt.Sprintf("the Kubernetes Job of attempt %d was deleted before it had the job", f.Attempt))
+	})
+	// A job that runs, or that was stopped for it. One that was over before needs
+	// no word.
+	if d.Action == None && f.Removed != ReasonOver && (f.State.Held() && f.Pod.mayRun() || m != nil && m.Code() == contract.ExitOK) {
+		d.Text = text
+	}
+	return d
+}
+
+// decideTerminating is for a kjob that is being deleted and is still there: one
+// that is deleted in foreground waits for its pod, whose node may be dead, others
+// for whoever gave them a finalizer. Until then there is no other attempt.
+func decideTerminating(f Facts) Decision {
+	r, text := deletedWhy(f)
+	late := f.KJob.DeletedAt.Add(f.Policy.Grace + outliveGrace)
+	switch {
+	case f.State.Held() && f.Pod.mayRun():
+		return heldYet(f, r, text)
+	case f.Now.Before(late):
+		return Decision{Action: None, Again: late}
+	case !f.State.Offered():
+		return Decision{Action: None}
+	}
+	what := "its finalizers are " + f.KJob.Finalizers
+	if f.Pod.Lives() && f.Pod.Node != "" {
+		what = fmt.Sprintf("pod %s is still there; %s", f.Pod.Name, deadNode(f.Pod.Node))
+	}
+	return Decision{Action: None, Reason: r, Waiting: true, Text: fmt.Sprintf("waiting for the Kubernetes Job of attempt %d, which is being deleted, to go (%s)", f.Attempt, what)}
+}
+
+// decideOrphan is for a pod whose kjob was deleted when no scheduler that is
+// left was there to see it. Its job may be Buildkite's to end, for its agent's
+// silence, which says nothing of Kubernetes.
+func decideOrphan(f Facts) Decision {
+	p := f.Orphan
+	if !p.Started || p.Message != nil && !p.unreported() || !p.Terminating && !p.Deleted && !p.Over() || f.State.Over() {
+		return Decision{Action: None}
+	}
+	f.Pod = p
+	r, text := deletedWhy(f)
+	return heldYet(f, r, text)
+}
+
+// deletedWhy is what the reader of a job is told whose kjob is deleted while it
+// runs: its runner reports that it was stopped, but not why.
+func deletedWhy(f Facts) (Reason, string) {
+	if f.KJob.Cancelled != "" {
+		return ReasonCancelled, cancelledBy(f)
+	}
+	return ReasonDeleted, "the Kubernetes Job was deleted while the job ran in its pod"
+}
+
+// heldYet says something of a job if an agent has it, now, and finishes it if
+// that was the pod's runner and died before it could.
+func heldYet(f Facts, r Reason, text string) Decision {
+	switch {
+	case !f.believed():
+		return Decision{Action: Ask, Reason: r}
+	case !f.State.Held():
+		return Decision{Action: None}
+	case f.Pod.unreported():
+		d := decideEnded(f)
+		if d.Text != "" {
+			d.Text = text + "; " + d.Text
+		}
+		return d
+	case f.Pod.Lost():
+		switch d := decideLostHeld(f); {
+		case d.Action == Finish:
+			d.Text = text + "; " + d.Text
+			return d
+		case d.Reason == ReasonLost: // its runner wasn't the one
+			return Decision{Action: None}
+		}
+	}
+	return Decision{Action: None, Reason: r, Text: text}
+}

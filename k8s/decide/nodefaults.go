@@ -1,0 +1,80 @@
+package decide
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// nodeFault is an attempt that ended before it had the job, for what its node has
+// or is: the next one is better made elsewhere.
+type nodeFault struct{ node, why string }
+
+// NodeFaults are those of a job's attempts, the oldest first. Each kjob takes those
+// of the attempts before it along in an annotation, beside their story.
+type NodeFaults []nodeFault
+
+const (
+	maxNodeFaults = 8
+	// faultContract: the node's image is of another release. The others are the
+	// runner's outcomes.
+	faultContract = "contract"
+)
+
+// fault is why the attempt ended, if that was for its node; else empty.
+func (f Facts) fault() string {
+	m := f.Pod.Message
+	switch {
+	case m == nil:
+		return ""
+	case m.Outcome == contract.OutcomeUntrusted, m.Outcome == contract.OutcomeUnready:
+		return string(m.Outcome)
+	case m.Outcome == contract.OutcomeConfig && m.Contract != contract.Version:
+		return faultContract
+	}
+	return ""
+}
+
+// NodeFaults are those of the attempts before it, and its own.
+func (f Facts) NodeFaults() NodeFaults {
+	why := f.fault()
+	if why == "" {
+		return f.Faults
+	}
+	one := nodeFault{f.Pod.Node, why}
+	all := append(slices.DeleteFunc(slices.Clone(f.Faults), func(o nodeFault) bool { return o == one }), one)
+	return all[max(0, len(all)-maxNodeFaults):]
+}
+
+func (fs NodeFaults) had(why string) bool {
+	return slices.ContainsFunc(fs, func(f nodeFault) bool { return f.why == why })
+}
+
+// Annotation is what ParseNodeFaults reads.
+func (fs NodeFaults) Annotation() string {
+	var all []string
+	for _, f := range fs {
+		all = append(all, f.node+"="+f.why)
+	}
+	return strings.Join(all, ",")
+}
+
+func ParseNodeFaults(annotation string) (fs NodeFaults) {
+	for one := range strings.SplitSeq(annotation, ",") {
+		if node, why, ok := strings.Cut(one, "="); ok {
+			fs = append(fs, nodeFault{node, why})
+		}
+	}
+	return fs[max(0, len(fs)-maxNodeFaults):]
+}
+
+// Nodes are those that attempts failed on, each once.
+func (fs NodeFaults) Nodes() (names []string) {
+	for _, f := range fs {
+		if f.node != "" && !slices.Contains(names, f.node) {
+			names = append(names, f.node)
+		}
+	}
+	return names
+}

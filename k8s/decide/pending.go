@@ -1,0 +1,209 @@
+package decide
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// After an outage of the API server a pod has mendedGrace to start in, whatever is
+// over by then; Events that can't be read are waited for for deafGrace.
+const (
+	mendedGrace = time.Minute
+	deafGrace   = time.Minute
+)
+
+// decidePending is for a pod that hasn't started while the job waits for it.
+func decidePending(f Facts) Decision {
+	since := Later(f.KJob.CreatedAt, f.KJob.ResumedAt)
+	reason, what, grace := pendingWhy(f)
+	limit, text := f.allowed(since, f.Policy.PendingTimeout), fmt.Sprintf("the pod did not start within %s", f.Policy.PendingTimeout)
+	if grace >= 0 && !limit.Before(f.allowed(f.FailingSince, grace)) {
+		limit, text = f.allowed(f.FailingSince, grace), "the pod can't start"
+	}
+	if !f.Now.Before(limit) {
+		if !f.believed() {
+			return Decision{Action: Ask, Reason: reason}
+		}
+		if what == "" && f.Pod.Node != "" {
+			what = quiet(f)
+		}
+		if what != "" {
+			text += ": " + what
+		}
+		return Decision{Action: Finish, Reason: reason, ExitStatus: -1, Text: text}
+	}
+	d := Decision{Action: None, Reason: reason, Again: limit}
+	look := since.Add(NoticeAfter) // by then Events may say more
+	notice := look
+	switch {
+	case reason == ReasonNoPod:
+		notice = since.Add(podlessGrace)
+	case what == "" && f.Pod.Node != "":
+		notice, what = since.Add(quietGrace), quiet(f)
+	}
+	switch {
+	case f.Now.Before(look):
+		d.Again = Earlier(limit, look)
+	case f.Now.Before(notice):
+		d.Again = Earlier(limit, notice)
+	case what != "":
+		d.Text, d.Waiting = "waiting to start: "+what, true
+	}
+	d.Again = f.unlessNever(d.Again)
+	return d
+}
+
+// unlessNever is a time to look again, or none without a pending timeout.
+func (f Facts) unlessNever(t time.Time) time.Time {
+	if t.Sub(f.Now) > NoLimit/2 {
+		return time.Time{}
+	}
+	return t
+}
+
+// allowed is the end of a time that begins at a moment. Nothing starts while the API
+// server is away, and Kubernetes needs a while when it is back.
+func (f Facts) allowed(since time.Time, d time.Duration) time.Time {
+	end := since.Add(d)
+	if f.MendedAt.After(since) {
+		end = Later(end, f.MendedAt.Add(min(d, mendedGrace)))
+	}
+	return end
+}
+
+// quiet is said of a pod that has a node, and of which nothing is known that it
+// waits for.
+func quiet(f Facts) string {
+	text := fmt.Sprintf("node %s prepares its containers (a large image takes time)", f.Pod.Node)
+	if len(f.Warnings) > 0 {
+		text += fmt.Sprintf("; Kubernetes' last warning: %s: %s", f.Warnings[0].Reason, f.Warnings[0].Message)
+	}
+	return text
+}
+
+// pendingWhy says why a pod hasn't started, and how long that may go on from
+// Facts.FailingSince; below zero there is only the pending timeout.
+func pendingWhy(f Facts) (Reason, string, time.Duration) {
+	switch p := f.Pod; {
+	case p.Phase == "" && f.KJob.Suspended:
+		return ReasonSuspended, "the Kubernetes Job is suspended, it waits to be admitted", -1
+	case p.Phase == "":
+		for _, w := range f.Warnings {
+			if w.Reason == "FailedCreate" && PermanentRefusal(w.Message) {
+				return ReasonAdmission, "Kubernetes refuses it: " + w.Message, 0
+			}
+		}
+		if w := f.obstacle(); w.Message != "" {
+			return ReasonAdmission, "Kubernetes doesn't make it yet: " + w.Message, -1
+		}
+		return ReasonNoPod, "Kubernetes has made no pod for the job yet", -1
+	case p.Unschedulable != "":
+		return ReasonPending, p.Unschedulable, -1
+	case FailureKind(p.Waiting) == "name":
+		return ReasonImage, fmt.Sprintf("%s: %s (image %s: check the name in the queue's template)", p.Waiting, p.WaitingMessage, p.Image), 0
+	case f.imageOverdue() && f.Pulling && !f.PullUnread():
+		return ReasonImage, fmt.Sprintf("image %s is being pulled again (a large one takes time), after %s: %s", p.Image, p.Waiting, p.WaitingMessage), -1
+	case FailureKind(p.Waiting) == "image":
+		grace := f.Policy.ImageGrace
+		if f.PullUnread() {
+			grace = -1
+		}
+		return ReasonImage, fmt.Sprintf("%s: %s (image %s: check that it exists and that the pod may pull it)", p.Waiting, p.WaitingMessage, p.Image), grace
+	case FailureKind(p.Waiting) == "container":
+		return ReasonContainer, fmt.Sprintf("%s: %s (check the Secret, the ConfigMap and the command that the queue's template names)", p.Waiting, p.WaitingMessage), min(containerGrace, f.Policy.ImageGrace)
+	case f.FailureKind() == "mount":
+		w := f.obstacle()
+		return ReasonContainer, fmt.Sprintf("%s: %s (check the volumes in the queue's template)", w.Reason, w.Message), f.Policy.ImageGrace
+	case f.obstacle().Reason != "":
+		w := f.obstacle()
+		return ReasonPending, w.Reason + ": " + w.Message, -1
+	case p.Waiting != "":
+		return ReasonPending, p.Waiting + ": " + p.WaitingMessage, -1
+	default:
+		return ReasonPending, "", -1
+	}
+}
+
+// imageOverdue: the image's grace is over, by a status that stays as it is while
+// the kubelet pulls again: the kubelet keeps a container's last failure until the
+// next try has ended. Whether there is one only Events say.
+func (f Facts) imageOverdue() bool {
+	return FailureKind(f.Pod.Waiting) == "image" && !f.Now.Before(f.allowed(f.FailingSince, f.Policy.ImageGrace))
+}
+
+// PullUnread: the Events that tell a pull that goes on from one that failed are
+// still to be read. No job is finished on old ones.
+func (f Facts) PullUnread() bool {
+	if f.DeafFor >= deafGrace {
+		return false
+	}
+	age := f.Now.Sub(f.EventsAt)
+	return f.imageOverdue() && (age > WarningsEvery || age > StateFresh && !f.Pulling)
+}
+
+// FailureKind sorts the kubelet's waiting reasons by how long they may go on;
+// reasons of one kind take turns (ErrImagePull, ImagePullBackOff).
+func FailureKind(waiting string) string {
+	switch waiting {
+	case "InvalidImageName":
+		return "name"
+	case "ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed":
+		return "image"
+	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PreCreateHookError", "PreStartHookError",
+		"PostStartHookError", "ErrImageNeverPull", "StartError":
+		return "container"
+	}
+	return ""
+}
+
+// FailureKind is what Facts.FailingSince counts from: that of the container's
+// waiting reason, or "mount" for a pod that the kubelet's Events alone explain,
+// a volume of it being made from what isn't there. A CSI driver that isn't there
+// comes up, as a rule, with its node.
+func (f Facts) FailureKind() string {
+	if f.Podless() {
+		return "podless"
+	}
+	if f.Pod.Waiting != "" || f.Pod.Phase == "" || f.Pod.Started {
+		return FailureKind(f.Pod.Waiting)
+	}
+	switch w := f.obstacle(); {
+	case w.Reason != "FailedMount", strings.Contains(w.Message, "list of registered CSI drivers"):
+		return ""
+	case strings.Contains(w.Message, "not found"), strings.Contains(w.Message, "non-existent"):
+		return "mount"
+	}
+	return ""
+}
+
+// Podless: the attempt had a pod, by the kjob's status, and there is none that
+// anything is known of.
+func (f Facts) Podless() bool { return f.KJob.PodSeen && f.Pod.Phase == "" }
+
+// obstacle is the newest Warning that can be what a pod waits for: others are
+// only remarks (MissingClusterDNS, DNSConfigForming), or of the time before it
+// had a node.
+func (f Facts) obstacle() Warning {
+	for _, w := range f.Warnings {
+		if w.Reason == "FailedScheduling" && f.Pod.Node != "" {
+			continue
+		}
+		if strings.HasPrefix(w.Reason, "Failed") || w.Reason == "NetworkNotReady" {
+			return w
+		}
+	}
+	return Warning{}
+}
+
+// PermanentRefusal reports whether the API server's refusal would be
+// the same tomorrow. The API gives no other sign than the words.
+func PermanentRefusal(message string) bool {
+	for _, s := range []string{"violates PodSecurity", "is invalid", "denied the request", "ValidatingAdmissionPolicy", "Invalid value", "no service account",
+		"no PriorityClass with name", "pod rejected: RuntimeClass", "usage per Container is", "usage per Pod is", ": must specify "} {
+		if strings.Contains(message, s) {
+			return true
+		}
+	}
+	return strings.Contains(message, "error looking up service account") && strings.Contains(message, "not found")
+}

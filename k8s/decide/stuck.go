@@ -1,0 +1,95 @@
+package decide
+
+import "time"
+
+// How long the Job controller has to end a kjob whose pod is gone, or keeps the
+// job's next attempt back, and how long if there is a pod to look at. After an
+// outage its own caches may be a minute late.
+const (
+	stuckGrace = 90 * time.Second
+	endGrace   = 10 * time.Minute
+	// HelperGrace is how long other containers have to end by themselves when the
+	// agent's has.
+	HelperGrace = 5 * time.Second
+)
+
+// decideStuck is for a kjob that isn't finished though its pod is over. The
+// Job controller ends it within seconds; should it have lost sight of it, the
+// kjob would stay for ever, and keep back the next attempt. Where only the pod is
+// left of it, for people to look at, it goes later.
+func decideStuck(f Facts) Decision {
+	d, grace := decideEnded(f), endGrace
+	if d.Action != None || d.Reason == ReasonOfferAgain {
+		return d
+	}
+	if f.Pod.Lingers() {
+		return decideLingering(f, d)
+	}
+	if f.State.Offered() || f.Pod.Deleted {
+		grace = stuckGrace
+	}
+	switch end := f.OverAt.Add(grace); {
+	case f.Now.Before(end):
+		if d.Again.IsZero() || end.Before(d.Again) {
+			d.Again = end
+		}
+		return d
+	case f.State.Over(), f.Fresh() && !f.State.Held():
+		d = Decision{Action: Delete, Reason: ReasonUnended, Unplaced: f.Pod.Deleted}
+		if f.State.Offered() {
+			d.Text = said(f, "is over, and its Kubernetes Job, which does not end, is being deleted; its runner's last words")
+		}
+		return d
+	case !f.Fresh():
+		return Decision{Action: Ask, Reason: ReasonUnended}
+	default: // an agent has the job; its end will be news
+		return d
+	}
+}
+
+// decideLingering is for an attempt that is over while other containers of its
+// pod run on: for ever, as a rule, and the kjob with them, so that it is deleted,
+// and its pod gets its termination grace. All that there is to do about the job
+// has been done by then, d; an Event keeps the runner's word. A pod that the
+// kubelet stops has its time, unless the job waits for its next attempt.
+func decideLingering(f Facts, d Decision) Decision {
+	grace := HelperGrace
+	if f.Pod.stops() && !f.State.Offered() {
+		grace = f.Policy.Grace + outliveGrace
+	}
+	switch end := f.OverAt.Add(grace); {
+	case f.Now.Before(end):
+		if d.Again.IsZero() || end.Before(d.Again) {
+			d.Again = end
+		}
+		return d
+	case !f.Fresh():
+		return Decision{Action: Ask, Reason: ReasonHelper}
+	default:
+		return Decision{Action: Delete, Reason: ReasonHelper, Why: lingering(f)}
+	}
+}
+
+// Superseded is for an unfinished kjob after which another attempt was made,
+// some time ago. A suspended one would get a second pod from a resume; the Job
+// controller has lost sight of others, once their pods are over.
+func Superseded(k KJob, attempt int, pods []Pod, ago time.Duration) Decision {
+	if k.Suspended {
+		return Decision{Action: Delete, Reason: ReasonSuspended}
+	}
+	grace := stuckGrace
+	for _, p := range pods {
+		switch {
+		case !p.Over():
+			return Decision{Action: None} // the pod's end will be an event
+		case p.Lingers() && !p.stops():
+			return Decision{Action: Delete, Reason: ReasonHelper, Why: lingering(Facts{Attempt: attempt, KJob: k, Pod: p})}
+		default:
+			grace = endGrace
+		}
+	}
+	if ago < grace {
+		return Decision{Action: None, Again: time.Now().Add(grace - ago)}
+	}
+	return Decision{Action: Delete, Reason: ReasonUnended, Unplaced: grace == stuckGrace}
+}

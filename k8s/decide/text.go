@@ -1,0 +1,161 @@
+package decide
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// said is a sentence about an attempt, with the runner's own words.
+func said(f Facts, what string) string {
+	s := fmt.Sprintf("attempt %d %s", f.Attempt, what)
+	if m := f.Pod.Message; m != nil && m.Reason != "" {
+		s += ": " + m.Reason
+	}
+	return s
+}
+
+const (
+	stopping  = "Kubernetes stops the pod in which the job runs: "
+	deletedIt = "it was deleted"
+	// A story's sentence about a loss has these words, and then Loss.
+	LostBefore = "was lost before it had the job: "
+	startError = "StartError"
+)
+
+// Unexplained: the runner was stopped, and neither pod nor kjob say why. A pod
+// that the kubelet evicts and that ends in good order forgets it; its Events don't.
+func (f Facts) Unexplained() bool {
+	m := f.Pod.Message
+	return m != nil && m.Received != "" && f.Pod.Why == "" && f.KJob.FailReason == ""
+}
+
+// StopReason is what Kubernetes says about a pod that is being deleted.
+func StopReason(f Facts) string {
+	why, message := f.Pod.Why, f.Pod.WhyMessage
+	if why == "" {
+		why, message = f.KJob.FailReason, f.KJob.FailMessage
+	}
+	for _, w := range f.Warnings {
+		if why == "" && (w.Reason == "Evicted" || w.Reason == "Preempting" || w.Reason == "NodeShutdown") {
+			why, message = w.Reason, w.Message
+		}
+	}
+	switch {
+	case why == "":
+		return deletedIt
+	case message == "":
+		return why
+	}
+	return why + ", " + stacks.Cut(message, 600)
+}
+
+// lingering is what an Event keeps of an attempt whose kjob is deleted because
+// other containers run on.
+func lingering(f Facts) string {
+	what := "a native sidecar"
+	if f.Pod.Helper != "" {
+		what = "container " + f.Pod.Helper
+	}
+	phase, reason := PhaseOf(f.KJob, f.Pod)
+	return fmt.Sprintf("%s of pod %s was still there when the agent container had ended; attempt %d is %s", what, f.Pod.Name, f.Attempt, strings.TrimSuffix(phase+": "+reason, ": "))
+}
+
+// deadNode is what to do about a pod that stays on its node.
+func deadNode(node string) string {
+	return fmt.Sprintf("if node %s is gone for good, delete its Node object: it goes on then", node)
+}
+
+// aside is what a result that was reported doesn't say by itself: why it came
+// to be stopped, or killed.
+func aside(f Facts) string {
+	p := f.Pod
+	switch {
+	case p.Why == "OOMKilled":
+		return "a process of the job was killed for want of memory (OOMKilled); the limit is in the queue's template"
+	case p.Message.SessionLost:
+		return said(f, "lost its session at Buildkite and told the job to stop")
+	case p.Message.Received == "":
+		return ""
+	}
+	why := StopReason(f)
+	if why == deletedIt && !p.Terminating && !p.Deleted {
+		return ""
+	}
+	return stopping + why
+}
+
+// Loss is what Kubernetes says about a pod's end.
+func Loss(f Facts) string {
+	p, parts := f.Pod, []string(nil)
+	if p.Why != "" {
+		parts = append(parts, p.Why)
+	}
+	if p.Exited {
+		parts = append(parts, fmt.Sprintf("exit code %d", p.ExitCode))
+	}
+	if f.KJob.FailReason != "" && p.Why == "" && !p.Exited {
+		parts = append(parts, f.KJob.FailReason)
+		if f.KJob.FailMessage != "" {
+			parts = append(parts, f.KJob.FailMessage)
+		}
+	}
+	if p.WhyMessage != "" {
+		parts = append(parts, stacks.Cut(p.WhyMessage, 600))
+	}
+	switch {
+	case len(parts) > 0:
+		return strings.Join(parts, ", ")
+	case p.Phase == "" || p.Deleted:
+		return "the pod was deleted"
+	default:
+		return "phase " + string(p.Phase)
+	}
+}
+
+// PhaseOf says in a word, and a few more, where an attempt is.
+func PhaseOf(k KJob, p Pod) (phase, reason string) {
+	switch {
+	case p.Message != nil:
+		if p.Message.Code() == contract.ExitOK {
+			return "done", OutcomeOf(p.Message)
+		}
+		return "ended", OutcomeOf(p.Message)
+	case k.Terminating:
+		return "deleting", ""
+	case p.Lost():
+		return "lost", Loss(Facts{KJob: k, Pod: p})
+	case k.Succeeded:
+		return "done", ""
+	case k.Finished:
+		return "failed", k.FailReason
+	case k.Suspended:
+		return "suspended", ""
+	case p.Started:
+		return "running", ""
+	case p.Phase == "" && k.PodSeen:
+		return "lost", "its pod is gone"
+	case p.Phase == "":
+		return "created", "no pod yet"
+	case p.Unschedulable != "":
+		return "pending", p.Unschedulable
+	case p.Waiting != "":
+		return "pending", p.Waiting + ": " + p.WaitingMessage
+	default:
+		return "pending", ""
+	}
+}
+
+// OutcomeOf is what the runner said, in a few words.
+func OutcomeOf(m *contract.Message) string {
+	s := string(m.Outcome)
+	if m.ExitStatus != nil {
+		s += fmt.Sprintf(", exit status %d", *m.ExitStatus)
+	}
+	if m.Reason != "" {
+		s += ": " + m.Reason
+	}
+	return s
+}

@@ -1,0 +1,129 @@
+package events
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/jitter"
+	"github.com/onejob-dev/onejob/k8s/kube"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// Recorder writes Events, one create each: client-go's own would also patch,
+// which the Role doesn't allow. Ordinary creations get none, so that a burst of
+// a thousand jobs is a thousand writes and not two.
+type Recorder struct {
+	client kube.Client
+	log    *slog.Logger
+	ch     chan *corev1.Event
+}
+
+func NewRecorder(client kube.Client, log *slog.Logger) *Recorder {
+	return &Recorder{client: client, log: log, ch: make(chan *corev1.Event, 1000)}
+}
+
+// MaxEventMessage is the API server's limit on an Event's message.
+const MaxEventMessage = 1024
+
+// New is an Event about a kjob. Its message is printable and as long as the
+// API server takes.
+func New(namespace, kjob string, uid types.UID, warning bool, reason, message string) *corev1.Event {
+	now := metav1.Now()
+	host, _ := os.Hostname()
+	e := &corev1.Event{
+		ObjectMeta:     metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("%s.%x", kjob, now.UnixNano())},
+		InvolvedObject: corev1.ObjectReference{APIVersion: "batch/v1", Kind: "Job", Namespace: namespace, Name: kjob, UID: uid},
+		Reason:         reason, Message: stacks.Cut(message, MaxEventMessage), Type: corev1.EventTypeNormal,
+		Source: corev1.EventSource{Component: contract.ManagedBy, Host: host}, FirstTimestamp: now, LastTimestamp: now, Count: 1,
+		ReportingController: "onejob.dev/scheduler", ReportingInstance: host,
+	}
+	if warning {
+		e.Type = corev1.EventTypeWarning
+	}
+	return e
+}
+
+// Event records one; it never waits, and what doesn't fit is dropped.
+func (r *Recorder) Event(namespace, kjob string, uid types.UID, warning bool, reason, message string) {
+	e := New(namespace, kjob, uid, warning, reason, message)
+	if (reason == Waiting || reason == Unmatched) && len(r.ch) > cap(r.ch)/2 {
+		return // a thousand that wait must not crowd out one that is lost
+	}
+	select {
+	case r.ch <- e:
+	default:
+	}
+}
+
+// Run writes Events until ctx ends, and then what is left, for at most
+// lastEvents.
+func (r *Recorder) Run(ctx context.Context) {
+	last, abort := context.WithCancel(context.WithoutCancel(ctx))
+	defer abort()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastEvents, abort) })()
+	for {
+		select {
+		case e := <-r.ch:
+			r.write(last, e)
+			continue
+		default:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case e := <-r.ch:
+			r.write(last, e)
+		}
+	}
+}
+
+// An API server may be away for half a minute; what doesn't answer longer, a
+// webhook perhaps, mustn't keep the others for ever.
+const (
+	eventWithin = 5 * time.Second
+	eventAgain  = 1500 * time.Millisecond
+	eventTries  = 20
+	lastEvents  = 2 * time.Second
+)
+
+// write creates an Event, and again as long as there is no answer: its name makes
+// that harmless.
+func (r *Recorder) write(ctx context.Context, e *corev1.Event) {
+	for try := 1; ; try++ {
+		cctx, cancel := context.WithTimeout(ctx, eventWithin)
+		_, err := r.client.CoreV1().Events(e.Namespace).Create(cctx, e, metav1.CreateOptions{})
+		cancel()
+		if err == nil || try > 1 && apierrors.IsAlreadyExists(err) {
+			return
+		}
+		if kube.Answered(err) || try == eventTries || !jitter.Sleep(ctx, eventAgain) {
+			r.log.Debug("event not written", "kjob", e.InvolvedObject.Name, "reason", e.Reason, "err", err)
+			return
+		}
+	}
+}
+
+const Waiting = "JobWaiting"
+
+const Finished = "JobFinished"
+
+const Lost = "JobLost"
+
+const Notice = "JobNotice"
+
+// ToBeCreated begins what is told of a job whose kjob is not let in.
+const ToBeCreated = "waiting to be created: "
+
+// The Events about jobs. JobLost and JobNotice are of a job's end; see note.
+const (
+	Unmatched = "JobUnmatched"
+)

@@ -1,0 +1,155 @@
+package kjob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/kube"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// SampleID is the made-up job whose kjob Rehearse has refused or let in.
+const SampleID = contract.JobID("00000000-0000-4000-8000-000000000000")
+
+// DryRun has the API server say what it would say of a template's kjob and of
+// its pod, without making either (dry run): Pod Security, quota, webhooks, a
+// ServiceAccount, PriorityClass or RuntimeClass that isn't there; and looks for
+// the Secrets, ConfigMaps and volume claims that the pod names. It needs the
+// rights to create jobs and pods; what it may not look at is in notes and no
+// error. The error holds every fault.
+func DryRun(ctx context.Context, client kube.Client, t *Template) (notes []string, err error) {
+	k, err := New(stacks.Job{ID: SampleID}, 1, t, t.sampleEnv("1"))
+	if err != nil {
+		return nil, err
+	}
+	other, err := New(stacks.Job{ID: SampleID}, 1, t, t.sampleEnv("2"))
+	if err != nil {
+		return nil, err
+	}
+	of := refsOf(&other.Spec.Template.Spec)
+	var errs []error
+	bad := func(what string, err error) {
+		if err != nil && !apierrors.IsAlreadyExists(err) {
+			errs = append(errs, fmt.Errorf("queue %s: %s in namespace %s: %w", t.Queue, what, t.Namespace, err))
+		}
+	}
+	dry := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldValidation: metav1.FieldValidationStrict}
+	_, err = client.BatchV1().Jobs(t.Namespace).Create(ctx, k, dry)
+	bad("the kjob", err)
+	pod := &corev1.Pod{ObjectMeta: k.Spec.Template.ObjectMeta, Spec: k.Spec.Template.Spec}
+	pod.Name, pod.Namespace = k.Name+"-x", t.Namespace
+	_, err = client.CoreV1().Pods(t.Namespace).Create(ctx, pod, dry)
+	bad("its pod", err)
+	for i, r := range refsOf(&pod.Spec) {
+		if i >= len(of) || of[i] != r {
+			notes = append(notes, fmt.Sprintf("queue %s: a %s in namespace %s is not looked at: its name depends on the job", t.Queue, r.kind, t.Namespace))
+			continue
+		}
+		switch err := r.check(ctx, client, t.Namespace); {
+		case apierrors.IsForbidden(err):
+			notes = append(notes, fmt.Sprintf("queue %s: %s in namespace %s is not looked at: no right to get it", t.Queue, r, t.Namespace))
+		default:
+			bad(r.String(), err)
+		}
+	}
+	return notes, errors.Join(errs...)
+}
+
+// sampleEnv fills each {{env.NAME}} with a value, which should do as an image's
+// tag, a quantity and a label's value.
+func (t *Template) sampleEnv(value string) map[string]string {
+	env := map[string]string{}
+	for _, hole := range envHole.FindAllStringSubmatch(t.raw, -1) {
+		env[hole[1]] = value
+	}
+	return env
+}
+
+// ref is a Secret, a ConfigMap or a claim that a pod can't start without.
+type ref struct{ kind, name, key string }
+
+func (r ref) String() string { return r.kind + " " + r.name }
+
+func (r ref) check(ctx context.Context, client kube.Client, namespace string) error {
+	has := false
+	switch r.kind {
+	case "PersistentVolumeClaim":
+		_, err := client.CoreV1().PersistentVolumeClaims(namespace).Get(ctx, r.name, metav1.GetOptions{})
+		return err
+	case "Secret":
+		s, err := client.CoreV1().Secrets(namespace).Get(ctx, r.name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		_, has = s.Data[r.key]
+	default:
+		c, err := client.CoreV1().ConfigMaps(namespace).Get(ctx, r.name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		_, text := c.Data[r.key]
+		_, binary := c.BinaryData[r.key]
+		has = text || binary
+	}
+	if r.key != "" && !has {
+		return fmt.Errorf("it has no key %q", r.key)
+	}
+	return nil
+}
+
+// refsOf lists what a pod names and doesn't call optional, each once.
+func refsOf(s *corev1.PodSpec) (refs []ref) {
+	add := func(kind, name, key string, optional *bool) {
+		if r := (ref{kind, name, key}); (optional == nil || !*optional) && !slices.Contains(refs, r) {
+			refs = append(refs, r)
+		}
+	}
+	for _, c := range slices.Concat(s.InitContainers, s.Containers) {
+		for _, e := range c.Env {
+			if v := e.ValueFrom; v != nil && v.SecretKeyRef != nil {
+				add("Secret", v.SecretKeyRef.Name, v.SecretKeyRef.Key, v.SecretKeyRef.Optional)
+			} else if v != nil && v.ConfigMapKeyRef != nil {
+				add("ConfigMap", v.ConfigMapKeyRef.Name, v.ConfigMapKeyRef.Key, v.ConfigMapKeyRef.Optional)
+			}
+		}
+		for _, e := range c.EnvFrom {
+			if e.SecretRef != nil {
+				add("Secret", e.SecretRef.Name, "", e.SecretRef.Optional)
+			} else if e.ConfigMapRef != nil {
+				add("ConfigMap", e.ConfigMapRef.Name, "", e.ConfigMapRef.Optional)
+			}
+		}
+	}
+	volume := func(kind, name string, items []corev1.KeyToPath, optional *bool) {
+		add(kind, name, "", optional)
+		for _, item := range items {
+			add(kind, name, item.Key, optional)
+		}
+	}
+	for _, v := range s.Volumes {
+		switch {
+		case v.Secret != nil:
+			volume("Secret", v.Secret.SecretName, v.Secret.Items, v.Secret.Optional)
+		case v.ConfigMap != nil:
+			volume("ConfigMap", v.ConfigMap.Name, v.ConfigMap.Items, v.ConfigMap.Optional)
+		case v.PersistentVolumeClaim != nil:
+			add("PersistentVolumeClaim", v.PersistentVolumeClaim.ClaimName, "", nil)
+		case v.Projected != nil:
+			for _, p := range v.Projected.Sources {
+				if p.Secret != nil {
+					volume("Secret", p.Secret.Name, p.Secret.Items, p.Secret.Optional)
+				} else if p.ConfigMap != nil {
+					volume("ConfigMap", p.ConfigMap.Name, p.ConfigMap.Items, p.ConfigMap.Optional)
+				}
+			}
+		}
+	}
+	return refs
+}

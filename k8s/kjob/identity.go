@@ -1,0 +1,82 @@
+package kjob
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// Finished reports whether a kjob holds no slot any more by its own status.
+func Finished(k *batchv1.Job) bool {
+	for _, c := range k.Status.Conditions {
+		if (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue {
+			return true
+		}
+	}
+	return false
+}
+
+// LabelValue makes a label's value of any text: as it is if that is allowed,
+// else cut and marked with a hash of the whole, so that two texts never become
+// one value. Empty stays empty.
+func LabelValue(s string) string {
+	if s == "" || len(s) <= 63 && labelPattern.MatchString(s) {
+		return s
+	}
+	kept := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-' {
+			return r
+		}
+		return '-'
+	}, s)
+	kept = strings.Trim(kept[:min(len(kept), 54)], "-._")
+	return strings.TrimPrefix(kept+"-"+Hash8(s), "-")
+}
+
+var labelPattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`)
+
+// QueueLabel is a queue's name as the value of contract.LabelQueue.
+func QueueLabel(queue string) string { return LabelValue(queue) }
+
+// AttemptOf is the number in the label of a kjob or a pod, at least 1.
+func AttemptOf(o metav1.Object) int {
+	n, _ := strconv.Atoi(o.GetLabels()[contract.LabelAttempt])
+	return max(n, 1)
+}
+
+// IDOf is the job ID in an object's labels, empty if there is none.
+func IDOf(labels map[string]string) contract.JobID {
+	id, err := contract.ParseJobID(labels[contract.LabelJobID])
+	if err != nil {
+		return ""
+	}
+	return id
+}
+
+// OwnerName is the name of the kjob that a pod belongs to.
+func OwnerName(p *corev1.Pod) string {
+	for _, r := range p.OwnerReferences {
+		if r.Kind == "Job" {
+			return r.Name
+		}
+	}
+	return p.Labels[batchv1.JobNameLabel]
+}
+
+// OwnerUID is the UID of the kjob that a pod belongs to, or did when it was made:
+// an orphan has no owner any more.
+func OwnerUID(p *corev1.Pod) types.UID {
+	for _, r := range p.OwnerReferences {
+		if r.Kind == "Job" {
+			return r.UID
+		}
+	}
+	return types.UID(p.Labels[batchv1.ControllerUidLabel])
+}

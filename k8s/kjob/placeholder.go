@@ -1,0 +1,80 @@
+package kjob
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// WarmPriorityClass is a PriorityClass of -10 that preempts nobody; deploy/
+// has it.
+const WarmPriorityClass = "onejob-warm"
+
+const PlaceholderPrefix = "onejob-warm-"
+
+const AnnotationPlaceholder = "onejob.dev/warm" // hash of a placeholder's spec
+
+const MaxWarm = 1000
+
+// PlaceholderName is the queue's name as far as a Job's allows it, and with a hash if it
+// doesn't: two queues never share a placeholder.
+func PlaceholderName(queue string, n int) string {
+	name := strings.Trim(strings.ToLower(strings.NewReplacer("_", "-", ".", "-").Replace(LabelValue(queue))), "-")
+	if name != queue || len(name) > 40 {
+		name = strings.Trim(name[:min(len(name), 31)], "-") + "-" + Hash8(queue)
+	}
+	return fmt.Sprintf(PlaceholderPrefix+"%s-%d", name, n)
+}
+
+// checkPlaceholder refuses a template that leaves a hole in its placeholders: they have
+// no job to fill it from, and would wait for an image of that name. What
+// placeholders go without, environment, labels, volumes and init containers, may
+// have holes.
+func checkPlaceholder(t *Template) error {
+	if t.agent() == nil || t.Job.Spec.ActiveDeadlineSeconds == nil {
+		return nil // checkTemplate says so
+	}
+	doc, err := json.Marshal(NewPlaceholder(t, 1))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, path := range variables(doc) {
+		errs = append(errs, fmt.Errorf("%s: {{env.NAME}} has no value in a warm placeholder, which has no job: take it out, or leave the queue without min-agents and buffer", path))
+	}
+	return errors.Join(errs...)
+}
+
+// NewPlaceholder makes a placeholder, of the template's pod with another command.
+func NewPlaceholder(t *Template, n int) *batchv1.Job {
+	k := t.Job.DeepCopy()
+	labels := map[string]string{
+		contract.LabelQueue: LabelValue(t.Queue), labelName: "onejob-agent", labelComponent: "warm", labelManagedBy: contract.ManagedBy,
+	}
+	k.TypeMeta = metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"}
+	k.ObjectMeta = metav1.ObjectMeta{Name: PlaceholderName(t.Queue, n), Namespace: t.Namespace, Labels: labels}
+	k.Status, k.Spec.Suspend = batchv1.JobStatus{}, nil
+	k.Spec.Completions, k.Spec.Parallelism = ptr.To[int32](1), ptr.To[int32](1)
+	// A preempted placeholder is one that has done its work.
+	k.Spec.BackoffLimit, k.Spec.TTLSecondsAfterFinished = ptr.To[int32](0), ptr.To[int32](0)
+	k.Spec.Template.ObjectMeta = metav1.ObjectMeta{Labels: labels}
+	pod := &k.Spec.Template.Spec
+	pod.TerminationGracePeriodSeconds = ptr.To[int64](0)
+	pod.PriorityClassName, pod.Priority, pod.PreemptionPolicy = WarmPriorityClass, nil, nil
+	pod.InitContainers, pod.Volumes = nil, nil
+	agent := FindAgent(pod)
+	agent.Command, agent.Args = []string{"sleep"}, []string{strconv.FormatInt(*k.Spec.ActiveDeadlineSeconds, 10)}
+	agent.Env, agent.EnvFrom, agent.VolumeMounts, agent.Lifecycle = nil, nil, nil, nil
+	agent.LivenessProbe, agent.ReadinessProbe, agent.StartupProbe = nil, nil, nil
+	spec, _ := json.Marshal(k.Spec) // it came from JSON
+	k.Annotations = map[string]string{AnnotationPlaceholder: Hash8(string(spec))}
+	return k
+}

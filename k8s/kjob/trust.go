@@ -1,0 +1,162 @@
+package kjob
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// Whoever writes a pipeline, which a pull request does, sets the variables that a
+// hole is filled from. The agent container is started with the agent token, so a
+// hole may stand only where it can't change what runs there, what that reads, or
+// whose Secrets it gets:
+//
+//	always                   annotations, where the pod may run, variables of the job
+//	with trusted-pipelines   what makes up the programs: images, commands, mounts, names
+//	never                    all else
+
+// harmless begins the kind of each place where a hole changes nothing for the token.
+var harmless = []string{
+	"metadata.annotations.", "spec.template.metadata.annotations.", "spec.template.spec.nodeSelector.", "spec.template.spec.affinity.",
+	"spec.template.spec.tolerations[*].", "spec.template.spec.topologySpreadConstraints[*].", "spec.template.spec.schedulerName", "spec.template.spec.priorityClassName",
+}
+
+// restraints begin the keys of annotations that would loosen what holds a
+// container, or that the scheduler reads back.
+var restraints = regexp.MustCompile(`\.annotations\.(onejob\.dev/|container\.(apparmor|seccomp)\.security\.|seccomp\.security\.)`)
+
+// forTrusted are the places where whoever fills a hole can take the token.
+var forTrusted = regexp.MustCompile(`^spec\.template\.spec\.(` +
+	`(initContainers|containers)\[\*\]\.(image|command\[\*\]|args\[\*\]|workingDir|env\[\*\]\.(value|valueFrom\.(secretKeyRef|configMapKeyRef)\.(name|key))|` +
+	`envFrom\[\*\]\.(secretRef|configMapRef)\.name|volumeMounts\[\*\]\.(mountPath|subPath|subPathExpr))|` +
+	`serviceAccountName|volumes\[\*\]\.(secret\.secretName|configMap\.name|persistentVolumeClaim\.claimName))$`)
+
+// steering matches the variables that change where the runner, or a program that
+// is started with the token, gets its settings, its code or its peers from.
+var steering = regexp.MustCompile(`(?i)^((BUILDKITE|ONEJOB|KUBERNETES|LD|BASH|GIT|SSH|SSL|GLIBC|GCONV|MALLOC|NSS|PYTHON|PERL|RUBY|NODE|JAVA|JDK|LUA|OTEL|DD|CURL|DYLD|KRB5)_.*` +
+	`|(PYTHON|PERL|RUBY|BASH).*|PATH|HOME|ENV|SHELL|SHELLOPTS|IFS|CDPATH|PS4|TMPDIR|PROMPT_COMMAND|GODEBUG|GOTRACEBACK|GOMEMLIMIT|GOMAXPROCS|GOGC` +
+	`|HOSTALIASES|LOCALDOMAIN|RES_OPTIONS|.*_PROXY|.*PRELOAD.*|GETCONF_DIR|LOCPATH|NLSPATH|OPENSSL_.*)$`)
+
+// checkVariables refuses each hole by which a pipeline could take the token. doc is
+// job's JSON.
+func checkVariables(doc []byte, job *batchv1.Job, trusted bool) error {
+	var errs []error
+	judge := func(at place, s string, names []string) {
+		if hasVariable(envHole.ReplaceAllString(s, "")) {
+			errs = append(errs, fmt.Errorf("%s: NAME in {{env.NAME}} is a variable's name, made of A-Z a-z 0-9 _, and begins with no number", at.path))
+		}
+		if len(names) > 0 {
+			errs = append(errs, refuseVariable(at, names, trusted))
+		}
+	}
+	changed(doc, func(at place, s string) any {
+		inContainer := strings.HasPrefix(at.kind, "spec.template.spec.containers[*]") || strings.HasPrefix(at.kind, "spec.template.spec.initContainers[*]")
+		isLabel := strings.HasPrefix(at.kind, "metadata.labels.") || strings.HasPrefix(at.kind, "spec.template.metadata.labels.") // checkTemplate's
+		if !inContainer && !isLabel {
+			judge(at, s, holeNames(s))
+		}
+		return s
+	})
+	pod := &job.Spec.Template
+	for _, c := range pod.Spec.InitContainers {
+		containerVariables(c, "initContainers", pod.Annotations, judge)
+	}
+	for _, c := range pod.Spec.Containers {
+		containerVariables(c, "containers", pod.Annotations, judge)
+	}
+	return errors.Join(errs...)
+}
+
+// containerVariables calls judge for each string of a container that a pipeline has a
+// part in, but for the variables that only the job reads: those are the pipeline's
+// anyway.
+func containerVariables(c corev1.Container, list string, annotations map[string]string, judge func(place, string, []string)) {
+	filled := filledEnv(c, annotations)
+	prefix := place{path: "spec.template.spec." + list + "[" + c.Name + "].", kind: "spec.template.spec." + list + "[*]."}
+	for _, e := range c.Env {
+		if steering.MatchString(e.Name) {
+			judge(place{path: prefix.path + "env[" + e.Name + "].value", kind: prefix.kind + "env[*].value"}, e.Value, filled[e.Name])
+		}
+	}
+	doc, _ := json.Marshal(c) // it came from JSON
+	changed(doc, func(at place, s string) any {
+		if at.kind != "env[*].value" {
+			judge(place{prefix.path + at.path, prefix.kind + at.kind, at.key}, s, takenFrom(s, filled))
+		}
+		return s
+	})
+}
+
+func refuseVariable(at place, names []string, trusted bool) error {
+	isHarmless := !at.key && !restraints.MatchString(at.kind) && slices.ContainsFunc(harmless, func(begin string) bool { return strings.HasPrefix(at.kind, begin) })
+	byTrust := !at.key && forTrusted.MatchString(at.kind)
+	if isHarmless || byTrust && trusted {
+		return nil
+	}
+	because := "because this place isn't one of those that are known to be harmless"
+	switch last := at.kind[strings.LastIndex(at.kind, ".")+1:]; {
+	case strings.HasSuffix(at.kind, "env[*].value"):
+		because = "because the variable changes what the runner reads, loads or talks to"
+	case last == "image", last == "command[*]", last == "args[*]", last == "workingDir":
+		because = "because they choose the program that is started with it"
+	case last == "mountPath", strings.HasPrefix(last, "subPath"):
+		because = "because they can put files of their own in the place of the pod's programs"
+	case byTrust:
+		because = "because they choose whose Secrets and settings the pod gets"
+	}
+	todo := "write it into the template"
+	if byTrust {
+		todo += ", or set trusted-pipelines: true on the queue if they may have the token"
+	}
+	return fmt.Errorf("%s: whoever can set %s in a pipeline could take the agent token, %s: %s", at.path, strings.Join(names, " and "), because, todo)
+}
+
+// expansion is a $(NAME) that the kubelet expands, in variables, commands and paths.
+var expansion = regexp.MustCompile(`\$\(([^()]+)\)`)
+
+// takenFrom are the pipeline's variables that a string of a container has in it,
+// by holes and by the container's own variables.
+func takenFrom(s string, filled map[string][]string) []string {
+	names := holeNames(s)
+	for _, ref := range expansion.FindAllStringSubmatch(s, -1) {
+		names = append(names, filled[ref[1]]...)
+	}
+	return names
+}
+
+// filledEnv are a container's variables whose values a pipeline has a part in,
+// each with where that comes from.
+func filledEnv(c corev1.Container, annotations map[string]string) map[string][]string {
+	filled := map[string][]string{}
+	for _, e := range c.Env {
+		from := takenFrom(e.Value, filled)
+		if e.ValueFrom != nil && e.ValueFrom.FieldRef != nil {
+			from = downward(e.ValueFrom.FieldRef.FieldPath, annotations)
+		}
+		if from != nil {
+			filled[e.Name] = from
+		}
+	}
+	return filled
+}
+
+// downward is what a pod's own label or annotation takes from the pipeline.
+func downward(fieldPath string, annotations map[string]string) []string {
+	for _, key := range []string{contract.AnnotationPipeline, contract.AnnotationBranch, contract.AnnotationStep} {
+		if strings.Contains(fieldPath, "['"+key+"']") {
+			return []string{key}
+		}
+	}
+	if key, ok := strings.CutPrefix(fieldPath, "metadata.annotations['"); ok {
+		return holeNames(annotations[strings.TrimSuffix(key, "']")])
+	}
+	return nil
+}

@@ -1,0 +1,299 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/decide"
+	"github.com/onejob-dev/onejob/k8s/events"
+	"github.com/onejob-dev/onejob/k8s/kjob"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+const (
+	createTimeout = 15 * time.Second
+	// confirmAfter is how long a created kjob may take to appear in the cache
+	// before a live GET asks for it.
+	confirmAfter = 5 * time.Second
+	// envAgain is how often at least a claim that waits for its environment is
+	// looked at, so that one that has lapsed is dropped.
+	envAgain = 5 * time.Second
+)
+
+// ErrForeign is a kjob's name that is taken by an object that isn't ours.
+var ErrForeign = errors.New("the name is taken by a Job that onejob did not make")
+
+// creator carries out claims until the line is shut down.
+func (s *Scheduler) creator(hard context.Context) {
+	for {
+		it, shutdown := s.creates.Get()
+		if shutdown {
+			return
+		}
+		again, err := it.q.carryOut(hard, it.id)
+		switch {
+		case err != nil:
+			s.creates.AddRateLimited(it)
+		default:
+			s.creates.Forget(it)
+			if again > 0 {
+				s.creates.AddAfter(it, again)
+			}
+		}
+		s.creates.Done(it)
+	}
+}
+
+// carryOut does what a claim still needs, and returns when to look at it again.
+// What if we die right here? Then the reservation lapses, or the kjob exists.
+func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Duration, err error) {
+	q.mu.Lock()
+	c := q.claims[id]
+	if c == nil {
+		q.mu.Unlock()
+		return 0, nil // seen in the cache
+	}
+	now := *c
+	m := q.state(id)
+	lapsed, made := m.reservedUntil.Before(time.Now()), m.gone != nil && m.gone.Attempt >= c.attempt
+	paused, refused := q.paused, !now.at.After(q.noCreate)
+	q.mu.Unlock()
+	if now.created {
+		return q.confirm(ctx, id, now)
+	}
+	if lapsed || paused {
+		if now.sent {
+			return q.confirm(ctx, id, now)
+		}
+		q.drop(id, "reservation lapsed, or queue paused, before the create")
+		return 0, nil
+	}
+	if ctx.Err() != nil {
+		return 0, nil
+	}
+	if refused && !now.sent {
+		q.drop(id, "the namespace takes no kjobs")
+		return 0, nil
+	}
+	if !now.sent && (made || q.live(id)) {
+		// Somebody else's (reacquire, another scheduler), who counted anew.
+		q.drop(id, "it has a live kjob, or had one since")
+		q.work.Add(id)
+		return 0, nil
+	}
+	set := q.set.Load()
+	if set.template.NeedsEnv() && now.env == nil {
+		// The creators are all queues': they don't wait here for this one's
+		// endpoint. The client's own timeout bounds the request, so that one
+		// that hangs counts as a failure, and the next goes alone.
+		env, again, err := q.client.TryEnv(ctx, id)
+		if err != nil || again > 0 {
+			if refused := err != nil && !stacks.Temporary(err); refused && q.stopped() == nil {
+				q.tellWaiting(id, decide.ReasonAdmission, events.ToBeCreated+"Buildkite doesn't give the job's environment, which the queue's template needs: "+err.Error())
+			}
+			return min(again, envAgain), err
+		}
+		now.env = env
+		q.mu.Lock()
+		if c := q.claims[id]; c != nil {
+			c.env = env
+		}
+		q.mu.Unlock()
+	}
+	k, err := kjob.New(now.job, now.attempt, set.template, now.env)
+	if err != nil {
+		q.giveUp(id, decide.Decision{Action: decide.Finish, Reason: decide.ReasonConfig, ExitStatus: -1, Text: err.Error()})
+		return 0, nil
+	}
+	if q.markedMeanwhile(id, now.attempt) {
+		// The decision that follows, which a claim keeps waiting, honours it.
+		defer q.work.Add(id)
+		if now.sent {
+			return q.confirm(ctx, id, now)
+		}
+		q.drop(id, "the kjob before it is marked to go")
+		return 0, nil
+	}
+	// Last of all: whoever is let through must also ask.
+	if wait := q.s.breaker.Wait(); wait > 0 {
+		return wait, nil
+	}
+	q.mu.Lock()
+	if c := q.claims[id]; c != nil {
+		c.sent = true
+	}
+	if m := q.state(id); now.attempt > 1 {
+		kjob.HandOn(k, m.story.Annotation(), m.faults.Annotation(), m.faults.Nodes())
+	}
+	q.mu.Unlock()
+	cctx, cancel := context.WithTimeout(ctx, createTimeout)
+	defer cancel()
+	sent := time.Now()
+	_, err = q.s.lean.BatchV1().Jobs(k.Namespace).Create(cctx, k, metav1.CreateOptions{})
+	return q.created(ctx, id, now, sent, err)
+}
+
+// markedMeanwhile reports whether the kjob before an attempt's was marked to go
+// when the attempt had been decided on.
+func (q *queue) markedMeanwhile(id contract.JobID, attempt int) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	k, _ := q.last(id)
+	return k != nil && k.Cancelled != "" && k.Attempt < attempt
+}
+
+// created carries out what a create's reply means.
+func (q *queue) created(ctx context.Context, id contract.JobID, c claim, sent time.Time, err error) (time.Duration, error) {
+	if err != nil && ctx.Err() != nil {
+		return 0, nil //nolint:nilerr // our own end; the kjob may exist, and that is fine
+	}
+	r := responseToCreate(err)
+	q.s.metrics.creates.WithLabelValues(q.name, string(r)).Inc()
+	log := q.log.With("job_id", id, "attempt", c.attempt, "kjob", contract.KjobName(id, c.attempt))
+	if r == responseFailed {
+		q.s.breaker.Unanswered(sent)
+		log.Debug("creating the kjob", "err", err)
+		return 0, err
+	}
+	q.s.breaker.Answered(sent)
+	if r != responseNoNamespace {
+		q.letIn()
+	}
+	switch r {
+	case responseMade:
+		q.s.metrics.took(q.name, phaseCreated, c.at, time.Now())
+		log.Info("kjob created")
+		q.markCreated(id)
+		return confirmAfter, nil
+	case responseExists:
+		return q.confirm(ctx, id, c)
+	case responseNoNamespace:
+		q.mu.Lock()
+		q.noCreate = time.Now()
+		q.mu.Unlock()
+		q.tellWaiting(id, decide.ReasonAdmission, events.ToBeCreated+err.Error())
+		q.drop(id, "")
+		// Not this kjob's name: each refusal would read as news.
+		q.stop(fmt.Errorf("%w: %s", errNoCreate, strings.ReplaceAll(err.Error(), ` "`+contract.KjobName(id, c.attempt)+`"`, "")))
+		return 0, nil
+	case responseRefused:
+		log.Error("the kjob was refused", "err", err)
+		if all := q.tryTemplate(ctx, true); all != nil {
+			q.tellWaiting(id, decide.ReasonAdmission, events.ToBeCreated+err.Error())
+			q.drop(id, "")
+			q.stop(all)
+			return 0, nil
+		}
+		q.giveUp(id, decide.Decision{Action: decide.Finish, Reason: decide.ReasonAdmission, ExitStatus: -1,
+			Text: "Kubernetes refused the Job that the queue's template makes: " + err.Error()})
+		return 0, nil
+	default: // responseForbidden: with the reservation renewed, as long as a pod might have been pending
+		log.Warn("creating the kjob", "err", err)
+		if limit := q.set.Load().policy().PendingTimeout; time.Since(q.forbiddenSince(id)) > limit {
+			q.giveUp(id, decide.Decision{Action: decide.Finish, Reason: decide.ReasonAdmission, ExitStatus: -1,
+				Text: fmt.Sprintf("Kubernetes did not let the Job in within %s: %s", limit, err)})
+			return 0, nil
+		}
+		q.tellWaiting(id, decide.ReasonAdmission, events.ToBeCreated+err.Error())
+		return 0, err
+	}
+}
+
+// forbiddenSince is when a claim's create was first refused for now, which it is.
+func (q *queue) forbiddenSince(id contract.JobID) time.Time {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := time.Now()
+	c := q.claims[id]
+	if c == nil {
+		return now
+	}
+	if c.forbidden.IsZero() {
+		c.forbidden = now
+	}
+	return c.forbidden
+}
+
+func (q *queue) markCreated(id contract.JobID) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if c := q.claims[id]; c != nil {
+		c.created, c.sent = true, true
+		m := q.state(id)
+		m.attempts = max(m.attempts, c.attempt)
+		if q.store.Kjob(contract.KjobName(id, c.attempt)) != nil {
+			delete(q.claims, id)
+		}
+	}
+}
+
+// confirm reads the kjob itself: a create may have been applied though its
+// reply was lost, and one that succeeded may be gone before the cache saw it.
+func (q *queue) confirm(ctx context.Context, id contract.JobID, c claim) (time.Duration, error) {
+	name := contract.KjobName(id, c.attempt)
+	if q.store.Kjob(name) != nil {
+		q.drop(id, "")
+		q.work.Add(id)
+		return 0, nil
+	}
+	if wait := q.s.breaker.Wait(); wait > 0 {
+		return wait, nil
+	}
+	cctx, cancel := context.WithTimeout(ctx, createTimeout)
+	defer cancel()
+	sent := time.Now()
+	k, err := q.s.lean.BatchV1().Jobs(q.store.Namespace).Get(cctx, name, metav1.GetOptions{})
+	r := responseToGet(k, err, id, q.label)
+	switch {
+	case r != responseFailed:
+		q.s.breaker.Answered(sent)
+	case ctx.Err() == nil:
+		q.s.breaker.Unanswered(sent)
+	}
+	switch r {
+	case responseFailed:
+		return 0, err
+	case responseGone:
+		q.drop(id, "the kjob is not there")
+		return 0, nil
+	case responseForeign:
+		q.log.Error("a kjob's name is taken", "job_id", id, "kjob", name, "err", ErrForeign)
+		q.giveUp(id, decide.Decision{Action: decide.Finish, Reason: decide.ReasonAdmission, ExitStatus: -1, Text: fmt.Sprintf("%s in namespace %s: %s", name, q.store.Namespace, ErrForeign)})
+		return 0, nil
+	}
+	// Ours. Live is success; finished or on its way out means that somebody
+	// else was here first, and the cache, once it shows it, is what decides.
+	q.markCreated(id)
+	if r == responseOver {
+		q.work.AddAfter(id, time.Second)
+	}
+	return confirmAfter, nil
+}
+
+// drop gives a claim up. Its reservation, if it has one, lapses.
+func (q *queue) drop(id contract.JobID, why string) {
+	q.mu.Lock()
+	delete(q.claims, id)
+	q.mu.Unlock()
+	if why != "" {
+		q.log.Info("claim dropped", "job_id", id, "reason", why)
+	}
+	signal(q.wakeup)
+}
+
+// giveUp turns a claim into a verdict for the sync workers to carry out, while the
+// job is ours: later another may have it, or Kubernetes take it.
+func (q *queue) giveUp(id contract.JobID, d decide.Decision) {
+	q.mu.Lock()
+	delete(q.claims, id)
+	m := q.state(id)
+	m.verdict, m.verdictUntil = &d, decide.Later(m.reservedUntil, time.Now().Add(decide.StateFresh))
+	q.mu.Unlock()
+	q.work.Add(id)
+}

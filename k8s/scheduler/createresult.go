@@ -1,0 +1,97 @@
+package scheduler
+
+import (
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/decide"
+	"github.com/onejob-dev/onejob/k8s/kjob"
+)
+
+// response is what the API server's answer to a create, or to the GET that looks
+// for what a create has made, means for the claim; its value is the metric's.
+type response string
+
+const (
+	// responseMade: the kjob exists; the claim holds its slot until the cache
+	// shows it, or a live GET finds it gone.
+	responseMade response = "created"
+	// responseExists: the name is taken, by us as a rule: by a create that timed
+	// out and was applied, or by another scheduler. A live GET tells.
+	responseExists response = "exists"
+	// responseNoNamespace: no kjob at all can be made in the namespace.
+	responseNoNamespace response = "no_namespace"
+	// responseRefused: this kjob, today and tomorrow.
+	responseRefused response = "refused"
+	// responseForbidden: this kjob, for now: it is tried again, its reservation
+	// renewed, as long as a pod might pend.
+	responseForbidden response = "forbidden"
+	// responseFailed: it may have been applied or not. It is tried again, and so that
+	// the API server can recover, one at a time.
+	responseFailed response = "failed"
+
+	// The rest are of GETs.
+
+	// responseGone: there is no kjob of the name. The slot is free, and the job is
+	// offered again when its reservation lapses.
+	responseGone response = "gone"
+	// responseOver: it is ours, and finished or on its way out: decided as soon as
+	// the cache shows it.
+	responseOver response = "over"
+	// responseForeign: somebody else's.
+	responseForeign response = "foreign"
+)
+
+// responseToCreate sorts what came of a create.
+func responseToCreate(err error) response {
+	switch {
+	case err == nil:
+		return responseMade
+	case apierrors.IsAlreadyExists(err):
+		return responseExists
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), apierrors.IsNotFound(err) && !byWebhook(err), noRole(err):
+		return responseNoNamespace
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err),
+		apierrors.IsForbidden(err) && decide.PermanentRefusal(err.Error()):
+		return responseRefused
+	case apierrors.IsForbidden(err), apierrors.IsConflict(err), byWebhook(err):
+		// A quota, or that somebody else was faster to count in it, a webhook
+		// that can't be called or is in trouble itself.
+		return responseForbidden
+	default:
+		return responseFailed
+	}
+}
+
+// responseToGet sorts what a GET has found under the name of a job's kjob.
+func responseToGet(k *batchv1.Job, err error, id contract.JobID, queueLabel string) response {
+	switch {
+	case apierrors.IsNotFound(err):
+		return responseGone
+	case err != nil:
+		return responseFailed
+	case k.Labels[contract.LabelJobID] != id.String() || k.Labels[contract.LabelQueue] != queueLabel:
+		return responseForeign
+	case kjob.Finished(k) || k.DeletionTimestamp != nil:
+		return responseOver
+	default:
+		return responseMade
+	}
+}
+
+// noRole: it isn't this kjob that is refused but we, in the whole namespace. A
+// namespace that is being deleted loses its RoleBindings first.
+func noRole(err error) bool {
+	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot create resource")
+}
+
+// byWebhook: an admission webhook could not be asked, or refused, with whatever
+// code it chose. The API server itself is well, so other namespaces' kjobs must
+// not wait for it.
+func byWebhook(err error) bool {
+	return strings.Contains(err.Error(), "failed calling webhook") || strings.Contains(err.Error(), "admission webhook")
+}

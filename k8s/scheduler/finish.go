@@ -1,0 +1,150 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/jitter"
+	"github.com/onejob-dev/onejob/k8s/decide"
+	"github.com/onejob-dev/onejob/k8s/events"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// A finish that has failed plainAfter times, and for plainFor, though states were told
+// in between, has a text that Buildkite may not be able to take, a job's own words in
+// it: from then on it is plainText, and the Event has the words.
+const (
+	plainAfter = 3
+	plainFor   = time.Minute
+	plainText  = "onejob ended this job. Buildkite did not take the text that says why: `kubectl describe` of the job's Kubernetes Job shows it, in the Event JobFinished"
+)
+
+// finish ends the job at Buildkite. Should we die after it, the state will say
+// so; should its reply be lost, the state is asked before the second try.
+func (q *queue) finish(ctx context.Context, id contract.JobID, d decide.Decision, f *decide.Facts) error {
+	if q.cacheMayBeStale(id) {
+		return nil
+	}
+	try, now := q.mayFinish(id, d, f)
+	if !now {
+		return nil
+	}
+	text := d.Text
+	if try.times > plainAfter && time.Since(try.first) >= plainFor {
+		text = plainText
+	}
+	cctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	again, err := q.client.TryFinish(cctx, id, d.ExitStatus, text, try.times > 1)
+	switch {
+	case again > 0:
+		q.work.AddAfter(id, again+jitter.UpTo(min(again, time.Second)))
+		return nil
+	case err == nil:
+		q.log.Info("job finished for it", "job_id", id, "reason", d.Reason, "detail", stacks.Cut(d.Text, 300))
+		q.s.metrics.decisions.WithLabelValues(q.name, string(decide.Finish), string(d.Reason)).Inc()
+		q.event(id, true, events.Finished, d.Text)
+		q.mu.Lock()
+		q.state(id).finishFailed = nil
+		q.mu.Unlock()
+		q.know(id, stacks.StateFinished, time.Now())
+		if f != nil {
+			q.work.Add(id)
+		}
+	case stacks.Temporary(err) && !stacks.Unclear(err), ctx.Err() != nil, q.refusal(ctx, err):
+		return err
+	case stacks.Temporary(err):
+		// Lost, or more than Buildkite can take. Others of the kind are about as
+		// often tried as the endpoint's gate lets them.
+		q.finishFails(id, try, false, decide.Backoff(try.times-plainAfter))
+		return nil
+	case errors.Is(err, stacks.ErrInvalid), errors.Is(err, stacks.ErrNotFound), errors.Is(err, stacks.ErrRefused):
+		// Not ours to finish, over, or unknown. The state says which, and
+		// whatever it says makes the next decision. A job that is still offered
+		// can be finished, and would run: the stack was unknown (the poll loop
+		// registers it again), or it was a proxy's answer.
+		if state := q.finishFails(id, try, true, decide.Backoff(try.times)); f != nil && !state.Offered() {
+			q.count(id, d, *f)
+		}
+		if try.times == 1 {
+			q.note(id, d)
+		}
+	default:
+		return err
+	}
+	q.settled(id)
+	return nil
+}
+
+// mayFinish reports whether a finish may be sent now, and what it is if it fails. After
+// one that failed the job's state is asked first: it may be over.
+func (q *queue) mayFinish(id contract.JobID, d decide.Decision, f *decide.Facts) (try failedFinish, now bool) {
+	q.mu.Lock()
+	m := q.state(id)
+	r, state, told := m.finishFailed, m.state, m.toldAt
+	q.mu.Unlock()
+	if r == nil {
+		return failedFinish{Decision: d, times: 1, first: time.Now()}, true
+	}
+	news := r.state != state
+	switch wait := time.Until(r.again); {
+	case !told.After(r.at):
+		q.ask(id)
+		q.work.AddAfter(id, stateEvery)
+	case r.refused && !news && !state.Offered():
+		q.note(id, d)
+	case wait > 0 && !(r.refused && news):
+		q.work.AddAfter(id, wait)
+	default:
+		return failedFinish{Decision: d, times: r.times + 1, first: r.first}, true
+	}
+	return failedFinish{}, false
+}
+
+// tellLostFinish says what a finish was to say whose reply was lost, and whose job is
+// over: by it, most likely, but nobody has said so.
+func (q *queue) tellLostFinish(id contract.JobID) {
+	q.mu.Lock()
+	m := q.state(id)
+	r := m.finishFailed
+	lost := r != nil && !r.refused && m.toldAt.After(r.at) && m.state.Over()
+	if lost {
+		m.finishFailed, m.verdict = nil, nil
+	}
+	q.mu.Unlock()
+	if lost {
+		q.note(id, r.Decision)
+	}
+}
+
+// finishFails notes that a finish has failed, and returns the job's state as it is
+// known.
+func (q *queue) finishFails(id contract.JobID, try failedFinish, refused bool, again time.Duration) stacks.State {
+	q.mu.Lock()
+	m := q.state(id)
+	state := m.state
+	try.refused, try.state, try.at = refused, state, time.Now()
+	try.again = try.at.Add(again)
+	m.finishFailed = &try
+	q.mu.Unlock()
+	q.ask(id)
+	return state
+}
+
+// ask has the job's state asked for, and the job looked at when it is told.
+func (q *queue) ask(id contract.JobID) {
+	q.mu.Lock()
+	q.state(id).ask = true
+	q.mu.Unlock()
+	signal(q.look)
+}
+
+// settled: nothing is left to be done of what was decided about a job without a kjob.
+func (q *queue) settled(id contract.JobID) {
+	q.mu.Lock()
+	q.state(id).verdict = nil
+	delete(q.retries, id)
+	q.mu.Unlock()
+}

@@ -1,0 +1,133 @@
+package scheduler
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/events"
+	"github.com/onejob-dev/onejob/k8s/kube"
+	"github.com/onejob-dev/onejob/simulator"
+)
+
+// cancel marks a job's first kjob.
+func (w *world) cancel(id string) {
+	w.mu.Lock()
+	p := w.pods["onejob-"+id]
+	w.mu.Unlock()
+	p.setKjob(func(k *batchv1.Job) { k.Annotations[contract.AnnotationCancel] = "ada" })
+}
+
+// A finish that is refused is tried again while the job is offered: a proxy's
+// odd answer, or a stack that is unknown for a moment, must not let it run.
+func TestRefusedFinishIsTriedAgain(t *testing.T) {
+	const said = "cancelled in Kubernetes by ada"
+	for _, tt := range []struct {
+		name  string
+		fault simulator.Fault
+		tries int
+	}{
+		{"404, once", simulator.Fault{Endpoint: "stacks_finish", Status: 404, Times: 1}, 2},
+		{"408, three times", simulator.Fault{Endpoint: "stacks_finish", Status: 408, Times: 3}, 4},
+		{name: "the stack is unknown", tries: 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, simulator.Config{}, func(w *world) {
+				w.runs = pending
+				known := tt.fault.Endpoint != ""
+				if known {
+					w.sim.AddFault(tt.fault)
+				}
+				id := w.build(1)[0].ID
+				r := w.start("", func(o *Options) {
+					next := o.Transport
+					o.Transport = kube.RoundTripper(func(req *http.Request) (*http.Response, error) {
+						if !known && strings.HasSuffix(req.URL.Path, "/finish") {
+							known = true
+							w.call("POST", "stacks/onejob-default/deregister", simulator.DefaultAgentToken, nil)
+						}
+						return next.RoundTrip(req)
+					})
+				})
+				time.Sleep(20 * time.Second)
+				w.cancel(id)
+				w.await("finished", time.Minute, w.finished(1))
+				time.Sleep(time.Minute)
+				if n := w.sim.Count("stacks_finish"); n != tt.tries {
+					t.Errorf("tried %d times, want %d", n, tt.tries)
+				}
+				if f := w.job(id).StackFinish; f == nil || f.Detail != said || w.kjobs(id) != 1 {
+					t.Errorf("finish %+v, %d kjobs; want %q and one", f, w.kjobs(id), said)
+				}
+				if n := testutil.ToFloat64(r.metrics.decisions.WithLabelValues("default", "finish", "cancelled")); n != 1 {
+					t.Errorf("it is counted %v times, want once", n)
+				}
+				r.end(w)
+			})
+		})
+	}
+}
+
+// A finish that goes on being refused is tried ever more seldom, and said once.
+func TestRefusedFinishBacksOff(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = pending
+		w.sim.AddFault(simulator.Fault{Endpoint: "stacks_finish", Status: 422})
+		id := w.build(1)[0].ID
+		r := w.start("")
+		time.Sleep(20 * time.Second)
+		w.cancel(id)
+		time.Sleep(10 * time.Minute)
+		if n := w.sim.Count("stacks_finish"); n != 9 { // 5, 10, 20, 40, 80, 120 s … apart
+			t.Errorf("tried %d times in 10 minutes, want 9", n)
+		}
+		said := 0
+		for _, line := range w.page(id) {
+			if strings.Contains(line, "cancelled in Kubernetes by ada") {
+				said++
+			}
+		}
+		events, err := events.On(w.ctx, w.kube, namespace, "Job", "onejob-"+id)
+		if err != nil || said != 1 || len(events) != 1 {
+			t.Errorf("said %d times, Events %+v, %v; want one each", said, events, err)
+		}
+		if err := w.sim.CancelJob(id); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		r.end(w)
+	})
+}
+
+// A finish whose reply is lost isn't sent again once its job is seen to be over, and
+// what it said is in an Event all the same.
+func TestLostFinish(t *testing.T) {
+	for _, garbage := range []bool{true, false} {
+		inWorld(t, simulator.Config{}, func(w *world) {
+			w.runs = pending
+			fault := simulator.Fault{Endpoint: "stacks_finish", Reset: "after", Times: 1}
+			if garbage {
+				fault = simulator.Fault{Endpoint: "stacks_finish", Garbage: "after", Times: 1}
+			}
+			w.sim.AddFault(fault)
+			id := w.build(1)[0].ID
+			r := w.start("")
+			time.Sleep(20 * time.Second)
+			w.cancel(id)
+			time.Sleep(time.Minute)
+			events, err := events.On(w.ctx, w.kube, namespace, "Job", "onejob-"+id)
+			told := slices.ContainsFunc(events, func(e corev1.Event) bool { return strings.HasPrefix(e.Message, "cancelled in Kubernetes by ada") })
+			if n := w.sim.Count("stacks_finish"); n != 1 || !told || err != nil {
+				t.Errorf("sent %d times; Events %+v, %v", n, events, err)
+			}
+			r.end(w)
+		})
+	}
+}

@@ -1,0 +1,88 @@
+package scheduler
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/pprof"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// stuckAfter is longer than the longest Retry-After that a poll or a
+// registration may be told to wait for, and its timeouts. The two calls of a
+// registration wait at the same time: each endpoint's pause began with its last
+// reply.
+const stuckAfter = 15 * time.Minute
+
+// Handler serves /healthz (the loops turn), /readyz (caches are filled, and
+// every queue of a leader is served; an outage of Buildkite that comes later
+// doesn't count) and /metrics; with debug also /debug/pprof/.
+func (s *Scheduler) Handler(debug bool) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.unhealthy()) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.unready()) })
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.Registry, promhttp.HandlerOpts{Registry: s.metrics.Registry}))
+	if debug {
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
+	return mux
+}
+
+func answer(w http.ResponseWriter, faults []string) {
+	if len(faults) == 0 {
+		_, _ = fmt.Fprintln(w, "ok")
+		return
+	}
+	slices.Sort(faults)
+	http.Error(w, strings.Join(faults, "\n"), http.StatusServiceUnavailable)
+}
+
+func (s *Scheduler) unhealthy() (faults []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, q := range s.queues {
+		q.mu.Lock()
+		if since := time.Since(q.beat); since > stuckAfter {
+			faults = append(faults, fmt.Sprintf("queue %s: its loop has not turned for %s", name, since.Round(time.Second)))
+		}
+		q.mu.Unlock()
+	}
+	return faults
+}
+
+func (s *Scheduler) unready() (faults []string) {
+	if !s.synced.Load() {
+		return []string{"the caches are not filled yet"}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for what, err := range s.faults {
+		faults = append(faults, what+": "+err.Error())
+	}
+	// A standby looks at its caches each time: nobody would tell it that a fault
+	// is over.
+	for _, q := range s.config.Queues {
+		if s.queues[q.Name] != nil || s.faults["queue "+q.Name] != nil {
+			continue
+		}
+		if st := s.stores[q.Namespace]; st != nil && !st.Synced() {
+			faults = append(faults, fmt.Sprintf("queue %s: the caches of namespace %s are not filled yet", q.Name, q.Namespace))
+		}
+	}
+	for name, q := range s.queues {
+		q.mu.Lock()
+		switch {
+		case q.refused != nil:
+			faults = append(faults, fmt.Sprintf("queue %s is stopped: %s", name, q.refused))
+		case q.unreached != nil:
+			faults = append(faults, fmt.Sprintf("queue %s has not reached Buildkite yet: %s", name, q.unreached))
+		}
+		q.mu.Unlock()
+	}
+	return faults
+}

@@ -1,0 +1,105 @@
+package scheduler
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/cache"
+	"github.com/onejob-dev/onejob/k8s/decide"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// claim is a job that is reserved and whose kjob isn't in the cache yet.
+type claim struct {
+	job     stacks.Job
+	attempt int
+	env     map[string]string
+	at      time.Time // when it was reserved
+	sent    bool      // a create was sent; it may have been applied
+	created bool      // a create succeeded
+	// forbidden is when a create was first refused for now, zero if none was.
+	forbidden time.Time
+}
+
+// retry is a job whose next attempt is due at a time.
+type retry struct {
+	job     stacks.Job
+	attempt int
+	due     time.Time
+}
+
+// failedFinish is a finish that Buildkite didn't take.
+type failedFinish struct {
+	decide.Decision
+	refused bool         // with a refusal; else it may have taken effect
+	state   stacks.State // of the job, as far as was known
+	times   int          // in a row
+	first   time.Time    // the first of them was tried
+	at      time.Time    // the last of them failed; the state is to be told after that
+	again   time.Time    // when it may be tried again
+}
+
+// jobState is what is remembered of a job that has, or had, a kjob.
+type jobState struct {
+	state         stacks.State
+	stateAt       time.Time // when it was asked for
+	toldAt        time.Time // when the answer came
+	heldAt        time.Time // when state was learned to be a held one; zero if it never was
+	ask           bool
+	reservedUntil time.Time
+	attempts      int // the highest number of a kjob that is known to have been made
+
+	// Attempts are told apart by their kjobs' UIDs: a name, and with it a number,
+	// comes again when a kjob is gone and nobody remembers it.
+	ended     types.UID // the kjob that endedAt is of
+	endedAt   time.Time
+	over      types.UID // the kjob that overAt is of
+	overAt    time.Time
+	open      types.UID // the kjob after whose end the job was seen not to be over
+	lost      types.UID // the kjob whose pod is lost, or lingers: it holds no slot
+	removed   types.UID // the kjob that was deleted by us
+	removedAs decide.Reason
+	gone      *cache.Job
+	podOf     types.UID // the kjob that pod is of
+	pod       decide.Pod
+	podNo     int       // and its attempt
+	failOf    types.UID // the kjob that failKind and failAt are of
+	failKind  string
+	failAt    time.Time
+	heard     decide.Heard
+	heardOf   string // whose Events heard is of: Facts.subject
+
+	verdict      *decide.Decision // for a job that has no kjob and can't have one
+	verdictUntil time.Time        // when that is too old to be carried out
+	finishFailed *failedFinish    // the last finish, if Buildkite didn't take it
+	lines        map[string]bool  // what is on the job's page of us; see told
+	waits        int              // notifications about what the job waits for
+	waitFor      decide.Reason    // what the last one of them was about
+	waitAt       time.Time
+	counted      types.UID // the kjob whose end is in the metrics
+	countedAs    decide.Action
+	countedAgain bool           // with ReasonOfferAgain
+	measured     types.UID      // the kjob whose phases are in the metrics
+	announced    types.UID      // the kjob after which another attempt was announced
+	story        decide.History // that the next attempt's kjob takes along, as it does the faults
+	faults       decide.NodeFaults
+	touched      time.Time
+}
+
+func (q *queue) state(id contract.JobID) *jobState {
+	m := q.states[id]
+	if m == nil {
+		m = &jobState{}
+		q.states[id] = m
+	}
+	m.touched = time.Now()
+	return m
+}
+
+// learns takes a state in that Buildkite has just told, of a request that was
+// sent at a time.
+func (m *jobState) learns(state stacks.State, sent time.Time) {
+	m.state, m.stateAt, m.toldAt = state, sent, time.Now()
+}

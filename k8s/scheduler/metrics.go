@@ -1,0 +1,104 @@
+package scheduler
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// Metrics are the scheduler's, in a registry of their own. Labels are queues
+// and small enums, never a job.
+type Metrics struct {
+	Registry *prometheus.Registry
+
+	depth, unmatched, oldest, paused, ready *prometheus.GaugeVec
+	slots                                   *prometheus.GaugeVec
+	phase                                   *prometheus.HistogramVec
+	decisions, creates, requests, apiErrors *prometheus.CounterVec
+	requestSeconds                          *prometheus.HistogramVec
+	remaining                               *prometheus.GaugeVec
+	templates                               *prometheus.CounterVec
+	configs                                 *prometheus.CounterVec
+	leader                                  prometheus.Gauge
+	retries                                 *prometheus.GaugeVec
+	dropped                                 *prometheus.CounterVec
+}
+
+// phases of a job on its way, as label values of onejob_phase_seconds.
+const (
+	phaseReserved  = "reserved"  // since Buildkite scheduled it
+	phaseCreated   = "created"   // since it was reserved
+	phaseScheduled = "scheduled" // since the kjob was created
+	phaseStarted   = "started"   // since the pod was given a node
+	phaseAcquired  = "acquired"  // since the container started
+)
+
+// NewMetrics returns Metrics with all of them registered.
+func NewMetrics() *Metrics {
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "onejob_" + name, Help: help}, labels)
+	}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "onejob_" + name, Help: help}, labels)
+	}
+	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "onejob_" + name, Help: help, Buckets: buckets,
+			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100, NativeHistogramMinResetDuration: time.Hour,
+		}, labels)
+	}
+	m := &Metrics{
+		Registry:       prometheus.NewRegistry(),
+		depth:          gauge("queue_jobs", "Jobs that Buildkite has scheduled and nobody has reserved, as far as they are listed: 20,000 at most, and about 1,000 without max-in-flight.", "queue"),
+		unmatched:      gauge("queue_unmatched_jobs", "Scheduled jobs that ask for tags which no queue of this installation has there; see the setting unmatched.", "queue"),
+		oldest:         gauge("queue_oldest_wait_seconds", "How long the oldest scheduled job has waited.", "queue"),
+		paused:         gauge("queue_paused", "1 while the queue's dispatch is paused at Buildkite.", "queue"),
+		ready:          gauge("queue_ready", "1 while the queue is served.", "queue"),
+		slots:          gauge("slots", "Slots under max-in-flight: held, and the maximum (0: no limit).", "queue", "kind"),
+		retries:        gauge("attempts_waiting", "Jobs that wait for a new attempt.", "queue"),
+		dropped:        counter("notifications_dropped_total", "Lines for jobs' pages that Buildkite didn't take: each alone, or more than may wait.", "queue"),
+		phase:          histogram("phase_seconds", "Time a job takes to reach a phase from the one before it.", []float64{.01, .025, .05, .1, .2, .3, .5, 1, 2, 5, 10, 30, 60, 300, 900}, "queue", "phase"),
+		decisions:      counter("decisions_total", "What was done about jobs, and why.", "queue", "action", "reason"),
+		creates:        counter("kjob_creates_total", "Requests that create kjobs, by what came of them.", "queue", "result"),
+		requests:       counter("buildkite_requests_total", "Requests to Buildkite; status 0 is no reply.", "queue", "endpoint", "status"),
+		requestSeconds: histogram("buildkite_request_seconds", "How long Buildkite took.", prometheus.DefBuckets, "endpoint"),
+		remaining:      gauge("buildkite_rate_limit_remaining", "What Buildkite last said is left of the rate limit.", "queue", "endpoint"),
+		apiErrors:      counter("kubernetes_errors_total", "Requests to the API server that failed.", "queue", "verb", "reason"),
+		templates:      counter("template_loads_total", "Templates loaded, by result; a bad one leaves the last good one in use.", "queue", "result"),
+		configs:        counter("config_loads_total", "Configurations loaded, by result.", "result"),
+		leader:         prometheus.NewGauge(prometheus.GaugeOpts{Name: "onejob_leader", Help: "1 while this process holds the Lease."}),
+	}
+	m.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		m.depth, m.unmatched, m.oldest, m.paused, m.ready, m.slots, m.retries, m.phase, m.decisions, m.creates, m.requests,
+		m.requestSeconds, m.remaining, m.apiErrors, m.templates, m.configs, m.leader, m.dropped)
+	return m
+}
+
+// observe is the stacks.Config.Observe of one queue.
+func (m *Metrics) observe(queue string) func(stacks.Endpoint, int, int, time.Duration) {
+	return func(e stacks.Endpoint, status, remaining int, took time.Duration) {
+		m.requests.WithLabelValues(queue, string(e), strconv.Itoa(status)).Inc()
+		m.requestSeconds.WithLabelValues(string(e)).Observe(took.Seconds())
+		if remaining >= 0 {
+			m.remaining.WithLabelValues(queue, string(e)).Set(float64(remaining))
+		}
+	}
+}
+
+// forget drops the gauges of a queue that is served no more.
+func (m *Metrics) forget(queue string) {
+	for _, g := range []*prometheus.GaugeVec{m.depth, m.unmatched, m.oldest, m.paused, m.ready, m.slots, m.retries, m.remaining} {
+		g.DeletePartialMatch(prometheus.Labels{"queue": queue})
+	}
+}
+
+func (m *Metrics) took(queue, phase string, from, to time.Time) {
+	if from.IsZero() || to.IsZero() {
+		return
+	}
+	m.phase.WithLabelValues(queue, phase).Observe(max(0, to.Sub(from).Seconds()))
+}

@@ -1,0 +1,409 @@
+package scheduler
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/jitter"
+	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/decide"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+const (
+	// busyFor is how long a queue is polled fast after its last new job, and
+	// after the start.
+	busyFor = time.Minute
+	// minGap is between two polls even when events ask for one.
+	minGap = 120 * time.Millisecond
+	// reserveFor is the first reservation: what a death between reserve and
+	// create, a lost reply or a failed create costs at most.
+	reserveFor = 20 * time.Second
+	// maxAhead bounds the claims of a queue: what is created in two or three
+	// seconds, and one call's worth.
+	maxAhead = stacks.MaxBatch
+	maxPages = 20
+	// While jobs wait for slots, what the later pages had is used for
+	// backlogTimes as long as it took to read them, 3 s for all twenty at the rate
+	// that Buildkite allows: a slot that is freed meanwhile mustn't wait for them,
+	// and what is more urgent there may wait for backlogLife.
+	backlogTimes = 4
+	backlogLife  = 12 * time.Second
+)
+
+// candidate is an attempt that could be made now.
+type candidate struct {
+	job     stacks.Job
+	attempt int
+}
+
+// pollLoop asks for scheduled jobs until ctx ends.
+func (q *queue) pollLoop(ctx context.Context) {
+	lastNews := time.Now()
+	for {
+		if q.stopped() != nil && !q.untilRetry(ctx) {
+			return
+		}
+		if !q.templateTaken(ctx) {
+			continue
+		}
+		began, stops := time.Now(), q.stopCount()
+		news, err := q.tick(ctx)
+		q.alive()
+		if ctx.Err() != nil {
+			return
+		}
+		if news {
+			lastNews = began
+		}
+		switch {
+		case err == nil:
+			q.recovered(stops, news)
+		case errors.Is(err, stacks.ErrNotFound):
+			// Somebody deregistered the stack; or the queue is gone.
+			if err := q.register(ctx); err != nil && !stacks.Temporary(err) && ctx.Err() == nil {
+				q.stop(err)
+			}
+		case !stacks.Temporary(err):
+			q.stop(err) // the list, and reservations, are the queue's own affair
+		default:
+			// The endpoint's gate does the waiting.
+			q.log.Warn("polling", "err", err)
+		}
+		if q.stopped() != nil {
+			continue
+		}
+		interval := q.set.Load().idle
+		if time.Since(lastNews) < busyFor && !q.full() {
+			interval = config.MinPoll
+		}
+		if !pause(ctx, time.Until(began.Add(jitter.Around(interval, 0.1))), q.wakeup) { // many schedulers mustn't beat in step
+			return
+		}
+		if gap := time.Until(began.Add(minGap)); gap > 0 && !jitter.Sleep(ctx, gap) {
+			return
+		}
+	}
+}
+
+// full: the last look left jobs, and as many as may be are about to be created.
+// A page of a thousand jobs is most of a look's work and would change nothing;
+// onKjob wakes the loop when half of them are there.
+func (q *queue) full() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.starved && len(q.claims) > maxAhead/2
+}
+
+// tick compares what Buildkite has scheduled with what there is, and claims
+// what there is room for. It reports whether there was anything new.
+func (q *queue) tick(ctx context.Context) (news bool, err error) {
+	set := q.set.Load()
+	list, err := q.list(ctx, set)
+	if err != nil {
+		return false, err
+	}
+	if list.paused {
+		return false, nil // what waits for another attempt waits too
+	}
+	take := list.candidates
+	slices.SortFunc(take, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(b.job.Priority, a.job.Priority), a.job.ScheduledAt.Compare(b.job.ScheduledAt), cmp.Compare(a.job.ID, b.job.ID))
+	})
+	defer q.onUnmatched(ctx, set, list.unmatched) // what can be taken goes first
+	free := 0
+	if len(take) > 0 { // else there is nothing to count for
+		free = q.free(set)
+	}
+	q.mu.Lock()
+	room := min(free, maxAhead-len(q.claims))
+	q.starved = len(take) > room
+	q.mu.Unlock()
+	if take = take[:max(0, min(len(take), room))]; len(take) == 0 {
+		return len(list.candidates) > 0 && free > 0, nil
+	}
+	taken := map[contract.JobID]bool{}
+	for _, c := range take {
+		taken[c.job.ID] = true
+	}
+	q.later.jobs = slices.DeleteFunc(q.later.jobs, func(j stacks.Job) bool { return taken[j.ID] })
+	return true, q.claimAll(ctx, set, take)
+}
+
+// claimAll reserves and, for what Buildkite gave, makes claims.
+func (q *queue) claimAll(ctx context.Context, set *settings, take []candidate) error {
+	ids := make([]contract.JobID, 0, len(take))
+	for _, c := range take {
+		ids = append(ids, c.job.ID)
+	}
+	// Reservations that end soon ride along in the same call.
+	ids = append(ids, q.expiring(renewShort, stacks.MaxBatch-len(ids)%stacks.MaxBatch)...)
+	began := time.Now()
+	got, err := q.client.Reserve(ctx, ids, reserveFor)
+	held := q.heldUntil(got, began, reserveFor)
+	var claimed []contract.JobID
+	q.mu.Lock()
+	for _, c := range take {
+		switch {
+		case held[c.job.ID]:
+		case err != nil:
+			// It may be reserved all the same: ask for it again, rather than
+			// wait until it is listed again.
+			q.retries[c.job.ID] = retry{job: c.job, attempt: c.attempt, due: began}
+			continue
+		default:
+			if m := q.states[c.job.ID]; m != nil {
+				m.ask = true
+			}
+			delete(q.retries, c.job.ID)
+			continue
+		}
+		if q.claims[c.job.ID] != nil {
+			continue
+		}
+		q.claims[c.job.ID] = &claim{job: c.job, attempt: c.attempt, at: time.Now()}
+		q.state(c.job.ID).finishFailed = nil
+		delete(q.retries, c.job.ID)
+		claimed = append(claimed, c.job.ID)
+		if c.attempt == 1 { // a later one didn't wait since then
+			q.s.metrics.took(q.name, phaseReserved, c.job.ScheduledAt, began)
+		}
+	}
+	q.mu.Unlock()
+	if set.template.NeedsEnv() {
+		q.fetchEnv(ctx, claimed)
+	}
+	for _, id := range claimed {
+		q.s.creates.Add(item{q, id})
+	}
+	return err
+}
+
+// fetchEnv asks for the environment of claims; one that can't be had is tried
+// again by the create.
+func (q *queue) fetchEnv(ctx context.Context, ids []contract.JobID) {
+	// In an outage each would wait for the endpoint's next probe, and the poll
+	// with them: the first failure ends it.
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(16)
+	for _, id := range ids {
+		g.Go(func() error {
+			env, err := q.client.Env(ctx, id)
+			if err != nil {
+				return err
+			}
+			q.mu.Lock()
+			if c := q.claims[id]; c != nil {
+				c.env = env
+			}
+			q.mu.Unlock()
+			return nil
+		})
+	}
+	_ = g.Wait() // the creates ask again
+}
+
+// heldUntil notes reservations that Buildkite has confirmed, of a request that
+// was sent at a time: what was learned after it is newer.
+func (q *queue) heldUntil(got []contract.JobID, sent time.Time, d time.Duration) map[contract.JobID]bool {
+	held := make(map[contract.JobID]bool, len(got))
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, id := range got {
+		held[id] = true
+		m := q.state(id)
+		m.reservedUntil = sent.Add(d)
+		if !m.state.Offered() && !m.stateAt.After(sent) {
+			m.learns(stacks.StateReserved, sent)
+		}
+	}
+	return held
+}
+
+type listing struct {
+	candidates []candidate
+	unmatched  []stacks.Job // of these, what is due to be told or failed
+	paused     bool
+}
+
+// backlog is what was listed beyond the first page, less what has been claimed
+// since. Only the poll loop has it.
+type backlog struct {
+	jobs      []stacks.Job
+	bad       int
+	at, until time.Time // when it was read, and until when it is used
+}
+
+// list reads as many pages as could be used, and adds the new attempts that
+// are due.
+func (q *queue) list(ctx context.Context, set *settings) (listing, error) {
+	var out listing
+	var depth, unmatched, bad int
+	var oldest time.Time
+	seen := map[contract.JobID]bool{}
+	_, tags := q.neighbours(set)
+	look := func(jobs []stacks.Job, at time.Time) {
+		for _, j := range jobs {
+			if seen[j.ID] {
+				continue
+			}
+			seen[j.ID] = true
+			depth++
+			if oldest.IsZero() || j.ScheduledAt.Before(oldest) {
+				oldest = j.ScheduledAt
+			}
+			if !stacks.Match(j.Rules, set.Tags) {
+				if matches(j.Rules, tags) {
+					continue
+				}
+				unmatched++
+				if q.unmatched.listed(j.ID, at, set) {
+					out.unmatched = append(out.unmatched, j)
+				}
+				continue
+			}
+			if n := q.offer(j, at); n > 0 {
+				out.candidates = append(out.candidates, candidate{j, n})
+			}
+		}
+	}
+	q.mu.Lock()
+	hungry := q.starved
+	q.mu.Unlock()
+	later := backlog{at: time.Now()}
+	for cursor, pages := "", 0; ; {
+		began := time.Now()
+		page, err := q.client.ScheduledJobs(ctx, cursor, stacks.MaxBatch)
+		if err != nil {
+			return out, err
+		}
+		out.paused, bad = page.Paused, bad+page.Bad
+		q.mu.Lock()
+		q.paused = page.Paused // at once: a later page may fail
+		q.mu.Unlock()
+		look(page.Jobs, began)
+		if pages > 0 {
+			later.jobs, later.bad = append(later.jobs, page.Jobs...), later.bad+page.Bad
+		}
+		// Without a cap one page is enough when all of it can be taken at once:
+		// what is reserved is off the list, and the next look begins with the
+		// rest. With one, a later page may have what is more urgent.
+		if cursor, pages = page.Next, pages+1; cursor == "" || pages >= maxPages || *set.MaxInFlight == 0 && len(out.candidates) >= stacks.MaxBatch {
+			break
+		}
+		if pages == 1 && hungry && began.Before(q.later.until) {
+			later, bad = q.later, bad+q.later.bad
+			look(later.jobs, later.at)
+			break
+		}
+	}
+	if later.until.IsZero() {
+		later.until = time.Now().Add(min(backlogTimes*time.Since(later.at), backlogLife))
+	}
+	q.later = later
+	q.mu.Lock()
+	now := time.Now()
+	for id, r := range q.retries {
+		if !seen[id] && q.claims[id] == nil && !now.Before(r.due) {
+			out.candidates = append(out.candidates, candidate{r.job, r.attempt})
+		}
+	}
+	waiting := len(q.retries)
+	news := bad > q.bad
+	q.bad = bad
+	q.mu.Unlock()
+	if news {
+		q.log.Warn("jobs whose ID is no UUID are left alone", "jobs", bad)
+	}
+
+	m := q.s.metrics
+	m.depth.WithLabelValues(q.name).Set(float64(depth))
+	m.unmatched.WithLabelValues(q.name).Set(float64(unmatched))
+	m.retries.WithLabelValues(q.name).Set(float64(waiting))
+	wait := 0.0
+	if !oldest.IsZero() {
+		wait = max(0, time.Since(oldest).Seconds())
+	}
+	m.oldest.WithLabelValues(q.name).Set(wait)
+	paused := 0.0
+	if out.paused {
+		paused = 1
+	}
+	m.paused.WithLabelValues(q.name).Set(paused)
+	return out, nil
+}
+
+// offer is asked about a job that Buildkite lists as scheduled: which attempt
+// could be made at it now, or 0.
+func (q *queue) offer(j stacks.Job, at time.Time) int {
+	last := len(q.store.KjobsOf(j.ID)) > 0
+	q.mu.Lock()
+	m := q.states[j.ID]
+	claimed := q.claims[j.ID] != nil
+	if m != nil && !claimed && at.After(m.stateAt) {
+		// It is listed, so nobody holds it: not we either.
+		m.learns(stacks.StateScheduled, at)
+		m.reservedUntil = time.Time{}
+	}
+	known := m != nil && (m.gone != nil || m.verdict != nil)
+	attempts, told := 0, decide.History(nil)
+	if m != nil {
+		attempts, told = m.attempts, m.story
+	}
+	due := q.retries[j.ID].due
+	q.mu.Unlock()
+	switch {
+	case claimed, time.Now().Before(due):
+		return 0
+	case !last && !known && q.orphaned(j.ID):
+		return 0
+	case !last && !known && attempts >= *q.set.Load().MaxAttempts:
+		// Their kjobs are all gone: the count is what is left of them.
+		q.giveUp(j.ID, decide.Decision{Action: decide.Finish, Reason: decide.ReasonGaveUp, ExitStatus: -1,
+			Text: strings.TrimSuffix(fmt.Sprintf("gave up after %d attempts, none of which had the job: %s", attempts, told), ": ")})
+		return 0
+	case !last && !known:
+		return attempts + 1
+	}
+	d, f := q.decide(j.ID)
+	if d.Action == decide.Attempt && !time.Now().Before(d.NotBefore) {
+		q.announce(j.ID, d, f)
+		return f.Attempt + 1
+	}
+	q.work.Add(j.ID)
+	if d.Action == decide.None && f.KJob.Exists && !f.KJob.Finished {
+		signal(q.lapsed)
+	}
+	return 0
+}
+
+// orphaned reports whether a pod may be running of a kjob that is gone, and that
+// nobody remembers. It may yet acquire the job; there is never a second beside it.
+func (q *queue) orphaned(id contract.JobID) bool {
+	for _, p := range q.store.PodsOf(id) {
+		if !p.Lives() || p.Node == "" {
+			continue
+		}
+		now := time.Now()
+		q.mu.Lock()
+		m := q.state(id)
+		if m.ended != p.KjobUID {
+			m.ended, m.endedAt = p.KjobUID, now
+		}
+		f := decide.Facts{Now: now, EndedAt: m.endedAt, Policy: q.set.Load().policy(), OtherPodLives: p.Name, OtherNode: p.Node}
+		q.mu.Unlock()
+		if d := decide.WaitForPod(f, decide.ReasonDeleted); d.Waiting {
+			q.tellWaiting(id, d.Reason, d.Text)
+		}
+		return true
+	}
+	return false
+}

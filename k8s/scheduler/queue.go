@@ -1,0 +1,291 @@
+package scheduler
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/cache"
+	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/decide"
+	"github.com/onejob-dev/onejob/k8s/kjob"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// settings is what may change about a queue while it is served.
+type settings struct {
+	config.Queue
+	endpoint string
+	idle     time.Duration
+	template *kjob.Template
+}
+
+func (s *settings) policy() decide.Policy {
+	return PolicyOf(s.Queue, time.Duration(s.template.Grace())*time.Second)
+}
+
+// PolicyOf is a completed queue's share of decisions, with the grace of its
+// template.
+func PolicyOf(q config.Queue, grace time.Duration) decide.Policy {
+	p := decide.Policy{MaxAttempts: *q.MaxAttempts, PendingTimeout: time.Duration(*q.PendingTimeout), ImageGrace: time.Duration(*q.ImageGrace), Grace: grace}
+	if p.PendingTimeout == 0 {
+		p.PendingTimeout = decide.NoLimit
+	}
+	return p
+}
+
+// queue serves one Buildkite queue. Everything under mu is a cache: claims
+// lapse with their reservation, memos are made again from what exists.
+type queue struct {
+	s       *Scheduler
+	name    string
+	label   string // name as a label's value
+	set     atomic.Pointer[settings]
+	store   *cache.Store
+	client  *stacks.Client
+	notices *stacks.Notifier
+	log     *slog.Logger
+
+	work   workqueue.TypedRateLimitingInterface[contract.JobID]
+	wakeup chan struct{} // the poll loop
+	look   chan struct{} // the upkeep loop
+	lapsed chan struct{} // the loop that keeps jobs reserved
+	// before served the queue until its identity changed; its last creates may
+	// still be on the wire.
+	before    *queue
+	lists     *rate.Limiter // lists of Events
+	since     time.Time     // when it was made, as its process began to lead or later
+	later     backlog
+	unmatched unmatched
+
+	mu       sync.Mutex
+	claims   map[contract.JobID]*claim
+	retries  map[contract.JobID]retry
+	states   map[contract.JobID]*jobState
+	home     home  // as of the last registration
+	refused  error // why the queue is stopped, nil when it is not
+	stops    int   // how often it was stopped
+	paused   bool  // as of the last page of scheduled jobs
+	starved  bool  // the last tick left jobs for want of slots
+	beat     time.Time
+	refusals int // attempts in a row that ended with exit code 77
+	bad      int // jobs in the last list whose ID is no UUID
+	// noCreate is when the namespace, or our Role in it, last refused any kjob
+	// at all; zero when it last took one. Until then one claim at a time is made.
+	noCreate time.Time
+	tried    tryout
+	// unreached is why Buildkite doesn't know of the queue yet, nil if it does.
+	unreached error
+	// eventsFailedAt is when Events could not be read last.
+	eventsFailedAt time.Time
+}
+
+func newQueue(s *Scheduler, set *settings, store *cache.Store, client *stacks.Client, before *queue) *queue {
+	q := &queue{
+		s: s, name: set.Name, label: kjob.LabelValue(set.Name), store: store, client: client,
+		log:    s.log.With("queue", set.Name),
+		work:   workqueue.NewTypedRateLimitingQueue(itemBackoff[contract.JobID]()),
+		wakeup: make(chan struct{}, 1), look: make(chan struct{}, 1), lapsed: make(chan struct{}, 1), before: before,
+		lists:  rate.NewLimiter(warningsPerSecond, warningsPerSecond),
+		claims: map[contract.JobID]*claim{}, retries: map[contract.JobID]retry{}, states: map[contract.JobID]*jobState{}, unmatched: unmatched{},
+		beat: time.Now(), since: time.Now(),
+	}
+	q.set.Store(set)
+	q.notices = stacks.NewNotifier(client, q.log)
+	q.notices.Dropped = func(n int) { s.metrics.dropped.WithLabelValues(q.name).Add(float64(n)) }
+	return q
+}
+
+func signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// syncWorkers is how many decisions a queue carries out at a time: they may
+// wait for Buildkite, and another queue's must not wait for that.
+const syncWorkers = 4
+
+// run serves the queue until ctx ends; what it has begun then may use hard.
+func (q *queue) run(ctx, hard context.Context, first func(error)) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	notify, stop := context.WithCancel(context.WithoutCancel(ctx))
+	wg.Go(func() { q.notices.Run(notify) })
+	defer stop()
+	defer q.s.metrics.forget(q.name)
+	defer q.client.Close()
+	defer q.work.ShutDown()
+
+	// Before begin, which may take longer than deletions are remembered; those
+	// to come are told by the informers.
+	for _, d := range q.store.Deleted.Of(q.label) {
+		if d.Kjob != nil {
+			q.onKjob(nil, d.Kjob, true)
+		} else {
+			q.onPod(d.Pod, true)
+		}
+	}
+	if !q.begin(ctx, first) {
+		return
+	}
+	q.recall(ctx)
+	for _, k := range q.store.KjobsIn(q.label) {
+		if k.Id != "" {
+			q.work.Add(k.Id)
+		}
+	}
+	for _, p := range q.store.PodsIn(q.label) {
+		if p.Id != "" {
+			q.work.Add(p.Id) // most have a kjob, and are there already
+		}
+	}
+	var workers sync.WaitGroup
+	for range syncWorkers {
+		workers.Go(func() { q.worker(ctx, hard) })
+	}
+	workers.Go(func() { q.upkeep(ctx) })
+	workers.Go(func() { q.keepReserved(ctx) })
+	workers.Go(func() { q.warm(ctx) })
+	q.pollLoop(ctx)
+	q.work.ShutDown()
+	workers.Wait()
+}
+
+// begin makes the queue known to Buildkite. It tries until that succeeds, and
+// reports the first try's result.
+func (q *queue) begin(ctx context.Context, first func(error)) bool {
+	q.s.metrics.ready.WithLabelValues(q.name).Set(0)
+	for n := 0; ; n++ {
+		q.alive() // an outage is not a loop that is stuck
+		err := q.register(ctx)
+		if n == 0 {
+			first(err)
+		}
+		q.mu.Lock()
+		if q.unreached = nil; stacks.Temporary(err) {
+			q.unreached = err
+		}
+		q.mu.Unlock()
+		switch {
+		case err == nil:
+			q.recovered(q.stopCount(), true)
+			return true
+		case ctx.Err() != nil:
+			return false
+		case stacks.Temporary(err):
+			q.log.Warn("buildkite can't be reached yet", "err", err)
+		default:
+			q.stop(err)
+			if !q.untilRetry(ctx) {
+				return false
+			}
+		}
+	}
+}
+
+func (q *queue) register(ctx context.Context) error {
+	id, err := q.client.Identity(ctx)
+	if err != nil {
+		return err
+	}
+	stack, err := q.client.Register(ctx, map[string]string{"version": q.s.version})
+	if err != nil {
+		return err
+	}
+	q.mu.Lock()
+	q.home = home{cluster: id.ClusterUUID, key: stack.QueueKey}
+	q.mu.Unlock()
+	q.change(func(set *settings) {
+		tpl := *set.template
+		tpl.Org = id.OrganizationSlug
+		set.template = &tpl
+	})
+	return nil
+}
+
+// change makes new settings from those in use, and anew if somebody else was
+// faster.
+func (q *queue) change(to func(*settings)) {
+	for {
+		old := q.set.Load()
+		set := *old
+		to(&set)
+		if q.set.CompareAndSwap(old, &set) {
+			return
+		}
+	}
+}
+
+func (q *queue) alive() {
+	q.mu.Lock()
+	q.beat = time.Now()
+	q.mu.Unlock()
+}
+
+// pause waits for a time or a wake-up; false means that ctx ended.
+func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+	case <-wake:
+	}
+	return true
+}
+
+// onKjob is called by the informer.
+func (q *queue) onKjob(old, k *cache.Job, deleted bool) {
+	id := k.Id
+	if id == "" {
+		return
+	}
+	done := k.Finished
+	q.mu.Lock()
+	m := q.state(id)
+	m.attempts = max(m.attempts, k.Attempt)
+	freed := deleted || done && (old == nil || !old.Finished)
+	if c := q.claims[id]; c != nil && k.Attempt >= c.attempt && !deleted {
+		delete(q.claims, id)
+		freed = freed || len(q.claims) == maxAhead/2
+	}
+	if deleted && k.Attempt >= m.attempts {
+		// A finished one may go, by its TTL, before anything was decided; and
+		// should Buildkite offer the job again, how it ended still counts.
+		m.gone = k
+	}
+	freed = freed && q.starved && len(q.claims) <= maxAhead/2 // see full
+	q.mu.Unlock()
+	q.work.Add(id)
+	if freed {
+		signal(q.wakeup)
+	}
+}
+
+// onPod is called by the informer, for deleted pods too.
+func (q *queue) onPod(p *cache.Pod, deleted bool) {
+	id := p.Id
+	if id == "" {
+		return
+	}
+	if deleted {
+		f := p.Pod
+		f.Deleted = true
+		q.mu.Lock()
+		if m := q.state(id); m.podNo <= p.Attempt {
+			m.podOf, m.podNo, m.pod = p.KjobUID, p.Attempt, f
+		}
+		q.mu.Unlock()
+		signal(q.wakeup)
+	}
+	q.work.Add(id)
+}

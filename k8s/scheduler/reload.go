@@ -1,0 +1,230 @@
+package scheduler
+
+import (
+	"context"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/onejob-dev/onejob/jitter"
+	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/kjob"
+)
+
+// reload reads the configuration and the template files again until ctx ends,
+// and tries again what could not be used. Templates in the cluster are watched
+// instead, see Follow.
+func (s *Scheduler) reload(ctx, hard context.Context, queues *sync.WaitGroup) {
+	for jitter.Sleep(ctx, s.reloadEvery) {
+		c := s.loadAgain()
+		if c == nil {
+			continue
+		}
+		if !reflect.DeepEqual(c, s.config) || s.broken() {
+			s.metrics.configs.WithLabelValues("ok").Inc()
+			if *c.CreateWorkers != *s.config.CreateWorkers {
+				s.log.Warn("create-workers has changed; it takes effect at the next start")
+			}
+			s.mu.Lock()
+			s.config = c
+			s.mu.Unlock()
+			s.apply(ctx, hard, c, queues, nil)
+			continue
+		}
+		s.mu.Lock()
+		var files []*queue
+		for _, q := range s.queues {
+			if q.set.Load().Template.File != "" {
+				files = append(files, q.queue)
+			}
+		}
+		s.mu.Unlock()
+		for _, q := range files {
+			s.retemplate(ctx, q)
+		}
+	}
+}
+
+// loadAgain reads the configuration; it is nil if that can't be used, which
+// makes this process not ready and leaves the last good one.
+func (s *Scheduler) loadAgain() *config.Config {
+	c, err := s.load()
+	before := s.faultOf("configuration")
+	s.fault("configuration", err)
+	if err == nil {
+		return c
+	}
+	s.metrics.configs.WithLabelValues("error").Inc()
+	if before == nil || before.Error() != err.Error() {
+		s.log.Error("configuration not loaded; the last good one stays in use", "err", err)
+	}
+	return nil
+}
+
+// apply starts, changes and stops queues until what is served is what the
+// configuration says. It returns how many were started.
+func (s *Scheduler) apply(ctx, hard context.Context, c *config.Config, queues *sync.WaitGroup, first chan<- error) int {
+	started := 0
+	wanted := map[string]bool{}
+	for _, q := range c.Queues {
+		wanted[q.Name] = true
+		set, err := s.settings(ctx, c, q)
+		before := s.faultOf("queue " + q.Name)
+		s.mu.Lock()
+		have := s.queues[q.Name]
+		s.mu.Unlock()
+		if err != nil {
+			s.notServed(q.Name, err)
+			s.templateFault(q, before, err)
+			continue
+		}
+		s.metrics.templates.WithLabelValues(q.Name, "ok").Inc()
+		if have != nil && sameIdentity(have.set.Load(), set) {
+			have.change(func(now *settings) {
+				set.template.Org = now.template.Org
+				*now = *set
+			})
+			s.fault("queue "+q.Name, nil)
+			continue
+		}
+		if err := s.serve(ctx, hard, c, set, have, queues, first); err != nil {
+			s.notServed(q.Name, err)
+			if before == nil || before.Error() != err.Error() {
+				s.log.Error("queue not served", "queue", q.Name, "err", err)
+			}
+			continue
+		}
+		s.fault("queue "+q.Name, nil)
+		started++
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, q := range s.queues {
+		if !wanted[name] {
+			s.log.Info("queue is served no more", "queue", name)
+			q.stop()
+			delete(s.queues, name)
+			queues.Go(func() { <-q.done; q.retire(ctx) })
+		}
+	}
+	s.forgive(func(name string) bool { return !wanted[name] })
+	return started
+}
+
+// notServed records why a queue isn't served, or not as the configuration says;
+// the gauge of one that is tells by itself.
+func (s *Scheduler) notServed(name string, err error) {
+	s.fault("queue "+name, err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.queues[name] == nil {
+		s.metrics.ready.WithLabelValues(name).Set(0)
+	}
+}
+
+// forgive drops the faults of queues, and the gauges of those that were never
+// served. Callers hold s.mu.
+func (s *Scheduler) forgive(whose func(name string) bool) {
+	maps.DeleteFunc(s.faults, func(what string, _ error) bool {
+		name, isQueue := strings.CutPrefix(what, "queue ")
+		if !isQueue || !whose(name) {
+			return false
+		}
+		s.metrics.forget(name)
+		return true
+	})
+}
+
+func (s *Scheduler) settings(ctx context.Context, c *config.Config, q config.Queue) (*settings, error) {
+	t, err := kjob.Load(ctx, s.kube, q)
+	if err != nil {
+		return nil, err
+	}
+	return &settings{Queue: q, endpoint: c.Endpoint, idle: time.Duration(*c.IdleInterval), template: t}, nil
+}
+
+// sameIdentity: a change of what is left out can be made while serving.
+func sameIdentity(a, b *settings) bool {
+	return a.Name == b.Name && a.Stack == b.Stack && a.endpoint == b.endpoint && a.TokenFile == b.TokenFile && a.Namespace == b.Namespace &&
+		a.Template.Job == b.Template.Job && a.Template.PodTemplate == b.Template.PodTemplate
+}
+
+// retemplate loads a queue's template again; a bad one leaves the last good one.
+// It is false if the template could not be read, which may be the API server's
+// fault, or if the settings changed meanwhile: then it may be another template's
+// turn, and the caller tries again.
+func (s *Scheduler) retemplate(ctx context.Context, q *queue) bool {
+	old := q.set.Load()
+	t, err := kjob.Load(ctx, s.kube, old.Queue)
+	if ctx.Err() != nil {
+		return false
+	}
+	if q.set.Load() != old {
+		return false
+	}
+	before := s.faultOf("queue " + q.name)
+	s.fault("queue "+q.name, err)
+	if err != nil {
+		s.templateFault(old.Queue, before, err)
+		return apierrors.ReasonForError(err) == metav1.StatusReasonUnknown
+	}
+	t.Org = old.template.Org
+	if reflect.DeepEqual(t, old.template) {
+		return true
+	}
+	set := *old
+	set.template = t
+	if !q.set.CompareAndSwap(old, &set) {
+		return false
+	}
+	s.metrics.templates.WithLabelValues(q.name, "ok").Inc()
+	q.log.Info("template changed")
+	return true
+}
+
+// templateFault says, once for each reason, that a template can't be used.
+func (s *Scheduler) templateFault(q config.Queue, before, err error) {
+	s.metrics.templates.WithLabelValues(q.Name, "error").Inc()
+	if before != nil && before.Error() == err.Error() {
+		return
+	}
+	s.log.Error("template not loaded; the last good one, if there was one, stays in use", "queue", q.Name, "err", err)
+	s.events.Event(q.Namespace, "onejob-queue-"+kjob.LabelValue(q.Name), "", true, "TemplateInvalid", err.Error())
+}
+
+// broken: a queue of the configuration isn't served, or not as it says.
+func (s *Scheduler) broken() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for what := range s.faults {
+		if strings.HasPrefix(what, "queue ") {
+			return true
+		}
+	}
+	return slices.ContainsFunc(s.config.Queues, func(q config.Queue) bool {
+		have := s.queues[q.Name]
+		return have == nil || !sameIdentity(have.set.Load(), &settings{Queue: q, endpoint: s.config.Endpoint})
+	})
+}
+
+func (s *Scheduler) fault(what string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil {
+		delete(s.faults, what)
+		return
+	}
+	s.faults[what] = err
+}
+
+func (s *Scheduler) faultOf(what string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.faults[what]
+}

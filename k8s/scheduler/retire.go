@@ -1,0 +1,63 @@
+package scheduler
+
+import (
+	"context"
+	"maps"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/jitter"
+	"github.com/onejob-dev/onejob/k8s/cache"
+	"github.com/onejob-dev/onejob/k8s/decide"
+)
+
+// retire tidies up where the queue isn't served any more: it was taken out of the
+// configuration, or moved to another namespace, and nobody looks after its kjobs
+// there. What has a node runs, and ends, by itself. What hasn't might wait for
+// ever, and a moved queue would make a second kjob beside it.
+func (q *queue) retire(ctx context.Context) {
+	for again := false; q.s.queueOf(q.store.Namespace, q.label) == nil; again = true {
+		q.mu.Lock()
+		maps.DeleteFunc(q.claims, func(_ contract.JobID, c *claim) bool { return !c.sent })
+		creates := len(q.claims)
+		q.mu.Unlock()
+		left, err := q.vacate(ctx)
+		// A second look at least: a create may have gone out as its claim went.
+		if again && creates == 0 && err == nil && !q.store.Stale() {
+			q.log.Info("the queue has left the namespace", "namespace", q.store.Namespace, "kjobs_left_to_run", left)
+			return
+		}
+		if !jitter.Sleep(ctx, createTimeout) {
+			return
+		}
+	}
+}
+
+// vacate deletes the kjobs whose pod has no node and the placeholders, and counts
+// the other kjobs.
+func (q *queue) vacate(ctx context.Context) (left int, err error) {
+	for _, k := range q.store.KjobsIn(q.label) {
+		switch {
+		case k.Placeholder():
+			q.deletePlaceholder(ctx, k)
+		case k.Id == "" || k.Finished || k.Terminating:
+		case q.hasNode(k):
+			left++
+		default:
+			if e := q.removeKjob(ctx, k.Id, k, decide.Decision{Reason: decide.ReasonLeft, Unplaced: true}); e != nil {
+				q.log.Warn("deleting a kjob of a queue that has left", "job_id", k.Id, "kjob", k.Name, "err", e)
+				err = e
+			}
+		}
+	}
+	return left, err
+}
+
+// hasNode: the cache knows a node of the kjob's pod.
+func (q *queue) hasNode(k *cache.Job) bool {
+	for _, p := range q.store.PodsOf(k.Id) {
+		if p.KjobUID == k.UID && p.Node != "" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,98 @@
+package scheduler
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/onejob-dev/onejob/k8s/kjob"
+	"github.com/onejob-dev/onejob/k8s/kube"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// errTemplate stops a queue whose template makes kjobs that the API server refuses,
+// each of them. No job is taken for it.
+var errTemplate = fmt.Errorf("%w: the API server refuses every job that the queue's template makes", errNoCreate)
+
+// tryoutTimeout is short, because the queue's poll waits for it.
+const tryoutTimeout = 5 * time.Second
+
+// tryout is what the API server last said of a template, with a dry run.
+type tryout struct {
+	of      *batchv1.Job
+	at      time.Time
+	refused error
+	known   bool // it was an answer about the template
+}
+
+// holds reports whether a template is the one that was tried, and needs no other try
+// yet: what was taken stays so until a create is refused, what was refused, or not
+// answered, is asked again.
+func (o tryout) holds(t *kjob.Template) bool {
+	asked := o.of != nil && reflect.DeepEqual(o.of, t.Job)
+	return asked && (o.known && o.refused == nil || time.Since(o.at) < refusedEvery)
+}
+
+// templateTaken reports whether the API server takes what the template makes. If not,
+// the queue is stopped, and looked at again when the template is another one and every
+// 30 s. Where it can't say, the creates will.
+func (q *queue) templateTaken(ctx context.Context) bool {
+	err := q.tryTemplate(ctx, false)
+	if err != nil {
+		q.stop(err)
+	}
+	return err == nil
+}
+
+// tryTemplate returns why every kjob of the template in use is refused, or nil if none
+// is, or nobody knows. With again, what was taken before is asked again.
+func (q *queue) tryTemplate(ctx context.Context, again bool) error {
+	t := q.set.Load().template
+	q.mu.Lock()
+	last := q.tried
+	q.mu.Unlock()
+	if last.holds(t) && !(again && last.refused == nil) {
+		return last.refused
+	}
+	if q.s.breaker.Wait() > 0 {
+		return nil
+	}
+	now := tryout{of: t.Job, at: time.Now()}
+	now.refused, now.known = askOf(ctx, q.s.kube, t)
+	q.mu.Lock()
+	q.tried = now
+	q.mu.Unlock()
+	return now.refused
+}
+
+// askOf makes a kjob of the template with a dry run. A template that is filled from
+// the job's environment makes a different one for each job: what is said of one is
+// no answer about the others. Neither is 400, which is how an API server says that a
+// webhook can't be asked by a dry run.
+func askOf(ctx context.Context, client kube.Client, t *kjob.Template) (refused error, known bool) {
+	if t.NeedsEnv() {
+		return nil, true
+	}
+	// Policies may look at the labels, so the job has what every job has.
+	k, err := kjob.New(stacks.Job{ID: kjob.SampleID, Pipeline: "example", Build: 1, Branch: "main", Step: "example"}, 1, t, nil)
+	if err != nil {
+		return nil, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, tryoutTimeout)
+	defer cancel()
+	_, err = client.BatchV1().Jobs(t.Namespace).Create(ctx, k, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	switch r := responseToCreate(err); {
+	case r == responseMade, r == responseExists:
+		return nil, true
+	case r == responseRefused && !apierrors.IsBadRequest(err):
+		return fmt.Errorf("%w: %s", errTemplate, strings.ReplaceAll(err.Error(), ` "`+k.Name+`"`, "")), true
+	default:
+		return nil, false
+	}
+}

@@ -1,0 +1,132 @@
+package scheduler
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/onejob-dev/onejob/k8s/kjob"
+	"github.com/onejob-dev/onejob/simulator"
+)
+
+// invalid is what the API server says of each kjob of a template that it refuses.
+func invalid(k *batchv1.Job) error {
+	return apierrors.NewInvalid(batchv1.SchemeGroupVersion.WithKind("Job").GroupKind(), k.Name, field.ErrorList{field.Invalid(field.NewPath("spec"), "x", "not here")})
+}
+
+// A queue whose template the API server refuses takes no job and isn't ready; it
+// serves them when the API server takes it. No job fails for it, be it that it was so
+// from the start or came later, as a policy does.
+func TestTemplateThatTheAPIServerRefuses(t *testing.T) {
+	for _, fromTheStart := range []bool{true, false} {
+		inWorld(t, simulator.Config{}, func(w *world) {
+			refuses := fromTheStart
+			refused := func(k *batchv1.Job) error {
+				if !refuses {
+					return nil
+				}
+				return invalid(k)
+			}
+			w.onDryRun = refused
+			w.onCreate = func(k *batchv1.Job) (error, error) { return refused(k), nil }
+			var made []simulator.Job // its pod waits when the policy comes, longer than a reservation
+			if !fromTheStart {
+				w.podAfter = 90 * time.Second
+				made = w.build(1)
+			}
+			r := w.start("")
+			for _, j := range made {
+				w.await("created", time.Minute, func() bool { return w.kjobs(j.ID) == 1 })
+			}
+			w.mu.Lock()
+			before := w.creates
+			refuses = true
+			w.mu.Unlock()
+			ids := w.build(20)
+			time.Sleep(10 * time.Second)
+			w.mu.Lock()
+			first := w.creates
+			w.mu.Unlock()
+			time.Sleep(55 * time.Second)
+			for _, j := range made {
+				if got := w.job(j.ID); got.State != "reserved" {
+					t.Errorf("the job that was there before is %s while its pod waits", got.State)
+				}
+			}
+			time.Sleep(20 * time.Minute)
+			w.mu.Lock()
+			later := w.creates
+			w.mu.Unlock()
+			if later != first || fromTheStart && first > before {
+				t.Errorf("%d creates at once and %d later, want none but of the first jobs that meet a policy", first-before, later-first)
+			}
+			for _, j := range ids {
+				if got := w.job(j.ID); got.State != "scheduled" && got.State != "reserved" {
+					t.Errorf("job %s is %s", j.ID, got.State)
+				}
+			}
+			for _, j := range made {
+				if got := w.job(j.ID); got.State != "finished" || got.ExitStatus != "0" || w.kjobs(j.ID) != 1 {
+					t.Errorf("the job that was there before is %s, with %q", got.State, got.ExitStatus)
+				}
+			}
+			faults := strings.Join(r.unready(), "\n")
+			if !strings.Contains(faults, "queue default is stopped: creating kjobs: the API server refuses every job that the queue's template makes: Job.batch is invalid: spec: Invalid value") {
+				t.Errorf("ready: %q", faults)
+			}
+			if got := r.metric("onejob_queue_ready"); got["default"] != 0 {
+				t.Errorf("onejob_queue_ready is %v", got)
+			}
+			if n := len(w.eventsOf("default")); n != 1 {
+				t.Errorf("%d Events: %q", n, w.eventsOf("default"))
+			}
+			w.mu.Lock()
+			refuses = false
+			w.mu.Unlock()
+			w.await("finished", 4*time.Minute, w.finished(len(ids)+len(made)))
+			if f := r.unready(); len(f) > 0 {
+				t.Errorf("not ready: %v", f)
+			}
+			r.end(w)
+		})
+	}
+}
+
+// What the API server says of one job, or for now, or can't say, stops no queue.
+func TestRefusalsThatAreNotTheTemplates(t *testing.T) {
+	for name, says := range map[string]error{
+		"a quota that is full":       apierrors.NewForbidden(batchv1.Resource("jobs"), "x", errors.New("exceeded quota: q")),
+		"a webhook that is down":     apierrors.NewInternalError(errors.New(`failed calling webhook "w": connection refused`)),
+		"a webhook without dry runs": apierrors.NewBadRequest(`admission webhook "w" does not support dry run`),
+		"no answer":                  errors.New("connection refused"),
+		"nothing of others":          nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, simulator.Config{}, func(w *world) {
+				w.onDryRun = func(*batchv1.Job) error { return says }
+				ids := w.build(2)
+				bad := ids[0].ID
+				w.onCreate = func(k *batchv1.Job) (error, error) {
+					if string(kjob.IDOf(k.Labels)) == bad {
+						return invalid(k), nil
+					}
+					return nil, nil
+				}
+				r := w.start("")
+				w.await("finished", 2*time.Minute, w.finished(2))
+				if j := w.job(bad); j.ExitStatus != "-1" {
+					t.Errorf("the job that is refused alone ended with %q", j.ExitStatus)
+				}
+				if f := r.unready(); len(f) > 0 {
+					t.Errorf("not ready: %v", f)
+				}
+				r.end(w)
+			})
+		})
+	}
+}

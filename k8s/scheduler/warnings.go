@@ -1,0 +1,95 @@
+package scheduler
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/jitter"
+	"github.com/onejob-dev/onejob/k8s/decide"
+	"github.com/onejob-dev/onejob/k8s/events"
+)
+
+// wantsWarnings: a pod, or its absence, that only Events can explain.
+func (q *queue) wantsWarnings(id contract.JobID, d decide.Decision, f decide.Facts) bool {
+	unread := d.Reason == decide.ReasonImage && f.PullUnread() || d.Action == decide.None && d.Reason == decide.ReasonTaken && f.Now.Sub(f.EventsAt) > decide.TakenEvery
+	switch {
+	case f.Unexplained(), unread:
+	case d.Action == decide.Finish && d.Reason == decide.ReasonNoPod && f.Now.Sub(f.EventsAt) > decide.StateFresh:
+		unread = true // the last words are not to be those of a while ago
+	case !f.KJob.Exists || f.KJob.Finished || f.KJob.Suspended || f.Pod.Started || f.Pod.Unschedulable != "" || f.Pod.Waiting != "",
+		f.Pod.Phase != "" && f.Pod.Phase != corev1.PodPending, f.Now.Sub(f.KJob.CreatedAt) < decide.NoticeAfter:
+		return false
+	}
+	q.mu.Lock()
+	at, failed := q.state(id).heard.EventsAt, q.eventsFailedAt
+	q.mu.Unlock()
+	old := time.Since(at) > decide.WarningsEvery
+	switch {
+	case f.Unexplained():
+		old = at.Before(f.EndedAt)
+	case unread:
+		old = true
+	}
+	// An API server that is away isn't asked by each job what it can't say, nor
+	// does each wait for it.
+	if old && (q.store.Stale() || time.Since(failed) < decide.NoticeAfter && !f.Unexplained() || !q.lists.Allow()) {
+		q.work.AddAfter(id, decide.NoticeAfter+jitter.UpTo(decide.NoticeAfter))
+		return false
+	}
+	return old
+}
+
+// A thousand pods that pend for one reason must not be a thousand lists of
+// Events: a queue makes a few a second, and its jobs take turns.
+const (
+	warningsPerSecond = 4
+	warningsWithin    = 3 * time.Second
+)
+
+// fetchWarnings reads the Events that may explain an attempt. A Role that leaves
+// Events out, or a store of Events that is down, costs words, and no job its
+// deadline.
+func (q *queue) fetchWarnings(ctx context.Context, id contract.JobID, f decide.Facts) {
+	kind, name := "Pod", f.Pod.Name
+	if f.Pod.Phase == "" {
+		kind, name = "Job", contract.KjobName(id, f.Attempt)
+	}
+	cctx, cancel := context.WithTimeout(ctx, warningsWithin)
+	defer cancel()
+	es, err := events.On(cctx, q.s.kube, q.store.Namespace, kind, name)
+	es = slices.DeleteFunc(es, func(e corev1.Event) bool { // of a kjob that had the name before
+		return kind == "Job" && e.InvolvedObject.UID != "" && e.InvolvedObject.UID != f.KJob.UID
+	})
+	now := time.Now()
+	q.mu.Lock()
+	m, of := q.state(id), f.Subject()
+	was := decide.Heard{}
+	if m.heardOf == of {
+		was = m.heard
+	}
+	switch {
+	case err == nil:
+		m.heard = events.Heard(es, now).After(was)
+	case apierrors.IsForbidden(err):
+		m.heard = decide.Heard{EventsAt: now}
+	default:
+		if m.heard, q.eventsFailedAt = was, now; !was.DeafAt.IsZero() {
+			m.heard.DeafFor += min(now.Sub(was.DeafAt), decide.WarningsEvery) // else nobody tried
+		}
+		m.heard.DeafAt = now
+	}
+	m.heardOf = of
+	q.mu.Unlock()
+	if err != nil {
+		q.s.metrics.apiErrors.WithLabelValues(q.name, "list", string(apierrors.ReasonForError(err))).Inc()
+		q.log.Debug("events not read", "job_id", id, "err", err)
+	}
+	if f.EndedAt.IsZero() {
+		q.work.AddAfter(id, decide.WarningsEvery+time.Second)
+	}
+}

@@ -1,0 +1,38 @@
+package scheduler
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/cache"
+	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/decide"
+	"github.com/onejob-dev/onejob/k8s/kube"
+)
+
+// The Events of a kjob without a pod are read now and then, and once more before
+// its job is finished for that: their words are all that its reader gets.
+func TestLastWordsAreNew(t *testing.T) {
+	const id = contract.JobID("01a20178-40c6-7700-b66b-9921d0c7c6a5")
+	for _, tt := range []struct {
+		action decide.Action
+		read   time.Duration // ago
+		want   bool
+	}{
+		{decide.None, decide.WarningsEvery / 2, false},
+		{decide.None, 2 * decide.WarningsEvery, true},
+		{decide.Finish, decide.WarningsEvery / 2, true},
+		{decide.Finish, decide.StateFresh / 2, false},
+	} {
+		q := newQueue(New(Options{}), &settings{Queue: config.Queue{Name: "default"}}, &cache.Store{Connection: cache.NewConnection(slog.New(slog.DiscardHandler), &kube.Breaker{})}, nil, nil)
+		now := time.Now()
+		f := decide.Facts{Now: now, KJob: decide.KJob{Exists: true, CreatedAt: now.Add(-time.Hour)}, Heard: decide.Heard{EventsAt: now.Add(-tt.read)}}
+		q.state(id).heard = f.Heard
+		if got := q.wantsWarnings(id, decide.Decision{Action: tt.action, Reason: decide.ReasonNoPod}, f); got != tt.want {
+			t.Errorf("%s, read %s ago: reads again: %t, want %t", tt.action, tt.read, got, tt.want)
+		}
+		q.work.ShutDown()
+	}
+}
