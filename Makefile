@@ -91,6 +91,11 @@ packages:
 	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$(cat test/cluster/packages.txt) >/dev/null; \
 	  else echo "the tests need these packages; install them with:"; echo "  sudo apt-get install $$(tr '\n' ' ' < test/cluster/packages.txt)"; exit 1; fi; fi
 
+.PHONY: graph
+graph: ## print which package of this module imports which
+	@go list -f '{{range .Imports}}{{$$.ImportPath}} {{.}}{{"\n"}}{{end}}' ./cmd/... ./k8s/... ./launcher/... ./acquire ./stacks ./simulator ./contract | \
+	  awk -v m="$$(go list -m)/" 'index($$2, m) == 1 { sub(m, "", $$1); sub(m, "", $$2); if ($$1 != p) printf "%s%s →", p ? "\n" : "", p = $$1; printf " %s", $$2 } END { print "" }'
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin .cache
