@@ -27,7 +27,7 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d decide.Decision
 	if q.cacheMayBeStale(id) {
 		return nil
 	}
-	try, now := q.mayFinish(id, d, f)
+	try, now := q.mayFinish(id, d)
 	if !now {
 		return nil
 	}
@@ -80,7 +80,7 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d decide.Decision
 
 // mayFinish reports whether a finish may be sent now, and what it is if it fails. After
 // one that failed the job's state is asked first: it may be over.
-func (q *queue) mayFinish(id contract.JobID, d decide.Decision, f *decide.Facts) (try failedFinish, now bool) {
+func (q *queue) mayFinish(id contract.JobID, d decide.Decision) (try failedFinish, now bool) {
 	q.mu.Lock()
 	m := q.state(id)
 	r, state, told := m.finishFailed, m.state, m.toldAt
@@ -95,7 +95,7 @@ func (q *queue) mayFinish(id contract.JobID, d decide.Decision, f *decide.Facts)
 		q.work.AddAfter(id, stateEvery)
 	case r.refused && !news && !state.Offered():
 		q.note(id, d)
-	case wait > 0 && !(r.refused && news):
+	case wait > 0 && (!r.refused || !news):
 		q.work.AddAfter(id, wait)
 	default:
 		return failedFinish{Decision: d, times: r.times + 1, first: r.first}, true

@@ -57,7 +57,7 @@ func (q *queue) tryTemplate(ctx context.Context, again bool) error {
 	q.mu.Lock()
 	last := q.tried
 	q.mu.Unlock()
-	if last.holds(t) && !(again && last.refused == nil) {
+	if last.holds(t) && (!again || last.refused != nil) {
 		return last.refused
 	}
 	if q.s.breaker.Wait() > 0 {
