@@ -54,6 +54,8 @@ type Facts struct {
 	// Orphan is a pod of a job of which there is no kjob, and of whose deletion
 	// nobody who is left was told; its zero value means that there is none.
 	Orphan Pod
+	// OrphanUnsure: it was left out, as what is seen may be old.
+	OrphanUnsure bool
 	// FailingSince is when the pod began to fail as it does, by our clock;
 	// reasons of one kind take turns. Of a pod that is gone while its kjob doesn't
 	// end it is no earlier than the API server's last answer after an outage.

@@ -61,7 +61,7 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 	}
 	now := *c
 	m := q.state(id)
-	lapsed, made := m.reservedUntil.Before(time.Now()), m.gone != nil && m.gone.Attempt >= c.attempt
+	lapsed, made := m.reservedUntil.Before(time.Now()), m.Gone() >= c.attempt
 	paused, refused := q.paused, !now.at.After(q.noCreate)
 	q.mu.Unlock()
 	if now.created {
@@ -225,8 +225,7 @@ func (q *queue) markCreated(id contract.JobID) {
 	defer q.mu.Unlock()
 	if c := q.claims[id]; c != nil {
 		c.created, c.sent = true, true
-		m := q.state(id)
-		m.attempts = max(m.attempts, c.attempt)
+		q.state(id).Made(c.attempt)
 		if q.store.Kjob(contract.KjobName(id, c.attempt)) != nil {
 			delete(q.claims, id)
 		}

@@ -221,9 +221,7 @@ func (q *queue) heldUntil(got []contract.JobID, sent time.Time, d time.Duration)
 		held[id] = true
 		m := q.state(id)
 		m.reservedUntil = sent.Add(d)
-		if !m.state.Offered() && !m.stateAt.After(sent) {
-			m.learns(stacks.StateReserved, sent)
-		}
+		m.Reserved(sent, time.Now())
 	}
 	return held
 }
@@ -348,15 +346,13 @@ func (q *queue) offer(j stacks.Job, at time.Time) int {
 	q.mu.Lock()
 	m := q.states[j.ID]
 	claimed := q.claims[j.ID] != nil
-	if m != nil && !claimed && at.After(m.stateAt) {
-		// It is listed, so nobody holds it: not we either.
-		m.learns(stacks.StateScheduled, at)
+	if m != nil && !claimed && m.Listed(at, time.Now()) {
 		m.reservedUntil = time.Time{}
 	}
-	known := m != nil && (m.gone != nil || m.verdict != nil)
+	known := m != nil && (m.Gone() > 0 || m.verdict != nil)
 	attempts, told := 0, decide.History(nil)
 	if m != nil {
-		attempts, told = m.attempts, m.story
+		attempts, told = m.Attempts(), m.story
 	}
 	due := q.retries[j.ID].due
 	q.mu.Unlock()
@@ -388,22 +384,15 @@ func (q *queue) offer(j stacks.Job, at time.Time) int {
 // orphaned reports whether a pod may be running of a kjob that is gone, and that
 // nobody remembers. It may yet acquire the job; there is never a second beside it.
 func (q *queue) orphaned(id contract.JobID) bool {
-	for _, p := range q.store.PodsOf(id) {
-		if !p.Lives() || p.Node == "" {
-			continue
-		}
-		now := time.Now()
-		q.mu.Lock()
-		m := q.state(id)
-		if m.ended != p.KjobUID {
-			m.ended, m.endedAt = p.KjobUID, now
-		}
-		f := decide.Facts{Now: now, EndedAt: m.endedAt, Policy: q.set.Load().policy(), OtherPodLives: p.Name, OtherNode: p.Node}
-		q.mu.Unlock()
-		if d := decide.WaitForPod(f, decide.ReasonDeleted); d.Waiting {
-			q.tellWaiting(id, d.Reason, d.Text)
-		}
-		return true
+	seen := q.seen(id)
+	if len(seen.Pods) == 0 {
+		return false // and nothing is to be remembered of it
 	}
-	return false
+	q.mu.Lock()
+	d, orphaned := q.state(id).Orphaned(seen)
+	q.mu.Unlock()
+	if d.Waiting {
+		q.tellWaiting(id, d.Reason, d.Text)
+	}
+	return orphaned
 }
