@@ -23,7 +23,7 @@ func decidePending(f Facts) Decision {
 	}
 	if !f.Now.Before(limit) {
 		if !f.believed() {
-			return Decision{Action: Ask, Reason: reason}
+			return ask(reason)
 		}
 		if what == "" && f.Pod.Node != "" {
 			what = quiet(f)
@@ -31,7 +31,7 @@ func decidePending(f Facts) Decision {
 		if what != "" {
 			text += ": " + what
 		}
-		return Decision{Action: Finish, Reason: reason, ExitStatus: -1, Text: text}
+		return finish(reason, text)
 	}
 	d := Decision{Action: None, Reason: reason, Again: limit}
 	look := since.Add(NoticeAfter) // by then Events may say more

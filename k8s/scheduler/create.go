@@ -108,7 +108,7 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 	}
 	k, err := kjob.New(now.job, now.attempt, set.template, now.env)
 	if err != nil {
-		q.giveUp(id, decide.Decision{Action: decide.Finish, Reason: decide.ReasonConfig, ExitStatus: -1, Text: err.Error()})
+		q.giveUp(id, decide.NotMade(err))
 		return 0, nil
 	}
 	if q.markedMeanwhile(id, now.attempt) {
@@ -190,17 +190,16 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, sent ti
 			q.stop(all)
 			return 0, nil
 		}
-		q.giveUp(id, decide.Decision{Action: decide.Finish, Reason: decide.ReasonAdmission, ExitStatus: -1,
-			Text: "Kubernetes refused the Job that the queue's template makes: " + err.Error()})
+		q.giveUp(id, decide.CreateRefused(err))
 		return 0, nil
 	default: // responseForbidden: with the reservation renewed, as long as a pod might have been pending
 		log.Warn("creating the kjob", "err", err)
-		if limit := q.set.Load().policy().PendingTimeout; time.Since(q.forbiddenSince(id)) > limit {
-			q.giveUp(id, decide.Decision{Action: decide.Finish, Reason: decide.ReasonAdmission, ExitStatus: -1,
-				Text: fmt.Sprintf("Kubernetes did not let the Job in within %s: %s", limit, err)})
+		d := decide.NotLetIn(time.Since(q.forbiddenSince(id)), q.set.Load().policy(), err)
+		if d.Action == decide.Finish {
+			q.giveUp(id, d)
 			return 0, nil
 		}
-		q.tellWaiting(id, decide.ReasonAdmission, events.ToBeCreated+err.Error())
+		q.tellWaiting(id, d.Reason, events.ToBeCreated+d.Text)
 		return 0, err
 	}
 }
@@ -263,7 +262,7 @@ func (q *queue) confirm(ctx context.Context, id contract.JobID, c claim) (time.D
 		return 0, nil
 	case responseForeign:
 		q.log.Error("a kjob's name is taken", "job_id", id, "kjob", name, "err", ErrForeign)
-		q.giveUp(id, decide.Decision{Action: decide.Finish, Reason: decide.ReasonAdmission, ExitStatus: -1, Text: fmt.Sprintf("%s in namespace %s: %s", name, q.store.Namespace, ErrForeign)})
+		q.giveUp(id, decide.NameTaken(name, q.store.Namespace, ErrForeign))
 		return 0, nil
 	}
 	// Ours. Live is success; finished or on its way out means that somebody

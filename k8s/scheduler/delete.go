@@ -26,7 +26,7 @@ func (q *queue) clear(ctx context.Context, id contract.JobID) (err error) {
 			continue
 		}
 		since := decide.Later(last.CreatedAt, q.store.AnsweredAgainAt())
-		switch d := decide.Superseded(k.KJob, k.Attempt, q.store.PodsOfKjob(k), time.Since(since)); {
+		switch d := decide.Superseded(attemptKJob(k), q.store.PodsOfKjob(k), since, time.Now()); {
 		case d.Action == decide.Delete:
 			err = errors.Join(err, q.removeKjob(ctx, id, k, d))
 		case !d.Again.IsZero():

@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -361,12 +359,11 @@ func (q *queue) offer(j stacks.Job, at time.Time) int {
 		return 0
 	case !last && !known && q.orphaned(j.ID):
 		return 0
-	case !last && !known && attempts >= *q.set.Load().MaxAttempts:
-		// Their kjobs are all gone: the count is what is left of them.
-		q.giveUp(j.ID, decide.Decision{Action: decide.Finish, Reason: decide.ReasonGaveUp, ExitStatus: -1,
-			Text: strings.TrimSuffix(fmt.Sprintf("gave up after %d attempts, none of which had the job: %s", attempts, told), ": ")})
-		return 0
 	case !last && !known:
+		if d := decide.NextAttempt(attempts, told, q.set.Load().policy()); d.Action != decide.Attempt {
+			q.giveUp(j.ID, d)
+			return 0
+		}
 		return attempts + 1
 	}
 	d, f := q.decide(j.ID)
