@@ -18,7 +18,7 @@ import (
 // what lint refuses, and takes what lint takes.
 func TestAdmissibleAsTheAPIServer(t *testing.T) {
 	l := aLab(t)
-	b, err := os.ReadFile(filepath.Join("..", "..", "k8s", "testdata", "admissible.yaml"))
+	b, err := os.ReadFile(filepath.Join("..", "..", "k8s", "kjob", "testdata", "admissible.yaml"))
 	l.must(err)
 	var rows []struct {
 		Name, Want string
