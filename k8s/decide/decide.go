@@ -331,7 +331,8 @@ func decideIdle(f Facts) Decision {
 	case f.StateAt.Before(late):
 		return ask(ReasonPending)
 	default:
-		return waiting(ReasonPending, fmt.Sprintf("pod %s has been running for more than %s, and its runner has not taken the job: its log says why, if its command is onejob-agent's (image %s)", f.Pod.Name, f.Policy.PendingTimeout, f.Pod.Image))
+		return Decision{Action: None, Reason: ReasonPending, Waiting: true,
+			Text: fmt.Sprintf("pod %s has been running for more than %s, and its runner has not taken the job: its log says why, if its command is onejob-agent's (image %s)", f.Pod.Name, f.Policy.PendingTimeout, f.Pod.Image)}
 	}
 }
 
@@ -376,7 +377,7 @@ func attempt(f Facts, r Reason, free int, text string) Decision {
 	case f.KJob.Cancelled != "":
 		return finish(ReasonCancelled, cancelledBy(f))
 	case f.OtherPodLives != "":
-		return WaitForPod(f, r)
+		return waitForPod(f, r)
 	case !f.KJob.Gone && !f.KJob.Finished && f.Pod.Message != nil:
 		// The Job controller is about to say so too; until then the kjob is
 		// unfinished, and there is never a second one beside it.
@@ -400,9 +401,9 @@ func (f Facts) asks(notBefore time.Time) time.Duration {
 	return notBefore.Sub(f.Pod.EndedAt)
 }
 
-// WaitForPod is for a pod of an attempt before, which goes within its grace, or
+// waitForPod is for a pod of an attempt before, which goes within its grace, or
 // is on a node that is dead.
-func WaitForPod(f Facts, r Reason) Decision {
+func waitForPod(f Facts, r Reason) Decision {
 	d := Decision{Action: None, Reason: r}
 	if late := f.EndedAt.Add(f.Policy.Grace + outliveGrace); f.Now.Before(late) {
 		d.Again = late

@@ -108,9 +108,6 @@ func (t *Timeline) Lost(kjob types.UID) bool { return t.lost == kjob }
 // PodStarted: the last pod that was seen had started.
 func (t *Timeline) PodStarted() bool { return t.pod.Started }
 
-// EventsAt is when Events were read last, whatever they were of.
-func (t *Timeline) EventsAt() time.Time { return t.heard.EventsAt }
-
 // Learn takes in a state that Buildkite told of a question that was sent at a time.
 // It reports false, and learns nothing, if what is known was asked for later.
 func (t *Timeline) Learn(state stacks.State, sent, told time.Time) bool {
@@ -153,38 +150,12 @@ func (t *Timeline) KJobGone(a AttemptKJob) bool {
 // PodGone notes the last state of a pod that was deleted.
 func (t *Timeline) PodGone(p AttemptPod) {
 	if p.Attempt >= t.pod.Attempt {
-		p.Deleted = true
 		t.pod = p
 	}
 }
 
 // Removed notes that we deleted a kjob, and why.
 func (t *Timeline) Removed(kjob types.UID, why Reason) { t.removed, t.removedAs = kjob, why }
-
-// Hear takes in what was just read of the Events of a subject.
-func (t *Timeline) Hear(of string, h Heard) { t.heard, t.heardOf = h.After(t.heardBefore(of)), of }
-
-// HearNothing is for Events that one may not read: there is nothing to wait for.
-func (t *Timeline) HearNothing(of string, now time.Time) {
-	t.heard, t.heardOf = Heard{EventsAt: now}, of
-}
-
-// HearNot is for Events that could not be read.
-func (t *Timeline) HearNot(of string, now time.Time) {
-	h := t.heardBefore(of)
-	if !h.DeafAt.IsZero() {
-		h.DeafFor += min(now.Sub(h.DeafAt), WarningsEvery) // else nobody tried
-	}
-	h.DeafAt = now
-	t.heard, t.heardOf = h, of
-}
-
-func (t *Timeline) heardBefore(of string) Heard {
-	if t.heardOf != of {
-		return Heard{}
-	}
-	return t.heard
-}
 
 // Last is the attempt that decisions about a job rest on: the last one, also when
 // its kjob is gone and that of an attempt before, the one that is there, isn't. Only
@@ -290,7 +261,7 @@ func (t *Timeline) seeEnd(f *Facts, there bool, mended time.Time) {
 // seeFailing notes since when the pod fails as it does. That of a pod that is gone
 // while its kjob doesn't end counts anew after an outage.
 func (t *Timeline) seeFailing(f *Facts, mended time.Time) {
-	if kind := f.FailureKind(); kind != t.failingKind || t.failing.of != f.KJob.UID {
+	if kind := f.failureKind(); kind != t.failingKind || t.failing.of != f.KJob.UID {
 		t.failing, t.failingKind = sight{f.KJob.UID, f.Now}, kind
 	}
 	if f.FailingSince = t.failing.at; f.Podless() {
@@ -312,7 +283,7 @@ func (t *Timeline) Orphaned(s Seen) (d Decision, orphaned bool) {
 	for _, p := range s.Pods {
 		if p.Lives() && p.Node != "" {
 			t.ended.first(p.KJob, s.Now)
-			return WaitForPod(Facts{Now: s.Now, EndedAt: t.ended.at, Policy: s.Policy, OtherPodLives: p.Name, OtherNode: p.Node}, ReasonDeleted), true
+			return waitForPod(Facts{Now: s.Now, EndedAt: t.ended.at, Policy: s.Policy, OtherPodLives: p.Name, OtherNode: p.Node}, ReasonDeleted), true
 		}
 	}
 	return Decision{}, false

@@ -208,6 +208,16 @@ func TestTimeline(t *testing.T) {
 			d, orphaned := l.Orphaned(s)
 			return list{orphaned, d.Waiting, d.Reason}
 		}, list{true, true, ReasonDeleted}},
+		{"an orphan stays, though its job is over", func(l *life) any {
+			s := seen(nothing, podOf("a", 1))
+			s.Now = sec(0)
+			l.Orphaned(s)
+			l.learns(finished, 1)
+			l.looks(2, s)
+			s.Now = sec(0).Add(outliveGrace)
+			d, _ := l.Orphaned(s)
+			return d.Waiting
+		}, true},
 		{"an orphan that is over", func(l *life) any { _, orphaned := l.Orphaned(seen(nothing, podOf("a", 1, failed))); return orphaned }, false},
 		{"an orphan without a node", func(l *life) any {
 			_, orphaned := l.Orphaned(seen(nothing, podOf("a", 1, func(p *Pod) { p.Node = "" })))

@@ -33,7 +33,7 @@ func NotLetIn(refusedFor time.Duration, p Policy, why error) Decision {
 	if refusedFor > p.PendingTimeout {
 		return finish(ReasonAdmission, fmt.Sprintf("Kubernetes did not let the Job in within %s: %s", p.PendingTimeout, why))
 	}
-	return waiting(ReasonAdmission, why.Error())
+	return Decision{Action: None, Reason: ReasonAdmission}
 }
 
 // NameTaken is for a kjob whose name somebody else's object has.

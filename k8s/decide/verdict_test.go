@@ -23,7 +23,7 @@ func TestVerdicts(t *testing.T) {
 		{"no more, and nothing is known of them", NextAttempt(3, nil, p), finish(ReasonGaveUp, "gave up after 3 attempts, none of which had the job")},
 		{"the template makes no kjob", NotMade(errors.New("env.X is not set")), finish(ReasonConfig, "env.X is not set")},
 		{"refused", CreateRefused(why), finish(ReasonAdmission, "Kubernetes refused the Job that the queue's template makes: exceeded quota")},
-		{"not let in yet", NotLetIn(limit, p, why), Decision{Action: None, Reason: ReasonAdmission, Waiting: true, Text: "exceeded quota"}},
+		{"not let in yet", NotLetIn(limit, p, why), Decision{Action: None, Reason: ReasonAdmission}},
 		{"not let in", NotLetIn(limit+1, p, why), finish(ReasonAdmission, "Kubernetes did not let the Job in within 1m0s: exceeded quota")},
 		{"its name is taken", NameTaken("onejob-x", "builds", errors.New("not ours")), finish(ReasonAdmission, "onejob-x in namespace builds: not ours")},
 		{"its tags are nobody's", Unmatched("no queue has gpu=1"), finish(ReasonUnmatched, "no queue has gpu=1")},

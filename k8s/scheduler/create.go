@@ -194,12 +194,11 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, sent ti
 		return 0, nil
 	default: // responseForbidden: with the reservation renewed, as long as a pod might have been pending
 		log.Warn("creating the kjob", "err", err)
-		d := decide.NotLetIn(time.Since(q.forbiddenSince(id)), q.set.Load().policy(), err)
-		if d.Action == decide.Finish {
+		if d := decide.NotLetIn(time.Since(q.forbiddenSince(id)), q.set.Load().policy(), err); d.Action == decide.Finish {
 			q.giveUp(id, d)
 			return 0, nil
 		}
-		q.tellWaiting(id, d.Reason, events.ToBeCreated+d.Text)
+		q.tellWaiting(id, decide.ReasonAdmission, events.ToBeCreated+err.Error())
 		return 0, err
 	}
 }
