@@ -182,11 +182,11 @@ func decideEnded(f Facts) Decision {
 				// A tag that is used again, and a node that has the old image.
 				return attempt(f, ReasonConfig, 0, said(f, fmt.Sprintf("on node %s could not run, as its image is of another release than the scheduler; one more attempt is made", f.Pod.Node)))
 			}
-			return Decision{Action: Finish, Reason: ReasonConfig, ExitStatus: -1, Text: said(f, "could not run with the configuration it was given, and no other pod could")}
+			return finish(ReasonConfig, said(f, "could not run with the configuration it was given, and no other pod could"))
 		})
 	default: // 70, and codes that a newer runner may have
 		if !f.Fresh() {
-			return Decision{Action: Ask, Reason: ReasonNotRun}
+			return ask(ReasonNotRun)
 		}
 		reason, text := ReasonNotRun, said(f, "had the job, but it was not run to a reported end; it is not run again")
 		if m.Outcome == contract.OutcomeDeclined {
@@ -226,7 +226,7 @@ func offeredAgain(f Facts) Decision {
 func offered(f Facts, r Reason, then func() Decision) Decision {
 	switch {
 	case !f.Fresh():
-		return Decision{Action: Ask, Reason: r}
+		return ask(r)
 	case f.State.Offered():
 		return then()
 	default:
@@ -249,8 +249,7 @@ func (f Facts) atDeadline() bool {
 // deadline is the end of a job that nobody acquired in all the time that its
 // kjob may take: the next one would take as long.
 func deadline(f Facts, why string) Decision {
-	return Decision{Action: Finish, Reason: ReasonDeadline, ExitStatus: -1,
-		Text: fmt.Sprintf("Kubernetes ended attempt %d at its active deadline (activeDeadlineSeconds in the queue's template) before it had the job: %s", f.Attempt, why)}
+	return finish(ReasonDeadline, fmt.Sprintf("Kubernetes ended attempt %d at its active deadline (activeDeadlineSeconds in the queue's template) before it had the job: %s", f.Attempt, why))
 }
 
 // decideCancelled is for a kjob that is marked to go, whose job isn't over. The
@@ -262,9 +261,9 @@ func decideCancelled(f Facts) Decision {
 		// The runner is stopped, cancels the job and reports.
 		return Decision{Action: Delete, Reason: ReasonCancelled, Text: cancelledBy(f)}
 	case !f.believed():
-		return Decision{Action: Ask, Reason: ReasonCancelled}
+		return ask(ReasonCancelled)
 	case f.State.Offered():
-		return Decision{Action: Finish, Reason: ReasonCancelled, ExitStatus: -1, Text: cancelledBy(f)}
+		return finish(ReasonCancelled, cancelledBy(f))
 	default: // Buildkite doesn't know it
 		return Decision{Action: Delete, Reason: ReasonCancelled}
 	}
@@ -330,7 +329,7 @@ func decideIdle(f Facts) Decision {
 	case f.Now.Before(late):
 		return Decision{Action: None, Again: f.unlessNever(late)}
 	case f.StateAt.Before(late):
-		return Decision{Action: Ask, Reason: ReasonPending}
+		return ask(ReasonPending)
 	default:
 		return Decision{Action: None, Reason: ReasonPending, Waiting: true,
 			Text: fmt.Sprintf("pod %s has been running for more than %s, and its runner has not taken the job: its log says why, if its command is onejob-agent's (image %s)", f.Pod.Name, f.Policy.PendingTimeout, f.Pod.Image)}
@@ -362,10 +361,9 @@ func decideStopping(f Facts) Decision {
 	case f.Now.Before(late):
 		return Decision{Action: None, Again: late}
 	case !f.atDeadline():
-		return Decision{Action: None, Reason: ReasonStopped, Waiting: true,
-			Text: fmt.Sprintf("waiting for the pod to go, which was told to stop before it had the job: %s (%s)", StopReason(f), deadNode(f.Pod.Node))}
+		return waiting(ReasonStopped, fmt.Sprintf("waiting for the pod to go, which was told to stop before it had the job: %s (%s)", StopReason(f), deadNode(f.Pod.Node)))
 	case !f.believed():
-		return Decision{Action: Ask, Reason: ReasonDeadline}
+		return ask(ReasonDeadline)
 	default:
 		return deadline(f, StopReason(f))
 	}
@@ -377,16 +375,15 @@ func decideStopping(f Facts) Decision {
 func attempt(f Facts, r Reason, free int, text string) Decision {
 	switch {
 	case f.KJob.Cancelled != "":
-		return Decision{Action: Finish, Reason: ReasonCancelled, ExitStatus: -1, Text: cancelledBy(f)}
+		return finish(ReasonCancelled, cancelledBy(f))
 	case f.OtherPodLives != "":
-		return WaitForPod(f, r)
+		return waitForPod(f, r)
 	case !f.KJob.Gone && !f.KJob.Finished && f.Pod.Message != nil:
 		// The Job controller is about to say so too; until then the kjob is
 		// unfinished, and there is never a second one beside it.
 		return Decision{Action: None, Reason: r}
 	case f.Attempt >= f.Policy.MaxAttempts:
-		return Decision{Action: Finish, Reason: ReasonGaveUp, ExitStatus: -1,
-			Text: fmt.Sprintf("gave up after %d attempts, none of which had the job: %s", f.Attempt, f.Story.and(text))}
+		return gaveUp(f.Attempt, f.Story.and(text))
 	}
 	at := f.EndedAt.Add(Backoff(f.Attempt - free))
 	if m := f.Pod.Message; m != nil && m.NotBefore != nil {
@@ -404,9 +401,9 @@ func (f Facts) asks(notBefore time.Time) time.Duration {
 	return notBefore.Sub(f.Pod.EndedAt)
 }
 
-// WaitForPod is for a pod of an attempt before, which goes within its grace, or
+// waitForPod is for a pod of an attempt before, which goes within its grace, or
 // is on a node that is dead.
-func WaitForPod(f Facts, r Reason) Decision {
+func waitForPod(f Facts, r Reason) Decision {
 	d := Decision{Action: None, Reason: r}
 	if late := f.EndedAt.Add(f.Policy.Grace + outliveGrace); f.Now.Before(late) {
 		d.Again = late

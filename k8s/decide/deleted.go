@@ -54,7 +54,7 @@ func decideTerminating(f Facts) Decision {
 	if f.Pod.Lives() && f.Pod.Node != "" {
 		what = fmt.Sprintf("pod %s is still there; %s", f.Pod.Name, deadNode(f.Pod.Node))
 	}
-	return Decision{Action: None, Reason: r, Waiting: true, Text: fmt.Sprintf("waiting for the Kubernetes Job of attempt %d, which is being deleted, to go (%s)", f.Attempt, what)}
+	return waiting(r, fmt.Sprintf("waiting for the Kubernetes Job of attempt %d, which is being deleted, to go (%s)", f.Attempt, what))
 }
 
 // decideOrphan is for a pod whose kjob was deleted when no scheduler that is
@@ -84,7 +84,7 @@ func deletedWhy(f Facts) (Reason, string) {
 func heldYet(f Facts, r Reason, text string) Decision {
 	switch {
 	case !f.believed():
-		return Decision{Action: Ask, Reason: r}
+		return ask(r)
 	case !f.State.Held():
 		return Decision{Action: None}
 	case f.Pod.unreported():

@@ -54,6 +54,8 @@ type Facts struct {
 	// Orphan is a pod of a job of which there is no kjob, and of whose deletion
 	// nobody who is left was told; its zero value means that there is none.
 	Orphan Pod
+	// OrphanUnsure: it was left out, as what is seen may be old.
+	OrphanUnsure bool
 	// FailingSince is when the pod began to fail as it does, by our clock;
 	// reasons of one kind take turns. Of a pod that is gone while its kjob doesn't
 	// end it is no earlier than the API server's last answer after an outage.
@@ -65,38 +67,6 @@ type Facts struct {
 	Heard
 	Policy Policy
 }
-
-// Heard is what the Events on the kjob (without a pod) or the pod said when they
-// were read last.
-type Heard struct {
-	// Warnings are the messages of the Warnings among them, newest first.
-	Warnings []Warning
-	// Pulling: of those that are about pulls, the newest begins one.
-	Pulling bool
-	// Stuck is when the kubelet said last that the pod can't start yet, by the
-	// node's clock, and StuckAt a time before that by ours: the kubelet's own if
-	// that is earlier, for it may send late what it said, or that of the read
-	// before the one that brought it. Zero if it never did.
-	Stuck, StuckAt time.Time
-	// EventsAt is when they were read, by our clock; zero if they never were.
-	EventsAt time.Time
-	// DeafAt is when they could not be read last, and DeafFor for how long they were
-	// tried in vain; zero if they could, or if it isn't allowed.
-	DeafAt  time.Time
-	DeafFor time.Duration
-}
-
-// Subject is whose Events tell of the attempt: the pod's, or those of a kjob that
-// has none.
-func (f Facts) Subject() string {
-	if f.Pod.Phase == "" {
-		return string(f.KJob.UID)
-	}
-	return f.Pod.Name
-}
-
-// Warning is a Warning event.
-type Warning struct{ Reason, Message string }
 
 // Policy is a queue's share of a decision.
 type Policy struct {
@@ -344,14 +314,6 @@ func (p Pod) MayHaveHadTheJob() bool {
 		return false
 	}
 	return true
-}
-
-// After is h, read after was.
-func (h Heard) After(was Heard) Heard {
-	if h.StuckAt = was.StuckAt; !was.EventsAt.IsZero() && h.Stuck.After(was.Stuck) {
-		h.StuckAt = Earlier(was.EventsAt, h.Stuck)
-	}
-	return h
 }
 
 // clockGrain is how much a phase may seem to lie outside of its container's time:

@@ -19,11 +19,10 @@ func decideLost(f Facts) Decision {
 	case f.KJob.Succeeded && !f.Pod.Exited:
 		return Decision{Action: None, Reason: ReasonFinished}
 	case !f.Fresh():
-		return Decision{Action: Ask, Reason: ReasonLost}
+		return ask(ReasonLost)
 	case silent && f.State.Offered():
 		// No runner leaves so before it had the job.
-		return Decision{Action: Finish, Reason: ReasonConfig, ExitStatus: -1,
-			Text: fmt.Sprintf("attempt %d ended with exit code 0 and no runner's message: the image's entrypoint, or the command in the queue's template, is not onejob-agent (image %s)", f.Attempt, f.Pod.Image)}
+		return finish(ReasonConfig, fmt.Sprintf("attempt %d ended with exit code 0 and no runner's message: the image's entrypoint, or the command in the queue's template, is not onejob-agent (image %s)", f.Attempt, f.Pod.Image))
 	case silent:
 		return Decision{Action: None, Reason: ReasonFinished}
 	case f.State.Offered() && f.atDeadline():

@@ -23,7 +23,7 @@ func decidePending(f Facts) Decision {
 	}
 	if !f.Now.Before(limit) {
 		if !f.believed() {
-			return Decision{Action: Ask, Reason: reason}
+			return ask(reason)
 		}
 		if what == "" && f.Pod.Node != "" {
 			what = quiet(f)
@@ -31,7 +31,7 @@ func decidePending(f Facts) Decision {
 		if what != "" {
 			text += ": " + what
 		}
-		return Decision{Action: Finish, Reason: reason, ExitStatus: -1, Text: text}
+		return finish(reason, text)
 	}
 	d := Decision{Action: None, Reason: reason, Again: limit}
 	look := since.Add(NoticeAfter) // by then Events may say more
@@ -112,7 +112,7 @@ func pendingWhy(f Facts) (Reason, string, time.Duration) {
 		return ReasonImage, fmt.Sprintf("%s: %s (image %s: check that it exists and that the pod may pull it)", p.Waiting, p.WaitingMessage, p.Image), grace
 	case FailureKind(p.Waiting) == "container":
 		return ReasonContainer, fmt.Sprintf("%s: %s (check the Secret, the ConfigMap and the command that the queue's template names)", p.Waiting, p.WaitingMessage), min(containerGrace, f.Policy.ImageGrace)
-	case f.FailureKind() == "mount":
+	case f.failureKind() == "mount":
 		w := f.obstacle()
 		return ReasonContainer, fmt.Sprintf("%s: %s (check the volumes in the queue's template)", w.Reason, w.Message), f.Policy.ImageGrace
 	case f.obstacle().Reason != "":
@@ -157,11 +157,11 @@ func FailureKind(waiting string) string {
 	return ""
 }
 
-// FailureKind is what Facts.FailingSince counts from: that of the container's
+// failureKind is what Facts.FailingSince counts from: that of the container's
 // waiting reason, or "mount" for a pod that the kubelet's Events alone explain,
 // a volume of it being made from what isn't there. A CSI driver that isn't there
 // comes up, as a rule, with its node.
-func (f Facts) FailureKind() string {
+func (f Facts) failureKind() string {
 	if f.Podless() {
 		return "podless"
 	}

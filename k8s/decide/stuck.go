@@ -41,7 +41,7 @@ func decideStuck(f Facts) Decision {
 		}
 		return d
 	case !f.Fresh():
-		return Decision{Action: Ask, Reason: ReasonUnended}
+		return ask(ReasonUnended)
 	default: // an agent has the job; its end will be news
 		return d
 	}
@@ -64,16 +64,16 @@ func decideLingering(f Facts, d Decision) Decision {
 		}
 		return d
 	case !f.Fresh():
-		return Decision{Action: Ask, Reason: ReasonHelper}
+		return ask(ReasonHelper)
 	default:
 		return Decision{Action: Delete, Reason: ReasonHelper, Why: lingering(f)}
 	}
 }
 
-// Superseded is for an unfinished kjob after which another attempt was made,
-// some time ago. A suspended one would get a second pod from a resume; the Job
+// Superseded is for an unfinished kjob after which another attempt was made, at a
+// time since. A suspended one would get a second pod from a resume; the Job
 // controller has lost sight of others, once their pods are over.
-func Superseded(k KJob, attempt int, pods []Pod, ago time.Duration) Decision {
+func Superseded(k AttemptKJob, pods []Pod, since, now time.Time) Decision {
 	if k.Suspended {
 		return Decision{Action: Delete, Reason: ReasonSuspended}
 	}
@@ -83,13 +83,13 @@ func Superseded(k KJob, attempt int, pods []Pod, ago time.Duration) Decision {
 		case !p.Over():
 			return Decision{Action: None} // the pod's end will be an event
 		case p.Lingers() && !p.stops():
-			return Decision{Action: Delete, Reason: ReasonHelper, Why: lingering(Facts{Attempt: attempt, KJob: k, Pod: p})}
+			return Decision{Action: Delete, Reason: ReasonHelper, Why: lingering(Facts{Attempt: k.Number, KJob: k.KJob, Pod: p})}
 		default:
 			grace = endGrace
 		}
 	}
-	if ago < grace {
-		return Decision{Action: None, Again: time.Now().Add(grace - ago)}
+	if end := since.Add(grace); now.Before(end) {
+		return Decision{Action: None, Again: end}
 	}
 	return Decision{Action: Delete, Reason: ReasonUnended, Unplaced: grace == stuckGrace}
 }

@@ -42,8 +42,8 @@ func TestDecideEarlier(t *testing.T) {
 		{"no pod for long", false, nil, stuckGrace, ReasonUnended, true, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			k := KJob{UID: "k", Suspended: tt.suspended}
-			got := Superseded(k, 1, tt.pods, tt.ago)
+			k := AttemptKJob{Number: 1, KJob: KJob{UID: "k", Suspended: tt.suspended}}
+			got := Superseded(k, tt.pods, t0.Add(-tt.ago), t0)
 			if (got.Action == Delete) != (tt.want != "") || got.Reason != tt.want || got.Unplaced != tt.unplaced || got.Again.IsZero() == tt.again {
 				t.Errorf("got %+v, want %+v", got, tt)
 			}

@@ -78,10 +78,7 @@ func Explain(ctx context.Context, kube kube.Client, client *stacks.Client, names
 	if err != nil {
 		return s, err
 	}
-	facts := decide.Facts{Now: time.Now(), State: s.State, Policy: p}
-	if s.StateError == "" {
-		facts.StateAt, facts.ToldAt = asked, facts.Now
-	}
+	l := look{asked: asked, now: time.Now(), policy: p, pods: pods}
 	told := 0
 	add := func(rank int, t time.Time, who, format string, args ...any) {
 		if !t.IsZero() {
@@ -117,20 +114,7 @@ func Explain(ctx context.Context, kube kube.Client, client *stacks.Client, names
 		if err != nil {
 			return s, err
 		}
-		facts.Attempt, facts.KJob, facts.Pod = kjob.AttemptOf(k), decide.OfJob(k), decide.OfPod(pod)
-		facts.KJob.PodSeen = facts.KJob.PodSeen || pod != nil
-		facts.Story, facts.Faults = decide.ParseHistory(k.Annotations[contract.AnnotationStory]), decide.ParseNodeFaults(k.Annotations[contract.AnnotationNodeFaults])
-		facts.EndedAt = endOf(k, pod)
-		if facts.OverAt = facts.EndedAt; facts.OverAt.IsZero() {
-			facts.OverAt = facts.Now // or before, but for Kubernetes nobody knows
-		}
-		facts.Heard = events.Heard(found, facts.Now)
-		facts.FailingSince = facts.Now // or longer, but for the first warning nobody knows
-		for _, e := range found {
-			if e.Type == corev1.EventTypeWarning && !e.FirstTimestamp.IsZero() {
-				facts.FailingSince = decide.Earlier(facts.FailingSince, e.FirstTimestamp.Time)
-			}
-		}
+		l.kjob, l.pod, l.events = k, pod, found
 	}
 	var said corev1.Event // by onejob, last, of attempts whose kjobs are gone or were never let in
 	for told++; ; told++ {
@@ -147,15 +131,10 @@ func Explain(ctx context.Context, kube kube.Client, client *stacks.Client, names
 			}
 		}
 	}
-	for i := range pods {
-		if p := decide.OfPod(&pods[i]); kjob.OwnerUID(&pods[i]) != facts.KJob.UID && p.Lives() && p.Node != "" {
-			facts.OtherPodLives, facts.OtherNode = p.Name, p.Node
-		}
-	}
 	slices.SortStableFunc(s.Lines, func(a, b StoryLine) int {
 		return cmp.Or(a.Time.Truncate(time.Second).Compare(b.Time.Truncate(time.Second)), a.rank-b.rank)
 	})
-	s.Now, s.Advice = outlook(facts, s, said)
+	s.Now, s.Advice = outlook(l.facts(s), s, said)
 	return s, nil
 }
 
@@ -166,23 +145,6 @@ func podOfKjob(pods []corev1.Pod, k *batchv1.Job) *corev1.Pod {
 		}
 	}
 	return nil
-}
-
-// endOf is when an attempt ended, zero if it hasn't.
-func endOf(k *batchv1.Job, p *corev1.Pod) (end time.Time) {
-	for _, c := range k.Status.Conditions {
-		if (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue {
-			end = c.LastTransitionTime.Time
-		}
-	}
-	if p != nil {
-		for _, c := range p.Status.ContainerStatuses {
-			if t := c.State.Terminated; t != nil && c.Name == contract.AgentContainer {
-				end = t.FinishedAt.Time
-			}
-		}
-	}
-	return end
 }
 
 type adder func(rank int, t time.Time, who, format string, args ...any)
@@ -306,7 +268,8 @@ func outlook(f decide.Facts, s Story, said corev1.Event) (now, advice string) {
 	if d.Text != "" {
 		now = d.Text
 	}
-	if !d.Again.IsZero() && !f.KJob.Terminating && !f.Pod.Over() && !f.Podless() {
+	taken := f.State.Held() || f.State.Over()
+	if !d.Again.IsZero() && !taken && !f.KJob.Terminating && !f.Pod.Over() && !f.Podless() {
 		return now, "mend what it says, or wait; the job is finished with this reason if the pod doesn't start in time (pending-timeout, image-grace)"
 	}
 	return now, "nothing"

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -90,15 +91,18 @@ func TestLastKjob(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			m := &jobState{gone: tt.gone}
+			m := &jobState{}
 			q := &queue{store: s, states: map[contract.JobID]*jobState{id: m}}
 			if tt.there != nil {
 				if err := s.Kjobs.GetIndexer().Add(tt.there); err != nil {
 					t.Fatal(err)
 				}
 				if tt.lost {
-					m.lost = tt.there.UID
+					losesPod(m, tt.there.UID)
 				}
+			}
+			if tt.gone != nil {
+				m.kjobGone(tt.gone)
 			}
 			got := 0
 			k, gone := q.last(id)
@@ -110,6 +114,14 @@ func TestLastKjob(t *testing.T) {
 			}
 		})
 	}
+}
+
+// losesPod has the pod of a job's first kjob seen as lost.
+func losesPod(m *jobState, kjob types.UID) {
+	m.See(decide.Seen{
+		KJob: decide.AttemptKJob{Number: 1, KJob: decide.KJob{UID: kjob, Exists: true}},
+		Pods: []decide.AttemptPod{{KJob: kjob, Attempt: 1, Pod: decide.Pod{Phase: corev1.PodFailed}}},
+	})
 }
 
 // Somebody deletes every kjob but the first, whose finished kjob stays: each

@@ -61,7 +61,7 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 	}
 	now := *c
 	m := q.state(id)
-	lapsed, made := m.reservedUntil.Before(time.Now()), m.gone != nil && m.gone.Attempt >= c.attempt
+	lapsed, made := m.reservedUntil.Before(time.Now()), m.Gone() >= c.attempt
 	paused, refused := q.paused, !now.at.After(q.noCreate)
 	q.mu.Unlock()
 	if now.created {
@@ -108,7 +108,7 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 	}
 	k, err := kjob.New(now.job, now.attempt, set.template, now.env)
 	if err != nil {
-		q.giveUp(id, decide.Decision{Action: decide.Finish, Reason: decide.ReasonConfig, ExitStatus: -1, Text: err.Error()})
+		q.giveUp(id, decide.NotMade(err))
 		return 0, nil
 	}
 	if q.markedMeanwhile(id, now.attempt) {
@@ -190,14 +190,12 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, sent ti
 			q.stop(all)
 			return 0, nil
 		}
-		q.giveUp(id, decide.Decision{Action: decide.Finish, Reason: decide.ReasonAdmission, ExitStatus: -1,
-			Text: "Kubernetes refused the Job that the queue's template makes: " + err.Error()})
+		q.giveUp(id, decide.CreateRefused(err))
 		return 0, nil
 	default: // responseForbidden: with the reservation renewed, as long as a pod might have been pending
 		log.Warn("creating the kjob", "err", err)
-		if limit := q.set.Load().policy().PendingTimeout; time.Since(q.forbiddenSince(id)) > limit {
-			q.giveUp(id, decide.Decision{Action: decide.Finish, Reason: decide.ReasonAdmission, ExitStatus: -1,
-				Text: fmt.Sprintf("Kubernetes did not let the Job in within %s: %s", limit, err)})
+		if d := decide.NotLetIn(time.Since(q.forbiddenSince(id)), q.set.Load().policy(), err); d.Action == decide.Finish {
+			q.giveUp(id, d)
 			return 0, nil
 		}
 		q.tellWaiting(id, decide.ReasonAdmission, events.ToBeCreated+err.Error())
@@ -225,8 +223,7 @@ func (q *queue) markCreated(id contract.JobID) {
 	defer q.mu.Unlock()
 	if c := q.claims[id]; c != nil {
 		c.created, c.sent = true, true
-		m := q.state(id)
-		m.attempts = max(m.attempts, c.attempt)
+		q.state(id).Made(c.attempt)
 		if q.store.Kjob(contract.KjobName(id, c.attempt)) != nil {
 			delete(q.claims, id)
 		}
@@ -264,7 +261,7 @@ func (q *queue) confirm(ctx context.Context, id contract.JobID, c claim) (time.D
 		return 0, nil
 	case responseForeign:
 		q.log.Error("a kjob's name is taken", "job_id", id, "kjob", name, "err", ErrForeign)
-		q.giveUp(id, decide.Decision{Action: decide.Finish, Reason: decide.ReasonAdmission, ExitStatus: -1, Text: fmt.Sprintf("%s in namespace %s: %s", name, q.store.Namespace, ErrForeign)})
+		q.giveUp(id, decide.NameTaken(name, q.store.Namespace, ErrForeign))
 		return 0, nil
 	}
 	// Ours. Live is success; finished or on its way out means that somebody

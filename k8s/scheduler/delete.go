@@ -26,7 +26,7 @@ func (q *queue) clear(ctx context.Context, id contract.JobID) (err error) {
 			continue
 		}
 		since := decide.Later(last.CreatedAt, q.store.AnsweredAgainAt())
-		switch d := decide.Superseded(k.KJob, k.Attempt, q.store.PodsOfKjob(k), time.Since(since)); {
+		switch d := decide.Superseded(attemptKJob(k), q.store.PodsOfKjob(k), since, time.Now()); {
 		case d.Action == decide.Delete:
 			err = errors.Join(err, q.removeKjob(ctx, id, k, d))
 		case !d.Again.IsZero():
@@ -38,11 +38,11 @@ func (q *queue) clear(ctx context.Context, id contract.JobID) (err error) {
 
 // remove deletes the job's last kjob.
 func (q *queue) remove(ctx context.Context, id contract.JobID, d decide.Decision) error {
-	ks := q.store.KjobsOf(id)
-	if len(ks) == 0 {
+	k := q.lastThere(id)
+	if k == nil {
 		return nil
 	}
-	return q.removeKjob(ctx, id, ks[len(ks)-1], d)
+	return q.removeKjob(ctx, id, k, d)
 }
 
 // removeKjob deletes a kjob, and no other that came to its name.
@@ -76,8 +76,7 @@ func (q *queue) removeKjob(ctx context.Context, id contract.JobID, k *cache.Job,
 		return err
 	}
 	q.mu.Lock()
-	m := q.state(id)
-	m.removed, m.removedAs = k.UID, d.Reason
+	q.state(id).Removed(k.UID, d.Reason)
 	q.mu.Unlock()
 	q.log.Info("kjob deleted", "job_id", id, "kjob", k.Name, "reason", d.Reason)
 	q.s.metrics.decisions.WithLabelValues(q.name, string(decide.Delete), string(d.Reason)).Inc()

@@ -250,6 +250,34 @@ func TestExplainNow(t *testing.T) {
 			p.end(28, "Error", &contract.Message{Outcome: contract.OutcomeLocked, NotBefore: &at})
 		}, now: []string{"a new attempt will be made: attempt 1 found the job locked; not before 00:01:0"}},
 		{name: "exhausted, offline", runs: ends(75, contract.Message{Outcome: contract.OutcomeExhausted}), offline: true, now: []string{"Buildkite's state decides what comes next"}, advice: "token"},
+		{name: "stopped, and its node's clock is ahead", runs: func(w *world, p *pod) {
+			ends(143, contract.Message{Outcome: contract.OutcomeStopped, Reason: "drained"})(w, p)
+			p.set(func(o *corev1.Pod) {
+				o.Status.ContainerStatuses[0].State.Terminated.FinishedAt = metav1.NewTime(time.Now().Add(time.Minute))
+			})
+		}, now: []string{"a new attempt will be made: attempt 1 was stopped before it had the job: drained"}},
+		{name: "evicted, and nobody says when", runs: func(_ *world, p *pod) {
+			p.set(func(o *corev1.Pod) { o.Status.Phase, o.Status.Reason = corev1.PodFailed, "Evicted" })
+		}, now: []string{"a new attempt will be made: the pod of attempt 1 was lost before it had the job: Evicted"}},
+		{name: "another agent has it", runs: func(w *world, p *pod) {
+			p.set(func(o *corev1.Pod) { o.Spec.NodeName = "node-1" })
+			if _, err := w.acquire(p.id); err != nil {
+				w.Error(err)
+			}
+			waits("ImagePullBackOff", "manifest unknown")(w, p)
+		}, do: func(w *world, id string) {
+			w.says("Pod", "onejob-"+id+"-x", "kubelet", corev1.EventTypeWarning, "Failed", "manifest unknown")
+		}, after: 2 * time.Minute, now: []string{"an agent has the job, and it seems to be another than that of pod"}, advice: "nothing"},
+		{name: "over, and its pod may have run it", runs: func(w *world, p *pod) {
+			p.set(func(o *corev1.Pod) { o.Spec.NodeName = "node-1" })
+			a, err := w.acquire(p.id)
+			if err != nil {
+				w.Error(err)
+				return
+			}
+			a.finish(0)
+			w.sleep(time.Hour, p.kill)
+		}, now: []string{"the last attempt is pending"}, advice: "nothing"},
 		{name: "config", runs: ends(78, contract.Message{Outcome: contract.OutcomeConfig, Reason: "bad flag"}), now: []string{"the job will be finished: attempt 1 could not run", "bad flag"}},
 		{name: "lost", runs: func(_ *world, p *pod) { p.start(); p.end(137, "OOMKilled", nil) }, now: []string{"a new attempt will be made: the pod of attempt 1 was lost", "OOMKilled"}},
 	} {

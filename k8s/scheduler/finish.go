@@ -83,7 +83,7 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d decide.Decision
 func (q *queue) mayFinish(id contract.JobID, d decide.Decision) (try failedFinish, now bool) {
 	q.mu.Lock()
 	m := q.state(id)
-	r, state, told := m.finishFailed, m.state, m.toldAt
+	r, state, told := m.finishFailed, m.State(), m.ToldAt()
 	q.mu.Unlock()
 	if r == nil {
 		return failedFinish{Decision: d, times: 1, first: time.Now()}, true
@@ -109,7 +109,7 @@ func (q *queue) tellLostFinish(id contract.JobID) {
 	q.mu.Lock()
 	m := q.state(id)
 	r := m.finishFailed
-	lost := r != nil && !r.refused && m.toldAt.After(r.at) && m.state.Over()
+	lost := r != nil && !r.refused && m.ToldAt().After(r.at) && m.State().Over()
 	if lost {
 		m.finishFailed, m.verdict = nil, nil
 	}
@@ -124,7 +124,7 @@ func (q *queue) tellLostFinish(id contract.JobID) {
 func (q *queue) finishFails(id contract.JobID, try failedFinish, refused bool, again time.Duration) stacks.State {
 	q.mu.Lock()
 	m := q.state(id)
-	state := m.state
+	state := m.State()
 	try.refused, try.state, try.at = refused, state, time.Now()
 	try.again = try.at.Add(again)
 	m.finishFailed = &try

@@ -43,33 +43,10 @@ type failedFinish struct {
 
 // jobState is what is remembered of a job that has, or had, a kjob.
 type jobState struct {
-	state         stacks.State
-	stateAt       time.Time // when it was asked for
-	toldAt        time.Time // when the answer came
-	heldAt        time.Time // when state was learned to be a held one; zero if it never was
+	decide.Timeline
+	gone          *cache.Job // of Timeline.Gone: what the next attempt is made of
 	ask           bool
 	reservedUntil time.Time
-	attempts      int // the highest number of a kjob that is known to have been made
-
-	// Attempts are told apart by their kjobs' UIDs: a name, and with it a number,
-	// comes again when a kjob is gone and nobody remembers it.
-	ended     types.UID // the kjob that endedAt is of
-	endedAt   time.Time
-	over      types.UID // the kjob that overAt is of
-	overAt    time.Time
-	open      types.UID // the kjob after whose end the job was seen not to be over
-	lost      types.UID // the kjob whose pod is lost, or lingers: it holds no slot
-	removed   types.UID // the kjob that was deleted by us
-	removedAs decide.Reason
-	gone      *cache.Job
-	podOf     types.UID // the kjob that pod is of
-	pod       decide.Pod
-	podNo     int       // and its attempt
-	failOf    types.UID // the kjob that failKind and failAt are of
-	failKind  string
-	failAt    time.Time
-	heard     decide.Heard
-	heardOf   string // whose Events heard is of: Facts.subject
 
 	verdict      *decide.Decision // for a job that has no kjob and can't have one
 	verdictUntil time.Time        // when that is too old to be carried out
@@ -98,8 +75,9 @@ func (q *queue) state(id contract.JobID) *jobState {
 	return m
 }
 
-// learns takes a state in that Buildkite has just told, of a request that was
-// sent at a time.
-func (m *jobState) learns(state stacks.State, sent time.Time) {
-	m.state, m.stateAt, m.toldAt = state, sent, time.Now()
+// kjobGone remembers the last attempt's kjob, which was deleted.
+func (m *jobState) kjobGone(k *cache.Job) {
+	if m.KJobGone(attemptKJob(k)) {
+		m.gone = k
+	}
 }

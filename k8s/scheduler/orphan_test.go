@@ -152,7 +152,11 @@ func TestLostHoldsNoSlot(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			q := &queue{store: s, label: "default", states: map[contract.JobID]*jobState{id: {attempts: 2, lost: tt.lost}}}
+			m := &jobState{}
+			if m.Made(2); tt.lost != "" {
+				losesPod(m, tt.lost)
+			}
+			q := &queue{store: s, label: "default", states: map[contract.JobID]*jobState{id: m}}
 			if got := q.held(); got != tt.want {
 				t.Errorf("%d slots are held, want %d", got, tt.want)
 			}

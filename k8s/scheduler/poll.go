@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -221,9 +219,7 @@ func (q *queue) heldUntil(got []contract.JobID, sent time.Time, d time.Duration)
 		held[id] = true
 		m := q.state(id)
 		m.reservedUntil = sent.Add(d)
-		if !m.state.Offered() && !m.stateAt.After(sent) {
-			m.learns(stacks.StateReserved, sent)
-		}
+		m.Reserved(sent, time.Now())
 	}
 	return held
 }
@@ -348,15 +344,13 @@ func (q *queue) offer(j stacks.Job, at time.Time) int {
 	q.mu.Lock()
 	m := q.states[j.ID]
 	claimed := q.claims[j.ID] != nil
-	if m != nil && !claimed && at.After(m.stateAt) {
-		// It is listed, so nobody holds it: not we either.
-		m.learns(stacks.StateScheduled, at)
+	if m != nil && !claimed && m.Listed(at, time.Now()) {
 		m.reservedUntil = time.Time{}
 	}
-	known := m != nil && (m.gone != nil || m.verdict != nil)
+	known := m != nil && (m.Gone() > 0 || m.verdict != nil)
 	attempts, told := 0, decide.History(nil)
 	if m != nil {
-		attempts, told = m.attempts, m.story
+		attempts, told = m.Attempts(), m.story
 	}
 	due := q.retries[j.ID].due
 	q.mu.Unlock()
@@ -365,12 +359,11 @@ func (q *queue) offer(j stacks.Job, at time.Time) int {
 		return 0
 	case !last && !known && q.orphaned(j.ID):
 		return 0
-	case !last && !known && attempts >= *q.set.Load().MaxAttempts:
-		// Their kjobs are all gone: the count is what is left of them.
-		q.giveUp(j.ID, decide.Decision{Action: decide.Finish, Reason: decide.ReasonGaveUp, ExitStatus: -1,
-			Text: strings.TrimSuffix(fmt.Sprintf("gave up after %d attempts, none of which had the job: %s", attempts, told), ": ")})
-		return 0
 	case !last && !known:
+		if d := decide.NextAttempt(attempts, told, q.set.Load().policy()); d.Action != decide.Attempt {
+			q.giveUp(j.ID, d)
+			return 0
+		}
 		return attempts + 1
 	}
 	d, f := q.decide(j.ID)
@@ -388,22 +381,15 @@ func (q *queue) offer(j stacks.Job, at time.Time) int {
 // orphaned reports whether a pod may be running of a kjob that is gone, and that
 // nobody remembers. It may yet acquire the job; there is never a second beside it.
 func (q *queue) orphaned(id contract.JobID) bool {
-	for _, p := range q.store.PodsOf(id) {
-		if !p.Lives() || p.Node == "" {
-			continue
-		}
-		now := time.Now()
-		q.mu.Lock()
-		m := q.state(id)
-		if m.ended != p.KjobUID {
-			m.ended, m.endedAt = p.KjobUID, now
-		}
-		f := decide.Facts{Now: now, EndedAt: m.endedAt, Policy: q.set.Load().policy(), OtherPodLives: p.Name, OtherNode: p.Node}
-		q.mu.Unlock()
-		if d := decide.WaitForPod(f, decide.ReasonDeleted); d.Waiting {
-			q.tellWaiting(id, d.Reason, d.Text)
-		}
-		return true
+	seen := q.seen(id)
+	if len(seen.Pods) == 0 {
+		return false // and nothing is to be remembered of it
 	}
-	return false
+	q.mu.Lock()
+	d, orphaned := q.state(id).Orphaned(seen)
+	q.mu.Unlock()
+	if d.Waiting {
+		q.tellWaiting(id, d.Reason, d.Text)
+	}
+	return orphaned
 }

@@ -252,16 +252,14 @@ func (q *queue) onKjob(old, k *cache.Job, deleted bool) {
 	done := k.Finished
 	q.mu.Lock()
 	m := q.state(id)
-	m.attempts = max(m.attempts, k.Attempt)
+	m.Made(k.Attempt)
 	freed := deleted || done && (old == nil || !old.Finished)
 	if c := q.claims[id]; c != nil && k.Attempt >= c.attempt && !deleted {
 		delete(q.claims, id)
 		freed = freed || len(q.claims) == maxAhead/2
 	}
-	if deleted && k.Attempt >= m.attempts {
-		// A finished one may go, by its TTL, before anything was decided; and
-		// should Buildkite offer the job again, how it ended still counts.
-		m.gone = k
+	if deleted {
+		m.kjobGone(k)
 	}
 	freed = freed && q.starved && len(q.claims) <= maxAhead/2 // see full
 	q.mu.Unlock()
@@ -278,12 +276,8 @@ func (q *queue) onPod(p *cache.Pod, deleted bool) {
 		return
 	}
 	if deleted {
-		f := p.Pod
-		f.Deleted = true
 		q.mu.Lock()
-		if m := q.state(id); m.podNo <= p.Attempt {
-			m.podOf, m.podNo, m.pod = p.KjobUID, p.Attempt, f
-		}
+		q.state(id).PodGone(attemptPod(p))
 		q.mu.Unlock()
 		signal(q.wakeup)
 	}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/jitter"
-	"github.com/onejob-dev/onejob/k8s/cache"
 	"github.com/onejob-dev/onejob/k8s/decide"
 )
 
@@ -40,24 +39,15 @@ func (q *queue) vacate(ctx context.Context) (left int, err error) {
 		case k.Placeholder():
 			q.deletePlaceholder(ctx, k)
 		case k.Id == "" || k.Finished || k.Terminating:
-		case q.hasNode(k):
-			left++
 		default:
-			if e := q.removeKjob(ctx, k.Id, k, decide.Decision{Reason: decide.ReasonLeft, Unplaced: true}); e != nil {
+			d := decide.Retired(q.store.PodsOfKjob(k))
+			if d.Action != decide.Delete {
+				left++
+			} else if e := q.removeKjob(ctx, k.Id, k, d); e != nil {
 				q.log.Warn("deleting a kjob of a queue that has left", "job_id", k.Id, "kjob", k.Name, "err", e)
 				err = e
 			}
 		}
 	}
 	return left, err
-}
-
-// hasNode: the cache knows a node of the kjob's pod.
-func (q *queue) hasNode(k *cache.Job) bool {
-	for _, p := range q.store.PodsOf(k.Id) {
-		if p.KjobUID == k.UID && p.Node != "" {
-			return true
-		}
-	}
-	return false
 }

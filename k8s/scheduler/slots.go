@@ -84,7 +84,7 @@ func (q *queue) holdsSlot(k *cache.Job) bool {
 		return false // a warm placeholder, or done
 	}
 	m := q.states[k.Id]
-	return m == nil || m.lost != k.UID && (k.Attempt >= m.attempts || !q.outlasted(k))
+	return m == nil || !m.Lost(k.UID) && (k.Attempt >= m.Attempts() || !q.outlasted(k))
 }
 
 // outlasted: its pod is over, and another attempt was made after it, though the

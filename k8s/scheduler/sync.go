@@ -70,100 +70,62 @@ func (q *queue) decide(id contract.JobID) (decide.Decision, decide.Facts) {
 	return decide.On(f), f
 }
 
+// facts shows the job's timeline what there is of it now.
 func (q *queue) facts(id contract.JobID) decide.Facts {
-	pods := q.store.PodsOf(id)
-	now := time.Now()
+	seen := q.seen(id)
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	m, mended := q.state(id), q.store.AnsweredAgainAt()
-	f := decide.Facts{Now: now, State: m.state, StateAt: m.stateAt, ToldAt: m.toldAt, HeldAt: m.heldAt, MendedAt: mended, Policy: q.set.Load().policy()}
-	k, gone := q.last(id)
-	if k != nil {
-		f.Attempt, f.KJob, f.Story, f.Faults, f.MendedAt = k.Attempt, k.KJob, k.Story, k.Faults, decide.Later(mended, k.Found)
-		if gone {
-			// What was finished when it went is decided on as if it were there.
-			f.KJob.Exists, f.KJob.Gone, f.KJob.Terminating = k.Finished, !k.Finished, false
-		}
-		if m.removed == k.UID {
-			f.Removed = m.removedAs
-		}
+	if k := q.lastThere(id); k != nil {
+		seen.KJob, seen.HoldsSlot = attemptKJob(k), q.holdsSlot(k)
 	}
-	for _, p := range pods {
-		if p.KjobUID == f.KJob.UID {
-			f.Pod, f.KJob.PodSeen = p.Pod, true
-			// It is known also in the moment in which it has gone from the
-			// cache and onPod hasn't been told.
-			m.podOf, m.podNo, m.pod = p.KjobUID, p.Attempt, p.Pod
-		}
-		if p.KjobUID != f.KJob.UID || f.KJob.Gone {
-			if p.Lives() && p.Node != "" {
-				f.OtherPodLives, f.OtherNode = p.Name, p.Node
-			}
-		}
-	}
-	if f.Attempt == 0 {
-		f.Orphan = m.pod
-		f.Orphan.Deleted = m.pod.Phase != ""
-		for _, p := range pods {
-			f.Orphan = p.Pod
-		}
-		if f.Orphan.Started && q.cacheMayBeStale(id) {
-			f.Orphan = decide.Pod{} // its kjob may only be news
-		}
-	}
-	if f.Pod.Phase == "" && m.podOf == f.KJob.UID && m.pod.Phase != "" {
-		f.Pod, f.KJob.PodSeen = m.pod, true
-		f.Pod.Deleted = true
-	}
-	if m.heardOf == f.Subject() {
-		f.Heard = m.heard
-	}
-	if (f.Pod.Over() || f.Pod.Deleted) && k != nil && !gone && !f.KJob.Terminating && m.over != f.KJob.UID {
-		m.over, m.overAt = f.KJob.UID, now
-	}
-	if m.over == f.KJob.UID {
-		f.OverAt = decide.Later(m.overAt, mended)
-	}
-	ended := f.KJob.Gone || f.KJob.Finished || f.Pod.Over() || f.Pod.Deleted
-	if (ended || f.State.Over()) && f.Attempt > 0 && m.ended != f.KJob.UID {
-		m.ended, m.endedAt = f.KJob.UID, now
-	}
-	if m.ended == f.KJob.UID {
-		f.EndedAt = m.endedAt
-		if f.Fresh() && !f.State.Over() {
-			m.open = f.KJob.UID
-		}
-		f.Unreported = m.open == f.KJob.UID
-	}
-	if !gone && (ended && f.Pod.Lost() || f.Pod.Deleted || f.Pod.Lingers()) {
-		m.lost = f.KJob.UID
-	}
-	if kind := f.FailureKind(); kind != m.failKind || m.failOf != f.KJob.UID {
-		m.failKind, m.failOf, m.failAt = kind, f.KJob.UID, now
-	}
-	if f.FailingSince = m.failAt; f.Podless() {
-		f.FailingSince = decide.Later(m.failAt, mended)
+	f := q.state(id).See(seen)
+	q.mu.Unlock()
+	if f.OrphanUnsure {
+		q.lookWhenSettled(id)
 	}
 	return f
 }
 
-// last is the kjob that decisions about a job rest on: that of its last attempt,
-// also when it is gone and one of an attempt before isn't. Only one that is live
-// goes before it; whoever made that didn't know of the other. Callers hold q.mu.
+// seen is what the cache shows of a job now, but for its kjobs.
+func (q *queue) seen(id contract.JobID) decide.Seen {
+	s := decide.Seen{Policy: q.set.Load().policy()}
+	for _, p := range q.store.PodsOf(id) {
+		s.Pods = append(s.Pods, attemptPod(p))
+	}
+	s.Now, s.MendedAt, s.Stale = time.Now(), q.store.AnsweredAgainAt(), q.store.Stale()
+	return s
+}
+
+func attemptKJob(k *cache.Job) decide.AttemptKJob {
+	return decide.AttemptKJob{Number: k.Attempt, KJob: k.KJob, Story: k.Story, Faults: k.Faults, Found: k.Found}
+}
+
+func attemptPod(p *cache.Pod) decide.AttemptPod {
+	return decide.AttemptPod{Pod: p.Pod, KJob: p.KjobUID, Attempt: p.Attempt}
+}
+
+// lastThere is the last of a job's kjobs that the cache shows, nil if there is none.
+func (q *queue) lastThere(id contract.JobID) *cache.Job {
+	ks := q.store.KjobsOf(id)
+	if len(ks) == 0 {
+		return nil
+	}
+	return ks[len(ks)-1]
+}
+
+// last is the kjob that decisions about a job rest on, see Timeline.Last. Callers
+// hold q.mu.
 func (q *queue) last(id contract.JobID) (k *cache.Job, gone bool) {
-	m := q.state(id)
-	if ks := q.store.KjobsOf(id); len(ks) > 0 {
-		k = ks[len(ks)-1]
+	m, there := q.state(id), decide.AttemptKJob{}
+	if k = q.lastThere(id); k != nil {
+		there = attemptKJob(k)
 	}
-	switch g := m.gone; {
-	case g == nil, k != nil && k.Attempt < g.Attempt && q.holdsSlot(k):
-		return k, false
-	case k != nil && k.Attempt >= g.Attempt:
+	if _, gone = m.Last(there, k != nil && q.holdsSlot(k)); gone {
+		return m.gone, true
+	}
+	if m.Gone() == 0 {
 		m.gone = nil
-		return k, false
-	default:
-		return g, true
 	}
+	return k, false
 }
 
 // act carries a decision out.
@@ -204,8 +166,12 @@ func (q *queue) cacheMayBeStale(id contract.JobID) bool {
 	if !q.store.Stale() {
 		return false
 	}
-	q.work.AddAfter(id, cache.Settle/2+jitter.UpTo(cache.Settle/2))
+	q.lookWhenSettled(id)
 	return true
+}
+
+func (q *queue) lookWhenSettled(id contract.JobID) {
+	q.work.AddAfter(id, cache.Settle/2+jitter.UpTo(cache.Settle/2))
 }
 
 // retry hands a new attempt to the poll loop, which has the slots.
@@ -273,7 +239,7 @@ func (q *queue) note(id contract.JobID, d decide.Decision) {
 func (q *queue) event(id contract.JobID, warning bool, reason, text string) {
 	q.mu.Lock()
 	k, _ := q.last(id)
-	attempt := max(q.state(id).attempts, 1)
+	attempt := max(q.state(id).Attempts(), 1)
 	q.mu.Unlock()
 	if k != nil {
 		q.s.events.Event(k.Namespace, k.Name, k.UID, warning, reason, text)

@@ -13,9 +13,6 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// The values of Queue.Unmatched.
-const ()
-
 const (
 	// unmatchedAfter is how long a job is listed before anything is said: another
 	// agent or stack at the same queue, whose tags match, takes it first.
@@ -189,7 +186,7 @@ func (q *queue) failUnmatched(ctx context.Context, due []stacks.Job, queues []co
 		u.tried = began
 		switch {
 		case held[j.ID]:
-			q.giveUp(j.ID, decide.Decision{Action: decide.Finish, Reason: decide.ReasonUnmatched, ExitStatus: -1, Text: config.Unmatched(j.Rules, queues[0], queues)})
+			q.giveUp(j.ID, decide.Unmatched(config.Unmatched(j.Rules, queues[0], queues)))
 		case err == nil && again && u.told.IsZero():
 			left = append(left, j)
 		}

@@ -86,10 +86,10 @@ func (q *queue) askStates(ctx context.Context) {
 	}
 	for _, id := range q.having(func(k *cache.Job) bool { return !k.Finished }) {
 		m, every := q.states[id], stateEvery
-		if m.state.Held() && m.pod.Started {
+		if m.State().Held() && m.PodStarted() {
 			every = heldEvery
 		}
-		if now.Sub(m.stateAt) >= every {
+		if now.Sub(m.StateAt()) >= every {
 			ids[id] = true
 		}
 	}
@@ -122,17 +122,14 @@ func (q *queue) answered(ids []contract.JobID, states map[contract.JobID]stacks.
 	defer q.mu.Unlock()
 	for _, id := range ids {
 		m, state := q.state(id), states[id]
-		if m.stateAt.After(sent) {
+		was := m.State()
+		if !m.Learn(state, sent, time.Now()) {
 			continue // something newer has been learned meanwhile
 		}
-		changed := m.state != state || m.ask
-		if state.Held() && !m.state.Held() {
-			m.heldAt = time.Now()
-			if q.gotThrough(id) {
-				q.refusals = 0
-			}
+		if state.Held() && !was.Held() && q.gotThrough(id) {
+			q.refusals = 0
 		}
-		m.learns(state, sent)
+		changed := state != was || m.ask
 		m.ask = false
 		if changed {
 			q.work.Add(id)
@@ -148,7 +145,7 @@ func (q *queue) expiring(left time.Duration, most int) []contract.JobID {
 	soon := time.Now().Add(left)
 	var ids []contract.JobID
 	for _, id := range q.having(q.holdsSlot) {
-		if m := q.states[id]; m.state.Offered() && m.reservedUntil.Before(soon) {
+		if m := q.states[id]; m.State().Offered() && m.reservedUntil.Before(soon) {
 			ids = append(ids, id)
 		}
 	}
@@ -230,5 +227,5 @@ func (q *queue) sweep() {
 func (q *queue) know(id contract.JobID, state stacks.State, at time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.state(id).learns(state, at)
+	q.state(id).Learn(state, at, time.Now())
 }

@@ -26,7 +26,7 @@ func (q *queue) wantsWarnings(id contract.JobID, d decide.Decision, f decide.Fac
 		return false
 	}
 	q.mu.Lock()
-	at, failed := q.state(id).heard.EventsAt, q.eventsFailedAt
+	at, failed := q.state(id).EventsAt(), q.eventsFailedAt
 	q.mu.Unlock()
 	old := time.Since(at) > decide.WarningsEvery
 	switch {
@@ -67,23 +67,15 @@ func (q *queue) fetchWarnings(ctx context.Context, id contract.JobID, f decide.F
 	})
 	now := time.Now()
 	q.mu.Lock()
-	m, of := q.state(id), f.Subject()
-	was := decide.Heard{}
-	if m.heardOf == of {
-		was = m.heard
-	}
-	switch {
+	switch m := q.state(id); {
 	case err == nil:
-		m.heard = events.Heard(es, now).After(was)
+		m.Hear(f.Subject(), events.Heard(es, now))
 	case apierrors.IsForbidden(err):
-		m.heard = decide.Heard{EventsAt: now}
+		m.HearNothing(f.Subject(), now)
 	default:
-		if m.heard, q.eventsFailedAt = was, now; !was.DeafAt.IsZero() {
-			m.heard.DeafFor += min(now.Sub(was.DeafAt), decide.WarningsEvery) // else nobody tried
-		}
-		m.heard.DeafAt = now
+		m.HearNot(f.Subject(), now)
+		q.eventsFailedAt = now
 	}
-	m.heardOf = of
 	q.mu.Unlock()
 	if err != nil {
 		q.s.metrics.apiErrors.WithLabelValues(q.name, "list", string(apierrors.ReasonForError(err))).Inc()

@@ -1,0 +1,39 @@
+package decide
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+// What is decided of a job that has no kjob, or whose kjob Kubernetes doesn't take.
+func TestVerdicts(t *testing.T) {
+	const limit = time.Minute
+	why := errors.New("exceeded quota")
+	p := Policy{MaxAttempts: 3, PendingTimeout: limit}
+	told := ParseHistory("attempt 1 was lost\nattempt 2 was stopped")
+	for _, tt := range []struct {
+		name string
+		got  Decision
+		want Decision
+	}{
+		{"the first attempt", NextAttempt(0, nil, p), Decision{Action: Attempt}},
+		{"the last attempt", NextAttempt(2, told, p), Decision{Action: Attempt}},
+		{"no more attempts", NextAttempt(3, told, p), finish(ReasonGaveUp, "gave up after 3 attempts, none of which had the job: attempt 1 was lost; attempt 2 was stopped")},
+		{"no more, and nothing is known of them", NextAttempt(3, nil, p), finish(ReasonGaveUp, "gave up after 3 attempts, none of which had the job")},
+		{"the template makes no kjob", NotMade(errors.New("env.X is not set")), finish(ReasonConfig, "env.X is not set")},
+		{"refused", CreateRefused(why), finish(ReasonAdmission, "Kubernetes refused the Job that the queue's template makes: exceeded quota")},
+		{"not let in yet", NotLetIn(limit, p, why), Decision{Action: None, Reason: ReasonAdmission}},
+		{"not let in", NotLetIn(limit+1, p, why), finish(ReasonAdmission, "Kubernetes did not let the Job in within 1m0s: exceeded quota")},
+		{"its name is taken", NameTaken("onejob-x", "builds", errors.New("not ours")), finish(ReasonAdmission, "onejob-x in namespace builds: not ours")},
+		{"its tags are nobody's", Unmatched("no queue has gpu=1"), finish(ReasonUnmatched, "no queue has gpu=1")},
+		{"its queue is gone, and there is no pod", Retired(nil), Decision{Action: Delete, Reason: ReasonLeft, Unplaced: true}},
+		{"its queue is gone, and its pod has no node", Retired([]Pod{{Phase: "Pending"}}), Decision{Action: Delete, Reason: ReasonLeft, Unplaced: true}},
+		{"its queue is gone, and its pod has a node", Retired([]Pod{{Phase: "Pending"}, {Phase: "Pending", Node: "n"}}), Decision{Action: None}},
+		{"the end of what no runner had", finish(ReasonImage, "x"), Decision{Action: Finish, Reason: ReasonImage, ExitStatus: -1, Text: "x"}},
+	} {
+		if tt.got != tt.want {
+			t.Errorf("%s: %+v, want %+v", tt.name, tt.got, tt.want)
+		}
+	}
+}
