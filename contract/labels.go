@@ -28,7 +28,7 @@ const (
 	AnnotationPriority  = "onejob.dev/priority"
 	AnnotationScheduled = "onejob.dev/scheduled-at"
 	// AnnotationStory on a kjob is what became of the attempts before it, a line
-	// each.
+	// each: the reason, the attempt's number, the time and a text, with tabs between.
 	AnnotationStory = "onejob.dev/story"
 	// AnnotationNodeFaults on a kjob are the nodes on which attempts before it
 	// failed, and why: node=why,…

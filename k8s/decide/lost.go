@@ -3,11 +3,13 @@ package decide
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/stacks"
 )
+
+// startError is the kubelet's reason for the end of a container that never ran.
+const startError = "StartError"
 
 // decideLost is for a pod that is over and whose runner left no word: only
 // Buildkite can say whether it had the job.
@@ -33,7 +35,7 @@ func decideLost(f Facts) Decision {
 		return Decision{Action: Finish, Reason: ReasonContainer, ExitStatus: -1,
 			Text: fmt.Sprintf("the container can't be started, in %d pods one after the other: %s (image %s: check the command in the queue's template)", f.startErrors(), why, f.Pod.Image)}
 	case f.State.Offered():
-		return attempt(f, ReasonLost, 1, fmt.Sprintf("the pod of attempt %d %s%s", f.Attempt, LostBefore, why))
+		return attempt(f, lostFor(f), 1, fmt.Sprintf("the pod of attempt %d %s%s", f.Attempt, LostBefore, why))
 	case f.State.Held():
 		return decideLostHeld(f)
 	case f.State.Over() && f.Pod.Started && f.Pod.Why != "" && !f.Unreported:
@@ -78,13 +80,22 @@ func notOffered(f Facts, r Reason) Decision {
 	return d
 }
 
+// lostFor is the reason of a new attempt after one whose pod was lost.
+func lostFor(f Facts) Reason {
+	if f.Pod.Why == startError {
+		return ReasonContainer
+	}
+	return ReasonLost
+}
+
 // startErrors counts the attempts, this one and those just before it, whose
-// container couldn't be started.
+// container couldn't be started. Lines without codes, of the release before, aren't:
+// that costs a pod or two after an upgrade.
 func (f Facts) startErrors() (n int) {
 	if f.Pod.Why == startError {
 		n = 1
-		for _, s := range slices.Backward(f.Story) {
-			if !strings.Contains(s, LostBefore+startError) {
+		for _, p := range slices.Backward(f.Story) {
+			if p.Reason != ReasonContainer {
 				break
 			}
 			n++

@@ -18,11 +18,9 @@ func said(f Facts, what string) string {
 }
 
 const (
-	stopping  = "Kubernetes stops the pod in which the job runs: "
-	deletedIt = "it was deleted"
-	// A story's sentence about a loss has these words, and then Loss.
+	stopping   = "Kubernetes stops the pod in which the job runs: "
+	deletedIt  = "it was deleted"
 	LostBefore = "was lost before it had the job: "
-	startError = "StartError"
 )
 
 // Unexplained: the runner was stopped, and neither pod nor kjob say why. A pod

@@ -245,7 +245,7 @@ func (q *queue) announce(id contract.JobID, d decide.Decision, f decide.Facts) {
 	q.mu.Lock()
 	m := q.state(id)
 	news := m.announced != f.KJob.UID
-	m.announced, m.story, m.faults = f.KJob.UID, f.Story.With(d.Text), f.NodeFaults()
+	m.announced, m.story, m.faults = f.KJob.UID, f.Story.With(decide.Past{Reason: d.Reason, Attempt: f.Attempt, At: f.EndedAt, Text: d.Text}), f.NodeFaults()
 	q.mu.Unlock()
 	if !news {
 		return
