@@ -38,6 +38,15 @@ const (
 	AnnotationCancel = "onejob.dev/cancel"
 )
 
+// Annotations of the Events that onejob writes.
+const (
+	// AnnotationReason is the reason of the decision that an Event tells of, one of
+	// those that onejob_decisions_total has.
+	AnnotationReason = "onejob.dev/reason"
+	// AnnotationTopic is there where one reason has more than one thing to tell.
+	AnnotationTopic = "onejob.dev/topic"
+)
+
 // namePrefix begins the name of every kjob.
 const namePrefix = "onejob-"
 

@@ -59,6 +59,7 @@ const (
 	ReasonContainer  Reason = "container"
 	ReasonPending    Reason = "pending"
 	ReasonAdmission  Reason = "admission"
+	ReasonNotCreated Reason = "not_created"
 	ReasonNoPod      Reason = "no_pod"
 	ReasonOutlived   Reason = "outlived"
 	ReasonHelper     Reason = "helper_left"
@@ -68,6 +69,38 @@ const (
 	ReasonUnmatched  Reason = "unmatched"
 )
 
+// Topic tells texts of one reason apart, or says that texts of two reasons tell the
+// same. Of an attempt a job's page is told each topic once, in whatever words; where
+// there is none the reason is the topic. What follows a slash is Kubernetes' word.
+type Topic string
+
+// The topics.
+const (
+	topicStopped      Topic = "stopped"
+	topicOutOfMemory  Topic = "out_of_memory"
+	topicSessionLost  Topic = "session_lost"
+	TopicMaybeGranted Topic = "maybe_granted"
+	topicUnseen       Topic = "unseen"
+	topicIdle         Topic = "idle"
+	topicPreparing    Topic = "preparing"
+	topicNoNode       Topic = "no_node"
+)
+
+func (t Topic) of(kubernetes string) Topic {
+	if kubernetes == "" {
+		return t
+	}
+	return t + "/" + Topic(kubernetes)
+}
+
+// About is the decision's topic, or its reason.
+func (d Decision) About() Topic {
+	if d.Topic != "" {
+		return d.Topic
+	}
+	return Topic(d.Reason)
+}
+
 // Decision is what Decide returns.
 type Decision struct {
 	Action Action
@@ -75,6 +108,8 @@ type Decision struct {
 	// Text is for the job's page: the detail of a Finish, else a notification
 	// that is sent when it is new.
 	Text string
+	// Topic is what Text is about.
+	Topic Topic
 	// Waiting: Text is what the job waits for.
 	Waiting bool
 	// NotBefore is for Attempt.
@@ -153,13 +188,14 @@ func decideEnded(f Facts) Decision {
 		if f.Fresh() && f.State.Offered() {
 			return offeredAgain(f)
 		}
-		return Decision{Action: None, Reason: ReasonFinished, Text: aside(f)}
+		topic, text := aside(f)
+		return Decision{Action: None, Reason: ReasonFinished, Topic: topic, Text: text}
 	case contract.ExitRejected:
 		// Buildkite's affair. Should it offer the job again, nobody holds it.
 		if f.Fresh() && f.State.Offered() {
 			return attempt(f, ReasonRejected, 0, said(f, "was refused the job, which is offered again"))
 		}
-		return Decision{Action: None, Reason: ReasonRejected, Text: said(f, "was refused the job")}
+		return Decision{Action: None, Reason: ReasonRejected, Topic: maybeGranted(m), Text: said(f, "was refused the job")}
 	case contract.ExitLocked:
 		return offered(f, ReasonLocked, func() Decision { return attempt(f, ReasonLocked, 0, said(f, "found the job locked")) })
 	case contract.ExitExhausted:
@@ -302,7 +338,7 @@ func decideLive(f Facts) Decision {
 	case f.State.Held() && f.Pod.Terminating:
 		// The runner cancels the job, or lets it go on, and reports. Should its
 		// node be cut off, this is all that can be said.
-		return Decision{Action: None, Text: stopping + StopReason(f)}
+		return stopped(f, ReasonStopped)
 	case f.State.Offered() && f.Pod.Terminating:
 		return decideStopping(f)
 	case f.State.Held() && neverRan && f.Pod.Waiting != "":
@@ -332,7 +368,7 @@ func decideIdle(f Facts) Decision {
 	case f.StateAt.Before(late):
 		return Decision{Action: Ask, Reason: ReasonPending}
 	default:
-		return Decision{Action: None, Reason: ReasonPending, Waiting: true,
+		return Decision{Action: None, Reason: ReasonPending, Topic: topicIdle, Waiting: true,
 			Text: fmt.Sprintf("pod %s has been running for more than %s, and its runner has not taken the job: its log says why, if its command is onejob-agent's (image %s)", f.Pod.Name, f.Policy.PendingTimeout, f.Pod.Image)}
 	}
 }

@@ -336,11 +336,11 @@ func TestDecide(t *testing.T) {
 		{"running for long, unknown to Buildkite", aKJob().Running().State(stacks.StateUnknown).but(since(time.Hour)), want{action: None, silent: true}},
 		{"running, and being evicted", aKJob().Running().State(running).but(func(f *Facts) {
 			f.Pod.Terminating, f.Pod.Why, f.Pod.WhyMessage = true, "EvictionByEvictionAPI", "Eviction API: evicting"
-		}), want{action: None, says: "stops the pod in which the job runs: EvictionByEvictionAPI, Eviction API: evicting"}},
-		{"running, and being deleted", aKJob().Running().State(running).but(func(f *Facts) { f.Pod.Terminating = true }), want{action: None, says: "it was deleted"}},
+		}), want{action: None, reason: ReasonStopped, says: "stops the pod in which the job runs: EvictionByEvictionAPI, Eviction API: evicting"}},
+		{"running, and being deleted", aKJob().Running().State(running).but(func(f *Facts) { f.Pod.Terminating = true }), want{action: None, reason: ReasonStopped, says: "it was deleted"}},
 		{"running, at its deadline", aKJob().Running().State(running).but(func(f *Facts) {
 			f.Pod.Terminating, f.KJob.FailReason, f.KJob.FailMessage = true, "DeadlineExceeded", "Job was active longer than specified deadline"
-		}), want{action: None, says: "DeadlineExceeded, Job was active longer"}},
+		}), want{action: None, reason: ReasonStopped, says: "DeadlineExceeded, Job was active longer"}},
 		{"told to stop, and not gone in time", aKJob().Running().State(reserved).but(stopping(t0.Add(-statusLag))), want{action: None, reason: ReasonStopped, says: "DeletionByTaintManager, Taint manager"}},
 		{"told to stop at its deadline", aKJob().Running().State(reserved).but(stopping(t0)).but(late), want{action: None}},
 		{"told to stop at its deadline, and not gone in time", aKJob().Running().State(reserved).but(stopping(t0.Add(-statusLag))).but(late), want{action: Finish, reason: ReasonDeadline, status: -1, says: "DeletionByTaintManager, Taint manager"}},

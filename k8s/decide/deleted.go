@@ -31,7 +31,7 @@ func decideDeleted(f Facts) Decision {
 	// A job that runs, or that was stopped for it. One that was over before needs
 	// no word.
 	if d.Action == None && f.Removed != ReasonOver && (f.State.Held() && f.Pod.mayRun() || m != nil && m.Code() == contract.ExitOK) {
-		d.Text = text
+		d.Topic, d.Text = "", text
 	}
 	return d
 }

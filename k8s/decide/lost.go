@@ -40,7 +40,7 @@ func decideLost(f Facts) Decision {
 		return decideLostHeld(f)
 	case f.State.Over() && f.Pod.Started && f.Pod.Why != "" && !f.Unreported:
 		// Its runner reported in time, and was killed before it could say so here.
-		return Decision{Action: None, Reason: ReasonLost, Text: stopping + StopReason(f)}
+		return stopped(f, ReasonLost)
 	default:
 		return Decision{Action: None, Reason: ReasonLost}
 	}
@@ -65,7 +65,7 @@ func decideLostHeld(f Facts) Decision {
 		return Decision{Action: Finish, Reason: ReasonLostAfter, ExitStatus: status,
 			Text: fmt.Sprintf("the pod was lost while the job ran in it; it is not run again: %s", Loss(f))}
 	default:
-		return Decision{Action: None, Reason: ReasonLostAfter,
+		return Decision{Action: None, Reason: ReasonLostAfter, Topic: topicUnseen,
 			Text: fmt.Sprintf("the pod was lost while the job ran in it, and may still be running where it can't be seen: %s", Loss(f))}
 	}
 }
@@ -75,7 +75,7 @@ func decideLostHeld(f Facts) Decision {
 func notOffered(f Facts, r Reason) Decision {
 	d := Decision{Action: None, Reason: r}
 	if m := f.Pod.Message; m != nil && m.MaybeGranted && (f.State.Held() || f.State == stacks.StateFinished) {
-		d.Text = said(f, "may have had the job without knowing; it is not run again")
+		d.Topic, d.Text = TopicMaybeGranted, said(f, "may have had the job without knowing; it is not run again")
 	}
 	return d
 }
@@ -86,6 +86,15 @@ func lostFor(f Facts) Reason {
 		return ReasonContainer
 	}
 	return ReasonLost
+}
+
+// maybeGranted is the topic of a message whose runner doesn't know whether it had
+// the job.
+func maybeGranted(m *contract.Message) Topic {
+	if m.MaybeGranted || m.Outcome == contract.OutcomeAmbiguous {
+		return TopicMaybeGranted
+	}
+	return ""
 }
 
 // startErrors counts the attempts, this one and those just before it, whose

@@ -48,7 +48,7 @@ func decidePending(f Facts) Decision {
 	case f.Now.Before(notice):
 		d.Again = Earlier(limit, notice)
 	case what != "":
-		d.Text, d.Waiting = "waiting to start: "+what, true
+		d.Topic, d.Text, d.Waiting = pendingTopic(f), "waiting to start: "+what, true
 	}
 	d.Again = f.unlessNever(d.Again)
 	return d
@@ -122,6 +122,22 @@ func pendingWhy(f Facts) (Reason, string, time.Duration) {
 		return ReasonPending, p.Waiting + ": " + p.WaitingMessage, -1
 	default:
 		return ReasonPending, "", -1
+	}
+}
+
+// pendingTopic tells apart what one reason has a pod wait for.
+func pendingTopic(f Facts) Topic {
+	switch p := f.Pod; {
+	case p.Phase == "":
+		return ""
+	case p.Unschedulable != "":
+		return topicNoNode
+	case p.Waiting != "":
+		return Topic(FailureKind(p.Waiting))
+	case f.obstacle().Reason != "":
+		return topicPreparing.of(f.obstacle().Reason)
+	default:
+		return topicPreparing
 	}
 }
 

@@ -401,7 +401,7 @@ func (q *queue) orphaned(id contract.JobID) bool {
 		f := decide.Facts{Now: now, EndedAt: m.endedAt, Policy: q.set.Load().policy(), OtherPodLives: p.Name, OtherNode: p.Node}
 		q.mu.Unlock()
 		if d := decide.WaitForPod(f, decide.ReasonDeleted); d.Waiting {
-			q.tellWaiting(id, d.Reason, d.Text)
+			q.tellWaiting(id, d)
 		}
 		return true
 	}
