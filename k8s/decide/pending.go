@@ -184,6 +184,7 @@ func (f Facts) FailureKind() string {
 	if f.Pod.Waiting != "" || f.Pod.Phase == "" || f.Pod.Started {
 		return FailureKind(f.Pod.Waiting)
 	}
+	// The kubelet has one reason for all of these; the rest is words.
 	switch w := f.obstacle(); {
 	case w.Reason != "FailedMount", strings.Contains(w.Message, "list of registered CSI drivers"):
 		return ""

@@ -35,8 +35,16 @@ type Evidence struct {
 	CalmAfter uint64
 	Calm      time.Time
 	// Left names what should be gone: kjobs, pods, a held Lease, sessions.
-	Left []string
+	Left []Leftover
 }
+
+// Leftover is something that should be gone.
+type Leftover struct {
+	What string
+	Name string // of an object that belongs to a job; else empty
+}
+
+func (l Leftover) String() string { return strings.TrimSpace(l.What + " " + l.Name) }
 
 // longestWait is the longest that a job may have to wait when nothing is wrong
 // any more: the longest backoff there is (two minutes, of a new attempt; a
@@ -101,7 +109,7 @@ func Judge(e Evidence) Judgement {
 		problem(j.LongestJob, "it waited %s, with room for it, when all injuries had ceased, and one backoff is %s at most", j.Longest.Round(time.Second), longestWait)
 	}
 	for _, left := range e.Left {
-		problem(jobOf(left[strings.LastIndex(left, " ")+1:]), "left over: %s", left)
+		problem(jobOf(left.Name), "left over: %s", left)
 	}
 	return j
 }

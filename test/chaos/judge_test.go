@@ -100,7 +100,7 @@ func TestJudge(t *testing.T) {
 		{"waited too long", later(longestWait + time.Second), ranAndTold, "it waited 3m1s, with room for it"},
 		{"the ledger blames", func(e *Evidence) { e.Violations = []simulator.Violation{{Kind: simulator.LogMissing, JobID: "a"}} }, ranAndTold, "log_missing"},
 		{"left by a runner whose finish was eaten", func(e *Evidence) { e.Violations = []simulator.Violation{{Kind: simulator.Abandoned, JobID: "a"}} }, ranAndTold, ""},
-		{"a kjob is left", func(e *Evidence) { e.Left = []string{"kjob onejob-01a20148-d084-769d-b1a5-ddd855f1218d"} }, ranAndTold, "left over: kjob"},
+		{"a kjob is left", func(e *Evidence) { e.Left = []Leftover{{"kjob", "onejob-01a20148-d084-769d-b1a5-ddd855f1218d"}} }, ranAndTold, "left over: kjob"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -124,7 +124,7 @@ func TestJudge(t *testing.T) {
 func TestLeftoversNameTheirJob(t *testing.T) {
 	e := evidence()
 	const id = "01a20148-d084-769d-b1a5-ddd855f1218d"
-	e.Left = []string{"pod onejob-" + id + "-2-x7k2p", "the Lease onejob, held by onejob-6bfb9d665-m5rwk", "3 reservations"}
+	e.Left = []Leftover{{"pod", "onejob-" + id + "-2-x7k2p"}, {What: "the Lease onejob, held by onejob-6bfb9d665-m5rwk"}, {What: "3 reservations"}}
 	var ids []string
 	for _, p := range Judge(*e).Problems {
 		ids = append(ids, p.JobID)
