@@ -88,15 +88,6 @@ func lostFor(f Facts) Reason {
 	return ReasonLost
 }
 
-// maybeGranted is the topic of a message whose runner doesn't know whether it had
-// the job.
-func maybeGranted(m *contract.Message) Topic {
-	if m.MaybeGranted || m.Outcome == contract.OutcomeAmbiguous {
-		return TopicMaybeGranted
-	}
-	return ""
-}
-
 // startErrors counts the attempts, this one and those just before it, whose
 // container couldn't be started. Lines without codes, of the release before, aren't:
 // that costs a pod or two after an upgrade.

@@ -125,22 +125,6 @@ func pendingWhy(f Facts) (Reason, string, time.Duration) {
 	}
 }
 
-// pendingTopic tells apart what one reason has a pod wait for.
-func pendingTopic(f Facts) Topic {
-	switch p := f.Pod; {
-	case p.Phase == "":
-		return ""
-	case p.Unschedulable != "":
-		return topicNoNode
-	case p.Waiting != "":
-		return Topic(FailureKind(p.Waiting))
-	case f.obstacle().Reason != "":
-		return topicPreparing.of(f.obstacle().Reason)
-	default:
-		return topicPreparing
-	}
-}
-
 // imageOverdue: the image's grace is over, by a status that stays as it is while
 // the kubelet pulls again: the kubelet keeps a container's last failure until the
 // next try has ended. Whether there is one only Events say.
