@@ -28,7 +28,7 @@ const (
 	AnnotationPriority  = "onejob.dev/priority"
 	AnnotationScheduled = "onejob.dev/scheduled-at"
 	// AnnotationStory on a kjob is what became of the attempts before it, a line
-	// each.
+	// each: the reason, the attempt's number, the time and a text, with tabs between.
 	AnnotationStory = "onejob.dev/story"
 	// AnnotationNodeFaults on a kjob are the nodes on which attempts before it
 	// failed, and why: node=why,…
@@ -36,6 +36,15 @@ const (
 	// AnnotationCancel on a kjob, deleted or not, says that the job is meant to
 	// end, by whom and why: it is finished with it and gets no new attempt.
 	AnnotationCancel = "onejob.dev/cancel"
+)
+
+// Annotations of the Events that onejob writes.
+const (
+	// AnnotationReason is the reason of the decision that an Event tells of, one of
+	// those that onejob_decisions_total has.
+	AnnotationReason = "onejob.dev/reason"
+	// AnnotationTopic is there where one reason has more than one thing to tell.
+	AnnotationTopic = "onejob.dev/topic"
 )
 
 // namePrefix begins the name of every kjob.

@@ -59,6 +59,7 @@ func noCommand(c *cli.Context) error {
 
 // unknownFlag says what the flag may have been meant to be.
 func unknownFlag(c *cli.Context, err error, _ bool) error {
+	// The parser has no type for this error.
 	_, name, ok := strings.Cut(err.Error(), "flag provided but not defined: -")
 	if !ok {
 		return usage(err)

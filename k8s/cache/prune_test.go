@@ -40,7 +40,7 @@ func TestLeanSeesTheSame(t *testing.T) {
 			m.Labels[contract.LabelJobID] = "01a20178-40c6-7700-b66b-9921d0c7c6a5"
 			m.Labels[contract.LabelAttempt] = "2"
 			m.Labels[contract.LabelQueue] = "deploys"
-			m.Annotations[contract.AnnotationStory] = decide.History{"the pod of attempt 1 was lost"}.Annotation()
+			m.Annotations[contract.AnnotationStory] = decide.History{{Reason: decide.ReasonLost, Attempt: 1, Text: "the pod of attempt 1 was lost"}}.Annotation()
 			m.Annotations[contract.AnnotationBuild] = "42"
 			m.Annotations[contract.AnnotationScheduled] = "2026-01-02T03:04:05.678Z"
 			m.Annotations[metav1.InitialEventsAnnotationKey] = "true"

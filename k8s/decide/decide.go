@@ -59,6 +59,7 @@ const (
 	ReasonContainer  Reason = "container"
 	ReasonPending    Reason = "pending"
 	ReasonAdmission  Reason = "admission"
+	ReasonNotCreated Reason = "not_created"
 	ReasonNoPod      Reason = "no_pod"
 	ReasonOutlived   Reason = "outlived"
 	ReasonHelper     Reason = "helper_left"
@@ -75,6 +76,8 @@ type Decision struct {
 	// Text is for the job's page: the detail of a Finish, else a notification
 	// that is sent when it is new.
 	Text string
+	// Topic is what Text is about.
+	Topic Topic
 	// Waiting: Text is what the job waits for.
 	Waiting bool
 	// NotBefore is for Attempt.
@@ -153,13 +156,14 @@ func decideEnded(f Facts) Decision {
 		if f.Fresh() && f.State.Offered() {
 			return offeredAgain(f)
 		}
-		return Decision{Action: None, Reason: ReasonFinished, Text: aside(f)}
+		topic, text := aside(f)
+		return Decision{Action: None, Reason: ReasonFinished, Topic: topic, Text: text}
 	case contract.ExitRejected:
 		// Buildkite's affair. Should it offer the job again, nobody holds it.
 		if f.Fresh() && f.State.Offered() {
 			return attempt(f, ReasonRejected, 0, said(f, "was refused the job, which is offered again"))
 		}
-		return Decision{Action: None, Reason: ReasonRejected, Text: said(f, "was refused the job")}
+		return Decision{Action: None, Reason: ReasonRejected, Topic: maybeGranted(m), Text: said(f, "was refused the job")}
 	case contract.ExitLocked:
 		return offered(f, ReasonLocked, func() Decision { return attempt(f, ReasonLocked, 0, said(f, "found the job locked")) })
 	case contract.ExitExhausted:
@@ -301,7 +305,7 @@ func decideLive(f Facts) Decision {
 	case f.State.Held() && f.Pod.Terminating:
 		// The runner cancels the job, or lets it go on, and reports. Should its
 		// node be cut off, this is all that can be said.
-		return Decision{Action: None, Text: stopping + StopReason(f)}
+		return stopped(f, ReasonStopped)
 	case f.State.Offered() && f.Pod.Terminating:
 		return decideStopping(f)
 	case f.State.Held() && neverRan && f.Pod.Waiting != "":
@@ -331,7 +335,7 @@ func decideIdle(f Facts) Decision {
 	case f.StateAt.Before(late):
 		return ask(ReasonPending)
 	default:
-		return Decision{Action: None, Reason: ReasonPending, Waiting: true,
+		return Decision{Action: None, Reason: ReasonPending, Topic: topicIdle, Waiting: true,
 			Text: fmt.Sprintf("pod %s has been running for more than %s, and its runner has not taken the job: its log says why, if its command is onejob-agent's (image %s)", f.Pod.Name, f.Policy.PendingTimeout, f.Pod.Image)}
 	}
 }

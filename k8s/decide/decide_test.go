@@ -97,7 +97,7 @@ func TestDecide(t *testing.T) {
 	code := func(n int) func(*Facts) { return func(f *Facts) { f.Pod.ExitCode, f.Pod.Why = n, "" } }
 	ran := func(f *Facts) { f.Pod.Message.Outcome = contract.OutcomeFinished }
 	other := func(f *Facts) { f.OtherPodLives, f.OtherNode = "p-1", "n7" }
-	notStarted := History{"the pod of attempt 1 was lost before it had the job: StartError, exit code 128", "the pod of attempt 2 was lost before it had the job: StartError, exit code 128"}
+	notStarted := History{{ReasonContainer, 1, t0, "x"}, {ReasonContainer, 2, t0, "y"}}
 	since := func(d time.Duration) func(*Facts) { return func(f *Facts) { f.Pod.StartedAt = t0.Add(-d) } }
 	unended := func(f *Facts) { f.KJob.Finished = false }
 	gonePod := func(f *Facts) { f.KJob.Finished, f.Pod.Deleted = false, true }
@@ -207,7 +207,9 @@ func TestDecide(t *testing.T) {
 		{"75, fourth", aKJob().Attempt(4).Exits(75).State(reserved), want{action: Attempt, reason: ReasonExhausted, at: later(40 * time.Second)}},
 		{"75, ninth", aKJob().Attempt(9).Exits(75).State(reserved), want{action: Attempt, reason: ReasonExhausted, at: later(2 * time.Minute)}},
 		{"75, at the cap", aKJob().Attempt(10).Exits(75).State(reserved), want{action: Finish, reason: ReasonGaveUp, status: -1, says: "gave up after 10 attempts, none of which had the job: attempt 10 could not"}},
-		{"75, at the cap, with a story", aKJob().Attempt(10).Exits(75).State(reserved).but(func(f *Facts) { f.Story = History{"attempt 1 was lost", "attempt 2 was stopped"} }), want{action: Finish, reason: ReasonGaveUp, status: -1, says: "attempt 1 was lost; attempt 2 was stopped; attempt 10 could not reach Buildkite"}},
+		{"75, at the cap, with a story", aKJob().Attempt(10).Exits(75).State(reserved).but(func(f *Facts) {
+			f.Story = History{{Text: "attempt 1 was lost"}, {ReasonStopped, 2, t0, "attempt 2 was stopped"}}
+		}), want{action: Finish, reason: ReasonGaveUp, status: -1, says: "attempt 1 was lost; attempt 2 was stopped; attempt 10 could not reach Buildkite"}},
 		{"75, its kjob not finished yet", aKJob().Exits(75).State(reserved).but(func(f *Facts) { f.KJob.Finished = false }), want{action: None, reason: ReasonExhausted}},
 		{"75, another pod lives", aKJob().Exits(75).State(reserved).but(other), want{action: None, reason: ReasonExhausted}},
 		{"75, another pod lives on and on", aKJob().Exits(75).State(reserved).but(other).but(func(f *Facts) { f.EndedAt = t0.Add(-2 * time.Minute) }), want{action: None, reason: ReasonExhausted, says: "waiting for pod p-1 of an earlier attempt to go (if node n7 is gone for good"}},
@@ -251,13 +253,13 @@ func TestDecide(t *testing.T) {
 		{"lost while running, its node gone", aKJob().Lost().State(running).but(func(f *Facts) {
 			f.Pod.Exited, f.Pod.NodeGone, f.Pod.Why, f.Pod.ExitCode = false, true, "DeletionByPodGC", 0
 		}), want{action: Finish, reason: ReasonLostAfter, status: -1, says: "DeletionByPodGC"}},
-		{"a container that can't be started", aKJob().Lost().State(reserved).but(func(f *Facts) { f.Pod.Why = "StartError" }), want{action: Attempt, reason: ReasonLost, at: soon, says: "StartError"}},
+		{"a container that can't be started", aKJob().Lost().State(reserved).but(func(f *Facts) { f.Pod.Why = "StartError" }), want{action: Attempt, reason: ReasonContainer, at: soon, says: "StartError"}},
 		{"a container that can't be started, in pod after pod", aKJob().Attempt(3).Lost().State(reserved).but(func(f *Facts) {
 			f.Pod.Why, f.Pod.Image, f.Story = "StartError", "reg/x:1", notStarted
 		}), want{action: Finish, reason: ReasonContainer, status: -1, says: "in 3 pods one after the other: StartError, exit code 137 (image reg/x:1: check the command"}},
 		{"a container that can't be started, after losses of other kinds", aKJob().Attempt(4).Lost().State(reserved).but(func(f *Facts) {
-			f.Pod.Why, f.Story = "StartError", append(slices.Clone(notStarted[:1]), "the pod of attempt 2 was lost before it had the job: Evicted", notStarted[1])
-		}), want{action: Attempt, reason: ReasonLost, at: later(20 * time.Second)}},
+			f.Pod.Why, f.Story = "StartError", append(slices.Clone(notStarted[:1]), Past{ReasonLost, 2, t0, "the pod of attempt 2 was lost before it had the job: StartError"}, notStarted[1])
+		}), want{action: Attempt, reason: ReasonContainer, at: later(20 * time.Second)}},
 		{"an eviction, after containers that can't be started", aKJob().Attempt(3).Lost().State(reserved).but(func(f *Facts) { f.Story = notStarted }), want{action: Attempt, reason: ReasonLost, at: later(10 * time.Second)}},
 		{"lost after it had reported", aKJob().Lost().State(finished), want{action: None, reason: ReasonLost, says: "stops the pod in which the job runs: OOMKilled"}},
 		{"lost before it started, and another agent has the job", aKJob().Lost().State(running).but(func(f *Facts) {
@@ -334,11 +336,11 @@ func TestDecide(t *testing.T) {
 		{"running for long, unknown to Buildkite", aKJob().Running().State(stacks.StateUnknown).but(since(time.Hour)), want{action: None, silent: true}},
 		{"running, and being evicted", aKJob().Running().State(running).but(func(f *Facts) {
 			f.Pod.Terminating, f.Pod.Why, f.Pod.WhyMessage = true, "EvictionByEvictionAPI", "Eviction API: evicting"
-		}), want{action: None, says: "stops the pod in which the job runs: EvictionByEvictionAPI, Eviction API: evicting"}},
-		{"running, and being deleted", aKJob().Running().State(running).but(func(f *Facts) { f.Pod.Terminating = true }), want{action: None, says: "it was deleted"}},
+		}), want{action: None, reason: ReasonStopped, says: "stops the pod in which the job runs: EvictionByEvictionAPI, Eviction API: evicting"}},
+		{"running, and being deleted", aKJob().Running().State(running).but(func(f *Facts) { f.Pod.Terminating = true }), want{action: None, reason: ReasonStopped, says: "it was deleted"}},
 		{"running, at its deadline", aKJob().Running().State(running).but(func(f *Facts) {
 			f.Pod.Terminating, f.KJob.FailReason, f.KJob.FailMessage = true, "DeadlineExceeded", "Job was active longer than specified deadline"
-		}), want{action: None, says: "DeadlineExceeded, Job was active longer"}},
+		}), want{action: None, reason: ReasonStopped, says: "DeadlineExceeded, Job was active longer"}},
 		{"told to stop, and not gone in time", aKJob().Running().State(reserved).but(stopping(t0.Add(-statusLag))), want{action: None, reason: ReasonStopped, says: "DeletionByTaintManager, Taint manager"}},
 		{"told to stop at its deadline", aKJob().Running().State(reserved).but(stopping(t0)).but(late), want{action: None}},
 		{"told to stop at its deadline, and not gone in time", aKJob().Running().State(reserved).but(stopping(t0.Add(-statusLag))).but(late), want{action: Finish, reason: ReasonDeadline, status: -1, says: "DeletionByTaintManager, Taint manager"}},

@@ -24,14 +24,14 @@ func decideDeleted(f Facts) Decision {
 		case ReasonSuspended:
 			return attempt(f, ReasonLost, 1, fmt.Sprintf("the pod of attempt %d %sits Kubernetes Job was suspended", f.Attempt, LostBefore))
 		case ReasonUnended:
-			return attempt(f, ReasonLost, 1, fmt.Sprintf("the pod of attempt %d %s%s", f.Attempt, LostBefore, Loss(f)))
+			return attempt(f, lostFor(f), 1, fmt.Sprintf("the pod of attempt %d %s%s", f.Attempt, LostBefore, Loss(f)))
 		}
 		return attempt(f, r, 0, fmt.Sprintf("the Kubernetes Job of attempt %d was deleted before it had the job", f.Attempt))
 	})
 	// A job that runs, or that was stopped for it. One that was over before needs
 	// no word.
 	if d.Action == None && f.Removed != ReasonOver && (f.State.Held() && f.Pod.mayRun() || m != nil && m.Code() == contract.ExitOK) {
-		d.Text = text
+		d.Topic, d.Text = "", text
 	}
 	return d
 }

@@ -1,19 +1,35 @@
 package decide
 
 import (
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// History is what became of a job's attempts, a sentence each. Each kjob takes
-// that of the attempts before it along in an annotation: theirs, and their pods,
-// may be gone when the whole is to be told.
-type History []string
+// Past is what became of one attempt: Reason is what decisions read, Text what
+// people read. A line that a release before wrote has its text alone.
+type Past struct {
+	Reason  Reason
+	Attempt int
+	// At is when the attempt ended.
+	At   time.Time
+	Text string
+}
 
-// A story has its beginning and its end; what is between them goes, so that a
+// Reacquired is the reason of an attempt after which a person asked for the next.
+const Reacquired Reason = "reacquired"
+
+// History is what became of a job's attempts. Each kjob takes that of the attempts
+// before it along in an annotation: theirs, and their pods, may be gone when the
+// whole is to be told.
+type History []Past
+
+// A history has its beginning and its end; what is between them goes, so that a
 // finish (stacks.MaxDetail) has room for all of it and a last sentence.
 const (
 	storyWidth = 200 // bytes of a sentence
@@ -22,31 +38,61 @@ const (
 	StoryGap   = "…"
 )
 
-// With is the story with one more sentence.
-func (s History) With(more string) History {
-	s = append(slices.Clone(s), stacks.Cut(more, storyWidth))
+// With is the history with one more attempt.
+func (s History) With(p Past) History {
+	p.Text = stacks.Cut(p.Text, storyWidth)
+	s = append(slices.Clone(s), p)
 	if len(s) > StoryFirst+1+StoryLast {
-		s[StoryFirst] = StoryGap
+		s[StoryFirst] = Past{Text: StoryGap}
 		s = slices.Delete(s, StoryFirst+1, len(s)-StoryLast)
 	}
 	return s
 }
 
-// Annotation is what ParseHistory reads.
-func (s History) Annotation() string { return strings.Join(s, "\n") }
+// Annotation is what ParseHistory reads: a line for each attempt, with its reason,
+// its number, the time and the text, and tabs between them.
+func (s History) Annotation() string {
+	lines := make([]string, len(s))
+	for i, p := range s {
+		if lines[i] = p.Text; p.Reason != "" {
+			lines[i] = fmt.Sprintf("%s\t%d\t%s\t%s", p.Reason, p.Attempt, p.At.UTC().Format(time.RFC3339), p.Text)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
 
-func ParseHistory(annotation string) History {
+func ParseHistory(annotation string) (s History) {
 	if annotation == "" {
 		return nil
 	}
-	lines := strings.Split(annotation, "\n")
-	for i := range lines {
-		lines[i] = contract.Sentence(lines[i])
+	for line := range strings.SplitSeq(annotation, "\n") {
+		s = append(s, parsePast(line))
 	}
-	return lines
+	return s
 }
 
-func (s History) String() string { return strings.Join(s, "; ") }
+// parsePast reads a line, which is all text if it doesn't begin with its codes.
+func parsePast(line string) Past {
+	all := Past{Text: contract.Sentence(line)}
+	fields := strings.SplitN(line, "\t", 4)
+	if len(fields) < 4 || fields[0] == "" {
+		return all
+	}
+	attempt, notNumber := strconv.Atoi(fields[1])
+	at, notTime := time.Parse(time.RFC3339, fields[2])
+	if notNumber != nil || notTime != nil {
+		return all
+	}
+	return Past{Reason: Reason(contract.Word(fields[0])), Attempt: attempt, At: at, Text: contract.Sentence(fields[3])}
+}
+
+func (s History) String() string {
+	texts := make([]string, len(s))
+	for i, p := range s {
+		texts[i] = p.Text
+	}
+	return strings.Join(texts, "; ")
+}
 
 // and is the whole, with a last sentence that isn't cut.
-func (s History) and(last string) string { return append(slices.Clone(s), last).String() }
+func (s History) and(last string) string { return append(slices.Clone(s), Past{Text: last}).String() }

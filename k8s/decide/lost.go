@@ -3,11 +3,13 @@ package decide
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/stacks"
 )
+
+// startError is the kubelet's reason for the end of a container that never ran.
+const startError = "StartError"
 
 // decideLost is for a pod that is over and whose runner left no word: only
 // Buildkite can say whether it had the job.
@@ -32,12 +34,12 @@ func decideLost(f Facts) Decision {
 		return Decision{Action: Finish, Reason: ReasonContainer, ExitStatus: -1,
 			Text: fmt.Sprintf("the container can't be started, in %d pods one after the other: %s (image %s: check the command in the queue's template)", f.startErrors(), why, f.Pod.Image)}
 	case f.State.Offered():
-		return attempt(f, ReasonLost, 1, fmt.Sprintf("the pod of attempt %d %s%s", f.Attempt, LostBefore, why))
+		return attempt(f, lostFor(f), 1, fmt.Sprintf("the pod of attempt %d %s%s", f.Attempt, LostBefore, why))
 	case f.State.Held():
 		return decideLostHeld(f)
 	case f.State.Over() && f.Pod.Started && f.Pod.Why != "" && !f.Unreported:
 		// Its runner reported in time, and was killed before it could say so here.
-		return Decision{Action: None, Reason: ReasonLost, Text: stopping + StopReason(f)}
+		return stopped(f, ReasonLost)
 	default:
 		return Decision{Action: None, Reason: ReasonLost}
 	}
@@ -62,7 +64,7 @@ func decideLostHeld(f Facts) Decision {
 		return Decision{Action: Finish, Reason: ReasonLostAfter, ExitStatus: status,
 			Text: fmt.Sprintf("the pod was lost while the job ran in it; it is not run again: %s", Loss(f))}
 	default:
-		return Decision{Action: None, Reason: ReasonLostAfter,
+		return Decision{Action: None, Reason: ReasonLostAfter, Topic: topicUnseen,
 			Text: fmt.Sprintf("the pod was lost while the job ran in it, and may still be running where it can't be seen: %s", Loss(f))}
 	}
 }
@@ -72,18 +74,27 @@ func decideLostHeld(f Facts) Decision {
 func notOffered(f Facts, r Reason) Decision {
 	d := Decision{Action: None, Reason: r}
 	if m := f.Pod.Message; m != nil && m.MaybeGranted && (f.State.Held() || f.State == stacks.StateFinished) {
-		d.Text = said(f, "may have had the job without knowing; it is not run again")
+		d.Topic, d.Text = TopicMaybeGranted, said(f, "may have had the job without knowing; it is not run again")
 	}
 	return d
 }
 
+// lostFor is the reason of a new attempt after one whose pod was lost.
+func lostFor(f Facts) Reason {
+	if f.Pod.Why == startError {
+		return ReasonContainer
+	}
+	return ReasonLost
+}
+
 // startErrors counts the attempts, this one and those just before it, whose
-// container couldn't be started.
+// container couldn't be started. Lines without codes, of the release before, aren't:
+// that costs a pod or two after an upgrade.
 func (f Facts) startErrors() (n int) {
 	if f.Pod.Why == startError {
 		n = 1
-		for _, s := range slices.Backward(f.Story) {
-			if !strings.Contains(s, LostBefore+startError) {
+		for _, p := range slices.Backward(f.Story) {
+			if p.Reason != ReasonContainer {
 				break
 			}
 			n++

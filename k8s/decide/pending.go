@@ -48,7 +48,7 @@ func decidePending(f Facts) Decision {
 	case f.Now.Before(notice):
 		d.Again = Earlier(limit, notice)
 	case what != "":
-		d.Text, d.Waiting = "waiting to start: "+what, true
+		d.Topic, d.Text, d.Waiting = pendingTopic(f), "waiting to start: "+what, true
 	}
 	d.Again = f.unlessNever(d.Again)
 	return d
@@ -168,6 +168,7 @@ func (f Facts) failureKind() string {
 	if f.Pod.Waiting != "" || f.Pod.Phase == "" || f.Pod.Started {
 		return FailureKind(f.Pod.Waiting)
 	}
+	// The kubelet has one reason for all of these; the rest is words.
 	switch w := f.obstacle(); {
 	case w.Reason != "FailedMount", strings.Contains(w.Message, "list of registered CSI drivers"):
 		return ""

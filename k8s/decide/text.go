@@ -17,13 +17,8 @@ func said(f Facts, what string) string {
 	return s
 }
 
-const (
-	stopping  = "Kubernetes stops the pod in which the job runs: "
-	deletedIt = "it was deleted"
-	// A story's sentence about a loss has these words, and then Loss.
-	LostBefore = "was lost before it had the job: "
-	startError = "StartError"
-)
+// LostBefore is said of a pod.
+const LostBefore = "was lost before it had the job: "
 
 // Unexplained: the runner was stopped, and neither pod nor kjob say why. A pod
 // that the kubelet evicts and that ends in good order forgets it; its Events don't.
@@ -34,7 +29,25 @@ func (f Facts) Unexplained() bool {
 
 // StopReason is what Kubernetes says about a pod that is being deleted.
 func StopReason(f Facts) string {
-	why, message := f.Pod.Why, f.Pod.WhyMessage
+	switch why, message := stopWhy(f); {
+	case why == "":
+		return "it was deleted"
+	case message == "":
+		return why
+	default:
+		return why + ", " + stacks.Cut(message, 600)
+	}
+}
+
+// stopped says why Kubernetes stops a job's pod, or did.
+func stopped(f Facts, r Reason) Decision {
+	why, _ := stopWhy(f)
+	return Decision{Action: None, Reason: r, Topic: topicStopped.of(why), Text: "Kubernetes stops the pod in which the job runs: " + StopReason(f)}
+}
+
+// stopWhy is Kubernetes' reason for that, empty if it gives none.
+func stopWhy(f Facts) (why, message string) {
+	why, message = f.Pod.Why, f.Pod.WhyMessage
 	if why == "" {
 		why, message = f.KJob.FailReason, f.KJob.FailMessage
 	}
@@ -43,13 +56,7 @@ func StopReason(f Facts) string {
 			why, message = w.Reason, w.Message
 		}
 	}
-	switch {
-	case why == "":
-		return deletedIt
-	case message == "":
-		return why
-	}
-	return why + ", " + stacks.Cut(message, 600)
+	return why, message
 }
 
 // lingering is what an Event keeps of an attempt whose kjob is deleted because
@@ -70,21 +77,26 @@ func deadNode(node string) string {
 
 // aside is what a result that was reported doesn't say by itself: why it came
 // to be stopped, or killed.
-func aside(f Facts) string {
+func aside(f Facts) (Topic, string) {
 	p := f.Pod
 	switch {
 	case p.Why == "OOMKilled":
-		return "a process of the job was killed for want of memory (OOMKilled); the limit is in the queue's template"
+		return topicOutOfMemory, "a process of the job was killed for want of memory (OOMKilled); the limit is in the queue's template"
 	case p.Message.SessionLost:
-		return said(f, "lost its session at Buildkite and told the job to stop")
+		return topicSessionLost, said(f, "lost its session at Buildkite and told the job to stop")
 	case p.Message.Received == "":
-		return ""
+		return "", ""
 	}
-	why := StopReason(f)
-	if why == deletedIt && !p.Terminating && !p.Deleted {
-		return ""
+	if why, _ := stopWhy(f); why == "" && !p.Terminating && !p.Deleted {
+		return "", ""
 	}
-	return stopping + why
+	d := stopped(f, ReasonFinished)
+	return d.Topic, d.Text
+}
+
+// NotCreated is for a job whose Kubernetes Job the API server doesn't let in, for now.
+func NotCreated(why string) Decision {
+	return Decision{Action: None, Reason: ReasonNotCreated, Waiting: true, Text: "waiting to be created: " + why}
 }
 
 // Loss is what Kubernetes says about a pod's end.

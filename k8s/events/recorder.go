@@ -14,6 +14,7 @@ import (
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/jitter"
+	"github.com/onejob-dev/onejob/k8s/decide"
 	"github.com/onejob-dev/onejob/k8s/kube"
 	"github.com/onejob-dev/onejob/stacks"
 )
@@ -35,8 +36,9 @@ func NewRecorder(client kube.Client, log *slog.Logger) *Recorder {
 const MaxEventMessage = 1024
 
 // New is an Event about a kjob. Its message is printable and as long as the
-// API server takes.
-func New(namespace, kjob string, uid types.UID, warning bool, reason, message string) *corev1.Event {
+// API server takes; the codes of the decision that it tells of, if there was one, are
+// annotations.
+func New(namespace, kjob string, uid types.UID, warning bool, reason, message string, d decide.Decision) *corev1.Event {
 	now := metav1.Now()
 	host, _ := os.Hostname()
 	e := &corev1.Event{
@@ -46,15 +48,32 @@ func New(namespace, kjob string, uid types.UID, warning bool, reason, message st
 		Source: corev1.EventSource{Component: contract.ManagedBy, Host: host}, FirstTimestamp: now, LastTimestamp: now, Count: 1,
 		ReportingController: "onejob.dev/scheduler", ReportingInstance: host,
 	}
+	for name, code := range map[string]string{contract.AnnotationReason: string(d.Reason), contract.AnnotationTopic: string(d.Topic)} {
+		if code != "" {
+			metav1.SetMetaDataAnnotation(&e.ObjectMeta, name, code)
+		}
+	}
 	if warning {
 		e.Type = corev1.EventTypeWarning
 	}
 	return e
 }
 
+// Told is the decision that an Event of onejob's tells of: its reason and its topic.
+// Of an Event of others, and of a release before, it is empty.
+func Told(e corev1.Event) decide.Decision {
+	if e.Source.Component != contract.ManagedBy {
+		return decide.Decision{}
+	}
+	return decide.Decision{
+		Reason: decide.Reason(contract.Word(e.Annotations[contract.AnnotationReason])),
+		Topic:  decide.Topic(contract.Word(e.Annotations[contract.AnnotationTopic])),
+	}
+}
+
 // Event records one; it never waits, and what doesn't fit is dropped.
-func (r *Recorder) Event(namespace, kjob string, uid types.UID, warning bool, reason, message string) {
-	e := New(namespace, kjob, uid, warning, reason, message)
+func (r *Recorder) Event(namespace, kjob string, uid types.UID, warning bool, reason, message string, d decide.Decision) {
+	e := New(namespace, kjob, uid, warning, reason, message, d)
 	if (reason == Waiting || reason == Unmatched) && len(r.ch) > cap(r.ch)/2 {
 		return // a thousand that wait must not crowd out one that is lost
 	}
@@ -119,9 +138,6 @@ const Finished = "JobFinished"
 const Lost = "JobLost"
 
 const Notice = "JobNotice"
-
-// ToBeCreated begins what is told of a job whose kjob is not let in.
-const ToBeCreated = "waiting to be created: "
 
 // The Events about jobs. JobLost and JobNotice are of a job's end; see note.
 const (

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/onejob-dev/onejob/k8s/decide"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -47,7 +48,7 @@ func TestEventsAreWritten(t *testing.T) {
 				})
 				r := NewRecorder(client, slog.New(slog.DiscardHandler))
 				for range tt.queued {
-					r.Event("builds", "onejob-x", "", true, "JobFinished", "words")
+					r.Event("builds", "onejob-x", "", true, "JobFinished", "words", decide.Decision{})
 					time.Sleep(time.Microsecond) // names are times
 				}
 				ctx, cancel := context.WithCancel(t.Context())

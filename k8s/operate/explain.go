@@ -277,7 +277,7 @@ func outlook(f decide.Facts, s Story, said corev1.Event) (now, advice string) {
 
 func outlookWithoutKjob(s Story, said corev1.Event) (now, advice string) {
 	switch {
-	case s.State.Offered() && said.Reason == events.Waiting && strings.HasPrefix(said.Message, events.ToBeCreated):
+	case s.State.Offered() && said.Reason == events.Waiting && events.Told(said).Reason == decide.ReasonNotCreated:
 		return "its kjob is " + said.Message, "mend what it says, or wait; `onejob reacquire` would be refused as well"
 	case s.State.Offered():
 		return "the job waits for a free slot, or for a scheduler that serves its queue", "look at max-in-flight, at the queue's tags and at whether the queue is paused; `onejob reacquire` makes a kjob at once"

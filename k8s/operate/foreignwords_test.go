@@ -89,7 +89,7 @@ func FuzzForeignWords(f *testing.F) {
 						t.Errorf("%s: %s: %q", what, wrong, leaves.text)
 					}
 				}
-				if wrong := unprintable(events.New("builds", "onejob-x", "", true, events.Notice, d.Text).Message, 1024); wrong != "" {
+				if wrong := unprintable(events.New("builds", "onejob-x", "", true, events.Notice, d.Text, d).Message, 1024); wrong != "" {
 					t.Errorf("the Event: %s", wrong)
 				}
 			}

@@ -130,7 +130,7 @@ func (r *Reacquirer) Reacquire(ctx context.Context, id contract.JobID) (*batchv1
 		phase, reason := decide.PhaseOf(decide.OfJob(last), was.Pod)
 		sentence := strings.TrimSpace(fmt.Sprintf("attempt %d was %s %s", attempts, phase, reason)) + ", and a person asked for the next"
 		faults := was.NodeFaults()
-		kjob.HandOn(k, decide.ParseHistory(last.Annotations[contract.AnnotationStory]).With(sentence).Annotation(), faults.Annotation(), faults.Nodes())
+		kjob.HandOn(k, decide.ParseHistory(last.Annotations[contract.AnnotationStory]).With(decide.Past{Reason: decide.Reacquired, Attempt: attempts, At: time.Now(), Text: sentence}).Annotation(), faults.Annotation(), faults.Nodes())
 	}
 	if r.DryRun {
 		return k, nil

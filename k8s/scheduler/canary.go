@@ -60,5 +60,5 @@ func (q *queue) tokenAsked(d decide.Decision, m *contract.Message) (probes bool)
 func (q *queue) sayProbes() {
 	const text = "the token of the pods is refused, and the scheduler's own is not: until one of them gets through, one attempt at a time is made; check the Secret that the queue's template names"
 	q.log.Error(text)
-	q.s.events.Event(q.store.Namespace, "onejob-queue-"+q.label, "", true, "TokenRefused", "queue "+q.name+": "+text)
+	q.s.events.Event(q.store.Namespace, "onejob-queue-"+q.label, "", true, "TokenRefused", "queue "+q.name+": "+text, decide.Decision{})
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/decide"
-	"github.com/onejob-dev/onejob/k8s/events"
 	"github.com/onejob-dev/onejob/k8s/kjob"
 	"github.com/onejob-dev/onejob/stacks"
 )
@@ -95,7 +94,7 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 		env, again, err := q.client.TryEnv(ctx, id)
 		if err != nil || again > 0 {
 			if refused := err != nil && !stacks.Temporary(err); refused && q.stopped() == nil {
-				q.tellWaiting(id, decide.ReasonAdmission, events.ToBeCreated+"Buildkite doesn't give the job's environment, which the queue's template needs: "+err.Error())
+				q.tellWaiting(id, decide.NotCreated("Buildkite doesn't give the job's environment, which the queue's template needs: "+err.Error()))
 			}
 			return min(again, envAgain), err
 		}
@@ -177,7 +176,7 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, sent ti
 		q.mu.Lock()
 		q.noCreate = time.Now()
 		q.mu.Unlock()
-		q.tellWaiting(id, decide.ReasonAdmission, events.ToBeCreated+err.Error())
+		q.tellWaiting(id, decide.NotCreated(err.Error()))
 		q.drop(id, "")
 		// Not this kjob's name: each refusal would read as news.
 		q.stop(fmt.Errorf("%w: %s", errNoCreate, strings.ReplaceAll(err.Error(), ` "`+contract.KjobName(id, c.attempt)+`"`, "")))
@@ -185,7 +184,7 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, sent ti
 	case responseRefused:
 		log.Error("the kjob was refused", "err", err)
 		if all := q.tryTemplate(ctx, true); all != nil {
-			q.tellWaiting(id, decide.ReasonAdmission, events.ToBeCreated+err.Error())
+			q.tellWaiting(id, decide.NotCreated(err.Error()))
 			q.drop(id, "")
 			q.stop(all)
 			return 0, nil
@@ -198,7 +197,7 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, sent ti
 			q.giveUp(id, d)
 			return 0, nil
 		}
-		q.tellWaiting(id, decide.ReasonAdmission, events.ToBeCreated+err.Error())
+		q.tellWaiting(id, decide.NotCreated(err.Error()))
 		return 0, err
 	}
 }

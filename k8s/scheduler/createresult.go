@@ -84,14 +84,15 @@ func responseToGet(k *batchv1.Job, err error, id contract.JobID, queueLabel stri
 }
 
 // noRole: it isn't this kjob that is refused but we, in the whole namespace. A
-// namespace that is being deleted loses its RoleBindings first.
+// namespace that is being deleted loses its RoleBindings first. The API has one code,
+// Forbidden, for this and for what admission refuses: the words tell.
 func noRole(err error) bool {
 	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot create resource")
 }
 
 // byWebhook: an admission webhook could not be asked, or refused, with whatever
 // code it chose. The API server itself is well, so other namespaces' kjobs must
-// not wait for it.
+// not wait for it. The API server marks it by words alone.
 func byWebhook(err error) bool {
 	return strings.Contains(err.Error(), "failed calling webhook") || strings.Contains(err.Error(), "admission webhook")
 }

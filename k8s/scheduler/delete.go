@@ -84,9 +84,9 @@ func (q *queue) removeKjob(ctx context.Context, id contract.JobID, k *cache.Job,
 	if d.Why != "" {
 		text += ": " + d.Why
 	}
-	q.s.events.Event(k.Namespace, k.Name, k.UID, false, "Deleted", text)
+	q.s.events.Event(k.Namespace, k.Name, k.UID, false, "Deleted", text, d)
 	if d.Text != "" {
-		q.tell(id, d.Text, maxNoted, nil)
+		q.note(id, d)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/decide"
 	"github.com/onejob-dev/onejob/k8s/events"
 	"github.com/onejob-dev/onejob/k8s/operate"
 	"github.com/onejob-dev/onejob/simulator"
@@ -52,6 +53,14 @@ func (w *world) explain(id string, asking bool) operate.Story {
 		w.Fatal(err)
 	}
 	return s
+}
+
+// wrote puts an Event of a scheduler's there.
+func (w *world) wrote(id, reason string, d decide.Decision) {
+	e := events.New(namespace, "onejob-"+id, "", true, reason, d.Text, d)
+	if _, err := w.kube.CoreV1().Events(namespace).Create(w.ctx, e, metav1.CreateOptions{}); err != nil {
+		w.Fatal(err)
+	}
 }
 
 // A job with three attempts, told in the order of time though the times of
@@ -192,8 +201,11 @@ func TestExplainNow(t *testing.T) {
 		{name: "no kjob, offline", offline: true, now: []string{"there is no kjob, and Buildkite's state is not known: no token"}, advice: "--config"},
 		{name: "no kjob, over", do: func(w *world, id string) { _ = w.sim.CancelJob(id) }, now: []string{"the job is canceled and has no kjob"}},
 		{name: "no kjob, a quota", do: func(w *world, id string) {
-			w.says("Job", "onejob-"+id, contract.ManagedBy, corev1.EventTypeWarning, events.Waiting, "waiting to be created: exceeded quota: jobs")
-		}, now: []string{"its kjob is waiting to be created: exceeded quota: jobs"}, advice: "mend"},
+			w.wrote(id, events.Waiting, decide.Decision{Reason: decide.ReasonNotCreated, Text: "whatever it says"})
+		}, now: []string{"its kjob is whatever it says"}, advice: "mend"},
+		{name: "no kjob, which waited for a node", do: func(w *world, id string) {
+			w.wrote(id, events.Waiting, decide.Decision{Reason: decide.ReasonPending, Text: "waiting to be created: exceeded quota: jobs"})
+		}, now: []string{"waits for a free slot"}, advice: "max-in-flight"},
 		{name: "no kjob, a quota, offline", offline: true, do: func(w *world, id string) {
 			w.says("Job", "onejob-"+id, contract.ManagedBy, corev1.EventTypeWarning, events.Waiting, "waiting to be created: exceeded quota: jobs")
 		}, now: []string{"state is not known: no token", "onejob's last word on it: waiting to be created: exceeded quota"}, advice: "--config"},

@@ -45,7 +45,7 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d decide.Decision
 	case err == nil:
 		q.log.Info("job finished for it", "job_id", id, "reason", d.Reason, "detail", stacks.Cut(d.Text, 300))
 		q.s.metrics.decisions.WithLabelValues(q.name, string(decide.Finish), string(d.Reason)).Inc()
-		q.event(id, true, events.Finished, d.Text)
+		q.event(id, true, events.Finished, d)
 		q.mu.Lock()
 		q.state(id).finishFailed = nil
 		q.mu.Unlock()

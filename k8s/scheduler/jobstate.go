@@ -51,10 +51,10 @@ type jobState struct {
 	verdict      *decide.Decision // for a job that has no kjob and can't have one
 	verdictUntil time.Time        // when that is too old to be carried out
 	finishFailed *failedFinish    // the last finish, if Buildkite didn't take it
-	lines        map[string]bool  // what is on the job's page of us; see told
-	waits        int              // notifications about what the job waits for
-	waitFor      decide.Reason    // what the last one of them was about
-	waitAt       time.Time
+	lines        map[string]bool  // what is on the job's page of us; see lineOf
+	waits        map[decide.Reason]wait
+	waited       int       // notifications about what the job waits for
+	waitAt       time.Time // when the last one of them was sent
 	counted      types.UID // the kjob whose end is in the metrics
 	countedAs    decide.Action
 	countedAgain bool           // with ReasonOfferAgain

@@ -11,12 +11,17 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 var mutants = flag.Int("history.mutants", 0, "how many histories may be needed to find each of testdata/mutants; 0: don't look")
 
+// breaksNothing is what a mutant breaks that is no bug.
+const breaksNothing = "nothing"
+
 // TestMutants plants known bugs, one at a time, and wants TestHistories to find
-// each. The checkout stays as it is: the compiler is given an overlay. That the
+// each; of one that breaks nothing, it and TestOutcomes must see nothing. The checkout stays as it is: the compiler is given an overlay. That the
 // patches apply is looked at always.
 func TestMutants(t *testing.T) {
 	patches, err := filepath.Glob("testdata/mutants/*.patch")
@@ -62,6 +67,10 @@ func TestMutants(t *testing.T) {
 			if out, err := exec.Command("go", "test", "-c", "-overlay", filepath.Join(dir, "overlay.json"), "-o", bin, ".").CombinedOutput(); err != nil {
 				t.Fatalf("%s doesn't compile: %v\n%s\n%s", patch, err, out, refresh(patch))
 			}
+			if m.breaks == breaksNothing {
+				checkHarmless(t, bin)
+				return
+			}
 			out, err := exec.Command(bin, "-test.run=^TestHistories$", "-test.v", "-test.timeout=10m", "-history.bad=1", fmt.Sprintf("-history.n=%d", *mutants)).CombinedOutput()
 			found := foundBy.FindSubmatch(out)
 			switch {
@@ -84,6 +93,35 @@ var (
 	foundBy = regexp.MustCompile(`history (\d+): \d+ violations.*\n\s*(.+)`)
 	triedOf = regexp.MustCompile(`\d+ histories in \S+`)
 )
+
+// checkHarmless wants a mutant to decide, count and record what we do, and to break
+// nothing in histories.
+func checkHarmless(t *testing.T, mutant string) {
+	us, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	decided := func(bin string) []string {
+		out, err := exec.Command(bin, "-test.run=^TestOutcomes$", "-test.v", "-outcomes.words=false").CombinedOutput()
+		if err != nil {
+			t.Fatalf("TestOutcomes of %s: %v\n%s", bin, err, out[max(0, len(out)-8000):])
+		}
+		var all []string
+		for _, line := range regexp.MustCompile(`decided: (.+)`).FindAllSubmatch(out, -1) {
+			all = append(all, string(line[1]))
+		}
+		return all
+	}
+	ours := decided(us)
+	if diff := cmp.Diff(ours, decided(mutant)); diff != "" || len(ours) < 10 {
+		t.Errorf("%d outcomes; what is decided (-ours +the mutant's):\n%s", len(ours), diff)
+	}
+	out, err := exec.Command(mutant, "-test.run=^TestHistories$", "-test.timeout=10m", "-history.bad=1", fmt.Sprintf("-history.n=%d", *mutants)).CombinedOutput()
+	if err != nil {
+		t.Errorf("histories: %v\n%s", err, out[max(0, len(out)-8000):])
+	}
+	t.Logf("%d outcomes and %d histories are as ever", len(ours), *mutants)
+}
 
 func refresh(patch string) string {
 	return fmt.Sprintf(`The code has changed since this mutant was made. Make the same mistake in the code

@@ -11,6 +11,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/onejob-dev/onejob/contract"
@@ -166,6 +167,66 @@ func TestWaitIsToldOnceByAllLeaders(t *testing.T) {
 			r.end(w)
 		}
 	})
+}
+
+// A leader of another release has other words for the same: its pages don't get them
+// again. Another thing of the same attempt is news.
+func TestOtherWordsAreNoNews(t *testing.T) {
+	reword := func(w *world) {
+		list, err := w.kube.CoreV1().Events(namespace).List(w.ctx, metav1.ListOptions{})
+		if err != nil || len(list.Items) == 0 {
+			w.Fatalf("Events: %+v, %v", list, err)
+		}
+		for i := range list.Items {
+			list.Items[i].Message = "in the words of the release before"
+			if _, err := w.kube.CoreV1().Events(namespace).Update(w.ctx, &list.Items[i], metav1.UpdateOptions{}); err != nil {
+				w.Fatal(err)
+			}
+		}
+	}
+	waits := func(why string) func(*corev1.Pod) {
+		return func(o *corev1.Pod) {
+			o.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: why}}
+		}
+	}
+	placed := func(o *corev1.Pod) { o.Status.Conditions, o.Spec.NodeName = nil, "node-1" }
+	for _, tt := range []struct {
+		name string
+		runs func(*world, *pod)
+		then func(*corev1.Pod)
+		want int // lines, with the second leader's
+	}{
+		{"an end", first(shortOfMemory), nil, 1},
+		{"a wait", func(_ *world, p *pod) { p.set(waits("0/3 nodes")) }, nil, 1},
+		{"a wait that goes on in Kubernetes' other words", func(_ *world, p *pod) { p.set(waits("0/3 nodes")) }, waits("0/4 nodes"), 1},
+		{"a wait for something else", func(_ *world, p *pod) { p.set(waits("0/3 nodes")) }, placed, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, simulator.Config{}, func(w *world) {
+				w.runs = tt.runs
+				id := w.build(1)[0].ID
+				r := w.start("")
+				time.Sleep(2 * time.Minute)
+				if page := w.page(id); len(page) != 1 {
+					t.Fatalf("the page says %q, want one line", page)
+				}
+				r.end(w)
+				reword(w)
+				if tt.then != nil {
+					w.mu.Lock()
+					p := w.pods["onejob-"+id]
+					w.mu.Unlock()
+					p.set(tt.then)
+				}
+				r = w.start("")
+				time.Sleep(2 * time.Minute)
+				if page := w.page(id); len(page) != tt.want {
+					t.Errorf("the page says %q, want %d lines", page, tt.want)
+				}
+				r.end(w)
+			})
+		})
+	}
 }
 
 // A leader whose words Buildkite never got has told nothing: the next one does.

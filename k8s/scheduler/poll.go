@@ -389,7 +389,7 @@ func (q *queue) orphaned(id contract.JobID) bool {
 	d, orphaned := q.state(id).Orphaned(seen)
 	q.mu.Unlock()
 	if d.Waiting {
-		q.tellWaiting(id, d.Reason, d.Text)
+		q.tellWaiting(id, d)
 	}
 	return orphaned
 }

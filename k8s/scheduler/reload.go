@@ -14,6 +14,7 @@ import (
 
 	"github.com/onejob-dev/onejob/jitter"
 	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/decide"
 	"github.com/onejob-dev/onejob/k8s/kjob"
 )
 
@@ -195,7 +196,7 @@ func (s *Scheduler) templateFault(q config.Queue, before, err error) {
 		return
 	}
 	s.log.Error("template not loaded; the last good one, if there was one, stays in use", "queue", q.Name, "err", err)
-	s.events.Event(q.Namespace, "onejob-queue-"+kjob.LabelValue(q.Name), "", true, "TemplateInvalid", err.Error())
+	s.events.Event(q.Namespace, "onejob-queue-"+kjob.LabelValue(q.Name), "", true, "TemplateInvalid", err.Error(), decide.Decision{})
 }
 
 // broken: a queue of the configuration isn't served, or not as it says.

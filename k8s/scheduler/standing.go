@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/onejob-dev/onejob/jitter"
+	"github.com/onejob-dev/onejob/k8s/decide"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
@@ -32,7 +33,7 @@ func (q *queue) stop(err error) {
 			where = append(where, l.Namespace) // the queue's may take no Events either
 		}
 		for _, namespace := range where {
-			q.s.events.Event(namespace, "onejob-queue-"+q.label, "", true, "QueueStopped", "queue "+q.name+": "+err.Error())
+			q.s.events.Event(namespace, "onejob-queue-"+q.label, "", true, "QueueStopped", "queue "+q.name+": "+err.Error(), decide.Decision{})
 		}
 	}
 }

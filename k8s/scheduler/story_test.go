@@ -52,9 +52,9 @@ func TestWholeStory(t *testing.T) {
 func TestStoryIsBounded(t *testing.T) {
 	var s decide.History
 	for n := 1; n <= 100; n++ {
-		s = s.With(fmt.Sprintf("attempt %d\n%s", n, strings.Repeat("é", 1000)))
+		s = s.With(decide.Past{Reason: decide.ReasonLost, Attempt: n, Text: fmt.Sprintf("attempt %d\n\t%s", n, strings.Repeat("é", 1000))})
 	}
-	if got := decide.ParseHistory(s.Annotation()); len(got) != decide.StoryFirst+1+decide.StoryLast || got[decide.StoryFirst] != decide.StoryGap {
+	if got := decide.ParseHistory(s.Annotation()); len(got) != decide.StoryFirst+1+decide.StoryLast || got[decide.StoryFirst].Text != decide.StoryGap {
 		t.Fatalf("%d lines: %q", len(got), got)
 	}
 	if text := s.String(); len(text) > stacks.MaxDetail || !strings.HasPrefix(text, "attempt 1 ") || !strings.Contains(text, "; attempt 4 ") || !strings.Contains(text, "; …; attempt 91 ") || !strings.Contains(text, "; attempt 100 ") {

@@ -151,7 +151,7 @@ func (q *queue) act(ctx context.Context, id contract.JobID, d decide.Decision, f
 		}
 		q.count(id, d, f)
 		if d.Waiting {
-			q.tellWaiting(id, d.Reason, d.Text)
+			q.tellWaiting(id, d)
 		} else {
 			q.note(id, d)
 		}
@@ -211,18 +211,18 @@ func (q *queue) announce(id contract.JobID, d decide.Decision, f decide.Facts) {
 	q.mu.Lock()
 	m := q.state(id)
 	news := m.announced != f.KJob.UID
-	m.announced, m.story, m.faults = f.KJob.UID, f.Story.With(d.Text), f.NodeFaults()
+	m.announced, m.story, m.faults = f.KJob.UID, f.Story.With(decide.Past{Reason: d.Reason, Attempt: f.Attempt, At: f.EndedAt, Text: d.Text}), f.NodeFaults()
 	q.mu.Unlock()
 	if !news {
 		return
 	}
 	q.count(id, d, f)
 	q.log.Info("a new attempt will be made", "job_id", id, "attempt", f.Attempt+1, "reason", d.Reason, "retry_in", max(0, time.Until(d.NotBefore)).Round(time.Millisecond).String())
-	q.tell(id, d.Text, maxTold, nil)
-	q.event(id, false, "NewAttempt", d.Text)
+	q.tell(id, lineOf(f.Attempt, d), d.Text, maxTold, nil)
+	q.event(id, false, "NewAttempt", d)
 }
 
-// note says what onejob can do nothing about, once for each text: on the job's
+// note says what onejob can do nothing about, once for each topic: on the job's
 // page, and then in an Event, for those who look at the cluster and for the
 // leaders after us.
 func (q *queue) note(id contract.JobID, d decide.Decision) {
@@ -231,21 +231,35 @@ func (q *queue) note(id contract.JobID, d decide.Decision) {
 	case decide.ReasonLost, decide.ReasonLostAfter, decide.ReasonNotRun:
 		reason = events.Lost
 	}
-	q.tell(id, d.Text, maxNoted, func() { q.event(id, true, reason, d.Text) })
+	q.tell(id, lineOf(q.subject(id), d), d.Text, maxNoted, func() { q.event(id, true, reason, d) })
 }
 
 // event records an Event on the job's last kjob, by its name if nothing is known
 // of it: it may have gone unseen, or never have been let in.
-func (q *queue) event(id contract.JobID, warning bool, reason, text string) {
+func (q *queue) event(id contract.JobID, warning bool, reason string, d decide.Decision) {
 	q.mu.Lock()
 	k, _ := q.last(id)
-	attempt := max(q.state(id).Attempts(), 1)
 	q.mu.Unlock()
 	if k != nil {
-		q.s.events.Event(k.Namespace, k.Name, k.UID, warning, reason, text)
+		q.s.events.Event(k.Namespace, k.Name, k.UID, warning, reason, d.Text, d)
 		return
 	}
-	q.s.events.Event(q.store.Namespace, contract.KjobName(id, attempt), "", warning, reason, text)
+	q.s.events.Event(q.store.Namespace, contract.KjobName(id, q.subject(id)), "", warning, reason, d.Text, d)
+}
+
+// subject is the attempt that is talked of: the last one that is known.
+func (q *queue) subject(id contract.JobID) int {
+	pods := q.store.PodsOf(id)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if k, _ := q.last(id); k != nil {
+		return k.Attempt
+	}
+	attempt := max(q.state(id).Attempts(), 1)
+	for _, p := range pods {
+		attempt = max(attempt, p.Attempt)
+	}
+	return attempt
 }
 
 // count puts what is done about the end of an attempt into the metrics, once. As

@@ -164,7 +164,7 @@ func (q *queue) tellUnmatched(j stacks.Job, queues []config.Queue) {
 	q.notices.Add(j.ID, text, func() {
 		u.settled.Store(true)
 		// Not q.event, which would remember each for an hour.
-		q.s.events.Event(q.store.Namespace, contract.KjobName(j.ID, 1), "", true, events.Unmatched, text)
+		q.s.events.Event(q.store.Namespace, contract.KjobName(j.ID, 1), "", true, events.Unmatched, text, decide.Decision{Reason: decide.ReasonUnmatched})
 	})
 }
 

@@ -6,7 +6,12 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/onejob-dev/onejob/k8s/decide"
+	"github.com/onejob-dev/onejob/k8s/events"
 	"github.com/onejob-dev/onejob/simulator"
+	"github.com/onejob-dev/onejob/stacks"
 )
 
 // Evidence is all that a judgement rests on.
@@ -21,6 +26,8 @@ type Evidence struct {
 	Cancelled map[string]bool
 	Untraced  map[string]bool
 	Runs      map[string][]Execution
+	// Told are the schedulers' Events, by job ID.
+	Told map[string][]corev1.Event
 	// Slots is how many jobs may run at a time.
 	Slots int
 	// CalmAfter is the last entry of the ledger before all injuries had ceased,
@@ -28,8 +35,16 @@ type Evidence struct {
 	CalmAfter uint64
 	Calm      time.Time
 	// Left names what should be gone: kjobs, pods, a held Lease, sessions.
-	Left []string
+	Left []Leftover
 }
+
+// Leftover is something that should be gone.
+type Leftover struct {
+	What string
+	Name string // of an object that belongs to a job; else empty
+}
+
+func (l Leftover) String() string { return strings.TrimSpace(l.What + " " + l.Name) }
 
 // longestWait is the longest that a job may have to wait when nothing is wrong
 // any more: the longest backoff there is (two minutes, of a new attempt; a
@@ -94,7 +109,7 @@ func Judge(e Evidence) Judgement {
 		problem(j.LongestJob, "it waited %s, with room for it, when all injuries had ceased, and one backoff is %s at most", j.Longest.Round(time.Second), longestWait)
 	}
 	for _, left := range e.Left {
-		problem(jobOf(left[strings.LastIndex(left, " ")+1:]), "left over: %s", left)
+		problem(jobOf(left.Name), "left over: %s", left)
 	}
 	return j
 }
@@ -137,27 +152,41 @@ func ending(job simulator.Job, book []simulator.Entry, runs []Execution, e Evide
 		}
 		return ranAndTold, wrong
 	case last.Event == "finished":
-		if job.SignalReason == "" && job.Signal == "" && !slices.ContainsFunc(job.Notifications, ofItsRun) {
+		if job.SignalReason == "" && job.Signal == "" && !e.explained(job) {
 			wrong = fmt.Sprintf("exit status %q where its script's is %q, and no reason is given", job.ExitStatus, e.Wanted[job.ID])
 		}
 		return runnerEnded, wrong
 	default: // Buildkite lost its agent
-		if !slices.ContainsFunc(job.Notifications, ofItsRun) && !e.Untraced[job.ID] {
+		if !e.explained(job) && !e.Untraced[job.ID] {
 			wrong = last.Event + ", and nobody told why"
 		}
 		return wasLost, wrong
 	}
 }
 
-// ofItsRun reports whether a notification is about a job that an agent had; others
-// are about attempts that were lost before, and about what it waited for.
-func ofItsRun(n simulator.Notification) bool {
-	for _, words := range []string{"while the job ran", "in which the job runs", " had the job", "a process of the job", "the job is over", "doesn't have the job", "may hold the job"} {
-		if strings.Contains(n.Detail, words) && !strings.Contains(n.Detail, "before it had the job") {
-			return true
-		}
+// explained reports whether a job's page says something of it that is about its run.
+// The page has words alone; the Event with the same words has their code.
+func (e Evidence) explained(job simulator.Job) bool {
+	return slices.ContainsFunc(e.Told[job.ID], func(event corev1.Event) bool {
+		words := stacks.Cut(event.Message, stacks.MaxNotification)
+		isOnPage := slices.ContainsFunc(job.Notifications, func(n simulator.Notification) bool { return n.Detail == words })
+		return isOnPage && ofItsRun(event)
+	})
+}
+
+// ofItsRun reports whether an Event is about a job that an agent had; others are about
+// attempts that were lost before, and about what it waited for.
+func ofItsRun(e corev1.Event) bool {
+	if e.Reason != events.Lost && e.Reason != events.Notice {
+		return false
 	}
-	return false
+	told := events.Told(e)
+	switch told.Reason {
+	case decide.ReasonFinished, decide.ReasonLost, decide.ReasonLostAfter, decide.ReasonNotRun, decide.ReasonDeclined, decide.ReasonOtherPod,
+		decide.ReasonStopped, decide.ReasonDeleted, decide.ReasonCancelled, decide.ReasonOutlived:
+		return true
+	}
+	return told.Topic == decide.TopicMaybeGranted
 }
 
 func entered(book []simulator.Entry, state simulator.JobState) (n int) {

@@ -6,7 +6,12 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/onejob-dev/onejob/k8s/decide"
+	"github.com/onejob-dev/onejob/k8s/events"
 	"github.com/onejob-dev/onejob/simulator"
+	"github.com/onejob-dev/onejob/stacks"
 )
 
 var calm = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -36,6 +41,17 @@ func ended(event string, change func(*simulator.Job)) func(*Evidence) {
 	}
 }
 
+// told has the job lost, and its page told in any words of what an Event is about.
+func told(event string, d decide.Decision) func(*Evidence) {
+	const words = "any words, of which the page's have not all: " + "so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long"
+	return func(e *Evidence) {
+		ended("agent lost", func(j *simulator.Job) {
+			j.Notifications = []simulator.Notification{{Detail: stacks.Cut(words, stacks.MaxNotification)}}
+		})(e)
+		e.Told = map[string][]corev1.Event{"a": {*events.New("builds", "onejob-a", "", true, event, words, d)}}
+	}
+}
+
 // later puts the job's acquisition and end after the calm.
 func later(by time.Duration) func(*Evidence) {
 	return func(e *Evidence) {
@@ -62,15 +78,15 @@ func TestJudge(t *testing.T) {
 		{"not ended", func(e *Evidence) { e.Jobs[0].State = simulator.StateReserved }, notEnded, "it is reserved"},
 		{"another exit status", func(e *Evidence) { e.Jobs[0].ExitStatus = "99" }, runnerEnded, `exit status "99"`},
 		{"stopped by its runner", func(e *Evidence) { e.Jobs[0].ExitStatus, e.Jobs[0].SignalReason = "-1", "agent_stop" }, runnerEnded, ""},
-		{"lost, and told", ended("agent lost", func(j *simulator.Job) {
-			j.Notifications = []simulator.Notification{{Detail: "the pod was lost while the job ran in it"}}
-		}), wasLost, ""},
-		{"lost with the reply that granted it, and told", ended("agent lost", func(j *simulator.Job) {
-			j.Notifications = []simulator.Notification{{Detail: "attempt 1 was refused the job: this session may hold the job"}}
-		}), wasLost, ""},
-		{"lost, and told of an attempt before", ended("agent lost", func(j *simulator.Job) {
-			j.Notifications = []simulator.Notification{{Detail: "the pod of attempt 1 was lost before it had the job"}}
-		}), wasLost, "nobody told why"},
+		{"lost, and told", told(events.Lost, decide.Decision{Reason: decide.ReasonLostAfter}), wasLost, ""},
+		{"lost, and told that it was deleted", told(events.Notice, decide.Decision{Reason: decide.ReasonDeleted}), wasLost, ""},
+		{"lost with the reply that granted it, and told", told(events.Notice, decide.Decision{Reason: decide.ReasonRejected, Topic: decide.TopicMaybeGranted}), wasLost, ""},
+		{"lost, and told that it was refused", told(events.Notice, decide.Decision{Reason: decide.ReasonRejected}), wasLost, "nobody told why"},
+		{"lost, and told of an attempt before", told("NewAttempt", decide.Decision{Reason: decide.ReasonLost}), wasLost, "nobody told why"},
+		{"lost, and told in an Event alone", func(e *Evidence) {
+			told(events.Lost, decide.Decision{Reason: decide.ReasonLostAfter})(e)
+			e.Jobs[0].Notifications = []simulator.Notification{{Detail: "something else"}}
+		}, wasLost, "nobody told why"},
 		{"lost, and nobody told", ended("agent lost", func(*simulator.Job) {}), wasLost, "nobody told why"},
 		{"lost, and nobody was left to tell", func(e *Evidence) {
 			ended("agent lost", func(*simulator.Job) {})(e)
@@ -84,7 +100,7 @@ func TestJudge(t *testing.T) {
 		{"waited too long", later(longestWait + time.Second), ranAndTold, "it waited 3m1s, with room for it"},
 		{"the ledger blames", func(e *Evidence) { e.Violations = []simulator.Violation{{Kind: simulator.LogMissing, JobID: "a"}} }, ranAndTold, "log_missing"},
 		{"left by a runner whose finish was eaten", func(e *Evidence) { e.Violations = []simulator.Violation{{Kind: simulator.Abandoned, JobID: "a"}} }, ranAndTold, ""},
-		{"a kjob is left", func(e *Evidence) { e.Left = []string{"kjob onejob-01a20148-d084-769d-b1a5-ddd855f1218d"} }, ranAndTold, "left over: kjob"},
+		{"a kjob is left", func(e *Evidence) { e.Left = []Leftover{{"kjob", "onejob-01a20148-d084-769d-b1a5-ddd855f1218d"}} }, ranAndTold, "left over: kjob"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -108,7 +124,7 @@ func TestJudge(t *testing.T) {
 func TestLeftoversNameTheirJob(t *testing.T) {
 	e := evidence()
 	const id = "01a20148-d084-769d-b1a5-ddd855f1218d"
-	e.Left = []string{"pod onejob-" + id + "-2-x7k2p", "the Lease onejob, held by onejob-6bfb9d665-m5rwk", "3 reservations"}
+	e.Left = []Leftover{{"pod", "onejob-" + id + "-2-x7k2p"}, {What: "the Lease onejob, held by onejob-6bfb9d665-m5rwk"}, {What: "3 reservations"}}
 	var ids []string
 	for _, p := range Judge(*e).Problems {
 		ids = append(ids, p.JobID)

@@ -130,7 +130,7 @@ func (m *machine) run(ctx context.Context, o Options, report *Report, counter *c
 
 	e := Evidence{
 		Jobs: m.Simulator.Jobs(), Ledger: m.Simulator.Ledger(), Violations: m.Simulator.CheckSettled(),
-		Slots: maxInFlight, Wanted: wanted, Cancelled: m.cancelled, Untraced: m.untraced(), Runs: map[string][]Execution{}, CalmAfter: after, Calm: calm, Left: left,
+		Slots: maxInFlight, Wanted: wanted, Cancelled: m.cancelled, Untraced: m.untraced(), Runs: map[string][]Execution{}, Told: m.witness.toldOf(), CalmAfter: after, Calm: calm, Left: left,
 	}
 	for _, job := range e.Jobs {
 		e.Runs[job.ID] = counter.of(job.ID)

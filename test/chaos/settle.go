@@ -43,7 +43,7 @@ func (m *machine) states() string {
 
 // clean waits until nothing is left of the jobs, ends the schedulers, and
 // returns what is left then.
-func (m *machine) clean(ctx context.Context) []string {
+func (m *machine) clean(ctx context.Context) []Leftover {
 	left := append(until(ctx, m.leftOfJobs), until(ctx, m.heldSlots)...)
 	scale, err := m.Cluster.Client().AppsV1().Deployments(namespace).GetScale(ctx, "onejob", metav1.GetOptions{})
 	if err == nil {
@@ -51,13 +51,13 @@ func (m *machine) clean(ctx context.Context) []string {
 		_, err = m.Cluster.Client().AppsV1().Deployments(namespace).UpdateScale(ctx, "onejob", scale, metav1.UpdateOptions{})
 	}
 	if err != nil {
-		return append(left, "the schedulers: "+err.Error())
+		return append(left, Leftover{What: "the schedulers: " + err.Error()})
 	}
 	return append(left, until(ctx, m.leftOfSchedulers)...)
 }
 
 // until calls what until it names nothing, and returns what it named last.
-func until(ctx context.Context, what func(context.Context) []string) []string {
+func until(ctx context.Context, what func(context.Context) []Leftover) []Leftover {
 	ctx, cancel := context.WithTimeout(ctx, cleanTimeout)
 	defer cancel()
 	for {
@@ -69,73 +69,73 @@ func until(ctx context.Context, what func(context.Context) []string) []string {
 }
 
 // leftOfJobs names kjobs, pods, reservations and agents' sessions.
-func (m *machine) leftOfJobs(ctx context.Context) (left []string) {
+func (m *machine) leftOfJobs(ctx context.Context) (left []Leftover) {
 	only := metav1.ListOptions{LabelSelector: contract.LabelQueue}
 	kjobs, err := m.Cluster.Client().BatchV1().Jobs(namespace).List(ctx, only)
 	if err != nil {
-		return []string{err.Error()}
+		return []Leftover{{What: err.Error()}}
 	}
 	for _, k := range kjobs.Items {
-		left = append(left, "kjob "+k.Name)
+		left = append(left, Leftover{"kjob", k.Name})
 	}
 	pods, err := m.Cluster.Client().CoreV1().Pods(namespace).List(ctx, only)
 	if err != nil {
-		return append(left, err.Error())
+		return append(left, Leftover{What: err.Error()})
 	}
 	for _, p := range pods.Items {
-		left = append(left, "pod "+p.Name)
+		left = append(left, Leftover{"pod", p.Name})
 	}
 	if n := m.Simulator.JobsIn()[simulator.StateReserved]; n > 0 {
-		left = append(left, fmt.Sprintf("%d reservations", n))
+		left = append(left, Leftover{What: fmt.Sprintf("%d reservations", n)})
 	}
 	for _, a := range m.Simulator.Agents() {
 		if a.State != "disconnected" && a.State != "lost" {
-			left = append(left, "session of agent "+a.Name)
+			left = append(left, Leftover{"session of agent", a.Name})
 		}
 	}
 	return left
 }
 
 // heldSlots names the slots that the leader takes to be held.
-func (m *machine) heldSlots(ctx context.Context) (held []string) {
+func (m *machine) heldSlots(ctx context.Context) (held []Leftover) {
 	all, err := stage.Metrics(ctx, m.Cluster.Client())
 	if err != nil {
-		return []string{err.Error()}
+		return []Leftover{{What: err.Error()}}
 	}
 	i := slices.IndexFunc(all, stage.Leads)
 	if i < 0 {
-		return []string{"no scheduler that leads"}
+		return []Leftover{{What: "no scheduler that leads"}}
 	}
 	n := 0
 	for line := range strings.Lines(all[i]) {
 		if rest, is := strings.CutPrefix(line, `onejob_slots{kind="held",`); is {
 			if n++; !strings.HasSuffix(rest, "} 0\n") {
-				held = append(held, "slots: "+strings.TrimSpace(line))
+				held = append(held, Leftover{What: "slots: " + strings.TrimSpace(line)})
 			}
 		}
 	}
 	if n == 0 {
-		return []string{"no metric of the slots"}
+		return []Leftover{{What: "no metric of the slots"}}
 	}
 	return held
 }
 
 // leftOfSchedulers names their pods and what holds their Lease.
-func (m *machine) leftOfSchedulers(ctx context.Context) (left []string) {
+func (m *machine) leftOfSchedulers(ctx context.Context) (left []Leftover) {
 	pods, err := m.Cluster.Client().CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return []string{err.Error()}
+		return []Leftover{{What: err.Error()}}
 	}
 	for _, p := range pods.Items {
-		left = append(left, "pod "+p.Name)
+		left = append(left, Leftover{"pod", p.Name})
 	}
 	leases, err := m.Cluster.Client().CoordinationV1().Leases(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return append(left, err.Error())
+		return append(left, Leftover{What: err.Error()})
 	}
 	for _, l := range leases.Items {
 		if l.Spec.HolderIdentity != nil && *l.Spec.HolderIdentity != "" {
-			left = append(left, "the Lease "+l.Name+", held by "+*l.Spec.HolderIdentity)
+			left = append(left, Leftover{What: "the Lease " + l.Name + ", held by " + *l.Spec.HolderIdentity})
 		}
 	}
 	return left

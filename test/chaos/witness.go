@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/test/cluster"
 )
 
@@ -34,13 +36,14 @@ type witness struct {
 	pods corelisters.PodNamespaceLister
 
 	mu    sync.Mutex
-	lines map[string][]line // by job ID
-	last  map[string]string // what was last said of an object
+	lines map[string][]line         // by job ID
+	last  map[string]string         // what was last said of an object
+	told  map[string][]corev1.Event // of the schedulers, by job ID
 }
 
 // watchCluster starts a witness, which sees until ctx ends. stop waits for it.
 func watchCluster(ctx context.Context, c *cluster.Cluster, dir string) (_ *witness, stop func(), err error) {
-	w := &witness{dir: dir, lines: map[string][]line{}, last: map[string]string{}}
+	w := &witness{dir: dir, lines: map[string][]line{}, last: map[string]string{}, told: map[string][]corev1.Event{}}
 	f := informers.NewSharedInformerFactoryWithOptions(c.Client(), 0, informers.WithNamespace(namespace))
 	w.pods = f.Core().V1().Pods().Lister().Pods(namespace)
 	for _, informer := range []cache.SharedIndexInformer{f.Batch().V1().Jobs().Informer(), f.Core().V1().Pods().Informer(), f.Core().V1().Events().Informer()} {
@@ -115,7 +118,13 @@ func (w *witness) see(object any, gone bool) {
 		w.news(jobOf(o.Name), "pod "+o.Name, describePod(o, gone))
 	case *corev1.Event:
 		if !gone {
-			w.news(jobOf(o.InvolvedObject.Name), "event on "+o.InvolvedObject.Name, o.Reason+": "+o.Message)
+			id := jobOf(o.InvolvedObject.Name)
+			w.news(id, "event on "+o.InvolvedObject.Name, o.Reason+": "+o.Message)
+			w.mu.Lock()
+			if o.Source.Component == contract.ManagedBy {
+				w.told[id] = append(w.told[id], *o)
+			}
+			w.mu.Unlock()
 		}
 	}
 }
@@ -154,6 +163,13 @@ func describePod(p *corev1.Pod, gone bool) string {
 		words = append(words, "gone")
 	}
 	return strings.Join(words, " ")
+}
+
+// toldOf are the schedulers' Events, by job ID.
+func (w *witness) toldOf() map[string][]corev1.Event {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.told)
 }
 
 // attempts counts the kjobs that were seen for a job.

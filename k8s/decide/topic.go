@@ -1,0 +1,60 @@
+package decide
+
+import "github.com/onejob-dev/onejob/contract"
+
+// Topic tells texts of one reason apart, or says that texts of two reasons tell the
+// same. Of an attempt a job's page is told each topic once, in whatever words; where
+// there is none the reason is the topic. What follows a slash is Kubernetes' word.
+type Topic string
+
+// The topics.
+const (
+	topicStopped      Topic = "stopped"
+	topicOutOfMemory  Topic = "out_of_memory"
+	topicSessionLost  Topic = "session_lost"
+	TopicMaybeGranted Topic = "maybe_granted"
+	topicUnseen       Topic = "unseen"
+	topicIdle         Topic = "idle"
+	topicPreparing    Topic = "preparing"
+	topicNoNode       Topic = "no_node"
+)
+
+func (t Topic) of(kubernetes string) Topic {
+	if kubernetes == "" {
+		return t
+	}
+	return t + "/" + Topic(kubernetes)
+}
+
+// About is the decision's topic, or its reason.
+func (d Decision) About() Topic {
+	if d.Topic != "" {
+		return d.Topic
+	}
+	return Topic(d.Reason)
+}
+
+// maybeGranted is the topic of a message whose runner doesn't know whether it had
+// the job.
+func maybeGranted(m *contract.Message) Topic {
+	if m.MaybeGranted || m.Outcome == contract.OutcomeAmbiguous {
+		return TopicMaybeGranted
+	}
+	return ""
+}
+
+// pendingTopic tells apart what one reason has a pod wait for.
+func pendingTopic(f Facts) Topic {
+	switch p := f.Pod; {
+	case p.Phase == "":
+		return ""
+	case p.Unschedulable != "":
+		return topicNoNode
+	case p.Waiting != "":
+		return Topic(FailureKind(p.Waiting))
+	case f.obstacle().Reason != "":
+		return topicPreparing.of(f.obstacle().Reason)
+	default:
+		return topicPreparing
+	}
+}
