@@ -27,6 +27,9 @@ const (
 	AnnotationStep      = "onejob.dev/step"
 	AnnotationPriority  = "onejob.dev/priority"
 	AnnotationScheduled = "onejob.dev/scheduled-at"
+	// AnnotationMadeAt on a kjob is when its create was sent, by the clock of who sent
+	// it.
+	AnnotationMadeAt = "onejob.dev/made-at"
 	// AnnotationStory on a kjob is what became of the attempts before it, a line
 	// each: the reason, the attempt's number, the time and a text, with tabs between.
 	AnnotationStory = "onejob.dev/story"

@@ -2,6 +2,7 @@ package stacks
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -234,11 +235,13 @@ func (c *Client) exchange(req *http.Request, out any) (int, http.Header, error) 
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode/100 != 2 {
 		b, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-		e := &Error{Status: resp.StatusCode, Message: errorText(b)}
-		if resp.StatusCode/100 == 4 && !api(resp.Header, b) {
+		message := messageOf(b)
+		e := &Error{Status: resp.StatusCode, Message: Cut(cmp.Or(message, string(b)), maxError)}
+		limited := resp.StatusCode == http.StatusTooManyRequests // "later" is obeyed whoever says it
+		if resp.StatusCode/100 == 4 && !limited && !contract.OwnReply(resp.StatusCode, resp.Header.Get("Content-Type"), message) {
 			// A proxy's block page, say. It may be about what was sent, and says nothing
 			// of the token, the stack or the job.
-			e.Between, e.Message = true, Cut("the answer is not Buildkite's, check what is between: "+string(b), maxError)
+			e.Between, e.Message = true, Cut("the answer is not Buildkite's, check what is between: "+cmp.Or(string(b), "it is empty"), maxError)
 		}
 		if to := resp.Header.Get("Location"); resp.StatusCode/100 == 3 {
 			e.Message = Cut("redirected to "+to+", which is not Buildkite's answer: check the endpoint and what is between", maxError)
@@ -268,19 +271,13 @@ func webPage(h http.Header) bool {
 	return kind == "text/html"
 }
 
-// api reports whether an error reply can be the API's: it is JSON, or empty, as
-// frameworks answer at times before the application is asked.
-func api(h http.Header, body []byte) bool {
-	return !webPage(h) && (len(bytes.TrimSpace(body)) == 0 || json.Valid(body))
-}
-
-// errorText is the message of an error reply: its JSON's, else its first bytes.
-func errorText(b []byte) string {
+// messageOf is the message of an error reply, "" if it has none.
+func messageOf(b []byte) string {
 	var m struct {
 		Message string `json:"message"`
 	}
-	if json.Unmarshal(b, &m) == nil && m.Message != "" {
-		return Cut(m.Message, maxError)
+	if json.Unmarshal(b, &m) != nil {
+		return ""
 	}
-	return Cut(string(b), maxError)
+	return m.Message
 }

@@ -184,14 +184,21 @@ func TestRefusalOfAProxys(t *testing.T) {
 		{"a web page", "text/html; charset=utf-8", "<html>blocked\x1b[2J", true},
 		{"text", "text/plain", "blocked", true},
 		{"the API's", "application/json; charset=utf-8", `{"message":"no"}`, false},
-		{"nothing", "", "", false},
+		{"the API's, called a text", "text/plain", `{"message":"no"}`, false},
+		{"JSON without a message", "application/json", "", false},
+		{"nothing, as Envoy answers without a route", "", "", true},
+		{"a text that JSON could be too", "text/plain", "404", true},
 	} {
-		for _, status := range []int{400, 401, 403, 404, 422} {
+		for _, status := range []int{400, 401, 403, 404, 422, 407, 408, 425} {
+			switch status {
+			case 407, 408, 425: // never Buildkite's, whoever words them
+				tt.between = true
+			}
 			c := client(t, func(*http.Request, []byte) (int, map[string]string, any) {
 				return status, map[string]string{"Content-Type": tt.kind}, tt.body
 			})
 			_, err := c.Env(t.Context(), jobA)
-			if errors.Is(err, ErrUnavailable) != tt.between || strings.Contains(err.Error(), "\x1b") {
+			if errors.Is(err, ErrUnavailable) != tt.between || Unclear(err) != tt.between || strings.Contains(err.Error(), "\x1b") {
 				t.Errorf("%d, %s: %v", status, tt.name, err)
 			}
 			for _, is := range []error{ErrInvalid, ErrRefused, ErrNotFound} {

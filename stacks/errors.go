@@ -19,9 +19,9 @@ var (
 	ErrInvalid = errors.New("request not accepted")
 	// ErrRateLimited: too many requests (429). The endpoint's gate waits.
 	ErrRateLimited = errors.New("rate limited")
-	// ErrUnavailable: no reply, an unreadable one, a redirect, a 5xx, the 408 of a
-	// proxy that waited for one, or a refusal that isn't Buildkite's. Whether the call
-	// took effect is unknown. The endpoint's gate waits.
+	// ErrUnavailable: no reply, an unreadable one, a redirect, a 5xx, or a 4xx that
+	// isn't Buildkite's own (contract.OwnReply). Whether the call took effect is
+	// unknown. The endpoint's gate waits.
 	ErrUnavailable = errors.New("buildkite unavailable")
 )
 
@@ -32,7 +32,7 @@ type Error struct {
 	Status int
 	// Message is Buildkite's own, at most 512 bytes of it.
 	Message string
-	// Between: the answer isn't Buildkite's, but that of something in between.
+	// Between: a 4xx isn't Buildkite's, but that of something in between.
 	Between bool
 	// RetryAfter is how long Buildkite asked us to stay away, 0 if it didn't.
 	RetryAfter time.Duration
@@ -72,7 +72,7 @@ func (e *Error) Is(target error) bool {
 }
 
 func unavailable(status int) bool {
-	return status == 0 || status/100 == 3 || status == http.StatusRequestTimeout || status >= 500
+	return status == 0 || status/100 == 3 || status >= 500
 }
 
 // unanswered reports whether an error is most likely nobody's word on the request:

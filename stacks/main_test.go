@@ -25,14 +25,14 @@ func (s server) RoundTrip(r *http.Request) (*http.Response, error) {
 	if status == 0 {
 		return nil, io.ErrUnexpectedEOF
 	}
-	var b []byte
-	switch v := reply.(type) {
-	case string:
-		b = []byte(v)
-	default:
-		b, _ = json.Marshal(v)
+	text, isText := reply.(string)
+	b := []byte(text)
+	resp := &http.Response{StatusCode: status, Header: http.Header{}, Request: r}
+	if !isText {
+		b, _ = json.Marshal(reply)
+		resp.Header.Set("Content-Type", "application/json")
 	}
-	resp := &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(b)), Request: r}
+	resp.Body = io.NopCloser(bytes.NewReader(b))
 	for k, v := range h {
 		resp.Header.Set(k, v)
 	}

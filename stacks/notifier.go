@@ -24,9 +24,9 @@ const maxQueued = 10_000
 // a few tries if nobody has), and the halves take turns with what is new, down to a
 // single text. That one is dropped when it has failed loneTries times, with another
 // text taken before each. As long as nothing is taken at all, as in an outage,
-// nothing is dropped either, with one exception: a text that Buildkite has answered
-// with an error for loneFor. It may be the only one that there is, and its Event
-// waits for it.
+// nothing is dropped either, with two exceptions: a single text that Buildkite has
+// answered with an error for loneFor, or that nobody has answered for loneLast. It may
+// be the only one that there is. What hangs on it, its Event, waits for loneFor at most.
 type Notifier struct {
 	client *Client
 	log    *slog.Logger
@@ -46,6 +46,8 @@ type Notifier struct {
 type batch struct {
 	ns    []Notification
 	tries int // with nobody's answer, of it or of the whole that it is half of
+	// waited: it, or that whole, was not found, and has waited for the stack.
+	waited bool
 	// Of a single text: when it first failed; how often it did after others were
 	// taken; and Notifier.taken when it failed last.
 	since  time.Time
@@ -56,13 +58,16 @@ type batch struct {
 const (
 	// notifyEvery is how long a notification may wait for others.
 	notifyEvery = 500 * time.Millisecond
-	// refusedEvery is how often what Buildkite refuses for the token's or the
-	// stack's sake is sent again: a token is rotated, a stack registered again.
+	// refusedEvery is how often what Buildkite refuses for the token's sake is sent
+	// again, and how long a stack has to be registered again.
 	refusedEvery = 30 * time.Second
 	// unansweredTries is how often a batch is sent as it is when nobody answers.
 	unansweredTries = 3
 	loneTries       = 3
 	loneFor         = 2 * time.Minute
+	// loneLast is how long a single text is sent that nobody answers: longer than most
+	// outages last.
+	loneLast = 2 * time.Hour
 )
 
 // NewNotifier returns a Notifier; Run makes it send.
@@ -70,8 +75,8 @@ func NewNotifier(c *Client, log *slog.Logger) *Notifier {
 	return &Notifier{client: c, log: log, wake: make(chan struct{}, 1)}
 }
 
-// Add queues a notification. Unless it is nil, then is called when Buildkite has
-// taken it, or won't.
+// Add queues a notification. Unless it is nil, then is called once: when Buildkite has
+// taken it, or won't, or has not for long.
 func (n *Notifier) Add(id contract.JobID, detail string, then func()) {
 	now := time.Now().UTC()
 	n.mu.Lock()
@@ -159,7 +164,7 @@ func (n *Notifier) next() *batch {
 // the endpoint's gate asks for after a failure.
 func (n *Notifier) send(ctx context.Context, b *batch) time.Duration {
 	refused, err := n.client.Notify(ctx, b.ns)
-	unwelcome := errors.Is(err, ErrNotFound) || errors.Is(err, ErrRefused) && n.client.CheckToken(ctx) != nil
+	unwelcome := errors.Is(err, ErrRefused) && n.client.CheckToken(ctx) != nil
 	switch {
 	case err == nil:
 		n.mu.Lock()
@@ -168,7 +173,11 @@ func (n *Notifier) send(ctx context.Context, b *batch) time.Duration {
 		n.answered(b.ns, refused)
 	case ctx.Err() != nil: // what our own end cut off is sent with the last
 		n.again(b)
-	case unwelcome: // the token, or the stack
+	case unwelcome:
+		n.again(b)
+		return refusedEvery
+	case errors.Is(err, ErrNotFound) && !b.waited: // the stack, which is registered anew, or one of the jobs
+		b.waited = true
 		n.again(b)
 		return refusedEvery
 	case len(b.ns) > 1 && unanswered(err) && b.tries+1 < unansweredTries:
@@ -176,7 +185,7 @@ func (n *Notifier) send(ctx context.Context, b *batch) time.Duration {
 		n.again(b)
 	case len(b.ns) > 1:
 		half := len(b.ns) / 2
-		n.again(&batch{ns: b.ns[:half:half], tries: b.tries}, &batch{ns: b.ns[half:], tries: b.tries})
+		n.again(&batch{ns: b.ns[:half:half], tries: b.tries, waited: b.waited}, &batch{ns: b.ns[half:], tries: b.tries, waited: b.waited})
 	default:
 		n.alone(b, err)
 		return notifyEvery
@@ -192,8 +201,9 @@ func (n *Notifier) again(bs ...*batch) {
 }
 
 // alone is for a single text that Buildkite didn't take: it comes again after all
-// others, or no more.
+// others, or no more. What hangs on it goes on in any case after a while.
 func (n *Notifier) alone(b *batch, err error) {
+	var then func()
 	n.mu.Lock()
 	if b.since.IsZero() {
 		b.since = time.Now()
@@ -201,13 +211,20 @@ func (n *Notifier) alone(b *batch, err error) {
 		b.failed++
 	}
 	b.taken = n.taken
-	lost := b.failed >= loneTries || !unanswered(err) && time.Since(b.since) >= loneFor
+	age := time.Since(b.since)
+	lost := b.failed >= loneTries || !unanswered(err) && age >= loneFor || age >= loneLast
 	if !lost {
+		if age >= loneFor {
+			then, b.ns[0].then = b.ns[0].then, nil
+		}
 		n.suspects = append(n.suspects, b)
 	}
 	n.mu.Unlock()
-	if lost {
+	switch {
+	case lost:
 		n.giveUp(b.ns, err)
+	case then != nil:
+		then()
 	}
 }
 

@@ -75,10 +75,10 @@ func TestNotifierSendsTheLast(t *testing.T) {
 	}
 }
 
-// A token that is rotated, or a stack that somebody deregistered, costs no
-// notification: what was refused for it is sent once it is mended.
+// A token that is rotated costs no notification: what was refused for it is sent once
+// it is mended.
 func TestNotifierWaitsUntilItIsWelcome(t *testing.T) {
-	for _, status := range []int{401, 403, 404} {
+	for _, status := range []int{401, 403} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var calls, sent, then, answer atomic.Int64
@@ -111,6 +111,30 @@ func TestNotifierWaitsUntilItIsWelcome(t *testing.T) {
 					t.Errorf("mended: %d sent in %d calls, %d said to be told; want 3, 11, 3", sent.Load(), calls.Load(), then.Load())
 				}
 			})
+		})
+	}
+}
+
+// A stack that somebody deregistered costs no notification if it is registered again
+// before long, and a moment at most if it is so before they are sent again.
+func TestNotifierWaitsForTheStack(t *testing.T) {
+	for away, most := range map[time.Duration]int{refusedEvery / 2: 2, loneFor: 300} {
+		synctest.Test(t, func(t *testing.T) {
+			b := &buildkite{answer: failures["404"], down: true, taken: map[contract.JobID]time.Time{}}
+			n := NewNotifier(client(t, b.serve), slog.New(slog.DiscardHandler))
+			dropped, then := 0, 0
+			n.Dropped = func(count int) { dropped += count }
+			go n.Run(t.Context())
+			for _, id := range ids(30) {
+				n.Add(id, "lost", func() { then++ })
+			}
+			time.Sleep(away)
+			b.down = false
+			time.Sleep(refusedEvery)
+			synctest.Wait()
+			if dropped > 0 || len(b.taken) != 30 || then != 30 || b.calls > most {
+				t.Errorf("away for %s: dropped %d, %d told in %d calls, %d said to be told; want 30 in %d", away, dropped, len(b.taken), b.calls, then, most)
+			}
 		})
 	}
 }
@@ -187,6 +211,7 @@ func (b *buildkite) serve(_ *http.Request, body []byte) (int, map[string]string,
 // in between doesn't let through.
 var failures = map[string]func() (int, map[string]string, any){
 	"500": func() (int, map[string]string, any) { return 500, nil, map[string]string{"message": "oops"} },
+	"404": func() (int, map[string]string, any) { return 404, nil, map[string]string{"message": "no"} },
 	"422": func() (int, map[string]string, any) { return 422, nil, map[string]string{"message": "no"} },
 	"403 of a proxy's": func() (int, map[string]string, any) {
 		return 403, map[string]string{"Content-Type": "text/html"}, "<html>blocked"
@@ -251,7 +276,7 @@ func TestOneTextHoldsUpNoOther(t *testing.T) {
 // whatever was tried meanwhile.
 func TestOutageDropsNothing(t *testing.T) {
 	for name, answer := range failures {
-		if name == "422" { // no outage
+		if name == "404" || name == "422" { // no outage
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
@@ -281,22 +306,37 @@ func TestOutageDropsNothing(t *testing.T) {
 	}
 }
 
-// The only text that there is waits for no other to show that it can't be told.
+// The only text that there is waits for no other to show that it can't be told: what
+// hangs on it goes on. It is given up at once if Buildkite has answered, and in the end
+// if nobody does.
 func TestLoneTextIsGivenUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := &buildkite{answer: failures["500"]}
-		n := NewNotifier(client(t, b.serve), slog.New(slog.DiscardHandler))
-		then := 0
-		go n.Run(t.Context())
-		n.Add(ids(1)[0], "poison", func() { then++ })
-		time.Sleep(loneFor + 10*time.Second)
-		synctest.Wait()
-		calls := b.calls
-		time.Sleep(time.Hour)
-		if then != 1 || b.calls != calls {
-			t.Errorf("after %d calls, and %d more, what hangs on it came %d times, want once and no call", calls, b.calls-calls, then)
-		}
-	})
+	for name, answer := range failures {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := &buildkite{answer: answer}
+				n := NewNotifier(client(t, b.serve), slog.New(slog.DiscardHandler))
+				then, dropped := 0, 0
+				n.Dropped = func(count int) { dropped += count }
+				go n.Run(t.Context())
+				n.Add(ids(1)[0], "poison", func() { then++ })
+				time.Sleep(refusedEvery + loneFor + 10*time.Second)
+				synctest.Wait()
+				answered := name == "404" || name == "422" || name == "500"
+				if then != 1 || answered != (dropped == 1) {
+					t.Errorf("soon: dropped %d, what hangs on it came %d times, want once", dropped, then)
+				}
+				time.Sleep(loneLast)
+				synctest.Wait()
+				calls := b.calls
+				time.Sleep(time.Hour)
+				synctest.Wait()
+				if then != 1 || dropped != 1 || b.calls != calls {
+					t.Errorf("in the end: dropped %d after %d calls, and %d more; what hangs on it came %d times", dropped, calls, b.calls-calls, then)
+				}
+				t.Logf("%d calls", calls)
+			})
+		})
+	}
 }
 
 // A 403 about a text is that text's affair as long as the token is accepted.

@@ -33,6 +33,7 @@ type Job struct {
 	Warm   string    // of a placeholder, see AnnotationPlaceholder
 	Made   time.Time // CreatedAt as the API server has it
 	Found  time.Time // see sight
+	Sent   time.Time // see kjob.MadeAt
 }
 
 // Pod is a pod as the cache shows it. It is never written to.
@@ -77,7 +78,7 @@ func jobOf(o any) (any, error) {
 	if !ok {
 		return o, nil
 	}
-	s := &Job{Object: objectOf(&k.ObjectMeta), KJob: decide.OfJob(k), Job: kjob.JobOf(k), Warm: k.Annotations[kjob.AnnotationPlaceholder]}
+	s := &Job{Object: objectOf(&k.ObjectMeta), KJob: decide.OfJob(k), Job: kjob.JobOf(k), Warm: k.Annotations[kjob.AnnotationPlaceholder], Sent: kjob.MadeAt(k)}
 	s.Story, s.Faults = decide.ParseHistory(k.Annotations[contract.AnnotationStory]), decide.ParseNodeFaults(k.Annotations[contract.AnnotationNodeFaults])
 	s.Job.ID, s.Job.Pipeline, s.Job.Branch, s.Job.Step = s.Id, intern(s.Job.Pipeline), intern(s.Job.Branch), intern(s.Job.Step)
 	return s, nil

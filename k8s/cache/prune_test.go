@@ -43,6 +43,7 @@ func TestLeanSeesTheSame(t *testing.T) {
 			m.Annotations[contract.AnnotationStory] = decide.History{{Reason: decide.ReasonLost, Attempt: 1, Text: "the pod of attempt 1 was lost"}}.Annotation()
 			m.Annotations[contract.AnnotationBuild] = "42"
 			m.Annotations[contract.AnnotationScheduled] = "2026-01-02T03:04:05.678Z"
+			m.Annotations[contract.AnnotationMadeAt] = "2026-01-02T03:04:06.789Z"
 			m.Annotations[metav1.InitialEventsAnnotationKey] = "true"
 			m.OwnerReferences[0].Kind = "Job"
 		}

@@ -5,14 +5,17 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/onejob-dev/onejob/k8s/decide"
 )
 
 // sights turn the times of kjobs and pods, which are by the clocks of the API
 // server, of the Job controller and of nodes, into ours: once, when they are first
 // seen. What is seen to happen happens now, and what a process finds when it
-// starts happened as long ago as the API server's clock says at that time. From
-// then on our monotonic clock counts, so that no step of any clock makes anything
-// look older, or younger, than it is.
+// starts happened as long ago as the API server's clock says at that time, but not
+// before its kjob was made as our clock says: either may have been set meanwhile, and
+// the younger counts. From then on our monotonic clock counts, so that no step of any
+// clock makes anything look older, or younger, than it is.
 type sights struct {
 	skew func() time.Duration
 	mu   sync.Mutex
@@ -65,16 +68,22 @@ func (s *sights) kjob(k *Job, listed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	of, found := s.at(k.UID, listed, now)
+	made := now.Add(-max(0, now.Sub(k.Sent)))
+	switch by := k.Job.ScheduledAt; { // a kjob of the release before doesn't say it
+	case !k.Sent.IsZero():
+	case !k.Finished:
+		made = now // it gets all of the time that it may take, anew
+	case by.Before(now):
+		made = now.Add(-now.Sub(by)) // not before its job
+	default:
+		made = time.Time{}
+	}
 	here := func(told time.Time) func() time.Time {
 		return func() time.Time {
 			if !found {
 				return now
 			}
-			at := s.ago(now, told)
-			if by := k.Job.ScheduledAt; by.Before(now) && by.After(at) {
-				at = now.Add(-now.Sub(by)) // not before its job, whatever the clocks say
-			}
-			return at
+			return decide.Later(s.ago(now, told), made)
 		}
 	}
 	k.Made, k.Found = k.CreatedAt, of.found

@@ -21,6 +21,8 @@ func TestSights(t *testing.T) {
 		listed bool
 		skew   time.Duration // the API server's clock, as far as is known
 		told   time.Duration // from now
+		made   time.Duration // before now, by our clock, as the kjob says; 0: it doesn't
+		over   bool
 		job    time.Duration // how long it has been scheduled
 		want   time.Duration // from now
 	}{
@@ -28,13 +30,17 @@ func TestSights(t *testing.T) {
 		{name: "seen to come, by a clock that is ahead", told: day},
 		{name: "seen to come, by a clock that was ahead", told: day, skew: -day},
 		{name: "seen to come, by a clock that is behind", told: -day},
-		{name: "found", listed: true, told: -age, want: -age},
-		{name: "found, by a clock that is ahead", listed: true, told: day - age, skew: day, want: -age},
-		{name: "found, by a clock that is behind", listed: true, told: -day - age, skew: -day, want: -age},
-		{name: "found, by a clock that was ahead", listed: true, told: day - age},
-		{name: "found, by a clock that was behind, and no older than its job", listed: true, told: -day, job: time.Minute, want: -time.Minute},
-		{name: "found, younger than its job", listed: true, told: -age, job: time.Hour, want: -age},
-		{name: "found, and its job is yet to come", listed: true, told: -age, job: -time.Hour, want: -age},
+		{name: "found", listed: true, told: -age, made: age, want: -age},
+		{name: "found, by a clock that is ahead", listed: true, told: day - age, made: age, skew: day, want: -age},
+		{name: "found, by a clock that is behind", listed: true, told: -day - age, made: age, skew: -day, want: -age},
+		{name: "found, by a clock that was ahead", listed: true, told: day - age, made: age},
+		{name: "found, by a clock that was behind", listed: true, told: -day, made: age, job: time.Hour, want: -age},
+		{name: "found, and ours is set forward", listed: true, told: -age, made: day, want: -age},
+		{name: "found, and ours is set back", listed: true, told: -age, made: -day},
+		{name: "found, of the release before", listed: true, told: -age, job: time.Hour},
+		{name: "over, by a clock that was behind, and no older than its job", listed: true, over: true, told: -day, job: time.Minute, want: -time.Minute},
+		{name: "over, younger than its job", listed: true, over: true, told: -age, job: time.Hour, want: -age},
+		{name: "over, and its job is yet to come", listed: true, over: true, told: -age, job: -time.Hour, want: -age},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -43,7 +49,10 @@ func TestSights(t *testing.T) {
 				began := time.Now()
 				told := began.Add(tt.told).Round(0)
 				see := func() *Job {
-					k := &Job{KJob: decide.KJob{UID: "k", CreatedAt: told}}
+					k := &Job{KJob: decide.KJob{UID: "k", CreatedAt: told, Finished: tt.over}}
+					if tt.made != 0 {
+						k.Sent = began.Add(-tt.made).Round(0)
+					}
 					if k.ObjectMeta.UID = "k"; tt.job != 0 {
 						k.Job.ScheduledAt = began.Add(-tt.job).Round(0)
 					}

@@ -157,6 +157,7 @@ func (r *Reacquirer) Reacquire(ctx context.Context, id contract.JobID) (*batchv1
 		}
 	}
 	r.reserve(ctx, id, state)
+	kjob.SetMadeAt(k, time.Now())
 	made, err := r.Kube.BatchV1().Jobs(k.Namespace).Create(ctx, k, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		if live != nil {

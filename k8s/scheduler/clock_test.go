@@ -4,24 +4,30 @@ import (
 	"testing"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
 )
 
 // The API server's clock is set by a day while a pod waits, and with a new
-// scheduler after that: the pod has its pending timeout, no less and no more.
+// scheduler after that: the pod has its pending timeout, no less and no more. Its job
+// had waited at Buildkite before. A kjob of a release that doesn't say when it was made
+// has the timeout anew with each scheduler.
 func TestClockIsSetWhileAPodWaits(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		by       time.Duration
 		restarts bool
+		unsaid   bool
 		most     time.Duration // how much longer it may take
 	}{
-		{"forward", 24 * time.Hour, false, 5 * time.Second},
-		{"back", -24 * time.Hour, false, 5 * time.Second},
-		{"forward, and the scheduler restarts", 24 * time.Hour, true, 5 * time.Second},
-		{"back, and the scheduler restarts", -24 * time.Hour, true, 2*time.Minute + 5*time.Second},
+		{"forward", 24 * time.Hour, false, false, 5 * time.Second},
+		{"back", -24 * time.Hour, false, false, 5 * time.Second},
+		{"forward, and the scheduler restarts", 24 * time.Hour, true, false, 5 * time.Second},
+		{"back, and the scheduler restarts", -24 * time.Hour, true, false, 2*time.Minute + 5*time.Second},
+		{"forward, and the scheduler restarts, and is newer", 24 * time.Hour, true, true, 2*time.Minute + 5*time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inWorld(t, simulator.Config{}, func(w *world) {
@@ -29,11 +35,15 @@ func TestClockIsSetWhileAPodWaits(t *testing.T) {
 				skew := time.Duration(0)
 				knows := func(o *Options) { o.Skew = func() time.Duration { return skew } }
 				j := w.build(1)[0]
+				time.Sleep(20 * time.Minute)
 				began := time.Now()
 				const timeout = 5 * time.Minute
 				r := w.start("  pending-timeout: 5m\n", knows)
 				time.Sleep(2 * time.Minute)
 				skew = tt.by
+				if tt.unsaid {
+					w.podOf(j.ID).setKjob(func(k *batchv1.Job) { delete(k.Annotations, contract.AnnotationMadeAt) })
+				}
 				w.podOf(j.ID).set(func(o *corev1.Pod) { o.Spec.NodeName = "node-1" })
 				if tt.restarts {
 					r.end(w)

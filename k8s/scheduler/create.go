@@ -134,6 +134,7 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 	cctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
 	sent := time.Now()
+	kjob.SetMadeAt(k, sent)
 	_, err = q.s.lean.BatchV1().Jobs(k.Namespace).Create(cctx, k, metav1.CreateOptions{})
 	return q.created(ctx, id, now, sent, err)
 }

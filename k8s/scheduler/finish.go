@@ -21,6 +21,10 @@ const (
 	plainText  = "onejob ended this job. Buildkite did not take the text that says why: `kubectl describe` of the job's Kubernetes Job shows it, in the Event JobFinished"
 )
 
+// heldTries is how often a held job's finish is sent that Buildkite refuses: it may take
+// none of a job that an agent holds.
+const heldTries = 4
+
 // finish ends the job at Buildkite. Should we die after it, the state will say
 // so; should its reply be lost, the state is asked before the second try.
 func (q *queue) finish(ctx context.Context, id contract.JobID, d decide.Decision, f *decide.Facts) error {
@@ -64,8 +68,8 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d decide.Decision
 		// Not ours to finish, over, or unknown. The state says which, and
 		// whatever it says makes the next decision. A job that is still offered
 		// can be finished, and would run: the stack was unknown (the poll loop
-		// registers it again), or it was a proxy's answer.
-		if state := q.finishFails(id, try, true, decide.Backoff(try.times)); f != nil && !state.Offered() {
+		// registers it again).
+		if state := q.finishFails(id, try, true, decide.Backoff(try.times)); f != nil && try.lastFor(state) {
 			q.count(id, d, *f)
 		}
 		if try.times == 1 {
@@ -93,7 +97,7 @@ func (q *queue) mayFinish(id contract.JobID, d decide.Decision) (try failedFinis
 	case !told.After(r.at):
 		q.ask(id)
 		q.work.AddAfter(id, stateEvery)
-	case r.refused && !news && !state.Offered():
+	case r.refused && !news && r.lastFor(state):
 		q.note(id, d)
 	case wait > 0 && (!r.refused || !news):
 		q.work.AddAfter(id, wait)
@@ -101,6 +105,12 @@ func (q *queue) mayFinish(id contract.JobID, d decide.Decision) (try failedFinis
 		return failedFinish{Decision: d, times: r.times + 1, first: r.first}, true
 	}
 	return failedFinish{}, false
+}
+
+// lastFor reports whether a finish that was refused is tried no more, given the job's
+// state.
+func (r *failedFinish) lastFor(state stacks.State) bool {
+	return !state.Offered() && (!state.Held() || r.times >= heldTries)
 }
 
 // tellLostFinish says what a finish was to say whose reply was lost, and whose job is

@@ -106,6 +106,68 @@ func TestRefusedFinishBacksOff(t *testing.T) {
 	})
 }
 
+// A held job's finish comes through although it is refused a few times, by Buildkite or by
+// what is on the way to it. A Buildkite that takes no such finish is left in peace.
+func TestRefusedFinishOfAHeldJob(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		fault simulator.Fault
+		tries int
+		ends  bool
+	}{
+		{"an empty 404, once", simulator.Fault{Status: 404, Times: 1, Body: " "}, 2, true},
+		{"an empty 425, once", simulator.Fault{Status: 425, Times: 1, Body: " "}, 2, true},
+		{"a page, often", simulator.Fault{Status: 403, Times: 6, Body: "<html>"}, 7, true},
+		{"404, once", simulator.Fault{Status: 404, Times: 1}, 2, true},
+		{"422, twice", simulator.Fault{Status: 422, Times: 2}, 3, true},
+		{"422", simulator.Fault{Status: 422}, heldTries, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, simulator.Config{FinishHeld: []string{"default"}, HeartbeatTimeout: time.Hour}, func(w *world) {
+				w.runs = func(w *world, p *pod) {
+					p.start()
+					if _, err := w.acquire(p.id); err != nil {
+						w.Error(err)
+					}
+					p.endsSaying("killed")
+				}
+				tt.fault.Endpoint = "stacks_finish"
+				w.sim.AddFault(tt.fault)
+				r := w.start("")
+				id := w.build(1)[0].ID
+				time.Sleep(20 * time.Minute)
+				if n, f := w.sim.Count("stacks_finish"), w.job(id).StackFinish; n != tt.tries || tt.ends != (f != nil) {
+					t.Errorf("tried %d times, finish %+v; want %d tries, ended %t", n, f, tt.tries, tt.ends)
+				}
+				if n := testutil.ToFloat64(r.metrics.decisions.WithLabelValues("default", "finish", "pod_lost_running")); n != 1 {
+					t.Errorf("it is counted %v times, want once", n)
+				}
+				r.end(w)
+			})
+		})
+	}
+}
+
+// An answer to the list that isn't Buildkite's stops no queue.
+func TestAnswerOfAProxysStopsNoQueue(t *testing.T) {
+	for _, f := range []simulator.Fault{{Status: 425, Body: " ", Times: 1}, {Status: 403, Body: " ", Times: 1}, {Status: 404, Body: " ", Times: 1}} {
+		inWorld(t, simulator.Config{}, func(w *world) {
+			w.runs = ran
+			r := w.start("")
+			time.Sleep(2 * time.Minute)
+			f.Endpoint = "stacks_list"
+			w.sim.AddFault(f)
+			began := time.Now()
+			w.build(3)
+			w.await("finished", 5*time.Minute, w.finished(3))
+			if took, stopped := time.Since(began), w.eventsOf("default"); took > 15*time.Second || len(stopped) > 0 {
+				t.Errorf("%d: finished after %s, Events of the queue %q; want within 15 s, and none", f.Status, took, stopped)
+			}
+			r.end(w)
+		})
+	}
+}
+
 // A finish whose reply is lost isn't sent again once its job is seen to be over, and
 // what it said is in an Event all the same.
 func TestLostFinish(t *testing.T) {

@@ -1,0 +1,28 @@
+package kjob
+
+import (
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// SetMadeAt notes on a kjob when its create is sent, by our clock. Kubernetes' own
+// time of it is by a clock that may be set before a scheduler finds the kjob.
+func SetMadeAt(k *batchv1.Job, now time.Time) {
+	if k.Annotations == nil {
+		k.Annotations = map[string]string{}
+	}
+	k.Annotations[contract.AnnotationMadeAt] = now.UTC().Format(time.RFC3339Nano)
+}
+
+// MadeAt is when a kjob's create was sent, by the clock of who sent it; zero for one of
+// a release that didn't say so.
+func MadeAt(k *batchv1.Job) time.Time {
+	at, err := time.Parse(time.RFC3339Nano, k.Annotations[contract.AnnotationMadeAt])
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
