@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -235,6 +236,7 @@ func TestJobHoldsThePort(t *testing.T) {
 	sim := on.Simulator
 	before := schedulers(t, ctx)
 	victim := before[0]
+	memory := resident(t, victim)
 	build := create(t, simulator.BuildRequest{Env: noCheckout("HOLD", "600", "HOST", victim.Status.PodIP)}, map[string]any{"command": holds})
 	id := build.JobIDs[0]
 	asked, slowest := 0, time.Duration(0)
@@ -262,7 +264,11 @@ func TestJobHoldsThePort(t *testing.T) {
 	if job, _ := sim.Job(id); job.ExitStatus != "0" || asked < 20 {
 		t.Errorf("the job ended with %q, after %d probes\n%s", job.ExitStatus, asked, log)
 	}
-	t.Logf("%s; the slowest two of %d probes took %s", m[0], asked, slowest)
+	grown := resident(t, victim) - memory
+	if grown > 64<<20 {
+		t.Errorf("the scheduler's memory grew by %d bytes", grown)
+	}
+	t.Logf("%s; the slowest of %d probes of two paths took %s; %d kB more memory", m[0], asked, slowest, grown>>10)
 	for i, p := range schedulers(t, ctx) {
 		if p.UID != before[i].UID || p.Status.ContainerStatuses[0].RestartCount != before[i].Status.ContainerStatuses[0].RestartCount {
 			t.Errorf("the scheduler %s was restarted", p.Name)
@@ -279,6 +285,27 @@ func schedulers(t *testing.T, ctx context.Context) []corev1.Pod {
 		t.Fatalf("%d schedulers, %v", len(l.Items), err)
 	}
 	return l.Items
+}
+
+// resident is how much memory a scheduler has, in bytes.
+func resident(t *testing.T, p corev1.Pod) int {
+	t.Helper()
+	all, err := on.Cluster.PodProcesses(p.UID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, process := range all {
+		if filepath.Base(process.Argv[0]) != "onejob" {
+			continue
+		}
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", process.PID))
+		if fields := strings.Fields(string(b)); err == nil && len(fields) > 1 {
+			pages, _ := strconv.Atoi(fields[1])
+			return pages * os.Getpagesize()
+		}
+	}
+	t.Fatalf("%s runs no scheduler", p.Name)
+	return 0
 }
 
 // probe asks as the kubelet does: by a connection of its own, within a second.
