@@ -14,6 +14,9 @@ var (
 	heading  = regexp.MustCompile(`(?m)^#+ (.*)$`)
 	link     = regexp.MustCompile(`\]\(#([\w-]+)\)`)
 	place    = regexp.MustCompile("`([\\w.]+)` in `([\\w./]+\\.go)`")
+	promise  = regexp.MustCompile(`(?m)^- .*\n(?:  .*\n)*`)
+	testName = regexp.MustCompile("`((?:Test|Fuzz)\\w+)`")
+	testFunc = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
 	dropped  = regexp.MustCompile(`[^\w\- ]`) // by GitHub, from a heading's anchor
 )
 
@@ -56,6 +59,30 @@ func TestCitations(t *testing.T) {
 	}
 	if cited < 20 {
 		t.Errorf("found %d citations", cited)
+	}
+}
+
+// Each promise of SECURITY.md names the tests that hold it, and they are there.
+func TestPromisesAreTested(t *testing.T) {
+	tests := map[string]bool{}
+	for _, path := range sources(t) {
+		for _, name := range testFunc.FindAllStringSubmatch(read(t, path), -1) {
+			tests[name[1]] = true
+		}
+	}
+	promises := promise.FindAllString(read(t, "SECURITY.md"), -1)
+	if len(promises) < 15 {
+		t.Errorf("found %d promises", len(promises))
+	}
+	for _, p := range promises {
+		if !testName.MatchString(p) {
+			t.Errorf("no test is named for %q", p)
+		}
+	}
+	for _, name := range testName.FindAllStringSubmatch(read(t, "SECURITY.md"), -1) {
+		if !tests[name[1]] {
+			t.Errorf("SECURITY.md names %s, which isn't there", name[1])
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -266,7 +267,8 @@ func (s *site) begin(n need) (end func()) {
 }
 
 // The scheduler's account has the shipped rights in its namespace, and else
-// what every account of the cluster has. It can't read a Secret.
+// what every account of the cluster has. It can't read a Secret, but, as whoever
+// makes Jobs, can make one whose pod has it: deploy/README.md says so.
 func TestNoOtherRight(t *testing.T) {
 	s := aSite(t, right{})
 	kube, err := kubernetes.NewForConfig(s.config)
@@ -280,6 +282,14 @@ func TestNoOtherRight(t *testing.T) {
 		if _, err := kube.CoreV1().Secrets(ns).List(t.Context(), metav1.ListOptions{}); !apierrors.IsForbidden(err) {
 			t.Errorf("listing the Secrets of %q: %v, want Forbidden", ns, err)
 		}
+	}
+
+	reader := aPodTemplate()
+	reader.Spec.ServiceAccountName = account
+	reader.Spec.Containers[0].EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "onejob-agent-token"}}}}
+	_, err = kube.BatchV1().Jobs(s.namespace).Create(t.Context(), &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "reader"}, Spec: batchv1.JobSpec{Template: reader}}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	if err != nil {
+		t.Errorf("a Job whose pod reads the agent token: %v, want none: the documents are wrong", err)
 	}
 
 	_, err = s.admin.CoreV1().ServiceAccounts(s.namespace).Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "anybody"}}, metav1.CreateOptions{})
@@ -332,4 +342,27 @@ func spread(rule authorizationv1.ResourceRule) map[string]bool {
 		}
 	}
 	return out
+}
+
+// What people are given has no right to Secrets, and making pods, which only a
+// dry run needs, is a Role of its own.
+func TestOperatorRoles(t *testing.T) {
+	got := map[string][]string{}
+	for _, role := range read[rbacv1.Role](t, "operator.yaml") {
+		for _, rule := range role.Rules {
+			for _, r := range rule.Resources {
+				for _, v := range rule.Verbs {
+					got[role.Name] = append(got[role.Name], v+" "+r)
+				}
+			}
+		}
+		slices.Sort(got[role.Name])
+	}
+	want := map[string][]string{
+		"onejob-operator": {"create jobs", "delete jobs", "get jobs", "get podtemplates", "list events", "list jobs", "list pods", "update jobs"},
+		"onejob-lint":     {"create jobs", "create pods", "get configmaps", "get jobs", "get persistentvolumeclaims", "get podtemplates"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
 }

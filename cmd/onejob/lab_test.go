@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -22,7 +23,8 @@ import (
 )
 
 // lab is a namespace of a real API server, where pods are made and stay
-// pending, a Buildkite, and an operator's rights and files: deploy/operator.yaml.
+// pending, a Buildkite, and an operator's rights and files: the Role
+// onejob-operator of deploy/operator.yaml.
 type lab struct {
 	*testing.T
 	cluster    *cluster.Cluster
@@ -46,17 +48,7 @@ func aLab(t *testing.T) *lab {
 	}}, metav1.CreateOptions{})
 	l.must(err)
 	l.namespace = ns.Name
-	b, err := os.ReadFile(filepath.Join("..", "..", "deploy", "operator.yaml"))
-	l.must(err)
-	var role rbacv1.Role
-	l.must(yaml.UnmarshalStrict(b, &role))
-	_, err = l.admin.RbacV1().Roles(l.namespace).Create(t.Context(), &role, metav1.CreateOptions{})
-	l.must(err)
-	_, err = l.admin.RbacV1().RoleBindings(l.namespace).Create(t.Context(), &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: role.Name}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
-		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Name: "operator", Namespace: l.namespace}},
-	}, metav1.CreateOptions{})
-	l.must(err)
+	l.may("onejob-operator")
 	_, err = l.admin.CoreV1().ServiceAccounts(l.namespace).Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "operator"}}, metav1.CreateOptions{})
 	l.must(err)
 	rest, err := c.RESTConfigFor(t.Context(), l.namespace, "operator")
@@ -72,6 +64,29 @@ func aLab(t *testing.T) *lab {
 	t.Setenv("KUBECONFIG", l.kubeconfig)
 	t.Setenv("ONEJOB_CONFIG", l.config)
 	return l
+}
+
+// may gives the operator one of the Roles in deploy/operator.yaml.
+func (l *lab) may(name string) {
+	l.Helper()
+	b, err := os.ReadFile(filepath.Join("..", "..", "deploy", "operator.yaml"))
+	l.must(err)
+	for doc := range bytes.SplitSeq(b, []byte("\n---\n")) {
+		var role rbacv1.Role
+		l.must(yaml.UnmarshalStrict(doc, &role))
+		if role.Name != name {
+			continue
+		}
+		_, err = l.admin.RbacV1().Roles(l.namespace).Create(l.Context(), &role, metav1.CreateOptions{})
+		l.must(err)
+		_, err = l.admin.RbacV1().RoleBindings(l.namespace).Create(l.Context(), &rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: role.Name}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
+			Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Name: "operator", Namespace: l.namespace}},
+		}, metav1.CreateOptions{})
+		l.must(err)
+		return
+	}
+	l.Fatalf("deploy/operator.yaml has no Role %s", name)
 }
 
 func (l *lab) must(err error) {

@@ -18,7 +18,7 @@ func lintCommand() *cli.Command {
 cluster, unless a template lives in one; templates that can't be seen are named.
 With --ask-cluster the API server says what it would say of each queue's kjob
 and pod (Pod Security, quota, webhooks, what they name and isn't there); nothing
-is made. That takes the rights in deploy/operator.yaml.
+is made. That takes the Role onejob-lint in deploy/operator.yaml.
 
    onejob lint -f onejob.yaml
    onejob lint -f onejob.yaml --pod-security restricted   # as the namespaces enforce it

@@ -233,6 +233,10 @@ func TestLintAsksCluster(t *testing.T) {
 		"queue env: the kjob", "must be a valid IP address", "queue elsewhere: the kjob",
 	}
 	run(t, "lint", "-f", bad).wants(t, 0) // no cluster, no knowledge
+	noRight := `cannot create resource "pods" in API group "" in the namespace "` + l.namespace
+	run(t, "lint", "-f", bad, "--ask-cluster").wants(t, 2, noRight) // the Role for all else has none
+	l.may("onejob-lint")
+	l.await("bound", func() bool { return !strings.Contains(run(t, "lint", "-f", bad, "--ask-cluster").err, noRight) })
 	run(t, "lint", "-f", bad, "--ask-cluster").wants(t, 2, words...)
 	admin := []string{"--kubeconfig", l.cluster.KubeconfigPath, "-n", l.namespace}
 	run(t, append([]string{"lint", "-f", bad, "--ask-cluster"}, admin...)...).wants(t, 2, append(words, `queue class: Secret onejob-agent-token`, `secrets "onejob-agent-token" not found`)...)

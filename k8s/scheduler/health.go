@@ -17,6 +17,10 @@ import (
 // reply.
 const stuckAfter = 15 * time.Minute
 
+// mostScrapes bounds what requests for metrics take at one time; a further one is
+// answered 503.
+const mostScrapes = 8
+
 // Handler serves /healthz (the loops turn), /readyz (caches are filled, and
 // every queue of a leader is served; an outage of Buildkite that comes later
 // doesn't count) and /metrics; with debug also /debug/pprof/.
@@ -24,7 +28,7 @@ func (s *Scheduler) Handler(debug bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.unhealthy()) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.unready()) })
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.Registry, promhttp.HandlerOpts{Registry: s.metrics.Registry}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.Registry, promhttp.HandlerOpts{Registry: s.metrics.Registry, MaxRequestsInFlight: mostScrapes}))
 	if debug {
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
 		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)

@@ -58,6 +58,8 @@ var injuries = []injury{
 	{name: "replies lost", weight: 3, least: 5 * time.Second, most: 20 * time.Second, hurts: "replies", do: loseReplies},
 	{name: "requests lost", weight: 1, least: 5 * time.Second, most: 20 * time.Second, hurts: "replies", do: loseRequests},
 	{name: "garbage for replies", weight: 1, least: 4 * time.Second, most: 12 * time.Second, hurts: "replies", do: garbage},
+	{name: "a proxy's pages", weight: 2, least: 4 * time.Second, most: 15 * time.Second, hurts: "replies", do: proxyPages},
+	{name: "Buildkite not trusted", weight: 2, least: 4 * time.Second, most: 18 * time.Second, hurts: "Buildkite", do: distrust},
 	{name: "slow replies", weight: 1, least: 5 * time.Second, most: 15 * time.Second, hurts: "replies", do: delays},
 	{name: "clock jump", weight: 2, do: jumpClock},
 	{name: "job cancelled", weight: 1, do: cancelJob},

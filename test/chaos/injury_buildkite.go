@@ -59,6 +59,21 @@ func garbage(_ context.Context, m *machine, rng *rand.Rand) (wound, error) {
 	return m.fault(rng, f)
 }
 
+// proxyPages are what a captive portal or a proxy has to say of each call: never
+// Buildkite's verdict, whatever the status.
+func proxyPages(_ context.Context, m *machine, rng *rand.Rand) (wound, error) {
+	f := simulator.Fault{
+		Status: []int{200, 302, 401, 403, 404, 407}[rng.IntN(6)], Body: "<html>Accept our terms</html>",
+		Header: map[string]string{"Content-Type": "text/html"}, Probability: 0.5 + rng.Float64()/2,
+	}
+	if f.Status == http.StatusFound {
+		f.Header["Location"] = "http://portal.invalid/terms"
+	}
+	w, err := m.fault(rng, f)
+	w.what = fmt.Sprintf("%d, %s", f.Status, w.what)
+	return w, err
+}
+
 func delays(_ context.Context, m *machine, rng *rand.Rand) (wound, error) {
 	return m.fault(rng, simulator.Fault{Delay: time.Second + time.Duration(rng.Int64N(int64(8*time.Second))), Probability: 0.3})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -103,4 +104,48 @@ func cutRunners(ctx context.Context, m *machine, rng *rand.Rand) (wound, error) 
 	}
 	heal, err := m.cutAll(ctx, []string{from}, c)
 	return wound{what: "pods of " + node + " " + how(c), jobs: jobsOf(pods), heal: heal}, err
+}
+
+// distrust has all pods, those of a node or the schedulers meet a certificate that
+// they don't trust, or HTTP in clear text, where Buildkite was.
+func distrust(_ context.Context, m *machine, rng *rand.Rand) (_ wound, err error) {
+	to, what, w := []string{m.Cluster.PodCIDR}, "all pods", wound{jobs: jobsOf(m.jobPods())}
+	switch rng.IntN(3) {
+	case 0:
+		what = "pods of " + m.Cluster.NodeNames[rng.IntN(len(m.Cluster.NodeNames))]
+		if to[0], err = m.Cluster.PodsOf(strings.TrimPrefix(what, "pods of ")); err != nil {
+			return wound{}, err
+		}
+	case 1:
+		to, what, w.jobs = nil, "schedulers", nil
+		for _, p := range m.schedulers() {
+			to = append(to, p.Status.PodIP)
+		}
+	}
+	plain := rng.IntN(3) == 0
+	var mends []func()
+	w.heal = func(context.Context) error {
+		for _, mend := range mends {
+			mend()
+		}
+		return nil
+	}
+	for _, address := range to {
+		if address == "" {
+			continue // a pod without an address yet
+		}
+		mend, err := m.Front.Lie(address, plain)
+		if err != nil {
+			return w, err
+		}
+		mends = append(mends, mend)
+	}
+	if len(mends) == 0 {
+		return wound{}, errNobody
+	}
+	w.what = what + ", by a certificate that nobody trusts"
+	if plain {
+		w.what = what + ", by HTTP in clear text"
+	}
+	return w, nil
 }

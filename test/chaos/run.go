@@ -56,7 +56,7 @@ func Run(ctx context.Context, o Options) (_ *Report, err error) {
 		return nil, err
 	}
 	setting, err := stage.Up(ctx, stage.Options{
-		Root: o.Root, Nodes: 2, Config: stage.QueueConfig(maxInFlight, int(o.TTL.Seconds())), Logf: o.linef,
+		Root: o.Root, Nodes: 2, Config: stage.QueueConfig(maxInFlight, int(o.TTL.Seconds())) + stage.TrustFront, TLS: true, Logf: o.linef,
 		Simulator: simulator.Config{Seed: o.Seed, HeartbeatTimeout: heartbeatTimeout},
 	})
 	if err != nil {

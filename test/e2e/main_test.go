@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/test/cluster"
 	"github.com/onejob-dev/onejob/test/gobuild"
 	"github.com/onejob-dev/onejob/test/stage"
@@ -41,7 +42,10 @@ func run(m *testing.M) int {
 			err = cluster.Turn(ctx, logf)
 		}
 		if err == nil {
-			options = stage.Options{Root: filepath.Join("..", ".."), Nodes: 1, Config: stage.QueueConfig(8, 20) + anyUID, Repository: dir, Logf: logf}
+			options = stage.Options{
+				Root: filepath.Join("..", ".."), Nodes: 1, Config: stage.QueueConfig(8, 20) + anyUID + trusted, Repository: dir, Logf: logf,
+				Simulator: simulator.Config{HeartbeatTimeout: time.Minute}, // jobs kill their runners, and are waited for
+			}
 			on, err = stage.Up(ctx, options)
 		}
 	}

@@ -2,12 +2,14 @@ package e2e
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/test/stage"
 )
 
@@ -21,14 +23,14 @@ func TestUninstall(t *testing.T) {
 		t.Fatal(err)
 	}
 	registered, deregistered = on.Simulator.Count("stacks_register")-registered, on.Simulator.Count("stacks_deregister")-deregistered
-	if registered != 0 || deregistered != 2 {
-		t.Errorf("the stacks of two queues were deregistered by %d requests and registered by %d, want 2 and none", deregistered, registered)
+	if registered != 0 || deregistered != 3 {
+		t.Errorf("the stacks of three queues were deregistered by %d requests and registered by %d, want 3 and none", deregistered, registered)
 	}
 	stacks := func(state string) {
 		t.Helper()
 		all := on.Simulator.Stacks()
-		if len(all) != 2 || all[0].State != state || all[1].State != state {
-			t.Errorf("the stacks are %+v, want two, %s", all, state)
+		if len(all) != 3 || slices.ContainsFunc(all, func(s simulator.Stack) bool { return s.State != state }) {
+			t.Errorf("the stacks are %+v, want three, %s", all, state)
 		}
 	}
 	stacks("disconnected")

@@ -39,6 +39,11 @@ func (s *Stage) install(ctx context.Context, dir string, o Options) error {
 			if err := useImage(object); err != nil {
 				return err
 			}
+			if s.Front != nil {
+				if err := trustFront(object); err != nil {
+					return err
+				}
+			}
 		}
 		if err := s.apply(ctx, object, Namespace); err != nil {
 			return fmt.Errorf("%s: %w", name(object), err)
@@ -129,9 +134,12 @@ func (s *Stage) settings(ctx context.Context, config string) error {
 	if err := s.secret(ctx, Namespace); err != nil {
 		return err
 	}
+	files := map[string]string{"onejob.yaml": "endpoint: " + s.URL + "v3\n" + config}
+	if s.Front != nil {
+		files["ca.pem"] = s.Front.pem()
+	}
 	_, err := s.Cluster.Client().CoreV1().ConfigMaps(Namespace).Create(ctx, &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Name: "onejob"},
-		Data:       map[string]string{"onejob.yaml": "endpoint: " + s.URL + "v3\n" + config},
+		ObjectMeta: metav1.ObjectMeta{Name: "onejob"}, Data: files,
 	}, metav1.CreateOptions{})
 	return err
 }

@@ -31,6 +31,8 @@ type Options struct {
 	Config string
 	// Namespaces are further ones that the configuration names.
 	Namespaces []string
+	// TLS puts a Front before the simulator; Config ends in TrustFront then.
+	TLS bool
 	// Simulator configures the Buildkite.
 	Simulator simulator.Config
 	// Repository is a folder that is served, by HTTP, as git repositories.
@@ -45,6 +47,8 @@ type Stage struct {
 	Simulator *simulator.Simulator
 	// URL is the simulator's page, as pods and this machine reach it.
 	URL string
+	// Front is there with Options.TLS.
+	Front *Front
 
 	server *http.Server
 }
@@ -90,7 +94,15 @@ func (s *Stage) serve(o Options) error {
 	if err != nil {
 		return err
 	}
-	s.URL = "http://" + listener.Addr().String() + "/"
+	scheme := "http"
+	if o.TLS {
+		scheme = "https"
+		if s.Front, err = newFront(listener, s.Cluster.HostAddress); err != nil {
+			return err
+		}
+		listener = s.Front.listener()
+	}
+	s.URL = scheme + "://" + listener.Addr().String() + "/"
 	mux := http.NewServeMux()
 	mux.Handle("/", s.Simulator)
 	if o.Repository != "" {
