@@ -121,20 +121,21 @@ func parseGroup(p *pipeline.Pipeline, step *pipeline.GroupStep, def defaults, in
 		g.label = *step.Group
 	}
 	allowFailure := false
+	var err error
 	for name, raw := range step.RemainingFields {
 		value := plain(raw)
 		switch name {
 		case "depends_on":
-			deps, err := parseDependsOn(value)
-			if err != nil {
-				return nil, err
-			}
-			g.explicit, g.dependsOn = true, deps
+			g.explicit = true
+			g.dependsOn, err = parseDependsOn(value)
 		case "allow_dependency_failure":
-			allowFailure = value == true
+			allowFailure, err = parseSwitch(name, value)
 		case "notify":
 		default:
-			return nil, fmt.Errorf("unsupported group attribute %q", name)
+			err = fmt.Errorf("unsupported group attribute %q", name)
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	if allowFailure {
@@ -145,6 +146,7 @@ func parseGroup(p *pipeline.Pipeline, step *pipeline.GroupStep, def defaults, in
 
 func parseWait(step *pipeline.WaitStep) (plan, error) {
 	one := plan{wait: true}
+	var err error
 	for name, raw := range step.Contents {
 		value := plain(raw)
 		switch name {
@@ -152,9 +154,12 @@ func parseWait(step *pipeline.WaitStep) (plan, error) {
 		case "key", "id", "identifier":
 			one.key = fmt.Sprint(value)
 		case "continue_on_failure":
-			one.continueOnFailure = value == true || value == "true"
+			one.continueOnFailure, err = parseSwitch(name, value)
 		default:
-			return plan{}, fmt.Errorf("unsupported wait attribute %q", name)
+			err = fmt.Errorf("unsupported wait attribute %q", name)
+		}
+		if err != nil {
+			return plan{}, err
 		}
 	}
 	return one, nil

@@ -105,7 +105,7 @@ func parseCommand(p *pipeline.Pipeline, original *pipeline.CommandStep, def defa
 			one.explicit = true
 			one.dependsOn, err = parseDependsOn(value)
 		case "allow_dependency_failure":
-			allowFailure = value == true
+			allowFailure, err = parseSwitch(name, value)
 		case "skip":
 			switch skip := value.(type) {
 			case bool:
