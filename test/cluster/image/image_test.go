@@ -91,7 +91,7 @@ func TestDockerfile(t *testing.T) {
 		}
 		installed = append(installed, more...)
 	}
-	for _, name := range []string{"bash", "ca-certificates", "git", "libnss-unknown", "openssh-client"} {
+	for _, name := range []string{"bash", "ca-certificates", "curl", "git", "jq", "libnss-unknown", "openssh-client"} {
 		if !slices.Contains(installed, name) {
 			t.Errorf("package %s isn't installed", name)
 		}
