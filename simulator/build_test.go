@@ -64,8 +64,16 @@ func TestDependencies(t *testing.T) {
 		{"depends_on nothing", `[{command: a 1}, wait, {command: d, depends_on: ~}]`, "a d", "failed"},
 		{"depends_on fails", `[{command: a 1, key: a}, {command: b, depends_on: a}, {command: c, depends_on: [{step: a, allow_failure: true}]}]`, "a c", "failed"},
 		{"allow_dependency_failure", `[{command: a 1, key: a}, {command: b, depends_on: [a], allow_dependency_failure: true}]`, "a b", "failed"},
+		{"a switch as text", `[{command: a 1, key: a}, {command: b, depends_on: a, allow_dependency_failure: "true"}, {command: e, depends_on: a, allow_dependency_failure: "false"}]`, "a b", "failed"},
 		{"looks ahead", `[{command: a, depends_on: b}, {command: b, key: b}]`, "b a", "passed"},
 		{"group", `[{group: g, key: g, steps: [{command: a}, {command: b}]}, {command: c, depends_on: g}]`, "a b c", "passed"},
+		{"a group's wait is no other group's", `[{group: g, steps: [{command: a 1}, wait, {command: b}]}, {group: h, steps: [{command: c}, wait, {command: d}]}, {command: e}]`, "a c d e", "failed"},
+		{"a wait needs what groups hold", `[{group: g, steps: [{command: a}, wait, {command: x 1}]}, wait, {command: d}]`, "a x", "failed"},
+		{"a group behind a wait", `[{command: a 1}, wait, {group: g, steps: [{command: d}, wait, {command: e}]}]`, "a", "failed"},
+		{"a group's depends_on jumps waits", `[{command: a, key: a}, {command: x 1}, wait, {group: g, depends_on: a, steps: [{command: d}]}]`, "a x d", "failed"},
+		{"a group's wait and its depends_on", `[{command: a, key: a}, {group: g, depends_on: a, steps: [{command: x 1}, wait, {command: d}]}]`, "a x", "failed"},
+		{"a group's depends_on and a step's", `[{command: a 1, key: a}, {command: x, key: x}, {group: g, depends_on: a, steps: [{command: d, depends_on: x}]}]`, "a x", "failed"},
+		{"a group's allow_dependency_failure", `[{command: a 1, key: a}, {group: g, depends_on: a, allow_dependency_failure: true, steps: [{command: d}, {command: e, depends_on: a}]}]`, "a d", "failed"},
 		{"parallelism", `[{command: a, parallelism: 3}, wait, b]`, "a a a b", "passed"},
 		{"matrix", `[{command: "a{{matrix}}", matrix: [x, y]}, wait, b]`, "ax ay b", "passed"},
 		{"matrix of two", `[{command: "{{matrix.a}}{{matrix.b}}", matrix: {setup: {a: [p, q], b: [r, s]}, adjustments: [{with: {a: p, b: s}, skip: true}]}}]`, "pr qr qs", "passed"},
@@ -131,6 +139,8 @@ func TestRefusedPipelines(t *testing.T) {
 		{`steps: [{command: a, key: k}, {command: b, key: k}]`, "duplicate step key"},
 		{`steps: [{command: a, key: a, depends_on: b}, {command: b, key: b, depends_on: a}]`, "loop"},
 		{`steps: [{command: a, key: a, depends_on: a}]`, "loop"},
+		{`steps: [{group: g, key: g, depends_on: a, steps: [{command: a, key: a}]}]`, "loop"},
+		{`steps: [{group: g, depends_on: nobody, steps: [{command: a}]}]`, "no step has that key"},
 		{`steps: [{command: a, key: 018f0000-0000-7000-8000-000000000001}]`, "UUID"},
 		{`steps: [{command: a, parallelism: 0}]`, "parallelism"},
 		{`steps: [{command: a, parallelism: x}]`, "parallelism"},
@@ -138,6 +148,9 @@ func TestRefusedPipelines(t *testing.T) {
 		{`steps: [{command: a, retry: {automatic: {limit: 11}}}]`, "limit"},
 		{`steps: [{command: a, retry: {automatic: {exit_status: x}}}]`, "exit_status"},
 		{`steps: [{command: a, retry: {sometimes: true}}]`, "sometimes"},
+		{`steps: [{command: a, allow_dependency_failure: maybe}]`, "allow_dependency_failure is maybe"},
+		{`steps: [{group: g, allow_dependency_failure: maybe, steps: [{command: a}]}]`, "allow_dependency_failure is maybe"},
+		{`steps: [{wait: ~, continue_on_failure: 1}]`, "continue_on_failure is 1"},
 		{`steps: [{nothing: here}]`, "unsupported step type"},
 		{`steps: []`, "no steps"},
 		{`steps: 5`, "parsing"},
@@ -156,6 +169,24 @@ func TestRefusedPipelines(t *testing.T) {
 	if n := len(sim.Jobs()) + len(sim.Builds()); n != 0 {
 		t.Errorf("refused pipelines left %d builds and jobs behind", n)
 	}
+}
+
+// What Buildkite fills in of the label of a parallel step: https://buildkite.com/docs/tutorials/parallel-builds#parallel-jobs
+func TestParallelLabels(t *testing.T) {
+	inBubble(t, simulator.Config{}, func(w *wire) {
+		var got []string
+		for _, id := range w.build(`steps: [{label: "rspec %n (%N of %t) 100%", command: a, parallelism: 2}, {label: "%n", command: b}]`) {
+			j, _ := w.sim.Job(id)
+			got = append(got, j.Label)
+			acquired := w.call("PUT", "jobs/"+id+"/acquire", w.session(), "", 200)
+			if env, _ := acquired["env"].(map[string]any); env["BUILDKITE_LABEL"] != j.Label {
+				t.Errorf("BUILDKITE_LABEL is %q, the label %q", env["BUILDKITE_LABEL"], j.Label)
+			}
+		}
+		if diff := cmp.Diff([]string{"rspec 0 (1 of 2) 100%", "rspec 1 (2 of 2) 100%", "%n"}, got); diff != "" {
+			t.Error(diff)
+		}
+	})
 }
 
 func TestManualRetry(t *testing.T) {

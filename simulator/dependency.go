@@ -19,7 +19,8 @@ const (
 // node is a step within a build: a command with its jobs, or a wait.
 //
 // What a step waits for: with depends_on those steps alone; without it the
-// last wait before it. A wait waits for every step since the one before.
+// last wait before it. A wait waits for every step since the one before. Waits
+// in a group are between its own steps.
 type node struct {
 	plan
 	build   *build
@@ -36,7 +37,6 @@ type node struct {
 	tainted  bool // a wait that went on in spite of failures
 
 	deps       []edge
-	prevWait   *node
 	pending    int // deps not done
 	dependents []*node
 
@@ -53,15 +53,15 @@ type edge struct {
 // relink computes all edges anew. Builds grow only by uploads and reopen only
 // by manual retries, so its cost, linear in the steps, is paid rarely.
 func (s *Simulator) relink(b *build, now time.Time) {
-	var lastWait *node
-	var segment []*node
+	outer, groups := &scope{}, map[*group]*scope{}
 	for _, n := range b.nodes {
 		n.dependents = nil
 	}
 	var ready []*node
 	for _, n := range b.nodes {
+		in := outer.of(n, groups)
 		if n.state == nodeWaiting {
-			n.link(lastWait, segment)
+			n.link(in)
 			n.pending = 0
 			for _, e := range n.deps {
 				if e.on.state != nodeDone {
@@ -73,9 +73,12 @@ func (s *Simulator) relink(b *build, now time.Time) {
 			}
 		}
 		if n.wait {
-			lastWait, segment = n, nil
-		} else {
-			segment = append(segment, n)
+			in.wait, in.since = n, nil
+			continue
+		}
+		in.since = append(in.since, n)
+		if in != outer {
+			outer.since = append(outer.since, n)
 		}
 	}
 	// Keys may look ahead, so dependents are known only now.
@@ -92,24 +95,47 @@ func (s *Simulator) relink(b *build, now time.Time) {
 	s.advance(b, ready, now)
 }
 
-func (n *node) link(lastWait *node, segment []*node) {
-	n.deps, n.prevWait = nil, nil
-	switch {
-	case n.explicit:
-		for _, dep := range n.dependsOn {
-			for _, on := range n.build.keys[dep.key] {
-				n.deps = append(n.deps, edge{on, dep.allowFailure})
-			}
+// scope is what waits stand between: the steps of the pipeline, those in groups
+// among them, or of one group (https://buildkite.com/docs/pipelines/group-step#using-wait-steps-in-job-groups).
+type scope struct {
+	wait  *node   // the last one
+	since []*node // the steps behind it
+}
+
+// of is the scope that a node is in. A group begins behind the pipeline's last
+// wait, unless it says itself what it depends on.
+func (s *scope) of(n *node, groups map[*group]*scope) *scope {
+	if n.group == nil {
+		return s
+	}
+	in := groups[n.group]
+	if in == nil {
+		in = &scope{}
+		if !n.group.explicit {
+			in.wait = s.wait
 		}
+		groups[n.group] = in
+	}
+	return in
+}
+
+func (n *node) link(in *scope) {
+	n.deps = nil
+	for _, dep := range n.needs() {
+		for _, on := range n.build.keys[dep.key] {
+			n.deps = append(n.deps, edge{on, dep.allowFailure})
+		}
+	}
+	if n.explicit {
 		return
-	case n.wait:
-		for _, on := range segment {
+	}
+	if n.wait {
+		for _, on := range in.since {
 			n.deps = append(n.deps, edge{on: on})
 		}
 	}
-	if lastWait != nil {
-		n.prevWait = lastWait
-		n.deps = append(n.deps, edge{on: lastWait})
+	if in.wait != nil {
+		n.deps = append(n.deps, edge{on: in.wait})
 	}
 }
 

@@ -75,6 +75,17 @@ func parseInt(name string, value any) (int, error) {
 	return 0, fmt.Errorf("%s is %v: want an integer", name, value)
 }
 
+// parseSwitch also takes the text that an interpolated variable leaves.
+func parseSwitch(name string, value any) (bool, error) {
+	switch value {
+	case true, "true":
+		return true, nil
+	case nil, false, "false":
+		return false, nil
+	}
+	return false, fmt.Errorf("%s is %v: want true or false", name, value)
+}
+
 // parseMinutes allows fractions, so that a test need not wait a minute.
 func parseMinutes(value any) (time.Duration, error) {
 	if f, isFloat := value.(float64); isFloat && f > 0 && f < 1e6 {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/buildkite/go-pipeline"
@@ -188,11 +189,19 @@ func (j *job) snapshot() Job {
 	return out
 }
 
+// label is the step's, with the job's number in a parallel step filled in:
+// https://buildkite.com/docs/tutorials/parallel-builds#parallel-jobs
 func (j *job) label() string {
-	if label, set := j.node.attributes["label"]; set {
+	label, set := j.node.attributes["label"]
+	if !set {
+		label = j.step.Label
+	}
+	if j.node.parallelism == 0 {
 		return label
 	}
-	return j.step.Label
+	return strings.NewReplacer(
+		"%n", strconv.Itoa(j.slot), "%N", strconv.Itoa(j.slot+1), "%t", strconv.Itoa(j.node.parallelism),
+	).Replace(label)
 }
 
 func (j *job) passed() bool {

@@ -61,7 +61,7 @@ func parsePipeline(source []byte, def defaults) ([]plan, error) {
 		}
 	}
 	def.env = env
-	plans, err := parseSteps(p, p.Steps, def, nil, nil)
+	plans, err := parseSteps(p, p.Steps, def, nil)
 	return plans, err
 }
 
@@ -75,7 +75,7 @@ func isAnchorHolder(value any) bool {
 	return false
 }
 
-func parseSteps(p *pipeline.Pipeline, steps pipeline.Steps, def defaults, in *group, inherited *plan) ([]plan, error) {
+func parseSteps(p *pipeline.Pipeline, steps pipeline.Steps, def defaults, in *group) ([]plan, error) {
 	var plans []plan
 	for i, step := range steps {
 		where := func(err error) error { return fmt.Errorf("step %d: %w", i+1, err) }
@@ -86,15 +86,13 @@ func parseSteps(p *pipeline.Pipeline, steps pipeline.Steps, def defaults, in *gr
 				return nil, where(err)
 			}
 			one.group = in
-			if inherited != nil && !one.explicit {
-				one.explicit, one.dependsOn = inherited.explicit, inherited.dependsOn
-			}
 			plans = append(plans, one)
 		case *pipeline.WaitStep:
 			one, err := parseWait(step)
 			if err != nil {
 				return nil, where(err)
 			}
+			one.group = in
 			plans = append(plans, one)
 		case *pipeline.GroupStep:
 			inner, err := parseGroup(p, step, def, in)
@@ -113,8 +111,7 @@ func parseSteps(p *pipeline.Pipeline, steps pipeline.Steps, def defaults, in *gr
 	return plans, nil
 }
 
-// parseGroup flattens a group: its steps stand in its place and share its
-// dependencies.
+// parseGroup flattens a group: its steps stand in its place.
 func parseGroup(p *pipeline.Pipeline, step *pipeline.GroupStep, def defaults, in *group) ([]plan, error) {
 	if in != nil {
 		return nil, errors.New("a group can't hold a group")
@@ -123,26 +120,33 @@ func parseGroup(p *pipeline.Pipeline, step *pipeline.GroupStep, def defaults, in
 	if step.Group != nil {
 		g.label = *step.Group
 	}
-	var own plan
+	allowFailure := false
+	var err error
 	for name, raw := range step.RemainingFields {
 		value := plain(raw)
 		switch name {
 		case "depends_on":
-			deps, err := parseDependsOn(value)
-			if err != nil {
-				return nil, err
-			}
-			own.explicit, own.dependsOn = true, deps
-		case "allow_dependency_failure", "notify":
+			g.explicit = true
+			g.dependsOn, err = parseDependsOn(value)
+		case "allow_dependency_failure":
+			allowFailure, err = parseSwitch(name, value)
+		case "notify":
 		default:
-			return nil, fmt.Errorf("unsupported group attribute %q", name)
+			err = fmt.Errorf("unsupported group attribute %q", name)
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
-	return parseSteps(p, step.Steps, def, g, &own)
+	if allowFailure {
+		allowFailures(g.dependsOn)
+	}
+	return parseSteps(p, step.Steps, def, g)
 }
 
 func parseWait(step *pipeline.WaitStep) (plan, error) {
 	one := plan{wait: true}
+	var err error
 	for name, raw := range step.Contents {
 		value := plain(raw)
 		switch name {
@@ -150,9 +154,12 @@ func parseWait(step *pipeline.WaitStep) (plan, error) {
 		case "key", "id", "identifier":
 			one.key = fmt.Sprint(value)
 		case "continue_on_failure":
-			one.continueOnFailure = value == true || value == "true"
+			one.continueOnFailure, err = parseSwitch(name, value)
 		default:
-			return plan{}, fmt.Errorf("unsupported wait attribute %q", name)
+			err = fmt.Errorf("unsupported wait attribute %q", name)
+		}
+		if err != nil {
+			return plan{}, err
 		}
 	}
 	return one, nil

@@ -33,7 +33,7 @@ func (s *Simulator) plant(b *build, plans []plan, at int) ([]*node, error) {
 	}
 	nodes := make([]*node, len(plans))
 	for i, p := range plans {
-		for _, dep := range p.dependsOn {
+		for _, dep := range p.needs() {
 			if !keys[dep.key] {
 				return nil, fmt.Errorf("depends_on names %q, and no step has that key", dep.key)
 			}
@@ -89,7 +89,7 @@ func acyclic(nodes []*node) error {
 			return nil
 		}
 		mark[n] = visiting
-		for _, dep := range n.dependsOn {
+		for _, dep := range n.needs() {
 			for _, on := range byKey[dep.key] {
 				if err := visit(on); err != nil {
 					return err

@@ -37,11 +37,26 @@ type plan struct {
 	skipped       bool
 }
 
-type group struct{ id, key, label string }
+// group is a group step. Its steps wait for what it depends on, whatever they
+// depend on themselves: https://buildkite.com/docs/pipelines/group-step#group-step-attributes
+type group struct {
+	id, key, label string
+
+	explicit  bool // has depends_on, even an empty one
+	dependsOn []dependency
+}
 
 type dependency struct {
 	key          string
 	allowFailure bool
+}
+
+// needs are the dependencies that a step names, and those of its group.
+func (p *plan) needs() []dependency {
+	if p.wait || p.group == nil {
+		return p.dependsOn
+	}
+	return slices.Concat(p.group.dependsOn, p.dependsOn)
 }
 
 // softFail holds the exit statuses that don't fail the build.
@@ -90,7 +105,7 @@ func parseCommand(p *pipeline.Pipeline, original *pipeline.CommandStep, def defa
 			one.explicit = true
 			one.dependsOn, err = parseDependsOn(value)
 		case "allow_dependency_failure":
-			allowFailure = value == true
+			allowFailure, err = parseSwitch(name, value)
 		case "skip":
 			switch skip := value.(type) {
 			case bool:
@@ -108,9 +123,7 @@ func parseCommand(p *pipeline.Pipeline, original *pipeline.CommandStep, def defa
 		}
 	}
 	if allowFailure {
-		for i := range one.dependsOn {
-			one.dependsOn[i].allowFailure = true
-		}
+		allowFailures(one.dependsOn)
 	}
 	if isUUID(one.key) {
 		return plan{}, fmt.Errorf("key %q looks like a UUID", one.key)
@@ -123,6 +136,12 @@ func parseCommand(p *pipeline.Pipeline, original *pipeline.CommandStep, def defa
 		return plan{}, errors.New("matrix and parallelism exclude each other")
 	}
 	return one, nil
+}
+
+func allowFailures(deps []dependency) {
+	for i := range deps {
+		deps[i].allowFailure = true
+	}
 }
 
 // queueRule finds the queue among the agent query rules. A job that names none

@@ -91,7 +91,7 @@ func TestDockerfile(t *testing.T) {
 		}
 		installed = append(installed, more...)
 	}
-	for _, name := range []string{"bash", "ca-certificates", "git", "libnss-unknown", "openssh-client"} {
+	for _, name := range []string{"bash", "ca-certificates", "curl", "git", "jq", "libnss-unknown", "openssh-client"} {
 		if !slices.Contains(installed, name) {
 			t.Errorf("package %s isn't installed", name)
 		}
@@ -144,7 +144,7 @@ func TestImages(t *testing.T) {
 				Env: []string{"HOME=/home/onejob", "NSS_UNKNOWN_HOME=/home/onejob", "BUILDKITE_BUILD_PATH=/builds", "BUILDKITE_HOOKS_PATH=/etc/buildkite-agent/hooks", "PAGER=cat"},
 			},
 			has: []string{
-				"usr/local/bin/onejob-agent", "usr/local/bin/buildkite-agent", "usr/bin/git", "usr/bin/bash", "usr/bin/ssh",
+				"usr/local/bin/onejob-agent", "usr/local/bin/buildkite-agent", "usr/bin/git", "usr/bin/bash", "usr/bin/ssh", "usr/bin/curl", "usr/bin/jq",
 				"etc/ssl/certs/ca-certificates.crt", "home/onejob/", "builds/", "tmp/",
 			},
 			hasNot: []string{"etc/resolv.conf", "etc/hostname", "usr/share/doc/git/", "usr/local/bin/onejob"},

@@ -19,6 +19,9 @@ git config --global user.name ci
 git config --global user.email ci@example.test
 git commit --quiet --allow-empty --message a-commit
 git log --oneline
+# What plugins call without asking whether it is there.
+curl --version
+test "$(echo '{"colour": "red"}' | jq -r .colour)" = red
 # The agent's commands.
 buildkite-agent annotate "some text" --context one
 buildkite-agent meta-data set "colour-$WANT_UID" red
