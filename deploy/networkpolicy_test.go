@@ -8,7 +8,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
-	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/kjob"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
@@ -66,15 +67,15 @@ func TestNetworkPolicy(t *testing.T) {
 
 func jobLabels(t *testing.T, template string) map[string]string {
 	t.Helper()
-	c, err := k8s.ParseConfig([]byte("queues: [{name: q}]"), "builds")
+	c, err := config.Parse([]byte("queues: [{name: q}]"), "builds")
 	if err != nil {
 		t.Fatal(err)
 	}
-	parsed, err := k8s.ParseTemplate([]byte(template), c.Queues[0])
+	parsed, err := kjob.Parse([]byte(template), c.Queues[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := k8s.NewJob(stacks.Job{ID: "018f0000-0000-7000-8000-00000000000a"}, 1, parsed, nil)
+	k, err := kjob.New(stacks.Job{ID: "018f0000-0000-7000-8000-00000000000a"}, 1, parsed, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/k8s/scheduler"
 )
 
 // fixture answers on all paths; /large with more than any buffer holds.
@@ -228,9 +228,9 @@ func (s stuck) Collect(chan<- prometheus.Metric) {
 // Requests for metrics, which are the costly ones, are served a few at a time.
 func TestMetricsRequestsInFlight(t *testing.T) {
 	const requests = 100
-	m, s := k8s.NewMetrics(), stuck{make(chan struct{}, requests), make(chan struct{})}
+	m, s := scheduler.NewMetrics(), stuck{make(chan struct{}, requests), make(chan struct{})}
 	m.Registry.MustRegister(s)
-	h := k8s.New(k8s.Options{Metrics: m, Log: slog.New(slog.DiscardHandler)}).Handler(false)
+	h := scheduler.New(scheduler.Options{Metrics: m, Log: slog.New(slog.DiscardHandler)}).Handler(false)
 	codes := make(chan int, requests)
 	for range requests {
 		go func() {

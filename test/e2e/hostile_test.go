@@ -20,7 +20,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/onejob-dev/onejob/k8s"
+	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/scheduler"
 	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/stacks"
 	"github.com/onejob-dev/onejob/test/gobuild"
@@ -59,10 +60,10 @@ func TestTemplateCannotGiveTheToken(t *testing.T) {
 	defer cancel()
 	sim, kube := on.Simulator, on.Cluster.Client()
 	registered := sim.Count("stacks_register")
-	s := k8s.New(k8s.Options{
+	s := scheduler.New(scheduler.Options{
 		Kube: kube, Version: "test", Token: stacks.Token(simulator.DefaultAgentToken),
-		Load: func() (*k8s.Config, error) {
-			return k8s.ParseConfig([]byte("endpoint: "+on.URL+"v3\nqueues:\n- name: leaky\n  template: {inline: {spec: {containers: [{name: agent, image: 'x:{{env.TAG}}'}]}}}\n"), stage.Namespace)
+		Load: func() (*config.Config, error) {
+			return config.Parse([]byte("endpoint: "+on.URL+"v3\nqueues:\n- name: leaky\n  template: {inline: {spec: {containers: [{name: agent, image: 'x:{{env.TAG}}'}]}}}\n"), stage.Namespace)
 		},
 	})
 	sctx, stop := context.WithCancel(ctx)

@@ -19,7 +19,7 @@
 //	unschedulable, PVC, suspended (Kueue)      TestNeverStarted
 //	service account, quota, Pod Security       TestNotAdmitted (kjobs without a pod)
 //	policy (one job, all jobs), webhook, quota TestNotAdmitted (kjobs that are refused)
-//	invalid spec                               refused before there is a job: k8s.TestAdmissible, cmd/onejob.TestAdmissibleAsTheAPIServer
+//	invalid spec                               refused before there is a job: kjob.TestAdmissible, cmd/onejob.TestAdmissibleAsTheAPIServer
 //	kjob suspended after its pod started       TestNeverStarted/suspended-while-waiting
 //	kjob never called over, its pod is         TestLostPods/pod-killed-unended, pod-deleted-unended, exhausted-unended
 //	namespace terminating, no RoleBinding      TestNotAdmitted
@@ -37,15 +37,15 @@
 //	SIGTERM and evictions by policy            TestDrainPolicies
 //	placeholders (min-agents) and preemption   TestWarm
 //
-// What no real cluster does on demand is shown in virtual time (package k8s) and
+// What no real cluster does on demand is shown in virtual time (package k8s/scheduler) and
 // in test/scheduler:
 //
-//	scheduler restarts, loses its Lease        k8s.TestLease, TestLeaseLostAndWonAgain, TestDeletedWhileNobodyLeads; test/scheduler
-//	partitioned from either API                k8s.TestOutages, TestAPIServerOutage; test/scheduler
-//	clock skew                                 k8s.TestSights, TestClockIsSetWhileAPodWaits, TestDecide ("28, not before …", "… a deadline that is hours away"), TestSkew; stacks.TestNotifierWithAnotherClock
-//	410, tombstones                            k8s.TestTombstoneAfterAnExpiredWatch
-//	conflict                                   k8s.TestSuspendedIsDeletedAsItWasSeen, TestCancel, TestResponseToCreate
-//	AlreadyExists                              k8s.TestResponseToCreate, TestResponseToGet, TestTwoSchedulers
-//	a create that timed out but was applied    k8s.TestResponseToCreate, TestLostCreates, TestUnseenKjob
-//	all of these at random                     k8s.TestHistories
+//	scheduler restarts, loses its Lease        scheduler.TestLease, TestLeaseLostAndWonAgain, TestDeletedWhileNobodyLeads; test/scheduler
+//	partitioned from either API                scheduler.TestOutages, TestAPIServerOutage; test/scheduler
+//	clock skew                                 cache.TestSights; scheduler.TestClockIsSetWhileAPodWaits; decide.TestDecide ("28, not before …", "… a deadline that is hours away"); kube.TestSkew; stacks.TestNotifierWithAnotherClock
+//	410, tombstones                            scheduler.TestTombstoneAfterAnExpiredWatch
+//	conflict                                   scheduler.TestSuspendedIsDeletedAsItWasSeen, TestCancel, TestResponseToCreate
+//	AlreadyExists                              scheduler.TestResponseToCreate, TestResponseToGet, TestTwoSchedulers
+//	a create that timed out but was applied    scheduler.TestResponseToCreate, TestLostCreates, TestUnseenKjob
+//	all of these at random                     scheduler.TestHistories
 package rows
