@@ -8,6 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/kjob"
+	"github.com/onejob-dev/onejob/k8s/operate"
 	"github.com/onejob-dev/onejob/simulator"
 )
 
@@ -57,6 +59,17 @@ func TestClockIsSetWhileAPodWaits(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A kjob that a person has made says when, too.
+func TestReacquireSaysWhen(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		id := w.build(1)[0].ID
+		r := &operate.Reacquirer{Kube: w.kube, Client: w.client(), Template: w.template("")}
+		if k, err := r.Reacquire(w.ctx, contract.JobID(id)); err != nil || !kjob.MadeAt(k).Equal(time.Now()) {
+			t.Errorf("made at %v, %v; want now", k, err)
+		}
+	})
 }
 
 func (w *world) podOf(id string) *pod {
