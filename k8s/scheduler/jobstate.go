@@ -98,6 +98,14 @@ func (q *queue) state(id contract.JobID) *jobState {
 	return m
 }
 
+// made: there is a kjob of an attempt. A finish that Buildkite didn't take was of what
+// was before it.
+func (m *jobState) made(attempt int) {
+	if attempt > m.attempts {
+		m.attempts, m.finishFailed = attempt, nil
+	}
+}
+
 // learns takes a state in that Buildkite has just told, of a request that was
 // sent at a time.
 func (m *jobState) learns(state stacks.State, sent time.Time) {

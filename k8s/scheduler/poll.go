@@ -170,7 +170,6 @@ func (q *queue) claimAll(ctx context.Context, set *settings, take []candidate) e
 			continue
 		}
 		q.claims[c.job.ID] = &claim{job: c.job, attempt: c.attempt, at: time.Now()}
-		q.state(c.job.ID).finishFailed = nil
 		delete(q.retries, c.job.ID)
 		claimed = append(claimed, c.job.ID)
 		if c.attempt == 1 { // a later one didn't wait since then
@@ -359,6 +358,9 @@ func (q *queue) offer(j stacks.Job, at time.Time) int {
 		attempts, told = m.attempts, m.story
 	}
 	due := q.retries[j.ID].due
+	if !last && !known && m != nil && m.finishFailed != nil {
+		due = decide.Later(due, m.finishFailed.again) // another create would only lead there again
+	}
 	q.mu.Unlock()
 	switch {
 	case claimed, time.Now().Before(due):

@@ -273,13 +273,19 @@ func (q *queue) note(id contract.JobID, d decide.Decision) {
 func (q *queue) event(id contract.JobID, warning bool, reason, text string) {
 	q.mu.Lock()
 	k, _ := q.last(id)
-	attempt := max(q.state(id).attempts, 1)
 	q.mu.Unlock()
 	if k != nil {
 		q.s.events.Event(k.Namespace, k.Name, k.UID, warning, reason, text)
 		return
 	}
-	q.s.events.Event(q.store.Namespace, contract.KjobName(id, attempt), "", warning, reason, text)
+	q.s.events.Event(q.store.Namespace, q.kjobOf(id), "", warning, reason, text)
+}
+
+// kjobOf names the kjob of a job's last attempt, which may never have been made.
+func (q *queue) kjobOf(id contract.JobID) string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return contract.KjobName(id, max(q.state(id).attempts, 1))
 }
 
 // count puts what is done about the end of an attempt into the metrics, once. As
