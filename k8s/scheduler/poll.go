@@ -112,6 +112,7 @@ func (q *queue) tick(ctx context.Context) (news bool, err error) {
 		return false, err
 	}
 	if list.paused {
+		q.unmatched.sweep(time.Now())
 		return false, nil // what waits for another attempt waits too
 	}
 	take := list.candidates
@@ -248,7 +249,7 @@ func (q *queue) list(ctx context.Context, set *settings) (listing, error) {
 	var depth, unmatched, bad int
 	var oldest time.Time
 	seen := map[contract.JobID]bool{}
-	_, tags := q.neighbours(set)
+	all := q.neighbours(set)
 	look := func(jobs []stacks.Job, at time.Time) {
 		for _, j := range jobs {
 			if seen[j.ID] {
@@ -260,11 +261,11 @@ func (q *queue) list(ctx context.Context, set *settings) (listing, error) {
 				oldest = j.ScheduledAt
 			}
 			if !stacks.Match(j.Rules, set.Tags) {
-				if matches(j.Rules, tags) {
+				if all.takes(j.Rules) {
 					continue
 				}
 				unmatched++
-				if q.unmatched.listed(j.ID, at, set) {
+				if !all.silent && q.unmatched.listed(j.ID, at, set) {
 					out.unmatched = append(out.unmatched, j)
 				}
 				continue
