@@ -260,7 +260,7 @@ func (q *queue) list(ctx context.Context, set *settings) (listing, error) {
 			if oldest.IsZero() || j.ScheduledAt.Before(oldest) {
 				oldest = j.ScheduledAt
 			}
-			if !stacks.Match(j.Rules, set.Tags) {
+			if !stacks.Match(j.Rules, set.Tags) && !q.announced(j.ID) {
 				if all.takes(j.Rules) {
 					continue
 				}
@@ -339,6 +339,15 @@ func (q *queue) list(ctx context.Context, set *settings) (listing, error) {
 	}
 	m.paused.WithLabelValues(q.name).Set(paused)
 	return out, nil
+}
+
+// announced: another attempt at a job is due, or will be. It stays ours when the queue's
+// tags change.
+func (q *queue) announced(id contract.JobID) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	_, ok := q.retries[id]
+	return ok
 }
 
 // offer is asked about a job that Buildkite lists as scheduled: which attempt

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -437,6 +438,27 @@ func TestUnmatchedOfAPausedQueue(t *testing.T) {
 		r.end(w)
 		if n := len(q.unmatched); n > 0 {
 			t.Errorf("%d jobs are remembered", n)
+		}
+	})
+}
+
+// A job for which another attempt was announced gets it, though the queue has its tag no
+// more: it was the queue's, and its page says so.
+func TestRetagKeepsWhatWasAnnounced(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = func(_ *world, p *pod) {
+			p.start()
+			p.end(contract.ExitExhausted, "Error", &contract.Message{Outcome: contract.OutcomeExhausted, Reason: "no answer"})
+		}
+		const queue = "- {name: default, max-attempts: 5, unmatched: fail, tags: [os=%s]}\n"
+		r, set := w.configured(fmt.Sprintf(queue, "mac"))
+		id := w.buildWith("os=mac", 1)[0]
+		w.await("3 kjobs", 5*time.Minute, func() bool { return w.kjobs(id) == 3 })
+		set(fmt.Sprintf(queue, "linux"))
+		w.await("finished", 10*time.Minute, w.finished(1))
+		r.end(w)
+		if f := w.job(id).StackFinish; w.kjobs(id) != 5 || f == nil || !strings.HasPrefix(f.Detail, "gave up after 5 attempts") {
+			t.Errorf("%d kjobs, finished with %+v; want that it gave up after 5", w.kjobs(id), f)
 		}
 	})
 }
