@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"maps"
+	"slices"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/jitter"
@@ -40,10 +41,10 @@ func (q *queue) vacate(ctx context.Context) (left int, err error) {
 		case k.Placeholder():
 			q.deletePlaceholder(ctx, k)
 		case k.Id == "" || k.Finished || k.Terminating:
-		case q.hasNode(k):
+		case q.runs(k):
 			left++
 		default:
-			if e := q.removeKjob(ctx, k.Id, k, decide.Decision{Reason: decide.ReasonLeft, Unplaced: true}); e != nil {
+			if e := q.removeKjob(ctx, k.Id, k, decide.Decision{Reason: decide.ReasonLeft, Unplaced: !q.lingers(k)}); e != nil {
 				q.log.Warn("deleting a kjob of a queue that has left", "job_id", k.Id, "kjob", k.Name, "err", e)
 				err = e
 			}
@@ -52,12 +53,12 @@ func (q *queue) vacate(ctx context.Context) (left int, err error) {
 	return left, err
 }
 
-// hasNode: the cache knows a node of the kjob's pod.
-func (q *queue) hasNode(k *cache.Job) bool {
-	for _, p := range q.store.PodsOf(k.Id) {
-		if p.KjobUID == k.UID && p.Node != "" {
-			return true
-		}
-	}
-	return false
+// runs: the cache knows a node of the kjob's pod, whose agent container has not ended.
+func (q *queue) runs(k *cache.Job) bool {
+	return slices.ContainsFunc(q.store.PodsOfKjob(k), func(p decide.Pod) bool { return p.Node != "" && !p.Lingers() })
+}
+
+// lingers: what still runs of the kjob is not the job.
+func (q *queue) lingers(k *cache.Job) bool {
+	return slices.ContainsFunc(q.store.PodsOfKjob(k), decide.Pod.Lingers)
 }
