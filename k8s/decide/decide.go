@@ -382,10 +382,8 @@ func attempt(f Facts, r Reason, free int, text string) Decision {
 		return finish(ReasonCancelled, cancelledBy(f))
 	case f.OtherPodLives != "":
 		return waitForPod(f, r)
-	case !f.KJob.Gone && !f.KJob.Finished && f.Pod.Message != nil:
-		// The Job controller is about to say so too; until then the kjob is
-		// unfinished, and there is never a second one beside it.
-		return Decision{Action: None, Reason: r}
+	case f.endsSoon():
+		return Decision{Action: None, Reason: r} // there is never a second kjob beside it
 	case f.Attempt >= f.Policy.MaxAttempts:
 		return gaveUp(f.Attempt, f.Story.and(text))
 	}
@@ -393,7 +391,17 @@ func attempt(f Facts, r Reason, free int, text string) Decision {
 	if m := f.Pod.Message; m != nil && m.NotBefore != nil {
 		at = Later(at, f.EndedAt.Add(min(f.asks(*m.NotBefore), notBeforeMax)))
 	}
+	if f.Pod.Lingers() {
+		at = Later(at, f.OverAt.Add(HelperGrace)) // most end by themselves, and then the kjob does
+	}
 	return Decision{Action: Attempt, Reason: r, NotBefore: at, Text: text}
+}
+
+// endsSoon: the runner has gone, and the Job controller is about to say so of the
+// kjob. It doesn't as long as another container of the pod runs.
+func (f Facts) endsSoon() bool {
+	unfinished := !f.KJob.Gone && !f.KJob.Finished
+	return unfinished && f.Pod.Message != nil && !f.Pod.Lingers()
 }
 
 // asks is how long after its end a runner wants the next attempt to be. Both times

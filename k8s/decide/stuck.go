@@ -19,11 +19,14 @@ const (
 // left of it, for people to look at, it goes later.
 func decideStuck(f Facts) Decision {
 	d, grace := decideEnded(f), endGrace
-	if d.Action != None || d.Reason == ReasonOfferAgain {
+	if d.Action != None {
 		return d
 	}
 	if f.Pod.Lingers() {
 		return decideLingering(f, d)
+	}
+	if d.Reason == ReasonOfferAgain {
+		return d
 	}
 	if f.State.Offered() || f.Pod.Deleted {
 		grace = stuckGrace
@@ -51,10 +54,19 @@ func decideStuck(f Facts) Decision {
 // pod run on: for ever, as a rule, and the kjob with them, so that it is deleted,
 // and its pod gets its termination grace. All that there is to do about the job
 // has been done by then, d; an Event keeps the runner's word. A pod that the
-// kubelet stops has its time, unless the job waits for its next attempt.
+// kubelet stops has its time.
+//
+// The kjob is all that later leaders know of the attempt. While the job is offered it
+// stays: until there is another attempt, which takes along what it knows and has it
+// deleted, see Superseded, or, where there won't be one, as long as a finished one might.
 func decideLingering(f Facts, d Decision) Decision {
 	grace := HelperGrace
-	if f.Pod.stops() && !f.State.Offered() {
+	switch {
+	case f.State.Offered() && f.OtherPodLives != "":
+		return d // the next attempt waits for that pod
+	case f.State.Offered():
+		grace = endGrace
+	case f.Pod.stops():
 		grace = f.Policy.Grace + outliveGrace
 	}
 	switch end := f.OverAt.Add(grace); {

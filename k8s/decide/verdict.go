@@ -46,14 +46,19 @@ func Unmatched(why string) Decision { return finish(ReasonUnmatched, why) }
 
 // Retired is for an unfinished kjob of a queue that isn't served any more. What has a
 // node runs, and ends, by itself. What hasn't might wait for ever, and a queue that
-// has moved would make a second kjob beside it.
+// has moved would make a second kjob beside it. Where only helpers are left of a pod,
+// they might run for ever.
 func Retired(pods []Pod) Decision {
+	d := Decision{Action: Delete, Reason: ReasonLeft, Unplaced: true}
 	for _, p := range pods {
-		if p.Node != "" {
+		switch {
+		case p.Lingers():
+			d.Unplaced = false
+		case p.Node != "":
 			return Decision{Action: None}
 		}
 	}
-	return Decision{Action: Delete, Reason: ReasonLeft, Unplaced: true}
+	return d
 }
 
 // finish ends a job that no runner had.

@@ -29,6 +29,7 @@ func TestVerdicts(t *testing.T) {
 		{"its tags are nobody's", Unmatched("no queue has gpu=1"), finish(ReasonUnmatched, "no queue has gpu=1")},
 		{"its queue is gone, and there is no pod", Retired(nil), Decision{Action: Delete, Reason: ReasonLeft, Unplaced: true}},
 		{"its queue is gone, and its pod has no node", Retired([]Pod{{Phase: "Pending"}}), Decision{Action: Delete, Reason: ReasonLeft, Unplaced: true}},
+		{"its queue is gone, and only a helper is left of its pod", Retired([]Pod{{Phase: "Running", Node: "n", Ended: true, Helper: "proxy"}}), Decision{Action: Delete, Reason: ReasonLeft}},
 		{"its queue is gone, and its pod has a node", Retired([]Pod{{Phase: "Pending"}, {Phase: "Pending", Node: "n"}}), Decision{Action: None}},
 		{"the end of what no runner had", finish(ReasonImage, "x"), Decision{Action: Finish, Reason: ReasonImage, ExitStatus: -1, Text: "x"}},
 	} {

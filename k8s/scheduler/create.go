@@ -223,7 +223,7 @@ func (q *queue) markCreated(id contract.JobID) {
 	defer q.mu.Unlock()
 	if c := q.claims[id]; c != nil {
 		c.created, c.sent = true, true
-		q.state(id).Made(c.attempt)
+		q.state(id).made(c.attempt)
 		if q.store.Kjob(contract.KjobName(id, c.attempt)) != nil {
 			delete(q.claims, id)
 		}

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/onejob-dev/onejob/contract"
@@ -14,11 +15,14 @@ import (
 
 // A finish that has failed plainAfter times, and for plainFor, though states were told
 // in between, has a text that Buildkite may not be able to take, a job's own words in
-// it: from then on it is plainText, and the Event has the words.
+// it: from then on it is plainText, and the Event has the words. They are counted over
+// all reservations of a job that gets no kjob: each is shorter than plainFor.
 const (
 	plainAfter = 3
 	plainFor   = time.Minute
 	plainText  = "onejob ended this job. Buildkite did not take the text that says why: `kubectl describe` of the job's Kubernetes Job shows it, in the Event JobFinished"
+	// plainNoKjob is for a job that has no Kubernetes Job to describe.
+	plainNoKjob = "onejob ended this job. Buildkite did not take the text that says why: the Event JobFinished has it (kubectl get events --field-selector involvedObject.name=%s)"
 )
 
 // heldTries is how often a held job's finish is sent that Buildkite refuses: it may take
@@ -37,7 +41,9 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d decide.Decision
 	}
 	text := d.Text
 	if try.times > plainAfter && time.Since(try.first) >= plainFor {
-		text = plainText
+		if text = plainText; f == nil {
+			text = fmt.Sprintf(plainNoKjob, q.kjobOf(id))
+		}
 	}
 	cctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -102,6 +108,9 @@ func (q *queue) mayFinish(id contract.JobID, d decide.Decision) (try failedFinis
 	case wait > 0 && (!r.refused || !news):
 		q.work.AddAfter(id, wait)
 	default:
+		if r.Reason != d.Reason { // its text may be one that Buildkite takes
+			return failedFinish{Decision: d, times: 1, first: time.Now()}, true
+		}
 		return failedFinish{Decision: d, times: r.times + 1, first: r.first}, true
 	}
 	return failedFinish{}, false

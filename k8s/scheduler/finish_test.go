@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -192,4 +193,27 @@ func TestLostFinish(t *testing.T) {
 			r.end(w)
 		})
 	}
+}
+
+// A job that gets no kjob, and whose text Buildkite can't take, is ended all the same:
+// with a plain text, though no reservation of it lasts as long as that takes.
+func TestFinishWithoutKjobIsPlainInTheEnd(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.sim.AddFault(simulator.Fault{Endpoint: "stacks_finish", Contains: "not here", Status: 500})
+		w.onCreate = func(k *batchv1.Job) (error, error) { return invalid(k), nil }
+		id := w.build(1)[0].ID
+		r := w.start("")
+		w.await("finished", 5*time.Minute, w.finished(1))
+		r.end(w)
+		want := fmt.Sprintf(plainNoKjob, "onejob-"+id)
+		if f := w.job(id).StackFinish; f == nil || f.Detail != want {
+			t.Errorf("finished with %+v, want %q", f, want)
+		}
+		if n := w.eventsSaying(events.Finished, "not here"); n != 1 {
+			t.Errorf("%d Events say why, want one", n)
+		}
+		if n := w.sim.Count("stacks_finish"); n > 10 || w.creates > 6 {
+			t.Errorf("%d finishes and %d creates, want a few", n, w.creates)
+		}
+	})
 }

@@ -154,3 +154,53 @@ func TestHelperOutlivesAKilledAgent(t *testing.T) {
 		}
 	})
 }
+
+// While a job waits for its next attempt, nothing is forgotten that the kjob knows,
+// whoever leads: how many attempts there were, and when the next may be.
+func TestHelperForgetsNoAttempt(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		var made []time.Time
+		w.runs = func(w *world, p *pod) {
+			made = append(made, time.Now())
+			beside(func(*world, *pod) (int, string, *contract.Message) {
+				at := time.Now().Add(9 * time.Minute)
+				return contract.ExitLocked, "Error", &contract.Message{Outcome: contract.OutcomeLocked, Reason: "423", NotBefore: &at}
+			})(w, p)
+		}
+		j := w.build(1)[0]
+		r := w.start("  max-attempts: 2\n")
+		for range 4 {
+			time.Sleep(2 * time.Minute)
+			if len(made) != 1 || w.kjobsLeft() != 1 {
+				t.Fatalf("%d attempts, the last %s after the first, %d kjobs are there; want one", len(made), made[len(made)-1].Sub(made[0]), w.kjobsLeft())
+			}
+			r.end(w)
+			r = w.start("  max-attempts: 2\n")
+		}
+		w.await("finished", 25*time.Minute, w.finished(1))
+		w.await("no kjob is left", time.Minute, func() bool { return w.kjobsLeft() == 0 })
+		r.end(w)
+		if f := w.job(j.ID).StackFinish; f == nil || !strings.HasPrefix(f.Detail, "gave up after 2 attempts") || w.creates != 2 {
+			t.Errorf("%d kjobs, finished with %+v; want that it gave up after two", w.creates, f)
+		}
+	})
+}
+
+// What runs on beside a runner that reported its job's end is stopped, also when
+// Buildkite offers the job again.
+func TestHelperOfAJobOfferedAgain(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = beside(func(*world, *pod) (int, string, *contract.Message) {
+			zero := 0
+			return 0, "Completed", &contract.Message{Outcome: contract.OutcomeFinished, ExitStatus: &zero}
+		})
+		w.build(1)
+		r := w.start("")
+		w.await("no kjob is left", 15*time.Minute, func() bool { return w.creates > 0 && w.kjobsLeft() == 0 })
+		time.Sleep(10 * time.Minute)
+		r.end(w)
+		if w.creates != 1 {
+			t.Errorf("%d kjobs, want 1", w.creates)
+		}
+	})
+}

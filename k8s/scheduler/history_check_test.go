@@ -83,8 +83,8 @@ func (h *history) created(s *instance, k *batchv1.Job, inTime bool) {
 		if of := h.podsByUID[string(other.UID)]; of != nil && of.by != s && kjob.AttemptOf(other) != attempt && h.takenAway[id] {
 			continue
 		}
-		if kjob.IDOf(other.Labels) == id && !kjob.Finished(other) && !h.lost(other) {
-			h.brokeLocked("two kjobs: %s beside %s (%s), which is unfinished and not lost", k.Name, other.Name, other.UID)
+		if kjob.IDOf(other.Labels) == id && !kjob.Finished(other) && !h.lost(other) && !h.left(other) {
+			h.brokeLocked("two kjobs: %s beside %s (%s), which is unfinished and neither lost nor left by its runner", k.Name, other.Name, other.UID)
 		}
 	}
 	if attempt > 1 && !h.made[contract.KjobName(id, attempt-1)] {

@@ -75,6 +75,15 @@ func (q *queue) state(id contract.JobID) *jobState {
 	return m
 }
 
+// made: there is a kjob of an attempt. A finish that Buildkite didn't take was of what
+// was before it.
+func (m *jobState) made(attempt int) {
+	if attempt > m.Attempts() {
+		m.finishFailed = nil
+	}
+	m.Made(attempt)
+}
+
 // kjobGone remembers the last attempt's kjob, which was deleted.
 func (m *jobState) kjobGone(k *cache.Job) {
 	if m.KJobGone(attemptKJob(k)) {

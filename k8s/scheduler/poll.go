@@ -110,6 +110,7 @@ func (q *queue) tick(ctx context.Context) (news bool, err error) {
 		return false, err
 	}
 	if list.paused {
+		q.unmatched.sweep(time.Now())
 		return false, nil // what waits for another attempt waits too
 	}
 	take := list.candidates
@@ -168,7 +169,6 @@ func (q *queue) claimAll(ctx context.Context, set *settings, take []candidate) e
 			continue
 		}
 		q.claims[c.job.ID] = &claim{job: c.job, attempt: c.attempt, at: time.Now()}
-		q.state(c.job.ID).finishFailed = nil
 		delete(q.retries, c.job.ID)
 		claimed = append(claimed, c.job.ID)
 		if c.attempt == 1 { // a later one didn't wait since then
@@ -245,7 +245,7 @@ func (q *queue) list(ctx context.Context, set *settings) (listing, error) {
 	var depth, unmatched, bad int
 	var oldest time.Time
 	seen := map[contract.JobID]bool{}
-	_, tags := q.neighbours(set)
+	all := q.neighbours(set)
 	look := func(jobs []stacks.Job, at time.Time) {
 		for _, j := range jobs {
 			if seen[j.ID] {
@@ -256,12 +256,12 @@ func (q *queue) list(ctx context.Context, set *settings) (listing, error) {
 			if oldest.IsZero() || j.ScheduledAt.Before(oldest) {
 				oldest = j.ScheduledAt
 			}
-			if !stacks.Match(j.Rules, set.Tags) {
-				if matches(j.Rules, tags) {
+			if !stacks.Match(j.Rules, set.Tags) && !q.announced(j.ID) {
+				if all.takes(j.Rules) {
 					continue
 				}
 				unmatched++
-				if q.unmatched.listed(j.ID, at, set) {
+				if !all.silent && q.unmatched.listed(j.ID, at, set) {
 					out.unmatched = append(out.unmatched, j)
 				}
 				continue
@@ -337,6 +337,15 @@ func (q *queue) list(ctx context.Context, set *settings) (listing, error) {
 	return out, nil
 }
 
+// announced: another attempt at a job is due, or will be. It stays ours when the queue's
+// tags change.
+func (q *queue) announced(id contract.JobID) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	_, ok := q.retries[id]
+	return ok
+}
+
 // offer is asked about a job that Buildkite lists as scheduled: which attempt
 // could be made at it now, or 0.
 func (q *queue) offer(j stacks.Job, at time.Time) int {
@@ -353,6 +362,9 @@ func (q *queue) offer(j stacks.Job, at time.Time) int {
 		attempts, told = m.Attempts(), m.story
 	}
 	due := q.retries[j.ID].due
+	if !last && !known && m != nil && m.finishFailed != nil {
+		due = decide.Later(due, m.finishFailed.again) // another create would only lead there again
+	}
 	q.mu.Unlock()
 	switch {
 	case claimed, time.Now().Before(due):

@@ -252,7 +252,7 @@ func (q *queue) onKjob(old, k *cache.Job, deleted bool) {
 	done := k.Finished
 	q.mu.Lock()
 	m := q.state(id)
-	m.Made(k.Attempt)
+	m.made(k.Attempt)
 	freed := deleted || done && (old == nil || !old.Finished)
 	if c := q.claims[id]; c != nil && k.Attempt >= c.attempt && !deleted {
 		delete(q.claims, id)

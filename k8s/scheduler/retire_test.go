@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/config"
 	"github.com/onejob-dev/onejob/k8s/events"
 	"github.com/onejob-dev/onejob/simulator"
@@ -85,4 +86,21 @@ func TestQueueLeaves(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What runs on beside an agent container that has ended is not left behind.
+func TestQueueLeavesNoHelper(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = beside(func(*world, *pod) (int, string, *contract.Message) {
+			at := time.Now().Add(50 * time.Minute)
+			return contract.ExitLocked, "Error", &contract.Message{Outcome: contract.OutcomeLocked, Reason: "423", NotBefore: &at}
+		})
+		w.podAfter = time.Second
+		id := w.build(1)[0].ID
+		r, set := w.configured("- {name: default}\n")
+		w.await("a pod with a node", time.Minute, func() bool { return w.kjobs(id) == 1 && len(w.page(id)) > 0 })
+		set("- {name: other}\n")
+		w.await("no kjob is left", time.Minute, func() bool { return w.kjobsLeft() == 0 })
+		r.end(w)
+	})
 }

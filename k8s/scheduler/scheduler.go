@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -246,14 +244,15 @@ func (s *Scheduler) queueOf(namespace, label string) *queue {
 	return nil
 }
 
-// serving are the queues that are being served.
-func (s *Scheduler) serving() (out []*queue) {
+// queuesByName are the queues of the configuration, and those that are being served.
+func (s *Scheduler) queuesByName() (configured []config.Queue, served map[string]*queue) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, name := range slices.Sorted(maps.Keys(s.queues)) {
-		out = append(out, s.queues[name].queue)
+	served = map[string]*queue{}
+	for name, q := range s.queues {
+		served[name] = q.queue
 	}
-	return out
+	return s.config.Queues, served
 }
 
 // lead serves the queues until ctx ends.

@@ -244,8 +244,11 @@ func (q *queue) event(id contract.JobID, warning bool, reason string, d decide.D
 		q.s.events.Event(k.Namespace, k.Name, k.UID, warning, reason, d.Text, d)
 		return
 	}
-	q.s.events.Event(q.store.Namespace, contract.KjobName(id, q.subject(id)), "", warning, reason, d.Text, d)
+	q.s.events.Event(q.store.Namespace, q.kjobOf(id), "", warning, reason, d.Text, d)
 }
+
+// kjobOf names the kjob of a job's last attempt, which may never have been made.
+func (q *queue) kjobOf(id contract.JobID) string { return contract.KjobName(id, q.subject(id)) }
 
 // subject is the attempt that is talked of: the last one that is known.
 func (q *queue) subject(id contract.JobID) int {

@@ -88,35 +88,54 @@ func (u unmatched) sweep(now time.Time) (underWay int) {
 	return underWay
 }
 
-// matches reports whether the queue takes a job, or another one of ours that is
-// the same queue at Buildkite.
-func matches(rules []string, tags [][]string) bool {
-	return slices.ContainsFunc(tags, func(t []string) bool { return stacks.Match(rules, t) })
-}
-
 // home is where Buildkite says that a queue is: its token's cluster and the key there.
 type home struct{ cluster, key string }
 
-// neighbours are the settings of the queues that are served in the same cluster of
-// Buildkite's, and the tags of those that are the same queue there by another name.
-// Both begin with the queue's own.
-func (q *queue) neighbours(set *settings) (queues []config.Queue, tags [][]string) {
+// neighbours are the configured queues as one of them sees them.
+type neighbours struct {
+	// queues are the settings of those in the same cluster of Buildkite's, its own first.
+	queues []config.Queue
+	// tags are of those that are the same queue there by another name, or may be: of
+	// one that isn't served, or has not registered yet, nobody knows. Its own are first.
+	tags [][]string
+	// silent: another one of the same queue, by an earlier name, tells of what is
+	// unmatched, or fails it.
+	silent bool
+}
+
+// takes reports whether a job is one of the queue's, or of another one of ours that is,
+// or may be, the same queue at Buildkite.
+func (n neighbours) takes(rules []string) bool {
+	return slices.ContainsFunc(n.tags, func(t []string) bool { return stacks.Match(rules, t) })
+}
+
+func (q *queue) neighbours(set *settings) neighbours {
 	own := q.isAt()
-	queues, tags = []config.Queue{set.Queue}, [][]string{set.Tags}
-	for _, other := range q.s.serving() {
+	n := neighbours{queues: []config.Queue{set.Queue}, tags: [][]string{set.Tags}}
+	configured, served := q.s.queuesByName()
+	for _, c := range configured {
+		other := served[c.Name]
 		if other == q {
+			n.tags = append(n.tags, c.Tags) // its own to be, if its template can't be used now
+			continue
+		}
+		if other == nil || own == (home{}) || other.isAt() == (home{}) {
+			n.tags = append(n.tags, c.Tags)
 			continue
 		}
 		at, its := other.isAt(), other.set.Load().Queue
-		if own == (home{}) || at.cluster != own.cluster {
+		if at.cluster != own.cluster {
 			continue
 		}
-		queues = append(queues, its)
-		if at == own && own.key != "" {
-			tags = append(tags, its.Tags)
+		n.queues = append(n.queues, its)
+		if at != own || own.key == "" {
+			continue
 		}
+		n.tags = append(n.tags, its.Tags, c.Tags)
+		speaks := its.Unmatched != config.UnmatchedIgnore && other.stopped() == nil
+		n.silent = n.silent || speaks && its.Name < set.Name
 	}
-	return queues, tags
+	return n
 }
 
 func (q *queue) isAt() home {
@@ -135,7 +154,7 @@ func (q *queue) onUnmatched(ctx context.Context, set *settings, due []stacks.Job
 	if due = due[:max(0, min(len(due), room))]; len(due) == 0 {
 		return
 	}
-	queues, _ := q.neighbours(set)
+	queues := q.neighbours(set).queues
 	if set.Unmatched == config.UnmatchedFail {
 		due = q.failUnmatched(ctx, due, queues)
 	}

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -369,5 +370,95 @@ func TestUnmatchedNotReserved(t *testing.T) {
 			t.Errorf("after %d tries: finished with %+v, the page says %q; want it told once", tries, j.StackFinish, w.page(id))
 		}
 		r.end(w)
+	})
+}
+
+// A job that may be another's of ours is left alone while that one isn't served, or has
+// not registered: it may be the same queue of Buildkite's by another name.
+func TestUnmatchedWhileAnotherQueueIsNotServed(t *testing.T) {
+	for _, says := range []string{"fail", "notify"} {
+		for what, keys := range map[string]string{"a template that is not there": "template: {file: /nonexistent}, ", "not registered": ""} {
+			t.Run(says+", "+what, func(t *testing.T) {
+				inWorld(t, simulator.Config{}, func(w *world) {
+					w.runs = ran
+					if keys == "" {
+						w.sim.AddFault(simulator.Fault{Endpoint: "stacks_register", Contains: "__default__", Status: 503})
+					}
+					r, set := w.configured("- {name: default, unmatched: " + says + "}\n- {name: __default__, " + keys + "tags: [gpu=t4]}\n")
+					ids := append(w.buildWith("gpu=t4", 2), w.buildWith("gpu=a100", 1)...)
+					time.Sleep(3 * time.Minute)
+					for _, id := range ids[:2] {
+						if j := w.job(id); j.State != simulator.StateScheduled || len(w.page(id)) > 0 {
+							t.Errorf("the job is %s, its page says %q, %+v", j.State, w.page(id), j.StackFinish)
+						}
+					}
+					if j := w.job(ids[2]); j.StackFinish == nil && len(w.page(ids[2])) != 1 {
+						t.Errorf("the page of the one that nobody takes says %q, it is %s", w.page(ids[2]), j.State)
+					}
+					set("- {name: default, unmatched: " + says + "}\n")
+					w.await("told, or failed", time.Minute, func() bool {
+						return w.job(ids[0]).StackFinish != nil || len(w.page(ids[0])) == 1
+					})
+					r.end(w)
+				})
+			})
+		}
+	}
+}
+
+// Of two names of one of Buildkite's queues, one tells.
+func TestUnmatchedIsToldByOneOfTwoQueues(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		r := w.start("- {name: __default__, tags: [gpu=t4]}\n")
+		id := w.buildWith("gpu=a100", 1)[0]
+		time.Sleep(2 * time.Minute)
+		if page := w.page(id); len(page) != 1 || !strings.Contains(page[0], "gpu=t4") {
+			t.Errorf("its page says %q, want one line", page)
+		}
+		r.end(w)
+	})
+}
+
+// A queue that is paused for long remembers no job that was listed long ago.
+func TestUnmatchedOfAPausedQueue(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		r := w.start("")
+		time.Sleep(10 * time.Second)
+		w.sim.SetQueuePaused("default", true)
+		b, err := w.sim.CreateBuild(simulator.BuildRequest{Pipeline: []byte("steps: [{command: make, parallelism: 500, agents: {queue: default, size: big}}]")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Minute)
+		if err := w.sim.CancelBuild(b.Number); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(unmatchedLife + time.Minute)
+		q := r.queues["default"]
+		r.end(w)
+		if n := len(q.unmatched); n > 0 {
+			t.Errorf("%d jobs are remembered", n)
+		}
+	})
+}
+
+// A job for which another attempt was announced gets it, though the queue has its tag no
+// more: it was the queue's, and its page says so.
+func TestRetagKeepsWhatWasAnnounced(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = func(_ *world, p *pod) {
+			p.start()
+			p.end(contract.ExitExhausted, "Error", &contract.Message{Outcome: contract.OutcomeExhausted, Reason: "no answer"})
+		}
+		const queue = "- {name: default, max-attempts: 5, unmatched: fail, tags: [os=%s]}\n"
+		r, set := w.configured(fmt.Sprintf(queue, "mac"))
+		id := w.buildWith("os=mac", 1)[0]
+		w.await("3 kjobs", 5*time.Minute, func() bool { return w.kjobs(id) == 3 })
+		set(fmt.Sprintf(queue, "linux"))
+		w.await("finished", 10*time.Minute, w.finished(1))
+		r.end(w)
+		if f := w.job(id).StackFinish; w.kjobs(id) != 5 || f == nil || !strings.HasPrefix(f.Detail, "gave up after 5 attempts") {
+			t.Errorf("%d kjobs, finished with %+v; want that it gave up after 5", w.kjobs(id), f)
+		}
 	})
 }
