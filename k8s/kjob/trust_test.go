@@ -129,6 +129,39 @@ func TestFilledInTemplates(t *testing.T) {
 	}
 }
 
+// Another queue's token, too, is no pipeline's and no template's to have.
+func TestTokenOfAnotherQueue(t *testing.T) {
+	c, err := config.Parse([]byte(`queues:
+- {name: a, token-secret: {name: team-a}, trusted-pipelines: true}
+- {name: b, token-secret: {name: team-b}, trusted-pipelines: true}
+- {name: c, token-secret: {name: team-c}, trusted-pipelines: true, namespace: other}
+`), "builds")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := func(secret string) []byte {
+		return []byte(`{spec: {containers: [{name: agent, envFrom: [{secretRef: {name: "` + secret + `"}}]}]}}`)
+	}
+	for _, tt := range []struct {
+		queue   int
+		secret  string
+		refused bool
+	}{{0, "team-a", true}, {0, "team-b", true}, {1, "team-a", true}, {0, "team-c", false}, {2, "team-c", true}, {2, "team-a", false}} {
+		q := c.Queues[tt.queue]
+		_, err := Parse(doc(tt.secret), q)
+		tpl, errHole := Parse(doc("{{env.X}}"), q)
+		if errHole != nil {
+			t.Fatal(errHole)
+		}
+		_, errFilled := New(aJob(), 1, tpl, map[string]string{"X": tt.secret})
+		for _, err := range []error{err, errFilled} {
+			if refused := err != nil && strings.Contains(err.Error(), "the Secret "+tt.secret+" has"); refused != tt.refused || !refused && err != nil {
+				t.Errorf("queue %s, Secret %s: got %v, refused: want %t", q.Name, tt.secret, err, tt.refused)
+			}
+		}
+	}
+}
+
 // Whatever template is taken and whatever a pipeline sets, the pod has the token's
 // Secret once, and without trusted-pipelines no program and no name is the pipeline's.
 func FuzzPipelineCannotTakeTheToken(f *testing.F) {
