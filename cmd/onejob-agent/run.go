@@ -91,7 +91,7 @@ func (f *flags) config(c *cli.Context, log *slog.Logger) (launcher.Config, error
 		return launcher.Config{}, err
 	}
 	return launcher.Config{
-		JobID: id, Attempt: f.attempt, Image: f.image, Token: token, Options: f.options, Budget: budget,
+		JobID: id, Attempt: f.attempt, Image: f.image, ImageUnknown: f.image == "" && f.contract != 0, Token: token, Options: f.options, Budget: budget,
 		Acquire: f.acquire, Register: acquire.DefaultRegister, Runner: runner, Environ: os.Environ(),
 		UserAgent:        version.UserAgent() + " onejob-agent/" + build.String(),
 		LocalTraceparent: c.IsSet("tracing-propagate-traceparent"),
