@@ -117,9 +117,11 @@ func (f *flags) jobID(c *cli.Context) (contract.JobID, error) {
 	return contract.ParseJobID(given)
 }
 
-// token reads the agent token from its file or the environment.
+// token reads the agent token from its file or the environment, and takes it out of
+// the environment: neither a library nor a program that is started finds it there.
 func (f *flags) token() (string, error) {
 	token, from := os.Getenv(contract.EnvToken), contract.EnvToken
+	os.Unsetenv(contract.EnvToken) //nolint:errcheck // the name is good
 	if f.tokenFile != "" {
 		b, err := os.ReadFile(f.tokenFile)
 		if err != nil {
