@@ -65,8 +65,8 @@ type Queue struct {
 	// AgentEndpoint is what the pods call, where that is not Config.Endpoint.
 	AgentEndpoint string `json:"agent-endpoint,omitempty"`
 	// TrustedPipelines lets the template take images, commands and names from a
-	// pipeline: whoever writes one then has the agent token. See package
-	// kjob, trust.go.
+	// pipeline: whoever writes one then has the agent token. See
+	// kjob/trust.go.
 	TrustedPipelines bool        `json:"trusted-pipelines,omitempty"`
 	TokenSecret      SecretRef   `json:"token-secret,omitempty"`
 	Template         TemplateRef `json:"template,omitempty"`

@@ -91,8 +91,8 @@ func Parse(doc []byte, q config.Queue) (*Template, error) {
 	}
 	errs, err := config.DecodeStrict(merged, t.Job)
 	if err != nil {
-		if holes := misplaced(merged); holes != nil {
-			return nil, errors.Join(append(errs, holes)...)
+		if faults := misplaced(merged); faults != nil {
+			return nil, errors.Join(append(errs, faults)...)
 		}
 		return nil, errors.Join(append(errs, fmt.Errorf("reading the merged template: %w", err))...)
 	}

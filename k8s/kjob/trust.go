@@ -15,32 +15,32 @@ import (
 )
 
 // Whoever writes a pipeline, which a pull request does, sets the variables that a
-// hole is filled from. The agent container is started with the agent token, so a
-// hole may stand only where it can't change what runs there, what that reads, or
-// whose Secrets it gets:
+// template variable is filled from. The agent container is started with the agent
+// token, so a template variable may stand only where it can't change what runs
+// there, what that reads, or whose Secrets it gets:
 //
 //	always                   where the pod may run; annotations and variables that only people and the job read
 //	with trusted-pipelines   what makes up the programs: images, commands, mounts, files, names
 //	never                    all else
 
-// harmless begins the kind of each place where a hole changes nothing for the token.
+// harmless begins the kind of each place where a template variable changes nothing for the token.
 var harmless = []string{
 	"metadata.annotations.", "spec.template.metadata.annotations.", "spec.template.spec.nodeSelector.", "spec.template.spec.affinity.",
 	"spec.template.spec.tolerations[*].", "spec.template.spec.topologySpreadConstraints[*].", "spec.template.spec.schedulerName", "spec.template.spec.priorityClassName",
 }
 
-// forTrusted are the places where whoever fills a hole can take the token.
+// forTrusted are the places where whoever fills a template variable can take the token.
 var forTrusted = regexp.MustCompile(`^spec\.template\.spec\.(` +
 	`(initContainers|containers)\[\*\]\.(image|command\[\*\]|args\[\*\]|workingDir|env\[\*\]\.(value|valueFrom\.(secretKeyRef|configMapKeyRef)\.(name|key))|` +
 	`envFrom\[\*\]\.(secretRef|configMapRef)\.name|volumeMounts\[\*\]\.(mountPath|subPath|subPathExpr))|` +
 	`serviceAccountName|volumes\[\*\]\.(downwardAPI|projected\.sources\[\*\]\.downwardAPI)\.items\[\*\]|volumes\[\*\]\.(secret\.secretName|configMap\.name|persistentVolumeClaim\.claimName))$`)
 
-// checkVariables refuses each hole by which a pipeline could take the token. doc is
+// checkVariables refuses each template variable by which a pipeline could take the token. doc is
 // job's JSON.
 func checkVariables(doc []byte, job *batchv1.Job, trusted bool) error {
 	var errs []error
 	judge := func(at place, s string, names []string) {
-		if hasVariable(envHole.ReplaceAllString(s, "")) {
+		if hasVariable(templateVariable.ReplaceAllString(s, "")) {
 			errs = append(errs, fmt.Errorf("%s: NAME in {{env.NAME}} is a variable's name, made of A-Z a-z 0-9 _, and begins with no number", at.path))
 		}
 		if len(names) > 0 {
@@ -51,7 +51,7 @@ func checkVariables(doc []byte, job *batchv1.Job, trusted bool) error {
 		inContainer := strings.HasPrefix(at.kind, "spec.template.spec.containers[*]") || strings.HasPrefix(at.kind, "spec.template.spec.initContainers[*]")
 		isLabel := strings.HasPrefix(at.kind, "metadata.labels.") || strings.HasPrefix(at.kind, "spec.template.metadata.labels.") // checkTemplate's
 		if !inContainer && !isLabel {
-			judge(at, s, holeNames(s))
+			judge(at, s, variableNames(s))
 		}
 		return s
 	})
@@ -146,9 +146,9 @@ func refuseVariable(at place, names []string, trusted bool) error {
 var expansion = regexp.MustCompile(`\$\(([^()]+)\)`)
 
 // takenFrom are the pipeline's variables that a string of a container has in it,
-// by holes and by the container's own variables.
+// by template variables and by the container's own variables.
 func takenFrom(s string, filled map[string][]string) []string {
-	names := holeNames(s)
+	names := variableNames(s)
 	for _, ref := range expansion.FindAllStringSubmatch(s, -1) {
 		names = append(names, filled[ref[1]]...)
 	}
@@ -182,7 +182,7 @@ func downward(fieldPath string, annotations map[string]string) []string {
 		return []string{contract.AnnotationPipeline, contract.AnnotationBranch, contract.AnnotationStep}
 	}
 	if key, ok := strings.CutPrefix(fieldPath, "metadata.annotations['"); ok {
-		return holeNames(annotations[strings.TrimSuffix(key, "']")])
+		return variableNames(annotations[strings.TrimSuffix(key, "']")])
 	}
 	return nil
 }

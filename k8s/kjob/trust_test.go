@@ -87,7 +87,7 @@ func TestPipelineCannotTakeTheToken(t *testing.T) {
 			affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: pool, operator: In, values: ["{{env.X}}"]}]}]}}}}}`},
 		{name: "a variable of the job's", doc: agent(`env: [{name: DATABASE, value: "db-{{env.X}}"}]`)},
 		{name: "the branch in a variable", doc: agent(`env: [{name: BRANCH, valueFrom: {fieldRef: {fieldPath: "metadata.annotations['onejob.dev/branch']"}}}]`)},
-		{name: "no hole", doc: agent(`image: a, args: ["$(HOME)"]`)},
+		{name: "no template variable", doc: agent(`image: a, args: ["$(HOME)"]`)},
 
 		{name: "the token's Secret by envFrom", doc: agent(`envFrom: [{secretRef: {name: onejob-agent-token}}]`), want: plain, always: true},
 		{name: "by a variable", doc: `{spec: {initContainers: [{name: a, image: b, env: [{name: A, valueFrom: {secretKeyRef: {name: onejob-agent-token, key: token}}}]}]}}`, want: plain, always: true},
@@ -196,9 +196,9 @@ func TestTokenOfAnotherQueue(t *testing.T) {
 	}{{0, "team-a", true}, {0, "team-b", true}, {1, "team-a", true}, {0, "team-c", false}, {2, "team-c", true}, {2, "team-a", false}} {
 		q := c.Queues[tt.queue]
 		_, err := Parse(doc(tt.secret), q)
-		tpl, errHole := Parse(doc("{{env.X}}"), q)
-		if errHole != nil {
-			t.Fatal(errHole)
+		tpl, errVariable := Parse(doc("{{env.X}}"), q)
+		if errVariable != nil {
+			t.Fatal(errVariable)
 		}
 		_, errFilled := New(aJob(), 1, tpl, map[string]string{"X": tt.secret})
 		for _, err := range []error{err, errFilled} {
@@ -263,7 +263,7 @@ func FuzzPipelineCannotTakeTheToken(f *testing.F) {
 	})
 }
 
-// randomTemplate puts holes, the token's Secret and harmless values into places of
+// randomTemplate puts template variables, the token's Secret and harmless values into places of
 // a pod.
 func randomTemplate(r *rand.Rand) []byte {
 	some := func() string {
