@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -83,6 +84,36 @@ func TestPromisesAreTested(t *testing.T) {
 		if !tests[name[1]] {
 			t.Errorf("SECURITY.md names %s, which isn't there", name[1])
 		}
+	}
+}
+
+// A file that a comment or a manifest names is beside it, or the name begins with the
+// file's package.
+func TestFilesInComments(t *testing.T) {
+	comment, file := regexp.MustCompile(`(?m)(?:^|\s)(?://|#) .*$`), regexp.MustCompile(`[\w./]*\w\.go\b`)
+	manifests, err := filepath.Glob("deploy/*/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := 0
+	for _, path := range append(sources(t), manifests...) {
+		if filepath.Ext(path) == ".md" {
+			continue
+		}
+		for _, c := range comment.FindAllString(read(t, path), -1) {
+			for _, name := range file.FindAllString(c, -1) {
+				named++
+				if !slices.ContainsFunc([]string{filepath.Dir(path), "k8s", "."}, func(dir string) bool {
+					_, err := os.Stat(filepath.Join(dir, name))
+					return err == nil
+				}) {
+					t.Errorf("%s names %s, which isn't there", path, name)
+				}
+			}
+		}
+	}
+	if named < 5 {
+		t.Errorf("found %d names of files", named)
 	}
 }
 

@@ -31,7 +31,8 @@ const (
 	EnvOnTerm = "ONEJOB_ON_TERM"
 	// EnvImage is the value of a step's `image:` (BUILDKITE_IMAGE) that the pod
 	// honours: the one that it was made with, or its image. A runner refuses a step
-	// that asks for another, and each, where it isn't set.
+	// that asks for another, and, started by hand without it, each. In a pod of a
+	// scheduler from before it was there, the runner only warns.
 	EnvImage = "ONEJOB_IMAGE"
 	// EnvAttempt is the number of the attempt, from 1.
 	EnvAttempt = "ONEJOB_ATTEMPT"

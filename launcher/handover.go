@@ -31,6 +31,8 @@ type Handover struct {
 	// LocalTraceparent says that the operator set
 	// tracing-propagate-traceparent, which wins over the server's policy.
 	LocalTraceparent bool
+	// Warning, unless it is empty, goes into the job's log before the bootstrap's.
+	Warning string
 }
 
 // Control tells the child to stop. A later one adds to an earlier one.

@@ -28,6 +28,8 @@ type Config struct {
 	Acquire, Register acquire.Backoff
 	// Image is the image of which a step's wish is honoured (contract.EnvImage).
 	Image string
+	// ImageUnknown: the pod is that of a scheduler which doesn't set it yet.
+	ImageUnknown bool
 	// Runner is the path of onejob-run.
 	Runner string
 	// Environ is the environment that the job's is made of.
@@ -53,7 +55,9 @@ type run struct {
 	phases  phases
 	// childTries are the requests that the child sent.
 	childTries map[string]int
-	msg        contract.Message
+	// warning goes into the job's log before all else.
+	warning string
+	msg     contract.Message
 }
 
 // Run takes the job from registration to its end, and returns what became of
@@ -176,6 +180,9 @@ func (r *run) do() {
 			Text: fmt.Sprintf("The runner was stopped by %v while the job was being acquired. Nothing of it ran.", context.Cause(work)),
 		})
 		return
+	}
+	if r.ImageUnknown {
+		r.warning, r.Image = ignoredImage(job.Env), job.Env["BUILDKITE_IMAGE"]
 	}
 	if why := refusal(job.Env, r.Image); why != "" {
 		r.Log.Error("the job's step asks for what its pod isn't", "reason", why)

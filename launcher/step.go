@@ -20,12 +20,24 @@ const kubernetesPlugin = "github.com/buildkite-plugins/kubernetes-buildkite-plug
 func refusal(env map[string]string, image string) string {
 	var texts []string
 	if want := env["BUILDKITE_IMAGE"]; want != "" && want != image {
-		texts = append(texts, fmt.Sprintf("The step asks for the image %q, and this pod doesn't run it. Take image: out of the step, or have the queue's template take its image from {{env.BUILDKITE_IMAGE}}.", cut(want)))
+		texts = append(texts, fmt.Sprintf("The step asks for the image %q, and this pod doesn't run it. Take image: out of the step, or send the step to a queue whose template names that image.", cut(want)))
 	}
 	if is, keys := describesPod(env["BUILDKITE_PLUGINS"]); is {
 		texts = append(texts, fmt.Sprintf("The step has the kubernetes plugin%s, and this queue's pods are its template's. Take the plugin out, and put what the job needs into the queue's template or image.", keys))
 	}
 	return strings.Join(texts, " ")
+}
+
+// ignoredImage warns of a step's image in a pod whose scheduler doesn't say which
+// one that is, being from before image: was refused; "" if the step asks for none.
+func ignoredImage(env map[string]string) string {
+	want := env["BUILDKITE_IMAGE"]
+	if want == "" {
+		return ""
+	}
+	return fmt.Sprintf("+++ onejob: the step's image is ignored\n"+
+		"The step asks for the image %q. The job runs in the image of its queue's template all the same, because the scheduler is older than this runner and can't say which image that is. "+
+		"Once the scheduler is upgraded, a step that asks for another image than its pod's is refused. Take image: out of the step, or send the step to a queue whose template names that image.", cut(want))
 }
 
 // describesPod reports whether the plugins of a job, as BUILDKITE_PLUGINS has

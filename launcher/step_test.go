@@ -14,7 +14,7 @@ func TestRefusal(t *testing.T) {
 	}{
 		{name: "nothing"},
 		{name: "nothing of a pod that honours an image", pod: "node:22"},
-		{name: "an image", image: "node:22", says: []string{`image "node:22"`, "Take image: out", "{{env.BUILDKITE_IMAGE}}"}},
+		{name: "an image", image: "node:22", says: []string{`image "node:22"`, "Take image: out", "a queue whose template names that image"}},
 		{name: "an image that the pod isn't", image: "node:22", pod: "node:20", says: []string{`image "node:22"`}},
 		{name: "the pod's image", image: "node:22", pod: "node:22"},
 		{name: "a long image", image: strings.Repeat("é", 300), says: []string{"é…"}},

@@ -224,7 +224,7 @@ func (r *run) handover(job *acquire.Job, tags []string) Handover {
 		Endpoint: r.session.Endpoint(), Token: reply.AccessToken, UserAgent: r.UserAgent,
 		Headers:           map[string]string{},
 		JobStatusInterval: acquire.Seconds(reply.JobStatusInterval, time.Second, time.Second, time.Minute),
-		Tracing:           reply.Tracing, LocalTraceparent: r.LocalTraceparent,
+		Tracing:           reply.Tracing, LocalTraceparent: r.LocalTraceparent, Warning: r.warning,
 	}
 	for name := range r.session.RequestHeaders() {
 		h.Headers[name] = r.session.RequestHeaders().Get(name)

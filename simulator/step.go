@@ -146,7 +146,7 @@ func allowFailures(deps []dependency) {
 
 // queueRule finds the queue among the agent query rules. A job that names none
 // is of the build's queue: that is added to its rules, but for the default queue,
-// whose jobs may lack the rule (agent-stack-k8s, api/agent_client.go).
+// whose jobs may lack the rule (agent-stack-k8s: its client of the agent API).
 func queueRule(rules []string, fallback string) ([]string, string) {
 	for _, rule := range rules {
 		if key, value, _ := strings.Cut(rule, "="); key == "queue" {

@@ -91,7 +91,7 @@ func (f *flags) config(c *cli.Context, log *slog.Logger) (launcher.Config, error
 		return launcher.Config{}, err
 	}
 	return launcher.Config{
-		JobID: id, Attempt: f.attempt, Image: f.image, Token: token, Options: f.options, Budget: budget,
+		JobID: id, Attempt: f.attempt, Image: f.image, ImageUnknown: f.image == "" && f.contract != 0, Token: token, Options: f.options, Budget: budget,
 		Acquire: f.acquire, Register: acquire.DefaultRegister, Runner: runner, Environ: os.Environ(),
 		UserAgent:        version.UserAgent() + " onejob-agent/" + build.String(),
 		LocalTraceparent: c.IsSet("tracing-propagate-traceparent"),
@@ -117,9 +117,11 @@ func (f *flags) jobID(c *cli.Context) (contract.JobID, error) {
 	return contract.ParseJobID(given)
 }
 
-// token reads the agent token from its file or the environment.
+// token reads the agent token from its file or the environment, and takes it out of
+// the environment: neither a library nor a program that is started finds it there.
 func (f *flags) token() (string, error) {
 	token, from := os.Getenv(contract.EnvToken), contract.EnvToken
+	os.Unsetenv(contract.EnvToken) //nolint:errcheck // the name is good
 	if f.tokenFile != "" {
 		b, err := os.ReadFile(f.tokenFile)
 		if err != nil {

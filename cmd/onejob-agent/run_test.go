@@ -132,6 +132,9 @@ func TestBuildPathIsTheNodes(t *testing.T) {
 	if code != contract.ExitExhausted || msg.ExitCode != code || msg.Outcome != contract.OutcomeUnready {
 		t.Errorf("exit %d, message %+v; want %d, unready", code, msg, contract.ExitExhausted)
 	}
+	if os.Getenv(contract.EnvToken) != "" {
+		t.Error("the token is in the environment after it was read")
+	}
 	for _, want := range []string{"/proc/nowhere", "can't be made or written by uid", "no such file or directory"} {
 		if !strings.Contains(printed, want) || !strings.Contains(msg.Reason, want) {
 			t.Errorf("doesn't say %q:\n%s\nmessage: %s", want, printed, msg.Reason)

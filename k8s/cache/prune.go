@@ -23,11 +23,11 @@ import (
 )
 
 // Lean returns a client like kube, which is NewClient's of the same configuration,
-// that reads of Jobs and Pods only what the caches keep (see seen.go): their
+// that reads of Jobs and Pods only what the caches keep (see object.go): their
 // metadata less the managed fields, their status, and of the spec what leanJob and
 // leanPod name. The rest, which is most of what a watch sends, isn't decoded. Of
 // the answer to a Job's create only an error is read, over kube's connection: the
-// others have one of their own, which is read at a pace (see paced.go). Lists other
+// others have one of their own, which is read at a pace (see coalesce.go). Lists other
 // than a watch's own, and answers in JSON, are read whole.
 func Lean(client kube.Client, cfg *rest.Config) (kube.Client, error) {
 	watches := rest.CopyConfig(cfg)

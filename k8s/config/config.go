@@ -50,7 +50,7 @@ type Queue struct {
 	Unmatched string `json:"unmatched,omitempty"`
 	// MaxInFlight is the most kjobs that are unfinished at a time, 0 for no limit.
 	MaxInFlight *int `json:"max-in-flight,omitempty"`
-	// MinAgents and Buffer keep warm placeholders, see warm.go.
+	// MinAgents and Buffer keep placeholders, see kjob.Placeholder.
 	MinAgents int    `json:"min-agents,omitempty"`
 	Buffer    Amount `json:"buffer,omitempty"`
 	// MaxAttempts is how many kjobs a job may use up before it is finished.
@@ -65,10 +65,14 @@ type Queue struct {
 	// AgentEndpoint is what the pods call, where that is not Config.Endpoint.
 	AgentEndpoint string `json:"agent-endpoint,omitempty"`
 	// TrustedPipelines lets the template take images, commands and names from a
-	// pipeline: whoever writes one then has the agent token. See trust.go.
+	// pipeline: whoever writes one then has the agent token. See
+	// kjob/trust.go.
 	TrustedPipelines bool        `json:"trusted-pipelines,omitempty"`
 	TokenSecret      SecretRef   `json:"token-secret,omitempty"`
 	Template         TemplateRef `json:"template,omitempty"`
+	// TokenSecrets names the Secrets with an agent token in Namespace, of this queue
+	// and of the others. It is filled when the configuration is completed.
+	TokenSecrets []string `json:"-"`
 }
 
 // SecretRef names a key of a Secret in the queue's namespace.
@@ -186,6 +190,13 @@ func (c *Config) complete(namespace string) {
 		def(&q.AgentEndpoint, c.Endpoint)
 		def(&q.TokenSecret.Name, "onejob-agent-token")
 		def(&q.TokenSecret.Key, "token")
+	}
+	secrets := map[string][]string{}
+	for _, q := range c.Queues {
+		secrets[q.Namespace] = append(secrets[q.Namespace], q.TokenSecret.Name)
+	}
+	for i := range c.Queues {
+		c.Queues[i].TokenSecrets = secrets[c.Queues[i].Namespace]
 	}
 }
 

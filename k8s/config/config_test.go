@@ -107,7 +107,9 @@ func TestSchemaHasEveryKey(t *testing.T) {
 		var out []string
 		for f := range reflect.TypeOf(v).Fields() {
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-			out = append(out, name)
+			if name != "-" { // TokenSecrets, which no file has
+				out = append(out, name)
+			}
 		}
 		slices.Sort(out)
 		return out

@@ -98,7 +98,8 @@ type Decision struct {
 const (
 	podlessGrace   = 30 * time.Second
 	quietGrace     = time.Minute
-	containerGrace = time.Minute
+	containerGrace = time.Minute // a kubelet has a Secret's or a ConfigMap's content late
+	mountGrace     = 2 * time.Minute
 	startTries     = 3
 	NoticeAfter    = 10 * time.Second
 	outliveGrace   = time.Minute

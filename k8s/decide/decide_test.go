@@ -93,6 +93,7 @@ func TestDecide(t *testing.T) {
 			f.Pod.Terminating, f.Pod.GoneBy, f.Pod.Why, f.Pod.WhyMessage = true, goneBy, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"
 		}
 	}
+	noImageGrace := func(f *Facts) { f.Policy.ImageGrace = 0 }
 	onNode := func(f *Facts) { f.Pod.Node = "node" }
 	code := func(n int) func(*Facts) { return func(f *Facts) { f.Pod.ExitCode, f.Pod.Why = n, "" } }
 	ran := func(f *Facts) { f.Pod.Message.Outcome = contract.OutcomeFinished }
@@ -424,6 +425,11 @@ func TestDecide(t *testing.T) {
 		{"bad image name", aKJob().Age(time.Second).Waiting("InvalidImageName", "bad", 0).State(reserved), want{action: Finish, reason: ReasonImage, status: -1}},
 		{"missing secret", aKJob().Waiting("CreateContainerConfigError", `secret "x" not found`, time.Minute).State(reserved), want{action: Finish, reason: ReasonContainer, status: -1, says: `secret "x" not found`}},
 		{"missing secret, just now", aKJob().Waiting("CreateContainerConfigError", `secret "x" not found`, time.Second).State(reserved), want{action: None, reason: ReasonContainer}},
+		{"no grace for images, and a Secret that the kubelet has yet to read", aKJob().Waiting("CreateContainerConfigError", "failed to sync secret cache: timed out waiting for the condition", 3*time.Second).State(reserved).but(noImageGrace), want{action: None, reason: ReasonContainer}},
+		{"no grace for images, and a volume", aKJob().State(reserved).but(noImageGrace).but(func(f *Facts) {
+			f.Pod.Node, f.Warnings, f.FailingSince = "node", []Warning{{"FailedMount", `configmap "kube-root-ca.crt" not found`}}, t0.Add(-3*time.Second)
+		}), want{action: None, reason: ReasonContainer, says: "kube-root-ca.crt"}},
+		{"no grace for images", aKJob().Waiting("ErrImagePull", "EOF", time.Second).State(reserved).but(noImageGrace), want{action: Finish, reason: ReasonImage, status: -1}},
 		{"missing secret volume", aKJob().State(reserved).but(func(f *Facts) {
 			f.Pod.Node, f.Warnings, f.FailingSince = "node", []Warning{{"FailedMount", `secret "x" not found`}}, t0.Add(-time.Second)
 		}), want{action: None, reason: ReasonContainer, says: `secret "x" not found`}},

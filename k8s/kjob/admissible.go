@@ -18,7 +18,7 @@ import (
 // refused when the template is read. These are the rules that templates break, and
 // not all of Kubernetes': linking k8s.io/kubernetes' validation makes the program
 // 4.6 MB larger (11 %) and adds 76 modules to go.mod. The rest is for the API server to say:
-// lint --ask-cluster, and a dry run when a queue is begun (tryout.go).
+// lint --ask-cluster, and a dry run when a queue is begun (scheduler/tryout.go).
 
 // faults collects what is wrong, each with its place.
 type faults struct{ errs []error }
@@ -27,8 +27,8 @@ func (f *faults) bad(at, format string, args ...any) {
 	f.errs = append(f.errs, fmt.Errorf("%s: "+format, append([]any{at}, args...)...))
 }
 
-// all adds what a validation of apimachinery's says of a value; what a hole is in is
-// known with the job.
+// all adds what a validation of apimachinery's says of a value; what a
+// template variable is in is known with the job.
 func (f *faults) all(at, value string, check func(string) []string) {
 	if hasVariable(value) {
 		return

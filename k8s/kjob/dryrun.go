@@ -15,7 +15,7 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// SampleID is the made-up job whose kjob Rehearse has refused or let in.
+// SampleID is the made-up job whose kjob DryRun has refused or let in.
 const SampleID = contract.JobID("00000000-0000-4000-8000-000000000000")
 
 // DryRun has the API server say what it would say of a template's kjob and of
@@ -66,8 +66,8 @@ func DryRun(ctx context.Context, client kube.Client, t *Template) (notes []strin
 // tag, a quantity and a label's value.
 func (t *Template) sampleEnv(value string) map[string]string {
 	env := map[string]string{}
-	for _, hole := range envHole.FindAllStringSubmatch(t.raw, -1) {
-		env[hole[1]] = value
+	for _, match := range templateVariable.FindAllStringSubmatch(t.raw, -1) {
+		env[match[1]] = value
 	}
 	return env
 }

@@ -35,7 +35,7 @@ func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batc
 		if k, err = fill(t.raw, env); err != nil {
 			return nil, err
 		}
-		if err := checkTokenSecret(&k.Spec.Template.Spec, t.TokenSecret.Name); err != nil {
+		if err := checkTokenSecret(&k.Spec.Template.Spec, t.tokens); err != nil {
 			return nil, fmt.Errorf("filling the job's environment into the template: %w", err)
 		}
 	}

@@ -34,10 +34,10 @@ func PlaceholderName(queue string, n int) string {
 	return fmt.Sprintf(PlaceholderPrefix+"%s-%d", name, n)
 }
 
-// checkPlaceholder refuses a template that leaves a hole in its placeholders: they have
-// no job to fill it from, and would wait for an image of that name. What
+// checkPlaceholder refuses a template that leaves a template variable in its placeholders:
+// they have no job to fill it from, and would wait for an image of that name. What
 // placeholders go without, environment, labels, volumes and init containers, may
-// have holes.
+// have template variables.
 func checkPlaceholder(t *Template) error {
 	if t.agent() == nil || t.Job.Spec.ActiveDeadlineSeconds == nil {
 		return nil // checkTemplate says so

@@ -39,6 +39,8 @@ type Template struct {
 	Tags          []string
 	OnTerm        string
 	TokenSecret   config.SecretRef
+	// tokens names the Secrets with an agent token in the namespace.
+	tokens []string
 	// Org is the organization's slug, for the jobs' URLs; it may be empty.
 	Org string
 
@@ -85,15 +87,16 @@ func Parse(doc []byte, q config.Queue) (*Template, error) {
 	t := &Template{
 		Queue: q.Name, Namespace: q.Namespace, AgentEndpoint: q.AgentEndpoint, Tags: q.Tags,
 		OnTerm: q.OnTerm, TokenSecret: q.TokenSecret, Job: &batchv1.Job{},
+		tokens: append([]string{q.TokenSecret.Name}, q.TokenSecrets...),
 	}
 	errs, err := config.DecodeStrict(merged, t.Job)
 	if err != nil {
-		if holes := misplaced(merged); holes != nil {
-			return nil, errors.Join(append(errs, holes)...)
+		if faults := misplaced(merged); faults != nil {
+			return nil, errors.Join(append(errs, faults)...)
 		}
 		return nil, errors.Join(append(errs, fmt.Errorf("reading the merged template: %w", err))...)
 	}
-	errs = append(errs, checkTemplate(t.Job), checkAdmissible(t.Job), checkVariables(merged, t.Job, q.TrustedPipelines), checkTokenSecret(&t.Job.Spec.Template.Spec, q.TokenSecret.Name))
+	errs = append(errs, checkTemplate(t.Job), checkAdmissible(t.Job), checkVariables(merged, t.Job, q.TrustedPipelines), checkTokenSecret(&t.Job.Spec.Template.Spec, t.tokens))
 	t.graces, err = graceEnv(t.Job, q.OnTerm)
 	errs = append(errs, err)
 	if hasVariable(string(merged)) {

@@ -15,9 +15,9 @@ import (
 )
 
 // checkTokenSecret refuses a pod, before New gives it the token's variable, that
-// names the Secret with the agent token, or the variable. A job can read whatever else the pod gets
-// of it.
-func checkTokenSecret(s *corev1.PodSpec, secret string) error {
+// names a Secret with an agent token, this queue's or another's, or the variable. A
+// job can read whatever else the pod gets of it.
+func checkTokenSecret(s *corev1.PodSpec, tokens []string) error {
 	doc, err := json.Marshal(s)
 	if err != nil {
 		return err
@@ -31,8 +31,8 @@ func checkTokenSecret(s *corev1.PodSpec, secret string) error {
 		return err
 	}
 	for _, path := range secretRefs(root, "spec.template.spec", false) {
-		if path.name == secret {
-			errs = append(errs, fmt.Errorf("%s: the Secret %s has the agent token in it, and every job could read it: use another Secret; the runner gets the token without it", path.at, secret))
+		if slices.Contains(tokens, path.name) {
+			errs = append(errs, fmt.Errorf("%s: the Secret %s has the agent token in it, and every job could read it: use another Secret; the runner gets the token without it", path.at, path.name))
 		}
 	}
 	return errors.Join(errs...)

@@ -15,42 +15,32 @@ import (
 )
 
 // Whoever writes a pipeline, which a pull request does, sets the variables that a
-// hole is filled from. The agent container is started with the agent token, so a
-// hole may stand only where it can't change what runs there, what that reads, or
-// whose Secrets it gets:
+// template variable is filled from. The agent container is started with the agent
+// token, so a template variable may stand only where it can't change what runs
+// there, what that reads, or whose Secrets it gets:
 //
-//	always                   annotations, where the pod may run, variables of the job
-//	with trusted-pipelines   what makes up the programs: images, commands, mounts, names
+//	always                   where the pod may run; annotations and variables that only people and the job read
+//	with trusted-pipelines   what makes up the programs: images, commands, mounts, files, names
 //	never                    all else
 
-// harmless begins the kind of each place where a hole changes nothing for the token.
+// harmless begins the kind of each place where a template variable changes nothing for the token.
 var harmless = []string{
 	"metadata.annotations.", "spec.template.metadata.annotations.", "spec.template.spec.nodeSelector.", "spec.template.spec.affinity.",
 	"spec.template.spec.tolerations[*].", "spec.template.spec.topologySpreadConstraints[*].", "spec.template.spec.schedulerName", "spec.template.spec.priorityClassName",
 }
 
-// restraints begin the keys of annotations that would loosen what holds a
-// container, or that the scheduler reads back.
-var restraints = regexp.MustCompile(`\.annotations\.(onejob\.dev/|container\.(apparmor|seccomp)\.security\.|seccomp\.security\.)`)
-
-// forTrusted are the places where whoever fills a hole can take the token.
+// forTrusted are the places where whoever fills a template variable can take the token.
 var forTrusted = regexp.MustCompile(`^spec\.template\.spec\.(` +
 	`(initContainers|containers)\[\*\]\.(image|command\[\*\]|args\[\*\]|workingDir|env\[\*\]\.(value|valueFrom\.(secretKeyRef|configMapKeyRef)\.(name|key))|` +
 	`envFrom\[\*\]\.(secretRef|configMapRef)\.name|volumeMounts\[\*\]\.(mountPath|subPath|subPathExpr))|` +
-	`serviceAccountName|volumes\[\*\]\.(secret\.secretName|configMap\.name|persistentVolumeClaim\.claimName))$`)
+	`serviceAccountName|volumes\[\*\]\.(downwardAPI|projected\.sources\[\*\]\.downwardAPI)\.items\[\*\]|volumes\[\*\]\.(secret\.secretName|configMap\.name|persistentVolumeClaim\.claimName))$`)
 
-// steering matches the variables that change where the runner, or a program that
-// is started with the token, gets its settings, its code or its peers from.
-var steering = regexp.MustCompile(`(?i)^((BUILDKITE|ONEJOB|KUBERNETES|LD|BASH|GIT|SSH|SSL|GLIBC|GCONV|MALLOC|NSS|PYTHON|PERL|RUBY|NODE|JAVA|JDK|LUA|OTEL|DD|CURL|DYLD|KRB5)_.*` +
-	`|(PYTHON|PERL|RUBY|BASH).*|PATH|HOME|ENV|SHELL|SHELLOPTS|IFS|CDPATH|PS4|TMPDIR|PROMPT_COMMAND|GODEBUG|GOTRACEBACK|GOMEMLIMIT|GOMAXPROCS|GOGC` +
-	`|HOSTALIASES|LOCALDOMAIN|RES_OPTIONS|.*_PROXY|.*PRELOAD.*|GETCONF_DIR|LOCPATH|NLSPATH|OPENSSL_.*)$`)
-
-// checkVariables refuses each hole by which a pipeline could take the token. doc is
+// checkVariables refuses each template variable by which a pipeline could take the token. doc is
 // job's JSON.
 func checkVariables(doc []byte, job *batchv1.Job, trusted bool) error {
 	var errs []error
 	judge := func(at place, s string, names []string) {
-		if hasVariable(envHole.ReplaceAllString(s, "")) {
+		if hasVariable(templateVariable.ReplaceAllString(s, "")) {
 			errs = append(errs, fmt.Errorf("%s: NAME in {{env.NAME}} is a variable's name, made of A-Z a-z 0-9 _, and begins with no number", at.path))
 		}
 		if len(names) > 0 {
@@ -61,11 +51,14 @@ func checkVariables(doc []byte, job *batchv1.Job, trusted bool) error {
 		inContainer := strings.HasPrefix(at.kind, "spec.template.spec.containers[*]") || strings.HasPrefix(at.kind, "spec.template.spec.initContainers[*]")
 		isLabel := strings.HasPrefix(at.kind, "metadata.labels.") || strings.HasPrefix(at.kind, "spec.template.metadata.labels.") // checkTemplate's
 		if !inContainer && !isLabel {
-			judge(at, s, holeNames(s))
+			judge(at, s, variableNames(s))
 		}
 		return s
 	})
 	pod := &job.Spec.Template
+	for _, v := range pod.Spec.Volumes {
+		fileVariables(v, pod.Annotations, judge)
+	}
 	for _, c := range pod.Spec.InitContainers {
 		containerVariables(c, "initContainers", pod.Annotations, judge)
 	}
@@ -95,13 +88,39 @@ func containerVariables(c corev1.Container, list string, annotations map[string]
 	})
 }
 
+// fileVariables calls judge for each file of a volume that is made of what a pipeline
+// has a part in: on the path of hooks it would be one.
+func fileVariables(v corev1.Volume, annotations map[string]string, judge func(place, string, []string)) {
+	files := func(in string, items []corev1.DownwardAPIVolumeFile) {
+		for _, item := range items {
+			if item.FieldRef != nil {
+				at := place{path: "spec.template.spec.volumes[" + v.Name + "]." + in + "downwardAPI.items[" + item.Path + "]", kind: "spec.template.spec.volumes[*]." + in + "downwardAPI.items[*]"}
+				judge(at, "", downward(item.FieldRef.FieldPath, annotations))
+			}
+		}
+	}
+	if v.DownwardAPI != nil {
+		files("", v.DownwardAPI.Items)
+	}
+	if v.Projected != nil {
+		for _, source := range v.Projected.Sources {
+			if source.DownwardAPI != nil {
+				files("projected.sources[*].", source.DownwardAPI.Items)
+			}
+		}
+	}
+}
+
 func refuseVariable(at place, names []string, trusted bool) error {
-	isHarmless := !at.key && !restraints.MatchString(at.kind) && slices.ContainsFunc(harmless, func(begin string) bool { return strings.HasPrefix(at.kind, begin) })
+	_, annotation, _ := strings.Cut(at.kind, "metadata.annotations.")
+	isRestraint := restraints.MatchString(annotation)
+	isHarmless := !at.key && !isRestraint && slices.ContainsFunc(harmless, func(begin string) bool { return strings.HasPrefix(at.kind, begin) })
 	byTrust := !at.key && forTrusted.MatchString(at.kind)
 	if isHarmless || byTrust && trusted {
 		return nil
 	}
 	because := "because this place isn't one of those that are known to be harmless"
+	todo := "write it into the template"
 	switch last := at.kind[strings.LastIndex(at.kind, ".")+1:]; {
 	case strings.HasSuffix(at.kind, "env[*].value"):
 		because = "because the variable changes what the runner reads, loads or talks to"
@@ -109,10 +128,14 @@ func refuseVariable(at place, names []string, trusted bool) error {
 		because = "because they choose the program that is started with it"
 	case last == "mountPath", strings.HasPrefix(last, "subPath"):
 		because = "because they can put files of their own in the place of the pod's programs"
+	case strings.HasSuffix(at.kind, "downwardAPI.items[*]"):
+		because = "because a file that a pipeline fills can stand in the place of a hook or a program"
+		todo = "give it to the job as a variable (valueFrom)"
+	case isRestraint:
+		because += ": programs of the cluster act on annotations of that name"
 	case byTrust:
 		because = "because they choose whose Secrets and settings the pod gets"
 	}
-	todo := "write it into the template"
 	if byTrust {
 		todo += ", or set trusted-pipelines: true on the queue if they may have the token"
 	}
@@ -123,9 +146,9 @@ func refuseVariable(at place, names []string, trusted bool) error {
 var expansion = regexp.MustCompile(`\$\(([^()]+)\)`)
 
 // takenFrom are the pipeline's variables that a string of a container has in it,
-// by holes and by the container's own variables.
+// by template variables and by the container's own variables.
 func takenFrom(s string, filled map[string][]string) []string {
-	names := holeNames(s)
+	names := variableNames(s)
 	for _, ref := range expansion.FindAllStringSubmatch(s, -1) {
 		names = append(names, filled[ref[1]]...)
 	}
@@ -155,8 +178,11 @@ func downward(fieldPath string, annotations map[string]string) []string {
 			return []string{key}
 		}
 	}
+	if fieldPath == "metadata.annotations" || fieldPath == "metadata.labels" { // all of them, in a file
+		return []string{contract.AnnotationPipeline, contract.AnnotationBranch, contract.AnnotationStep}
+	}
 	if key, ok := strings.CutPrefix(fieldPath, "metadata.annotations['"); ok {
-		return holeNames(annotations[strings.TrimSuffix(key, "']")])
+		return variableNames(annotations[strings.TrimSuffix(key, "']")])
 	}
 	return nil
 }

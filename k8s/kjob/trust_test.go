@@ -21,6 +21,11 @@ func TestPipelineCannotTakeTheToken(t *testing.T) {
 	agent := func(text string) string { return "{spec: {containers: [{name: agent, " + text + "}]}}" }
 	const program, names, files, settings = "the program that is started with it", "whose Secrets and settings", "in the place of the pod's programs", "changes what the runner reads"
 	const unknown, plain = "known to be harmless", "has the agent token in it"
+	const file = "a file that a pipeline fills"
+	podinfo := func(field string) string {
+		return `{metadata: {annotations: {a: "{{env.X}}", b: fixed}}, spec: {volumes: [{name: v, downwardAPI: {items: [{path: environment, fieldRef: {fieldPath: "` + field + `"}}]}}],
+			containers: [{name: agent, volumeMounts: [{name: v, mountPath: /etc/buildkite-agent/hooks}]}]}}`
+	}
 	for _, tt := range []struct {
 		name, doc string
 		want      string // empty if it is taken
@@ -68,12 +73,21 @@ func TestPipelineCannotTakeTheToken(t *testing.T) {
 		{name: "an annotation's key", doc: `{metadata: {annotations: {"{{env.X}}": a}}, spec: {}}`, want: unknown, always: true},
 		{name: "no variable", doc: `{metadata: {annotations: {a: "{{env.A-B}}"}}, spec: {}}`, want: "is a variable's name, made of", always: true},
 
+		{name: "a file of an annotation", doc: podinfo("metadata.annotations['a']"), want: file},
+		{name: "a file of the step's label", doc: podinfo("metadata.annotations['onejob.dev/step']"), want: file},
+		{name: "a file of the branch, as a label", doc: podinfo("metadata.labels['onejob.dev/branch']"), want: file},
+		{name: "a file of all annotations", doc: podinfo("metadata.annotations"), want: file},
+		{name: "a file of all labels", doc: podinfo("metadata.labels"), want: file},
+		{name: "a projected file of an annotation", doc: `{metadata: {annotations: {a: "{{env.X}}"}}, spec: {volumes: [{name: v, projected: {sources: [{downwardAPI: {items: [{path: environment, fieldRef: {fieldPath: "metadata.annotations['a']"}}]}}]}}]}}`, want: file},
+
+		{name: "a file of the pod's name", doc: podinfo("metadata.name")},
+		{name: "a file of another annotation", doc: podinfo("metadata.annotations['b']")},
 		{name: "annotation", doc: `{metadata: {annotations: {a.b/c: "{{env.X}}"}}, spec: {}}`},
 		{name: "where it runs", doc: `{spec: {nodeSelector: {a.b/pool: "{{env.POOL}}"}, schedulerName: "{{env.X}}", priorityClassName: "ci-{{env.X}}", tolerations: [{key: "{{env.X}}", value: "{{env.X}}"}],
 			affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: pool, operator: In, values: ["{{env.X}}"]}]}]}}}}}`},
 		{name: "a variable of the job's", doc: agent(`env: [{name: DATABASE, value: "db-{{env.X}}"}]`)},
 		{name: "the branch in a variable", doc: agent(`env: [{name: BRANCH, valueFrom: {fieldRef: {fieldPath: "metadata.annotations['onejob.dev/branch']"}}}]`)},
-		{name: "no hole", doc: agent(`image: a, args: ["$(HOME)"]`)},
+		{name: "no template variable", doc: agent(`image: a, args: ["$(HOME)"]`)},
 
 		{name: "the token's Secret by envFrom", doc: agent(`envFrom: [{secretRef: {name: onejob-agent-token}}]`), want: plain, always: true},
 		{name: "by a variable", doc: `{spec: {initContainers: [{name: a, image: b, env: [{name: A, valueFrom: {secretKeyRef: {name: onejob-agent-token, key: token}}}]}]}}`, want: plain, always: true},
@@ -102,6 +116,39 @@ func TestPipelineCannotTakeTheToken(t *testing.T) {
 	}
 }
 
+// An annotation that a program reads, and a variable that the runner or a library of
+// its reads, are no pipeline's.
+func TestNamesThatProgramsRead(t *testing.T) {
+	annotation := `{metadata: {annotations: {%s: "{{env.X}}"}}, spec: {}}`
+	variable := `{spec: {containers: [{name: agent, env: [{name: %s, value: "/builds/{{env.X}}"}]}]}}`
+	for _, tt := range []struct {
+		doc   string
+		names []string
+		taken bool
+	}{
+		{doc: annotation, names: []string{
+			"onejob.dev/step", "iam.amazonaws.com/role", "eks.amazonaws.com/skip-containers", "sidecar.istio.io/proxyImage", "config.linkerd.io/proxy-image", "io.kubernetes.cri-o.Devices",
+			"io.kubernetes.cri-o.cgroup2-mount-hierarchy-rw", "seccomp-profile.kubernetes.cri-o.io/POD", "container.apparmor.security.beta.kubernetes.io/agent",
+			"seccomp.security.alpha.kubernetes.io/pod", "kueue.x-k8s.io/queue-name", "cdi.k8s.io/gpu", "k8s.v1.cni.cncf.io/networks", "run.oci.handler", "org.systemd.property.DeviceAllow",
+			"dev.gvisor.flag.debug", "io.katacontainers.config.hypervisor.path", "vault.hashicorp.com/agent-inject-template-x", "instrumentation.opentelemetry.io/inject-java",
+			"admission.datadoghq.com/java-lib.version", "azure.workload.identity/inject-proxy-sidecar", "dapr.io/sidecar-image",
+		}},
+		{doc: annotation, names: []string{"team", "a.b/c", "ci.example.com/branch", "example.dev/pipeline", "com.example/x", "notk8s.example/x"}, taken: true},
+		{doc: variable, names: []string{
+			"AWS_CONFIG_FILE", "aws_profile", "XDG_CONFIG_HOME", "GCE_METADATA_HOST", "GOOGLE_APPLICATION_CREDENTIALS", "AZURE_CLIENT_ID", "CLOUDSDK_CONFIG", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+			"NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "LD_AUDIT", "GODEBUG", "ZDOTDIR", "TERMINFO", "DATADOG_API_KEY", "PERL5LIB", "_JAVA_OPTIONS", "GNUPGHOME", "USER", "EDITOR", "PAGER", "LESSOPEN",
+		}},
+		{doc: variable, names: []string{"DATABASE", "GOAL", "PAGES", "USERS_TABLE", "AWSOME", "IMAGE_TAG"}, taken: true},
+	} {
+		for _, name := range tt.names {
+			_, err := Parse(fmt.Appendf(nil, tt.doc, name), aQueue(t, ""))
+			if tt.taken != (err == nil) || err != nil && !strings.Contains(err.Error(), "could take the agent token") {
+				t.Errorf("%s: got %v, taken: want %t", name, err, tt.taken)
+			}
+		}
+	}
+}
+
 // With trusted-pipelines, too, a pipeline can't name the token's Secret or lead out
 // of a folder.
 func TestFilledInTemplates(t *testing.T) {
@@ -125,6 +172,39 @@ func TestFilledInTemplates(t *testing.T) {
 		_, err = New(aJob(), 1, tpl, map[string]string{"X": tt.value})
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s with %q: got %v, want %q", tt.doc, tt.value, err, tt.want)
+		}
+	}
+}
+
+// Another queue's token, too, is no pipeline's and no template's to have.
+func TestTokenOfAnotherQueue(t *testing.T) {
+	c, err := config.Parse([]byte(`queues:
+- {name: a, token-secret: {name: team-a}, trusted-pipelines: true}
+- {name: b, token-secret: {name: team-b}, trusted-pipelines: true}
+- {name: c, token-secret: {name: team-c}, trusted-pipelines: true, namespace: other}
+`), "builds")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := func(secret string) []byte {
+		return []byte(`{spec: {containers: [{name: agent, envFrom: [{secretRef: {name: "` + secret + `"}}]}]}}`)
+	}
+	for _, tt := range []struct {
+		queue   int
+		secret  string
+		refused bool
+	}{{0, "team-a", true}, {0, "team-b", true}, {1, "team-a", true}, {0, "team-c", false}, {2, "team-c", true}, {2, "team-a", false}} {
+		q := c.Queues[tt.queue]
+		_, err := Parse(doc(tt.secret), q)
+		tpl, errVariable := Parse(doc("{{env.X}}"), q)
+		if errVariable != nil {
+			t.Fatal(errVariable)
+		}
+		_, errFilled := New(aJob(), 1, tpl, map[string]string{"X": tt.secret})
+		for _, err := range []error{err, errFilled} {
+			if refused := err != nil && strings.Contains(err.Error(), "the Secret "+tt.secret+" has"); refused != tt.refused || !refused && err != nil {
+				t.Errorf("queue %s, Secret %s: got %v, refused: want %t", q.Name, tt.secret, err, tt.refused)
+			}
 		}
 	}
 }
@@ -183,7 +263,7 @@ func FuzzPipelineCannotTakeTheToken(f *testing.F) {
 	})
 }
 
-// randomTemplate puts holes, the token's Secret and harmless values into places of
+// randomTemplate puts template variables, the token's Secret and harmless values into places of
 // a pod.
 func randomTemplate(r *rand.Rand) []byte {
 	some := func() string {

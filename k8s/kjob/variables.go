@@ -16,24 +16,24 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// A hole is a {{env.NAME}} in a template, which the job's environment fills.
+// A template variable is a {{env.NAME}} in a template, which the job's environment fills.
 // Where one may stand is in trust.go.
 func hasVariable(s string) bool { return strings.Contains(s, "{{env.") }
 
 var (
-	envHole  = regexp.MustCompile(`\{\{env\.([A-Za-z_][A-Za-z0-9_]*)\}\}`)
-	envValue = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,252}$`)
+	templateVariable = regexp.MustCompile(`\{\{env\.([A-Za-z_][A-Za-z0-9_]*)\}\}`)
+	envValue         = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,252}$`)
 )
 
-// holeNames are the variables that a string of a template takes from a pipeline.
-func holeNames(s string) (names []string) {
-	for _, hole := range envHole.FindAllStringSubmatch(s, -1) {
-		names = append(names, hole[1])
+// variableNames are the variables that a string of a template takes from a pipeline.
+func variableNames(s string) (names []string) {
+	for _, match := range templateVariable.FindAllStringSubmatch(s, -1) {
+		names = append(names, match[1])
 	}
 	return names
 }
 
-// onlyInStrings is the end of what is said of a hole elsewhere.
+// onlyInStrings is the end of what is said of a template variable elsewhere.
 const onlyInStrings = "{{env.NAME}} works in strings only, such as an annotation or a node selector's value"
 
 // fill makes a kjob of a template's JSON and the job's environment. What a pipeline
@@ -66,8 +66,8 @@ func fill(raw string, env map[string]string) (*batchv1.Job, error) {
 
 func expandEnv(s string, env map[string]string) (string, error) {
 	var err error
-	out := envHole.ReplaceAllStringFunc(s, func(hole string) string {
-		name := envHole.FindStringSubmatch(hole)[1]
+	out := templateVariable.ReplaceAllStringFunc(s, func(variable string) string {
+		name := templateVariable.FindStringSubmatch(variable)[1]
 		v, ok := env[name]
 		switch {
 		case !ok:
@@ -102,7 +102,7 @@ func variables(doc []byte) (paths []string) {
 	return paths
 }
 
-// misplaced names every hole of a Job's JSON that stands where no string can;
+// misplaced names every template variable of a Job's JSON that stands where no string can;
 // nil if the Job can't be read for another reason.
 func misplaced(doc []byte) error {
 	readable := func(one string) bool {

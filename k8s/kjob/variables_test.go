@@ -7,8 +7,8 @@ import (
 	"github.com/onejob-dev/onejob/k8s/config"
 )
 
-// A hole where it can't work is refused with the place, the others aren't blamed.
-func TestMisplacedHoles(t *testing.T) {
+// A template variable where it can't work is refused with the place, the others aren't blamed.
+func TestMisplacedVariables(t *testing.T) {
 	for _, tt := range []struct {
 		doc  string
 		want []string
@@ -33,7 +33,7 @@ func TestMisplacedHoles(t *testing.T) {
 			`{spec: {containers: [{name: agent, image: {{env.IMAGE}}}]}}`,
 			[]string{"{{env.NAME}} works in strings only, such as an annotation or a node selector's value, and the string is put in quotes"},
 		},
-		// Not the hole's fault.
+		// Not the template variable's fault.
 		{
 			`{spec: {hostNetwork: 1, containers: [{name: agent, image: "{{env.IMAGE}}"}]}}`,
 			[]string{"reading the merged template: "},
@@ -57,9 +57,9 @@ func TestMisplacedHoles(t *testing.T) {
 	}
 }
 
-// Placeholders have no job, so a hole in what they are made of is refused; what
+// Placeholders have no job, so a template variable in what they are made of is refused; what
 // they go without may have one.
-func TestHolesInPlaceholders(t *testing.T) {
+func TestVariablesInPlaceholders(t *testing.T) {
 	const image, selector = `containers: [{name: agent, image: "a:{{env.TAG}}"}]`, `nodeSelector: {pool: "{{env.POOL}}"}`
 	const without = `{metadata: {annotations: {note: "{{env.NOTE}}"}}, spec: {
 		volumes: [{name: data, configMap: {name: "{{env.DATA}}"}}], initContainers: [{name: first, image: "{{env.FIRST}}"}],

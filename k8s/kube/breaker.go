@@ -24,7 +24,7 @@ const (
 )
 
 // Wait is 0 when a request may be sent, else how long to stay away. Whoever
-// gets 0 while the brake is on is the one that tries.
+// gets 0 while the breaker is open is the one that tries.
 func (b *Breaker) Wait() time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -40,7 +40,7 @@ func (b *Breaker) Wait() time.Duration {
 }
 
 // Unanswered records that a request that was sent at the time had no answer. It
-// puts the brake on; once it is on only a try counts, and not the rest of what
+// opens the breaker; once it is open only a try counts, and not the rest of what
 // was on its way, nor what hung since before it was let go. A zero time is now.
 func (b *Breaker) Unanswered(sent time.Time) {
 	b.mu.Lock()

@@ -23,7 +23,7 @@ func configuration(h launcher.Handover) (agent.AgentConfiguration, error) {
 		return agent.AgentConfiguration{}, err
 	}
 	conf := agent.AgentConfiguration{
-		BootstrapScript:              bootstrap(o),
+		BootstrapScript:              bootstrap(o, h.Warning),
 		BuildPath:                    o.BuildPath,
 		HooksPath:                    o.HooksPath,
 		AdditionalHooksPaths:         o.AdditionalHooksPaths,
@@ -122,8 +122,9 @@ func withoutTerminal(o launcher.Options) bool { return !o.NoPTY && o.NoANSITimes
 
 // bootstrap is the command that runs the job, with what JobRunner would not tell
 // it: the experiments, whose list it takes from a context that only the agent's
-// own main can make, and that the job's commands have a terminal.
-func bootstrap(o launcher.Options) string {
+// own main can make, and that the job's commands have a terminal. A warning goes
+// into the log first.
+func bootstrap(o launcher.Options, warning string) string {
 	command := o.BootstrapScript
 	if len(o.Experiment) > 0 {
 		command = shellwords.Quote("BUILDKITE_AGENT_EXPERIMENT="+strings.Join(o.Experiment, ",")) + " " + command
@@ -133,6 +134,9 @@ func bootstrap(o launcher.Options) string {
 	}
 	if command != o.BootstrapScript {
 		command = "/usr/bin/env " + command
+	}
+	if warning != "" {
+		command = "/bin/sh -c " + shellwords.Quote(`printf '%s\n' "$0"; exec "$@"`) + " " + shellwords.Quote(warning) + " " + command
 	}
 	return command
 }

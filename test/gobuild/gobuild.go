@@ -151,9 +151,11 @@ func (p *progress) tell(ctx context.Context, count func() int) {
 	p.mu.Unlock()
 	total += count()
 	for tick := time.NewTicker(every); ; {
-		if terminal {
+		switch {
+		case !p.worthTelling(total):
+		case terminal:
 			fmt.Fprintf(p.out, "\r\x1b[K  %s", p.line(total))
-		} else {
+		default:
 			fmt.Fprintf(p.out, "  %s\n", p.line(total))
 		}
 		select {
@@ -166,6 +168,14 @@ func (p *progress) tell(ctx context.Context, count func() int) {
 		case <-tick.C:
 		}
 	}
+}
+
+// worthTelling: a package was compiled, and there are a few of them. A build that
+// only links says nothing.
+func (p *progress) worthTelling(total int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.done > 0 && max(total, p.done) >= 10
 }
 
 // line says how far the build is.

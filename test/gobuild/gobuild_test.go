@@ -38,9 +38,15 @@ func TestRun(t *testing.T) {
 
 func TestProgress(t *testing.T) {
 	p := &progress{name: "x: ", began: time.Now()}
+	if p.worthTelling(100) {
+		t.Error("a build that has compiled nothing yet is worth telling")
+	}
 	rest := p.read(strings.NewReader("fmt\nexample.test/a\n# example.test/a\na.go:1:2: wrong\nexample.test/b\n"))
 	if want := "# example.test/a\na.go:1:2: wrong\n"; rest != want {
 		t.Errorf("the rest is %q, want %q", rest, want)
+	}
+	if p.worthTelling(9) || !p.worthTelling(10) {
+		t.Error("ten packages are worth telling, nine are not")
 	}
 	if got, want := p.line(7), "x: compiled 3 of 7 packages in 0s, now example.test/b"; got != want {
 		t.Errorf("the line is %q, want %q", got, want)

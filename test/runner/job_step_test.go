@@ -3,6 +3,7 @@ package runner_test
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -41,6 +42,14 @@ func TestStepAsksForAPod(t *testing.T) {
 		id := l.built(repo, string(pipeline))[0]
 		l.ours(id, l.real()).wantExit(contract.ExitNotRun)
 		l.wantJob(id, "-1", "", "agent_refused")
+	})
+	t.Run("a scheduler from before image: was honoured", func(t *testing.T) {
+		id := l.built(repo, string(pipeline))[0]
+		cmd := l.oursCommand(id, l.real())
+		cmd.Env = append(cmd.Env, contract.EnvContractVersion+"="+strconv.Itoa(contract.Version))
+		l.start(cmd).wantExit(contract.ExitOK)
+		l.wantJob(id, "0", "", "")
+		l.wantInLog(id, `asks for the image "example.test/debian-tools:1"`, "ran in the wrong place")
 	})
 	t.Run("the reply to finish is lost", func(t *testing.T) {
 		id := l.built(repo, string(pipeline))[0]
