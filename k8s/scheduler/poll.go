@@ -29,6 +29,9 @@ const (
 	// seconds, and one call's worth.
 	maxAhead = stacks.MaxBatch
 	maxPages = 20
+	// fewRefused polls in a row that Buildkite refuses stop no queue whose token it
+	// accepts. Each is followed by a wait that is twice as long, of 31 s together.
+	fewRefused = 5
 	// While jobs wait for slots, what the later pages had is used for
 	// backlogTimes as long as it took to read them, 3 s for all twenty at the rate
 	// that Buildkite allows: a slot that is freed meanwhile mustn't wait for them,
@@ -46,6 +49,7 @@ type candidate struct {
 // pollLoop asks for scheduled jobs until ctx ends.
 func (q *queue) pollLoop(ctx context.Context) {
 	lastNews := time.Now()
+	refused := 0 // polls in a row
 	for {
 		if q.stopped() != nil && !q.untilRetry(ctx) {
 			return
@@ -64,12 +68,20 @@ func (q *queue) pollLoop(ctx context.Context) {
 		}
 		switch {
 		case err == nil:
+			refused = 0
 			q.recovered(stops, news)
 		case errors.Is(err, stacks.ErrNotFound):
 			// Somebody deregistered the stack; or the queue is gone.
 			if err := q.register(ctx); err != nil && !stacks.Temporary(err) && ctx.Err() == nil {
 				q.stop(err)
 			}
+		case errors.Is(err, stacks.ErrRefused) && refused < fewRefused:
+			// A proxy's answer, or the token's, which stops the queue.
+			if !q.refusal(ctx, err) {
+				q.log.Warn("polling was refused, though the token is accepted", "err", err)
+			}
+			jitter.Sleep(ctx, jitter.Around(time.Second<<refused, 0.1))
+			refused++
 		case !stacks.Temporary(err):
 			q.stop(err) // the list, and reservations, are the queue's own affair
 		default:

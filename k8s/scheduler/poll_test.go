@@ -108,3 +108,25 @@ func TestOldestFirst(t *testing.T) {
 		r.end(w)
 	})
 }
+
+// A poll or two that are refused, by a proxy as it may be, stop no queue whose token
+// Buildkite accepts; all of them do.
+func TestPollThatIsRefused(t *testing.T) {
+	for _, endpoint := range []string{"stacks_list", "stacks_reserve"} {
+		inWorld(t, simulator.Config{}, func(w *world) {
+			r := w.start("")
+			time.Sleep(2 * time.Minute)
+			w.sim.AddFault(simulator.Fault{Endpoint: endpoint, Status: 403, Times: 2})
+			w.build(3)
+			w.await("finished", 15*time.Second, w.finished(3))
+			if n := w.eventsOf("default"); len(n) > 0 {
+				t.Errorf("%s: Events %q", endpoint, n)
+			}
+			w.sim.AddFault(simulator.Fault{Endpoint: endpoint, Status: 403, Until: 10 * time.Minute})
+			w.build(1)
+			w.await("stopped", time.Minute, func() bool { return len(r.unready()) == 1 })
+			w.await("finished", 11*time.Minute, w.finished(4))
+			r.end(w)
+		})
+	}
+}

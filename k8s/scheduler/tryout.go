@@ -51,7 +51,8 @@ func (q *queue) templateTaken(ctx context.Context) bool {
 }
 
 // tryTemplate returns why every kjob of the template in use is refused, or nil if none
-// is, or nobody knows. With again, what was taken before is asked again.
+// is, or nobody knows. With again, because a job was refused, what was taken before is
+// asked again.
 func (q *queue) tryTemplate(ctx context.Context, again bool) error {
 	t := q.set.Load().template
 	q.mu.Lock()
@@ -64,7 +65,7 @@ func (q *queue) tryTemplate(ctx context.Context, again bool) error {
 		return nil
 	}
 	now := tryout{of: t.Job, at: time.Now()}
-	now.refused, now.known = askOf(ctx, q.s.kube, t)
+	now.refused, now.known = askOf(ctx, q.s.kube, t, again)
 	q.mu.Lock()
 	q.tried = now
 	q.mu.Unlock()
@@ -74,8 +75,9 @@ func (q *queue) tryTemplate(ctx context.Context, again bool) error {
 // askOf makes a kjob of the template with a dry run. A template that is filled from
 // the job's environment makes a different one for each job: what is said of one is
 // no answer about the others. Neither is 400, which is how an API server says that a
-// webhook can't be asked by a dry run.
-func askOf(ctx context.Context, client kube.Client, t *kjob.Template) (refused error, known bool) {
+// webhook can't be asked by a dry run. And 403, a policy's word as a rule, may be about
+// this pipeline or branch: it counts only where a real job was refused, too.
+func askOf(ctx context.Context, client kube.Client, t *kjob.Template, jobRefused bool) (refused error, known bool) {
 	if t.NeedsEnv() {
 		return nil, true
 	}
@@ -90,7 +92,7 @@ func askOf(ctx context.Context, client kube.Client, t *kjob.Template) (refused e
 	switch r := responseToCreate(err); {
 	case r == responseMade, r == responseExists:
 		return nil, true
-	case r == responseRefused && !apierrors.IsBadRequest(err):
+	case r == responseRefused && !apierrors.IsBadRequest(err) && (jobRefused || !apierrors.IsForbidden(err)):
 		return fmt.Errorf("%w: %s", errTemplate, strings.ReplaceAll(err.Error(), ` "`+k.Name+`"`, "")), true
 	default:
 		return nil, false

@@ -130,3 +130,34 @@ func TestRefusalsThatAreNotTheTemplates(t *testing.T) {
 		})
 	}
 }
+
+// A policy may refuse the job that is tried, and let all others in.
+func TestTryoutThatAPolicyRefuses(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		var bad string
+		policy := func(k *batchv1.Job) error {
+			if id := kjob.IDOf(k.Labels); id == kjob.SampleID || string(id) == bad {
+				return apierrors.NewForbidden(batchv1.Resource("jobs"), k.Name, errors.New("ValidatingAdmissionPolicy 'teams' with binding 'x' denied request: the pipeline isn't registered"))
+			}
+			return nil
+		}
+		w.onDryRun = policy
+		w.onCreate = func(k *batchv1.Job) (error, error) { return policy(k), nil }
+		r := w.start("")
+		w.build(3)
+		w.await("finished", time.Minute, w.finished(3))
+		if f := r.unready(); len(f) > 0 {
+			t.Errorf("not ready: %v", f)
+		}
+		w.mu.Lock()
+		bad = w.build(1)[0].ID // looks as if the template were to blame
+		w.mu.Unlock()
+		w.await("stopped", time.Minute, func() bool { return len(r.unready()) > 0 })
+		w.mu.Lock()
+		bad = ""
+		w.mu.Unlock()
+		w.await("finished", 2*time.Minute, w.finished(4))
+		w.await("ready", time.Minute, func() bool { return len(r.unready()) == 0 })
+		r.end(w)
+	})
+}
