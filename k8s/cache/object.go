@@ -51,7 +51,7 @@ type Pod struct {
 // Object is what both have; the informers need the metadata.
 type Object struct {
 	metav1.ObjectMeta
-	Id      contract.JobID // empty for a warm placeholder
+	ID      contract.JobID // empty for a warm placeholder
 	Attempt int
 	Queue   string // as the label has it
 }
@@ -64,7 +64,7 @@ func (o *Object) of() *Object { return o }
 func objectOf(m *metav1.ObjectMeta) Object {
 	return Object{
 		ObjectMeta: metav1.ObjectMeta{Name: m.Name, Namespace: intern(m.Namespace), UID: m.UID, ResourceVersion: m.ResourceVersion},
-		Id:         kjob.IDOf(m.Labels), Attempt: kjob.AttemptOf(m), Queue: intern(m.Labels[contract.LabelQueue]),
+		ID:         kjob.IDOf(m.Labels), Attempt: kjob.AttemptOf(m), Queue: intern(m.Labels[contract.LabelQueue]),
 	}
 }
 
@@ -80,7 +80,7 @@ func jobOf(o any) (any, error) {
 	}
 	s := &Job{Object: objectOf(&k.ObjectMeta), KJob: decide.OfJob(k), Job: kjob.JobOf(k), Warm: k.Annotations[kjob.AnnotationPlaceholder], Sent: kjob.MadeAt(k)}
 	s.Story, s.Faults = decide.ParseHistory(k.Annotations[contract.AnnotationStory]), decide.ParseNodeFaults(k.Annotations[contract.AnnotationNodeFaults])
-	s.Job.ID, s.Job.Pipeline, s.Job.Branch, s.Job.Step = s.Id, intern(s.Job.Pipeline), intern(s.Job.Branch), intern(s.Job.Step)
+	s.Job.ID, s.Job.Pipeline, s.Job.Branch, s.Job.Step = s.ID, intern(s.Job.Pipeline), intern(s.Job.Branch), intern(s.Job.Step)
 	return s, nil
 }
 
@@ -105,5 +105,5 @@ func podOf(o any) (any, error) {
 
 // Placeholder: a Job of ours that holds a node for a job to come.
 func (k *Job) Placeholder() bool {
-	return k.Id == "" && strings.HasPrefix(k.Name, kjob.PlaceholderPrefix) && !k.Terminating
+	return k.ID == "" && strings.HasPrefix(k.Name, kjob.PlaceholderPrefix) && !k.Terminating
 }

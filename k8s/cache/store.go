@@ -44,7 +44,7 @@ type Handlers struct {
 func New(client kube.Client, log *slog.Logger, namespace string, h Handlers, b *kube.Breaker, skew func() time.Duration) (*Store, error) {
 	indexers := cache.Indexers{
 		indexQueue: func(o any) ([]string, error) { return key(o.(entry).of().Queue), nil },
-		indexJob:   func(o any) ([]string, error) { return key(o.(entry).of().Id.String()), nil },
+		indexJob:   func(o any) ([]string, error) { return key(o.(entry).of().ID.String()), nil },
 	}
 	l := NewConnection(log.With("namespace", namespace), b)
 	s := &Store{
@@ -170,7 +170,7 @@ func (s *Store) PodsOf(id contract.JobID) []*Pod {
 // PodsOfKjob returns the pods that were made of a kjob, and of none that had its
 // name before.
 func (s *Store) PodsOfKjob(k *Job) (of []decide.Pod) {
-	for _, p := range s.PodsOf(k.Id) {
+	for _, p := range s.PodsOf(k.ID) {
 		if p.KjobUID == k.UID {
 			of = append(of, p.Pod)
 		}

@@ -34,6 +34,13 @@ type Config struct {
 	Queues        []Queue `json:"queues"`
 }
 
+// The values of Queue.Unmatched.
+const (
+	UnmatchedNotify = "notify"
+	UnmatchedFail   = "fail"
+	UnmatchedIgnore = "ignore"
+)
+
 // Queue is one Buildkite queue and where its jobs run.
 type Queue struct {
 	// Name is the queue's key at Buildkite.
@@ -297,9 +304,3 @@ func (t TemplateRef) sources() int {
 	}
 	return n
 }
-
-const UnmatchedNotify = "notify"
-
-const UnmatchedFail = "fail"
-
-const UnmatchedIgnore = "ignore"

@@ -437,6 +437,7 @@ func Backoff(n int) time.Duration {
 	return min(backoffBase<<(n-1), backoffMax)
 }
 
+// Earlier is the earlier of two times.
 func Earlier(a, b time.Time) time.Time {
 	if a.Before(b) {
 		return a
@@ -444,6 +445,7 @@ func Earlier(a, b time.Time) time.Time {
 	return b
 }
 
+// Later is the later of two times.
 func Later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
@@ -451,6 +453,9 @@ func Later(a, b time.Time) time.Time {
 	return b
 }
 
-const WarningsEvery = 20 * time.Second
-
-const TakenEvery = 10 * time.Second // while they decide whether another agent has the job
+// How often the Events of a pod that waits are read: WarningsEvery as a rule, and
+// TakenEvery while they decide whether another agent has its job.
+const (
+	WarningsEvery = 20 * time.Second
+	TakenEvery    = 10 * time.Second
+)

@@ -320,4 +320,5 @@ func (p Pod) MayHaveHadTheJob() bool {
 // the kubelet's times are cut to the second.
 const clockGrain = time.Second
 
+// Seconds is a runner's number of seconds as a duration.
 func Seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

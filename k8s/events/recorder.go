@@ -19,6 +19,15 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
+// The reasons of the Events about jobs. Lost and Notice are of a job's end.
+const (
+	Waiting   = "JobWaiting"
+	Unmatched = "JobUnmatched"
+	Finished  = "JobFinished"
+	Lost      = "JobLost"
+	Notice    = "JobNotice"
+)
+
 // Recorder writes Events, one create each: client-go's own would also patch,
 // which the Role doesn't allow. Ordinary creations get none, so that a burst of
 // a thousand jobs is a thousand writes and not two.
@@ -130,16 +139,3 @@ func (r *Recorder) write(ctx context.Context, e *corev1.Event) {
 		}
 	}
 }
-
-const Waiting = "JobWaiting"
-
-const Finished = "JobFinished"
-
-const Lost = "JobLost"
-
-const Notice = "JobNotice"
-
-// The Events about jobs. JobLost and JobNotice are of a job's end; see note.
-const (
-	Unmatched = "JobUnmatched"
-)

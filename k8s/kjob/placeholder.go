@@ -14,15 +14,16 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// WarmPriorityClass is a PriorityClass of -10 that preempts nobody; deploy/
-// has it.
-const WarmPriorityClass = "onejob-warm"
-
-const PlaceholderPrefix = "onejob-warm-"
-
-const AnnotationPlaceholder = "onejob.dev/warm" // hash of a placeholder's spec
-
-const MaxWarm = 1000
+const (
+	// WarmPriorityClass is a PriorityClass of -10 that preempts nobody; deploy/ has it.
+	WarmPriorityClass = "onejob-warm"
+	// PlaceholderPrefix begins the names of placeholders.
+	PlaceholderPrefix = "onejob-warm-"
+	// AnnotationPlaceholder is a hash of a placeholder's spec.
+	AnnotationPlaceholder = "onejob.dev/warm"
+	// MaxWarm is the most placeholders of a queue.
+	MaxWarm = 1000
+)
 
 // PlaceholderName is the queue's name as far as a Job's allows it, and with a hash if it
 // doesn't: two queues never share a placeholder.

@@ -66,7 +66,7 @@ func TestLastKjob(t *testing.T) {
 	const id = contract.JobID("0192d4f8-7f4c-4cf6-9a3e-000000000001")
 	made := func(attempt int, done bool) *cache.Job {
 		name := contract.KjobName(id, attempt)
-		return &cache.Job{Object: cache.Object{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Id: id, Attempt: attempt}, KJob: decide.KJob{UID: types.UID(name), Exists: true, Finished: done}}
+		return &cache.Job{Object: cache.Object{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, ID: id, Attempt: attempt}, KJob: decide.KJob{UID: types.UID(name), Exists: true, Finished: done}}
 	}
 	for _, tt := range []struct {
 		name       string

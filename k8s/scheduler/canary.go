@@ -24,7 +24,7 @@ func (q *queue) probing() int {
 	n := len(q.claims)
 	began := time.Now().Add(-probeFor)
 	for _, k := range q.store.KjobsIn(q.label) {
-		if m := q.states[k.Id]; q.holdsSlot(k) && (m == nil || !m.State().Held()) && k.CreatedAt.After(began) {
+		if m := q.states[k.ID]; q.holdsSlot(k) && (m == nil || !m.State().Held()) && k.CreatedAt.After(began) {
 			n++
 		}
 	}

@@ -96,7 +96,7 @@ func (q *queue) removeKjob(ctx context.Context, id contract.JobID, k *cache.Job,
 // state is older than the answer, so that a pod without a node is not the one;
 // where all pods are taken to be gone, any counts.
 func (q *queue) placed(ctx context.Context, k *cache.Job, anywhere bool) (bool, error) {
-	pods, err := q.s.kube.CoreV1().Pods(k.Namespace).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID + "=" + k.Id.String()})
+	pods, err := q.s.kube.CoreV1().Pods(k.Namespace).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID + "=" + k.ID.String()})
 	if err != nil {
 		return false, fmt.Errorf("looking for the pod of %s: %w", k.Name, err)
 	}

@@ -107,10 +107,10 @@ func lineOf(attempt int, d decide.Decision) string {
 func (q *queue) recall(ctx context.Context) {
 	here := map[contract.JobID]bool{}
 	for _, k := range q.store.KjobsIn(q.label) {
-		here[k.Id] = k.Id != ""
+		here[k.ID] = k.ID != ""
 	}
 	for _, p := range q.store.PodsIn(q.label) {
-		here[p.Id] = p.Id != ""
+		here[p.ID] = p.ID != ""
 	}
 	cctx, cancel := context.WithTimeout(ctx, warningsWithin)
 	defer cancel()

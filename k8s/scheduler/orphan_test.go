@@ -97,13 +97,13 @@ func TestOrphanHoldsASlot(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p := &cache.Pod{Object: cache.Object{ObjectMeta: metav1.ObjectMeta{Name: name + "-x", Namespace: namespace}, Id: id, Attempt: 1, Queue: "default"},
+			p := &cache.Pod{Object: cache.Object{ObjectMeta: metav1.ObjectMeta{Name: name + "-x", Namespace: namespace}, ID: id, Attempt: 1, Queue: "default"},
 				Pod: decide.Pod{Phase: corev1.PodRunning, Node: "node-1"}, Kjob: name, KjobUID: "a"}
 			if err := s.Pods.GetIndexer().Add(p); err != nil {
 				t.Fatal(err)
 			}
 			if tt.there != "" {
-				k := &cache.Job{Object: cache.Object{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace, UID: tt.there}, Id: id, Attempt: 1, Queue: "default"},
+				k := &cache.Job{Object: cache.Object{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace, UID: tt.there}, ID: id, Attempt: 1, Queue: "default"},
 					KJob: decide.KJob{UID: tt.there, Exists: true, Finished: tt.finished}}
 				if err := s.Kjobs.GetIndexer().Add(k); err != nil {
 					t.Fatal(err)
@@ -139,14 +139,14 @@ func TestLostHoldsNoSlot(t *testing.T) {
 				t.Fatal(err)
 			}
 			for n, uid := range []types.UID{"a", "b"} {
-				k := &cache.Job{Object: cache.Object{ObjectMeta: metav1.ObjectMeta{Name: contract.KjobName(id, n+1), Namespace: namespace, UID: uid}, Id: id, Attempt: n + 1, Queue: "default"},
+				k := &cache.Job{Object: cache.Object{ObjectMeta: metav1.ObjectMeta{Name: contract.KjobName(id, n+1), Namespace: namespace, UID: uid}, ID: id, Attempt: n + 1, Queue: "default"},
 					KJob: decide.KJob{UID: uid, Exists: true, PodSeen: tt.podSeen}}
 				if err := s.Kjobs.GetIndexer().Add(k); err != nil {
 					t.Fatal(err)
 				}
 			}
 			if tt.phase != "" {
-				p := &cache.Pod{Object: cache.Object{ObjectMeta: metav1.ObjectMeta{Name: "x", Namespace: namespace}, Id: id, Attempt: 1, Queue: "default"},
+				p := &cache.Pod{Object: cache.Object{ObjectMeta: metav1.ObjectMeta{Name: "x", Namespace: namespace}, ID: id, Attempt: 1, Queue: "default"},
 					Pod: decide.Pod{Phase: tt.phase, Node: "node-1"}, Kjob: contract.KjobName(id, 1), KjobUID: "a"}
 				if err := s.Pods.GetIndexer().Add(p); err != nil {
 					t.Fatal(err)

@@ -670,7 +670,7 @@ func TestWarmPlaceholders(t *testing.T) {
 		r := w.start("  min-agents: 3\n")
 		warm := func() (n int) {
 			for _, k := range r.stores[namespace].KjobsIn("default") {
-				if k.Id == "" && k.Name != theirs.Name {
+				if k.ID == "" && k.Name != theirs.Name {
 					n++
 				}
 			}

@@ -138,13 +138,13 @@ func (q *queue) run(ctx, hard context.Context, first func(error)) {
 	}
 	q.recall(ctx)
 	for _, k := range q.store.KjobsIn(q.label) {
-		if k.Id != "" {
-			q.work.Add(k.Id)
+		if k.ID != "" {
+			q.work.Add(k.ID)
 		}
 	}
 	for _, p := range q.store.PodsIn(q.label) {
-		if p.Id != "" {
-			q.work.Add(p.Id) // most have a kjob, and are there already
+		if p.ID != "" {
+			q.work.Add(p.ID) // most have a kjob, and are there already
 		}
 	}
 	var workers sync.WaitGroup
@@ -245,7 +245,7 @@ func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 
 // onKjob is called by the informer.
 func (q *queue) onKjob(old, k *cache.Job, deleted bool) {
-	id := k.Id
+	id := k.ID
 	if id == "" {
 		return
 	}
@@ -271,7 +271,7 @@ func (q *queue) onKjob(old, k *cache.Job, deleted bool) {
 
 // onPod is called by the informer, for deleted pods too.
 func (q *queue) onPod(p *cache.Pod, deleted bool) {
-	id := p.Id
+	id := p.ID
 	if id == "" {
 		return
 	}

@@ -38,13 +38,13 @@ func (q *queue) vacate(ctx context.Context) (left int, err error) {
 		switch {
 		case k.Placeholder():
 			q.deletePlaceholder(ctx, k)
-		case k.Id == "" || k.Finished || k.Terminating:
+		case k.ID == "" || k.Finished || k.Terminating:
 		default:
 			d := decide.Retired(q.store.PodsOfKjob(k))
 			if d.Action != decide.Delete {
 				left++
-			} else if e := q.removeKjob(ctx, k.Id, k, d); e != nil {
-				q.log.Warn("deleting a kjob of a queue that has left", "job_id", k.Id, "kjob", k.Name, "err", e)
+			} else if e := q.removeKjob(ctx, k.ID, k, d); e != nil {
+				q.log.Warn("deleting a kjob of a queue that has left", "job_id", k.ID, "kjob", k.Name, "err", e)
 				err = e
 			}
 		}

@@ -63,7 +63,7 @@ func (q *queue) held() int {
 	}
 	for _, p := range q.store.PodsIn(q.label) {
 		// By its UID: an orphan's kjob may have been followed by one of its name.
-		if k := q.store.Kjob(p.Kjob); p.Id != "" && p.Lives() && (k == nil || k.UID != p.KjobUID) {
+		if k := q.store.Kjob(p.Kjob); p.ID != "" && p.Lives() && (k == nil || k.UID != p.KjobUID) {
 			held++
 		}
 	}
@@ -80,17 +80,17 @@ func (q *queue) live(id contract.JobID) bool {
 
 // holdsSlot: unfinished, and its pod is neither lost nor lingers. Callers hold q.mu.
 func (q *queue) holdsSlot(k *cache.Job) bool {
-	if k.Id == "" || k.Finished {
+	if k.ID == "" || k.Finished {
 		return false // a warm placeholder, or done
 	}
-	m := q.states[k.Id]
+	m := q.states[k.ID]
 	return m == nil || !m.Lost(k.UID) && (k.Attempt >= m.Attempts() || !q.outlasted(k))
 }
 
 // outlasted: its pod is over, and another attempt was made after it, though the
 // Job controller doesn't end it.
 func (q *queue) outlasted(k *cache.Job) bool {
-	ks := q.store.KjobsOf(k.Id)
+	ks := q.store.KjobsOf(k.ID)
 	return k.PodSeen && len(ks) > 0 && ks[len(ks)-1].Attempt > k.Attempt &&
-		!slices.ContainsFunc(q.store.PodsOf(k.Id), func(p *cache.Pod) bool { return p.KjobUID == k.UID && p.Lives() })
+		!slices.ContainsFunc(q.store.PodsOf(k.ID), func(p *cache.Pod) bool { return p.KjobUID == k.UID && p.Lives() })
 }

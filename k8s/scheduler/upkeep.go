@@ -67,7 +67,7 @@ func (q *queue) upkeep(ctx context.Context) {
 func (q *queue) having(such func(*cache.Job) bool) []contract.JobID {
 	var ids []contract.JobID
 	for _, k := range q.store.KjobsIn(q.label) {
-		if id := k.Id; id != "" && such(k) {
+		if id := k.ID; id != "" && such(k) {
 			q.state(id)
 			ids = append(ids, id)
 		}
