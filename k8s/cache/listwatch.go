@@ -33,6 +33,7 @@ type Connection struct {
 	mended  time.Time
 }
 
+// NewConnection returns a Connection that tells b what it hears.
 func NewConnection(log *slog.Logger, b *kube.Breaker) *Connection {
 	return &Connection{log: log, breaker: b, failing: map[string]bool{}}
 }

@@ -41,6 +41,9 @@ type Handlers struct {
 	Pod  func(pod *Pod, deleted bool)
 }
 
+// New returns the Store of a namespace, empty until Run has filled it. Its requests
+// go by client; h hears of what changes, b of whether the API server answers. skew is
+// how far that server's clock is ahead of ours.
 func New(client kube.Client, log *slog.Logger, namespace string, h Handlers, b *kube.Breaker, skew func() time.Duration) (*Store, error) {
 	indexers := cache.Indexers{
 		indexQueue: func(o any) ([]string, error) { return key(o.(entry).of().Queue), nil },
@@ -128,6 +131,7 @@ func (s *Store) Stale() bool { return s.Connection.stale() }
 // doesn't yet, zero if there was none.
 func (s *Store) AnsweredAgainAt() time.Time { return s.Connection.AnsweredAgainAt() }
 
+// Synced reports whether both informers have been filled.
 func (s *Store) Synced() bool { return s.Kjobs.HasSynced() && s.Pods.HasSynced() }
 
 // Filled returns when both informers have been filled.
@@ -155,6 +159,7 @@ func (s *Store) KjobsOf(id contract.JobID) []*Job {
 	return ks
 }
 
+// Kjob returns the kjob of a name, nil if there is none.
 func (s *Store) Kjob(name string) *Job {
 	o, ok, _ := s.Kjobs.GetIndexer().GetByKey(s.Namespace + "/" + name)
 	if !ok {
@@ -163,6 +168,7 @@ func (s *Store) Kjob(name string) *Job {
 	return o.(*Job)
 }
 
+// PodsOf returns the pods of all attempts at a job.
 func (s *Store) PodsOf(id contract.JobID) []*Pod {
 	return indexed[Pod](s.Pods, indexJob, id.String())
 }
@@ -178,10 +184,12 @@ func (s *Store) PodsOfKjob(k *Job) (of []decide.Pod) {
 	return of
 }
 
+// KjobsIn returns a queue's kjobs and placeholders.
 func (s *Store) KjobsIn(queueLabel string) []*Job {
 	return indexed[Job](s.Kjobs, indexQueue, queueLabel)
 }
 
+// PodsIn returns a queue's pods.
 func (s *Store) PodsIn(queueLabel string) []*Pod {
 	return indexed[Pod](s.Pods, indexQueue, queueLabel)
 }

@@ -61,6 +61,8 @@ func (s History) Annotation() string {
 	return strings.Join(lines, "\n")
 }
 
+// ParseHistory reads what History.Annotation wrote, and the lines without codes of
+// the release before.
 func ParseHistory(annotation string) (s History) {
 	if annotation == "" {
 		return nil

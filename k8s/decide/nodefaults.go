@@ -60,6 +60,7 @@ func (fs NodeFaults) Annotation() string {
 	return strings.Join(all, ",")
 }
 
+// ParseNodeFaults reads what NodeFaults.Annotation wrote.
 func ParseNodeFaults(annotation string) (fs NodeFaults) {
 	for one := range strings.SplitSeq(annotation, ",") {
 		if node, why, ok := strings.Cut(one, "="); ok {

@@ -39,6 +39,7 @@ func On(ctx context.Context, client kube.Client, namespace, kind, name string) (
 	return out, nil
 }
 
+// Time is when an Event was last seen to happen, by the clock of who wrote it.
 func Time(e corev1.Event) time.Time {
 	switch {
 	case !e.LastTimestamp.IsZero():

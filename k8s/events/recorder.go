@@ -37,6 +37,7 @@ type Recorder struct {
 	ch     chan *corev1.Event
 }
 
+// NewRecorder returns a Recorder that writes once Run is called.
 func NewRecorder(client kube.Client, log *slog.Logger) *Recorder {
 	return &Recorder{client: client, log: log, ch: make(chan *corev1.Event, 1000)}
 }

@@ -63,6 +63,7 @@ func (t *Template) Image() string { return t.agent().Image }
 
 func (t *Template) agent() *corev1.Container { return FindAgent(&t.Job.Spec.Template.Spec) }
 
+// FindAgent is the agent container of a pod, nil if there is none.
 func FindAgent(s *corev1.PodSpec) *corev1.Container {
 	for i := range s.Containers {
 		if s.Containers[i].Name == contract.AgentContainer {

@@ -16,6 +16,7 @@ type Client interface {
 	CoreV1() coreclient.CoreV1Interface
 }
 
+// Clientset is a Client of three groups.
 type Clientset struct {
 	Batch        batchclient.BatchV1Interface
 	Coordination coordinationclient.CoordinationV1Interface

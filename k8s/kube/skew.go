@@ -29,6 +29,8 @@ func (s *Skew) Wrap(next http.RoundTripper) http.RoundTripper {
 	})
 }
 
+// Learn takes in the Date of an answer to a request that was sent and answered at
+// times of our clock.
 func (s *Skew) Learn(date string, sent, got time.Time) {
 	at, err := http.ParseTime(date)
 	if err != nil || got.Sub(sent) > skewPrompt {
@@ -44,6 +46,7 @@ func (s *Skew) Learn(date string, sent, got time.Time) {
 // Of returns what was learned last: 0 for less than 3 s, or if nothing was.
 func (s *Skew) Of() time.Duration { return time.Duration(s.d.Load()) }
 
+// RoundTripper is a function as an http.RoundTripper.
 type RoundTripper func(*http.Request) (*http.Response, error)
 
 func (f RoundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
