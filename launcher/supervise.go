@@ -64,7 +64,7 @@ func (r *run) supervise(lost context.Context, job *acquire.Job, tags []string) {
 			stopping = nil
 			why = context.Cause(r.watch.Stop).Error()
 			after := r.Budget.CancelAfter()
-			r.Log.Warn("a signal came in while the job runs", "signal", why, "drain", r.Budget.Drain, "cancel_in", after, "grace", r.Budget.Grace)
+			r.Log.Warn("received a signal while the job runs", "signal", why, "drain", r.Budget.Drain, "cancel_in", after, "grace", r.Budget.Grace)
 			cancelAt = time.After(time.Until(r.signalledAt().Add(after)))
 			// A child that hasn't come to finish by its last quarter of time
 			// hangs: what is left is enough to finish in its place.

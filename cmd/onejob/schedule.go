@@ -28,8 +28,8 @@ the stack: "onejob deregister" does, when onejob is uninstalled.
    onejob schedule --config onejob.yaml --lease onejob      # two replicas`,
 		Flags: append([]cli.Flag{
 			configFlag(), tokenFileFlag(),
-			&cli.StringFlag{Name: "lease", EnvVars: []string{"ONEJOB_LEASE"}, Usage: "`NAME` of the Lease that one of several replicas holds; none is held by default"},
-			&cli.StringFlag{Name: "lease-namespace", EnvVars: []string{"ONEJOB_LEASE_NAMESPACE"}, Usage: "`NAME` of the Lease's namespace; by default the one that is run in"},
+			&cli.StringFlag{Name: "lease", EnvVars: []string{"ONEJOB_LEASE"}, Usage: "`NAME` of the Lease for leader election among replicas; without one this process always leads"},
+			&cli.StringFlag{Name: "lease-namespace", EnvVars: []string{"ONEJOB_LEASE_NAMESPACE"}, Usage: "`NAME` of the Lease's namespace; by default the one that onejob runs in"},
 			&cli.StringFlag{Name: "identity", EnvVars: []string{"ONEJOB_IDENTITY"}, Usage: "`NAME` of this replica in the Lease; by default the host's"},
 			&cli.StringFlag{Name: "listen", EnvVars: []string{"ONEJOB_LISTEN"}, Value: ":8080", Usage: "`ADDRESS` of /healthz, /readyz and /metrics; empty for none"},
 			&cli.BoolFlag{Name: "pprof", EnvVars: []string{"ONEJOB_PPROF"}, Usage: "serve /debug/pprof/ too"},

@@ -111,7 +111,7 @@ func pendingWhy(f Facts) (Reason, string, time.Duration) {
 		}
 		return ReasonImage, fmt.Sprintf("%s: %s (image %s: check that it exists and that the pod may pull it)", p.Waiting, p.WaitingMessage, p.Image), grace
 	case FailureKind(p.Waiting) == "container":
-		return ReasonContainer, fmt.Sprintf("%s: %s (check the Secret, the ConfigMap and the command that the queue's template names)", p.Waiting, p.WaitingMessage), containerGrace
+		return ReasonContainer, fmt.Sprintf("%s: %s (check the queue's token-secret, and the Secret, ConfigMap and command in its template)", p.Waiting, p.WaitingMessage), containerGrace
 	case f.failureKind() == "mount":
 		w := f.obstacle()
 		return ReasonContainer, fmt.Sprintf("%s: %s (check the volumes in the queue's template)", w.Reason, w.Message), mountGrace

@@ -58,7 +58,7 @@ func (q *queue) tokenAsked(d decide.Decision, m *contract.Message) (probes bool)
 
 // sayProbes is said once, when it begins.
 func (q *queue) sayProbes() {
-	const text = "the token of the pods is refused, and the scheduler's own is not: until one of them gets through, one attempt at a time is made; check the Secret that the queue's template names"
-	q.log.Error(text)
+	const text = "Buildkite refuses the agent token of the job pods, and accepts the scheduler's own. One attempt at a time is made until a pod gets through. Check the Secret that the queue's token-secret names"
+	q.log.Error("the token of the job pods is refused", "hint", text)
 	q.s.events.Event(q.store.Namespace, "onejob-queue-"+q.label, "", true, "TokenRefused", "queue "+q.name+": "+text, decide.Decision{})
 }

@@ -27,7 +27,8 @@ func (q *queue) stop(err error) {
 	q.mu.Unlock()
 	q.s.metrics.ready.WithLabelValues(q.name).Set(0)
 	if news {
-		q.log.Error("the queue is stopped: check its token, its name, its template, its namespace and the RoleBinding there; it is looked at again every 30s and when the token file or the template changes", "err", err, "retry_in", refusedEvery.String())
+		q.log.Error("queue stopped", "err", err, "retry_in", refusedEvery.String(),
+			"hint", "check the queue's token, name, template and namespace, and the RoleBinding there; a new token file or template is tried at once")
 		where := []string{q.store.Namespace}
 		if l := q.s.lease; errors.Is(err, errNoCreate) && l != nil && l.Namespace != q.store.Namespace {
 			where = append(where, l.Namespace) // the queue's may take no Events either
@@ -55,7 +56,7 @@ func (q *queue) recovered(stops int, found bool) {
 	q.mu.Unlock()
 	q.s.metrics.ready.WithLabelValues(q.name).Set(1)
 	if was != nil {
-		q.log.Info("the queue is served again")
+		q.log.Info("queue served again")
 	}
 }
 

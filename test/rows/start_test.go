@@ -38,7 +38,7 @@ var startRows = []row{
 	notYet("image-name", "", "", "", "{image: 'Not/A/Name::x', imagePullPolicy: Always}", "image",
 		"the pod can't start: InvalidImageName: ", "(image Not/A/Name::x: check the name in the queue's template)"),
 	notYet("secret-missing", "token-secret: {name: nowhere}", "", "", "", "container",
-		"the pod can't start: CreateContainerConfigError: ", `secret "nowhere" not found`, "(check the Secret, the ConfigMap and the command that the queue's template names)"),
+		"the pod can't start: CreateContainerConfigError: ", `secret "nowhere" not found`, "(check the queue's token-secret, and the Secret, ConfigMap and command in its template)"),
 	notYet("volume-missing", "image-grace: 0s", "", "volumes: [{name: extra, secret: {secretName: nowhere}}]", "volumeMounts: [{name: extra, mountPath: /extra}]", "container",
 		"the pod can't start: FailedMount: ", `secret "nowhere" not found`, "(check the volumes in the queue's template)"),
 	notYet("unschedulable", "pending-timeout: 50s", "", "nodeSelector: {no: such}", "", "pending",
