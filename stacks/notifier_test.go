@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -120,7 +121,8 @@ func TestNotifierWaitsUntilItIsWelcome(t *testing.T) {
 func TestNotifierWaitsForTheStack(t *testing.T) {
 	for away, most := range map[time.Duration]int{refusedEvery / 2: 2, loneFor: 300} {
 		synctest.Test(t, func(t *testing.T) {
-			b := &buildkite{answer: failures["404"], down: true, taken: map[contract.JobID]time.Time{}}
+			b := &buildkite{answer: failures["404"], taken: map[contract.JobID]time.Time{}}
+			b.down.Store(true)
 			n := NewNotifier(client(t, b.serve), slog.New(slog.DiscardHandler))
 			dropped, then := 0, 0
 			n.Dropped = func(count int) { dropped += count }
@@ -129,11 +131,11 @@ func TestNotifierWaitsForTheStack(t *testing.T) {
 				n.Add(id, "lost", func() { then++ })
 			}
 			time.Sleep(away)
-			b.down = false
+			b.down.Store(false)
 			time.Sleep(refusedEvery)
 			synctest.Wait()
-			if dropped > 0 || len(b.taken) != 30 || then != 30 || b.calls > most {
-				t.Errorf("away for %s: dropped %d, %d told in %d calls, %d said to be told; want 30 in %d", away, dropped, len(b.taken), b.calls, then, most)
+			if dropped > 0 || len(b.taken) != 30 || then != 30 || int(b.calls.Load()) > most {
+				t.Errorf("away for %s: dropped %d, %d told in %d calls, %d said to be told; want 30 in %d", away, dropped, len(b.taken), int(b.calls.Load()), then, most)
 			}
 		})
 	}
@@ -189,14 +191,18 @@ func TestNotifierWithAnotherClock(t *testing.T) {
 // text as it is told to.
 type buildkite struct {
 	answer func() (status int, h map[string]string, reply any)
-	down   bool // answers all of them so
-	calls  int
-	taken  map[contract.JobID]time.Time
+	down   atomic.Bool // answers all of them so
+	calls  atomic.Int32
+
+	mu    sync.Mutex
+	taken map[contract.JobID]time.Time
 }
 
 func (b *buildkite) serve(_ *http.Request, body []byte) (int, map[string]string, any) {
-	b.calls++
-	if b.down || strings.Contains(string(body), "poison") {
+	b.calls.Add(1)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.down.Load() || strings.Contains(string(body), "poison") {
 		return b.answer()
 	}
 	var in struct{ Notifications []Notification }
@@ -262,7 +268,7 @@ func TestOneTextHoldsUpNoOther(t *testing.T) {
 					if dropped != poisoned || len(b.taken) != len(all)-poisoned {
 						t.Errorf("dropped %d of %d, %d told; want the poisoned ones dropped and all others told", dropped, len(all), len(b.taken))
 					}
-					t.Logf("told within %s, %d calls", worst, b.calls)
+					t.Logf("told within %s, %d calls", worst, int(b.calls.Load()))
 					if limit := 40 * time.Second; poisoned == 1 && worst > limit {
 						t.Errorf("one was told after %s, want %s", worst, limit)
 					}
@@ -281,7 +287,8 @@ func TestOutageDropsNothing(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := &buildkite{answer: answer, down: true, taken: map[contract.JobID]time.Time{}}
+				b := &buildkite{answer: answer, taken: map[contract.JobID]time.Time{}}
+				b.down.Store(true)
 				n := NewNotifier(client(t, b.serve), slog.New(slog.DiscardHandler))
 				dropped, lasts := 0, time.Hour
 				n.Dropped = func(count int) { dropped += count }
@@ -294,13 +301,13 @@ func TestOutageDropsNothing(t *testing.T) {
 					n.Add(id, "lost", nil)
 					time.Sleep(lasts / time.Duration(len(all)))
 				}
-				b.down = false
+				b.down.Store(false)
 				time.Sleep(time.Minute)
 				synctest.Wait()
 				if dropped > 0 || len(b.taken) != len(all) {
 					t.Errorf("dropped %d, %d of %d told", dropped, len(b.taken), len(all))
 				}
-				t.Logf("%d calls", b.calls)
+				t.Logf("%d calls", int(b.calls.Load()))
 			})
 		})
 	}
@@ -315,23 +322,23 @@ func TestLoneTextIsGivenUp(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := &buildkite{answer: answer}
 				n := NewNotifier(client(t, b.serve), slog.New(slog.DiscardHandler))
-				then, dropped := 0, 0
-				n.Dropped = func(count int) { dropped += count }
+				var then, dropped atomic.Int32
+				n.Dropped = func(count int) { dropped.Add(int32(count)) }
 				go n.Run(t.Context())
-				n.Add(ids(1)[0], "poison", func() { then++ })
+				n.Add(ids(1)[0], "poison", func() { then.Add(1) })
 				time.Sleep(refusedEvery + loneFor + 10*time.Second)
 				synctest.Wait()
 				answered := name == "404" || name == "422" || name == "500"
-				if then != 1 || answered != (dropped == 1) {
-					t.Errorf("soon: dropped %d, what hangs on it came %d times, want once", dropped, then)
+				if then.Load() != 1 || answered != (dropped.Load() == 1) {
+					t.Errorf("soon: dropped %d, what hangs on it came %d times, want once", dropped.Load(), then.Load())
 				}
 				time.Sleep(loneLast)
 				synctest.Wait()
-				calls := b.calls
+				calls := int(b.calls.Load())
 				time.Sleep(time.Hour)
 				synctest.Wait()
-				if then != 1 || dropped != 1 || b.calls != calls {
-					t.Errorf("in the end: dropped %d after %d calls, and %d more; what hangs on it came %d times", dropped, calls, b.calls-calls, then)
+				if then.Load() != 1 || dropped.Load() != 1 || int(b.calls.Load()) != calls {
+					t.Errorf("in the end: dropped %d after %d calls, and %d more; what hangs on it came %d times", dropped.Load(), calls, int(b.calls.Load())-calls, then.Load())
 				}
 				t.Logf("%d calls", calls)
 			})

@@ -71,7 +71,9 @@ func TestForgedRefusalsCountForNothing(t *testing.T) {
 		w.build(maxRefusals)
 		r := w.start("")
 		time.Sleep(time.Second)
+		r.mu.Lock()
 		q := r.queues["default"]
+		r.mu.Unlock()
 		refusals := func() int { q.mu.Lock(); defer q.mu.Unlock(); return q.refusals }
 		for range 30 {
 			time.Sleep(time.Second)

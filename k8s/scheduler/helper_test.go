@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,6 +37,13 @@ func beside(run func(w *world, p *pod) (code int, why string, m *contract.Messag
 		w.sleep(time.Hour, p.kill)
 		w.sleep(15*time.Second, nil)
 	}
+}
+
+// created is how many creates of kjobs there were.
+func (w *world) created() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.creates
 }
 
 func (w *world) kjobsLeft() int {
@@ -161,7 +169,9 @@ func TestHelperForgetsNoAttempt(t *testing.T) {
 	inWorld(t, simulator.Config{}, func(w *world) {
 		var made []time.Time
 		w.runs = func(w *world, p *pod) {
+			w.mu.Lock()
 			made = append(made, time.Now())
+			w.mu.Unlock()
 			beside(func(*world, *pod) (int, string, *contract.Message) {
 				at := time.Now().Add(9 * time.Minute)
 				return contract.ExitLocked, "Error", &contract.Message{Outcome: contract.OutcomeLocked, Reason: "423", NotBefore: &at}
@@ -171,8 +181,11 @@ func TestHelperForgetsNoAttempt(t *testing.T) {
 		r := w.start("  max-attempts: 2\n")
 		for range 4 {
 			time.Sleep(2 * time.Minute)
-			if len(made) != 1 || w.kjobsLeft() != 1 {
-				t.Fatalf("%d attempts, the last %s after the first, %d kjobs are there; want one", len(made), made[len(made)-1].Sub(made[0]), w.kjobsLeft())
+			w.mu.Lock()
+			all := slices.Clone(made)
+			w.mu.Unlock()
+			if left := w.kjobsLeft(); len(all) != 1 || left != 1 {
+				t.Fatalf("attempts at %v, %d kjobs are there; want one", all, left)
 			}
 			r.end(w)
 			r = w.start("  max-attempts: 2\n")
@@ -196,7 +209,7 @@ func TestHelperOfAJobOfferedAgain(t *testing.T) {
 		})
 		w.build(1)
 		r := w.start("")
-		w.await("no kjob is left", 15*time.Minute, func() bool { return w.creates > 0 && w.kjobsLeft() == 0 })
+		w.await("no kjob is left", 15*time.Minute, func() bool { return w.created() > 0 && w.kjobsLeft() == 0 })
 		time.Sleep(10 * time.Minute)
 		r.end(w)
 		if w.creates != 1 {

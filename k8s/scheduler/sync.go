@@ -186,17 +186,9 @@ func (q *queue) retry(ctx context.Context, id contract.JobID, d decide.Decision,
 			return err
 		}
 	}
-	q.mu.Lock()
-	if q.claims[id] != nil {
-		q.mu.Unlock()
+	if !q.noteRetry(id, d, f) {
 		return nil
 	}
-	job := stacks.Job{ID: id}
-	if k, _ := q.last(id); k != nil {
-		job = k.Job
-	}
-	q.retries[id] = retry{job: job, attempt: f.Attempt + 1, due: d.NotBefore}
-	q.mu.Unlock()
 	q.announce(id, d, f)
 	if wait := time.Until(d.NotBefore); wait > 0 {
 		q.work.AddAfter(id, wait)
@@ -204,6 +196,23 @@ func (q *queue) retry(ctx context.Context, id contract.JobID, d decide.Decision,
 	}
 	signal(q.wakeup)
 	return nil
+}
+
+// noteRetry notes the next attempt, for the poll loop to make when it is due. It
+// reports false if that was made while Buildkite was asked: what became of it is news
+// that f doesn't have. It may even be gone, and its name free.
+func (q *queue) noteRetry(id contract.JobID, d decide.Decision, f decide.Facts) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.claims[id] != nil || q.state(id).Attempts() > f.Attempt {
+		return false
+	}
+	job := stacks.Job{ID: id}
+	if k, _ := q.last(id); k != nil {
+		job = k.Job
+	}
+	q.retries[id] = retry{job: job, attempt: f.Attempt + 1, due: d.NotBefore}
+	return true
 }
 
 // announce says, once, that a new attempt will be made and why.
