@@ -54,11 +54,15 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d decide.Decision
 		return nil
 	case err == nil:
 		q.log.Info("finished the job at Buildkite", "job_id", id, "reason", d.Reason, "detail", stacks.Cut(d.Text, 300))
-		q.s.metrics.decisions.WithLabelValues(q.name, string(decide.Finish), string(d.Reason)).Inc()
-		q.event(id, true, events.Finished, d)
 		q.mu.Lock()
-		q.state(id).finishFailed = nil
+		m := q.state(id)
+		m.finishFailed = nil
+		counted := f != nil && m.counted == f.KJob.UID && m.countedAs == decide.Finish
 		q.mu.Unlock()
+		if !counted {
+			q.s.metrics.decisions.WithLabelValues(q.name, string(decide.Finish), string(d.Reason)).Inc()
+		}
+		q.event(id, true, events.Finished, d)
 		q.know(id, stacks.StateFinished, time.Now())
 		if f != nil {
 			q.work.Add(id)
@@ -75,8 +79,8 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d decide.Decision
 		// whatever it says makes the next decision. A job that is still offered
 		// can be finished, and would run: the stack was unknown (the poll loop
 		// registers it again).
-		if state := q.finishFails(id, try, true, decide.Backoff(try.times)); f != nil && try.lastFor(state) {
-			q.count(id, d, *f)
+		if state := q.finishFails(id, try, true, decide.Backoff(try.times)); f != nil && !state.Offered() {
+			q.count(id, d, *f) // the job may end before the next try
 		}
 		if try.times == 1 {
 			q.note(id, d)
