@@ -1,0 +1,85 @@
+package decide
+
+import (
+	"fmt"
+	"time"
+)
+
+// attempt is a new kjob, at once for the first few losses and then with backoff
+// from the end of the last one, or the end of the job at the cap or where the
+// kjob is marked with one.
+func attempt(f Facts, r Reason, free int, text string) Decision {
+	switch {
+	case f.KJob.Cancelled != "":
+		return finish(ReasonCancelled, cancelledBy(f))
+	case f.OtherPodLives != "":
+		return waitForPod(f, r)
+	case f.endsSoon():
+		return Decision{Action: None, Reason: r} // there is never a second kjob beside it
+	case f.Attempt >= f.Policy.MaxAttempts:
+		return gaveUp(f.Attempt, f.Story.and(text))
+	}
+	at := f.EndedAt.Add(Backoff(f.Attempt - free))
+	if m := f.Pod.Message; m != nil && m.NotBefore != nil {
+		at = Later(at, f.EndedAt.Add(min(f.asks(*m.NotBefore), notBeforeMax)))
+	}
+	if f.Pod.Lingers() {
+		at = Later(at, f.OverAt.Add(HelperGrace)) // most end by themselves, and then the kjob does
+	}
+	return Decision{Action: Attempt, Reason: r, NotBefore: at, Text: text}
+}
+
+// endsSoon: the runner has gone, and the Job controller is about to say so of the
+// kjob. It doesn't as long as another container of the pod runs.
+func (f Facts) endsSoon() bool {
+	unfinished := !f.KJob.Gone && !f.KJob.Finished
+	return unfinished && f.Pod.Message != nil && !f.Pod.Lingers()
+}
+
+// asks is how long after its end a runner wants the next attempt to be. Both times
+// are by its node's clock, which may be off.
+func (f Facts) asks(notBefore time.Time) time.Duration {
+	if f.Pod.EndedAt.IsZero() {
+		return notBefore.Sub(f.EndedAt)
+	}
+	return notBefore.Sub(f.Pod.EndedAt)
+}
+
+// waitForPod is for a pod of an attempt before, which goes within its grace, or
+// is on a node that is dead.
+func waitForPod(f Facts, r Reason) Decision {
+	d := Decision{Action: None, Reason: r}
+	if late := f.EndedAt.Add(f.Policy.Grace + outliveGrace); f.Now.Before(late) {
+		d.Again = late
+	} else {
+		d.Waiting, d.Text = true, fmt.Sprintf("waiting for pod %s of an earlier attempt to go (%s)", f.OtherPodLives, deadNode(f.OtherNode))
+	}
+	return d
+}
+
+// Backoff is the wait after the nth failure that isn't free.
+func Backoff(n int) time.Duration {
+	if n < 1 {
+		return 0
+	}
+	if n > 6 {
+		return backoffMax
+	}
+	return min(backoffBase<<(n-1), backoffMax)
+}
+
+// Earlier is the earlier of two times.
+func Earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// Later is the later of two times.
+func Later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
