@@ -236,13 +236,24 @@ func (q *queue) heldUntil(got []contract.JobID, sent time.Time, d time.Duration)
 	return held
 }
 
-// announced: another attempt at a job is due, or will be. It stays ours when the queue's
-// tags change.
+// announced reports whether another attempt at a job is due, or may be: the last one's
+// end isn't told or decided yet. The job stays ours when the queue's tags change, and its
+// page must not depend on whether the poll or a worker is faster.
 func (q *queue) announced(id contract.JobID) bool {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	_, ok := q.retries[id]
-	return ok
+	_, due := q.retries[id]
+	m := q.states[id]
+	tried := m != nil && m.Attempts() > 0
+	gone := tried && m.Gone() > 0
+	q.mu.Unlock()
+	switch {
+	case due, !tried:
+		return due
+	case !gone:
+		return len(q.store.KjobsOf(id)) == 0 // the informer is about to tell of its deletion
+	}
+	d, _ := q.decide(id)
+	return d.Action == decide.Attempt || d.Action == decide.Ask
 }
 
 // offer is asked about a job that Buildkite lists as scheduled: which attempt
