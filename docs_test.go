@@ -19,16 +19,14 @@ var (
 	testName = regexp.MustCompile("`((?:Test|Fuzz)\\w+)`")
 	testFunc = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
 	dropped  = regexp.MustCompile(`[^\w\- ]`) // by GitHub, from a heading's anchor
+	pageLink = regexp.MustCompile(`\]\(([^)\s#]*)(?:#([\w-]+))?\)`)
 )
 
 // Comments cite docs/protocol.md by its sections, and each of them is there. So
 // are the names that the page says its facts are for.
 func TestCitations(t *testing.T) {
 	page := read(t, "docs/protocol.md")
-	sections := map[string]bool{}
-	for _, h := range heading.FindAllStringSubmatch(page, -1) {
-		sections[strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(h[1]), ""), " ", "-")] = true
-	}
+	sections := sectionsOf(page)
 	listed := map[string]bool{"contents": true, "what-onejob-knows-about-buildkite": true}
 	for _, l := range link.FindAllStringSubmatch(page, -1) {
 		listed[l[1]] = true
@@ -61,6 +59,45 @@ func TestCitations(t *testing.T) {
 	if cited < 20 {
 		t.Errorf("found %d citations", cited)
 	}
+}
+
+// Each link of a page that leads into the repository leads to a file that is there, and
+// to a section that it has.
+func TestLinks(t *testing.T) {
+	pages, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, path := range append(pages, "README.md", "ARCHITECTURE.md", "HACKING.md", "SECURITY.md", "deploy/README.md", "deploy/drain/README.md") {
+		for _, l := range pageLink.FindAllStringSubmatch(read(t, path), -1) {
+			if strings.Contains(l[1], "://") {
+				continue
+			}
+			found++
+			to := path
+			if l[1] != "" {
+				to = filepath.Join(filepath.Dir(path), l[1])
+			}
+			if _, err := os.Stat(to); err != nil {
+				t.Errorf("%s has a link to %s: %v", path, l[1], err)
+			} else if l[2] != "" && !sectionsOf(read(t, to))[l[2]] {
+				t.Errorf("%s has a link to %s#%s, which has no such section", path, l[1], l[2])
+			}
+		}
+	}
+	if found < 40 {
+		t.Errorf("found %d links", found)
+	}
+}
+
+// sectionsOf are a page's headings as anchors.
+func sectionsOf(page string) map[string]bool {
+	sections := map[string]bool{}
+	for _, h := range heading.FindAllStringSubmatch(page, -1) {
+		sections[strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(h[1]), ""), " ", "-")] = true
+	}
+	return sections
 }
 
 // Each promise of SECURITY.md names the tests that hold it, and they are there.

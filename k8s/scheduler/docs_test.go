@@ -15,17 +15,18 @@ import (
 	"github.com/onejob-dev/onejob/k8s/decide"
 )
 
-// deploy/README.md names every setting, metric, reason and Event, and none that
+// The pages for operators name every setting, metric, reason and Event, and none that
 // isn't there.
 func TestOperatorsDocs(t *testing.T) {
-	b, err := os.ReadFile(filepath.Join("..", "..", "deploy", "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	words := regexp.MustCompile("`([^`]*)`").FindAllStringSubmatch(string(b), -1)
 	told := map[string]bool{}
-	for _, w := range words {
-		told[w[1]] = true
+	for _, page := range []string{"configuration.md", "monitoring.md"} {
+		b, err := os.ReadFile(filepath.Join("..", "..", "docs", page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range regexp.MustCompile("`([^`]*)`").FindAllStringSubmatch(string(b), -1) {
+			told[w[1]] = true
+		}
 	}
 
 	var is []string
@@ -85,7 +86,7 @@ func TestOperatorsDocs(t *testing.T) {
 	keys(schema.Properties)
 	for _, name := range is {
 		if !told[name] {
-			t.Errorf("%s is not in deploy/README.md", name)
+			t.Errorf("%s is in neither docs/configuration.md nor docs/monitoring.md", name)
 		}
 	}
 }
