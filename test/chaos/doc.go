@@ -14,10 +14,10 @@
 // Buildkite is reached by TLS, with a certificate that the pods are told to trust,
 // so that it can be taken for somebody else for a while: see stage.Front.
 //
-// Of the clocks only the simulator's is set: those of the API server, of the
-// kubelets and of the scheduler are the machine's, a time namespace moves none
-// but the monotonic ones, and a static program takes no other's word for the
-// time. scheduler.TestHistories sets them all.
+// Clocks are set by a day or an hour, either way, in the middle of a run: the API
+// server's, a node's with all that runs on it, a scheduler's (package clock), and by
+// seconds the simulator's. Not those of the controllers: they count TTLs and deadlines
+// of Kubernetes' own, which end jobs by design.
 //
 // The plan is the seed's; what a strike meets is not, for processes have their
 // own pace. So a failure is told with what was done, when and to whom, and with

@@ -62,5 +62,8 @@ var injuries = []injury{
 	{name: "Buildkite not trusted", weight: 2, least: 4 * time.Second, most: 18 * time.Second, hurts: "Buildkite", do: distrust},
 	{name: "slow replies", weight: 1, least: 5 * time.Second, most: 15 * time.Second, hurts: "replies", do: delays},
 	{name: "clock jump", weight: 2, do: jumpClock},
+	{name: "API server's clock", weight: 2, least: 3 * time.Second, most: 20 * time.Second, hurts: "API server", unseats: true, do: skewAPIServer},
+	{name: "node's clock", weight: 2, least: 3 * time.Second, most: 15 * time.Second, hurts: "Buildkite", unseats: true, do: skewNode},
+	{name: "scheduler's clock", weight: 2, least: 3 * time.Second, most: 20 * time.Second, hurts: "Buildkite", unseats: true, do: skewScheduler},
 	{name: "job cancelled", weight: 1, do: cancelJob},
 }

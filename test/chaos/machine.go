@@ -96,8 +96,9 @@ func (m *machine) healAll(ctx context.Context) error {
 	m.Simulator.ClearFaults()
 	m.setClock(0)
 	err := m.Cluster.StartAPIServer(ctx)
-	for _, node := range m.Cluster.NodeNames {
-		err = errors.Join(err, m.Cluster.StartKubelet(ctx, node), m.Cluster.SignalKubelet(node, syscall.SIGCONT))
+	err = errors.Join(err, m.Cluster.SetAPIServerClock(0))
+	for _, node := range m.Cluster.NodeNames { // the schedulers' clocks are their nodes'
+		err = errors.Join(err, m.Cluster.StartKubelet(ctx, node), m.Cluster.SignalKubelet(node, syscall.SIGCONT), m.Cluster.SetNodeClock(node, 0))
 	}
 	return err
 }

@@ -2,8 +2,11 @@ package sandbox
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -49,6 +52,33 @@ func (p *Process) Signal(sig syscall.Signal) error {
 		}
 	}
 	return nil
+}
+
+// PID is the process' number as this machine counts.
+func (p *Process) PID() (int, error) {
+	data, err := os.ReadFile(filepath.Join(p.sandbox.Dir, "init.json"))
+	if err != nil {
+		return 0, err
+	}
+	var m mark
+	if err := json.Unmarshal(data, &m); err != nil {
+		return 0, err
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", m.Init))
+	if err != nil {
+		return 0, err
+	}
+	inside := fmt.Sprintf("\t%d\n", p.pid)
+	for _, child := range strings.Fields(string(children)) {
+		status, err := os.ReadFile(filepath.Join("/proc", child, "status"))
+		if err != nil {
+			continue // it has just ended
+		}
+		if _, numbers, found := strings.Cut(string(status), "\nNSpid:"); found && strings.HasSuffix(numbers[:strings.Index(numbers, "\n")+1], inside) {
+			return strconv.Atoi(child)
+		}
+	}
+	return 0, fmt.Errorf("%s has ended", p.Name)
 }
 
 // Tail returns the last bytes of the process's output.

@@ -275,6 +275,14 @@ func (s *Sandbox) Processes(path, name string) ([]int, error) {
 	return slices.Compact(found), nil
 }
 
+// InCgroup lists the processes in the cgroup with the given path and all below it.
+func (s *Sandbox) InCgroup(path string) []int {
+	all, _ := hierarchies()
+	pids := cgroupProcesses(all, path)
+	slices.Sort(pids)
+	return slices.Compact(pids) // version 1 has them once for each controller
+}
+
 // KillCgroup kills every process in the cgroup with the given path, and all
 // below it.
 func (s *Sandbox) KillCgroup(path string) error {
