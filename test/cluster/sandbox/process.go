@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -54,6 +55,9 @@ func (p *Process) Signal(sig syscall.Signal) error {
 	return nil
 }
 
+// numbersInside finds a process' number in its innermost namespace.
+var numbersInside = regexp.MustCompile(`(?m)^NSpid:.*\t(\d+)$`)
+
 // PID is the process' number as this machine counts.
 func (p *Process) PID() (int, error) {
 	data, err := os.ReadFile(filepath.Join(p.sandbox.Dir, "init.json"))
@@ -64,18 +68,18 @@ func (p *Process) PID() (int, error) {
 	if err := json.Unmarshal(data, &m); err != nil {
 		return 0, err
 	}
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", m.Init))
+	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", m.Init)) // by the thread that forked
 	if err != nil {
 		return 0, err
 	}
-	inside := fmt.Sprintf("\t%d\n", p.pid)
-	for _, child := range strings.Fields(string(children)) {
-		status, err := os.ReadFile(filepath.Join("/proc", child, "status"))
-		if err != nil {
-			continue // it has just ended
-		}
-		if _, numbers, found := strings.Cut(string(status), "\nNSpid:"); found && strings.HasSuffix(numbers[:strings.Index(numbers, "\n")+1], inside) {
-			return strconv.Atoi(child)
+	for _, list := range lists {
+		children, _ := os.ReadFile(list)
+		for child := range strings.FieldsSeq(string(children)) {
+			status, _ := os.ReadFile(filepath.Join("/proc", child, "status")) // it may just have ended
+			numbers := numbersInside.FindSubmatch(status)
+			if numbers != nil && string(numbers[1]) == strconv.Itoa(p.pid) {
+				return strconv.Atoi(child)
+			}
 		}
 	}
 	return 0, fmt.Errorf("%s has ended", p.Name)

@@ -110,6 +110,31 @@ func TestRunAndStatus(t *testing.T) {
 	}
 }
 
+// A process is found by the machine's number of it, whichever of the reaper's threads
+// started it.
+func TestPID(t *testing.T) {
+	s := start(t, buildKeeper(t))
+	for range 20 {
+		p, err := s.Start(shell("sleeps", "exec sleep 60"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pid, err := p.PID()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(pid, syscall.SIGUSR1); err != nil {
+			t.Error(err)
+		}
+		if got, err := p.Wait(t.Context()); err != nil || got != 128+int(syscall.SIGUSR1) {
+			t.Fatalf("got status %d, error %v after a signal to %d", got, err, pid)
+		}
+		if pid, err := p.PID(); err == nil {
+			t.Errorf("the process that has ended is %d", pid)
+		}
+	}
+}
+
 // Many short processes at once, each with an orphan: the reaper must lose no
 // status, and the early ends must find their process.
 func TestStatusesUnderLoad(t *testing.T) {
