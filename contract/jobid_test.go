@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 )
@@ -30,6 +31,24 @@ func TestParseJobID(t *testing.T) {
 				t.Errorf("ParseJobID(%q) = %q, %v; want an error that says %q", tt.in, got, err, tt.says)
 			}
 		})
+	}
+}
+
+// A job ID parses itself wherever JSON or YAML brings one in, as a value and as a key.
+func TestJobIDParsesItself(t *testing.T) {
+	upper := strings.ToUpper(string(JobID("01906f6e-7a3c-4a51-9d6a-2f6f0b9f4a11")))
+	var value struct{ ID JobID }
+	if err := json.Unmarshal([]byte(`{"ID":"`+upper+`"}`), &value); err != nil || value.ID != JobID("01906f6e-7a3c-4a51-9d6a-2f6f0b9f4a11") {
+		t.Errorf("a value: %q, %v", value.ID, err)
+	}
+	var key map[JobID]int
+	if err := json.Unmarshal([]byte(`{"`+upper+`":1}`), &key); err != nil || key[JobID("01906f6e-7a3c-4a51-9d6a-2f6f0b9f4a11")] != 1 {
+		t.Errorf("a key: %v, %v", key, err)
+	}
+	for _, bad := range []string{`{"ID":"../nonsense"}`, `{"ID":""}`, `{"ID":7}`} {
+		if err := json.Unmarshal([]byte(bad), &value); err == nil {
+			t.Errorf("%s passes for a job ID", bad)
+		}
 	}
 }
 

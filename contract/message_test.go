@@ -96,10 +96,13 @@ func TestParseMessageIsPrintable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, got := range []string{string(m.Outcome), m.Reason, m.JobID.String(), m.Agent, m.Signal, m.SignalReason, m.Received, m.Phases[0].Name} {
+	for _, got := range []string{string(m.Outcome), m.Reason, m.Agent, m.Signal, m.SignalReason, m.Received, m.Phases[0].Name} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
+	}
+	if m.JobID != "" {
+		t.Errorf("the job ID is %q, and what was read is none", m.JobID)
 	}
 	if m.Tries[want] != 2 {
 		t.Errorf("tries: %v", m.Tries)

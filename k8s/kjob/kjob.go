@@ -145,7 +145,7 @@ func JobURL(org string, job stacks.Job) string {
 func JobOf(k *batchv1.Job) stacks.Job {
 	a := k.Annotations
 	job := stacks.Job{
-		ID: contract.JobID(k.Labels[contract.LabelJobID]), Pipeline: contract.Word(a[contract.AnnotationPipeline]),
+		ID: IDOf(k.Labels), Pipeline: contract.Word(a[contract.AnnotationPipeline]),
 		Branch: contract.Word(a[contract.AnnotationBranch]), Step: contract.Word(a[contract.AnnotationStep]),
 	}
 	job.Priority, _ = strconv.Atoi(a[contract.AnnotationPriority])

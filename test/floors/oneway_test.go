@@ -1,0 +1,88 @@
+package floors
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A job ID is parsed where it comes in (contract.ParseJobID, or by itself): a string that
+// is only called one may have any case, or be a path.
+func TestNoStringIsCalledAJobID(t *testing.T) {
+	for path, file := range product(t) {
+		if filepath.Dir(path) == "contract" {
+			continue
+		}
+		ast.Inspect(file.syntax, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok || len(call.Args) != 1 || !isSelector(call.Fun, "contract", "JobID") {
+				return true
+			}
+			if _, constant := call.Args[0].(*ast.BasicLit); !constant {
+				t.Errorf("%s makes a job ID of a string: contract.ParseJobID does", file.at(call))
+			}
+			return true
+		})
+	}
+}
+
+// sourceFile is one of the module's Go files.
+type sourceFile struct {
+	files  *token.FileSet
+	syntax *ast.File
+}
+
+func (f sourceFile) at(n ast.Node) string {
+	return strings.TrimPrefix(f.files.Position(n.Pos()).String(), "../../")
+}
+
+// product are the Go files of what is delivered, by their path in the repository: those
+// of tests and of what is made for them are left out.
+func product(t *testing.T) map[string]sourceFile {
+	t.Helper()
+	const root = "../.."
+	files := token.NewFileSet()
+	found := map[string]sourceFile{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		if d.IsDir() {
+			if path != root && (strings.HasPrefix(name, ".") || name == "testdata" || path == filepath.Join(root, "test")) {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		syntax, err := parser.ParseFile(files, path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, path)
+		found[rel] = sourceFile{files, syntax}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found) < 100 {
+		t.Fatalf("only %d files were found", len(found))
+	}
+	return found
+}
+
+func isSelector(e ast.Expr, pkg, name string) bool {
+	s, ok := e.(*ast.SelectorExpr)
+	if !ok || s.Sel.Name != name {
+		return false
+	}
+	x, ok := s.X.(*ast.Ident)
+	return ok && x.Name == pkg
+}
