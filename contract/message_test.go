@@ -19,7 +19,7 @@ func aMessage() Message {
 	status := -1
 	notBefore := time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)
 	return Message{
-		Contract: Version, JobID: "01906f6e-7a3c-4a51-9d6a-2f6f0b9f4a11", Attempt: 2, Agent: "a",
+		Contract: Version, JobID: SampleJobID, Attempt: 2, Agent: "a",
 		Outcome: OutcomeLocked, ExitCode: ExitLocked, Reason: "job is still locked",
 		ExitStatus: &status, Signal: "SIGTERM", SignalReason: "agent_stop", Received: "SIGTERM",
 		NotBefore: &notBefore, Tries: map[string]int{"acquire": 7},

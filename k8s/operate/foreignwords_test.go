@@ -54,7 +54,7 @@ func FuzzForeignWords(f *testing.F) {
 			}
 		}
 		states := []stacks.State{stacks.StateReserved, stacks.StateRunning, stacks.StateFinished, stacks.StateUnknown}
-		k, err := kjob.New(stacks.Job{ID: "018f0000-0000-7000-8000-00000000000a", Pipeline: words, Branch: words, Step: words, Build: 1}, 1, tpl, nil)
+		k, err := kjob.New(stacks.Job{ID: contract.SampleJobID, Pipeline: words, Branch: words, Step: words, Build: 1}, 1, tpl, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

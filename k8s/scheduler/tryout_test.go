@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/kjob"
 	"github.com/onejob-dev/onejob/simulator"
 )
@@ -136,7 +137,7 @@ func TestTryoutThatAPolicyRefuses(t *testing.T) {
 	inWorld(t, simulator.Config{}, func(w *world) {
 		var bad string
 		policy := func(k *batchv1.Job) error {
-			if id := kjob.IDOf(k.Labels); id == kjob.SampleID || string(id) == bad {
+			if id := kjob.IDOf(k.Labels); id == contract.SampleJobID || string(id) == bad {
 				return apierrors.NewForbidden(batchv1.Resource("jobs"), k.Name, errors.New("ValidatingAdmissionPolicy 'teams' with binding 'x' denied request: the pipeline isn't registered"))
 			}
 			return nil
