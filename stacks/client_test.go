@@ -365,11 +365,3 @@ func TestMatch(t *testing.T) {
 		}
 	}
 }
-
-func TestCut(t *testing.T) {
-	for n := range 12 {
-		if got := Cut("aé漢字z\xff", n); len(got) > max(n, len("…")) || !utf8.ValidString(got) {
-			t.Errorf("Cut(…, %d) = %q", n, got)
-		}
-	}
-}

@@ -210,7 +210,7 @@ func (c *Client) TryFinish(ctx context.Context, id contract.JobID, exitStatus in
 	in := struct {
 		ExitStatus int    `json:"exit_status"`
 		Detail     string `json:"detail"`
-	}{exitStatus, Cut(detail, MaxDetail)}
+	}{exitStatus, contract.Line(detail, MaxDetail)}
 	body, err := json.Marshal(in)
 	if err != nil {
 		return 0, fmt.Errorf("encoding %s: %w", EndpointFinish, err)

@@ -80,7 +80,7 @@ func NewNotifier(c *Client, log *slog.Logger) *Notifier {
 func (n *Notifier) Add(id contract.JobID, detail string, then func()) {
 	now := time.Now().UTC()
 	n.mu.Lock()
-	n.queued = append(n.queued, Notification{JobID: id, Detail: Cut(detail, MaxNotification), Time: &now, then: then})
+	n.queued = append(n.queued, Notification{JobID: id, Detail: contract.Line(detail, MaxNotification), Time: &now, then: then})
 	over := n.overflow()
 	n.mu.Unlock()
 	n.giveUp(over, errors.New("too many wait"))

@@ -127,7 +127,7 @@ func annotations(job stacks.Job, t *Template) map[string]string {
 	}
 	maps.DeleteFunc(a, func(_, v string) bool { return v == "" })
 	for k, v := range a {
-		a[k] = stacks.Cut(v, maxAnnotation)
+		a[k] = contract.Line(v, maxAnnotation)
 	}
 	return a
 }

@@ -82,7 +82,7 @@ func FuzzForeignWords(f *testing.F) {
 					text string
 					most int
 				}{
-					"finish": {stacks.Cut(d.Text, stacks.MaxDetail), stacks.MaxDetail}, "notification": {stacks.Cut(d.Text, stacks.MaxNotification), stacks.MaxNotification},
+					"finish": {contract.Line(d.Text, stacks.MaxDetail), stacks.MaxDetail}, "notification": {contract.Line(d.Text, stacks.MaxNotification), stacks.MaxNotification},
 					"what is inside": {d.Text, 100 << 10},
 				} {
 					if wrong := unprintable(leaves.text, leaves.most); wrong != "" {

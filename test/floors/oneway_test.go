@@ -30,6 +30,28 @@ func TestNoStringIsCalledAJobID(t *testing.T) {
 	}
 }
 
+// Text is cut by contract.Line (or Word, or Sentence), which leaves no half of a character
+// and nothing that a terminal takes for a command.
+func TestTextIsCutInOnePlace(t *testing.T) {
+	for path, file := range product(t) {
+		if dir := filepath.Dir(path); dir == "contract" || strings.HasPrefix(dir, "simulator") {
+			continue // the simulator shares no code with what it judges
+		}
+		ast.Inspect(file.syntax, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			list, ok := call.Fun.(*ast.ArrayType)
+			runes := ok && isIdent(list.Elt, "rune")
+			if runes || isSelector(call.Fun, "utf8", "RuneStart") || isSelector(call.Fun, "strings", "ToValidUTF8") {
+				t.Errorf("%s cuts a text by itself: contract.Line does", file.at(call))
+			}
+			return true
+		})
+	}
+}
+
 // sourceFile is one of the module's Go files.
 type sourceFile struct {
 	files  *token.FileSet
@@ -83,6 +105,10 @@ func isSelector(e ast.Expr, pkg, name string) bool {
 	if !ok || s.Sel.Name != name {
 		return false
 	}
-	x, ok := s.X.(*ast.Ident)
-	return ok && x.Name == pkg
+	return isIdent(s.X, pkg)
+}
+
+func isIdent(e ast.Expr, name string) bool {
+	x, ok := e.(*ast.Ident)
+	return ok && x.Name == name
 }
