@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/jitter"
 )
 
 // maxQueued bounds the notifications that wait: they are courtesy, and the
@@ -119,7 +120,7 @@ func (n *Notifier) Run(ctx context.Context) {
 			return
 		case <-n.wake:
 		}
-		if sleep(ctx, notifyEvery) != nil {
+		if !jitter.Sleep(ctx, notifyEvery) {
 			continue
 		}
 		n.flush(ctx)
@@ -134,7 +135,7 @@ func (n *Notifier) flush(ctx context.Context) {
 			return
 		}
 		if wait := n.send(ctx, b); wait > 0 {
-			_ = sleep(ctx, wait)
+			jitter.Sleep(ctx, wait)
 		}
 	}
 }

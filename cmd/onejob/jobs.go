@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/jitter"
 	"github.com/onejob-dev/onejob/k8s/operate"
 	"github.com/onejob-dev/onejob/stacks"
 )
@@ -75,9 +76,7 @@ that have none because they ask for a tag that their queue lacks.
 				if !c.Bool("watch") {
 					return nil
 				}
-				select {
-				case <-time.After(2 * time.Second):
-				case <-c.Done():
+				if !jitter.Sleep(c.Context, 2*time.Second) {
 					return nil
 				}
 			}

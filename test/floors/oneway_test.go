@@ -52,6 +52,51 @@ func TestTextIsCutInOnePlace(t *testing.T) {
 	}
 }
 
+// waits are the functions that wait otherwise than by jitter.Sleep, and why.
+var waits = map[string]string{
+	"k8s/cache/coalesce.go Read":        "a connection is read at a pace; a read has no context",
+	"k8s/scheduler/queue.go pause":      "a wake-up ends the wait, too",
+	"k8s/scheduler/lease.go ended":      "a deadline beside what it waits for",
+	"acquire/hurry.go sleep":            "a hurry cuts the wait short while it is on",
+	"launcher/supervise.go supervise":   "deadlines beside what comes from the child",
+	"launcher/jobrun/cancel.go cancel":  "the job's process beginning ends the wait, too",
+	"launcher/jobrun/progress.go Infof": "a deadline beside what it waits for",
+	"demo/local.go run":                 "a picture every so often, and at each change",
+}
+
+// What waits to try again does it with package jitter: it ends with its context, and those
+// who wait together don't come back together.
+func TestOneWayToWait(t *testing.T) {
+	used := map[string]bool{}
+	for path, file := range product(t) {
+		if dir := filepath.Dir(path); dir == "jitter" || strings.HasPrefix(dir, "simulator") {
+			continue
+		}
+		for _, d := range file.syntax.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			ast.Inspect(f, func(n ast.Node) bool {
+				for _, name := range []string{"After", "Sleep", "NewTimer", "NewTicker", "Tick"} {
+					if e, ok := n.(*ast.SelectorExpr); ok && isSelector(e, "time", name) {
+						who := path + " " + f.Name.Name
+						if used[who] = true; waits[who] == "" {
+							t.Errorf("%s waits with time.%s: jitter.Sleep does, or say here why not", file.at(e), name)
+						}
+					}
+				}
+				return true
+			})
+		}
+	}
+	for who := range waits {
+		if !used[who] {
+			t.Errorf("%s doesn't wait by itself any more", who)
+		}
+	}
+}
+
 // sourceFile is one of the module's Go files.
 type sourceFile struct {
 	files  *token.FileSet
