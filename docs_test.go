@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/onejob-dev/onejob/contract"
 )
 
 var (
@@ -180,4 +182,31 @@ func read(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// What people read, and what the product makes up, shows one job: contract.SampleJobID.
+func TestOneSampleJob(t *testing.T) {
+	uuid := regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		ext := filepath.Ext(path)
+		switch {
+		case d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || path == "test" || path == "simulator" || path == "bin"):
+			return filepath.SkipDir
+		case d.IsDir(), strings.HasSuffix(path, "_test.go"), ext != ".go" && ext != ".md" && ext != ".yaml" && ext != ".txt":
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		for _, id := range uuid.FindAllString(string(b), -1) {
+			if id != string(contract.SampleJobID) {
+				t.Errorf("%s shows the job %s: the sample is %s", path, id, contract.SampleJobID)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }

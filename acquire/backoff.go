@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/buildkite/roko"
+
+	"github.com/onejob-dev/onejob/jitter"
 )
 
 // Backoff is when to try again, and when to stop.
@@ -95,13 +97,7 @@ func (b Backoff) Validate() error {
 // Delay is the wait after failure number k, counted from 0: Base × 2^k, at most
 // Cap, plus jitter, never negative.
 func (b Backoff) Delay(k int, rnd *Rand) time.Duration {
-	d := b.Cap
-	// Doubling overflows at k = 34 for a base of a second (roko's Exponential
-	// does); a shift that would leave 63 bits is the cap in any case.
-	if k < 62 && b.Base <= b.Cap>>k {
-		d = b.Base << k
-	}
-	return max(0, d+rnd.Between(b.JitterMin, b.JitterMax))
+	return max(0, jitter.Doubled(b.Base, b.Cap, k)+rnd.Between(b.JitterMin, b.JitterMax))
 }
 
 // AfterRetryAfter is the wait when the server asked for one of at least floor:

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/buildkite/agent/v3/api"
+
+	"github.com/onejob-dev/onejob/jitter"
 )
 
 // Bounds of the heartbeat's interval, whatever the server says. Buildkite takes
@@ -39,12 +41,8 @@ func (s *Session) Heartbeat(ctx context.Context) error {
 	for {
 		wait := interval - s.client.conf.Rand.Between(0, interval/10)
 		floor := min(asked, heartbeatPatience)
-		t := time.NewTimer(max(wait, floor+s.client.conf.Rand.Between(0, floor/4)))
-		select {
-		case <-ctx.Done():
-			t.Stop()
+		if !jitter.Sleep(ctx, max(wait, floor+s.client.conf.Rand.Between(0, floor/4))) {
 			return nil
-		case <-t.C:
 		}
 		err := beat.Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
 			_, resp, err := s.api.Heartbeat(ctx)

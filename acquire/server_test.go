@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-const testJob = "01906f6e-7a3c-4a51-9d6a-2f6f0b9f4a11"
+const testJob = "018f0000-0000-7000-8000-00000000000a" // contract.SampleJobID, untyped
 
 // reply is one answer of a script.
 type reply struct {

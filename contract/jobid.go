@@ -6,9 +6,12 @@ import (
 )
 
 // JobID is the UUID of a Buildkite job, in its canonical form: 36 lower-case
-// characters. Make one with ParseJobID; nothing else in onejob takes a job ID
-// as a plain string.
+// characters. It is made by ParseJobID, or parses itself where JSON or YAML brings it
+// in; nothing else in onejob takes a job ID as a plain string.
 type JobID string
+
+// SampleJobID is the made-up job of tests, examples and help.
+const SampleJobID JobID = "018f0000-0000-7000-8000-00000000000a"
 
 // ParseJobID takes a job's UUID, with surrounding white space and in any case,
 // and returns it in canonical form. What is not a UUID is refused with an
@@ -35,6 +38,15 @@ func ParseJobID(s string) (JobID, error) {
 		}
 	}
 	return JobID(id), nil
+}
+
+// UnmarshalText is ParseJobID.
+func (id *JobID) UnmarshalText(text []byte) error {
+	parsed, err := ParseJobID(string(text))
+	if err == nil {
+		*id = parsed
+	}
+	return err
 }
 
 // String returns the UUID.

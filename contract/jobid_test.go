@@ -1,12 +1,13 @@
 package contract
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 )
 
 func TestParseJobID(t *testing.T) {
-	const id = "01906f6e-7a3c-4a51-9d6a-2f6f0b9f4a11"
+	const id = "018f0000-0000-7000-8000-00000000000a" // SampleJobID, untyped
 	for _, tt := range []struct{ name, in, says string }{
 		{"canonical", id, ""},
 		{"upper case", strings.ToUpper(id), ""},
@@ -33,8 +34,26 @@ func TestParseJobID(t *testing.T) {
 	}
 }
 
+// A job ID parses itself wherever JSON or YAML brings one in, as a value and as a key.
+func TestJobIDParsesItself(t *testing.T) {
+	upper := strings.ToUpper(string(SampleJobID))
+	var value struct{ ID JobID }
+	if err := json.Unmarshal([]byte(`{"ID":"`+upper+`"}`), &value); err != nil || value.ID != SampleJobID {
+		t.Errorf("a value: %q, %v", value.ID, err)
+	}
+	var key map[JobID]int
+	if err := json.Unmarshal([]byte(`{"`+upper+`":1}`), &key); err != nil || key[SampleJobID] != 1 {
+		t.Errorf("a key: %v, %v", key, err)
+	}
+	for _, bad := range []string{`{"ID":"../nonsense"}`, `{"ID":""}`, `{"ID":7}`} {
+		if err := json.Unmarshal([]byte(bad), &value); err == nil {
+			t.Errorf("%s passes for a job ID", bad)
+		}
+	}
+}
+
 func FuzzParseJobID(f *testing.F) {
-	f.Add("01906f6e-7a3c-4a51-9d6a-2f6f0b9f4a11")
+	f.Add(string(SampleJobID))
 	f.Add("------------------------------------")
 	f.Fuzz(func(t *testing.T, s string) {
 		id, err := ParseJobID(s)

@@ -20,7 +20,7 @@ const MaxMessage = 4096
 type Message struct {
 	// Contract is the Version of the runner that wrote the message.
 	Contract int `json:"contract"`
-	// JobID is empty when the job ID itself was bad.
+	// JobID is empty when the job ID itself was bad, or what is read is none.
 	JobID JobID `json:"job_id,omitempty"`
 	// Attempt is the kjob's number that the pod was given, 0 if none.
 	Attempt int `json:"attempt,omitempty"`
@@ -140,8 +140,22 @@ func ParseMessage(text string) (Message, error) {
 	return m, nil
 }
 
+// UnmarshalJSON leaves out a job ID that is none: the outcome counts all the same.
+func (m *Message) UnmarshalJSON(b []byte) error {
+	type plain Message
+	in := struct {
+		*plain
+		JobID string `json:"job_id"`
+	}{plain: (*plain)(m)}
+	if err := json.Unmarshal(b, &in); err != nil {
+		return err
+	}
+	m.JobID, _ = ParseJobID(in.JobID) // the error is what JobID says by being empty
+	return nil
+}
+
 func (m *Message) clean() {
-	m.JobID, m.Outcome = JobID(Line(string(m.JobID), maxWord)), Outcome(Line(string(m.Outcome), maxWord))
+	m.Outcome = Outcome(Line(string(m.Outcome), maxWord))
 	for _, word := range []*string{&m.Agent, &m.Signal, &m.SignalReason, &m.Received} {
 		*word = Line(*word, maxWord)
 	}

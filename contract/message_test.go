@@ -19,7 +19,7 @@ func aMessage() Message {
 	status := -1
 	notBefore := time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)
 	return Message{
-		Contract: Version, JobID: "01906f6e-7a3c-4a51-9d6a-2f6f0b9f4a11", Attempt: 2, Agent: "a",
+		Contract: Version, JobID: SampleJobID, Attempt: 2, Agent: "a",
 		Outcome: OutcomeLocked, ExitCode: ExitLocked, Reason: "job is still locked",
 		ExitStatus: &status, Signal: "SIGTERM", SignalReason: "agent_stop", Received: "SIGTERM",
 		NotBefore: &notBefore, Tries: map[string]int{"acquire": 7},
@@ -96,10 +96,13 @@ func TestParseMessageIsPrintable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, got := range []string{string(m.Outcome), m.Reason, m.JobID.String(), m.Agent, m.Signal, m.SignalReason, m.Received, m.Phases[0].Name} {
+	for _, got := range []string{string(m.Outcome), m.Reason, m.Agent, m.Signal, m.SignalReason, m.Received, m.Phases[0].Name} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
+	}
+	if m.JobID != "" {
+		t.Errorf("the job ID is %q, and what was read is none", m.JobID)
 	}
 	if m.Tries[want] != 2 {
 		t.Errorf("tries: %v", m.Tries)

@@ -26,6 +26,14 @@ func TestLine(t *testing.T) {
 	}
 }
 
+func TestLineIsBounded(t *testing.T) {
+	for n := range 12 {
+		if got := Line("aé漢字z\xff", n); len(got) > max(n, len("…")) || !utf8.ValidString(got) {
+			t.Errorf("Line(…, %d) = %q", n, got)
+		}
+	}
+}
+
 func FuzzLine(f *testing.F) {
 	f.Add("x\x00\x1b[2J\u202e\xff", 10)
 	f.Add("a …  b", 4)

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/jitter"
 	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/test/stage"
 )
@@ -99,9 +100,7 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 		if !canceled {
 			canceled = cancelEndless(sim, d.stage.URL)
 		}
-		select {
-		case <-time.After(300 * time.Millisecond):
-		case <-ctx.Done():
+		if !jitter.Sleep(ctx, 300*time.Millisecond) {
 			return context.Cause(ctx)
 		}
 	}

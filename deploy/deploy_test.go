@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/yaml"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/config"
 	"github.com/onejob-dev/onejob/k8s/kjob"
 	"github.com/onejob-dev/onejob/stacks"
@@ -97,7 +98,7 @@ func TestDrainBudget(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		k, err := kjob.New(stacks.Job{ID: "018f0000-0000-7000-8000-00000000000a"}, 1, template, nil)
+		k, err := kjob.New(stacks.Job{ID: contract.SampleJobID}, 1, template, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

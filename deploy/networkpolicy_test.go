@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/config"
 	"github.com/onejob-dev/onejob/k8s/kjob"
 	"github.com/onejob-dev/onejob/stacks"
@@ -75,7 +76,7 @@ func jobLabels(t *testing.T, template string) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := kjob.New(stacks.Job{ID: "018f0000-0000-7000-8000-00000000000a"}, 1, parsed, nil)
+	k, err := kjob.New(stacks.Job{ID: contract.SampleJobID}, 1, parsed, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

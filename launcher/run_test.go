@@ -21,7 +21,7 @@ import (
 	"github.com/onejob-dev/onejob/signals"
 )
 
-const job = "01906f6e-7a3c-4a51-9d6a-2f6f0b9f4a11"
+const job = "018f0000-0000-7000-8000-00000000000a" // contract.SampleJobID, untyped
 
 // buildkite grants the job, and takes all that it is told. Its heartbeats are
 // refused, unless alive is set.

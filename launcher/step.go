@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/buildkite/go-pipeline"
+
+	"github.com/onejob-dev/onejob/contract"
 )
 
 // kubernetesPlugin is the plugin by which a step describes its pod. There is no
@@ -61,7 +63,7 @@ func describesPod(plugins string) (is bool, keys string) {
 			}
 			var set map[string]any
 			if json.Unmarshal(settings, &set) == nil && len(set) > 0 {
-				keys = cut(" (" + strings.Join(slices.Sorted(maps.Keys(set)), ", ") + ")")
+				keys = " " + cut("("+strings.Join(slices.Sorted(maps.Keys(set)), ", ")+")")
 			}
 			return true, keys
 		}
@@ -81,11 +83,4 @@ func isKubernetesPlugin(source string) bool {
 }
 
 // cut keeps a pipeline's text from filling what a job's page shows.
-func cut(s string) string {
-	const most = 55
-	runes := []rune(s)
-	if len(runes) <= most {
-		return s
-	}
-	return string(runes[:most-1]) + "…"
-}
+func cut(s string) string { return contract.Line(s, 55) }

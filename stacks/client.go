@@ -236,15 +236,15 @@ func (c *Client) exchange(req *http.Request, out any) (int, http.Header, error) 
 	if resp.StatusCode/100 != 2 {
 		b, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 		message := messageOf(b)
-		e := &Error{Status: resp.StatusCode, Message: Cut(cmp.Or(message, string(b)), maxError)}
+		e := &Error{Status: resp.StatusCode, Message: contract.Line(cmp.Or(message, string(b)), maxError)}
 		limited := resp.StatusCode == http.StatusTooManyRequests // "later" is obeyed whoever says it
 		if resp.StatusCode/100 == 4 && !limited && !contract.OwnReply(resp.StatusCode, resp.Header.Get("Content-Type"), message) {
 			// A proxy's block page, say. It may be about what was sent, and says nothing
 			// of the token, the stack or the job.
-			e.Between, e.Message = true, Cut("the answer is not Buildkite's, check what is between: "+cmp.Or(string(b), "it is empty"), maxError)
+			e.Between, e.Message = true, contract.Line("the answer is not Buildkite's, check what is between: "+cmp.Or(string(b), "it is empty"), maxError)
 		}
 		if to := resp.Header.Get("Location"); resp.StatusCode/100 == 3 {
-			e.Message = Cut("redirected to "+to+", which is not Buildkite's answer: check the endpoint and what is between", maxError)
+			e.Message = contract.Line("redirected to "+to+", which is not Buildkite's answer: check the endpoint and what is between", maxError)
 		}
 		return resp.StatusCode, resp.Header, e
 	}

@@ -75,8 +75,8 @@ func (g *gate) pass(ctx context.Context) (release func(), err error) {
 		g.mu.Unlock()
 		switch {
 		case wait > 0:
-			if err := sleep(ctx, wait); err != nil {
-				return nil, err
+			if !jitter.Sleep(ctx, wait) {
+				return nil, context.Cause(ctx)
 			}
 		case failing && !held:
 			select {
@@ -176,33 +176,12 @@ func (g *gate) record(sent time.Time, status int, h http.Header) time.Duration {
 		g.failures++
 		g.failedAt = now
 	}
-	wait := backoffCap
-	if g.failures < 4 {
-		wait = min(backoffFirst<<(g.failures-1), backoffCap)
-	}
-	g.hold(now, atLeast(max(wait, after)))
+	g.hold(now, jitter.AtLeast(max(jitter.Doubled(backoffFirst, backoffCap, g.failures-1), after)))
 	return after
 }
 
 func (g *gate) hold(now time.Time, d time.Duration) {
 	if t := now.Add(d); t.After(g.notBefore) {
 		g.notBefore = t
-	}
-}
-
-// atLeast adds up to a third, at most ten seconds: what was asked for is a
-// floor.
-func atLeast(d time.Duration) time.Duration {
-	return d + jitter.UpTo(min(d/3, 10*time.Second))
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }

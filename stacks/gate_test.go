@@ -13,7 +13,7 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-const jobA = contract.JobID("018f0000-0000-7000-8000-00000000000a")
+const jobA = contract.SampleJobID
 
 // An outage of 30 s with a hundred callers that never give up: under two
 // requests a second, and all are through a few seconds after its end.

@@ -36,8 +36,17 @@ type Page struct {
 	Bad int
 }
 
+// wireID is a job ID in a reply. One that is no UUID is empty, and the rest of the reply
+// counts.
+type wireID struct{ contract.JobID }
+
+func (id *wireID) UnmarshalText(text []byte) error {
+	id.JobID, _ = contract.ParseJobID(string(text))
+	return nil
+}
+
 type wireJob struct {
-	ID          string    `json:"id"`
+	ID          wireID    `json:"id"`
 	Priority    int       `json:"priority"`
 	Rules       []string  `json:"agent_query_rules"`
 	ScheduledAt time.Time `json:"scheduled_at"`
@@ -79,12 +88,11 @@ func (c *Client) ScheduledJobs(ctx context.Context, after string, limit int) (Pa
 		p.Next = *out.PageInfo.Cursor
 	}
 	for _, j := range out.Jobs {
-		id, err := contract.ParseJobID(j.ID)
-		if err != nil {
+		if j.ID.JobID == "" {
 			p.Bad++
 			continue
 		}
-		job := Job{ID: id, Priority: j.Priority, Rules: j.Rules, ScheduledAt: j.ScheduledAt,
+		job := Job{ID: j.ID.JobID, Priority: j.Priority, Rules: j.Rules, ScheduledAt: j.ScheduledAt,
 			Pipeline: contract.Line(j.Pipeline.Slug, contract.MaxName), Build: j.Build.Number, Branch: contract.Line(j.Build.Branch, contract.MaxName)}
 		if j.Step.Key != nil {
 			job.Step = contract.Line(*j.Step.Key, contract.MaxName)
@@ -127,13 +135,17 @@ func (c *Client) Reserve(ctx context.Context, ids []contract.JobID, expiry time.
 	var got []contract.JobID
 	for chunk := range slices.Chunk(ids, MaxBatch) {
 		var out struct {
-			Reserved []contract.JobID `json:"reserved"`
+			Reserved []wireID `json:"reserved"`
 		}
 		in := uuids{JobUUIDs: chunk, Expiry: max(1, int(expiry/time.Second))}
 		if err := c.do(ctx, EndpointReserve, http.MethodPut, c.stackPath("/scheduled-jobs/batch-reserve"), in, &out); err != nil {
 			return got, err
 		}
-		got = append(got, out.Reserved...)
+		for _, id := range out.Reserved {
+			if id.JobID != "" {
+				got = append(got, id.JobID)
+			}
+		}
 	}
 	return got, nil
 }
@@ -171,13 +183,15 @@ func (c *Client) States(ctx context.Context, ids []contract.JobID) (map[contract
 	states := make(map[contract.JobID]State, len(ids))
 	for chunk := range slices.Chunk(ids, MaxBatch) {
 		var out struct {
-			States map[contract.JobID]State `json:"states"`
+			States map[wireID]State `json:"states"`
 		}
 		if err := c.do(ctx, EndpointStates, http.MethodPost, c.stackPath("/jobs/get-states"), uuids{JobUUIDs: chunk}, &out); err != nil {
 			return states, err
 		}
 		for id, s := range out.States {
-			states[id] = s
+			if id.JobID != "" {
+				states[id.JobID] = s
+			}
 		}
 	}
 	return states, nil
@@ -196,7 +210,7 @@ func (c *Client) TryFinish(ctx context.Context, id contract.JobID, exitStatus in
 	in := struct {
 		ExitStatus int    `json:"exit_status"`
 		Detail     string `json:"detail"`
-	}{exitStatus, Cut(detail, MaxDetail)}
+	}{exitStatus, contract.Line(detail, MaxDetail)}
 	body, err := json.Marshal(in)
 	if err != nil {
 		return 0, fmt.Errorf("encoding %s: %w", EndpointFinish, err)

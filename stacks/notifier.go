@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/jitter"
 )
 
 // maxQueued bounds the notifications that wait: they are courtesy, and the
@@ -80,7 +81,7 @@ func NewNotifier(c *Client, log *slog.Logger) *Notifier {
 func (n *Notifier) Add(id contract.JobID, detail string, then func()) {
 	now := time.Now().UTC()
 	n.mu.Lock()
-	n.queued = append(n.queued, Notification{JobID: id, Detail: Cut(detail, MaxNotification), Time: &now, then: then})
+	n.queued = append(n.queued, Notification{JobID: id, Detail: contract.Line(detail, MaxNotification), Time: &now, then: then})
 	over := n.overflow()
 	n.mu.Unlock()
 	n.giveUp(over, errors.New("too many wait"))
@@ -119,7 +120,7 @@ func (n *Notifier) Run(ctx context.Context) {
 			return
 		case <-n.wake:
 		}
-		if sleep(ctx, notifyEvery) != nil {
+		if !jitter.Sleep(ctx, notifyEvery) {
 			continue
 		}
 		n.flush(ctx)
@@ -134,7 +135,7 @@ func (n *Notifier) flush(ctx context.Context) {
 			return
 		}
 		if wait := n.send(ctx, b); wait > 0 {
-			_ = sleep(ctx, wait)
+			jitter.Sleep(ctx, wait)
 		}
 	}
 }

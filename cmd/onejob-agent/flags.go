@@ -37,7 +37,7 @@ be PID 1 of a pod, and works as any process.
 
    Run one job:
       export BUILDKITE_AGENT_TOKEN=…                  # the cluster's agent token
-      onejob-agent --build-path /builds 01906f6e-7a3c-4a51-9d6a-2f6f0b9f4a11
+      onejob-agent --build-path /builds 018f0000-0000-7000-8000-00000000000a
 
    Let a running job end before the pod goes, as far as the grace allows:
       onejob-agent --on-term drain --termination-grace-seconds 600 …

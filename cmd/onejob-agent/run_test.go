@@ -16,7 +16,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	id     = "01906f6e-7a3c-4a51-9d6a-2f6f0b9f4a11"
+	id     = "018f0000-0000-7000-8000-00000000000a" // contract.SampleJobID, untyped
 	secret = "bkct_very-secret"
 )
 

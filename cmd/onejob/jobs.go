@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/jitter"
 	"github.com/onejob-dev/onejob/k8s/operate"
 	"github.com/onejob-dev/onejob/stacks"
 )
@@ -51,8 +52,11 @@ that have none because they ask for a tag that their queue lacks.
 			}
 			for {
 				rows, err := list(c.Context)
+				foot := "they are without --watch"
 				if err == nil && !c.Bool("watch") { // every two seconds it would take the scheduler's share of the rate limit
-					rows = append(rows, unmatched(c, namespace)...)
+					var more []operate.Row
+					more, foot = unmatched(c, namespace)
+					rows = append(rows, more...)
 				}
 				switch {
 				case c.Bool("watch") && c.Err() != nil:
@@ -72,12 +76,13 @@ that have none because they ask for a tag that their queue lacks.
 				if err := print(c, shown, func(w io.Writer, wide bool) { jobsTable(w, shown, wide) }); err != nil {
 					return err
 				}
+				if human := table(c) && !c.Bool("watch") || onScreen(c); human && foot != "" {
+					_, _ = fmt.Fprintf(c.App.ErrWriter, "\nJobs that ask for a tag which no queue has are not in this list: %s\n", foot)
+				}
 				if !c.Bool("watch") {
 					return nil
 				}
-				select {
-				case <-time.After(2 * time.Second):
-				case <-c.Done():
+				if !jitter.Sleep(c.Context, 2*time.Second) {
 					return nil
 				}
 			}
@@ -87,10 +92,11 @@ that have none because they ask for a tag that their queue lacks.
 
 // unmatched are the jobs without a kjob that ask for tags which their queue lacks,
 // of the queues in a namespace, or in all. What can't be asked is said and left out:
-// the list of kjobs is there for bad days.
-func unmatched(c *cli.Context, namespace string) (rows []operate.Row) {
+// the list of kjobs is there for bad days. Where that is so for want of a setting, foot is
+// which one.
+func unmatched(c *cli.Context, namespace string) (rows []operate.Row, foot string) {
 	if c.String("config") == "" {
-		return nil
+		return nil, "they are with -f FILE, the scheduler's configuration, and a token"
 	}
 	leftOut := func(what string, err error) {
 		_, _ = fmt.Fprintf(c.App.ErrWriter, "%s: jobs that ask for tags which it lacks are left out: %s\n", what, err)
@@ -98,16 +104,19 @@ func unmatched(c *cli.Context, namespace string) (rows []operate.Row) {
 	cfg, err := loadConfig(c)
 	if err != nil {
 		leftOut(c.String("config"), err)
-		return nil
+		return nil, ""
 	}
+	asked, silent := false, false
 	for _, q := range cfg.Queues {
 		if namespace != "" && q.Namespace != namespace {
 			continue
 		}
 		client, err := buildkite(c, cfg, q)
 		if client == nil && err == nil {
-			continue // no token, as on most people's machines
+			silent = true // no token, as on most people's machines
+			continue
 		}
+		asked = true
 		var more []operate.Row
 		if err == nil {
 			more, err = operate.ListUnmatched(c.Context, client, q, sharing(cfg, q))
@@ -120,7 +129,10 @@ func unmatched(c *cli.Context, namespace string) (rows []operate.Row) {
 		}
 		rows = append(rows, more...)
 	}
-	return rows
+	if silent && !asked {
+		foot = "they are with a token, from --token-file or BUILDKITE_AGENT_TOKEN"
+	}
+	return rows, foot
 }
 
 func jobsTable(w io.Writer, rows []operate.Row, wide bool) {

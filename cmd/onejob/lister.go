@@ -41,10 +41,7 @@ func (l *lister) next(ctx context.Context) ([]operate.Row, error) {
 		case n == 0:
 			l.say(fmt.Sprintf("%s; trying again until it can be done", err))
 		}
-		wait := min(listAgain<<min(n, 10), listAtMost)
-		select {
-		case <-time.After(wait + jitter.UpTo(wait/3)):
-		case <-ctx.Done():
+		if !jitter.Sleep(ctx, jitter.AtLeast(jitter.Doubled(listAgain, listAtMost, n))) {
 			return nil, ctx.Err()
 		}
 	}

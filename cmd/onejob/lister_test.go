@@ -134,9 +134,9 @@ func TestJobsWatchGoesOn(t *testing.T) {
 // The wait of reacquire --wait goes on too.
 func TestFollowGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const id = contract.JobID(sample)
+		const id = contract.SampleJobID
 		kjob := &batchv1.Job{
-			ObjectMeta: metav1.ObjectMeta{Name: contract.KjobName(id, 1), Namespace: "builds", Labels: map[string]string{contract.LabelJobID: sample}},
+			ObjectMeta: metav1.ObjectMeta{Name: contract.KjobName(id, 1), Namespace: "builds", Labels: map[string]string{contract.LabelJobID: id.String()}},
 			Status:     batchv1.JobStatus{Conditions: []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}},
 		}
 		kube := fake.NewClientset(kjob)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/test/cluster"
 	"github.com/onejob-dev/onejob/test/gobuild"
 )
@@ -175,7 +176,7 @@ queues:
 - {name: default, namespace: builds}
 - {name: gpu, namespace: builds, trusted-pipelines: true, template: {inline: {spec: {containers: [{name: agent, image: "gpu:{{env.CUDA}}"}]}}}}
 `)
-	run(t, "render", "-f", config, "-q", "default").wants(t, 0, "kind: Job", "namespace: builds", "name: onejob-"+sample)
+	run(t, "render", "-f", config, "-q", "default").wants(t, 0, "kind: Job", "namespace: builds", "name: onejob-"+string(contract.SampleJobID))
 	job := write(t, "{id: 018f0000-0000-7000-8000-00000000000a, pipeline: demo, build: 7, branch: main, step: test, priority: 2, env: {CUDA: '12.4'}}")
 	run(t, "render", "-f", config, "--queue=gpu", "--job", job, "--attempt", "3").wants(t, 0,
 		"name: onejob-018f0000-0000-7000-8000-00000000000a-3", "image: gpu:12.4", "onejob.dev/pipeline: demo", `onejob.dev/attempt: "3"`)

@@ -31,8 +31,13 @@ func outputFlag(usual string) cli.Flag {
 // onScreen reports whether what is printed is a table on a terminal.
 func onScreen(c *cli.Context) bool {
 	f, ok := c.App.Writer.(*os.File)
+	return ok && table(c) && logging.Terminal(f)
+}
+
+// table reports whether what is printed is for people.
+func table(c *cli.Context) bool {
 	o := c.String("output")
-	return ok && o != "json" && o != "yaml" && logging.Terminal(f)
+	return o != "json" && o != "yaml"
 }
 
 // printed is in the app's metadata once there is a YAML document before the next.

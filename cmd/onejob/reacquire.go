@@ -12,6 +12,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/jitter"
 	"github.com/onejob-dev/onejob/k8s/config"
 	"github.com/onejob-dev/onejob/k8s/kube"
 	"github.com/onejob-dev/onejob/k8s/operate"
@@ -120,9 +121,7 @@ func follow(c *cli.Context, kube kube.Client, id contract.JobID, kjob *batchv1.J
 		if gone {
 			return fmt.Errorf("%s is gone", kjob.Name)
 		}
-		select {
-		case <-time.After(500 * time.Millisecond):
-		case <-c.Done():
+		if !jitter.Sleep(c.Context, 500*time.Millisecond) {
 			return c.Err()
 		}
 	}

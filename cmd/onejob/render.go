@@ -17,9 +17,6 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// sample is the job that render uses when none is given.
-const sample = "00000000-0000-4000-8000-000000000000"
-
 func renderCommand() *cli.Command {
 	return &cli.Command{
 		Name: "render", Usage: "print the kjob that a job would get", ArgsUsage: "[JOB_ID]",
@@ -103,7 +100,7 @@ func scheduled(c *cli.Context, cfg *config.Config, q config.Queue) (*stacks.Clie
 }
 
 func jobToRender(c *cli.Context, client *stacks.Client, id contract.JobID) (stacks.Job, map[string]string, error) {
-	job := stacks.Job{ID: sample, Pipeline: "example", Build: 1, Branch: "main", ScheduledAt: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	job := stacks.Job{ID: contract.SampleJobID, Pipeline: "example", Build: 1, Branch: "main", ScheduledAt: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	if path := c.String("job"); path != "" {
 		b, err := os.ReadFile(path)
 		if err != nil {

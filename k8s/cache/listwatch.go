@@ -89,11 +89,11 @@ func untilAnswered[T any](ctx context.Context, l *Connection, resource string, c
 			return v, err
 		}
 		l.Note(resource, sent, err)
-		wait := min(kube.BreakerFirst<<min(n, 10), kube.BreakerMax)
+		wait := jitter.Doubled(kube.BreakerFirst, kube.BreakerMax, n)
 		if after, told := apierrors.SuggestsClientDelay(err); told {
 			wait = max(wait, time.Duration(after)*time.Second)
 		}
-		if !jitter.Sleep(ctx, wait+jitter.UpTo(wait/3)) {
+		if !jitter.Sleep(ctx, jitter.AtLeast(wait)) {
 			return v, err
 		}
 	}

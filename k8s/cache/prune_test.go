@@ -37,7 +37,7 @@ func TestLeanSeesTheSame(t *testing.T) {
 		fill.Fill(k)
 		fill.Fill(p)
 		for _, m := range []*metav1.ObjectMeta{&k.ObjectMeta, &p.ObjectMeta} {
-			m.Labels[contract.LabelJobID] = "01a20178-40c6-7700-b66b-9921d0c7c6a5"
+			m.Labels[contract.LabelJobID] = string(contract.SampleJobID)
 			m.Labels[contract.LabelAttempt] = "2"
 			m.Labels[contract.LabelQueue] = "deploys"
 			m.Annotations[contract.AnnotationStory] = decide.History{{Reason: decide.ReasonLost, Attempt: 1, Text: "the pod of attempt 1 was lost"}}.Annotation()

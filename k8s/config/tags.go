@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
@@ -66,7 +67,7 @@ func offers(q Queue, key string) string {
 // clip makes of words that somebody else chose some that can be shown: a
 // pipeline may ask for anything.
 func clip(s string, n int) string {
-	return stacks.Cut(strings.Map(func(r rune) rune {
+	return contract.Line(strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return '?'
 		}

@@ -3,6 +3,8 @@ package decide
 import (
 	"fmt"
 	"time"
+
+	"github.com/onejob-dev/onejob/jitter"
 )
 
 // attempt is a new kjob, at once for the first few losses and then with backoff
@@ -62,10 +64,7 @@ func Backoff(n int) time.Duration {
 	if n < 1 {
 		return 0
 	}
-	if n > 6 {
-		return backoffMax
-	}
-	return min(backoffBase<<(n-1), backoffMax)
+	return jitter.Doubled(backoffBase, backoffMax, n-1)
 }
 
 // Earlier is the earlier of two times.

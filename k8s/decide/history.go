@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/onejob-dev/onejob/contract"
-	"github.com/onejob-dev/onejob/stacks"
 )
 
 // Past is what became of one attempt: Reason is what decisions read, Text what
@@ -40,7 +39,7 @@ const (
 
 // With is the history with one more attempt.
 func (s History) With(p Past) History {
-	p.Text = stacks.Cut(p.Text, storyWidth)
+	p.Text = contract.Line(p.Text, storyWidth)
 	s = append(slices.Clone(s), p)
 	if len(s) > StoryFirst+1+StoryLast {
 		s[StoryFirst] = Past{Text: StoryGap}

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/onejob-dev/onejob/contract"
-	"github.com/onejob-dev/onejob/stacks"
 )
 
 // said is a sentence about an attempt, with the runner's own words.
@@ -35,7 +34,7 @@ func StopReason(f Facts) string {
 	case message == "":
 		return why
 	default:
-		return why + ", " + stacks.Cut(message, 600)
+		return why + ", " + contract.Line(message, 600)
 	}
 }
 
@@ -115,7 +114,7 @@ func Loss(f Facts) string {
 		}
 	}
 	if p.WhyMessage != "" {
-		parts = append(parts, stacks.Cut(p.WhyMessage, 600))
+		parts = append(parts, contract.Line(p.WhyMessage, 600))
 	}
 	switch {
 	case len(parts) > 0:

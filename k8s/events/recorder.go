@@ -16,7 +16,6 @@ import (
 	"github.com/onejob-dev/onejob/jitter"
 	"github.com/onejob-dev/onejob/k8s/decide"
 	"github.com/onejob-dev/onejob/k8s/kube"
-	"github.com/onejob-dev/onejob/stacks"
 )
 
 // The reasons of the Events about jobs. Lost and Notice are of a job's end.
@@ -54,7 +53,7 @@ func New(namespace, kjob string, uid types.UID, warning bool, reason, message st
 	e := &corev1.Event{
 		ObjectMeta:     metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("%s.%x", kjob, now.UnixNano())},
 		InvolvedObject: corev1.ObjectReference{APIVersion: "batch/v1", Kind: "Job", Namespace: namespace, Name: kjob, UID: uid},
-		Reason:         reason, Message: stacks.Cut(message, MaxEventMessage), Type: corev1.EventTypeNormal,
+		Reason:         reason, Message: contract.Line(message, MaxEventMessage), Type: corev1.EventTypeNormal,
 		Source: corev1.EventSource{Component: contract.ManagedBy, Host: host}, FirstTimestamp: now, LastTimestamp: now, Count: 1,
 		ReportingController: "onejob.dev/scheduler", ReportingInstance: host,
 	}

@@ -15,9 +15,6 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// SampleID is the made-up job whose kjob DryRun has refused or let in.
-const SampleID = contract.JobID("00000000-0000-4000-8000-000000000000")
-
 // DryRun has the API server say what it would say of a template's kjob and of
 // its pod, without making either (dry run): Pod Security, quota, webhooks, a
 // ServiceAccount, PriorityClass or RuntimeClass that isn't there; and looks for
@@ -25,11 +22,11 @@ const SampleID = contract.JobID("00000000-0000-4000-8000-000000000000")
 // rights to create jobs and pods; what it may not look at is in notes and no
 // error. The error holds every fault.
 func DryRun(ctx context.Context, client kube.Client, t *Template) (notes []string, err error) {
-	k, err := New(stacks.Job{ID: SampleID}, 1, t, t.sampleEnv("1"))
+	k, err := New(stacks.Job{ID: contract.SampleJobID}, 1, t, t.sampleEnv("1"))
 	if err != nil {
 		return nil, err
 	}
-	other, err := New(stacks.Job{ID: SampleID}, 1, t, t.sampleEnv("2"))
+	other, err := New(stacks.Job{ID: contract.SampleJobID}, 1, t, t.sampleEnv("2"))
 	if err != nil {
 		return nil, err
 	}

@@ -127,7 +127,7 @@ func annotations(job stacks.Job, t *Template) map[string]string {
 	}
 	maps.DeleteFunc(a, func(_, v string) bool { return v == "" })
 	for k, v := range a {
-		a[k] = stacks.Cut(v, maxAnnotation)
+		a[k] = contract.Line(v, maxAnnotation)
 	}
 	return a
 }
@@ -145,7 +145,7 @@ func JobURL(org string, job stacks.Job) string {
 func JobOf(k *batchv1.Job) stacks.Job {
 	a := k.Annotations
 	job := stacks.Job{
-		ID: contract.JobID(k.Labels[contract.LabelJobID]), Pipeline: contract.Word(a[contract.AnnotationPipeline]),
+		ID: IDOf(k.Labels), Pipeline: contract.Word(a[contract.AnnotationPipeline]),
 		Branch: contract.Word(a[contract.AnnotationBranch]), Step: contract.Word(a[contract.AnnotationStep]),
 	}
 	job.Priority, _ = strconv.Atoi(a[contract.AnnotationPriority])

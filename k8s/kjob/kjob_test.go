@@ -19,7 +19,7 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-const jobA = contract.JobID("018f0000-0000-7000-8000-00000000000a")
+const jobA = contract.SampleJobID
 
 func aQueue(t *testing.T, extra string) config.Queue {
 	t.Helper()

@@ -7,6 +7,7 @@ import (
 	"k8s.io/pod-security-admission/api"
 	"k8s.io/pod-security-admission/policy"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
@@ -18,7 +19,7 @@ func (t *Template) PodSecurity(level string) error {
 	if err != nil {
 		return fmt.Errorf("pod security: %w", err)
 	}
-	k, err := New(stacks.Job{ID: SampleID}, 1, t, t.sampleEnv("1"))
+	k, err := New(stacks.Job{ID: contract.SampleJobID}, 1, t, t.sampleEnv("1"))
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	"sigs.k8s.io/yaml"
 
-	"github.com/onejob-dev/onejob/stacks"
+	"github.com/onejob-dev/onejob/contract"
 )
 
 // A template variable is a {{env.NAME}} in a template, which the job's environment fills.
@@ -73,7 +73,7 @@ func expandEnv(s string, env map[string]string) (string, error) {
 		case !ok:
 			err = fmt.Errorf("the queue's template needs %s in the job's environment, and it isn't there", name)
 		case !envValue.MatchString(v):
-			err = fmt.Errorf("the queue's template needs %s from the job's environment, and %q is not made of A-Z a-z 0-9 . _ / : @ + -", name, stacks.Cut(v, 60))
+			err = fmt.Errorf("the queue's template needs %s from the job's environment, and %q is not made of A-Z a-z 0-9 . _ / : @ + -", name, contract.Line(v, 60))
 		}
 		return v
 	})
@@ -84,9 +84,9 @@ func expandEnv(s string, env map[string]string) (string, error) {
 func checkFilled(path, s string) error {
 	switch {
 	case slices.Contains(strings.Split(s, "/"), ".."):
-		return fmt.Errorf("the job's environment makes %q of the queue's template at %s, and .. as a part of a path is not allowed there", stacks.Cut(s, 60), path)
+		return fmt.Errorf("the job's environment makes %q of the queue's template at %s, and .. as a part of a path is not allowed there", contract.Line(s, 60), path)
 	case path == "spec.template.spec.priorityClassName" && strings.HasPrefix(s, "system-"):
-		return fmt.Errorf("the job's environment makes %q the pod's priority class, and those that begin with system- are the cluster's own", stacks.Cut(s, 60))
+		return fmt.Errorf("the job's environment makes %q the pod's priority class, and those that begin with system- are the cluster's own", contract.Line(s, 60))
 	}
 	return nil
 }

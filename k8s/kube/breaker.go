@@ -50,7 +50,7 @@ func (b *Breaker) Unanswered(sent time.Time) {
 	}
 	b.failures++
 	b.failed = time.Now()
-	b.next = b.failed.Add(min(BreakerFirst<<min(b.failures-1, 10), BreakerMax))
+	b.next = b.failed.Add(jitter.Doubled(BreakerFirst, BreakerMax, b.failures-1))
 }
 
 // Answered records the answer to a request that was sent at the time. What was

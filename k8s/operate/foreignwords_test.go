@@ -54,7 +54,7 @@ func FuzzForeignWords(f *testing.F) {
 			}
 		}
 		states := []stacks.State{stacks.StateReserved, stacks.StateRunning, stacks.StateFinished, stacks.StateUnknown}
-		k, err := kjob.New(stacks.Job{ID: "018f0000-0000-7000-8000-00000000000a", Pipeline: words, Branch: words, Step: words, Build: 1}, 1, tpl, nil)
+		k, err := kjob.New(stacks.Job{ID: contract.SampleJobID, Pipeline: words, Branch: words, Step: words, Build: 1}, 1, tpl, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +82,7 @@ func FuzzForeignWords(f *testing.F) {
 					text string
 					most int
 				}{
-					"finish": {stacks.Cut(d.Text, stacks.MaxDetail), stacks.MaxDetail}, "notification": {stacks.Cut(d.Text, stacks.MaxNotification), stacks.MaxNotification},
+					"finish": {contract.Line(d.Text, stacks.MaxDetail), stacks.MaxDetail}, "notification": {contract.Line(d.Text, stacks.MaxNotification), stacks.MaxNotification},
 					"what is inside": {d.Text, 100 << 10},
 				} {
 					if wrong := unprintable(leaves.text, leaves.most); wrong != "" {

@@ -63,7 +63,7 @@ func TestTTLZero(t *testing.T) {
 // Which kjob is decided on: the last attempt's, even if it is gone; but never
 // past one that is live.
 func TestLastKjob(t *testing.T) {
-	const id = contract.JobID("0192d4f8-7f4c-4cf6-9a3e-000000000001")
+	const id = contract.SampleJobID
 	made := func(attempt int, done bool) *cache.Job {
 		name := contract.KjobName(id, attempt)
 		return &cache.Job{Object: cache.Object{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, ID: id, Attempt: attempt}, KJob: decide.KJob{UID: types.UID(name), Exists: true, Finished: done}}

@@ -56,7 +56,7 @@ func TestResponseToCreate(t *testing.T) {
 }
 
 func TestResponseToGet(t *testing.T) {
-	const id = contract.JobID("01906f6e-7a3c-4a51-9d6a-2f6f0b9f4a11")
+	const id = contract.SampleJobID
 	kjob := func(but func(*batchv1.Job)) *batchv1.Job {
 		k := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{contract.LabelJobID: id.String(), contract.LabelQueue: "q"}}}
 		if but != nil {

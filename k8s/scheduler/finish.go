@@ -53,7 +53,7 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d decide.Decision
 		q.work.AddAfter(id, again+jitter.UpTo(min(again, time.Second)))
 		return nil
 	case err == nil:
-		q.log.Info("finished the job at Buildkite", "job_id", id, "reason", d.Reason, "detail", stacks.Cut(d.Text, 300))
+		q.log.Info("finished the job at Buildkite", "job_id", id, "reason", d.Reason, "detail", contract.Line(d.Text, 300))
 		q.mu.Lock()
 		m := q.state(id)
 		m.finishFailed = nil

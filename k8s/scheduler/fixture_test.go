@@ -10,7 +10,7 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-const someJob = contract.JobID("018f0000-0000-7000-8000-00000000000a")
+const someJob = contract.SampleJobID
 
 // configuredQueue is the queue "default", with settings in YAML.
 func configuredQueue(t *testing.T, settings string) config.Queue {

@@ -31,6 +31,10 @@ func (q *queue) list(ctx context.Context, set *settings) (listing, error) {
 	var oldest time.Time
 	seen := map[contract.JobID]bool{}
 	all := q.neighbours(set)
+	every := set.idle
+	if q.stopped() != nil {
+		every = max(every, refusedEvery)
+	}
 	look := func(jobs []stacks.Job, at time.Time) {
 		for _, j := range jobs {
 			if seen[j.ID] {
@@ -46,7 +50,7 @@ func (q *queue) list(ctx context.Context, set *settings) (listing, error) {
 					continue
 				}
 				unmatched++
-				if !all.silent && q.unmatched.listed(j.ID, at, set) {
+				if !all.silent && q.unmatched.listed(j.ID, at, set, every) {
 					out.unmatched = append(out.unmatched, j)
 				}
 				continue

@@ -28,7 +28,7 @@ func TestStaleCachesTakeNothingBack(t *testing.T) {
 		l.Note("pods", time.Now(), unavailable())
 		q := newQueue(New(Options{}), &settings{Queue: config.Queue{Name: "default"}}, &cache.Store{Connection: l}, nil, nil)
 		defer q.work.ShutDown()
-		const id = contract.JobID("01a20178-40c6-7700-b66b-9921d0c7c6a5")
+		const id = contract.SampleJobID
 		// Carried out, either would ask a client that isn't there.
 		if err := q.removeKjob(t.Context(), id, &cache.Job{}, decide.Decision{Action: decide.Delete}); err != nil {
 			t.Errorf("delete: %v", err)
@@ -127,7 +127,7 @@ func TestNoEventsFromAnAPIServerThatIsAway(t *testing.T) {
 		q := newQueue(New(Options{}), &settings{Queue: config.Queue{Name: "default"}}, &cache.Store{Connection: l}, nil, nil)
 		defer q.work.ShutDown()
 		time.Sleep(time.Hour)
-		const id = contract.JobID("01a20178-40c6-7700-b66b-9921d0c7c6a5")
+		const id = contract.SampleJobID
 		now := time.Now()
 		pending := decide.Facts{Now: now, KJob: decide.KJob{Exists: true, CreatedAt: now.Add(-time.Minute)}, Pod: decide.Pod{Phase: corev1.PodPending, Node: "a"}}
 		if !q.wantsWarnings(id, decide.Decision{}, pending) {

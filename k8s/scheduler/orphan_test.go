@@ -78,7 +78,7 @@ func orphanAfterARestart(t *testing.T, attempt int) {
 
 // An orphan holds a slot beside a kjob that has come to its own one's name.
 func TestOrphanHoldsASlot(t *testing.T) {
-	const id = contract.JobID("0192d4f8-7f4c-4cf6-9a3e-000000000001")
+	const id = contract.SampleJobID
 	name := contract.KjobName(id, 1)
 	for _, tt := range []struct {
 		name     string
@@ -119,7 +119,7 @@ func TestOrphanHoldsASlot(t *testing.T) {
 
 // A kjob whose pod is lost holds no slot, nor does one before it that never ends.
 func TestLostHoldsNoSlot(t *testing.T) {
-	const id = contract.JobID("0192d4f8-7f4c-4cf6-9a3e-000000000001")
+	const id = contract.SampleJobID
 	for _, tt := range []struct {
 		name    string
 		lost    types.UID

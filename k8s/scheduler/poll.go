@@ -54,11 +54,9 @@ func (q *queue) pollLoop(ctx context.Context) {
 		if q.stopped() != nil && !q.untilRetry(ctx) {
 			return
 		}
-		if !q.templateTaken(ctx) {
-			continue
-		}
+		claims := q.templateTaken(ctx) // else the queue is stopped: what waits is counted and told
 		began, stops := time.Now(), q.stopCount()
-		news, err := q.tick(ctx)
+		news, err := q.tick(ctx, claims)
 		q.alive()
 		if ctx.Err() != nil {
 			return
@@ -69,7 +67,9 @@ func (q *queue) pollLoop(ctx context.Context) {
 		switch {
 		case err == nil:
 			refused = 0
-			q.recovered(stops, news)
+			if claims {
+				q.recovered(stops, news)
+			}
 		case errors.Is(err, stacks.ErrNotFound):
 			// Somebody deregistered the stack; or the queue is gone.
 			if err := q.register(ctx); err != nil && !stacks.Temporary(err) && ctx.Err() == nil {
@@ -82,7 +82,7 @@ func (q *queue) pollLoop(ctx context.Context) {
 			}
 			jitter.Sleep(ctx, jitter.Around(time.Second<<refused, 0.1))
 			refused++
-		case !stacks.Temporary(err):
+		case !stacks.Temporary(err) && claims:
 			q.stop(err) // the list, and reservations, are the queue's own affair
 		default:
 			// The endpoint's gate does the waiting.
@@ -114,8 +114,8 @@ func (q *queue) full() bool {
 }
 
 // tick compares what Buildkite has scheduled with what there is, and claims
-// what there is room for. It reports whether there was anything new.
-func (q *queue) tick(ctx context.Context) (news bool, err error) {
+// what there is room for, if claims. It reports whether there was anything new.
+func (q *queue) tick(ctx context.Context, claims bool) (news bool, err error) {
 	set := q.set.Load()
 	list, err := q.list(ctx, set)
 	if err != nil {
@@ -130,6 +130,9 @@ func (q *queue) tick(ctx context.Context) (news bool, err error) {
 		return cmp.Or(cmp.Compare(b.job.Priority, a.job.Priority), a.job.ScheduledAt.Compare(b.job.ScheduledAt), cmp.Compare(a.job.ID, b.job.ID))
 	})
 	defer q.onUnmatched(ctx, set, list.unmatched) // what can be taken goes first
+	if !claims {
+		return false, nil
+	}
 	free := 0
 	if len(take) > 0 { // else there is nothing to count for
 		free = q.free(set)

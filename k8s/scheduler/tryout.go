@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/kjob"
 	"github.com/onejob-dev/onejob/k8s/kube"
 	"github.com/onejob-dev/onejob/stacks"
@@ -82,7 +83,7 @@ func askOf(ctx context.Context, client kube.Client, t *kjob.Template, jobRefused
 		return nil, true
 	}
 	// Policies may look at the labels, so the job has what every job has.
-	k, err := kjob.New(stacks.Job{ID: kjob.SampleID, Pipeline: "example", Build: 1, Branch: "main", Step: "example"}, 1, t, nil)
+	k, err := kjob.New(stacks.Job{ID: contract.SampleJobID, Pipeline: "example", Build: 1, Branch: "main", Step: "example"}, 1, t, nil)
 	if err != nil {
 		return nil, false
 	}

@@ -7,9 +7,11 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/kjob"
 	"github.com/onejob-dev/onejob/simulator"
 )
@@ -97,6 +99,57 @@ func TestTemplateThatTheAPIServerRefuses(t *testing.T) {
 	}
 }
 
+// A queue that takes no job, for its template's or its namespace's sake, is looked at all
+// the same: what waits is counted, how long it waits, and a job that no queue takes is
+// told so, once, whichever of two queues that are the same one at Buildkite is stopped.
+func TestStoppedQueueIsLookedAt(t *testing.T) {
+	for name, refusal := range map[string]error{
+		"template":  invalid(&batchv1.Job{}),
+		"namespace": apierrors.NewNotFound(corev1.Resource("namespaces"), namespace),
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, simulator.Config{}, func(w *world) {
+				refuses := true
+				w.onCreate = func(k *batchv1.Job) (error, error) {
+					if refuses && k.Labels[contract.LabelQueue] != "default" {
+						return refusal, nil
+					}
+					return nil, nil
+				}
+				w.onDryRun = func(k *batchv1.Job) error { err, _ := w.onCreate(k); return err }
+				r := w.start("  tags: [os=mac]\n- {name: __default__, tags: [os=linux]}\n")
+				ids := w.buildWith("os=linux", 2)
+				w.await("stopped", time.Minute, func() bool { return len(r.unready()) > 0 })
+				time.Sleep(10 * time.Minute)
+				big := w.buildWith("gpu=t4", 1)[0]
+				mac := w.buildWith("os=mac", 1)[0]
+				w.await("taken by the queue that is served", time.Minute, func() bool { return w.job(mac).State == simulator.StateFinished })
+				time.Sleep(3 * time.Minute)
+				if told := w.page(big); len(told) != 1 || !strings.Contains(told[0], noQueueTakes) {
+					t.Errorf("the page of a job that no queue takes says %q", told)
+				}
+				if n := r.metric("onejob_queue_jobs")["__default__"]; n < 2 || n > 3 { // one may be reserved, as the namespace's probe
+					t.Errorf("onejob_queue_jobs is %v, want the 3 that wait", n)
+				}
+				if s := r.metric("onejob_queue_oldest_wait_seconds")["__default__"]; s < 12*60 {
+					t.Errorf("the oldest waits for %v s, want those 13 minutes and more", s)
+				}
+				if n := r.metric("onejob_queue_unmatched_jobs")["__default__"]; n != 1 {
+					t.Errorf("%v unmatched jobs are counted, want 1", n)
+				}
+				if len(r.unready()) == 0 || w.kjobs(ids[0])+w.kjobs(ids[1]) > 0 {
+					t.Errorf("the queue is served: %q", r.unready())
+				}
+				w.mu.Lock()
+				refuses = false
+				w.mu.Unlock()
+				w.await("finished", 4*time.Minute, w.finished(3))
+				r.end(w)
+			})
+		})
+	}
+}
+
 // What the API server says of one job, or for now, or can't say, stops no queue.
 func TestRefusalsThatAreNotTheTemplates(t *testing.T) {
 	for name, says := range map[string]error{
@@ -136,7 +189,7 @@ func TestTryoutThatAPolicyRefuses(t *testing.T) {
 	inWorld(t, simulator.Config{}, func(w *world) {
 		var bad string
 		policy := func(k *batchv1.Job) error {
-			if id := kjob.IDOf(k.Labels); id == kjob.SampleID || string(id) == bad {
+			if id := kjob.IDOf(k.Labels); id == contract.SampleJobID || string(id) == bad {
 				return apierrors.NewForbidden(batchv1.Resource("jobs"), k.Name, errors.New("ValidatingAdmissionPolicy 'teams' with binding 'x' denied request: the pipeline isn't registered"))
 			}
 			return nil

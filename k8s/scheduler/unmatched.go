@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -54,14 +55,15 @@ func (u unmatched) recalled(id contract.JobID, now time.Time) {
 	u[id] = j
 }
 
-// listed notes that a job was listed at a time, and reports whether it is due.
-func (u unmatched) listed(id contract.JobID, at time.Time, set *settings) bool {
+// listed notes that a job was listed at a time, of a queue that is listed every so often,
+// and reports whether it is due.
+func (u unmatched) listed(id contract.JobID, at time.Time, set *settings, every time.Duration) bool {
 	j := u[id]
 	if j == nil {
 		j = &unmatchedJob{}
 		u[id] = j
 	}
-	if j.since.IsZero() || at.Sub(j.seen) > unmatchedGap+2*set.idle {
+	if j.since.IsZero() || at.Sub(j.seen) > unmatchedGap+2*every {
 		j.since = at
 	}
 	j.seen = at
@@ -132,7 +134,9 @@ func (q *queue) neighbours(set *settings) neighbours {
 			continue
 		}
 		n.tags = append(n.tags, its.Tags, c.Tags)
-		speaks := its.Unmatched != config.UnmatchedIgnore && other.stopped() == nil
+		stopped := other.stopped()
+		isListed := stopped == nil || errors.Is(stopped, errNoCreate)
+		speaks := its.Unmatched != config.UnmatchedIgnore && isListed
 		n.silent = n.silent || speaks && its.Name < set.Name
 	}
 	return n

@@ -15,7 +15,7 @@ import (
 // The Events of a kjob without a pod are read now and then, and once more before
 // its job is finished for that: their words are all that its reader gets.
 func TestLastWordsAreNew(t *testing.T) {
-	const id = contract.JobID("01a20178-40c6-7700-b66b-9921d0c7c6a5")
+	const id = contract.SampleJobID
 	for _, tt := range []struct {
 		action decide.Action
 		read   time.Duration // ago

@@ -14,6 +14,7 @@ import (
 
 	"github.com/buildkite/agent/v3/agent"
 
+	"github.com/onejob-dev/onejob/jitter"
 	"github.com/onejob-dev/onejob/signals"
 )
 
@@ -64,10 +65,8 @@ func (c canceller) force() {
 		if n := signals.KillByEnv("BUILDKITE_JOB_ID=" + c.jobID); n > 0 {
 			c.log.Warn("killed the job", "processes", n)
 		}
-		select {
-		case <-c.over.Done():
+		if !jitter.Sleep(c.over, 50*time.Millisecond) {
 			return
-		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }

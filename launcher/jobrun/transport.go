@@ -17,6 +17,7 @@ import (
 	"github.com/buildkite/agent/v3/api"
 
 	"github.com/onejob-dev/onejob/acquire"
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/launcher"
 )
 
@@ -269,7 +270,7 @@ func replyError(resp *http.Response) error {
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	e := &api.ErrorResponse{Response: resp}
 	if json.Unmarshal(body, e) != nil {
-		e.Snippet = strings.ToValidUTF8(string(body[:min(len(body), 512)]), "")
+		e.Snippet = contract.Word(string(body))
 	}
 	return e
 }

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	)
 }
 
-const job = "01906f6e-7a3c-4a51-9d6a-2f6f0b9f4a11"
+const job = "018f0000-0000-7000-8000-00000000000a" // contract.SampleJobID, untyped
 
 // server answers each call from a list of statuses; 0 is a connection that
 // breaks before an answer, and a negative one is of a page of something on the

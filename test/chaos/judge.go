@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/decide"
 	"github.com/onejob-dev/onejob/k8s/events"
 	"github.com/onejob-dev/onejob/simulator"
@@ -168,7 +169,7 @@ func ending(job simulator.Job, book []simulator.Entry, runs []Execution, e Evide
 // The page has words alone; the Event with the same words has their code.
 func (e Evidence) explained(job simulator.Job) bool {
 	return slices.ContainsFunc(e.Told[job.ID], func(event corev1.Event) bool {
-		words := stacks.Cut(event.Message, stacks.MaxNotification)
+		words := contract.Line(event.Message, stacks.MaxNotification)
 		isOnPage := slices.ContainsFunc(job.Notifications, func(n simulator.Notification) bool { return n.Detail == words })
 		return isOnPage && ofItsRun(event)
 	})

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/decide"
 	"github.com/onejob-dev/onejob/k8s/events"
 	"github.com/onejob-dev/onejob/simulator"
@@ -46,7 +47,7 @@ func told(event string, d decide.Decision) func(*Evidence) {
 	const words = "any words, of which the page's have not all: " + "so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long so long"
 	return func(e *Evidence) {
 		ended("agent lost", func(j *simulator.Job) {
-			j.Notifications = []simulator.Notification{{Detail: stacks.Cut(words, stacks.MaxNotification)}}
+			j.Notifications = []simulator.Notification{{Detail: contract.Line(words, stacks.MaxNotification)}}
 		})(e)
 		e.Told = map[string][]corev1.Event{"a": {*events.New("builds", "onejob-a", "", true, event, words, d)}}
 	}

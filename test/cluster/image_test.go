@@ -11,6 +11,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/config"
 	"github.com/onejob-dev/onejob/k8s/kjob"
 	"github.com/onejob-dev/onejob/stacks"
@@ -51,7 +52,7 @@ func TestAgentImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kjob, err := kjob.New(stacks.Job{ID: "01906f6e-7a3c-4a51-9d6a-2f6f0b9f4a11"}, 1, template, nil)
+	kjob, err := kjob.New(stacks.Job{ID: contract.SampleJobID}, 1, template, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
