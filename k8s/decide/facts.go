@@ -103,6 +103,9 @@ type KJob struct {
 	Deadline time.Duration
 }
 
+// Live: it is there, and hasn't finished.
+func (k KJob) Live() bool { return k.Exists && !k.Finished }
+
 // Pod is a pod as decisions see it.
 type Pod struct {
 	Name        string

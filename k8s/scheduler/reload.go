@@ -125,7 +125,7 @@ func (s *Scheduler) notServed(name string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.queues[name] == nil {
-		s.metrics.ready.WithLabelValues(name).Set(0)
+		s.metrics.setReady(name, false)
 	}
 }
 

@@ -87,20 +87,12 @@ type served struct {
 	done chan struct{}
 }
 
-// handOver is the queue that has stopped, for the one that follows it to count
-// its creates that may still be under way; nil if there are none. It lets go of
-// the one before itself.
-func (s *served) handOver() *queue {
+// handOver is what the queue that follows has to count.
+func (s *served) handOver() *claims {
 	if s == nil {
 		return nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.claims) == 0 {
-		return nil
-	}
-	s.before = nil // no chain: they lapse in seconds, and this is rare
-	return s.queue
+	return s.claims.handOver()
 }
 
 // ErrAllRefused is returned by Run when no queue's token was accepted at start.

@@ -132,16 +132,17 @@ func (q *queue) neighbours(set *settings) neighbours {
 			continue
 		}
 		n.tags = append(n.tags, its.Tags, c.Tags)
-		speaks := its.Unmatched != config.UnmatchedIgnore && other.stopped() == nil
+		speaks := its.Unmatched != config.UnmatchedIgnore && other.standing.now().stopped == nil
 		n.silent = n.silent || speaks && its.Name < set.Name
 	}
 	return n
 }
 
 func (q *queue) isAt() home {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.home
+	if at := q.home.Load(); at != nil {
+		return *at
+	}
+	return home{}
 }
 
 // onUnmatched does about the jobs that are due what the queue's setting says.
@@ -169,9 +170,7 @@ func (q *queue) onUnmatched(ctx context.Context, set *settings, due []stacks.Job
 // atWork: there is a kjob, or a pod that is left of one. The job was ours before
 // the tags changed, or is a person's doing, and its runner may be about to get it.
 func (q *queue) atWork(id contract.JobID) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.claims[id] != nil || len(q.store.KjobsOf(id)) > 0 || len(q.store.PodsOf(id)) > 0
+	return q.claims.has(id) || len(q.store.KjobsOf(id))+len(q.store.PodsOf(id)) > 0
 }
 
 // tellUnmatched says on a job's page, and in an Event when that has been settled,
@@ -197,8 +196,7 @@ func (q *queue) failUnmatched(ctx context.Context, due []stacks.Job, queues []co
 		ids = append(ids, j.ID)
 	}
 	began := time.Now()
-	got, err := q.client.Reserve(ctx, ids, reserveFor)
-	held := q.heldUntil(got, began, reserveFor)
+	held, err := q.reserve(ctx, ids, reserveFor)
 	for _, j := range due {
 		u := q.unmatched[j.ID]
 		again := !u.tried.IsZero()

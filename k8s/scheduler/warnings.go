@@ -3,8 +3,10 @@ package scheduler
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -25,9 +27,7 @@ func (q *queue) wantsWarnings(id contract.JobID, d decide.Decision, f decide.Fac
 		f.Pod.Phase != "" && f.Pod.Phase != corev1.PodPending, f.Now.Sub(f.KJob.CreatedAt) < decide.NoticeAfter:
 		return false
 	}
-	q.mu.Lock()
-	at, failed := q.state(id).EventsAt(), q.eventsFailedAt
-	q.mu.Unlock()
+	at := q.claims.eventsAt(id)
 	old := time.Since(at) > decide.WarningsEvery
 	switch {
 	case f.Unexplained():
@@ -37,7 +37,7 @@ func (q *queue) wantsWarnings(id contract.JobID, d decide.Decision, f decide.Fac
 	}
 	// An API server that is away isn't asked by each job what it can't say, nor
 	// does each wait for it.
-	if old && (q.store.Stale() || time.Since(failed) < decide.NoticeAfter && !f.Unexplained() || !q.lists.Allow()) {
+	if old && (q.store.Stale() || !q.reads.may(f.Unexplained())) {
 		q.work.AddAfter(id, decide.NoticeAfter+jitter.UpTo(decide.NoticeAfter))
 		return false
 	}
@@ -50,6 +50,47 @@ const (
 	warningsPerSecond = 4
 	warningsWithin    = 3 * time.Second
 )
+
+// eventReads bounds how often a queue reads Events.
+type eventReads struct {
+	pace *rate.Limiter
+
+	mu       sync.Mutex
+	failedAt time.Time
+}
+
+func newEventReads() *eventReads {
+	return &eventReads{pace: rate.NewLimiter(warningsPerSecond, warningsPerSecond)}
+}
+
+// may is asked before each: not all try what has just failed, but what is urgent.
+func (r *eventReads) may(urgent bool) bool {
+	r.mu.Lock()
+	failed := time.Since(r.failedAt) < decide.NoticeAfter
+	r.mu.Unlock()
+	if failed && !urgent {
+		return false
+	}
+	return r.pace.Allow()
+}
+
+func (r *eventReads) failed(at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failedAt = at
+}
+
+// eventsRead is what has come of reading Events.
+type eventsRead struct {
+	at     time.Time
+	events []corev1.Event
+	err    error
+}
+
+// forbidden: a Role leaves Events out.
+func (r eventsRead) forbidden() bool { return apierrors.IsForbidden(r.err) }
+
+func (r eventsRead) failed() bool { return r.err != nil && !r.forbidden() }
 
 // fetchWarnings reads the Events that may explain an attempt. A Role that leaves
 // Events out, or a store of Events that is down, costs words, and no job its
@@ -65,18 +106,11 @@ func (q *queue) fetchWarnings(ctx context.Context, id contract.JobID, f decide.F
 	es = slices.DeleteFunc(es, func(e corev1.Event) bool { // of a kjob that had the name before
 		return kind == "Job" && e.InvolvedObject.UID != "" && e.InvolvedObject.UID != f.KJob.UID
 	})
-	now := time.Now()
-	q.mu.Lock()
-	switch m := q.state(id); {
-	case err == nil:
-		m.Hear(f.Subject(), events.Heard(es, now))
-	case apierrors.IsForbidden(err):
-		m.HearNothing(f.Subject(), now)
-	default:
-		m.HearNot(f.Subject(), now)
-		q.eventsFailedAt = now
+	read := eventsRead{at: time.Now(), events: es, err: err}
+	q.claims.hear(id, f.Subject(), read)
+	if read.failed() {
+		q.reads.failed(read.at)
 	}
-	q.mu.Unlock()
 	if err != nil {
 		q.s.metrics.apiErrors.WithLabelValues(q.name, "list", string(apierrors.ReasonForError(err))).Inc()
 		q.log.Debug("events not read", "job_id", id, "err", err)
