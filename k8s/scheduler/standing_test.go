@@ -23,11 +23,11 @@ func TestStanding(t *testing.T) {
 		}
 	}
 	for _, tt := range []struct {
-		name                       string
-		do                         []func(*standing)
-		why                        string
-		ready, looksAfter, probes  bool
-		paused, namespaceRefuses   bool
+		name                      string
+		do                        []func(*standing)
+		why                       string
+		ready, looksAfter, probes bool
+		paused, namespaceRefuses  bool
 	}{
 		{name: "new", looksAfter: true},
 		{name: "served", do: []func(*standing){served}, ready: true, looksAfter: true},
