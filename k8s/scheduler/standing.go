@@ -102,7 +102,7 @@ func (s *standing) cannotReach(err error) {
 func (s *standing) stop(err error) (news bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	news = s.refused == nil || s.refused.Error() != err.Error()
+	news = isNews(err, s.refused)
 	s.refused = err
 	s.stops++
 	s.show()

@@ -16,32 +16,60 @@ import (
 	"github.com/onejob-dev/onejob/k8s/events"
 )
 
-// wantsWarnings: a pod, or its absence, that only Events can explain.
+// wantsWarnings: a pod, or its absence, that only Events can explain. Where those can't
+// be read now, the job is looked at again later.
 func (q *queue) wantsWarnings(id contract.JobID, d decide.Decision, f decide.Facts) bool {
-	unread := d.Reason == decide.ReasonImage && f.PullUnread() || d.Action == decide.None && d.Reason == decide.ReasonTaken && f.Now.Sub(f.EventsAt) > decide.TakenEvery
-	switch {
-	case f.Unexplained(), unread:
-	case d.Action == decide.Finish && d.Reason == decide.ReasonNoPod && f.Now.Sub(f.EventsAt) > decide.StateFresh:
-		unread = true // the last words are not to be those of a while ago
-	case !f.KJob.Exists || f.KJob.Finished || f.KJob.Suspended || f.Pod.Started || f.Pod.Unschedulable != "" || f.Pod.Waiting != "",
-		f.Pod.Phase != "" && f.Pod.Phase != corev1.PodPending, f.Now.Sub(f.KJob.CreatedAt) < decide.NoticeAfter:
+	if !eventsAreDue(d, f, q.claims.eventsAt(id)) {
 		return false
-	}
-	at := q.claims.eventsAt(id)
-	old := time.Since(at) > decide.WarningsEvery
-	switch {
-	case f.Unexplained():
-		old = at.Before(f.EndedAt)
-	case unread:
-		old = true
 	}
 	// An API server that is away isn't asked by each job what it can't say, nor
 	// does each wait for it.
-	if old && (q.store.Stale() || !q.reads.may(f.Unexplained())) {
+	if q.store.Stale() || !q.reads.may(f.Unexplained()) {
 		q.work.AddAfter(id, decide.NoticeAfter+jitter.UpTo(decide.NoticeAfter))
 		return false
 	}
-	return old
+	return true
+}
+
+// eventsAreDue: those of an attempt that were read at a time are to be read again.
+func eventsAreDue(d decide.Decision, f decide.Facts, read time.Time) bool {
+	switch {
+	case f.Unexplained():
+		return read.Before(f.EndedAt)
+	case eventsDecide(d, f):
+		return true
+	case waitsUnexplained(f):
+		return time.Since(read) > decide.WarningsEvery
+	}
+	return false
+}
+
+// eventsDecide: what they say decides, and what was read is too old for that.
+func eventsDecide(d decide.Decision, f decide.Facts) bool {
+	age := f.Now.Sub(f.EventsAt)
+	switch d.Reason {
+	case decide.ReasonImage:
+		return f.PullUnread()
+	case decide.ReasonTaken:
+		return d.Action == decide.None && age > decide.TakenEvery
+	case decide.ReasonNoPod: // the last words are not to be those of a while ago
+		return d.Action == decide.Finish && age > decide.StateFresh
+	}
+	return false
+}
+
+// waitsUnexplained: the pod should have started by now, or have come, and its status
+// doesn't say why not.
+func waitsUnexplained(f decide.Facts) bool {
+	switch p := f.Pod; {
+	case !f.KJob.Live(), f.KJob.Suspended, p.Started, p.Unschedulable != "", p.Waiting != "":
+		return false
+	}
+	switch f.Pod.Phase {
+	case "", corev1.PodPending:
+		return f.Now.Sub(f.KJob.CreatedAt) >= decide.NoticeAfter
+	}
+	return false
 }
 
 // A thousand pods that pend for one reason must not be a thousand lists of
