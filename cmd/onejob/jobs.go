@@ -32,57 +32,67 @@ that have none because they ask for a tag that their queue lacks.
 			&cli.BoolFlag{Name: "unfinished", Usage: "leave out what is finished"},
 			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "list again every two seconds"},
 		}, kubeFlags()...),
-		Action: func(c *cli.Context) error {
-			kube, err := kubeClient(c)
-			if err != nil {
-				return err
-			}
-			namespace := namespaceOf(c)
-			if msgs := validation.IsDNS1123Label(namespace); len(msgs) > 0 {
-				return usage(fmt.Errorf("namespace %q: %s", namespace, msgs[0]))
-			}
-			if c.Bool("all-namespaces") {
-				namespace = ""
-			}
-			list := func(ctx context.Context) ([]operate.Row, error) { return operate.List(ctx, kube, namespace, "") }
-			if c.Bool("watch") {
-				say := func(line string) { sayTo(c.App.ErrWriter, line) }
-				list = (&lister{list: list, say: say}).next
-			}
-			for {
-				rows, err := list(c.Context)
-				if err == nil && !c.Bool("watch") { // every two seconds it would take the scheduler's share of the rate limit
-					rows = append(rows, unmatched(c, namespace)...)
-				}
-				switch {
-				case c.Bool("watch") && c.Err() != nil:
-					return nil //nolint:nilerr // being stopped is its usual end
-				case err != nil:
-					return err
-				}
-				shown := []operate.Row{} // and not nil: no jobs are [] in JSON
-				for _, r := range rows {
-					if !c.Bool("unfinished") || !r.Finished {
-						shown = append(shown, r)
-					}
-				}
-				if c.Bool("watch") && onScreen(c) {
-					_, _ = fmt.Fprint(c.App.Writer, "\x1b[H\x1b[2J")
-				}
-				if err := print(c, shown, func(w io.Writer, wide bool) { jobsTable(w, shown, wide) }); err != nil {
-					return err
-				}
-				if !c.Bool("watch") {
-					return nil
-				}
-				select {
-				case <-time.After(2 * time.Second):
-				case <-c.Done():
-					return nil
-				}
-			}
-		},
+		Action: jobs,
 	}
+}
+
+func jobs(c *cli.Context) error {
+	kube, err := kubeClient(c)
+	if err != nil {
+		return err
+	}
+	namespace := namespaceOf(c)
+	if msgs := validation.IsDNS1123Label(namespace); len(msgs) > 0 {
+		return usage(fmt.Errorf("namespace %q: %s", namespace, msgs[0]))
+	}
+	if c.Bool("all-namespaces") {
+		namespace = ""
+	}
+	list := func(ctx context.Context) ([]operate.Row, error) { return operate.List(ctx, kube, namespace, "") }
+	if c.Bool("watch") {
+		return watchJobs(c, list)
+	}
+	rows, err := list(c.Context)
+	if err != nil {
+		return err
+	}
+	return showJobs(c, append(rows, unmatched(c, namespace)...))
+}
+
+// watchJobs lists every two seconds. It leaves out what is unmatched, which would take
+// the scheduler's share of the rate limit.
+func watchJobs(c *cli.Context, list func(context.Context) ([]operate.Row, error)) error {
+	lister := &lister{list: list, say: func(line string) { sayTo(c.App.ErrWriter, line) }}
+	for {
+		rows, err := lister.next(c.Context)
+		switch {
+		case c.Err() != nil:
+			return nil //nolint:nilerr // being stopped is its usual end
+		case err != nil:
+			return err
+		}
+		if onScreen(c) {
+			_, _ = fmt.Fprint(c.App.Writer, "\x1b[H\x1b[2J")
+		}
+		if err := showJobs(c, rows); err != nil {
+			return err
+		}
+		select {
+		case <-time.After(2 * time.Second):
+		case <-c.Done():
+			return nil
+		}
+	}
+}
+
+func showJobs(c *cli.Context, rows []operate.Row) error {
+	shown := []operate.Row{} // and not nil: no jobs are [] in JSON
+	for _, r := range rows {
+		if !c.Bool("unfinished") || !r.Finished {
+			shown = append(shown, r)
+		}
+	}
+	return print(c, shown, func(w io.Writer, wide bool) { jobsTable(w, shown, wide) })
 }
 
 // unmatched are the jobs without a kjob that ask for tags which their queue lacks,
