@@ -83,6 +83,13 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 			d.locked[job.ID] = sim.AddFault(simulator.Fault{Endpoint: "acquire", JobID: job.ID, Status: 423})
 		}
 	}
+	return d.follow(ctx, build.Number)
+}
+
+// follow shows the jobs and makes the trouble until the build is done, and then says
+// what came of it.
+func (d *kubeDemo) follow(ctx context.Context, build int) error {
+	sim := d.stage.Simulator
 	b := newBoard(d.out)
 	canceled := false
 	for {
@@ -91,8 +98,8 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 			return err
 		}
 		b.show(rows)
-		if now, _ := sim.Build(build.Number); now.Done() {
-			break
+		if now, _ := sim.Build(build); now.Done() {
+			return d.verdict(ctx, build)
 		}
 		if err := d.trouble(ctx); err != nil {
 			return err
@@ -104,7 +111,6 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 			return context.Cause(ctx)
 		}
 	}
-	return d.verdict(ctx, build.Number)
 }
 
 // trouble evicts one pod and has another job reacquired, each once its runner

@@ -33,61 +33,78 @@ that have none because they ask for a tag that their queue lacks.
 			&cli.BoolFlag{Name: "unfinished", Usage: "leave out what is finished"},
 			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "list again every two seconds"},
 		}, kubeFlags()...),
-		Action: func(c *cli.Context) error {
-			kube, err := kubeClient(c)
-			if err != nil {
-				return err
-			}
-			namespace := namespaceOf(c)
-			if msgs := validation.IsDNS1123Label(namespace); len(msgs) > 0 {
-				return usage(fmt.Errorf("namespace %q: %s", namespace, msgs[0]))
-			}
-			if c.Bool("all-namespaces") {
-				namespace = ""
-			}
-			list := func(ctx context.Context) ([]operate.Row, error) { return operate.List(ctx, kube, namespace, "") }
-			if c.Bool("watch") {
-				say := func(line string) { sayTo(c.App.ErrWriter, line) }
-				list = (&lister{list: list, say: say}).next
-			}
-			for {
-				rows, err := list(c.Context)
-				foot := "they are without --watch"
-				if err == nil && !c.Bool("watch") { // every two seconds it would take the scheduler's share of the rate limit
-					var more []operate.Row
-					more, foot = unmatched(c, namespace)
-					rows = append(rows, more...)
-				}
-				switch {
-				case c.Bool("watch") && c.Err() != nil:
-					return nil //nolint:nilerr // being stopped is its usual end
-				case err != nil:
-					return err
-				}
-				shown := []operate.Row{} // and not nil: no jobs are [] in JSON
-				for _, r := range rows {
-					if !c.Bool("unfinished") || !r.Finished {
-						shown = append(shown, r)
-					}
-				}
-				if c.Bool("watch") && onScreen(c) {
-					_, _ = fmt.Fprint(c.App.Writer, "\x1b[H\x1b[2J")
-				}
-				if err := print(c, shown, func(w io.Writer, wide bool) { jobsTable(w, shown, wide) }); err != nil {
-					return err
-				}
-				if human := table(c) && !c.Bool("watch") || onScreen(c); human && foot != "" {
-					_, _ = fmt.Fprintf(c.App.ErrWriter, "\nJobs that ask for a tag which no queue has are not in this list: %s\n", foot)
-				}
-				if !c.Bool("watch") {
-					return nil
-				}
-				if !jitter.Sleep(c.Context, 2*time.Second) {
-					return nil
-				}
-			}
-		},
+		Action: jobs,
 	}
+}
+
+func jobs(c *cli.Context) error {
+	kube, err := kubeClient(c)
+	if err != nil {
+		return err
+	}
+	namespace := namespaceOf(c)
+	if msgs := validation.IsDNS1123Label(namespace); len(msgs) > 0 {
+		return usage(fmt.Errorf("namespace %q: %s", namespace, msgs[0]))
+	}
+	if c.Bool("all-namespaces") {
+		namespace = ""
+	}
+	list := func(ctx context.Context) ([]operate.Row, error) { return operate.List(ctx, kube, namespace, "") }
+	if c.Bool("watch") {
+		return watchJobs(c, list)
+	}
+	rows, err := list(c.Context)
+	if err != nil {
+		return err
+	}
+	more, foot := unmatched(c, namespace)
+	if err := showJobs(c, append(rows, more...)); err != nil {
+		return err
+	}
+	footJobs(c, table(c), foot)
+	return nil
+}
+
+// watchJobs lists every two seconds. It leaves out what is unmatched, which would take
+// the scheduler's share of the rate limit.
+func watchJobs(c *cli.Context, list func(context.Context) ([]operate.Row, error)) error {
+	lister := &lister{list: list, say: func(line string) { sayTo(c.App.ErrWriter, line) }}
+	for {
+		rows, err := lister.next(c.Context)
+		switch {
+		case c.Err() != nil:
+			return nil //nolint:nilerr // being stopped is its usual end
+		case err != nil:
+			return err
+		}
+		if onScreen(c) {
+			_, _ = fmt.Fprint(c.App.Writer, "\x1b[H\x1b[2J")
+		}
+		if err := showJobs(c, rows); err != nil {
+			return err
+		}
+		footJobs(c, onScreen(c), "they are without --watch")
+		if !jitter.Sleep(c.Context, 2*time.Second) {
+			return nil
+		}
+	}
+}
+
+// footJobs says to a person what the list leaves out, and how it is seen.
+func footJobs(c *cli.Context, person bool, foot string) {
+	if person && foot != "" {
+		_, _ = fmt.Fprintf(c.App.ErrWriter, "\nJobs that ask for a tag which no queue has are not in this list: %s\n", foot)
+	}
+}
+
+func showJobs(c *cli.Context, rows []operate.Row) error {
+	shown := []operate.Row{} // and not nil: no jobs are [] in JSON
+	for _, r := range rows {
+		if !c.Bool("unfinished") || !r.Finished {
+			shown = append(shown, r)
+		}
+	}
+	return print(c, shown, func(w io.Writer, wide bool) { jobsTable(w, shown, wide) })
 }
 
 // unmatched are the jobs without a kjob that ask for tags which their queue lacks,

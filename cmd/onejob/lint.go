@@ -32,51 +32,62 @@ is made. That takes the Role onejob-lint in deploy/operator.yaml.
 			&cli.BoolFlag{Name: "schema", Usage: "print the configuration's JSON schema"},
 			&cli.BoolFlag{Name: "template", Usage: "print the default template"},
 		}, kubeFlags()...),
-		Action: func(c *cli.Context) error {
-			switch {
-			case c.Bool("schema"):
-				_, err := c.App.Writer.Write(config.Schema)
-				return err
-			case c.Bool("template"):
-				_, err := c.App.Writer.Write(kjob.DefaultTemplate())
-				return err
-			}
-			cfg, err := loadConfig(c)
-			if cfg == nil {
-				return err
-			}
-			errs := []error{err}
-			var kube kube.Client
-			if c.Bool("ask-cluster") {
-				if kube, err = kubeClient(c); err != nil {
-					errs = append(errs, err)
-				}
-			}
-			for _, q := range cfg.Queues {
-				t, err := localTemplate(c, nil, q)
-				if level := c.String("pod-security"); err == nil && level != "" {
-					err = t.PodSecurity(level)
-				}
-				if err == nil && kube != nil {
-					var notes []string
-					notes, err = kjob.DryRun(c.Context, kube, t)
-					for _, n := range notes {
-						sayTo(c.App.ErrWriter, n)
-					}
-				}
-				if err != nil {
-					errs = append(errs, err)
-					continue
-				}
-				if q.TrustedPipelines {
-					_, _ = fmt.Fprintf(c.App.ErrWriter, "queue %s: trusted-pipelines is set: whoever can change a pipeline of this queue can have the agent token\n", q.Name)
-				}
-				_, _ = fmt.Fprintf(c.App.Writer, "queue %s: namespace %s, image %s, max-in-flight %d\n", q.Name, q.Namespace, t.Image(), *q.MaxInFlight)
-			}
-			if err := errors.Join(errs...); err != nil {
-				return usage(err)
-			}
-			return nil
-		},
+		Action: lint,
 	}
+}
+
+func lint(c *cli.Context) error {
+	switch {
+	case c.Bool("schema"):
+		_, err := c.App.Writer.Write(config.Schema)
+		return err
+	case c.Bool("template"):
+		_, err := c.App.Writer.Write(kjob.DefaultTemplate())
+		return err
+	}
+	cfg, err := loadConfig(c)
+	if cfg == nil {
+		return err
+	}
+	errs := []error{err}
+	var kube kube.Client
+	if c.Bool("ask-cluster") {
+		if kube, err = kubeClient(c); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for _, q := range cfg.Queues {
+		errs = append(errs, lintQueue(c, kube, q))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return usage(err)
+	}
+	return nil
+}
+
+// lintQueue checks a queue's template, and asks the cluster unless kube is nil.
+func lintQueue(c *cli.Context, kube kube.Client, q config.Queue) error {
+	t, err := localTemplate(c, nil, q)
+	if err != nil {
+		return err
+	}
+	if level := c.String("pod-security"); level != "" {
+		if err := t.PodSecurity(level); err != nil {
+			return err
+		}
+	}
+	if kube != nil {
+		notes, err := kjob.DryRun(c.Context, kube, t)
+		for _, n := range notes {
+			sayTo(c.App.ErrWriter, n)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if q.TrustedPipelines {
+		_, _ = fmt.Fprintf(c.App.ErrWriter, "queue %s: trusted-pipelines is set: whoever can change a pipeline of this queue can have the agent token\n", q.Name)
+	}
+	_, _ = fmt.Fprintf(c.App.Writer, "queue %s: namespace %s, image %s, max-in-flight %d\n", q.Name, q.Namespace, t.Image(), *q.MaxInFlight)
+	return nil
 }

@@ -70,18 +70,8 @@ func schedule(c *cli.Context) error {
 	if o.Token, err = givenToken(c); err != nil {
 		return err
 	}
-	if name := c.String("lease"); name != "" {
-		o.Lease = &scheduler.LeaseOptions{Namespace: c.String("lease-namespace"), Name: name, Identity: c.String("identity")}
-		if o.Lease.Namespace == "" {
-			o.Lease.Namespace = namespaceOf(c)
-		}
-		if o.Lease.Identity == "" {
-			host, err := os.Hostname()
-			if err != nil {
-				return usage(fmt.Errorf("no --identity given, and the host has no name: %w", err))
-			}
-			o.Lease.Identity = fmt.Sprintf("%s-%d", host, os.Getpid())
-		}
+	if o.Lease, err = lease(c); err != nil {
+		return err
 	}
 	s := scheduler.New(o)
 	g, ctx := errgroup.WithContext(c.Context)
@@ -104,4 +94,24 @@ func schedule(c *cli.Context) error {
 		})
 	}
 	return g.Wait()
+}
+
+// lease is what is asked for of leader election; nil for none.
+func lease(c *cli.Context) (*scheduler.LeaseOptions, error) {
+	name := c.String("lease")
+	if name == "" {
+		return nil, nil
+	}
+	l := &scheduler.LeaseOptions{Namespace: c.String("lease-namespace"), Name: name, Identity: c.String("identity")}
+	if l.Namespace == "" {
+		l.Namespace = namespaceOf(c)
+	}
+	if l.Identity == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return nil, usage(fmt.Errorf("no --identity given, and the host has no name: %w", err))
+		}
+		l.Identity = fmt.Sprintf("%s-%d", host, os.Getpid())
+	}
+	return l, nil
 }

@@ -6,14 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/validation"
-
-	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
@@ -219,88 +215,4 @@ func def[T comparable](p *T, v T) {
 	if *p == zero {
 		*p = v
 	}
-}
-
-// Validate returns every fault of a completed configuration, joined.
-func (c *Config) Validate() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if len(c.Queues) == 0 {
-		bad("queues: none given")
-	}
-	if d := time.Duration(*c.IdleInterval); d < MinPoll {
-		bad("idle-interval: %s is under %s, which is as fast as a busy queue is asked: write that or more, or leave it out for %s", d, MinPoll, DefaultIdleInterval)
-	}
-	if *c.CreateWorkers < 1 {
-		bad("create-workers: %d is less than 1, and nothing would be created: write 1 or more, or leave it out for %d", *c.CreateWorkers, DefaultCreateWorkers)
-	}
-	if err := contract.CheckEndpoint(c.Endpoint); err != nil {
-		bad("endpoint: %w", err)
-	}
-	names, keys := map[string]bool{}, map[string]bool{}
-	for i, q := range c.Queues {
-		at := fmt.Sprintf("queues[%d] (%s)", i, q.Name)
-		if q.Name == "" {
-			bad("queues[%d]: no name", i)
-			continue
-		}
-		if names[q.Name] {
-			bad("%s: this name is used twice", at)
-		}
-		if keys[q.Stack] {
-			bad("%s: stack: the key %q is used twice", at, q.Stack)
-		}
-		names[q.Name], keys[q.Stack] = true, true
-		if q.Namespace == "" {
-			bad("%s: namespace: none given, and none is known to run in", at)
-		} else if msgs := validation.IsDNS1123Label(q.Namespace); msgs != nil {
-			bad("%s: namespace: %s", at, msgs[0])
-		}
-		for _, t := range q.Tags {
-			if k, _, ok := strings.Cut(t, "="); !ok || k == "" || k == "queue" || strings.Contains(t, ",") {
-				bad("%s: tags: %q is not key=value, or is the queue, or has a comma", at, t)
-			}
-		}
-		for name, n := range map[string]int{"max-in-flight": *q.MaxInFlight, "min-agents": q.MinAgents} {
-			if n < 0 {
-				bad("%s: %s: %d is negative", at, name, n)
-			}
-		}
-		if *q.MaxAttempts < 1 {
-			bad("%s: max-attempts: %d is less than 1, and no job would be run: write 1 for no second attempt, or leave it out for %d", at, *q.MaxAttempts, DefaultMaxAttempts)
-		}
-		for name, d := range map[string]Duration{"pending-timeout": *q.PendingTimeout, "image-grace": *q.ImageGrace} {
-			if d < 0 {
-				bad("%s: %s: negative", at, name)
-			}
-		}
-		if q.OnTerm != "cancel" && q.OnTerm != "drain" {
-			bad("%s: on-term: %q is neither cancel nor drain", at, q.OnTerm)
-		}
-		if !slices.Contains([]string{UnmatchedNotify, UnmatchedFail, UnmatchedIgnore}, q.Unmatched) {
-			bad("%s: unmatched: %q is neither notify nor fail nor ignore", at, q.Unmatched)
-		}
-		if _, err := stacks.New(stacks.Config{Stack: q.Stack, Token: stacks.Token("")}); err != nil {
-			bad("%s: stack: %w", at, err)
-		}
-		if q.AgentEndpoint != c.Endpoint {
-			if err := contract.CheckEndpoint(q.AgentEndpoint); err != nil {
-				bad("%s: agent-endpoint: %w", at, err)
-			}
-		}
-		if n := q.Template.sources(); n > 1 {
-			bad("%s: template: %d of file, inline, job and pod-template are given, at most one can be", at, n)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func (t TemplateRef) sources() int {
-	n := 0
-	for _, given := range []bool{t.File != "", len(t.Inline) > 0, t.Job != "", t.PodTemplate != ""} {
-		if given {
-			n++
-		}
-	}
-	return n
 }

@@ -1,14 +1,6 @@
 package decide
 
-import (
-	"fmt"
-	"time"
-
-	batchv1 "k8s.io/api/batch/v1"
-
-	"github.com/onejob-dev/onejob/contract"
-	"github.com/onejob-dev/onejob/stacks"
-)
+import "time"
 
 // Action is what is to be done about a job.
 type Action string
@@ -122,17 +114,17 @@ func On(f Facts) Decision {
 		return decideDeleted(f)
 	case !f.KJob.Exists:
 		return Decision{Action: None}
-	case f.KJob.Terminating && !f.KJob.Finished:
-		return decideTerminating(f)
-	case f.KJob.Suspended && !f.KJob.Finished && (f.Pod.Over() || f.Pod.Deleted):
-		// It would wait for a resume, and then get a second pod.
-		return Decision{Action: Delete, Reason: ReasonSuspended, Text: "the Kubernetes Job was suspended after its pod had started"}
 	case f.KJob.Finished:
 		return decideEnded(f)
-	case f.Pod.Over(), f.Pod.Deleted:
-		return decideStuck(f)
-	default:
+	case f.KJob.Terminating:
+		return decideTerminating(f)
+	case !f.Pod.OverOrGone():
 		return decideLive(f)
+	case f.KJob.Suspended:
+		// It would wait for a resume, and then get a second pod.
+		return suspendedAfterStart
+	default:
+		return decideStuck(f)
 	}
 }
 
@@ -143,236 +135,6 @@ func (f Facts) Fresh() bool { return !f.StateAt.IsZero() && !f.StateAt.Before(f.
 // How long Buildkite took to tell it doesn't count: where that is longer than
 // StateFresh, nothing could ever be decided.
 func (f Facts) believed() bool { return !f.ToldAt.IsZero() && f.Now.Sub(f.ToldAt) <= StateFresh }
-
-// decideEnded is for an attempt whose pod is over.
-func decideEnded(f Facts) Decision {
-	m := f.Pod.Message
-	if m == nil {
-		return decideLost(f)
-	}
-	// The message is the runner's word; a container's own code may be the 137
-	// of a kill that came after the report.
-	switch m.Code() {
-	case contract.ExitOK:
-		if f.Fresh() && f.State.Offered() {
-			return offeredAgain(f)
-		}
-		topic, text := aside(f)
-		return Decision{Action: None, Reason: ReasonFinished, Topic: topic, Text: text}
-	case contract.ExitRejected:
-		// Buildkite's affair. Should it offer the job again, nobody holds it.
-		if f.Fresh() && f.State.Offered() {
-			return attempt(f, ReasonRejected, 0, said(f, "was refused the job, which is offered again"))
-		}
-		return Decision{Action: None, Reason: ReasonRejected, Topic: maybeGranted(m), Text: said(f, "was refused the job")}
-	case contract.ExitLocked:
-		return offered(f, ReasonLocked, func() Decision { return attempt(f, ReasonLocked, 0, said(f, "found the job locked")) })
-	case contract.ExitExhausted:
-		r, what := exhausted(f)
-		return offered(f, r, func() Decision { return attempt(f, r, 0, said(f, what)) })
-	case contract.ExitRefused:
-		return offered(f, ReasonRefused, func() Decision { return attempt(f, ReasonRefused, 0, said(f, "had its token refused")) })
-	case contract.ExitTerminated, contract.ExitInterrupted, contract.ExitQuit:
-		if f.atDeadline() {
-			return offered(f, ReasonDeadline, func() Decision { return deadline(f, said(f, "was stopped")) })
-		}
-		what := "was stopped before it had the job"
-		if f.Pod.Why != "" {
-			what += " (" + StopReason(f) + ")"
-		}
-		return offered(f, ReasonStopped, func() Decision { return attempt(f, ReasonStopped, 3, said(f, what)) })
-	case contract.ExitConfig:
-		return offered(f, ReasonConfig, func() Decision {
-			if f.fault() == faultContract && !f.Faults.had(faultContract) {
-				// A tag that is used again, and a node that has the old image.
-				return attempt(f, ReasonConfig, 0, said(f, fmt.Sprintf("on node %s could not run, as its image is of another release than the scheduler; one more attempt is made", f.Pod.Node)))
-			}
-			return finish(ReasonConfig, said(f, "could not run with the configuration it was given, and no other pod could"))
-		})
-	default: // 70, and codes that a newer runner may have
-		if !f.Fresh() {
-			return ask(ReasonNotRun)
-		}
-		reason, text := ReasonNotRun, said(f, "had the job, but it was not run to a reported end; it is not run again")
-		if m.Outcome == contract.OutcomeDeclined {
-			reason, text = ReasonDeclined, said(f, "had the job and did not run it; it is not run again")
-		}
-		if m.Outcome == contract.OutcomeUnsupported {
-			reason, text = ReasonOtherPod, said(f, "did not run the job")
-		}
-		if f.State.Held() {
-			status := -1
-			if m.ExitStatus != nil {
-				status = *m.ExitStatus
-			}
-			return Decision{Action: Finish, Reason: reason, ExitStatus: status, Text: text}
-		}
-		return Decision{Action: None, Reason: reason, Text: text}
-	}
-}
-
-// exhausted is why an attempt came to nothing for what another may find otherwise.
-func exhausted(f Facts) (Reason, string) {
-	switch f.Pod.Message.Outcome {
-	case contract.OutcomeUntrusted:
-		return ReasonUntrusted, fmt.Sprintf("on node %s does not trust the endpoint (check the node's clock, the image's CAs, any proxy)", f.Pod.Node)
-	case contract.OutcomeUnready:
-		return ReasonExhausted, fmt.Sprintf("could not be made ready for the job on node %s", f.Pod.Node)
-	default:
-		return ReasonExhausted, "could not reach Buildkite"
-	}
-}
-
-func offeredAgain(f Facts) Decision {
-	return Decision{Action: None, Reason: ReasonOfferAgain, Text: said(f, "reported the job's end, but Buildkite offers it again: left alone")}
-}
-
-// offered asks, and goes on only if a runner could still acquire the job.
-func offered(f Facts, r Reason, then func() Decision) Decision {
-	switch {
-	case !f.Fresh():
-		return ask(r)
-	case f.State.Offered():
-		return then()
-	default:
-		return notOffered(f, r)
-	}
-}
-
-// atDeadline: Kubernetes ended the attempt at its active deadline. If it had not
-// even half of its time by our clock, Kubernetes' was set forward, and the next
-// attempt has all of it.
-func (f Facts) atDeadline() bool {
-	ended := f.Now
-	if !f.EndedAt.IsZero() {
-		ended = f.EndedAt
-	}
-	lived := ended.Sub(Later(f.KJob.CreatedAt, f.KJob.ResumedAt))
-	return f.KJob.FailReason == batchv1.JobReasonDeadlineExceeded && lived >= f.KJob.Deadline/2
-}
-
-// deadline is the end of a job that nobody acquired in all the time that its
-// kjob may take: the next one would take as long.
-func deadline(f Facts, why string) Decision {
-	return finish(ReasonDeadline, fmt.Sprintf("Kubernetes ended attempt %d at its active deadline (activeDeadlineSeconds in the queue's template) before it had the job: %s", f.Attempt, why))
-}
-
-// decideCancelled is for a kjob that is marked to go, whose job isn't over. The
-// mark stays until Buildkite knows of it: a deletion that no watch saw takes it
-// along.
-func decideCancelled(f Facts) Decision {
-	switch {
-	case f.State.Held():
-		// The runner is stopped, cancels the job and reports.
-		return Decision{Action: Delete, Reason: ReasonCancelled, Text: cancelledBy(f)}
-	case !f.believed():
-		return ask(ReasonCancelled)
-	case f.State.Offered():
-		return finish(ReasonCancelled, cancelledBy(f))
-	default: // Buildkite doesn't know it
-		return Decision{Action: Delete, Reason: ReasonCancelled}
-	}
-}
-
-func cancelledBy(f Facts) string { return "cancelled in Kubernetes by " + f.KJob.Cancelled }
-
-// decideLive is for a kjob whose pod is still to come, pending or running.
-func decideLive(f Facts) Decision {
-	neverRan := !f.Pod.Started
-	switch {
-	case f.State == stacks.StateFinished && neverRan && f.Pod.Node != "" && f.Pod.Waiting == "" && f.Now.Before(f.EndedAt.Add(startLag)):
-		// This very pod may have run it, in less time than its status takes.
-		return Decision{Action: None, Again: f.EndedAt.Add(startLag)}
-	case f.State.Over() && (neverRan || f.State != stacks.StateFinished && f.HeldAt.IsZero()):
-		return Decision{Action: Delete, Reason: ReasonOver} // before any agent had it
-	case f.State.Over():
-		// Normal for a moment: the runner reports, then takes its leave.
-		if end := f.EndedAt.Add(f.Policy.Grace + outliveGrace); f.Now.Before(end) {
-			return Decision{Action: None, Again: end}
-		}
-		return Decision{Action: Delete, Reason: ReasonOutlived, Text: "the job is over, but its pod went on and is being deleted"}
-	case f.State.Held() && neverRan && f.Pod.Node == "":
-		// Another agent has it. A pod with a node may be the one that has it,
-		// its status still on the way: it is left to find out for itself.
-		return Decision{Action: Delete, Reason: ReasonTaken, Unplaced: true}
-	case f.State == stacks.StateUnknown && f.believed() && neverRan:
-		// Buildkite was asked and doesn't know the job: no pod will get it.
-		return Decision{Action: Delete, Reason: ReasonUnknown}
-	case f.KJob.Suspended && (f.Pod.Phase != "" || f.KJob.PodSeen):
-		// On resume the Job controller would make a second pod.
-		return Decision{Action: Delete, Reason: ReasonSuspended, Text: "the Kubernetes Job was suspended after its pod had started"}
-	case f.KJob.Cancelled != "":
-		return decideCancelled(f)
-	case f.State.Held() && f.Pod.Terminating:
-		// The runner cancels the job, or lets it go on, and reports. Should its
-		// node be cut off, this is all that can be said.
-		return stopped(f, ReasonStopped)
-	case f.State.Offered() && f.Pod.Terminating:
-		return decideStopping(f)
-	case f.State.Held() && neverRan && f.Pod.Waiting != "":
-		return decideTaken(f)
-	case f.State.Offered() && f.Pod.Started:
-		return decideIdle(f)
-	case f.State.Held() || f.Pod.Started:
-		return Decision{Action: None}
-	case f.State.Offered() && f.Podless():
-		// An attempt has one pod. The Job controller, that has counted it, may
-		// have lost sight of its kjob, which then stays as it is for ever.
-		if end := f.FailingSince.Add(stuckGrace); f.Now.Before(end) {
-			return Decision{Action: None, Again: end}
-		}
-		return Decision{Action: Delete, Reason: ReasonUnended, Unplaced: true, Text: fmt.Sprintf("the pod of attempt %d is gone, and its Kubernetes Job doesn't end", f.Attempt)}
-	default:
-		return decidePending(f)
-	}
-}
-
-// decideIdle is for a pod that runs while its job can be had: nothing but its log
-// tells why, and its active deadline is hours away.
-func decideIdle(f Facts) Decision {
-	switch late := f.Pod.StartedAt.Add(f.Policy.PendingTimeout); {
-	case f.Now.Before(late):
-		return Decision{Action: None, Again: f.unlessNever(late)}
-	case f.StateAt.Before(late):
-		return ask(ReasonPending)
-	default:
-		return Decision{Action: None, Reason: ReasonPending, Topic: topicIdle, Waiting: true,
-			Text: fmt.Sprintf("pod %s has been running for more than %s, and its runner has not taken the job: its log says why, if its command is onejob-agent's (image %s)", f.Pod.Name, f.Policy.PendingTimeout, f.Pod.Image)}
-	}
-}
-
-// decideTaken is for a pod that has a node, where it waits for an image, while an
-// agent has the job: another one, most likely. Should the node be cut off from
-// the API server, the pod's status is of then, and its runner may be the one. It
-// isn't if the kubelet has said since then that the pod still waits.
-func decideTaken(f Facts) Decision {
-	switch known := f.HeldAt.Add(startLag); {
-	case f.StuckAt.After(f.HeldAt.Add(statusLag)):
-		return Decision{Action: Delete, Reason: ReasonTaken}
-	case f.Now.Before(known):
-		return Decision{Action: None, Reason: ReasonTaken, Again: Earlier(known, f.Now.Add(TakenEvery))}
-	default:
-		return Decision{Action: None, Reason: ReasonTaken, Text: fmt.Sprintf("an agent has the job, and it seems to be another than that of pod %s, which has not started on node %s (image %s): "+
-			"the pod's Kubernetes Job is left until its node says that it still waits, or the job is over", f.Pod.Name, f.Pod.Node, f.Pod.Image)}
-	}
-}
-
-// decideStopping is for a pod that was told to stop before it had the job. On a
-// node that is dead it stays until somebody says so of the node; it may be
-// running yet, and there is never a second one beside it. No build fails for
-// that, whatever the pending timeout: the job can be had.
-func decideStopping(f Facts) Decision {
-	switch late := f.Pod.GoneBy.Add(statusLag); {
-	case f.Now.Before(late):
-		return Decision{Action: None, Again: late}
-	case !f.atDeadline():
-		return waiting(ReasonStopped, fmt.Sprintf("waiting for the pod to go, which was told to stop before it had the job: %s (%s)", StopReason(f), deadNode(f.Pod.Node)))
-	case !f.believed():
-		return ask(ReasonDeadline)
-	default:
-		return deadline(f, StopReason(f))
-	}
-}
 
 // How often the Events of a pod that waits are read: WarningsEvery as a rule, and
 // TakenEvery while they decide whether another agent has its job.

@@ -8,15 +8,12 @@ import (
 
 // decideDeleted is for a kjob that was deleted before its end.
 func decideDeleted(f Facts) Decision {
-	if f.Removed == ReasonHelper {
-		return decideEnded(f) // the attempt was over before
-	}
-	m := f.Pod.Message
-	if m != nil && (!f.OverAt.IsZero() || m.Received == "" || f.State.Offered() && (m.Code() == contract.ExitOK || !contract.WithoutJob(m.Code()))) {
-		return decideEnded(f) // not for that, or with the job
+	if f.endedByItself() {
+		return decideEnded(f)
 	}
 	r, text := deletedWhy(f)
-	if f.Fresh() && f.State.Held() && (f.Pod.Lost() && f.Pod.mayRun() || f.Pod.unreported()) {
+	heldSince := f.Fresh() && f.State.Held()
+	if heldSince && f.Pod.diedWithTheJob() {
 		return heldYet(f, r, text)
 	}
 	d := offered(f, r, func() Decision {
@@ -28,12 +25,43 @@ func decideDeleted(f Facts) Decision {
 		}
 		return attempt(f, r, 0, fmt.Sprintf("the Kubernetes Job of attempt %d was deleted before it had the job", f.Attempt))
 	})
-	// A job that runs, or that was stopped for it. One that was over before needs
-	// no word.
-	if d.Action == None && f.Removed != ReasonOver && (f.State.Held() && f.Pod.mayRun() || m != nil && m.Code() == contract.ExitOK) {
+	if d.Action == None && f.stoppedTheJob() {
 		d.Topic, d.Text = "", text
 	}
 	return d
+}
+
+// endedByItself: the attempt's end is not for its kjob's deletion. It was over before,
+// or its runner wasn't told to stop; or it had the job, which is offered again.
+func (f Facts) endedByItself() bool {
+	m := f.Pod.Message
+	switch {
+	case f.Removed == ReasonHelper:
+		return true
+	case m == nil:
+		return false
+	case m.Received == "", !f.OverAt.IsZero():
+		return true
+	}
+	return f.State.Offered() && hadTheJob(m)
+}
+
+// hadTheJob: the runner ran it, or should have.
+func hadTheJob(m *contract.Message) bool {
+	return m.Code() == contract.ExitOK || !contract.WithoutJob(m.Code())
+}
+
+// stoppedTheJob: it runs, or was stopped for the deletion. One that was over before
+// needs no word.
+func (f Facts) stoppedTheJob() bool {
+	m := f.Pod.Message
+	switch {
+	case f.Removed == ReasonOver:
+		return false
+	case f.State.Held() && f.Pod.mayRun():
+		return true
+	}
+	return m != nil && m.Code() == contract.ExitOK
 }
 
 // decideTerminating is for a kjob that is being deleted and is still there: one
@@ -51,7 +79,7 @@ func decideTerminating(f Facts) Decision {
 		return Decision{Action: None}
 	}
 	what := "its finalizers are " + f.KJob.Finalizers
-	if f.Pod.Lives() && f.Pod.Node != "" {
+	if f.Pod.LivesOnANode() {
 		what = fmt.Sprintf("pod %s is still there; %s", f.Pod.Name, deadNode(f.Pod.Node))
 	}
 	return waiting(r, fmt.Sprintf("waiting for the Kubernetes Job of attempt %d, which is being deleted, to go (%s)", f.Attempt, what))
@@ -62,13 +90,18 @@ func decideTerminating(f Facts) Decision {
 // silence, which says nothing of Kubernetes.
 func decideOrphan(f Facts) Decision {
 	p := f.Orphan
-	if !p.Started || p.Message != nil && !p.unreported() || !p.Terminating && !p.Deleted && !p.Over() || f.State.Over() {
+	reported := p.Message != nil && !p.unreported()
+	switch {
+	case f.State.Over(), !p.Started, reported, p.staysOn():
 		return Decision{Action: None}
 	}
 	f.Pod = p
 	r, text := deletedWhy(f)
 	return heldYet(f, r, text)
 }
+
+// staysOn: nothing stops the pod.
+func (p Pod) staysOn() bool { return !p.Terminating && !p.OverOrGone() }
 
 // deletedWhy is what the reader of a job is told whose kjob is deleted while it
 // runs: its runner reports that it was stopped, but not why.

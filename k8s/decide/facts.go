@@ -1,12 +1,8 @@
 package decide
 
 import (
-	"fmt"
-	"slices"
-	"strings"
 	"time"
 
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -103,6 +99,9 @@ type KJob struct {
 	Deadline time.Duration
 }
 
+// Live: it is there, and hasn't finished.
+func (k KJob) Live() bool { return k.Exists && !k.Finished }
+
 // Pod is a pod as decisions see it.
 type Pod struct {
 	Name        string
@@ -144,8 +143,17 @@ type Pod struct {
 // beside the agent, as a policy of the cluster does, is not the job: the pod's
 // phase waits for that, and no decision does.
 func (p Pod) Over() bool {
-	return p.Ended || p.terminal() || p.Terminating && p.Node == "" || p.Deleted && p.Node == ""
+	switch {
+	case p.Ended, p.terminal():
+		return true
+	case p.Terminating, p.Deleted:
+		return p.Node == ""
+	}
+	return false
 }
+
+// OverOrGone: nothing of it can take the job any more.
+func (p Pod) OverOrGone() bool { return p.Over() || p.Deleted }
 
 // terminal: all containers have ended, or the pod was given up.
 func (p Pod) terminal() bool { return p.Phase == corev1.PodSucceeded || p.Phase == corev1.PodFailed }
@@ -165,143 +173,35 @@ func (p Pod) Lost() bool { return p.Over() && p.Message == nil }
 // unreported reports whether the pod ended with the job, and its runner could not
 // say so to Buildkite.
 func (p Pod) unreported() bool {
-	return p.Over() && p.Message != nil && !contract.WithoutJob(p.Message.Code())
+	if p.Message == nil {
+		return false
+	}
+	return p.Over() && !contract.WithoutJob(p.Message.Code())
+}
+
+// diedWithTheJob reports whether the pod ended without a report, and its runner had
+// the job, or may have had it.
+func (p Pod) diedWithTheJob() bool {
+	if p.Lost() {
+		return p.mayRun()
+	}
+	return p.unreported()
 }
 
 // mayRun reports whether the pod's runner may have got so far as to have the job:
 // its status says that it runs some time after it does.
-func (p Pod) mayRun() bool { return p.Node != "" && (p.Started || p.Waiting == "") }
+func (p Pod) mayRun() bool {
+	if p.Node == "" {
+		return false
+	}
+	return p.Started || p.Waiting == ""
+}
 
 // Lives reports whether the pod may be running something.
-func (p Pod) Lives() bool { return p.Phase != "" && !p.Over() && !p.Deleted }
+func (p Pod) Lives() bool { return p.Phase != "" && !p.OverOrGone() }
 
-// OfJob are by the clocks of Kubernetes, which sights turn into ours.
-func OfJob(k *batchv1.Job) KJob {
-	if k == nil {
-		return KJob{}
-	}
-	f := KJob{
-		UID: k.UID, Exists: true, Terminating: k.DeletionTimestamp != nil, CreatedAt: k.CreationTimestamp.Time,
-		Suspended: k.Spec.Suspend != nil && *k.Spec.Suspend, Cancelled: contract.Sentence(k.Annotations[contract.AnnotationCancel]),
-	}
-	if f.Terminating {
-		f.DeletedAt, f.Finalizers = k.DeletionTimestamp.Time, contract.Sentence(strings.Join(k.Finalizers, ", "))
-	}
-	if d := k.Spec.ActiveDeadlineSeconds; d != nil {
-		f.Deadline = time.Duration(*d) * time.Second
-	}
-	s := &k.Status
-	f.PodSeen = s.Active+s.Failed+s.Succeeded > 0
-	if u := s.UncountedTerminatedPods; u != nil {
-		f.PodSeen = f.PodSeen || len(u.Failed)+len(u.Succeeded) > 0
-	}
-	if s.StartTime != nil {
-		f.ResumedAt = s.StartTime.Time
-	}
-	for _, c := range s.Conditions {
-		if c.Status != corev1.ConditionTrue {
-			continue
-		}
-		switch c.Type {
-		case batchv1.JobComplete:
-			f.Finished, f.Succeeded, f.FinishedAt = true, true, c.LastTransitionTime.Time
-		case batchv1.JobFailed:
-			f.Finished, f.FailReason, f.FailMessage, f.FinishedAt = true, contract.Word(c.Reason), contract.Sentence(c.Message), c.LastTransitionTime.Time
-		case batchv1.JobFailureTarget:
-			f.FailReason, f.FailMessage = contract.Word(c.Reason), contract.Sentence(c.Message)
-		}
-	}
-	return f
-}
-
-// OfPod are by those, too.
-func OfPod(p *corev1.Pod) Pod {
-	if p == nil {
-		return Pod{}
-	}
-	f := Pod{Name: p.Name, Phase: p.Status.Phase, Node: p.Spec.NodeName, Terminating: p.DeletionTimestamp != nil, Why: contract.Word(p.Status.Reason), WhyMessage: contract.Sentence(p.Status.Message)}
-	if f.Phase == "" {
-		f.Phase = corev1.PodPending
-	}
-	if f.Terminating {
-		f.GoneBy = p.DeletionTimestamp.Time
-	}
-	for _, c := range p.Status.Conditions {
-		switch {
-		case c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse:
-			f.Unschedulable = contract.Sentence(c.Message)
-			if f.Unschedulable == "" {
-				f.Unschedulable = contract.Word(c.Reason)
-			}
-		case c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue && f.Why == "":
-			f.Why, f.WhyMessage = contract.Word(c.Reason), contract.Sentence(c.Message)
-		}
-	}
-	// PodGC makes the phase terminal itself only for nodes that are no more;
-	// that of a pod without a node it leaves alone.
-	f.NodeGone = f.Why == "DeletionByPodGC" && f.Phase == corev1.PodFailed
-	for _, c := range p.Status.ContainerStatuses {
-		if c.Name != contract.AgentContainer && c.State.Terminated == nil {
-			f.Helper = contract.Word(c.Name)
-		}
-	}
-	for i, c := range append(append([]corev1.ContainerStatus(nil), p.Status.InitContainerStatuses...), p.Status.ContainerStatuses...) {
-		// The agent container doesn't wait for those beside it.
-		waitsFor := i < len(p.Status.InitContainerStatuses) || c.Name == contract.AgentContainer
-		if w := c.State.Waiting; w != nil && waitsFor && f.Waiting == "" && w.Reason != "" && w.Reason != "PodInitializing" && w.Reason != "ContainerCreating" {
-			f.Waiting, f.WaitingMessage, f.Image = contract.Word(w.Reason), contract.Sentence(w.Message), contract.Word(c.Image)
-		}
-		if c.Name != contract.AgentContainer {
-			if end := c.State.Terminated; end != nil && end.ExitCode != 0 && f.WhyMessage == "" {
-				f.WhyMessage = contract.Sentence(fmt.Sprintf("container %s ended with exit code %d: %s %s", c.Name, end.ExitCode, end.Reason, end.Message))
-			}
-			continue
-		}
-		if r := c.State.Running; r != nil {
-			f.Started, f.StartedAt, f.Image = true, r.StartedAt.Time, contract.Word(c.Image)
-		}
-		end := c.State.Terminated
-		if end == nil {
-			end = c.LastTerminationState.Terminated
-		}
-		if end == nil {
-			continue
-		}
-		// A container that the kubelet lost sight of is reported with 137 and
-		// ContainerStatusUnknown: nobody saw it end.
-		f.Started, f.Exited = true, end.Reason != "ContainerStatusUnknown"
-		f.Ended = f.Exited && c.State.Terminated != nil
-		f.StartedAt, f.EndedAt, f.ExitCode, f.Image = end.StartedAt.Time, end.FinishedAt.Time, int(end.ExitCode), contract.Word(c.Image)
-		if f.Why == "" && end.Reason != "Error" && end.Reason != "Completed" {
-			f.Why, f.WhyMessage = contract.Word(end.Reason), ""
-		}
-		if m, err := contract.ParseMessage(end.Message); err == nil {
-			m.Phases = believed(m.Phases, end.StartedAt.Time, end.FinishedAt.Time)
-			f.Message = &m
-		} else if f.WhyMessage == "" {
-			f.WhyMessage = contract.Sentence(end.Message)
-		}
-	}
-	return f
-}
-
-// believed are the phases of a runner's message that can be true, the first of each
-// name: a job may have written it. Both clocks are the node's.
-func believed(phases []contract.Phase, started, finished time.Time) (out []contract.Phase) {
-	longest := finished.Sub(started) + 2*clockGrain
-	for _, p := range phases {
-		known := slices.ContainsFunc(out, func(o contract.Phase) bool { return o.Name == p.Name })
-		if known || p.Seconds < 0 || p.Seconds > longest.Seconds() {
-			continue
-		}
-		early := p.Start.Before(started.Add(-clockGrain))
-		late := p.Start.Add(Seconds(p.Seconds)).After(finished.Add(clockGrain))
-		if !early && !late {
-			out = append(out, p)
-		}
-	}
-	return out
-}
+// LivesOnANode: and has a node to do it on.
+func (p Pod) LivesOnANode() bool { return p.Node != "" && p.Lives() }
 
 // MayHaveHadTheJob is for a pod that is over. A runner's exit code says that it
 // had not; without one, only a pod that never got to a node had not.
@@ -315,10 +215,3 @@ func (p Pod) MayHaveHadTheJob() bool {
 	}
 	return true
 }
-
-// clockGrain is how much a phase may seem to lie outside of its container's time:
-// the kubelet's times are cut to the second.
-const clockGrain = time.Second
-
-// Seconds is a runner's number of seconds as a duration.
-func Seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

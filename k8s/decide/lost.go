@@ -14,34 +14,51 @@ const startError = "StartError"
 // decideLost is for a pod that is over and whose runner left no word: only
 // Buildkite can say whether it had the job.
 func decideLost(f Facts) Decision {
-	why, silent := Loss(f), f.Pod.Exited && f.Pod.ExitCode == contract.ExitOK
 	switch {
-	case f.KJob.Succeeded && !f.Pod.Exited && f.Fresh() && f.State.Offered():
-		return offeredAgain(f) // exit code 0 says that the end was reported
-	case f.KJob.Succeeded && !f.Pod.Exited:
+	case f.KJob.Succeeded && !f.Pod.Exited: // exit code 0 says that the end was reported
+		if f.offeredSince() {
+			return offeredAgain(f)
+		}
 		return Decision{Action: None, Reason: ReasonFinished}
 	case !f.Fresh():
 		return ask(ReasonLost)
-	case silent && f.State.Offered():
-		// No runner leaves so before it had the job.
-		return finish(ReasonConfig, fmt.Sprintf("attempt %d ended with exit code 0 and no runner's message: the image's entrypoint, or the command in the queue's template, is not onejob-agent (image %s)", f.Attempt, f.Pod.Image))
-	case silent:
-		return Decision{Action: None, Reason: ReasonFinished}
-	case f.State.Offered() && f.atDeadline():
-		return deadline(f, why)
-	case f.State.Offered() && f.startErrors() >= startTries:
-		// The container never ran, in pod after pod: the command or the image.
-		return Decision{Action: Finish, Reason: ReasonContainer, ExitStatus: -1,
-			Text: fmt.Sprintf("the container can't be started, in %d pods one after the other: %s (image %s: check the command in the queue's template)", f.startErrors(), why, f.Pod.Image)}
 	case f.State.Offered():
-		return attempt(f, lostFor(f), 1, fmt.Sprintf("the pod of attempt %d %s%s", f.Attempt, LostBefore, why))
+		return decideLostOffered(f)
+	case f.Pod.leftInSilence():
+		return Decision{Action: None, Reason: ReasonFinished}
 	case f.State.Held():
 		return decideLostHeld(f)
-	case f.State.Over() && f.Pod.Started && f.Pod.Why != "" && !f.Unreported:
-		// Its runner reported in time, and was killed before it could say so here.
+	case f.State.Over() && f.killedAfterItsReport():
 		return stopped(f, ReasonLost)
 	default:
 		return Decision{Action: None, Reason: ReasonLost}
+	}
+}
+
+// leftInSilence: exit code 0, and no message.
+func (p Pod) leftInSilence() bool { return p.Exited && p.ExitCode == contract.ExitOK }
+
+// killedAfterItsReport: the runner reported in time, and was killed before it could say
+// so in its pod.
+func (f Facts) killedAfterItsReport() bool {
+	return f.Pod.Started && f.Pod.Why != "" && !f.Unreported
+}
+
+// decideLostOffered is for a pod that is lost while its job can be had.
+func decideLostOffered(f Facts) Decision {
+	why := Loss(f)
+	switch {
+	case f.Pod.leftInSilence():
+		// No runner leaves so before it had the job.
+		return finish(ReasonConfig, fmt.Sprintf("attempt %d ended with exit code 0 and no runner's message: the image's entrypoint, or the command in the queue's template, is not onejob-agent (image %s)", f.Attempt, f.Pod.Image))
+	case f.atDeadline():
+		return deadline(f, why)
+	case f.startErrors() >= startTries:
+		// The container never ran, in pod after pod: the command or the image.
+		return Decision{Action: Finish, Reason: ReasonContainer, ExitStatus: -1,
+			Text: fmt.Sprintf("the container can't be started, in %d pods one after the other: %s (image %s: check the command in the queue's template)", f.startErrors(), why, f.Pod.Image)}
+	default:
+		return attempt(f, lostFor(f), 1, fmt.Sprintf("the pod of attempt %d %s%s", f.Attempt, LostBefore, why))
 	}
 }
 
@@ -73,7 +90,8 @@ func decideLostHeld(f Facts) Decision {
 // had: perhaps this very one, whose grant's reply was lost.
 func notOffered(f Facts, r Reason) Decision {
 	d := Decision{Action: None, Reason: r}
-	if m := f.Pod.Message; m != nil && m.MaybeGranted && (f.State.Held() || f.State == stacks.StateFinished) {
+	m, taken := f.Pod.Message, f.State.Held() || f.State == stacks.StateFinished
+	if m != nil && m.MaybeGranted && taken {
 		d.Topic, d.Text = TopicMaybeGranted, said(f, "may have had the job without knowing; it is not run again")
 	}
 	return d

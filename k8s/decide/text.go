@@ -22,8 +22,10 @@ const LostBefore = "was lost before it had the job: "
 // Unexplained: the runner was stopped, and neither pod nor kjob say why. A pod
 // that the kubelet evicts and that ends in good order forgets it; its Events don't.
 func (f Facts) Unexplained() bool {
-	m := f.Pod.Message
-	return m != nil && m.Received != "" && f.Pod.Why == "" && f.KJob.FailReason == ""
+	if m := f.Pod.Message; m == nil || m.Received == "" {
+		return false
+	}
+	return f.Pod.Why == "" && f.KJob.FailReason == ""
 }
 
 // StopReason is what Kubernetes says about a pod that is being deleted.
@@ -46,16 +48,19 @@ func stopped(f Facts, r Reason) Decision {
 
 // stopWhy is Kubernetes' reason for that, empty if it gives none.
 func stopWhy(f Facts) (why, message string) {
-	why, message = f.Pod.Why, f.Pod.WhyMessage
-	if why == "" {
-		why, message = f.KJob.FailReason, f.KJob.FailMessage
+	switch {
+	case f.Pod.Why != "":
+		return f.Pod.Why, f.Pod.WhyMessage
+	case f.KJob.FailReason != "":
+		return f.KJob.FailReason, f.KJob.FailMessage
 	}
 	for _, w := range f.Warnings {
-		if why == "" && (w.Reason == "Evicted" || w.Reason == "Preempting" || w.Reason == "NodeShutdown") {
-			why, message = w.Reason, w.Message
+		switch w.Reason {
+		case "Evicted", "Preempting", "NodeShutdown":
+			return w.Reason, w.Message
 		}
 	}
-	return why, message
+	return "", ""
 }
 
 // lingering is what an Event keeps of an attempt whose kjob is deleted because
@@ -107,7 +112,7 @@ func Loss(f Facts) string {
 	if p.Exited {
 		parts = append(parts, fmt.Sprintf("exit code %d", p.ExitCode))
 	}
-	if f.KJob.FailReason != "" && p.Why == "" && !p.Exited {
+	if len(parts) == 0 && f.KJob.FailReason != "" {
 		parts = append(parts, f.KJob.FailReason)
 		if f.KJob.FailMessage != "" {
 			parts = append(parts, f.KJob.FailMessage)

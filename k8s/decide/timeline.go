@@ -208,7 +208,7 @@ func (t *Timeline) seePods(f *Facts, s Seen) {
 			// cache and nobody has told us.
 			t.pod = p
 		}
-		if (!own || f.KJob.Gone) && p.Lives() && p.Node != "" {
+		if (!own || f.KJob.Gone) && p.LivesOnANode() {
 			f.OtherPodLives, f.OtherNode = p.Name, p.Node
 		}
 	}
@@ -234,12 +234,12 @@ func (t *Timeline) seeOrphan(f *Facts, s Seen) {
 
 // ended: nothing of the attempt can take the job any more.
 func (f Facts) ended() bool {
-	return f.KJob.Gone || f.KJob.Finished || f.Pod.Over() || f.Pod.Deleted
+	return f.KJob.Gone || f.KJob.Finished || f.Pod.OverOrGone()
 }
 
 // seeEnd notes when the attempt's end was first seen; a job that is over ends it too.
 func (t *Timeline) seeEnd(f *Facts, there bool, mended time.Time) {
-	uid, podOver := f.KJob.UID, f.Pod.Over() || f.Pod.Deleted
+	uid, podOver := f.KJob.UID, f.Pod.OverOrGone()
 	if podOver && there && !f.KJob.Terminating {
 		t.over.first(uid, f.Now)
 	}
@@ -281,7 +281,7 @@ func (s *sight) first(of types.UID, at time.Time) {
 // beside it. It reports false if there is no such pod.
 func (t *Timeline) Orphaned(s Seen) (d Decision, orphaned bool) {
 	for _, p := range s.Pods {
-		if p.Lives() && p.Node != "" {
+		if p.LivesOnANode() {
 			t.ended.first(p.KJob, s.Now)
 			return waitForPod(Facts{Now: s.Now, EndedAt: t.ended.at, Policy: s.Policy, OtherPodLives: p.Name, OtherNode: p.Node}, ReasonDeleted), true
 		}

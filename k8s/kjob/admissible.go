@@ -68,8 +68,8 @@ func (f *faults) exactlyOne(at, what string, names []string) {
 }
 
 func (f *faults) notNegative(at string, n *int64) {
-	if n != nil && *n < 0 {
-		f.bad(at, "%d is negative", *n)
+	if n := ptr.Deref(n, 0); n < 0 {
+		f.bad(at, "%d is negative", n)
 	}
 }
 
@@ -107,8 +107,8 @@ func checkAdmissible(job *batchv1.Job) error {
 		f.all(at+".hostname", pod.Hostname, label)
 	}
 	oneOf(f, at+".dnsPolicy", pod.DNSPolicy, corev1.DNSClusterFirst, corev1.DNSClusterFirstWithHostNet, corev1.DNSDefault, corev1.DNSNone)
-	if n := pod.ActiveDeadlineSeconds; n != nil && *n < 1 {
-		f.bad(at+".activeDeadlineSeconds", "%d is less than 1", *n)
+	if n := ptr.Deref(pod.ActiveDeadlineSeconds, 1); n < 1 {
+		f.bad(at+".activeDeadlineSeconds", "%d is less than 1", n)
 	}
 	if s := pod.SecurityContext; s != nil {
 		for field, n := range map[string]*int64{"runAsUser": s.RunAsUser, "runAsGroup": s.RunAsGroup, "fsGroup": s.FSGroup} {
@@ -163,8 +163,8 @@ func (f *faults) needs(at, value string) {
 }
 
 func (f *faults) mode(at string, mode *int32) {
-	if mode != nil && (*mode < 0 || *mode > 0o777) {
-		f.bad(at, "%d (0%o) is not between 0 and 0777", *mode, *mode)
+	if m := ptr.Deref(mode, 0); m < 0 || m > 0o777 {
+		f.bad(at, "%d (0%o) is not between 0 and 0777", m, m)
 	}
 }
 

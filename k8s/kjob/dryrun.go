@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/kube"
@@ -104,7 +105,8 @@ func (r ref) check(ctx context.Context, client kube.Client, namespace string) er
 // refsOf lists what a pod names and doesn't call optional, each once.
 func refsOf(s *corev1.PodSpec) (refs []ref) {
 	add := func(kind, name, key string, optional *bool) {
-		if r := (ref{kind, name, key}); (optional == nil || !*optional) && !slices.Contains(refs, r) {
+		r := ref{kind, name, key}
+		if !ptr.Deref(optional, false) && !slices.Contains(refs, r) {
 			refs = append(refs, r)
 		}
 	}

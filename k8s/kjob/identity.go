@@ -16,8 +16,11 @@ import (
 // Finished reports whether a kjob holds no slot any more by its own status.
 func Finished(k *batchv1.Job) bool {
 	for _, c := range k.Status.Conditions {
-		if (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue {
-			return true
+		switch c.Type {
+		case batchv1.JobComplete, batchv1.JobFailed:
+			if c.Status == corev1.ConditionTrue {
+				return true
+			}
 		}
 	}
 	return false
@@ -30,15 +33,12 @@ func LabelValue(s string) string {
 	if s == "" || len(s) <= 63 && labelPattern.MatchString(s) {
 		return s
 	}
-	kept := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-' {
-			return r
-		}
-		return '-'
-	}, s)
+	kept := notInLabels.ReplaceAllString(s, "-")
 	kept = strings.Trim(kept[:min(len(kept), 54)], "-._")
 	return strings.TrimPrefix(kept+"-"+Hash8(s), "-")
 }
+
+var notInLabels = regexp.MustCompile(`[^A-Za-z0-9._-]`)
 
 var labelPattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`)
 

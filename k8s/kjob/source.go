@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/utils/ptr"
 
 	"github.com/onejob-dev/onejob/jitter"
 	"github.com/onejob-dev/onejob/k8s/config"
@@ -69,13 +70,13 @@ func jobDoc(k *batchv1.Job) ([]byte, error) {
 	out := batchv1.Job{TypeMeta: metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"}, Spec: *k.Spec.DeepCopy()}
 	s := &out.Spec
 	s.Suspend = nil
-	if s.BackoffLimit != nil && *s.BackoffLimit == 6 {
+	if ptr.Deref(s.BackoffLimit, 0) == 6 {
 		s.BackoffLimit = nil
 	}
-	if s.PodReplacementPolicy != nil && *s.PodReplacementPolicy == batchv1.TerminatingOrFailed {
+	if ptr.Deref(s.PodReplacementPolicy, "") == batchv1.TerminatingOrFailed {
 		s.PodReplacementPolicy = nil
 	}
-	if s.ManualSelector == nil || !*s.ManualSelector {
+	if !ptr.Deref(s.ManualSelector, false) {
 		s.Selector = nil
 	}
 	out.Labels, out.Annotations = userKeys(k.Labels), userKeys(k.Annotations)
@@ -91,7 +92,7 @@ func podTemplateDoc(p *corev1.PodTemplate) ([]byte, error) {
 }
 
 func cleanDoc(o any, t *corev1.PodTemplateSpec) ([]byte, error) {
-	if g := t.Spec.TerminationGracePeriodSeconds; g != nil && *g == corev1.DefaultTerminationGracePeriodSeconds {
+	if ptr.Deref(t.Spec.TerminationGracePeriodSeconds, 0) == corev1.DefaultTerminationGracePeriodSeconds {
 		t.Spec.TerminationGracePeriodSeconds = nil // the API server's default, where ours is longer
 	}
 	t.ObjectMeta = metav1.ObjectMeta{Labels: userKeys(t.Labels), Annotations: userKeys(t.Annotations)}
@@ -101,7 +102,11 @@ func cleanDoc(o any, t *corev1.PodTemplateSpec) ([]byte, error) {
 func userKeys(m map[string]string) map[string]string {
 	m = maps.Clone(m)
 	maps.DeleteFunc(m, func(k, _ string) bool {
-		return strings.HasPrefix(k, "batch.kubernetes.io/") || k == "controller-uid" || k == "job-name" || strings.HasPrefix(k, "kubectl.kubernetes.io/")
+		switch prefix, name, _ := strings.Cut(k, "/"); prefix {
+		case "batch.kubernetes.io", "kubectl.kubernetes.io":
+			return name != ""
+		}
+		return k == "controller-uid" || k == "job-name"
 	})
 	return m
 }

@@ -6,13 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
 	"github.com/onejob-dev/onejob/build"
@@ -142,116 +139,17 @@ func asJobPatch(doc []byte) ([]byte, error) {
 	}
 	kind, _ := m["kind"].(string)
 	version, _ := m["apiVersion"].(string)
-	switch {
-	case kind == "Job" && version == "batch/v1":
-	case kind == "PodTemplate" && version == "v1":
+	switch version + " " + kind {
+	case "batch/v1 Job":
+	case "v1 PodTemplate":
 		m = map[string]any{"spec": map[string]any{"template": m["template"]}}
-	case kind == "" && version == "" && m["spec"] != nil:
+	case " ":
+		if m["spec"] == nil {
+			return nil, errors.New("reading the template: it has neither a kind nor a spec; a PodTemplateSpec begins with metadata: and spec:")
+		}
 		m = map[string]any{"spec": map[string]any{"template": m}}
-	case kind == "" && version == "":
-		return nil, errors.New("reading the template: it has neither a kind nor a spec; a PodTemplateSpec begins with metadata: and spec:")
 	default:
 		return nil, fmt.Errorf("reading the template: %s %s is not a batch/v1 Job, a v1 PodTemplate or a bare PodTemplateSpec", version, kind)
 	}
 	return json.Marshal(m)
-}
-
-// checkTemplate refuses what would break the promise of one kjob, one pod, one
-// attempt, and what the API server would refuse at the first job.
-func checkTemplate(job *batchv1.Job) error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	s, pod := &job.Spec, &job.Spec.Template.Spec
-
-	fixed := func(name string, got *int32, want int32) {
-		if got != nil && *got != want {
-			bad("spec.%s: %d, but one kjob is one pod: it is always %d", name, *got, want)
-		}
-	}
-	fixed("completions", s.Completions, 1)
-	fixed("parallelism", s.Parallelism, 1)
-	fixed("backoffLimit", s.BackoffLimit, 0)
-	if s.PodReplacementPolicy != nil && *s.PodReplacementPolicy != batchv1.Failed {
-		bad("spec.podReplacementPolicy: %s, but it is always Failed", *s.PodReplacementPolicy)
-	}
-	if s.ManagedBy != nil && *s.ManagedBy != batchv1.JobControllerName {
-		bad("spec.managedBy: %s, but it is the Job controller of this cluster that makes the pod: take it out", *s.ManagedBy)
-	}
-	for name, set := range map[string]bool{
-		"podFailurePolicy": s.PodFailurePolicy != nil, "successPolicy": s.SuccessPolicy != nil, "backoffLimitPerIndex": s.BackoffLimitPerIndex != nil,
-		"selector": s.Selector != nil, "manualSelector": s.ManualSelector != nil && *s.ManualSelector,
-		"completionMode": s.CompletionMode != nil && *s.CompletionMode != batchv1.NonIndexedCompletion,
-	} {
-		if set {
-			bad("spec.%s: can't be set: the scheduler decides on new attempts, with new kjobs", name)
-		}
-	}
-	if s.ActiveDeadlineSeconds == nil || *s.ActiveDeadlineSeconds < 1 {
-		bad("spec.activeDeadlineSeconds: must be at least 1: no pod lives for ever")
-	}
-	if s.TTLSecondsAfterFinished == nil || *s.TTLSecondsAfterFinished < 0 {
-		bad("spec.ttlSecondsAfterFinished: must be set: no kjob is left for ever")
-	}
-	if pod.RestartPolicy != corev1.RestartPolicyNever {
-		bad("spec.template.spec.restartPolicy: %s, but a restarted container would be a second run: it is always Never", pod.RestartPolicy)
-	}
-	if pod.TerminationGracePeriodSeconds == nil || *pod.TerminationGracePeriodSeconds < 5 {
-		bad("spec.template.spec.terminationGracePeriodSeconds: must be at least 5: the runner reports to Buildkite in it")
-	}
-	if pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken {
-		bad("spec.template.spec.automountServiceAccountToken: must be false: a job could read the token")
-	}
-	agent := FindAgent(pod)
-	if agent == nil || len(pod.Containers) != 1 {
-		var names []string
-		for _, c := range pod.Containers {
-			names = append(names, c.Name)
-		}
-		bad("spec.template.spec.containers: %s, but a pod has the one container %q; helpers are init containers with restartPolicy Always", strings.Join(names, ", "), contract.AgentContainer)
-	}
-	if agent != nil {
-		if agent.Image == "" {
-			bad("spec.template.spec.containers[agent].image: empty")
-		}
-		if agent.RestartPolicy != nil || len(agent.RestartPolicyRules) > 0 {
-			bad("spec.template.spec.containers[agent]: restartPolicy and restartPolicyRules can't be set: a restarted container would be a second run")
-		}
-		for _, e := range agent.Env {
-			if slices.Contains(ownEnv, e.Name) {
-				bad("spec.template.spec.containers[agent].env: %s is the scheduler's to set", e.Name)
-			}
-		}
-		if p := agent.TerminationMessagePath; p != "" && p != contract.DefaultTerminationMessagePath {
-			bad("spec.template.spec.containers[agent].terminationMessagePath: %s, but the runner leaves its message in %s: take it out", p, contract.DefaultTerminationMessagePath)
-		}
-		if agent.TerminationMessagePolicy != corev1.TerminationMessageReadFile {
-			bad("spec.template.spec.containers[agent].terminationMessagePolicy: must be File: what the log's end says is no message")
-		}
-	}
-	for _, c := range pod.InitContainers {
-		if c.Image == "" {
-			bad("spec.template.spec.initContainers[%s].image: empty", c.Name)
-		}
-	}
-	for where, labels := range map[string]map[string]string{"metadata": job.Labels, "spec.template.metadata": s.Template.Labels} {
-		for k, v := range labels {
-			if strings.HasPrefix(k, "onejob.dev/") {
-				bad("%s.labels: %s is set by the scheduler", where, k)
-			}
-			if hasVariable(k) || hasVariable(v) {
-				bad("%s.labels: %s=%s: %s; labels are checked before there is a job", where, k, v, onlyInStrings)
-				continue
-			}
-			for _, msg := range append(validation.IsQualifiedName(k), validation.IsValidLabelValue(v)...) {
-				bad("%s.labels: %s=%s: %s", where, k, v, msg)
-			}
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// ownEnv is what New sets, or what would contradict it, and a template can't.
-var ownEnv = []string{
-	contract.EnvJobID, contract.EnvToken, contract.EnvTokenFile, contract.EnvEndpoint, contract.EnvTags, contract.EnvQueue, contract.EnvTerminationMessagePath,
-	contract.EnvGrace, contract.EnvAttempt, contract.EnvContractVersion, contract.EnvOnTerm, contract.EnvImage,
 }

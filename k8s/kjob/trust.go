@@ -35,6 +35,16 @@ var forTrusted = regexp.MustCompile(`^spec\.template\.spec\.(` +
 	`envFrom\[\*\]\.(secretRef|configMapRef)\.name|volumeMounts\[\*\]\.(mountPath|subPath|subPathExpr))|` +
 	`serviceAccountName|volumes\[\*\]\.(downwardAPI|projected\.sources\[\*\]\.downwardAPI)\.items\[\*\]|volumes\[\*\]\.(secret\.secretName|configMap\.name|persistentVolumeClaim\.claimName))$`)
 
+// judgedElsewhere: by containerVariables, and by checkTemplate.
+var judgedElsewhere = []string{
+	"spec.template.spec.containers[*]", "spec.template.spec.initContainers[*]",
+	"metadata.labels.", "spec.template.metadata.labels.",
+}
+
+func beginsWith(begins []string, kind string) bool {
+	return slices.ContainsFunc(begins, func(begin string) bool { return strings.HasPrefix(kind, begin) })
+}
+
 // checkVariables refuses each template variable by which a pipeline could take the token. doc is
 // job's JSON.
 func checkVariables(doc []byte, job *batchv1.Job, trusted bool) error {
@@ -48,9 +58,7 @@ func checkVariables(doc []byte, job *batchv1.Job, trusted bool) error {
 		}
 	}
 	changed(doc, func(at place, s string) any {
-		inContainer := strings.HasPrefix(at.kind, "spec.template.spec.containers[*]") || strings.HasPrefix(at.kind, "spec.template.spec.initContainers[*]")
-		isLabel := strings.HasPrefix(at.kind, "metadata.labels.") || strings.HasPrefix(at.kind, "spec.template.metadata.labels.") // checkTemplate's
-		if !inContainer && !isLabel {
+		if !beginsWith(judgedElsewhere, at.kind) {
 			judge(at, s, variableNames(s))
 		}
 		return s
@@ -114,7 +122,7 @@ func fileVariables(v corev1.Volume, annotations map[string]string, judge func(pl
 func refuseVariable(at place, names []string, trusted bool) error {
 	_, annotation, _ := strings.Cut(at.kind, "metadata.annotations.")
 	isRestraint := restraints.MatchString(annotation)
-	isHarmless := !at.key && !isRestraint && slices.ContainsFunc(harmless, func(begin string) bool { return strings.HasPrefix(at.kind, begin) })
+	isHarmless := !at.key && !isRestraint && beginsWith(harmless, at.kind)
 	byTrust := !at.key && forTrusted.MatchString(at.kind)
 	if isHarmless || byTrust && trusted {
 		return nil
@@ -178,7 +186,8 @@ func downward(fieldPath string, annotations map[string]string) []string {
 			return []string{key}
 		}
 	}
-	if fieldPath == "metadata.annotations" || fieldPath == "metadata.labels" { // all of them, in a file
+	switch fieldPath {
+	case "metadata.annotations", "metadata.labels": // all of them, in a file
 		return []string{contract.AnnotationPipeline, contract.AnnotationBranch, contract.AnnotationStep}
 	}
 	if key, ok := strings.CutPrefix(fieldPath, "metadata.annotations['"); ok {

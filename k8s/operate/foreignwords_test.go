@@ -94,13 +94,11 @@ func FuzzForeignWords(f *testing.F) {
 				}
 			}
 			row := rowOf(k, pod)
-			var story Story
+			var teller teller
 			if pod.Status.Phase == corev1.PodFailed {
-				tellPod(pod, func(_ int, _ time.Time, who, format string, args ...any) {
-					story.Lines = append(story.Lines, StoryLine{Who: who, What: fmt.Sprintf(format, args...)})
-				})
+				teller.tellPod(pod)
 			}
-			for _, line := range story.Lines {
+			for _, line := range teller.story.Lines {
 				if wrong := unprintable(line.What, 8<<10); wrong != "" {
 					t.Errorf("the story's line: %s: %q", wrong, line.What)
 				}

@@ -73,8 +73,11 @@ func (l look) since() time.Time {
 // endOf is when an attempt ended, zero if it hasn't.
 func endOf(k *batchv1.Job, p *corev1.Pod) (end time.Time) {
 	for _, c := range k.Status.Conditions {
-		if (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue {
-			end = c.LastTransitionTime.Time
+		switch c.Type {
+		case batchv1.JobComplete, batchv1.JobFailed:
+			if c.Status == corev1.ConditionTrue {
+				end = c.LastTransitionTime.Time
+			}
 		}
 	}
 	if p != nil {

@@ -92,7 +92,8 @@ func TestLastKjob(t *testing.T) {
 				t.Fatal(err)
 			}
 			m := &jobState{}
-			q := &queue{store: s, states: map[contract.JobID]*jobState{id: m}}
+			cs := newClaims(s, "default", nil)
+			cs.jobs[id] = m
 			if tt.there != nil {
 				if err := s.Kjobs.GetIndexer().Add(tt.there); err != nil {
 					t.Fatal(err)
@@ -105,7 +106,7 @@ func TestLastKjob(t *testing.T) {
 				m.kjobGone(tt.gone)
 			}
 			got := 0
-			k, gone := q.last(id)
+			k, gone := cs.lastOf(id)
 			if k != nil {
 				got = k.Attempt
 			}

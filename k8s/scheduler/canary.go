@@ -1,11 +1,8 @@
 package scheduler
 
 import (
-	"slices"
 	"time"
 
-	"github.com/onejob-dev/onejob/contract"
-	"github.com/onejob-dev/onejob/k8s/cache"
 	"github.com/onejob-dev/onejob/k8s/decide"
 )
 
@@ -18,43 +15,6 @@ const (
 	// node, or its kjob to be resumed, for ever.
 	probeFor = 2 * time.Minute
 )
-
-// probing counts the probes that may be about to ask. Callers hold q.mu.
-func (q *queue) probing() int {
-	n := len(q.claims)
-	began := time.Now().Add(-probeFor)
-	for _, k := range q.store.KjobsIn(q.label) {
-		if m := q.states[k.ID]; q.holdsSlot(k) && (m == nil || !m.State().Held()) && k.CreatedAt.After(began) {
-			n++
-		}
-	}
-	return n
-}
-
-// gotThrough reports whether an agent that has a job is most likely a pod of
-// ours. Callers hold q.mu.
-func (q *queue) gotThrough(id contract.JobID) bool {
-	return slices.ContainsFunc(q.store.PodsOf(id), func(p *cache.Pod) bool { return p.Lives() && p.Node != "" })
-}
-
-// tokenAsked counts what the runner of an attempt that has ended says of its
-// token, and reports whether from now on there are probes only. A refusal counts
-// only where another attempt is made: of a job that is not offered a runner had
-// it, with a good token, and the message is the job's own work. Callers hold q.mu.
-func (q *queue) tokenAsked(d decide.Decision, m *contract.Message) (probes bool) {
-	switch {
-	case m == nil:
-		return false
-	case m.Code() == contract.ExitRefused && d.Action != decide.Attempt:
-		return false
-	case m.Code() == contract.ExitRefused:
-		q.refusals++
-		return q.refusals == maxRefusals
-	default:
-		q.refusals = 0
-		return false
-	}
-}
 
 // sayProbes is said once, when it begins.
 func (q *queue) sayProbes() {

@@ -74,7 +74,7 @@ func TestForgedRefusalsCountForNothing(t *testing.T) {
 		r.mu.Lock()
 		q := r.queues["default"]
 		r.mu.Unlock()
-		refusals := func() int { q.mu.Lock(); defer q.mu.Unlock(); return q.refusals }
+		refusals := func() int { q.standing.mu.Lock(); defer q.standing.mu.Unlock(); return q.standing.refusals }
 		for range 30 {
 			time.Sleep(time.Second)
 			if n := refusals(); n != 0 {

@@ -52,99 +52,98 @@ func (s *Scheduler) creator(hard context.Context) {
 // carryOut does what a claim still needs, and returns when to look at it again.
 // What if we die right here? Then the reservation lapses, or the kjob exists.
 func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Duration, err error) {
-	q.mu.Lock()
-	c := q.claims[id]
-	if c == nil {
-		q.mu.Unlock()
+	c, there := q.claims.now(id)
+	if !there {
 		return 0, nil // seen in the cache
 	}
-	now := *c
-	m := q.state(id)
-	lapsed, made := m.reservedUntil.Before(time.Now()), m.Gone() >= c.attempt
-	paused, refused := q.paused, !now.at.After(q.noCreate)
-	q.mu.Unlock()
-	if now.created {
-		return q.confirm(ctx, id, now)
+	if c.created {
+		return q.confirm(ctx, id, c.claim)
 	}
-	if lapsed || paused {
-		if now.sent {
-			return q.confirm(ctx, id, now)
-		}
-		q.drop(id, "reservation lapsed, or queue paused, before the create")
-		return 0, nil
+	now := q.standing.now()
+	if c.lapsed || now.paused {
+		return q.letGo(ctx, id, c.claim, "reservation lapsed, or queue paused, before the create")
 	}
 	if ctx.Err() != nil {
 		return 0, nil
 	}
-	if refused && !now.sent {
-		q.drop(id, "the namespace takes no kjobs")
-		return 0, nil
+	if !c.sent {
+		switch {
+		case now.refusedSince(c.at):
+			q.drop(id, "the namespace takes no kjobs")
+			return 0, nil
+		case c.made, q.claims.live(id):
+			// Somebody else's (reacquire, another scheduler), who counted anew.
+			q.drop(id, "it has a live kjob, or had one since")
+			q.work.Add(id)
+			return 0, nil
+		}
 	}
-	if !now.sent && (made || q.live(id)) {
-		// Somebody else's (reacquire, another scheduler), who counted anew.
-		q.drop(id, "it has a live kjob, or had one since")
-		q.work.Add(id)
-		return 0, nil
+	return q.make(ctx, id, c.claim)
+}
+
+// letGo gives a claim up, if no create of it was sent: else the kjob may be there.
+func (q *queue) letGo(ctx context.Context, id contract.JobID, c claim, why string) (time.Duration, error) {
+	if c.sent {
+		return q.confirm(ctx, id, c)
 	}
+	q.drop(id, why)
+	return 0, nil
+}
+
+// make makes a claim's kjob, and has it created.
+func (q *queue) make(ctx context.Context, id contract.JobID, c claim) (again time.Duration, err error) {
 	set := q.set.Load()
-	if set.template.NeedsEnv() && now.env == nil {
-		// The creators are all queues': they don't wait here for this one's
-		// endpoint. The client's own timeout bounds the request, so that one
-		// that hangs counts as a failure, and the next goes alone.
-		env, again, err := q.client.TryEnv(ctx, id)
-		if err != nil || again > 0 {
-			if refused := err != nil && !stacks.Temporary(err); refused && q.stopped() == nil {
-				q.tellWaiting(id, decide.NotCreated("Buildkite doesn't give the job's environment, which the queue's template needs: "+err.Error()))
-			}
-			return min(again, envAgain), err
+	if set.template.NeedsEnv() && c.env == nil {
+		if c.env, again, err = q.envOf(ctx, id); err != nil || again > 0 {
+			return again, err
 		}
-		now.env = env
-		q.mu.Lock()
-		if c := q.claims[id]; c != nil {
-			c.env = env
-		}
-		q.mu.Unlock()
 	}
-	k, err := kjob.New(now.job, now.attempt, set.template, now.env)
+	k, err := kjob.New(c.job, c.attempt, set.template, c.env)
 	if err != nil {
 		q.giveUp(id, decide.NotMade(err))
 		return 0, nil
 	}
-	if q.markedMeanwhile(id, now.attempt) {
+	if q.markedMeanwhile(id, c.attempt) {
 		// The decision that follows, which a claim keeps waiting, honours it.
 		defer q.work.Add(id)
-		if now.sent {
-			return q.confirm(ctx, id, now)
-		}
-		q.drop(id, "the kjob before it is marked to go")
-		return 0, nil
+		return q.letGo(ctx, id, c, "the kjob before it is marked to go")
 	}
 	// Last of all: whoever is let through must also ask.
 	if wait := q.s.breaker.Wait(); wait > 0 {
 		return wait, nil
 	}
-	q.mu.Lock()
-	if c := q.claims[id]; c != nil {
-		c.sent = true
+	q.claims.sent(id)
+	if c.attempt > 1 {
+		story, faults := q.pages.story(id)
+		kjob.HandOn(k, story.Annotation(), faults.Annotation(), faults.Nodes())
 	}
-	if m := q.state(id); now.attempt > 1 {
-		kjob.HandOn(k, m.story.Annotation(), m.faults.Annotation(), m.faults.Nodes())
-	}
-	q.mu.Unlock()
 	cctx, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
 	sent := time.Now()
 	kjob.SetMadeAt(k, sent)
 	_, err = q.s.lean.BatchV1().Jobs(k.Namespace).Create(cctx, k, metav1.CreateOptions{})
-	return q.created(ctx, id, now, sent, err)
+	return q.created(ctx, id, c, sent, err)
+}
+
+// envOf asks for a job's environment, which the template needs. The creators are all
+// queues': they don't wait here for this one's endpoint. The client's own timeout
+// bounds the request, so that one that hangs counts as a failure, and the next goes
+// alone.
+func (q *queue) envOf(ctx context.Context, id contract.JobID) (env map[string]string, again time.Duration, err error) {
+	env, again, err = q.client.TryEnv(ctx, id)
+	switch {
+	case err == nil && again == 0:
+		q.claims.setEnv(id, env)
+	case err != nil && !stacks.Temporary(err) && q.standing.now().stopped == nil:
+		q.tellWaiting(id, decide.NotCreated("Buildkite doesn't give the job's environment, which the queue's template needs: "+err.Error()))
+	}
+	return env, min(again, envAgain), err
 }
 
 // markedMeanwhile reports whether the kjob before an attempt's was marked to go
 // when the attempt had been decided on.
 func (q *queue) markedMeanwhile(id contract.JobID, attempt int) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	k, _ := q.last(id)
+	k := q.claims.last(id)
 	return k != nil && k.Cancelled != "" && k.Attempt < attempt
 }
 
@@ -169,14 +168,12 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, sent ti
 	case responseMade:
 		q.s.metrics.took(q.name, phaseCreated, c.at, time.Now())
 		log.Info("kjob created")
-		q.markCreated(id)
+		q.claims.created(id)
 		return confirmAfter, nil
 	case responseExists:
 		return q.confirm(ctx, id, c)
 	case responseNoNamespace:
-		q.mu.Lock()
-		q.noCreate = time.Now()
-		q.mu.Unlock()
+		q.standing.keptOut()
 		q.tellWaiting(id, decide.NotCreated(err.Error()))
 		q.drop(id, "")
 		// Not this kjob's name: each refusal would read as news.
@@ -194,39 +191,12 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, sent ti
 		return 0, nil
 	default: // responseForbidden: with the reservation renewed, as long as a pod might have been pending
 		log.Warn("creating the kjob", "err", err)
-		if d := decide.NotLetIn(time.Since(q.forbiddenSince(id)), q.set.Load().policy(), err); d.Action == decide.Finish {
+		if d := decide.NotLetIn(time.Since(q.claims.forbiddenSince(id)), q.set.Load().policy(), err); d.Action == decide.Finish {
 			q.giveUp(id, d)
 			return 0, nil
 		}
 		q.tellWaiting(id, decide.NotCreated(err.Error()))
 		return 0, err
-	}
-}
-
-// forbiddenSince is when a claim's create was first refused for now, which it is.
-func (q *queue) forbiddenSince(id contract.JobID) time.Time {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	now := time.Now()
-	c := q.claims[id]
-	if c == nil {
-		return now
-	}
-	if c.forbidden.IsZero() {
-		c.forbidden = now
-	}
-	return c.forbidden
-}
-
-func (q *queue) markCreated(id contract.JobID) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if c := q.claims[id]; c != nil {
-		c.created, c.sent = true, true
-		q.state(id).made(c.attempt)
-		if q.store.Kjob(contract.KjobName(id, c.attempt)) != nil {
-			delete(q.claims, id)
-		}
 	}
 }
 
@@ -266,7 +236,7 @@ func (q *queue) confirm(ctx context.Context, id contract.JobID, c claim) (time.D
 	}
 	// Ours. Live is success; finished or on its way out means that somebody
 	// else was here first, and the cache, once it shows it, is what decides.
-	q.markCreated(id)
+	q.claims.created(id)
 	if r == responseOver {
 		q.work.AddAfter(id, time.Second)
 	}
@@ -275,9 +245,7 @@ func (q *queue) confirm(ctx context.Context, id contract.JobID, c claim) (time.D
 
 // drop gives a claim up. Its reservation, if it has one, lapses.
 func (q *queue) drop(id contract.JobID, why string) {
-	q.mu.Lock()
-	delete(q.claims, id)
-	q.mu.Unlock()
+	q.claims.drop(id)
 	if why != "" {
 		q.log.Info("claim dropped", "job_id", id, "reason", why)
 	}
@@ -287,10 +255,6 @@ func (q *queue) drop(id contract.JobID, why string) {
 // giveUp turns a claim into a verdict for the sync workers to carry out, while the
 // job is ours: later another may have it, or Kubernetes take it.
 func (q *queue) giveUp(id contract.JobID, d decide.Decision) {
-	q.mu.Lock()
-	delete(q.claims, id)
-	m := q.state(id)
-	m.verdict, m.verdictUntil = &d, decide.Later(m.reservedUntil, time.Now().Add(decide.StateFresh))
-	q.mu.Unlock()
+	q.claims.giveUp(id, d)
 	q.work.Add(id)
 }

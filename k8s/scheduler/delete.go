@@ -18,9 +18,7 @@ import (
 // clear deletes kjobs of earlier attempts that never finish by themselves; no
 // decision looks at them any more.
 func (q *queue) clear(ctx context.Context, id contract.JobID) (err error) {
-	q.mu.Lock()
-	last, _ := q.last(id)
-	q.mu.Unlock()
+	last := q.claims.last(id)
 	for _, k := range q.store.KjobsOf(id) {
 		if last == nil || k.Attempt >= last.Attempt || k.Finished || k.Terminating {
 			continue
@@ -38,7 +36,7 @@ func (q *queue) clear(ctx context.Context, id contract.JobID) (err error) {
 
 // remove deletes the job's last kjob.
 func (q *queue) remove(ctx context.Context, id contract.JobID, d decide.Decision) error {
-	k := q.lastThere(id)
+	k := q.claims.lastThere(id)
 	if k == nil {
 		return nil
 	}
@@ -75,9 +73,7 @@ func (q *queue) removeKjob(ctx context.Context, id contract.JobID, k *cache.Job,
 		q.s.metrics.apiErrors.WithLabelValues(q.name, "delete", string(apierrors.ReasonForError(err))).Inc()
 		return err
 	}
-	q.mu.Lock()
-	q.state(id).Removed(k.UID, d.Reason)
-	q.mu.Unlock()
+	q.claims.removed(id, k.UID, d.Reason)
 	q.log.Info("kjob deleted", "job_id", id, "kjob", k.Name, "reason", d.Reason)
 	q.s.metrics.decisions.WithLabelValues(q.name, string(decide.Delete), string(d.Reason)).Inc()
 	text := "deleted by onejob: " + string(d.Reason)

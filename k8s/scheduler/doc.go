@@ -21,6 +21,10 @@
 //     that was repeated, or made by two schedulers, is one kjob. The Lease only
 //     saves calls.
 //
+// A queue has three parts, each with its own guard: claims (which jobs are ours),
+// standing (may it start work, and if not, why) and pages (what has been told). No part
+// calls another.
+//
 // Whether a job gets another attempt is decided in one place, decide.On, a pure
 // function. Acquisition is exclusive on Buildkite's side, so even a wrong
 // decision runs nothing twice.

@@ -54,16 +54,12 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d decide.Decision
 		return nil
 	case err == nil:
 		q.log.Info("finished the job at Buildkite", "job_id", id, "reason", d.Reason, "detail", contract.Line(d.Text, 300))
-		q.mu.Lock()
-		m := q.state(id)
-		m.finishFailed = nil
-		counted := f != nil && m.counted == f.KJob.UID && m.countedAs == decide.Finish
-		q.mu.Unlock()
-		if !counted {
+		q.claims.finishTaken(id)
+		if f == nil || !q.pages.isCounted(id, f.KJob.UID, decide.Finish) {
 			q.s.metrics.decisions.WithLabelValues(q.name, string(decide.Finish), string(d.Reason)).Inc()
 		}
 		q.event(id, true, events.Finished, d)
-		q.know(id, stacks.StateFinished, time.Now())
+		q.claims.know(id, stacks.StateFinished, time.Now())
 		if f != nil {
 			q.work.Add(id)
 		}
@@ -88,17 +84,14 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d decide.Decision
 	default:
 		return err
 	}
-	q.settled(id)
+	q.claims.settled(id)
 	return nil
 }
 
 // mayFinish reports whether a finish may be sent now, and what it is if it fails. After
 // one that failed the job's state is asked first: it may be over.
 func (q *queue) mayFinish(id contract.JobID, d decide.Decision) (try failedFinish, now bool) {
-	q.mu.Lock()
-	m := q.state(id)
-	r, state, told := m.finishFailed, m.State(), m.ToldAt()
-	q.mu.Unlock()
+	r, state, told := q.claims.lastFinish(id)
 	if r == nil {
 		return failedFinish{Decision: d, times: 1, first: time.Now()}, true
 	}
@@ -120,54 +113,24 @@ func (q *queue) mayFinish(id contract.JobID, d decide.Decision) (try failedFinis
 	return failedFinish{}, false
 }
 
-// lastFor reports whether a finish that was refused is tried no more, given the job's
-// state.
-func (r *failedFinish) lastFor(state stacks.State) bool {
-	return !state.Offered() && (!state.Held() || r.times >= heldTries)
-}
-
 // tellLostFinish says what a finish was to say whose reply was lost, and whose job is
 // over: by it, most likely, but nobody has said so.
 func (q *queue) tellLostFinish(id contract.JobID) {
-	q.mu.Lock()
-	m := q.state(id)
-	r := m.finishFailed
-	lost := r != nil && !r.refused && m.ToldAt().After(r.at) && m.State().Over()
-	if lost {
-		m.finishFailed, m.verdict = nil, nil
-	}
-	q.mu.Unlock()
-	if lost {
-		q.note(id, r.Decision)
+	if d := q.claims.lostFinish(id); d != nil {
+		q.note(id, *d)
 	}
 }
 
 // finishFails notes that a finish has failed, and returns the job's state as it is
 // known.
 func (q *queue) finishFails(id contract.JobID, try failedFinish, refused bool, again time.Duration) stacks.State {
-	q.mu.Lock()
-	m := q.state(id)
-	state := m.State()
-	try.refused, try.state, try.at = refused, state, time.Now()
-	try.again = try.at.Add(again)
-	m.finishFailed = &try
-	q.mu.Unlock()
+	state := q.claims.finishFails(id, try, refused, again)
 	q.ask(id)
 	return state
 }
 
 // ask has the job's state asked for, and the job looked at when it is told.
 func (q *queue) ask(id contract.JobID) {
-	q.mu.Lock()
-	q.state(id).ask = true
-	q.mu.Unlock()
+	q.claims.ask(id)
 	signal(q.look)
-}
-
-// settled: nothing is left to be done of what was decided about a job without a kjob.
-func (q *queue) settled(id contract.JobID) {
-	q.mu.Lock()
-	q.state(id).verdict = nil
-	delete(q.retries, id)
-	q.mu.Unlock()
 }

@@ -50,11 +50,9 @@ func (s *Scheduler) unhealthy() (faults []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name, q := range s.queues {
-		q.mu.Lock()
-		if since := time.Since(q.beat); since > stuckAfter {
-			faults = append(faults, fmt.Sprintf("queue %s: its loop has not turned for %s", name, since.Round(time.Second)))
+		if still := q.standing.still(); still > stuckAfter {
+			faults = append(faults, fmt.Sprintf("queue %s: its loop has not turned for %s", name, still.Round(time.Second)))
 		}
-		q.mu.Unlock()
 	}
 	return faults
 }
@@ -79,14 +77,9 @@ func (s *Scheduler) unready() (faults []string) {
 		}
 	}
 	for name, q := range s.queues {
-		q.mu.Lock()
-		switch {
-		case q.refused != nil:
-			faults = append(faults, fmt.Sprintf("queue %s is stopped: %s", name, q.refused))
-		case q.unreached != nil:
-			faults = append(faults, fmt.Sprintf("queue %s has not reached Buildkite yet: %s", name, q.unreached))
+		if why := q.standing.now().why(); why != nil {
+			faults = append(faults, fmt.Sprintf("queue %s %s", name, why))
 		}
-		q.mu.Unlock()
 	}
 	return faults
 }

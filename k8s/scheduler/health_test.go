@@ -37,9 +37,9 @@ func TestHealthyInAnOutage(t *testing.T) {
 				r.mu.Lock()
 				q := r.queues["default"]
 				r.mu.Unlock()
-				q.mu.Lock()
-				q.beat = time.Now().Add(-stuckAfter - time.Second)
-				q.mu.Unlock()
+				q.standing.mu.Lock()
+				q.standing.beat = time.Now().Add(-stuckAfter - time.Second)
+				q.standing.mu.Unlock()
 				if f := r.unhealthy(); len(f) != 1 || !strings.Contains(f[0], "queue default") {
 					w.Errorf("a loop that is stuck: %q", f)
 				}

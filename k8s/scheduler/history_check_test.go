@@ -267,12 +267,11 @@ func (h *history) leftOver() (left []string) {
 		}
 		s.s.mu.Lock()
 		for _, q := range s.s.queues {
-			held := q.held()
-			q.mu.Lock()
-			if held+len(q.claims)+len(q.retries) > 0 || q.refused != nil {
-				say("%s has %d slots held, %d claims, %d retries, stopped: %v", s, held, len(q.claims), len(q.retries), q.refused)
+			held, claims, stopped := q.claims.held(), q.claims.count(), q.standing.now().stopped
+			_, retries := q.claims.due(nil)
+			if held+claims+retries > 0 || stopped != nil {
+				say("%s has %d slots held, %d claims, %d retries, stopped: %v", s, held, claims, retries, stopped)
 			}
-			q.mu.Unlock()
 		}
 		s.s.mu.Unlock()
 	}

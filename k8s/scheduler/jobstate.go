@@ -1,6 +1,8 @@
 package scheduler
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -8,40 +10,15 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/cache"
 	"github.com/onejob-dev/onejob/k8s/decide"
+	"github.com/onejob-dev/onejob/k8s/events"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// claim is a job that is reserved and whose kjob isn't in the cache yet.
-type claim struct {
-	job     stacks.Job
-	attempt int
-	env     map[string]string
-	at      time.Time // when it was reserved
-	sent    bool      // a create was sent; it may have been applied
-	created bool      // a create succeeded
-	// forbidden is when a create was first refused for now, zero if none was.
-	forbidden time.Time
-}
+// memoLife is how long a job is remembered that nobody asks for.
+const memoLife = time.Hour
 
-// retry is a job whose next attempt is due at a time.
-type retry struct {
-	job     stacks.Job
-	attempt int
-	due     time.Time
-}
-
-// failedFinish is a finish that Buildkite didn't take.
-type failedFinish struct {
-	decide.Decision
-	refused bool         // with a refusal; else it may have taken effect
-	state   stacks.State // of the job, as far as was known
-	times   int          // in a row
-	first   time.Time    // the first of them was tried
-	at      time.Time    // the last of them failed; the state is to be told after that
-	again   time.Time    // when it may be tried again
-}
-
-// jobState is what is remembered of a job that has, or had, a kjob.
+// jobState is what is remembered of a job that has, or had, a kjob. Its guard is that
+// of the claims.
 type jobState struct {
 	decide.Timeline
 	gone          *cache.Job // of Timeline.Gone: what the next attempt is made of
@@ -51,25 +28,15 @@ type jobState struct {
 	verdict      *decide.Decision // for a job that has no kjob and can't have one
 	verdictUntil time.Time        // when that is too old to be carried out
 	finishFailed *failedFinish    // the last finish, if Buildkite didn't take it
-	lines        map[string]bool  // what is on the job's page of us; see lineOf
-	waits        map[decide.Reason]wait
-	waited       int       // notifications about what the job waits for
-	waitAt       time.Time // when the last one of them was sent
-	counted      types.UID // the kjob whose end is in the metrics
-	countedAs    decide.Action
-	countedAgain bool           // with ReasonOfferAgain
-	measured     types.UID      // the kjob whose phases are in the metrics
-	announced    types.UID      // the kjob after which another attempt was announced
-	story        decide.History // that the next attempt's kjob takes along, as it does the faults
-	faults       decide.NodeFaults
 	touched      time.Time
 }
 
-func (q *queue) state(id contract.JobID) *jobState {
-	m := q.states[id]
+// state makes what is remembered of a job, if nothing is. Callers hold the guard.
+func (cs *claims) state(id contract.JobID) *jobState {
+	m := cs.jobs[id]
 	if m == nil {
 		m = &jobState{}
-		q.states[id] = m
+		cs.jobs[id] = m
 	}
 	m.touched = time.Now()
 	return m
@@ -88,5 +55,198 @@ func (m *jobState) made(attempt int) {
 func (m *jobState) kjobGone(k *cache.Job) {
 	if m.KJobGone(attemptKJob(k)) {
 		m.gone = k
+	}
+}
+
+// sweep forgets what has left no trace for an hour.
+func (cs *claims) sweep() {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for id, m := range cs.jobs {
+		forgotten := time.Since(m.touched) > memoLife && cs.open[id] == nil
+		if forgotten && len(cs.store.KjobsOf(id)) == 0 {
+			delete(cs.jobs, id)
+			delete(cs.retries, id)
+		}
+	}
+}
+
+// known are the jobs of which something is remembered.
+func (cs *claims) known() []contract.JobID {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return slices.Collect(maps.Keys(cs.jobs))
+}
+
+// unknown are those of the jobs of which nothing is remembered.
+func (cs *claims) unknown(ids []contract.JobID) (unknown []contract.JobID) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for _, id := range ids {
+		if cs.jobs[id] == nil {
+			unknown = append(unknown, id)
+		}
+	}
+	return unknown
+}
+
+// facts shows a job's timeline what there is of the job now.
+func (cs *claims) facts(id contract.JobID, seen decide.Seen) decide.Facts {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if k := cs.lastThere(id); k != nil {
+		seen.KJob, seen.HoldsSlot = attemptKJob(k), cs.holdsSlot(k)
+	}
+	return cs.state(id).See(seen)
+}
+
+// lastThere is the last of a job's kjobs that the cache shows, nil if there is none.
+func (cs *claims) lastThere(id contract.JobID) *cache.Job {
+	ks := cs.store.KjobsOf(id)
+	if len(ks) == 0 {
+		return nil
+	}
+	return ks[len(ks)-1]
+}
+
+// last is the kjob that decisions about a job rest on, nil if there is none.
+func (cs *claims) last(id contract.JobID) *cache.Job {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	k, _ := cs.lastOf(id)
+	return k
+}
+
+// lastOf is that, and whether it is gone, see Timeline.Last. Callers hold the guard.
+func (cs *claims) lastOf(id contract.JobID) (k *cache.Job, gone bool) {
+	m, there := cs.state(id), decide.AttemptKJob{}
+	if k = cs.lastThere(id); k != nil {
+		there = attemptKJob(k)
+	}
+	if _, gone = m.Last(there, k != nil && cs.holdsSlot(k)); gone {
+		return m.gone, true
+	}
+	if m.Gone() == 0 {
+		m.gone = nil
+	}
+	return k, false
+}
+
+// subject is the attempt that is talked of: the last one that is known.
+func (cs *claims) subject(id contract.JobID) int {
+	pods := cs.store.PodsOf(id)
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if k, _ := cs.lastOf(id); k != nil {
+		return k.Attempt
+	}
+	attempt := max(cs.state(id).Attempts(), 1)
+	for _, p := range pods {
+		attempt = max(attempt, p.Attempt)
+	}
+	return attempt
+}
+
+func (cs *claims) removed(id contract.JobID, kjob types.UID, why decide.Reason) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.state(id).Removed(kjob, why)
+}
+
+// ask has a job's state asked for at the next look.
+func (cs *claims) ask(id contract.JobID) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.state(id).ask = true
+}
+
+// toAsk are the jobs whose state is to be asked for.
+func (cs *claims) toAsk() []contract.JobID {
+	now := time.Now()
+	ids := map[contract.JobID]bool{}
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for id, m := range cs.jobs {
+		if m.ask {
+			ids[id] = true
+		}
+	}
+	for _, id := range cs.having(func(k *cache.Job) bool { return !k.Finished }) {
+		m, every := cs.jobs[id], stateEvery
+		if m.State().Held() && m.PodStarted() {
+			every = heldEvery
+		}
+		if now.Sub(m.StateAt()) >= every {
+			ids[id] = true
+		}
+	}
+	list := make([]contract.JobID, 0, len(ids))
+	for id := range ids {
+		list = append(list, id)
+	}
+	return list
+}
+
+// having are the jobs that have such a kjob. Callers hold the guard.
+func (cs *claims) having(such func(*cache.Job) bool) []contract.JobID {
+	var ids []contract.JobID
+	for _, k := range cs.store.KjobsIn(cs.label) {
+		if id := k.ID; id != "" && such(k) {
+			cs.state(id)
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// learn takes in the answer to a question that was sent at a time. It returns the jobs
+// that are to be looked at, and whether an agent has one since then that is most
+// likely a pod of ours.
+func (cs *claims) learn(ids []contract.JobID, states map[contract.JobID]stacks.State, sent time.Time) (changed []contract.JobID, through bool) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for _, id := range ids {
+		m, state := cs.state(id), states[id]
+		was := m.State()
+		if !m.Learn(state, sent, time.Now()) {
+			continue // something newer has been learned meanwhile
+		}
+		if state.Held() && !was.Held() {
+			through = through || cs.gotThrough(id)
+		}
+		if state != was || m.ask {
+			changed = append(changed, id)
+		}
+		m.ask = false
+	}
+	return changed, through
+}
+
+// know records a state that was learned otherwise.
+func (cs *claims) know(id contract.JobID, state stacks.State, at time.Time) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.state(id).Learn(state, at, time.Now())
+}
+
+// eventsAt is when a job's Events were last read.
+func (cs *claims) eventsAt(id contract.JobID) time.Time {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return cs.state(id).EventsAt()
+}
+
+// hear takes in what reading the Events of an attempt has come to.
+func (cs *claims) hear(id contract.JobID, subject string, read eventsRead) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	m := cs.state(id)
+	switch {
+	case read.err == nil:
+		m.Hear(subject, events.Heard(read.events, read.at))
+	case read.forbidden():
+		m.HearNothing(subject, read.at)
+	default:
+		m.HearNot(subject, read.at)
 	}
 }

@@ -13,6 +13,14 @@ type listing struct {
 	candidates []candidate
 	unmatched  []stacks.Job // of these, what is due to be told or failed
 	paused     bool
+
+	seen       map[contract.JobID]bool
+	neighbours neighbours
+	oldest     time.Time     // when the job was scheduled that waits longest
+	strangers  int           // jobs that no queue takes
+	bad        int           // jobs whose ID is no UUID
+	every      time.Duration // between two looks
+	waiting    int           // for their next attempt
 }
 
 // backlog is what was listed beyond the first page, less what has been claimed
@@ -26,102 +34,92 @@ type backlog struct {
 // list reads as many pages as could be used, and adds the new attempts that
 // are due.
 func (q *queue) list(ctx context.Context, set *settings) (listing, error) {
-	var out listing
-	var depth, unmatched, bad int
-	var oldest time.Time
-	seen := map[contract.JobID]bool{}
-	all := q.neighbours(set)
-	every := set.idle
-	if q.stopped() != nil {
-		every = max(every, refusedEvery)
+	l := listing{seen: map[contract.JobID]bool{}, neighbours: q.neighbours(set), every: set.idle}
+	if q.standing.now().stopped != nil {
+		l.every = max(l.every, refusedEvery)
 	}
-	look := func(jobs []stacks.Job, at time.Time) {
-		for _, j := range jobs {
-			if seen[j.ID] {
-				continue
-			}
-			seen[j.ID] = true
-			depth++
-			if oldest.IsZero() || j.ScheduledAt.Before(oldest) {
-				oldest = j.ScheduledAt
-			}
-			if !stacks.Match(j.Rules, set.Tags) && !q.announced(j.ID) {
-				if all.takes(j.Rules) {
-					continue
-				}
-				unmatched++
-				if !all.silent && q.unmatched.listed(j.ID, at, set, every) {
-					out.unmatched = append(out.unmatched, j)
-				}
-				continue
-			}
-			if n := q.offer(j, at); n > 0 {
-				out.candidates = append(out.candidates, candidate{j, n})
-			}
-		}
+	if err := q.readPages(ctx, set, &l); err != nil {
+		return l, err
 	}
-	q.mu.Lock()
-	hungry := q.starved
-	q.mu.Unlock()
+	var due []candidate
+	due, l.waiting = q.claims.due(l.seen)
+	l.candidates = append(l.candidates, due...)
+	if l.bad > q.bad {
+		q.log.Warn("jobs whose ID is no UUID are left alone", "jobs", l.bad)
+	}
+	q.bad = l.bad
+	q.measureListing(l)
+	return l, nil
+}
+
+// readPages reads the list until it ends, or more of it would be of no use.
+func (q *queue) readPages(ctx context.Context, set *settings, l *listing) error {
+	hungry := q.claims.hungry()
 	later := backlog{at: time.Now()}
-	for cursor, pages := "", 0; ; {
+	for cursor, pages := "", 1; ; pages++ {
 		began := time.Now()
 		page, err := q.client.ScheduledJobs(ctx, cursor, stacks.MaxBatch)
 		if err != nil {
-			return out, err
+			return err
 		}
-		out.paused, bad = page.Paused, bad+page.Bad
-		q.mu.Lock()
-		q.paused = page.Paused // at once: a later page may fail
-		q.mu.Unlock()
-		look(page.Jobs, began)
-		if pages > 0 {
+		l.paused, l.bad, cursor = page.Paused, l.bad+page.Bad, page.Next
+		q.standing.pause(page.Paused) // at once: a later page may fail
+		q.lookAt(page.Jobs, began, set, l)
+		if pages > 1 {
 			later.jobs, later.bad = append(later.jobs, page.Jobs...), later.bad+page.Bad
 		}
 		// Without a cap one page is enough when all of it can be taken at once:
 		// what is reserved is off the list, and the next look begins with the
 		// rest. With one, a later page may have what is more urgent.
-		if cursor, pages = page.Next, pages+1; cursor == "" || pages >= maxPages || *set.MaxInFlight == 0 && len(out.candidates) >= stacks.MaxBatch {
+		enough := *set.MaxInFlight == 0 && len(l.candidates) >= stacks.MaxBatch
+		if cursor == "" || pages >= maxPages || enough {
 			break
 		}
 		if pages == 1 && hungry && began.Before(q.later.until) {
-			later, bad = q.later, bad+q.later.bad
-			look(later.jobs, later.at)
-			break
+			l.bad += q.later.bad
+			q.lookAt(q.later.jobs, q.later.at, set, l)
+			return nil // that backlog is used on
 		}
 	}
-	if later.until.IsZero() {
-		later.until = time.Now().Add(min(backlogTimes*time.Since(later.at), backlogLife))
-	}
+	later.until = time.Now().Add(min(backlogTimes*time.Since(later.at), backlogLife))
 	q.later = later
-	q.mu.Lock()
-	now := time.Now()
-	for id, r := range q.retries {
-		if !seen[id] && q.claims[id] == nil && !now.Before(r.due) {
-			out.candidates = append(out.candidates, candidate{r.job, r.attempt})
+	return nil
+}
+
+// lookAt sorts jobs that were listed at a time.
+func (q *queue) lookAt(jobs []stacks.Job, at time.Time, set *settings, l *listing) {
+	for _, j := range jobs {
+		if l.seen[j.ID] {
+			continue
+		}
+		l.seen[j.ID] = true
+		if l.oldest.IsZero() || j.ScheduledAt.Before(l.oldest) {
+			l.oldest = j.ScheduledAt
+		}
+		switch {
+		case stacks.Match(j.Rules, set.Tags), q.announced(j.ID):
+			if n := q.offer(j, at); n > 0 {
+				l.candidates = append(l.candidates, candidate{j, n})
+			}
+		case l.neighbours.takes(j.Rules):
+		default:
+			l.strangers++
+			if !l.neighbours.silent && q.unmatched.listed(j.ID, at, set, l.every) {
+				l.unmatched = append(l.unmatched, j)
+			}
 		}
 	}
-	waiting := len(q.retries)
-	news := bad > q.bad
-	q.bad = bad
-	q.mu.Unlock()
-	if news {
-		q.log.Warn("jobs whose ID is no UUID are left alone", "jobs", bad)
-	}
+}
 
+func (q *queue) measureListing(l listing) {
 	m := q.s.metrics
-	m.depth.WithLabelValues(q.name).Set(float64(depth))
-	m.unmatched.WithLabelValues(q.name).Set(float64(unmatched))
-	m.retries.WithLabelValues(q.name).Set(float64(waiting))
+	m.depth.WithLabelValues(q.name).Set(float64(len(l.seen)))
+	m.unmatched.WithLabelValues(q.name).Set(float64(l.strangers))
+	m.retries.WithLabelValues(q.name).Set(float64(l.waiting))
 	wait := 0.0
-	if !oldest.IsZero() {
-		wait = max(0, time.Since(oldest).Seconds())
+	if !l.oldest.IsZero() {
+		wait = max(0, time.Since(l.oldest).Seconds())
 	}
 	m.oldest.WithLabelValues(q.name).Set(wait)
-	paused := 0.0
-	if out.paused {
-		paused = 1
-	}
-	m.paused.WithLabelValues(q.name).Set(paused)
-	return out, nil
+	m.paused.WithLabelValues(q.name).Set(asNumber(l.paused))
 }

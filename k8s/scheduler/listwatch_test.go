@@ -105,14 +105,14 @@ func TestTombstoneAfterAnExpiredWatch(t *testing.T) {
 		time.Sleep(time.Second)
 		_ = w.kube.Tracker().Delete(jobsGVR, namespace, "onejob-"+id)
 		time.Sleep(10 * time.Second)
-		if held := r.queues["default"].held(); w.kjobs(id) != 1 || held != 1 {
+		if held := r.queues["default"].claims.held(); w.kjobs(id) != 1 || held != 1 {
 			t.Errorf("%d kjobs and %d slots held while nobody knows of the deletion, want 1 and 1", w.kjobs(id), held)
 		}
 		down.Store(false)
 		_ = w.kube.Tracker().Delete(podsGVR, namespace, "onejob-"+id+"-x") // as the garbage collector does
 		w.await("finished", 30*time.Second, w.finished(1))
 		time.Sleep(10 * time.Second)
-		if held := r.queues["default"].held(); w.kjobs(id) != 2 || held != 0 {
+		if held := r.queues["default"].claims.held(); w.kjobs(id) != 2 || held != 0 {
 			t.Errorf("%d kjobs were made, want 2; %d slots are held at the end", w.kjobs(id), held)
 		}
 		r.end(w)

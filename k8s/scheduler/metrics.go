@@ -89,6 +89,17 @@ func (m *Metrics) observe(queue string) func(stacks.Endpoint, int, int, time.Dur
 	}
 }
 
+func asNumber(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (m *Metrics) setReady(queue string, ready bool) {
+	m.ready.WithLabelValues(queue).Set(asNumber(ready))
+}
+
 // forget drops the gauges of a queue that is served no more.
 func (m *Metrics) forget(queue string) {
 	for _, g := range []*prometheus.GaugeVec{m.depth, m.unmatched, m.oldest, m.paused, m.ready, m.slots, m.retries, m.remaining} {

@@ -56,7 +56,7 @@ func orphanAfterARestart(t *testing.T, attempt int) {
 		if creates != attempt {
 			t.Errorf("%d kjobs were made, want %d: a pod of the last one lives", creates, attempt)
 		}
-		if held := r.queues["default"].held(); held != 1 {
+		if held := r.queues["default"].claims.held(); held != 1 {
 			t.Errorf("%d slots are held, want the pod's", held)
 		}
 		want := "waiting for pod " + name + "-x of an earlier attempt to go (if node node-1 is gone for good"
@@ -109,8 +109,7 @@ func TestOrphanHoldsASlot(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			q := &queue{store: s, label: "default", states: map[contract.JobID]*jobState{}}
-			if got := q.held(); got != tt.want {
+			if got := newClaims(s, "default", nil).held(); got != tt.want {
 				t.Errorf("%d slots are held, want %d", got, tt.want)
 			}
 		})
@@ -156,8 +155,9 @@ func TestLostHoldsNoSlot(t *testing.T) {
 			if m.Made(2); tt.lost != "" {
 				losesPod(m, tt.lost)
 			}
-			q := &queue{store: s, label: "default", states: map[contract.JobID]*jobState{id: m}}
-			if got := q.held(); got != tt.want {
+			cs := newClaims(s, "default", nil)
+			cs.jobs[id] = m
+			if got := cs.held(); got != tt.want {
 				t.Errorf("%d slots are held, want %d", got, tt.want)
 			}
 		})

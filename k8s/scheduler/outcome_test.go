@@ -200,7 +200,7 @@ func TestOutcomes(t *testing.T) {
 				if *outcomeWords && !strings.Contains(said.String(), tt.says) {
 					t.Errorf("the page says %q, want %q in it", said.String(), tt.says)
 				}
-				if held := r.queues["default"].held(); held != 0 {
+				if held := r.queues["default"].claims.held(); held != 0 {
 					t.Errorf("%d slots are held at the end", held)
 				}
 				r.end(w)
@@ -334,9 +334,9 @@ func TestReflectedExitStatus(t *testing.T) {
 		w.await("finished", time.Minute, w.finished(3))
 		time.Sleep(10 * time.Second)
 		q := r.queues["default"]
-		q.mu.Lock()
-		refusals := q.refusals
-		q.mu.Unlock()
+		q.standing.mu.Lock()
+		refusals := q.standing.refusals
+		q.standing.mu.Unlock()
 		if refusals != 0 {
 			t.Errorf("%d refused tokens are counted, want none", refusals)
 		}

@@ -13,17 +13,11 @@ func (q *queue) measure(id contract.JobID, f decide.Facts) {
 	if !f.Pod.Over() && !f.KJob.Finished || f.Pod.Name == "" {
 		return
 	}
-	q.mu.Lock()
-	m := q.state(id)
-	done := m.measured == f.KJob.UID
-	m.measured = f.KJob.UID
-	k, _ := q.last(id)
-	q.mu.Unlock()
-	if done || q.countedByPreviousLeader(f) {
+	if !q.pages.measure(id, f.KJob.UID) || q.countedByPreviousLeader(f) {
 		return
 	}
 	var made, scheduled, started time.Time
-	if k != nil {
+	if k := q.claims.last(id); k != nil {
 		made = k.Made
 	}
 	for _, p := range q.store.PodsOf(id) {

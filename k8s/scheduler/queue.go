@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/onejob-dev/onejob/contract"
@@ -40,62 +39,47 @@ func PolicyOf(q config.Queue, grace time.Duration) decide.Policy {
 	return p
 }
 
-// queue serves one Buildkite queue. Everything under mu is a cache: claims
-// lapse with their reservation, memos are made again from what exists.
+// queue serves one Buildkite queue. What it knows is in three parts, each with a guard
+// of its own: which jobs are its, whether it may start work, and what has been told.
+// No part calls another: the methods here do, one after the other.
 type queue struct {
 	s       *Scheduler
 	name    string
 	label   string // name as a label's value
 	set     atomic.Pointer[settings]
+	home    atomic.Pointer[home] // as of the last registration
 	store   *cache.Store
 	client  *stacks.Client
 	notices *stacks.Notifier
 	log     *slog.Logger
 
+	claims   *claims
+	standing *standing
+	pages    *pages
+
 	work   workqueue.TypedRateLimitingInterface[contract.JobID]
 	wakeup chan struct{} // the poll loop
 	look   chan struct{} // the upkeep loop
 	lapsed chan struct{} // the loop that keeps jobs reserved
-	// before served the queue until its identity changed; its last creates may
-	// still be on the wire.
-	before    *queue
-	lists     *rate.Limiter // lists of Events
-	since     time.Time     // when it was made, as its process began to lead or later
-	later     backlog
-	unmatched unmatched
+	reads  *eventReads
+	since  time.Time // when it was made, as its process began to lead or later
 
-	mu       sync.Mutex
-	claims   map[contract.JobID]*claim
-	retries  map[contract.JobID]retry
-	states   map[contract.JobID]*jobState
-	home     home  // as of the last registration
-	refused  error // why the queue is stopped, nil when it is not
-	stops    int   // how often it was stopped
-	paused   bool  // as of the last page of scheduled jobs
-	starved  bool  // the last tick left jobs for want of slots
-	beat     time.Time
-	refusals int // attempts in a row that ended with exit code 77
-	bad      int // jobs in the last list whose ID is no UUID
-	// noCreate is when the namespace, or our Role in it, last refused any kjob
-	// at all; zero when it last took one. Until then one claim at a time is made.
-	noCreate time.Time
-	tried    tryout
-	// unreached is why Buildkite doesn't know of the queue yet, nil if it does.
-	unreached error
-	// eventsFailedAt is when Events could not be read last.
-	eventsFailedAt time.Time
+	// Only the poll loop has these.
+	later     backlog
+	bad       int // jobs in the last list whose ID is no UUID
+	unmatched unmatched
 }
 
-func newQueue(s *Scheduler, set *settings, store *cache.Store, client *stacks.Client, before *queue) *queue {
+func newQueue(s *Scheduler, set *settings, store *cache.Store, client *stacks.Client, before *claims) *queue {
 	q := &queue{
 		s: s, name: set.Name, label: kjob.LabelValue(set.Name), store: store, client: client,
-		log:    s.log.With("queue", set.Name),
-		work:   workqueue.NewTypedRateLimitingQueue(itemBackoff[contract.JobID]()),
-		wakeup: make(chan struct{}, 1), look: make(chan struct{}, 1), lapsed: make(chan struct{}, 1), before: before,
-		lists:  rate.NewLimiter(warningsPerSecond, warningsPerSecond),
-		claims: map[contract.JobID]*claim{}, retries: map[contract.JobID]retry{}, states: map[contract.JobID]*jobState{}, unmatched: unmatched{},
-		beat: time.Now(), since: time.Now(),
+		log:  s.log.With("queue", set.Name),
+		work: workqueue.NewTypedRateLimitingQueue(itemBackoff[contract.JobID]()), since: time.Now(),
+		wakeup: make(chan struct{}, 1), look: make(chan struct{}, 1), lapsed: make(chan struct{}, 1),
+		reads: newEventReads(), pages: newPages(), unmatched: unmatched{},
 	}
+	q.claims = newClaims(store, q.label, before)
+	q.standing = newStanding(func(ready bool) { s.metrics.setReady(q.name, ready) })
 	q.set.Store(set)
 	q.notices = stacks.NewNotifier(client, q.log)
 	q.notices.Dropped = func(n int) { s.metrics.dropped.WithLabelValues(q.name).Add(float64(n)) }
@@ -162,27 +146,25 @@ func (q *queue) run(ctx, hard context.Context, first func(error)) {
 // begin makes the queue known to Buildkite. It tries until that succeeds, and
 // reports the first try's result.
 func (q *queue) begin(ctx context.Context, first func(error)) bool {
-	q.s.metrics.ready.WithLabelValues(q.name).Set(0)
+	q.standing.begins()
 	for n := 0; ; n++ {
-		q.alive() // an outage is not a loop that is stuck
+		q.standing.alive() // an outage is not a loop that is stuck
 		err := q.register(ctx)
 		if n == 0 {
 			first(err)
 		}
-		q.mu.Lock()
-		if q.unreached = nil; stacks.Temporary(err) {
-			q.unreached = err
-		}
-		q.mu.Unlock()
 		switch {
 		case err == nil:
-			q.recovered(q.stopCount(), true)
+			q.standing.cannotReach(nil)
+			q.recovered(q.standing.stopCount(), true)
 			return true
 		case ctx.Err() != nil:
 			return false
 		case stacks.Temporary(err):
+			q.standing.cannotReach(err)
 			q.log.Warn("buildkite can't be reached yet", "err", err)
 		default:
+			q.standing.cannotReach(nil)
 			q.stop(err)
 			if !q.untilRetry(ctx) {
 				return false
@@ -200,9 +182,7 @@ func (q *queue) register(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	q.mu.Lock()
-	q.home = home{cluster: id.ClusterUUID, key: stack.QueueKey}
-	q.mu.Unlock()
+	q.home.Store(&home{cluster: id.ClusterUUID, key: stack.QueueKey})
 	q.change(func(set *settings) {
 		tpl := *set.template
 		tpl.Org = id.OrganizationSlug
@@ -224,12 +204,6 @@ func (q *queue) change(to func(*settings)) {
 	}
 }
 
-func (q *queue) alive() {
-	q.mu.Lock()
-	q.beat = time.Now()
-	q.mu.Unlock()
-}
-
 // pause waits for a time or a wake-up; false means that ctx ended.
 func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 	t := time.NewTimer(d)
@@ -245,41 +219,25 @@ func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 
 // onKjob is called by the informer.
 func (q *queue) onKjob(old, k *cache.Job, deleted bool) {
-	id := k.ID
-	if id == "" {
+	if k.ID == "" {
 		return
 	}
-	done := k.Finished
-	q.mu.Lock()
-	m := q.state(id)
-	m.made(k.Attempt)
-	freed := deleted || done && (old == nil || !old.Finished)
-	if c := q.claims[id]; c != nil && k.Attempt >= c.attempt && !deleted {
-		delete(q.claims, id)
-		freed = freed || len(q.claims) == maxAhead/2
-	}
-	if deleted {
-		m.kjobGone(k)
-	}
-	freed = freed && q.starved && len(q.claims) <= maxAhead/2 // see full
-	q.mu.Unlock()
-	q.work.Add(id)
-	if freed {
+	before := old != nil && old.Finished
+	makesRoom := q.claims.sees(k, k.Finished && !before, deleted)
+	q.work.Add(k.ID)
+	if makesRoom {
 		signal(q.wakeup)
 	}
 }
 
 // onPod is called by the informer, for deleted pods too.
 func (q *queue) onPod(p *cache.Pod, deleted bool) {
-	id := p.ID
-	if id == "" {
+	if p.ID == "" {
 		return
 	}
 	if deleted {
-		q.mu.Lock()
-		q.state(id).PodGone(attemptPod(p))
-		q.mu.Unlock()
+		q.claims.podGone(p)
 		signal(q.wakeup)
 	}
-	q.work.Add(id)
+	q.work.Add(p.ID)
 }

@@ -62,7 +62,7 @@ func (s *Scheduler) loadAgain() *config.Config {
 		return c
 	}
 	s.metrics.configs.WithLabelValues("error").Inc()
-	if before == nil || before.Error() != err.Error() {
+	if isNews(err, before) {
 		s.log.Error("configuration not loaded; the last good one stays in use", "err", err)
 	}
 	return nil
@@ -86,7 +86,7 @@ func (s *Scheduler) apply(ctx, hard context.Context, c *config.Config, queues *s
 			continue
 		}
 		s.metrics.templates.WithLabelValues(q.Name, "ok").Inc()
-		if have != nil && sameIdentity(have.set.Load(), set) {
+		if have != nil && have.set.Load().identity() == set.identity() {
 			have.change(func(now *settings) {
 				set.template.Org = now.template.Org
 				*now = *set
@@ -96,7 +96,7 @@ func (s *Scheduler) apply(ctx, hard context.Context, c *config.Config, queues *s
 		}
 		if err := s.serve(ctx, hard, c, set, have, queues, first); err != nil {
 			s.notServed(q.Name, err)
-			if before == nil || before.Error() != err.Error() {
+			if isNews(err, before) {
 				s.log.Error("queue not served", "queue", q.Name, "err", err)
 			}
 			continue
@@ -125,7 +125,7 @@ func (s *Scheduler) notServed(name string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.queues[name] == nil {
-		s.metrics.ready.WithLabelValues(name).Set(0)
+		s.metrics.setReady(name, false)
 	}
 }
 
@@ -150,10 +150,12 @@ func (s *Scheduler) settings(ctx context.Context, c *config.Config, q config.Que
 	return &settings{Queue: q, endpoint: c.Endpoint, idle: time.Duration(*c.IdleInterval), template: t}, nil
 }
 
-// sameIdentity: a change of what is left out can be made while serving.
-func sameIdentity(a, b *settings) bool {
-	return a.Name == b.Name && a.Stack == b.Stack && a.endpoint == b.endpoint && a.TokenFile == b.TokenFile && a.Namespace == b.Namespace &&
-		a.Template.Job == b.Template.Job && a.Template.PodTemplate == b.Template.PodTemplate
+// identity is what makes another queue of one: a change of what is left out can be made
+// while serving.
+type identity struct{ name, stack, endpoint, tokenFile, namespace, job, podTemplate string }
+
+func (s *settings) identity() identity {
+	return identity{s.Name, s.Stack, s.endpoint, s.TokenFile, s.Namespace, s.Template.Job, s.Template.PodTemplate}
 }
 
 // retemplate loads a queue's template again; a bad one leaves the last good one.
@@ -192,7 +194,7 @@ func (s *Scheduler) retemplate(ctx context.Context, q *queue) bool {
 // templateFault says, once for each reason, that a template can't be used.
 func (s *Scheduler) templateFault(q config.Queue, before, err error) {
 	s.metrics.templates.WithLabelValues(q.Name, "error").Inc()
-	if before != nil && before.Error() == err.Error() {
+	if !isNews(err, before) {
 		return
 	}
 	s.log.Error("template not loaded; the last good one, if there was one, stays in use", "queue", q.Name, "err", err)
@@ -209,10 +211,13 @@ func (s *Scheduler) broken() bool {
 		}
 	}
 	return slices.ContainsFunc(s.config.Queues, func(q config.Queue) bool {
-		have := s.queues[q.Name]
-		return have == nil || !sameIdentity(have.set.Load(), &settings{Queue: q, endpoint: s.config.Endpoint})
+		have, wanted := s.queues[q.Name], &settings{Queue: q, endpoint: s.config.Endpoint}
+		return have == nil || have.set.Load().identity() != wanted.identity()
 	})
 }
+
+// isNews: there was no error before, or another one.
+func isNews(err, before error) bool { return before == nil || before.Error() != err.Error() }
 
 func (s *Scheduler) fault(what string, err error) {
 	s.mu.Lock()

@@ -2,9 +2,7 @@ package scheduler
 
 import (
 	"context"
-	"maps"
 
-	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/jitter"
 	"github.com/onejob-dev/onejob/k8s/decide"
 )
@@ -15,10 +13,7 @@ import (
 // ever, and a moved queue would make a second kjob beside it.
 func (q *queue) retire(ctx context.Context) {
 	for again := false; q.s.queueOf(q.store.Namespace, q.label) == nil; again = true {
-		q.mu.Lock()
-		maps.DeleteFunc(q.claims, func(_ contract.JobID, c *claim) bool { return !c.sent })
-		creates := len(q.claims)
-		q.mu.Unlock()
+		creates := q.claims.dropUnsent()
 		left, err := q.vacate(ctx)
 		// A second look at least: a create may have gone out as its claim went.
 		if again && creates == 0 && err == nil && !q.store.Stale() {

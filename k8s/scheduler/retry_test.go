@@ -22,9 +22,9 @@ func TestRetryOfAnAttemptThatWasMade(t *testing.T) {
 	}
 	for attempts, want := range map[int]bool{1: true, 2: false} {
 		q := newQueue(New(Options{}), &settings{Queue: config.Queue{Name: "default"}}, store, nil, nil)
-		q.state(someJob).made(attempts)
-		q.noteRetry(someJob, decide.Decision{Action: decide.Attempt, Reason: decide.ReasonLost}, decide.Facts{Attempt: 1})
-		if _, waits := q.retries[someJob]; waits != want {
+		q.claims.state(someJob).made(attempts)
+		q.claims.retry(someJob, decide.Decision{Action: decide.Attempt, Reason: decide.ReasonLost}, decide.Facts{Attempt: 1})
+		if _, waits := q.claims.retries[someJob]; waits != want {
 			t.Errorf("attempt 2 is to be made, with %d made: %t, want %t", attempts, waits, want)
 		}
 		q.work.ShutDown()

@@ -3,7 +3,6 @@ package scheduler
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -16,7 +15,6 @@ import (
 	"github.com/onejob-dev/onejob/k8s/cache"
 	"github.com/onejob-dev/onejob/k8s/config"
 	"github.com/onejob-dev/onejob/k8s/events"
-	"github.com/onejob-dev/onejob/k8s/kjob"
 	"github.com/onejob-dev/onejob/k8s/kube"
 	"github.com/onejob-dev/onejob/stacks"
 )
@@ -78,29 +76,6 @@ type Scheduler struct {
 	stores map[string]*cache.Store
 	queues map[string]*served // by queue name
 	faults map[string]error   // queues and files that can't be used, by name
-}
-
-// served is a queue that is being served.
-type served struct {
-	*queue
-	stop context.CancelFunc
-	done chan struct{}
-}
-
-// handOver is the queue that has stopped, for the one that follows it to count
-// its creates that may still be under way; nil if there are none. It lets go of
-// the one before itself.
-func (s *served) handOver() *queue {
-	if s == nil {
-		return nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.claims) == 0 {
-		return nil
-	}
-	s.before = nil // no chain: they lapse in seconds, and this is rare
-	return s.queue
 }
 
 // ErrAllRefused is returned by Run when no queue's token was accepted at start.
@@ -253,131 +228,4 @@ func (s *Scheduler) queuesByName() (configured []config.Queue, served map[string
 		served[name] = q.queue
 	}
 	return s.config.Queues, served
-}
-
-// lead serves the queues until ctx ends.
-func (s *Scheduler) lead(ctx context.Context) error {
-	s.leading.Store(true)
-	s.metrics.leader.Set(1)
-	defer s.leading.Store(false)
-	defer s.metrics.leader.Set(0)
-	// A standby may have waited for weeks since Run read it.
-	if c := s.loadAgain(); c != nil {
-		s.mu.Lock()
-		s.config = c
-		s.mu.Unlock()
-	}
-	s.creates = newCreateQueue()
-
-	// hard outlives ctx by the drain, unless the Lease is lost: then nothing
-	// may be written any more.
-	hard, abort := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer abort(nil)
-	stopDrain := context.AfterFunc(ctx, func() {
-		cause := context.Cause(ctx)
-		if errors.Is(cause, ErrLeaseLost) {
-			abort(cause)
-			return
-		}
-		time.AfterFunc(drainTimeout, func() { abort(cause) })
-	})
-	defer stopDrain()
-
-	var wg sync.WaitGroup
-	events, stopEvents := context.WithCancel(context.WithoutCancel(ctx))
-	wg.Go(func() { s.events.Run(events) })
-	for range *s.config.CreateWorkers {
-		wg.Go(func() { s.creator(hard) })
-	}
-	first := make(chan error, len(s.config.Queues))
-	var queues sync.WaitGroup
-	started := s.apply(ctx, hard, s.config, &queues, first)
-	err := firstResults(ctx, first, started)
-	if s.late.Swap(true) {
-		err = nil // the queues say so themselves, and try again
-	}
-	if err == nil {
-		s.reload(ctx, hard, &queues)
-	}
-	s.mu.Lock()
-	for _, q := range s.queues {
-		q.stop()
-	}
-	s.mu.Unlock()
-	queues.Wait()
-	s.creates.ShutDown()
-	stopEvents()
-	wg.Wait()
-	s.mu.Lock()
-	clear(s.queues)
-	s.forgive(func(string) bool { return true })
-	clear(s.faults) // as a standby it has none of these
-	s.mu.Unlock()
-	return err
-}
-
-// firstResults waits for each queue's first contact with Buildkite.
-func firstResults(ctx context.Context, first <-chan error, n int) error {
-	refused := 0
-	var last error
-	for range n {
-		select {
-		case err := <-first:
-			if errors.Is(err, stacks.ErrRefused) || errors.Is(err, stacks.ErrNoCluster) {
-				refused, last = refused+1, err
-			}
-		case <-ctx.Done():
-			return nil
-		}
-	}
-	if n > 0 && refused == n {
-		return fmt.Errorf("%w: %w", ErrAllRefused, last)
-	}
-	return nil
-}
-
-// serve starts a queue, in the place of another one if before isn't nil. That
-// one is stopped only when nothing can go wrong any more: after an error it
-// goes on.
-func (s *Scheduler) serve(ctx, hard context.Context, c *config.Config, set *settings, before *served, queues *sync.WaitGroup, first chan<- error) error {
-	store, err := s.open(ctx, set.Namespace)
-	if err != nil {
-		return err
-	}
-	token := s.token
-	if token == nil {
-		token = stacks.NewTokenFile(set.TokenFile)
-	}
-	client, err := stacks.New(stacks.Config{
-		Endpoint: c.Endpoint, Token: token, Stack: set.Stack, Queue: set.Name, UserAgent: "onejob/" + s.version,
-		Transport: s.transport, Observe: s.metrics.observe(set.Name),
-	})
-	if err != nil {
-		return err
-	}
-	if before != nil {
-		before.stop()
-		<-before.done
-	}
-	qctx, stop := context.WithCancel(ctx)
-	s.mu.Lock()
-	q := &served{queue: newQueue(s, set, store, client, before.handOver()), stop: stop, done: make(chan struct{})}
-	s.queues[set.Name] = q
-	s.mu.Unlock()
-	if before != nil && before.store != store {
-		queues.Go(func() { before.retire(ctx) })
-	}
-	queues.Go(func() {
-		defer close(q.done)
-		defer stop()
-		q.run(qctx, hard, func(err error) {
-			if first != nil {
-				first <- err
-			}
-		})
-	})
-	queues.Go(func() {
-		kjob.Follow(qctx, s.kube, set.Queue, func() bool { return s.retemplate(qctx, q.queue) })
-	})
-	return nil
 }

@@ -3,14 +3,12 @@ package scheduler
 import (
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 
-	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
 )
 
@@ -166,7 +164,7 @@ func TestLostCreates(t *testing.T) {
 			t.Errorf("there were up to %d unfinished kjobs, want 10", w.most)
 		}
 		q := r.queues["default"]
-		if held := q.held(); held != 0 {
+		if held := q.claims.held(); held != 0 {
 			t.Errorf("%d slots are held at the end", held)
 		}
 		r.end(w)
@@ -182,33 +180,15 @@ func TestUnseenKjob(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		q := r.queues["default"]
-		q.mu.Lock()
 		id := someJob
-		q.claims[id] = &claim{job: scheduledJob(), attempt: 1, at: time.Now(), sent: true, created: true}
-		q.state(id).reservedUntil = time.Now().Add(time.Hour)
-		q.mu.Unlock()
+		q.claims.mu.Lock()
+		q.claims.open[id] = &claim{job: scheduledJob(), attempt: 1, at: time.Now(), sent: true, created: true}
+		q.claims.state(id).reservedUntil = time.Now().Add(time.Hour)
+		q.claims.mu.Unlock()
 		q.s.creates.AddAfter(item{q.queue, id}, confirmAfter)
-		w.await("the slot is free", 10*time.Second, func() bool { return q.held() == 0 })
+		w.await("the slot is free", 10*time.Second, func() bool { return q.claims.held() == 0 })
 		r.end(w)
 	})
-}
-
-// While most of the kjobs that may be are about to be created, the list isn't
-// read five times a second for what can't be claimed.
-func TestFull(t *testing.T) {
-	for _, tt := range []struct {
-		hungry bool
-		claims int
-		want   bool
-	}{{false, maxAhead, false}, {true, maxAhead, true}, {true, maxAhead / 2, false}} {
-		q := &queue{starved: tt.hungry, claims: map[contract.JobID]*claim{}}
-		for n := range tt.claims {
-			q.claims[contract.JobID(strconv.Itoa(n))] = &claim{}
-		}
-		if got := q.full(); got != tt.want {
-			t.Errorf("hungry %t, %d claims: full is %t, want %t", tt.hungry, tt.claims, got, tt.want)
-		}
-	}
 }
 
 // More urgent jobs get the slots though a thousand others are listed before them.

@@ -1,14 +1,13 @@
 package scheduler
 
 import (
-	"context"
 	"errors"
-	"reflect"
+	"fmt"
+	"sync"
 	"time"
 
-	"github.com/onejob-dev/onejob/jitter"
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/decide"
-	"github.com/onejob-dev/onejob/stacks"
 )
 
 // refusedEvery is how often a stopped queue is looked at again.
@@ -18,102 +17,203 @@ const refusedEvery = 30 * time.Second
 // refused nothing, and what there is of the queue is looked after.
 var errNoCreate = errors.New("creating kjobs")
 
-// stop makes the queue not ready, and says so once for each reason.
-func (q *queue) stop(err error) {
-	q.mu.Lock()
-	news := q.refused == nil || q.refused.Error() != err.Error()
-	q.refused = err
-	q.stops++
-	q.mu.Unlock()
-	q.s.metrics.ready.WithLabelValues(q.name).Set(0)
-	if news {
-		q.log.Error("queue stopped", "err", err, "retry_in", refusedEvery.String(),
-			"hint", "check the queue's token, name, template and namespace, and the RoleBinding there; a new token file or template is tried at once")
-		where := []string{q.store.Namespace}
-		if l := q.s.lease; errors.Is(err, errNoCreate) && l != nil && l.Namespace != q.store.Namespace {
-			where = append(where, l.Namespace) // the queue's may take no Events either
-		}
-		for _, namespace := range where {
-			q.s.events.Event(namespace, "onejob-queue-"+q.label, "", true, "QueueStopped", "queue "+q.name+": "+err.Error(), decide.Decision{})
-		}
+// standing is the one answer to whether a queue may start work, and if not, why; see
+// now. It calls no other part of the queue.
+type standing struct {
+	ready func(bool) // the gauge
+
+	mu      sync.Mutex
+	begun   bool  // it was served once
+	refused error // why the queue is stopped, nil when it is not
+	stops   int   // how often it was stopped
+	// unreached is why Buildkite doesn't know of the queue yet, nil if it does.
+	unreached error
+	paused    bool // as of the last page of scheduled jobs
+	refusals  int  // attempts in a row that ended with exit code 77
+	// noCreate is when the namespace, or our Role in it, last refused any kjob
+	// at all; zero when it last took one. Until then one claim at a time is made.
+	noCreate time.Time
+	tried    tryout
+	beat     time.Time // when the poll loop last turned
+}
+
+func newStanding(ready func(bool)) *standing { return &standing{ready: ready, beat: time.Now()} }
+
+// permit is what a queue may do.
+type permit struct {
+	// stopped is why no job is taken, nil if jobs are; unreached, why that is not known
+	// yet.
+	stopped, unreached error
+	// paused: at Buildkite. Nothing is created either.
+	paused bool
+	// probes: pods' tokens are refused, and one attempt at a time is made to see
+	// whether they still are; see canary.go.
+	probes   bool
+	noCreate time.Time
+}
+
+// now is the answer, as of now.
+func (s *standing) now() permit {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return permit{stopped: s.refused, unreached: s.unreached, paused: s.paused, probes: s.refusals >= maxRefusals, noCreate: s.noCreate}
+}
+
+// why is why a queue isn't served, nil if it is. One that is paused at Buildkite is.
+func (p permit) why() error {
+	switch {
+	case p.stopped != nil:
+		return fmt.Errorf("is stopped: %w", p.stopped)
+	case p.unreached != nil:
+		return fmt.Errorf("has not reached Buildkite yet: %w", p.unreached)
 	}
+	return nil
 }
 
-// recovered serves a stopped queue again, unless it was stopped since there had
-// been so many stops, or its namespace takes no kjobs: a poll that goes well says
-// nothing about creates, as long as it finds a job to try one with. Without any
-// the queue would be stopped until a new one came: it is served, and that job is
-// its probe.
-func (q *queue) recovered(stops int, found bool) {
-	q.mu.Lock()
-	probed := found || len(q.claims) > 0 || time.Since(q.noCreate) < refusedEvery
-	if q.stops != stops || !q.noCreate.IsZero() && probed {
-		q.mu.Unlock()
-		return
+// looksAfter: Buildkite may be asked about the jobs that the queue has, though no other
+// may be taken.
+func (p permit) looksAfter() bool { return p.stopped == nil || errors.Is(p.stopped, errNoCreate) }
+
+// namespaceRefuses: it takes no kjob at all, as far as is known.
+func (p permit) namespaceRefuses() bool { return !p.noCreate.IsZero() }
+
+// refusedSince: the namespace refused a kjob after a time.
+func (p permit) refusedSince(t time.Time) bool { return !t.After(p.noCreate) }
+
+// show sets the gauge. Callers hold the guard, so that it ends as the standing does.
+func (s *standing) show() { s.ready(s.begun && s.refused == nil) }
+
+// begins is for a queue that Buildkite isn't known to know.
+func (s *standing) begins() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.show()
+}
+
+// cannotReach notes why Buildkite can't be told of the queue yet; nil if it can, or has
+// refused.
+func (s *standing) cannotReach(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unreached = err
+}
+
+// stop has no more jobs taken, and reports whether the reason is news.
+func (s *standing) stop(err error) (news bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	news = isNews(err, s.refused)
+	s.refused = err
+	s.stops++
+	s.show()
+	return news
+}
+
+// stopCount is how often the queue was stopped, for recover.
+func (s *standing) stopCount() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stops
+}
+
+// recover lifts a stop, and returns what it was for, unless the queue was stopped since
+// there had been so many stops, or its namespace takes no kjobs and there is a probe
+// under way: a job that was found, or claimed. A poll that goes well says nothing about
+// creates, as long as it finds a job to try one with. Without any the queue would be
+// stopped until a new one came: it is served, and that job is its probe.
+func (s *standing) recover(stops int, probe bool) (was error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	probed := probe || time.Since(s.noCreate) < refusedEvery
+	if s.stops != stops || probed && !s.noCreate.IsZero() {
+		return nil
 	}
-	was := q.refused
-	q.refused = nil
-	q.mu.Unlock()
-	q.s.metrics.ready.WithLabelValues(q.name).Set(1)
-	if was != nil {
-		q.log.Info("queue served again")
+	return s.lift()
+}
+
+// lift: callers hold the guard.
+func (s *standing) lift() (was error) {
+	was, s.refused, s.begun = s.refused, nil, true
+	s.show()
+	return was
+}
+
+// letIn records that the namespace takes kjobs, and lifts a stop if it did not.
+func (s *standing) letIn() (was error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.noCreate.IsZero() {
+		return nil
 	}
+	s.noCreate = time.Time{}
+	return s.lift()
 }
 
-// letIn records that the namespace takes kjobs, and serves a queue again that
-// was stopped because it did not.
-func (q *queue) letIn() {
-	q.mu.Lock()
-	was := !q.noCreate.IsZero()
-	q.noCreate = time.Time{}
-	q.mu.Unlock()
-	if was {
-		q.recovered(q.stopCount(), true)
+// keptOut records that the namespace takes no kjobs.
+func (s *standing) keptOut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.noCreate = time.Now()
+}
+
+func (s *standing) pause(paused bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.paused = paused
+}
+
+// tokenAsked counts what the runner of an attempt that has ended says of its
+// token, and reports whether from now on there are probes only. A refusal counts
+// only where another attempt is made: of a job that is not offered a runner had
+// it, with a good token, and the message is the job's own work.
+func (s *standing) tokenAsked(d decide.Decision, m *contract.Message) (probes bool) {
+	if m == nil {
+		return false
 	}
-}
-
-func (q *queue) stopCount() int {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.stops
-}
-
-func (q *queue) stopped() error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.refused
-}
-
-// untilRetry waits until a stopped queue is worth another look: the time has
-// come, or its token or its template is another one.
-func (q *queue) untilRetry(ctx context.Context) bool {
-	old, _ := q.client.Token()
-	template := q.set.Load().template
-	deadline := time.Now().Add(refusedEvery)
-	for time.Now().Before(deadline) {
-		if !jitter.Sleep(ctx, time.Second) {
-			return false
-		}
-		q.alive()
-		if now, err := q.client.Token(); q.stopped() == nil || err == nil && now != old || !reflect.DeepEqual(q.set.Load().template.Job, template.Job) {
-			break
-		}
+	refused := m.Code() == contract.ExitRefused
+	if refused && d.Action != decide.Attempt {
+		return false
 	}
-	return true
-}
-
-// refusal reports whether an error of Buildkite's is a refusal, and not known to be
-// of that one call: see checkToken.
-func (q *queue) refusal(ctx context.Context, err error) bool {
-	return errors.Is(err, stacks.ErrRefused) && q.checkToken(ctx) != nil
-}
-
-// checkToken stops the queue if its token isn't accepted, and returns why it isn't, or
-// why that isn't known. One job's refusal, or one text's, says nothing of the others.
-func (q *queue) checkToken(ctx context.Context) error {
-	err := q.client.CheckToken(ctx)
-	if errors.Is(err, stacks.ErrRefused) {
-		q.stop(err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !refused {
+		s.refusals = 0
+		return false
 	}
-	return err
+	s.refusals++
+	return s.refusals == maxRefusals
+}
+
+// tokenAccepted: a pod of ours has got through.
+func (s *standing) tokenAccepted() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refusals = 0
+}
+
+// lastTry is what the API server last said of the template.
+func (s *standing) lastTry() tryout {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tried
+}
+
+func (s *standing) try(now tryout) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tried = now
+}
+
+// alive: the poll loop turns.
+func (s *standing) alive() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.beat = time.Now()
+}
+
+// still is for how long it has not.
+func (s *standing) still() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.beat)
 }

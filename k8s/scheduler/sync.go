@@ -37,22 +37,14 @@ func (q *queue) worker(serving, ctx context.Context) {
 
 func (q *queue) sync(ctx context.Context, id contract.JobID) error {
 	q.tellLostFinish(id)
-	q.mu.Lock()
-	m := q.state(id)
-	verdict, claimed := m.verdict, q.claims[id] != nil
-	lapsed := verdict != nil && time.Now().After(m.verdictUntil)
-	if lapsed {
-		m.verdict = nil
-	}
-	q.mu.Unlock()
-	if claimed {
+	v := q.claims.verdictOn(id)
+	switch {
+	case v.claimed:
 		return nil // its kjob isn't there yet
-	}
-	if verdict != nil {
-		if lapsed {
-			return nil // if it is offered again, it is reserved and looked at again
-		}
-		return q.finish(ctx, id, *verdict, nil)
+	case v.lapsed:
+		return nil // if it is offered again, it is reserved and looked at again
+	case v.decision != nil:
+		return q.finish(ctx, id, *v.decision, nil)
 	}
 	cleared := q.clear(ctx, id)
 	d, f := q.decide(id)
@@ -72,13 +64,7 @@ func (q *queue) decide(id contract.JobID) (decide.Decision, decide.Facts) {
 
 // facts shows the job's timeline what there is of it now.
 func (q *queue) facts(id contract.JobID) decide.Facts {
-	seen := q.seen(id)
-	q.mu.Lock()
-	if k := q.lastThere(id); k != nil {
-		seen.KJob, seen.HoldsSlot = attemptKJob(k), q.holdsSlot(k)
-	}
-	f := q.state(id).See(seen)
-	q.mu.Unlock()
+	f := q.claims.facts(id, q.seen(id))
 	if f.OrphanUnsure {
 		q.lookWhenSettled(id)
 	}
@@ -103,31 +89,6 @@ func attemptPod(p *cache.Pod) decide.AttemptPod {
 	return decide.AttemptPod{Pod: p.Pod, KJob: p.KjobUID, Attempt: p.Attempt}
 }
 
-// lastThere is the last of a job's kjobs that the cache shows, nil if there is none.
-func (q *queue) lastThere(id contract.JobID) *cache.Job {
-	ks := q.store.KjobsOf(id)
-	if len(ks) == 0 {
-		return nil
-	}
-	return ks[len(ks)-1]
-}
-
-// last is the kjob that decisions about a job rest on, see Timeline.Last. Callers
-// hold q.mu.
-func (q *queue) last(id contract.JobID) (k *cache.Job, gone bool) {
-	m, there := q.state(id), decide.AttemptKJob{}
-	if k = q.lastThere(id); k != nil {
-		there = attemptKJob(k)
-	}
-	if _, gone = m.Last(there, k != nil && q.holdsSlot(k)); gone {
-		return m.gone, true
-	}
-	if m.Gone() == 0 {
-		m.gone = nil
-	}
-	return k, false
-}
-
 // act carries a decision out.
 func (q *queue) act(ctx context.Context, id contract.JobID, d decide.Decision, f decide.Facts) error {
 	if !d.Again.IsZero() {
@@ -145,9 +106,7 @@ func (q *queue) act(ctx context.Context, id contract.JobID, d decide.Decision, f
 		return q.remove(ctx, id, d)
 	default:
 		if f.Attempt > 0 { // else it may be a reservation whose reply was lost
-			q.mu.Lock()
-			delete(q.retries, id) // of a decision that holds no more
-			q.mu.Unlock()
+			q.claims.noRetry(id)
 		}
 		q.count(id, d, f)
 		if d.Waiting {
@@ -186,7 +145,7 @@ func (q *queue) retry(ctx context.Context, id contract.JobID, d decide.Decision,
 			return err
 		}
 	}
-	if !q.noteRetry(id, d, f) {
+	if !q.claims.retry(id, d, f) {
 		return nil
 	}
 	q.announce(id, d, f)
@@ -198,31 +157,9 @@ func (q *queue) retry(ctx context.Context, id contract.JobID, d decide.Decision,
 	return nil
 }
 
-// noteRetry notes the next attempt, for the poll loop to make when it is due. It
-// reports false if that was made while Buildkite was asked: what became of it is news
-// that f doesn't have. It may even be gone, and its name free.
-func (q *queue) noteRetry(id contract.JobID, d decide.Decision, f decide.Facts) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.claims[id] != nil || q.state(id).Attempts() > f.Attempt {
-		return false
-	}
-	job := stacks.Job{ID: id}
-	if k, _ := q.last(id); k != nil {
-		job = k.Job
-	}
-	q.retries[id] = retry{job: job, attempt: f.Attempt + 1, due: d.NotBefore}
-	return true
-}
-
 // announce says, once, that a new attempt will be made and why.
 func (q *queue) announce(id contract.JobID, d decide.Decision, f decide.Facts) {
-	q.mu.Lock()
-	m := q.state(id)
-	news := m.announced != f.KJob.UID
-	m.announced, m.story, m.faults = f.KJob.UID, f.Story.With(decide.Past{Reason: d.Reason, Attempt: f.Attempt, At: f.EndedAt, Text: d.Text}), f.NodeFaults()
-	q.mu.Unlock()
-	if !news {
+	if !q.pages.announce(id, d, f) {
 		return
 	}
 	q.count(id, d, f)
@@ -240,16 +177,13 @@ func (q *queue) note(id contract.JobID, d decide.Decision) {
 	case decide.ReasonLost, decide.ReasonLostAfter, decide.ReasonNotRun:
 		reason = events.Lost
 	}
-	q.tell(id, lineOf(q.subject(id), d), d.Text, maxNoted, func() { q.event(id, true, reason, d) })
+	q.tell(id, lineOf(q.claims.subject(id), d), d.Text, maxNoted, func() { q.event(id, true, reason, d) })
 }
 
 // event records an Event on the job's last kjob, by its name if nothing is known
 // of it: it may have gone unseen, or never have been let in.
 func (q *queue) event(id contract.JobID, warning bool, reason string, d decide.Decision) {
-	q.mu.Lock()
-	k, _ := q.last(id)
-	q.mu.Unlock()
-	if k != nil {
+	if k := q.claims.last(id); k != nil {
 		q.s.events.Event(k.Namespace, k.Name, k.UID, warning, reason, d.Text, d)
 		return
 	}
@@ -257,43 +191,24 @@ func (q *queue) event(id contract.JobID, warning bool, reason string, d decide.D
 }
 
 // kjobOf names the kjob of a job's last attempt, which may never have been made.
-func (q *queue) kjobOf(id contract.JobID) string { return contract.KjobName(id, q.subject(id)) }
-
-// subject is the attempt that is talked of: the last one that is known.
-func (q *queue) subject(id contract.JobID) int {
-	pods := q.store.PodsOf(id)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if k, _ := q.last(id); k != nil {
-		return k.Attempt
-	}
-	attempt := max(q.state(id).Attempts(), 1)
-	for _, p := range pods {
-		attempt = max(attempt, p.Attempt)
-	}
-	return attempt
+func (q *queue) kjobOf(id contract.JobID) string {
+	return contract.KjobName(id, q.claims.subject(id))
 }
 
 // count puts what is done about the end of an attempt into the metrics, once. As
 // long as the kjob isn't over, that nothing is done means nothing.
 func (q *queue) count(id contract.JobID, d decide.Decision, f decide.Facts) {
-	if d.Reason == "" || f.EndedAt.IsZero() || d.Action == decide.None && !f.KJob.Finished && !f.KJob.Gone {
+	nothing, over := d.Action == decide.None, f.KJob.Finished || f.KJob.Gone
+	switch {
+	case d.Reason == "", f.EndedAt.IsZero(), nothing && !over:
 		return
 	}
-	q.mu.Lock()
-	m := q.state(id)
-	first := m.counted != f.KJob.UID
-	// Refused, and offered again later; finished, and offered again.
-	again := d.Reason == decide.ReasonOfferAgain
-	changed := first || m.countedAs != d.Action
-	news := changed || again && !m.countedAgain
-	m.counted, m.countedAs, m.countedAgain = f.KJob.UID, d.Action, again
-	probes := changed && q.tokenAsked(d, f.Pod.Message)
-	q.mu.Unlock()
-	if probes {
+	changed, news := q.pages.count(id, f.KJob.UID, d)
+	if changed && q.standing.tokenAsked(d, f.Pod.Message) {
 		q.sayProbes()
 	}
-	if news && (d.Action != decide.None || again || !q.countedByPreviousLeader(f)) {
+	old := nothing && d.Reason != decide.ReasonOfferAgain && q.countedByPreviousLeader(f)
+	if news && !old {
 		q.s.metrics.decisions.WithLabelValues(q.name, string(d.Action), string(d.Reason)).Inc()
 	}
 }

@@ -56,9 +56,7 @@ func (q *queue) templateTaken(ctx context.Context) bool {
 // asked again.
 func (q *queue) tryTemplate(ctx context.Context, again bool) error {
 	t := q.set.Load().template
-	q.mu.Lock()
-	last := q.tried
-	q.mu.Unlock()
+	last := q.standing.lastTry()
 	if last.holds(t) && (!again || last.refused != nil) {
 		return last.refused
 	}
@@ -67,9 +65,7 @@ func (q *queue) tryTemplate(ctx context.Context, again bool) error {
 	}
 	now := tryout{of: t.Job, at: time.Now()}
 	now.refused, now.known = askOf(ctx, q.s.kube, t, again)
-	q.mu.Lock()
-	q.tried = now
-	q.mu.Unlock()
+	q.standing.try(now)
 	return now.refused
 }
 

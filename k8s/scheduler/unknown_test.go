@@ -81,7 +81,7 @@ func TestUnknownJobIsFinishedOnce(t *testing.T) {
 		w.mu.Unlock()
 		id := contract.JobID(job.ID)
 		q := r.queues["default"]
-		q.know(id, "", time.Now())
+		q.claims.know(id, "", time.Now())
 		for range 3 {
 			if err := q.finish(w.ctx, id, decide.Decision{Action: decide.Finish, ExitStatus: -1, Text: "x"}, &decide.Facts{}); err != nil {
 				t.Error(err)

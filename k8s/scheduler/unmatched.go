@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -67,13 +66,21 @@ func (u unmatched) listed(id contract.JobID, at time.Time, set *settings, every 
 		j.since = at
 	}
 	j.seen = at
-	switch {
-	case at.Sub(j.since) < unmatchedAfter:
+	if at.Sub(j.since) < unmatchedAfter {
 		return false
-	case set.Unmatched == config.UnmatchedFail:
-		return at.Sub(j.tried) >= unmatchedAgain
 	}
-	return set.Unmatched == config.UnmatchedNotify && j.told.IsZero()
+	switch set.Unmatched {
+	case config.UnmatchedFail:
+		return at.Sub(j.tried) >= unmatchedAgain
+	case config.UnmatchedNotify:
+		return j.told.IsZero()
+	}
+	return false
+}
+
+// isUnderWay: its page is being told, as far as is known.
+func (j *unmatchedJob) isUnderWay(now time.Time) bool {
+	return !j.told.IsZero() && !j.settled.Load() && now.Sub(j.told) < unmatchedLife
 }
 
 // sweep forgets what is listed no more, and counts what is on its way to a page.
@@ -83,7 +90,7 @@ func (u unmatched) sweep(now time.Time) (underWay int) {
 		switch {
 		case now.Sub(j.seen) > unmatchedLife:
 			delete(u, id)
-		case !j.told.IsZero() && !j.settled.Load() && now.Sub(j.told) < unmatchedLife:
+		case j.isUnderWay(now):
 			underWay++
 		}
 	}
@@ -116,36 +123,40 @@ func (q *queue) neighbours(set *settings) neighbours {
 	n := neighbours{queues: []config.Queue{set.Queue}, tags: [][]string{set.Tags}}
 	configured, served := q.s.queuesByName()
 	for _, c := range configured {
-		other := served[c.Name]
-		if other == q {
-			n.tags = append(n.tags, c.Tags) // its own to be, if its template can't be used now
-			continue
-		}
-		if other == nil || own == (home{}) || other.isAt() == (home{}) {
+		switch other := served[c.Name]; {
+		case other == q: // its own to be, if its template can't be used now
 			n.tags = append(n.tags, c.Tags)
-			continue
+		case other == nil, own == (home{}), other.isAt() == (home{}):
+			n.tags = append(n.tags, c.Tags)
+		default:
+			n.add(own, set.Name, c, other)
 		}
-		at, its := other.isAt(), other.set.Load().Queue
-		if at.cluster != own.cluster {
-			continue
-		}
-		n.queues = append(n.queues, its)
-		if at != own || own.key == "" {
-			continue
-		}
-		n.tags = append(n.tags, its.Tags, c.Tags)
-		stopped := other.stopped()
-		isListed := stopped == nil || errors.Is(stopped, errNoCreate)
-		speaks := its.Unmatched != config.UnmatchedIgnore && isListed
-		n.silent = n.silent || speaks && its.Name < set.Name
 	}
 	return n
 }
 
+// add is for another queue that is served, of those of which it is known where they are.
+func (n *neighbours) add(own home, name string, c config.Queue, other *queue) {
+	at, its := other.isAt(), other.set.Load().Queue
+	if at.cluster != own.cluster {
+		return
+	}
+	n.queues = append(n.queues, its)
+	if at != own || own.key == "" {
+		return
+	}
+	n.tags = append(n.tags, its.Tags, c.Tags)
+	speaks := its.Unmatched != config.UnmatchedIgnore && other.standing.now().looksAfter()
+	if speaks && its.Name < name {
+		n.silent = true
+	}
+}
+
 func (q *queue) isAt() home {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.home
+	if at := q.home.Load(); at != nil {
+		return *at
+	}
+	return home{}
 }
 
 // onUnmatched does about the jobs that are due what the queue's setting says.
@@ -173,9 +184,7 @@ func (q *queue) onUnmatched(ctx context.Context, set *settings, due []stacks.Job
 // atWork: there is a kjob, or a pod that is left of one. The job was ours before
 // the tags changed, or is a person's doing, and its runner may be about to get it.
 func (q *queue) atWork(id contract.JobID) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.claims[id] != nil || len(q.store.KjobsOf(id)) > 0 || len(q.store.PodsOf(id)) > 0
+	return q.claims.has(id) || len(q.store.KjobsOf(id))+len(q.store.PodsOf(id)) > 0
 }
 
 // tellUnmatched says on a job's page, and in an Event when that has been settled,
@@ -201,8 +210,7 @@ func (q *queue) failUnmatched(ctx context.Context, due []stacks.Job, queues []co
 		ids = append(ids, j.ID)
 	}
 	began := time.Now()
-	got, err := q.client.Reserve(ctx, ids, reserveFor)
-	held := q.heldUntil(got, began, reserveFor)
+	held, err := q.reserve(ctx, ids, reserveFor)
 	for _, j := range due {
 		u := q.unmatched[j.ID]
 		again := !u.tried.IsZero()

@@ -31,21 +31,14 @@ func (q *queue) warm(ctx context.Context) {
 	for jitter.Sleep(ctx, warmEvery) {
 		set := q.set.Load()
 		have := map[string]*cache.Job{}
-		unfinished := 0
-		q.mu.Lock()
 		for _, k := range q.store.KjobsIn(q.label) {
-			switch {
-			case k.Placeholder():
+			if k.Placeholder() {
 				have[k.Name] = k
-			case q.holdsSlot(k):
-				unfinished++
 			}
 		}
-		stopped := q.refused != nil
-		q.mu.Unlock()
-		want := warmWanted(set.Queue, unfinished)
-		if stopped {
-			want = 0
+		want := 0
+		if q.standing.now().stopped == nil {
+			want = warmWanted(set.Queue, q.claims.liveKjobs())
 		}
 		for n := 1; n <= want; n++ {
 			made := kjob.NewPlaceholder(set.template, n)

@@ -3,8 +3,10 @@ package scheduler
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -14,34 +16,60 @@ import (
 	"github.com/onejob-dev/onejob/k8s/events"
 )
 
-// wantsWarnings: a pod, or its absence, that only Events can explain.
+// wantsWarnings: a pod, or its absence, that only Events can explain. Where those can't
+// be read now, the job is looked at again later.
 func (q *queue) wantsWarnings(id contract.JobID, d decide.Decision, f decide.Facts) bool {
-	unread := d.Reason == decide.ReasonImage && f.PullUnread() || d.Action == decide.None && d.Reason == decide.ReasonTaken && f.Now.Sub(f.EventsAt) > decide.TakenEvery
-	switch {
-	case f.Unexplained(), unread:
-	case d.Action == decide.Finish && d.Reason == decide.ReasonNoPod && f.Now.Sub(f.EventsAt) > decide.StateFresh:
-		unread = true // the last words are not to be those of a while ago
-	case !f.KJob.Exists || f.KJob.Finished || f.KJob.Suspended || f.Pod.Started || f.Pod.Unschedulable != "" || f.Pod.Waiting != "",
-		f.Pod.Phase != "" && f.Pod.Phase != corev1.PodPending, f.Now.Sub(f.KJob.CreatedAt) < decide.NoticeAfter:
+	if !eventsAreDue(d, f, q.claims.eventsAt(id)) {
 		return false
-	}
-	q.mu.Lock()
-	at, failed := q.state(id).EventsAt(), q.eventsFailedAt
-	q.mu.Unlock()
-	old := time.Since(at) > decide.WarningsEvery
-	switch {
-	case f.Unexplained():
-		old = at.Before(f.EndedAt)
-	case unread:
-		old = true
 	}
 	// An API server that is away isn't asked by each job what it can't say, nor
 	// does each wait for it.
-	if old && (q.store.Stale() || time.Since(failed) < decide.NoticeAfter && !f.Unexplained() || !q.lists.Allow()) {
+	if q.store.Stale() || !q.reads.may(f.Unexplained()) {
 		q.work.AddAfter(id, decide.NoticeAfter+jitter.UpTo(decide.NoticeAfter))
 		return false
 	}
-	return old
+	return true
+}
+
+// eventsAreDue: those of an attempt that were read at a time are to be read again.
+func eventsAreDue(d decide.Decision, f decide.Facts, read time.Time) bool {
+	switch {
+	case f.Unexplained():
+		return read.Before(f.EndedAt)
+	case eventsDecide(d, f):
+		return true
+	case waitsUnexplained(f):
+		return time.Since(read) > decide.WarningsEvery
+	}
+	return false
+}
+
+// eventsDecide: what they say decides, and what was read is too old for that.
+func eventsDecide(d decide.Decision, f decide.Facts) bool {
+	age := f.Now.Sub(f.EventsAt)
+	switch d.Reason {
+	case decide.ReasonImage:
+		return f.PullUnread()
+	case decide.ReasonTaken:
+		return d.Action == decide.None && age > decide.TakenEvery
+	case decide.ReasonNoPod: // the last words are not to be those of a while ago
+		return d.Action == decide.Finish && age > decide.StateFresh
+	}
+	return false
+}
+
+// waitsUnexplained: the pod should have started by now, or have come, and its status
+// doesn't say why not.
+func waitsUnexplained(f decide.Facts) bool {
+	switch p := f.Pod; {
+	case !f.KJob.Live(), f.KJob.Suspended, p.Started, p.Unschedulable != "", p.Waiting != "":
+		return false
+	}
+	switch f.Pod.Phase {
+	case "", corev1.PodPending:
+		return f.Now.Sub(f.KJob.CreatedAt) >= decide.NoticeAfter
+	}
+	return false
 }
 
 // A thousand pods that pend for one reason must not be a thousand lists of
@@ -50,6 +78,47 @@ const (
 	warningsPerSecond = 4
 	warningsWithin    = 3 * time.Second
 )
+
+// eventReads bounds how often a queue reads Events.
+type eventReads struct {
+	pace *rate.Limiter
+
+	mu       sync.Mutex
+	failedAt time.Time
+}
+
+func newEventReads() *eventReads {
+	return &eventReads{pace: rate.NewLimiter(warningsPerSecond, warningsPerSecond)}
+}
+
+// may is asked before each: not all try what has just failed, but what is urgent.
+func (r *eventReads) may(urgent bool) bool {
+	r.mu.Lock()
+	failed := time.Since(r.failedAt) < decide.NoticeAfter
+	r.mu.Unlock()
+	if failed && !urgent {
+		return false
+	}
+	return r.pace.Allow()
+}
+
+func (r *eventReads) failed(at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failedAt = at
+}
+
+// eventsRead is what has come of reading Events.
+type eventsRead struct {
+	at     time.Time
+	events []corev1.Event
+	err    error
+}
+
+// forbidden: a Role leaves Events out.
+func (r eventsRead) forbidden() bool { return apierrors.IsForbidden(r.err) }
+
+func (r eventsRead) failed() bool { return r.err != nil && !r.forbidden() }
 
 // fetchWarnings reads the Events that may explain an attempt. A Role that leaves
 // Events out, or a store of Events that is down, costs words, and no job its
@@ -65,18 +134,11 @@ func (q *queue) fetchWarnings(ctx context.Context, id contract.JobID, f decide.F
 	es = slices.DeleteFunc(es, func(e corev1.Event) bool { // of a kjob that had the name before
 		return kind == "Job" && e.InvolvedObject.UID != "" && e.InvolvedObject.UID != f.KJob.UID
 	})
-	now := time.Now()
-	q.mu.Lock()
-	switch m := q.state(id); {
-	case err == nil:
-		m.Hear(f.Subject(), events.Heard(es, now))
-	case apierrors.IsForbidden(err):
-		m.HearNothing(f.Subject(), now)
-	default:
-		m.HearNot(f.Subject(), now)
-		q.eventsFailedAt = now
+	read := eventsRead{at: time.Now(), events: es, err: err}
+	q.claims.hear(id, f.Subject(), read)
+	if read.failed() {
+		q.reads.failed(read.at)
 	}
-	q.mu.Unlock()
 	if err != nil {
 		q.s.metrics.apiErrors.WithLabelValues(q.name, "list", string(apierrors.ReasonForError(err))).Inc()
 		q.log.Debug("events not read", "job_id", id, "err", err)

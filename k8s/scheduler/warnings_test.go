@@ -29,7 +29,7 @@ func TestLastWordsAreNew(t *testing.T) {
 		q := newQueue(New(Options{}), &settings{Queue: config.Queue{Name: "default"}}, &cache.Store{Connection: cache.NewConnection(slog.New(slog.DiscardHandler), &kube.Breaker{})}, nil, nil)
 		now := time.Now()
 		f := decide.Facts{Now: now, KJob: decide.KJob{Exists: true, CreatedAt: now.Add(-time.Hour)}, Heard: decide.Heard{EventsAt: now.Add(-tt.read)}}
-		q.state(id).Hear("", f.Heard)
+		q.claims.state(id).Hear("", f.Heard)
 		if got := q.wantsWarnings(id, decide.Decision{Action: tt.action, Reason: decide.ReasonNoPod}, f); got != tt.want {
 			t.Errorf("%s, read %s ago: reads again: %t, want %t", tt.action, tt.read, got, tt.want)
 		}

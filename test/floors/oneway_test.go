@@ -103,6 +103,8 @@ type sourceFile struct {
 	syntax *ast.File
 }
 
+func (f sourceFile) lines() int { return f.files.File(f.syntax.Package).LineCount() }
+
 func (f sourceFile) at(n ast.Node) string {
 	return strings.TrimPrefix(f.files.Position(n.Pos()).String(), "../../")
 }

@@ -1,0 +1,124 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// faults collects what is wrong.
+type faults []error
+
+func (f *faults) bad(format string, args ...any) { *f = append(*f, fmt.Errorf(format, args...)) }
+
+// Validate returns every fault of a completed configuration, joined.
+func (c *Config) Validate() error {
+	var f faults
+	if len(c.Queues) == 0 {
+		f.bad("queues: none given")
+	}
+	if d := time.Duration(*c.IdleInterval); d < MinPoll {
+		f.bad("idle-interval: %s is under %s, which is as fast as a busy queue is asked: write that or more, or leave it out for %s", d, MinPoll, DefaultIdleInterval)
+	}
+	if *c.CreateWorkers < 1 {
+		f.bad("create-workers: %d is less than 1, and nothing would be created: write 1 or more, or leave it out for %d", *c.CreateWorkers, DefaultCreateWorkers)
+	}
+	if err := contract.CheckEndpoint(c.Endpoint); err != nil {
+		f.bad("endpoint: %w", err)
+	}
+	names, keys := map[string]bool{}, map[string]bool{}
+	for i, q := range c.Queues {
+		at := fmt.Sprintf("queues[%d] (%s)", i, q.Name)
+		if q.Name == "" {
+			f.bad("queues[%d]: no name", i)
+			continue
+		}
+		if names[q.Name] {
+			f.bad("%s: this name is used twice", at)
+		}
+		if keys[q.Stack] {
+			f.bad("%s: stack: the key %q is used twice", at, q.Stack)
+		}
+		names[q.Name], keys[q.Stack] = true, true
+		f.place(at, q)
+		f.numbers(at, q)
+		f.words(at, q)
+		if q.AgentEndpoint != c.Endpoint {
+			if err := contract.CheckEndpoint(q.AgentEndpoint); err != nil {
+				f.bad("%s: agent-endpoint: %w", at, err)
+			}
+		}
+	}
+	return errors.Join(f...)
+}
+
+// place is where a queue's jobs come from and run.
+func (f *faults) place(at string, q Queue) {
+	if q.Namespace == "" {
+		f.bad("%s: namespace: none given, and none is known to run in", at)
+	} else if msgs := validation.IsDNS1123Label(q.Namespace); msgs != nil {
+		f.bad("%s: namespace: %s", at, msgs[0])
+	}
+	for _, t := range q.Tags {
+		if !validTag(t) {
+			f.bad("%s: tags: %q is not key=value, or is the queue, or has a comma", at, t)
+		}
+	}
+	if _, err := stacks.New(stacks.Config{Stack: q.Stack, Token: stacks.Token("")}); err != nil {
+		f.bad("%s: stack: %w", at, err)
+	}
+	if n := q.Template.sources(); n > 1 {
+		f.bad("%s: template: %d of file, inline, job and pod-template are given, at most one can be", at, n)
+	}
+}
+
+func validTag(t string) bool {
+	key, _, ok := strings.Cut(t, "=")
+	switch {
+	case !ok, key == "", key == "queue":
+		return false
+	}
+	return !strings.Contains(t, ",")
+}
+
+func (f *faults) numbers(at string, q Queue) {
+	for name, n := range map[string]int{"max-in-flight": *q.MaxInFlight, "min-agents": q.MinAgents} {
+		if n < 0 {
+			f.bad("%s: %s: %d is negative", at, name, n)
+		}
+	}
+	if *q.MaxAttempts < 1 {
+		f.bad("%s: max-attempts: %d is less than 1, and no job would be run: write 1 for no second attempt, or leave it out for %d", at, *q.MaxAttempts, DefaultMaxAttempts)
+	}
+	for name, d := range map[string]Duration{"pending-timeout": *q.PendingTimeout, "image-grace": *q.ImageGrace} {
+		if d < 0 {
+			f.bad("%s: %s: negative", at, name)
+		}
+	}
+}
+
+func (f *faults) words(at string, q Queue) {
+	if !slices.Contains([]string{"cancel", "drain"}, q.OnTerm) {
+		f.bad("%s: on-term: %q is neither cancel nor drain", at, q.OnTerm)
+	}
+	if !slices.Contains([]string{UnmatchedNotify, UnmatchedFail, UnmatchedIgnore}, q.Unmatched) {
+		f.bad("%s: unmatched: %q is neither notify nor fail nor ignore", at, q.Unmatched)
+	}
+}
+
+func (t TemplateRef) sources() int {
+	n := 0
+	for _, given := range []bool{t.File != "", len(t.Inline) > 0, t.Job != "", t.PodTemplate != ""} {
+		if given {
+			n++
+		}
+	}
+	return n
+}

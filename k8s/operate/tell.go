@@ -1,0 +1,143 @@
+package operate
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/decide"
+	"github.com/onejob-dev/onejob/k8s/events"
+	"github.com/onejob-dev/onejob/k8s/kjob"
+	"github.com/onejob-dev/onejob/k8s/kube"
+)
+
+// teller writes a story, one attempt after the other.
+type teller struct {
+	kube  kube.Client
+	story Story
+	look  look         // at the last attempt that is there
+	told  int          // the attempt that is told of
+	said  corev1.Event // by onejob, last, of attempts whose kjobs are gone or were never let in
+}
+
+// tellAttempt tells of a kjob and its pod, and of what was said of attempts before it
+// that are gone.
+func (t *teller) tellAttempt(ctx context.Context, k *batchv1.Job) error {
+	first := t.told == 0
+	for t.told++; t.told < kjob.AttemptOf(k); t.told++ {
+		if _, err := t.tellEvents(ctx, k.Namespace, "Job", contract.KjobName(t.story.JobID, t.told)); err != nil {
+			return err
+		}
+	}
+	pod := podOfKjob(t.look.pods, k)
+	row := rowOf(k, pod)
+	t.story.Attempts = append(t.story.Attempts, row)
+	if row.URL != "" {
+		t.story.URL = row.URL
+	}
+	if first {
+		t.add(rankScheduled-t.told*ranks, kjob.JobOf(k).ScheduledAt, "buildkite", "scheduled the job")
+	}
+	t.add(rankMade, k.CreationTimestamp.Time, "onejob", "made %s for attempt %d", k.Name, kjob.AttemptOf(k))
+	for _, c := range k.Status.Conditions {
+		if c.Status == corev1.ConditionTrue {
+			t.add(rankKJob, c.LastTransitionTime.Time, "kubernetes", "%s: %s", k.Name, strings.Join(notEmpty(contract.Word(string(c.Type)), contract.Word(c.Reason), contract.Sentence(c.Message)), ", "))
+		}
+	}
+	found, err := t.tellEvents(ctx, k.Namespace, "Job", k.Name)
+	if err == nil && pod != nil {
+		t.tellPod(pod)
+		found, err = t.tellEvents(ctx, k.Namespace, "Pod", pod.Name)
+	}
+	t.look.kjob, t.look.pod, t.look.events = k, pod, found
+	return err
+}
+
+// tellUnseen tells what was said of attempts after those that are there.
+func (t *teller) tellUnseen(ctx context.Context, namespace string) error {
+	for t.told++; ; t.told++ {
+		events, err := t.tellEvents(ctx, namespace, "Job", contract.KjobName(t.story.JobID, t.told))
+		if err != nil || len(events) == 0 {
+			return err
+		}
+		for _, e := range events {
+			if e.Source.Component == contract.ManagedBy {
+				t.said = e
+			}
+		}
+	}
+}
+
+// add adds a line, if it is known when that was.
+func (t *teller) add(rank int, at time.Time, who, format string, args ...any) {
+	if !at.IsZero() {
+		t.story.Lines = append(t.story.Lines, StoryLine{at, who, fmt.Sprintf(format, args...), t.told*ranks + rank})
+	}
+}
+
+func (t *teller) tellEvents(ctx context.Context, namespace, kind, name string) ([]corev1.Event, error) {
+	es, err := events.On(ctx, t.kube, namespace, kind, name)
+	for _, e := range es {
+		who, rank := e.Source.Component, rankEvent
+		if who == "" {
+			who = e.ReportingController
+		}
+		if who == contract.ManagedBy {
+			rank = rankDecided
+		}
+		t.add(rank, events.Time(e), who, "%s: %s", e.Reason, e.Message)
+	}
+	return es, err
+}
+
+func (t *teller) tellPod(p *corev1.Pod) {
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionTrue {
+			t.add(rankEvent, c.LastTransitionTime.Time, "kubernetes", "gave the pod the node %s", p.Spec.NodeName)
+		}
+	}
+	for _, c := range p.Status.ContainerStatuses {
+		what, m := "the container", decide.OfPod(p).Message
+		if c.Name != contract.AgentContainer {
+			what, m = "container "+c.Name, nil
+		}
+		if r := c.State.Running; r != nil {
+			t.add(rankPod, r.StartedAt.Time, "kubelet", "started %s", what)
+		}
+		if end := c.State.Terminated; end != nil {
+			t.add(rankPod, end.StartedAt.Time, "kubelet", "started %s", what)
+			if m != nil {
+				t.tellMessage(m, end.FinishedAt.Time)
+			}
+			t.add(rankEnd, end.FinishedAt.Time, "kubelet", "%s ended with %d %s", what, end.ExitCode, contract.Word(end.Reason))
+		}
+	}
+}
+
+// tellMessage is the runner's own account.
+func (t *teller) tellMessage(m *contract.Message, end time.Time) {
+	for _, ph := range m.Phases {
+		t.add(rankRunner, ph.Start, "runner", "%s, for %.1f s", ph.Name, ph.Seconds)
+	}
+	what := decide.OutcomeOf(m)
+	if m.Received != "" {
+		what += "; it was sent " + m.Received
+	}
+	for _, call := range []string{"register", "connect", "acquire", "start", "finish"} { // of the others there are always many
+		if n := m.Tries[call]; n > 1 {
+			what += fmt.Sprintf("; %s after %d tries", call, n)
+		}
+	}
+	if n := m.LogChunksFailed; n > 0 {
+		what += fmt.Sprintf("; chunks of the log that are missing: %d", n)
+	}
+	if m.NotBefore != nil {
+		what += "; Buildkite asks for no other attempt before " + clock(*m.NotBefore)
+	}
+	t.add(rankRunner, end, "runner", "%s", what)
+}

@@ -1,0 +1,241 @@
+package scheduler
+
+import (
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/cache"
+	"github.com/onejob-dev/onejob/k8s/decide"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// claims are the jobs that are a queue's own: those that are reserved and whose kjob
+// isn't in the cache yet, those whose next attempt is due at a time, and what is known
+// of each that has, or had, a kjob. All of it is a cache: a claim lapses with its
+// reservation, the rest is made again from what exists.
+//
+// One guard covers the three, because a job goes from one to another: a claim becomes
+// a kjob that is seen, or a verdict; an attempt's end becomes a retry, and that a
+// claim. Who looked in between would find the job in two of them, or in none, and make
+// an attempt twice, or not. No method calls another part of the queue; only the claims
+// of the queue before are asked with the guard held.
+type claims struct {
+	store *cache.Store
+	label string // the queue's, see cache.Store
+
+	mu      sync.Mutex
+	open    map[contract.JobID]*claim
+	retries map[contract.JobID]retry
+	jobs    map[contract.JobID]*jobState
+	starved bool // the last tick left jobs for want of slots
+	// before are those of the queue that served until its identity changed; its last
+	// creates may still be on the wire.
+	before *claims
+}
+
+// claim is a job that is reserved and whose kjob isn't in the cache yet.
+type claim struct {
+	job     stacks.Job
+	attempt int
+	env     map[string]string
+	at      time.Time // when it was reserved
+	sent    bool      // a create was sent; it may have been applied
+	created bool      // a create succeeded
+	// forbidden is when a create was first refused for now, zero if none was.
+	forbidden time.Time
+}
+
+func newClaims(store *cache.Store, label string, before *claims) *claims {
+	return &claims{
+		store: store, label: label, before: before,
+		open: map[contract.JobID]*claim{}, retries: map[contract.JobID]retry{}, jobs: map[contract.JobID]*jobState{},
+	}
+}
+
+// handOver are the claims of a queue that has stopped, for the one that follows it to
+// count its creates that may still be under way; nil if there are none. It lets go of
+// those before.
+func (cs *claims) handOver() *claims {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if len(cs.open) == 0 {
+		return nil
+	}
+	cs.before = nil // no chain: they lapse in seconds, and this is rare
+	return cs
+}
+
+// count is how many there are.
+func (cs *claims) count() int {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return len(cs.open)
+}
+
+func (cs *claims) has(id contract.JobID) bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return cs.open[id] != nil
+}
+
+// room is how many of the candidates can be claimed, given the free slots. It is kept
+// whether that leaves any.
+func (cs *claims) room(candidates, free int) int {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	room := min(free, maxAhead-len(cs.open))
+	cs.starved = candidates > room
+	return max(0, min(candidates, room))
+}
+
+// hungry: the last tick left jobs.
+func (cs *claims) hungry() bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return cs.starved
+}
+
+// full: the last look left jobs, and as many as may be are about to be created.
+// A page of a thousand jobs is most of a look's work and would change nothing;
+// onKjob wakes the loop when half of them are there.
+func (cs *claims) full() bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return cs.starved && len(cs.open) > maxAhead/2
+}
+
+// take makes claims of the candidates that are held, at a time, and returns them. Of
+// the others, those of an unclear reply are due again at once: they may be reserved
+// all the same, and are asked for again rather than when they are listed again.
+func (cs *claims) take(candidates []candidate, held map[contract.JobID]bool, asked time.Time, unclear bool) (claimed []candidate) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for _, c := range candidates {
+		id := c.job.ID
+		switch {
+		case !held[id] && unclear:
+			cs.retries[id] = retry{job: c.job, attempt: c.attempt, due: asked}
+		case !held[id]:
+			if m := cs.jobs[id]; m != nil {
+				m.ask = true
+			}
+			delete(cs.retries, id)
+		case cs.open[id] == nil:
+			cs.open[id] = &claim{job: c.job, attempt: c.attempt, at: time.Now()}
+			delete(cs.retries, id)
+			claimed = append(claimed, c)
+		}
+	}
+	return claimed
+}
+
+func (cs *claims) setEnv(id contract.JobID, env map[string]string) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if c := cs.open[id]; c != nil {
+		c.env = env
+	}
+}
+
+// claimNow is a claim as it is now.
+type claimNow struct {
+	claim
+	lapsed bool // its reservation has
+	made   bool // a kjob of its attempt, or of a later one, is gone
+}
+
+// now returns a claim, and false if there is none.
+func (cs *claims) now(id contract.JobID) (claimNow, bool) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	c := cs.open[id]
+	if c == nil {
+		return claimNow{}, false
+	}
+	m := cs.state(id)
+	return claimNow{claim: *c, lapsed: m.reservedUntil.Before(time.Now()), made: m.Gone() >= c.attempt}, true
+}
+
+// sent notes that a create is about to be sent.
+func (cs *claims) sent(id contract.JobID) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if c := cs.open[id]; c != nil {
+		c.sent = true
+	}
+}
+
+// created notes that a create has succeeded. The kjob may have come into the cache
+// before the reply: the claim is over then, and onKjob has not seen it as created.
+func (cs *claims) created(id contract.JobID) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	c := cs.open[id]
+	if c == nil {
+		return
+	}
+	c.created, c.sent = true, true
+	cs.state(id).made(c.attempt)
+	if cs.store.Kjob(contract.KjobName(id, c.attempt)) != nil {
+		delete(cs.open, id)
+	}
+}
+
+// forbiddenSince is when a claim's create was first refused for now, which it is.
+func (cs *claims) forbiddenSince(id contract.JobID) time.Time {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	now := time.Now()
+	c := cs.open[id]
+	if c == nil {
+		return now
+	}
+	if c.forbidden.IsZero() {
+		c.forbidden = now
+	}
+	return c.forbidden
+}
+
+// sees notes what the informer shows of a kjob; ended: that is news of it. It reports
+// whether the poll waits for the room that this makes. The claim goes in the moment in
+// which its attempt is known to have been made: else it would be made again.
+func (cs *claims) sees(k *cache.Job, ended, deleted bool) (makesRoom bool) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	m := cs.state(k.ID)
+	m.made(k.Attempt)
+	makesRoom = deleted || ended
+	if deleted {
+		m.kjobGone(k)
+	} else if c := cs.open[k.ID]; c != nil && k.Attempt >= c.attempt {
+		delete(cs.open, k.ID)
+		makesRoom = makesRoom || len(cs.open) == maxAhead/2
+	}
+	return makesRoom && cs.starved && len(cs.open) <= maxAhead/2 // see full
+}
+
+func (cs *claims) drop(id contract.JobID) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	delete(cs.open, id)
+}
+
+// dropUnsent drops the claims of which no create was sent, and counts the others.
+func (cs *claims) dropUnsent() (left int) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	maps.DeleteFunc(cs.open, func(_ contract.JobID, c *claim) bool { return !c.sent })
+	return len(cs.open)
+}
+
+// giveUp turns a claim into a verdict, at once: a worker that found neither would
+// decide about the job.
+func (cs *claims) giveUp(id contract.JobID, d decide.Decision) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	delete(cs.open, id)
+	m := cs.state(id)
+	m.verdict, m.verdictUntil = &d, decide.Later(m.reservedUntil, time.Now().Add(decide.StateFresh))
+}

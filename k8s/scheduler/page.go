@@ -1,0 +1,208 @@
+package scheduler
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/decide"
+	"github.com/onejob-dev/onejob/k8s/events"
+	"github.com/onejob-dev/onejob/k8s/kjob"
+)
+
+// pages are what has been told of each job, on its page and in the metrics, so that it
+// is told once. They call no other part of the queue: whether something is news is
+// found and noted in one step, and it is said after that.
+type pages struct {
+	mu sync.Mutex
+	of map[contract.JobID]*page
+}
+
+// page is what has been told of one job.
+type page struct {
+	lines  map[string]bool // see lineOf
+	waits  map[decide.Reason]wait
+	waited int       // notifications about what the job waits for
+	waitAt time.Time // when the last one of them was sent
+
+	announced types.UID // the kjob after which another attempt was announced
+	// story is what the next attempt's kjob takes along, as it does the faults.
+	story  decide.History
+	faults decide.NodeFaults
+
+	counted      types.UID // the kjob whose end is in the metrics
+	countedAs    decide.Action
+	countedAgain bool      // with ReasonOfferAgain
+	measured     types.UID // the kjob whose phases are in the metrics
+	touched      time.Time
+}
+
+// wait is the last that a job's page was told of what the job waits for. What a
+// leader before us told has a topic, and no words.
+type wait struct {
+	topic decide.Topic
+	words string // a hash
+}
+
+func newPages() *pages { return &pages{of: map[contract.JobID]*page{}} }
+
+// page is a job's. Callers hold the guard.
+func (ps *pages) page(id contract.JobID) *page {
+	p := ps.of[id]
+	if p == nil {
+		p = &page{lines: map[string]bool{}, waits: map[decide.Reason]wait{}}
+		ps.of[id] = p
+	}
+	p.touched = time.Now()
+	return p
+}
+
+// line notes that a line is told, and reports whether it is to be: once, and unless
+// there are so many already.
+func (ps *pages) line(id contract.JobID, line string, most int) (news bool) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p := ps.page(id)
+	news = !p.lines[line] && len(p.lines) < most
+	if news {
+		p.lines[line] = true
+	}
+	return news
+}
+
+// waitNews is whether what a job waits for is to be told, as which line, and whether
+// it is the first of its kind.
+type waitNews struct {
+	tell, first bool
+	line        string
+}
+
+// waits notes what a job waits for. Its first words of a kind, which is a reason, are
+// to be told at once; after that when they change, and not too often.
+func (ps *pages) waits(id contract.JobID, d decide.Decision) waitNews {
+	now := wait{d.Topic, kjob.Hash8(d.Text)}
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p := ps.page(id)
+	last, known := p.waits[d.Reason]
+	if known && last == (wait{topic: now.topic}) {
+		last = now // in other words, perhaps: those of another release
+		p.waits[d.Reason] = now
+	}
+	changed := !known || last != now && time.Since(p.waitAt) >= waitsEvery
+	tell := changed && d.Text != "" && p.waited < maxWaits
+	if tell {
+		p.waits[d.Reason] = now
+		p.waited, p.waitAt = p.waited+1, time.Now()
+	}
+	return waitNews{tell: tell, first: !known, line: fmt.Sprintf("%s/%d", d.Reason, p.waited)}
+}
+
+// recalls takes in what an Event says that the page was told.
+func (ps *pages) recalls(id contract.JobID, attempt int, e corev1.Event) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	d, p := events.Told(e), ps.page(id)
+	switch {
+	case d.About() == "": // of a release before, or of somebody else's
+	case e.Reason == events.Waiting:
+		p.waits[d.Reason] = wait{topic: d.Topic}
+		p.lines[string(d.Reason)] = true
+	case e.Reason == events.Lost, e.Reason == events.Notice:
+		p.lines[lineOf(attempt, d)] = true
+	}
+}
+
+// announce notes that another attempt follows the one that the facts are of, and what
+// its kjob takes along, and reports whether that is news.
+func (ps *pages) announce(id contract.JobID, d decide.Decision, f decide.Facts) (news bool) {
+	past := decide.Past{Reason: d.Reason, Attempt: f.Attempt, At: f.EndedAt, Text: d.Text}
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p := ps.page(id)
+	news = p.announced != f.KJob.UID
+	p.announced, p.story, p.faults = f.KJob.UID, f.Story.With(past), f.NodeFaults()
+	return news
+}
+
+// story is what the next attempt's kjob takes along.
+func (ps *pages) story(id contract.JobID) (decide.History, decide.NodeFaults) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p := ps.of[id]
+	if p == nil {
+		return nil, decide.NodeFaults{}
+	}
+	return p.story, p.faults
+}
+
+// count notes what is done about the end of an attempt, and reports whether that is
+// another action than was known, and whether it goes into the metrics: once for each
+// action, and once if a job that was left alone is offered again.
+func (ps *pages) count(id contract.JobID, kjob types.UID, d decide.Decision) (changed, news bool) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p := ps.page(id)
+	again := d.Reason == decide.ReasonOfferAgain
+	changed = p.counted != kjob || p.countedAs != d.Action
+	news = changed || again && !p.countedAgain
+	p.counted, p.countedAs, p.countedAgain = kjob, d.Action, again
+	return changed, news
+}
+
+// isCounted: that action on that kjob is in the metrics.
+func (ps *pages) isCounted(id contract.JobID, kjob types.UID, as decide.Action) bool {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p := ps.page(id)
+	return p.counted == kjob && p.countedAs == as
+}
+
+// measure notes that a kjob's phases are in the metrics, and reports whether that is
+// news.
+func (ps *pages) measure(id contract.JobID, kjob types.UID) (news bool) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p := ps.page(id)
+	news = p.measured != kjob
+	p.measured = kjob
+	return news
+}
+
+// idle are the jobs of which nothing was told for as long as one is remembered.
+func (ps *pages) idle() (ids []contract.JobID) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	for id, p := range ps.of {
+		if p.idle() {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (p *page) idle() bool { return time.Since(p.touched) > memoLife }
+
+// forget drops those pages of jobs, unless they were told something meanwhile.
+func (ps *pages) forget(ids []contract.JobID) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	for _, id := range ids {
+		if p := ps.of[id]; p != nil && p.idle() {
+			delete(ps.of, id)
+		}
+	}
+}
+
+// lineOf names what is told of an attempt: by what it is about, whatever the words.
+func lineOf(attempt int, d decide.Decision) string {
+	line := fmt.Sprintf("%d/%s", attempt, d.About())
+	if d.Action == decide.Attempt {
+		line += "/" + string(d.Action)
+	}
+	return line
+}

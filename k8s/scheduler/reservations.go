@@ -1,0 +1,125 @@
+package scheduler
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+const (
+	// renewLong is the reservation of a job whose kjob exists; with less than
+	// renewLongLeft of it, it is renewed. If we die and somebody deletes the
+	// kjob meanwhile, this is what it costs.
+	renewLong     = 60 * time.Second
+	renewLongLeft = 25 * time.Second
+	// renewShort is what a first reservation has left when it is renewed.
+	renewShort = 9 * time.Second
+)
+
+// reserve asks Buildkite for reservations, and notes which it has confirmed.
+func (q *queue) reserve(ctx context.Context, ids []contract.JobID, d time.Duration) (held map[contract.JobID]bool, err error) {
+	began := time.Now()
+	got, err := q.client.Reserve(ctx, ids, d)
+	return q.claims.reserved(got, began, d), err
+}
+
+// renew extends what must not lapse: first reservations that are about to, and
+// with them all that would be due soon.
+func (q *queue) renew(ctx context.Context) {
+	const all = 1 << 30
+	if len(q.claims.expiring(renewShort, all)) == 0 {
+		return
+	}
+	short, long := q.claims.byBacking(q.claims.expiring(renewLongLeft, all))
+	q.extend(ctx, short, reserveFor)
+	q.extend(ctx, long, renewLong)
+}
+
+// extend renews reservations of one length.
+func (q *queue) extend(ctx context.Context, ids []contract.JobID, d time.Duration) {
+	if len(ids) == 0 {
+		return
+	}
+	cctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	held, err := q.reserve(cctx, ids, d)
+	switch {
+	case err == nil:
+		q.claims.notRenewed(ids, held)
+	case ctx.Err() != nil || q.refusal(ctx, err):
+	default:
+		q.log.Debug("renewing reservations", "err", err)
+	}
+}
+
+// reserved notes reservations that Buildkite has confirmed, of a request that
+// was sent at a time: what was learned after it is newer.
+func (cs *claims) reserved(got []contract.JobID, sent time.Time, d time.Duration) map[contract.JobID]bool {
+	held := make(map[contract.JobID]bool, len(got))
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for _, id := range got {
+		held[id] = true
+		m := cs.state(id)
+		m.reservedUntil = sent.Add(d)
+		m.Reserved(sent, time.Now())
+	}
+	return held
+}
+
+// expiring are up to most jobs that should stay ours and whose reservation has
+// less than left to go, the most urgent first.
+func (cs *claims) expiring(left time.Duration, most int) []contract.JobID {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	soon := time.Now().Add(left)
+	var ids []contract.JobID
+	for _, id := range cs.having(cs.holdsSlot) {
+		if m := cs.jobs[id]; m.State().Offered() && m.reservedUntil.Before(soon) {
+			ids = append(ids, id)
+		}
+	}
+	for id := range cs.open {
+		if m := cs.state(id); m.reservedUntil.Before(soon) {
+			ids = append(ids, id)
+		}
+	}
+	slices.SortFunc(ids, func(a, b contract.JobID) int {
+		return cmp.Or(cs.jobs[a].reservedUntil.Compare(cs.jobs[b].reservedUntil), cmp.Compare(a, b))
+	})
+	return ids[:min(len(ids), most)]
+}
+
+// byBacking tells jobs behind which stands nothing but this process from those that
+// have a kjob.
+func (cs *claims) byBacking(ids []contract.JobID) (short, long []contract.JobID) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for _, id := range ids {
+		if cs.open[id] != nil {
+			short = append(short, id)
+		} else {
+			long = append(long, id)
+		}
+	}
+	return short, long
+}
+
+// notRenewed is for jobs of which Buildkite renewed those that are held. The others
+// are taken, cancelled or over: that is asked, and no create is sent for them.
+func (cs *claims) notRenewed(ids []contract.JobID, held map[contract.JobID]bool) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for _, id := range ids {
+		if held[id] {
+			continue
+		}
+		cs.state(id).ask = true
+		if c := cs.open[id]; c != nil && !c.sent {
+			delete(cs.open, id)
+		}
+	}
+}

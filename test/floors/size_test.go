@@ -1,0 +1,79 @@
+package floors
+
+import (
+	"go/ast"
+	"go/token"
+	"strings"
+	"testing"
+)
+
+const (
+	mostLines     = 300 // of a product file
+	mostOfOne     = 60  // of a product function
+	mostOperators = 4   // && and || per 100 lines of k8s/
+)
+
+// long are the files and functions that are longer all the same, each with the reason.
+var long = map[string]string{
+	"acquire/retry.go Do":                     "one loop with one order: deadline, Retry-After, backoff, the error that is kept",
+	"cmd/onejob-agent/flags.go own":           "the table of its own flags",
+	"launcher/jobrun/config.go configuration": "the table of what the agent's library is given",
+	"launcher/run.go":                         "a run from start to report",
+	"launcher/run.go do":                      "a run from start to report, in its order",
+	"launcher/supervise.go supervise":         "the select that everything of a run meets in",
+	"simulator/control.go controlOne":         "the table of what a test may ask for",
+	"simulator/environment.go jobEnv":         "the table of a job's environment",
+	"simulator/job.go":                        "a job's states and what leads from one to another",
+	"simulator/route.go routeTable":           "the table of routes",
+	"simulator/step.go parseCommand":          "a pipeline step's fields, one after the other",
+}
+
+// No file and no function of the product is longer than one reads at once. Its tests,
+// and what is made for tests (test/), may be.
+func TestNothingIsLong(t *testing.T) {
+	found := map[string]bool{}
+	tooLong := func(what string, lines, most int) {
+		switch {
+		case lines <= most:
+		case long[what] == "":
+			t.Errorf("%s has %d lines, more than %d: cut it, or add it to the list with a reason", what, lines, most)
+		default:
+			found[what] = true
+		}
+	}
+	for path, file := range product(t) {
+		tooLong(path, file.lines(), mostLines)
+		for _, d := range file.syntax.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok {
+				lines := file.files.Position(fn.End()).Line - file.files.Position(fn.Pos()).Line + 1
+				tooLong(path+" "+fn.Name.Name, lines, mostOfOne)
+			}
+		}
+	}
+	for what := range long {
+		if !found[what] {
+			t.Errorf("%s isn't long any more: take it off the list", what)
+		}
+	}
+}
+
+// Conditions in k8s/ have names, or are cases: && and || stay few.
+func TestFewOperators(t *testing.T) {
+	lines, operators := 0, 0
+	for path, file := range product(t) {
+		if !strings.HasPrefix(path, "k8s/") {
+			continue
+		}
+		lines += file.lines()
+		ast.Inspect(file.syntax, func(n ast.Node) bool {
+			if b, ok := n.(*ast.BinaryExpr); ok && (b.Op == token.LAND || b.Op == token.LOR) {
+				operators++
+			}
+			return true
+		})
+	}
+	t.Logf("%d in %d lines: %.1f per 100", operators, lines, float64(operators)*100/float64(lines))
+	if operators*100 > mostOperators*lines {
+		t.Errorf("%d boolean operators in %d lines of k8s/, more than %d per 100: name conditions, or make cases of them", operators, lines, mostOperators)
+	}
+}
