@@ -82,7 +82,7 @@ func TestControl(t *testing.T) {
 			{"DELETE", "_sim/faults", "", 200, ""},
 			{"POST", "_sim/builds", `{"pipeline":{"steps":[{"command":"c"}]},"env":{"A":"B"}}`, 201, `"number":2`},
 			{"POST", "_sim/builds", `{"pipeline":"steps: [{command: c}]"}`, 201, `"number":3`},
-			{"POST", "_sim/builds", `steps: [{block: x}]`, 422, "block and input"},
+			{"POST", "_sim/builds", `steps: [{command: a, shell: sh}]`, 422, "is not a valid property"},
 			{"POST", "_sim/builds/2/cancel", "", 200, ""},
 			{"POST", "_sim/token", `{"token":"bkct_new"}`, 200, ""},
 			{"POST", "_sim/token", `{}`, 400, ""},

@@ -26,6 +26,9 @@ const (
 	StatePending       JobState = "pending"
 	StateWaiting       JobState = "waiting"
 	StateWaitingFailed JobState = "waiting_failed"
+	StateBlocked       JobState = "blocked"  // behind a block or input step
+	StateLimiting      JobState = "limiting" // on its way to limited or scheduled
+	StateLimited       JobState = "limited"  // its concurrency group is full
 	StateScheduled     JobState = "scheduled"
 	StateReserved      JobState = "reserved"
 	StateAssigned      JobState = "assigned"
@@ -37,13 +40,14 @@ const (
 	StateTimedOut      JobState = "timed_out"
 	StateFinished      JobState = "finished"
 	StateSkipped       JobState = "skipped"
+	StateBroken        JobState = "broken" // left out by if or branches
 	StateExpired       JobState = "expired"
 )
 
 // Terminal reports whether nothing runs, or ever will, for a job in this state.
 func (st JobState) Terminal() bool {
 	switch st {
-	case StateFinished, StateCanceled, StateTimedOut, StateWaitingFailed, StateSkipped, StateExpired:
+	case StateFinished, StateCanceled, StateTimedOut, StateWaitingFailed, StateSkipped, StateBroken, StateExpired:
 		return true
 	}
 	return false
@@ -83,6 +87,7 @@ type job struct {
 	slot   int // of the node: parallelism, matrix
 	matrix pipeline.MatrixPermutation
 	step   *pipeline.CommandStep // with the matrix filled in
+	rules  []string              // agent_query_rules
 	state  JobState
 	order  uint64 // in its queue: the scheduled_at of ties
 	listed bool   // in queue.list
@@ -97,6 +102,9 @@ type job struct {
 	acquiredAt, startedAt, finishedAt     time.Time
 	startedBody                           string // started_at as it was sent
 	reservedBy                            string
+
+	enteredAt time.Time // its place in its concurrency group, with number
+	number    int
 
 	retries       int
 	ruleRetries   map[int]int // per automatic rule
@@ -131,6 +139,7 @@ type Job struct {
 	SignalReason string   `json:"signal_reason,omitempty"`
 	Passed       bool     `json:"passed"`
 	SoftFailed   bool     `json:"soft_failed,omitempty"`
+	Note         string   `json:"note,omitempty"` // why it is skipped, broken or limited
 
 	CreatedAt     time.Time `json:"created_at"`
 	ScheduledAt   time.Time `json:"scheduled_at,omitzero"`
@@ -167,9 +176,9 @@ func (j *job) snapshot() Job {
 	out := Job{
 		ID: j.id, BuildNumber: j.build.number, BuildID: j.build.id,
 		StepID: j.node.id, StepKey: j.node.key, Label: j.label(), Command: j.step.Command,
-		Queue: j.queue.key, AgentQueryRules: j.node.rules, Priority: j.priority, ParallelJob: j.slot,
+		Queue: j.queue.key, AgentQueryRules: j.rules, Priority: j.priority, ParallelJob: j.slot,
 		State: j.state, ExitStatus: j.result.exitStatus, Signal: j.result.signal, SignalReason: j.result.signalReason,
-		Passed: j.passed(), SoftFailed: j.softFailed(),
+		Passed: j.passed(), SoftFailed: j.softFailed(), Note: j.note(),
 		CreatedAt: j.createdAt, ScheduledAt: j.scheduledAt, ReservedUntil: j.reservedUntil, ReservedBy: j.reservedBy,
 		AcquiredAt: j.acquiredAt, StartedAt: j.startedAt, FinishedAt: j.finishedAt,
 		RetriesCount: j.retries, RetryType: j.retryType,
@@ -205,7 +214,20 @@ func (j *job) label() string {
 }
 
 func (j *job) passed() bool {
-	return j.state == StateFinished && j.result.passed() || j.state == StateSkipped
+	return j.state == StateFinished && j.result.passed() || j.state == StateSkipped || j.state == StateBroken
+}
+
+// note says why a job isn't run, or not yet.
+func (j *job) note() string {
+	switch j.state {
+	case StateSkipped:
+		return j.node.skip
+	case StateBroken:
+		return j.node.excluded + " is false"
+	case StateLimiting, StateLimited:
+		return "waits for concurrency group " + j.node.concurrency.group
+	}
+	return ""
 }
 
 // softFailed reports a failure that its step allows.
@@ -214,7 +236,7 @@ func (j *job) softFailed() bool {
 		return false
 	}
 	code, err := strconv.Atoi(j.result.exitStatus)
-	return err == nil && j.node.softFail.matches(code)
+	return err == nil && j.node.variants[j.slot].softFail.matches(code)
 }
 
 // Jobs returns all jobs there ever were, oldest first.
@@ -265,7 +287,9 @@ func (s *Simulator) setState(j *job, to JobState, now time.Time, why cause) {
 	if j.node.current[j.slot] == j {
 		j.node.count(j.state, to)
 	}
+	from := j.state
 	j.state = to
+	s.follow(j, from, to)
 	if to == StateScheduled {
 		if j.scheduledAt.IsZero() {
 			j.scheduledAt = now
@@ -306,5 +330,6 @@ func (s *Simulator) endAs(j *job, to JobState, res result, now time.Time, why ca
 	if s.retryAutomatically(j, now) {
 		return
 	}
+	s.noticeFailure(j)
 	s.settle(j.node, now)
 }

@@ -129,7 +129,7 @@ func TestRunRefuses(t *testing.T) {
 		{"no token file", options{tokenFile: missing}, "reading the token"},
 		{"empty token file", options{tokenFile: write(t, "t", " \n")}, "is empty"},
 		{"no pipeline", options{pipelines: []string{missing}}, "reading the pipeline"},
-		{"bad pipeline", options{pipelines: []string{write(t, "p", "steps: [{block: x}]")}}, "block and input"},
+		{"bad pipeline", options{pipelines: []string{write(t, "p", "steps: [{command: a, shell: sh}]")}}, "is not a valid property"},
 		{"negative timeout", options{heartbeatTimeout: -time.Second}, "--heartbeat-timeout -1s"},
 		{"negative reservation", options{reservation: -time.Second}, "--reservation -1s"},
 		{"negative interval", options{interval: -3}, "--interval -3"},
