@@ -57,6 +57,8 @@ func (s *Simulator) cancelBuild(b *build, now time.Time, why cause) {
 		for _, j := range n.current {
 			s.cancel(j, now, why)
 		}
+	}
+	for _, n := range b.nodes {
 		if (n.gate() || n.kind == kindTrigger) && n.state != nodeDone {
 			n.canceled = true
 			s.advance(b, n.done(true), now)

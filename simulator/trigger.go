@@ -47,7 +47,7 @@ func (n *node) triggeredRequest(source []byte, index int) BuildRequest {
 	t, from := n.trigger, n.build.request
 	req := BuildRequest{
 		Pipeline: source, Slug: t.slug, Repo: from.Repo, Queue: from.Queue, Branch: cmp.Or(t.branch, defaultBranch), Commit: t.commit,
-		Message: cmp.Or(t.message, n.label), Env: maps.Clone(t.env), Interpolate: from.Interpolate, ChangedFiles: from.ChangedFiles,
+		Message: cmp.Or(t.message, n.label), Env: maps.Clone(t.env), Interpolate: from.Interpolate, ChangedFiles: from.ChangedFiles, MetaData: t.metaData,
 	}
 	if t.parallelism > 0 {
 		if req.Env == nil {
