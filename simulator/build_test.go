@@ -141,7 +141,6 @@ func TestRefusedPipelines(t *testing.T) {
 		{`steps: [{command: a, if: build.pull_request != null}]`, "`build.pull_request` is not a variable"},
 		{`steps: [{command: a, if: "true", branches: main}]`, "`if` and `branches`"},
 		{`steps: [{command: a, concurrency: 1}]`, "concurrency_group_id"},
-		{`steps: [{command: a, concurrency_group: g}]`, "needs a `concurrency`"},
 		{`steps: [{command: a, concurrency: 0, concurrency_group: g}]`, "concurrency is 0"},
 		{`steps: [{command: a, concurrency: 1, concurrency_group: g, concurrency_method: fair}]`, "concurrency_method is fair"},
 		{`steps: [{block: b, fields: [{text: t, key: "a b"}]}]`, "it may only contain alphanumeric characters"},

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// concurrency is a step's limit, by https://buildkite.com/docs/pipelines/configure/workflows/controlling-concurrency.
+// concurrency is a step's limit, 0 for none, by https://buildkite.com/docs/pipelines/configure/workflows/controlling-concurrency.
 type concurrency struct {
 	limit  int
 	group  string
@@ -26,8 +26,6 @@ func (c *concurrency) check() error {
 	case c == nil:
 	case c.group == "":
 		return errors.New("`concurrency` needs a `concurrency_group` (Buildkite speaks of a missing `concurrency_group_id`)")
-	case c.limit == 0:
-		return errors.New("`concurrency_group` needs a `concurrency`")
 	}
 	return nil
 }

@@ -60,10 +60,37 @@ func unnested(contents map[string]any, names ...string) map[string]any {
 	return contents
 }
 
+// respellMatrix turns an adjustment's {with: [x]} into {with: x}.
+func respellMatrix(contents *ordered.MapSA) bool {
+	value, _ := contents.Get("matrix")
+	matrix, _ := value.(*ordered.MapSA)
+	if matrix == nil {
+		return false
+	}
+	value, _ = matrix.Get("adjustments")
+	adjustments, _ := value.([]any)
+	found := false
+	for _, adjustment := range adjustments {
+		m, _ := adjustment.(*ordered.MapSA)
+		if m == nil {
+			continue
+		}
+		with, _ := m.Get("with")
+		if list, isList := with.([]any); isList && len(list) == 1 {
+			m.Set("with", list[0])
+			found = true
+		}
+	}
+	return found
+}
+
 // respell rewrites a step of no known type, and reports whether it could.
 func respell(contents *ordered.MapSA) bool {
 	if kind, _ := contents.Get("type"); kind == "commands" {
 		contents.Set("type", "command")
+		return true
+	}
+	if respellMatrix(contents) {
 		return true
 	}
 	if plugin, has := contents.Get("plugin"); has {

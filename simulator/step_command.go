@@ -43,6 +43,10 @@ func (p *parser) commandStep(one *plan, original *pipeline.CommandStep) []error 
 	if err := one.concurrency.check(); err != nil {
 		errs = append(errs, err)
 	}
+	if one.concurrency != nil && one.concurrency.limit == 0 {
+		p.warn("concurrency_group %q without `concurrency` limits nothing", one.concurrency.group)
+		one.concurrency = nil
+	}
 	if step.Cache != nil {
 		p.warn("the step attribute `cache` has no effect")
 	}

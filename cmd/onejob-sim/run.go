@@ -28,6 +28,14 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	secrets, err := o.allSecrets()
+	if err != nil {
+		return err
+	}
+	downstream, err := o.readDownstream()
+	if err != nil {
+		return err
+	}
 	level := slog.LevelInfo
 	if o.verbose {
 		level = slog.LevelDebug
@@ -38,6 +46,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		PingInterval: o.interval, HeartbeatInterval: o.interval, JobStatusInterval: o.interval,
 		HeartbeatTimeout: o.heartbeatTimeout, ReservationDefault: o.reservation,
 		RateLimits: simulator.RateLimits{Disabled: o.noLimits},
+		Secrets:    secrets, Downstream: downstream,
 	})
 	defer sim.Close()
 	for _, path := range o.pipelines {
@@ -79,15 +88,46 @@ func (o *options) createBuild(sim *simulator.Simulator, path string, log *slog.L
 	if err != nil {
 		return fmt.Errorf("reading the pipeline: %w", err)
 	}
+	changed, err := readLines(o.changedFiles)
+	if err != nil {
+		return fmt.Errorf("reading the changed files: %w", err)
+	}
 	b, err := sim.CreateBuild(simulator.BuildRequest{
 		Pipeline: source, Slug: o.slug, Repo: o.repo, Branch: o.branch, Commit: o.commit, Queue: o.queue,
-		Message: filepath.Base(path),
+		Message: filepath.Base(path), Env: o.env, ChangedFiles: changed, Interpolate: o.environ(),
 	})
 	if err != nil {
 		return fmt.Errorf("creating a build from %s: %w", path, err)
 	}
 	log.Info("build created", "build", b.Number, "jobs", len(b.JobIDs))
 	return nil
+}
+
+// environ is what pipelines are interpolated with, besides what Buildkite sets:
+// our own environment without our own settings. It is nil for none.
+func (o *options) environ() map[string]string {
+	if o.noInterpolation {
+		return nil
+	}
+	environ := map[string]string{}
+	for _, pair := range os.Environ() {
+		if name, value, _ := strings.Cut(pair, "="); !strings.HasPrefix(name, "ONEJOB_SIM_") {
+			environ[name] = value
+		}
+	}
+	return environ
+}
+
+func (o *options) readDownstream() (map[string][]byte, error) {
+	out := map[string][]byte{}
+	for slug, path := range o.downstream {
+		source, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("reading the downstream pipeline: %w", err)
+		}
+		out[slug] = source
+	}
+	return out, nil
 }
 
 // announce writes the base URL in one step, so that a reader sees all or nothing.
