@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -45,11 +46,11 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer os.RemoveAll(d.dir)
-	work := filepath.Join(d.dir, "work")
-	if err := makeRepository(ctx, work); err != nil {
+	work, plugin := filepath.Join(d.dir, "work"), filepath.Join(d.dir, "plugin")
+	if err := makeRepositories(ctx, work, plugin); err != nil {
 		return err
 	}
-	if err := stage.PublishGit(ctx, work, d.dir, "demo"); err != nil {
+	if err := errors.Join(stage.PublishGit(ctx, work, d.dir, "demo"), stage.PublishGit(ctx, plugin, d.dir, pluginName)); err != nil {
 		return err
 	}
 	fmt.Fprintln(d.out, "Starting a real Kubernetes on this machine (the first time it is built, which takes some minutes) …")
@@ -72,7 +73,7 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 	sim := d.stage.Simulator
 	fmt.Fprintf(d.out, "\nA local Buildkite: %s\nKubernetes:        export KUBECONFIG=%s\n\n", d.stage.URL, d.stage.Cluster.KubeconfigPath)
 
-	build, err := sim.CreateBuild(simulator.BuildRequest{Pipeline: pipeline, Repo: d.stage.URL + "git/demo.git", Message: "make demo"})
+	build, err := sim.CreateBuild(demoBuild(d.stage.URL+"git/demo.git", d.stage.URL+"git/"+pluginName+".git"))
 	if err != nil {
 		return err
 	}
@@ -82,8 +83,7 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 			d.locked[job.ID] = sim.AddFault(simulator.Fault{Endpoint: "acquire", JobID: job.ID, Status: 423})
 		}
 	}
-	b := newBoard(d.out)
-	canceled := false
+	b, someone := newBoard(d.out), &person{}
 	for {
 		rows, err := d.rows(ctx)
 		if err != nil {
@@ -96,9 +96,7 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 		if err := d.trouble(ctx); err != nil {
 			return err
 		}
-		if !canceled {
-			canceled = cancelEndless(sim, d.stage.URL)
-		}
+		someone.click(sim, d.stage.URL, build.Number)
 		select {
 		case <-time.After(300 * time.Millisecond):
 		case <-ctx.Done():
@@ -205,7 +203,7 @@ func (d *kubeDemo) rows(ctx context.Context) ([]row, error) {
 		}
 		rows = append(rows, r)
 	}
-	return rows, nil
+	return append(rows, stepRows(d.stage.Simulator)...), nil
 }
 
 func (d *kubeDemo) verdict(ctx context.Context, build int) error {
