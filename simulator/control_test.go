@@ -111,6 +111,13 @@ func TestPage(t *testing.T) {
 		if code != 200 || strings.Contains(data, "<script>") || !strings.Contains(data, "alert(1)") {
 			t.Errorf("data: %d %s", code, data)
 		}
+		w.build(`steps: [{block: go, prompt: sure, fields: [{text: t, key: k}]}, {trigger: nobody, depends_on: ~}]`)
+		_, data = w.control("GET", "?data", "")
+		for _, want := range []string{`"state":"waiting_for_input"`, `"prompt":"sure"`, `"key":"k"`, `"warnings":["trigger: the pipeline`} {
+			if !strings.Contains(data, want) {
+				t.Errorf("the page's data lacks %s:\n%s", want, data)
+			}
+		}
 		req, _ := http.NewRequest("GET", "http://sim/?data", nil)
 		resp, err := w.client.Do(req)
 		if err != nil {
