@@ -46,11 +46,7 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer os.RemoveAll(d.dir)
-	work, plugin := filepath.Join(d.dir, "work"), filepath.Join(d.dir, "plugin")
-	if err := makeRepositories(ctx, work, plugin); err != nil {
-		return err
-	}
-	if err := errors.Join(stage.PublishGit(ctx, work, d.dir, "demo"), stage.PublishGit(ctx, plugin, d.dir, pluginName)); err != nil {
+	if err := d.publish(ctx); err != nil {
 		return err
 	}
 	fmt.Fprintln(d.out, "Starting a real Kubernetes on this machine (the first time it is built, which takes some minutes) …")
@@ -104,6 +100,15 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 		}
 	}
 	return d.verdict(ctx, build.Number)
+}
+
+// publish makes the git repositories that the simulator's machine serves.
+func (d *kubeDemo) publish(ctx context.Context) error {
+	work, plugin := filepath.Join(d.dir, "work"), filepath.Join(d.dir, "plugin")
+	if err := makeRepositories(ctx, work, plugin); err != nil {
+		return err
+	}
+	return errors.Join(stage.PublishGit(ctx, work, d.dir, "demo"), stage.PublishGit(ctx, plugin, d.dir, pluginName))
 }
 
 // trouble evicts one pod and has another job reacquired, each once its runner

@@ -34,12 +34,21 @@ func play(w *wire) []string {
 		if _, err := strconv.Atoi(exit); err != nil {
 			exit = "0"
 		}
-		session := w.session()
+		session := w.sessionOn(j.Queue)
 		token := w.acquire(session, j.ID)
 		w.call("PUT", "jobs/"+j.ID+"/start", token, "", 200)
 		w.call("PUT", "jobs/"+j.ID+"/finish", token, fmt.Sprintf(`{"exit_status":%q}`, exit), 200)
 		w.call("POST", "disconnect", session, "", 200)
 	}
+}
+
+// sessionOn registers an agent of a queue.
+func (w *wire) sessionOn(queue string) string {
+	w.Helper()
+	reply := w.call("POST", "register", simulator.DefaultAgentToken, `{"name":"runner","ignore_in_dispatches":true,"tags":["queue=`+queue+`"]}`, 200)
+	session, _ := reply["access_token"].(string)
+	w.call("POST", "connect", session, "", 200)
+	return session
 }
 
 func TestDependencies(t *testing.T) {

@@ -1,6 +1,7 @@
 package simulator_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -32,6 +33,24 @@ func (w *wire) wantStates(ids []string, want string) {
 	}
 }
 
+// wantLocked tries to acquire a job, as the agent does that waits for it.
+func (w *wire) wantLocked(id string) {
+	w.Helper()
+	req, err := http.NewRequestWithContext(w.Context(), http.MethodPut, "http://sim/v3/jobs/"+id+"/acquire", nil)
+	if err != nil {
+		w.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Token "+w.session())
+	req.Header.Set("X-Buildkite-Lock-Acquire-Job", "1")
+	resp, err := w.client.Do(req)
+	if err != nil {
+		w.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusLocked {
+		w.Errorf("acquiring %s is %d, want 423", id, resp.StatusCode)
+	}
+}
+
 func (w *wire) wantNoViolations() {
 	w.Helper()
 	for _, v := range w.sim.CheckSettled() {
@@ -46,7 +65,7 @@ func TestConcurrencyIsOrderedAcrossBuilds(t *testing.T) {
 		other := w.build(`steps: [{command: d, concurrency: 1, concurrency_group: h}]`)
 		// b is before c, though it can't run yet.
 		w.wantStates(append(one, two[0], other[0]), "scheduled waiting limited scheduled")
-		w.call("PUT", "jobs/"+two[0]+"/acquire", w.session(), "", 423)
+		w.wantLocked(two[0])
 		w.run(one[0], "0")
 		w.wantStates(append(one, two[0]), "finished scheduled limited")
 		w.run(one[1], "1")
@@ -110,7 +129,7 @@ func TestConcurrencyBehindABlock(t *testing.T) {
 		two := w.build(`steps: [{command: b, concurrency: 1, concurrency_group: g}]`)
 		three := w.build(`steps: [{command: c, concurrency: 1, concurrency_group: g}]`)
 		w.wantStates([]string{one[0], two[0], three[0]}, "blocked scheduled limited")
-		w.call("PUT", "jobs/"+one[0]+"/acquire", w.session(), "", 423)
+		w.wantLocked(one[0])
 		b, _ := w.sim.Build(1)
 		if err := w.sim.Unblock(b.Steps[0].ID, nil); err != nil {
 			t.Fatal(err)

@@ -93,7 +93,8 @@ func (s *Simulator) applyUpload(j *job, source []byte, replace bool, now time.Ti
 // dropUnstarted cancels the steps from an index on that nobody has begun.
 func (s *Simulator) dropUnstarted(b *build, from int, now time.Time) {
 	for _, n := range b.nodes[from:] {
-		if n.state == nodeDone || slices.ContainsFunc(n.jobs, func(j *job) bool { return !j.acquiredAt.IsZero() }) {
+		running := n.kind == kindTrigger && n.state == nodeOpen
+		if n.state == nodeDone || running || slices.ContainsFunc(n.jobs, func(j *job) bool { return !j.acquiredAt.IsZero() }) {
 			continue
 		}
 		for _, j := range n.current {

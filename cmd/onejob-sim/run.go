@@ -24,30 +24,17 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	token, err := o.agentToken()
-	if err != nil {
-		return err
-	}
-	secrets, err := o.allSecrets()
-	if err != nil {
-		return err
-	}
-	downstream, err := o.readDownstream()
-	if err != nil {
-		return err
-	}
 	level := slog.LevelInfo
 	if o.verbose {
 		level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level}))
-	sim := simulator.New(simulator.Config{
-		AgentToken: token, Queues: o.queues, Seed: o.seed, Logger: log,
-		PingInterval: o.interval, HeartbeatInterval: o.interval, JobStatusInterval: o.interval,
-		HeartbeatTimeout: o.heartbeatTimeout, ReservationDefault: o.reservation,
-		RateLimits: simulator.RateLimits{Disabled: o.noLimits},
-		Secrets:    secrets, Downstream: downstream,
-	})
+	conf, err := o.config()
+	if err != nil {
+		return err
+	}
+	conf.Logger = log
+	sim := simulator.New(conf)
 	defer sim.Close()
 	for _, path := range o.pipelines {
 		if err := o.createBuild(sim, path, log); err != nil {
@@ -81,6 +68,26 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		_ = server.Close()
 	}
 	return summarize(sim, out)
+}
+
+// config reads what the options name.
+func (o *options) config() (simulator.Config, error) {
+	token, err := o.agentToken()
+	if err != nil {
+		return simulator.Config{}, err
+	}
+	secrets, err := o.allSecrets()
+	if err != nil {
+		return simulator.Config{}, err
+	}
+	downstream, err := o.readDownstream()
+	return simulator.Config{
+		AgentToken: token, Queues: o.queues, Seed: o.seed,
+		PingInterval: o.interval, HeartbeatInterval: o.interval, JobStatusInterval: o.interval,
+		HeartbeatTimeout: o.heartbeatTimeout, ReservationDefault: o.reservation,
+		RateLimits: simulator.RateLimits{Disabled: o.noLimits},
+		Secrets:    secrets, Downstream: downstream,
+	}, err
 }
 
 func (o *options) createBuild(sim *simulator.Simulator, path string, log *slog.Logger) error {
