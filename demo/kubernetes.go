@@ -73,12 +73,7 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	d.locked, d.done = map[string]string{}, map[string]bool{}
-	for _, job := range sim.Jobs() {
-		if trouble[job.Label] != "" {
-			d.locked[job.ID] = sim.AddFault(simulator.Fault{Endpoint: "acquire", JobID: job.ID, Status: 423})
-		}
-	}
+	d.lock()
 	b, someone := newBoard(d.out), &person{}
 	for {
 		rows, err := d.rows(ctx)
@@ -109,6 +104,16 @@ func (d *kubeDemo) publish(ctx context.Context) error {
 		return err
 	}
 	return errors.Join(stage.PublishGit(ctx, work, d.dir, "demo"), stage.PublishGit(ctx, plugin, d.dir, pluginName))
+}
+
+// lock keeps those jobs from being acquired that trouble is made for.
+func (d *kubeDemo) lock() {
+	d.locked, d.done = map[string]string{}, map[string]bool{}
+	for _, job := range d.stage.Simulator.Jobs() {
+		if trouble[job.Label] != "" {
+			d.locked[job.ID] = d.stage.Simulator.AddFault(simulator.Fault{Endpoint: "acquire", JobID: job.ID, Status: 423})
+		}
+	}
 }
 
 // trouble evicts one pod and has another job reacquired, each once its runner
