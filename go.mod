@@ -7,7 +7,9 @@ go 1.26.8
 replace drjosh.dev/zzglob => github.com/DrJosh9000/zzglob v0.4.3
 
 require (
+	drjosh.dev/zzglob v0.4.3
 	github.com/buildkite/agent/v3 v3.138.1
+	github.com/buildkite/conditional v1.0.0
 	github.com/buildkite/go-pipeline v0.18.1
 	github.com/buildkite/roko v1.4.0
 	github.com/buildkite/shellwords v1.0.1
@@ -45,7 +47,6 @@ require (
 	cloud.google.com/go/kms v1.33.0 // indirect
 	cloud.google.com/go/longrunning v1.2.0 // indirect
 	connectrpc.com/connect v1.20.0 // indirect
-	drjosh.dev/zzglob v0.4.3 // indirect
 	github.com/Azure/azure-sdk-for-go/sdk/azcore v1.22.0 // indirect
 	github.com/Azure/azure-sdk-for-go/sdk/azidentity v1.14.0 // indirect
 	github.com/Azure/azure-sdk-for-go/sdk/internal v1.12.0 // indirect
@@ -108,6 +109,7 @@ require (
 	github.com/davecgh/go-spew v1.1.2-0.20180830191138-d8f796af33cc // indirect
 	github.com/decred/dcrd/dcrec/secp256k1/v4 v4.4.1 // indirect
 	github.com/denisbrodbeck/machineid v1.0.1 // indirect
+	github.com/dlclark/regexp2 v1.12.0 // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
 	github.com/dustinkirkland/golang-petname v0.0.0-20260215035315-f0c533e9ce9b // indirect
 	github.com/ebitengine/purego v0.10.0 // indirect

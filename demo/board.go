@@ -35,7 +35,7 @@ func newBoard(out io.Writer) *board {
 func (b *board) show(rows []row) {
 	if !b.terminal {
 		for _, r := range rows {
-			if line := strings.TrimRight(fmt.Sprintf("%-29s %-10s %s", r.label, r.state, r.result), " "); b.seen[r.id] != line {
+			if line := strings.TrimRight(fmt.Sprintf("%-29s %-17s %s", r.label, r.state, r.result), " "); b.seen[r.id] != line {
 				b.seen[r.id] = line
 				fmt.Fprintf(b.out, "%5.1fs  %s  %s\n", time.Since(b.begin).Seconds(), r.id[len(r.id)-8:], line)
 			}
@@ -72,10 +72,27 @@ func jobRow(job simulator.Job) row {
 		r.label += fmt.Sprintf(" (try %d)", job.RetriesCount+1)
 	}
 	switch {
+	case job.Note != "":
+		r.result = job.Note
 	case job.Passed:
 		r.result = "passed"
 	case job.ExitStatus != "":
 		r.result = strings.TrimSpace("failed with " + job.ExitStatus + " " + job.Signal + " " + job.SignalReason)
 	}
 	return r
+}
+
+// stepRows are those of block steps, which have no job.
+func stepRows(sim *simulator.Simulator) []row {
+	var rows []row
+	for _, b := range sim.Builds() {
+		for _, step := range b.Steps {
+			r := row{id: step.ID, label: step.Label, state: strings.ReplaceAll(step.State, "waiting_for_dependencies", "waiting")}
+			if step.State == "finished" {
+				r.result = step.Outcome
+			}
+			rows = append(rows, r)
+		}
+	}
+	return rows
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -46,11 +47,7 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer os.RemoveAll(d.dir)
-	work := filepath.Join(d.dir, "work")
-	if err := makeRepository(ctx, work); err != nil {
-		return err
-	}
-	if err := stage.PublishGit(ctx, work, d.dir, "demo"); err != nil {
+	if err := d.publish(ctx); err != nil {
 		return err
 	}
 	fmt.Fprintln(d.out, "Starting a real Kubernetes on this machine (the first time it is built, which takes some minutes) …")
@@ -73,42 +70,52 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 	sim := d.stage.Simulator
 	fmt.Fprintf(d.out, "\nA local Buildkite: %s\nKubernetes:        export KUBECONFIG=%s\n\n", d.stage.URL, d.stage.Cluster.KubeconfigPath)
 
-	build, err := sim.CreateBuild(simulator.BuildRequest{Pipeline: pipeline, Repo: d.stage.URL + "git/demo.git", Message: "make demo"})
+	build, err := sim.CreateBuild(demoBuild(d.stage.URL+"git/demo.git", d.stage.URL+"git/"+pluginName+".git"))
 	if err != nil {
 		return err
 	}
-	d.locked, d.done = map[string]string{}, map[string]bool{}
-	for _, job := range sim.Jobs() {
-		if trouble[job.Label] != "" {
-			d.locked[job.ID] = sim.AddFault(simulator.Fault{Endpoint: "acquire", JobID: job.ID, Status: 423})
-		}
-	}
+	d.lock()
 	return d.follow(ctx, build.Number)
 }
 
 // follow shows the jobs and makes the trouble until the build is done, and then says
 // what came of it.
 func (d *kubeDemo) follow(ctx context.Context, build int) error {
-	sim := d.stage.Simulator
-	b := newBoard(d.out)
-	canceled := false
+	b, someone := newBoard(d.out), &person{}
 	for {
 		rows, err := d.rows(ctx)
 		if err != nil {
 			return err
 		}
 		b.show(rows)
-		if now, _ := sim.Build(build); now.Done() {
+		if now, _ := d.stage.Simulator.Build(build); now.Done() {
 			return d.verdict(ctx, build)
 		}
 		if err := d.trouble(ctx); err != nil {
 			return err
 		}
-		if !canceled {
-			canceled = cancelEndless(sim, d.stage.URL)
-		}
+		someone.click(d.stage.Simulator, d.stage.URL, build)
 		if !jitter.Sleep(ctx, 300*time.Millisecond) {
 			return context.Cause(ctx)
+		}
+	}
+}
+
+// publish makes the git repositories that the simulator's machine serves.
+func (d *kubeDemo) publish(ctx context.Context) error {
+	work, plugin := filepath.Join(d.dir, "work"), filepath.Join(d.dir, "plugin")
+	if err := makeRepositories(ctx, work, plugin); err != nil {
+		return err
+	}
+	return errors.Join(stage.PublishGit(ctx, work, d.dir, "demo"), stage.PublishGit(ctx, plugin, d.dir, pluginName))
+}
+
+// lock keeps those jobs from being acquired that trouble is made for.
+func (d *kubeDemo) lock() {
+	d.locked, d.done = map[string]string{}, map[string]bool{}
+	for _, job := range d.stage.Simulator.Jobs() {
+		if trouble[job.Label] != "" {
+			d.locked[job.ID] = d.stage.Simulator.AddFault(simulator.Fault{Endpoint: "acquire", JobID: job.ID, Status: 423})
 		}
 	}
 }
@@ -210,7 +217,7 @@ func (d *kubeDemo) rows(ctx context.Context) ([]row, error) {
 		}
 		rows = append(rows, r)
 	}
-	return rows, nil
+	return append(rows, stepRows(d.stage.Simulator)...), nil
 }
 
 func (d *kubeDemo) verdict(ctx context.Context, build int) error {

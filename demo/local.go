@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +31,6 @@ type demo struct {
 
 	mu      sync.Mutex
 	runners map[string]*runner // by job ID
-	clicked bool               // a person has canceled the endless job
 }
 
 // runner is one onejob-agent.
@@ -48,7 +46,8 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	repo := filepath.Join(d.dir, "repository")
-	if err := makeRepository(ctx, repo); err != nil {
+	plugin := filepath.Join(d.dir, pluginName)
+	if err := makeRepositories(ctx, repo, plugin); err != nil {
 		return err
 	}
 	d.sim = simulator.New(simulator.Config{})
@@ -62,14 +61,14 @@ func (d *demo) run(ctx context.Context) error {
 	go server.Serve(listener) //nolint:errcheck // it ends with Close
 	d.page = "http://" + listener.Addr().String() + "/"
 
-	build, err := d.sim.CreateBuild(simulator.BuildRequest{Pipeline: pipeline, Repo: repo, Message: "make demo"})
+	build, err := d.sim.CreateBuild(demoBuild(repo, plugin))
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(d.out, "A local Buildkite with one build: %s\nEach job gets a process: %s JOB_ID\n\n", d.page, filepath.Join(d.bin, "onejob-agent"))
 
 	d.runners = map[string]*runner{}
-	b := newBoard(d.out)
+	b, someone := newBoard(d.out), &person{}
 	var wg sync.WaitGroup
 	changed := make(chan struct{}, 1)
 	tick := time.NewTicker(200 * time.Millisecond)
@@ -81,9 +80,7 @@ func (d *demo) run(ctx context.Context) error {
 		if now.Done() && d.running() == 0 || ctx.Err() != nil {
 			break
 		}
-		if !d.clicked {
-			d.clicked = cancelEndless(d.sim, d.page)
-		}
+		someone.click(d.sim, d.page, build.Number)
 		select {
 		case <-changed:
 		case <-tick.C:
@@ -159,24 +156,6 @@ func (d *demo) agent(ctx context.Context, id string, r *runner) {
 	r.code, r.msg = code, msg
 }
 
-// cancelEndless cancels the endless job once it runs, as the button on the page
-// does, and reports whether it did.
-func cancelEndless(sim *simulator.Simulator, page string) bool {
-	for _, job := range sim.Jobs() {
-		log, _ := sim.Log(job.ID)
-		if job.StepKey != "endless" || job.State != simulator.StateRunning || !bytes.Contains(log, []byte("for ever")) {
-			continue
-		}
-		resp, err := http.Post(page+"_sim/jobs/"+job.ID+"/cancel", "application/json", nil)
-		if err != nil {
-			return false
-		}
-		resp.Body.Close()
-		return true
-	}
-	return false
-}
-
 func (d *demo) running() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -205,5 +184,5 @@ func (d *demo) rows() []row {
 		}
 		rows = append(rows, rw)
 	}
-	return rows
+	return append(rows, stepRows(d.sim)...)
 }

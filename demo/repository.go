@@ -13,20 +13,31 @@ import (
 //go:embed pipeline.yml
 var pipeline []byte
 
-//go:embed repository
-var repository embed.FS
+//go:embed repository plugin
+var sources embed.FS
 
-// makeRepository makes a git repository with the pipeline's scripts in dir.
-func makeRepository(ctx context.Context, dir string) error {
-	err := fs.WalkDir(repository, "repository", func(path string, entry fs.DirEntry, err error) error {
+// pluginName is the plugin's repository; its version is a tag.
+const pluginName = "greeter-buildkite-plugin"
+
+// makeRepositories makes git repositories of the pipeline's scripts and of its
+// plugin.
+func makeRepositories(ctx context.Context, scripts, plugin string) error {
+	if err := makeRepository(ctx, "repository", scripts); err != nil {
+		return err
+	}
+	return makeRepository(ctx, "plugin", plugin)
+}
+
+func makeRepository(ctx context.Context, from, dir string) error {
+	err := fs.WalkDir(sources, from, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		rel, err := filepath.Rel("repository", path)
+		rel, err := filepath.Rel(from, path)
 		if err != nil {
 			return err
 		}
-		content, err := repository.ReadFile(path)
+		content, err := sources.ReadFile(path)
 		if err != nil {
 			return err
 		}
@@ -43,6 +54,7 @@ func makeRepository(ctx context.Context, dir string) error {
 		{"init", "--quiet", "--initial-branch=main"},
 		{"add", "."},
 		{"-c", "user.name=demo", "-c", "user.email=demo@example.com", "commit", "--quiet", "--message=The example"},
+		{"tag", "v1.0.0"},
 	} {
 		cmd := exec.CommandContext(ctx, "git", args...)
 		cmd.Dir = dir

@@ -15,7 +15,7 @@ func (s *Simulator) acquire(c *call) reply {
 	}
 	c.job = j
 	switch j.state {
-	case StatePending, StateWaiting:
+	case StatePending, StateWaiting, StateBlocked, StateLimiting, StateLimited:
 		rep := *failure(http.StatusLocked, "The job is waiting for its dependencies")
 		if s.conf.LockedRetryAfter != "" {
 			rep = rep.with("Retry-After", s.conf.LockedRetryAfter)

@@ -36,10 +36,10 @@ func (n *node) attribute(name string) (string, bool) {
 	case "key":
 		return n.key, true
 	case "type":
-		if n.wait {
-			return "wait", true
+		if n.gate() {
+			return string(kindInput), true
 		}
-		return "command", true
+		return string(n.kind), true
 	case "state":
 		return n.stateName(), true
 	case "outcome":
@@ -47,12 +47,13 @@ func (n *node) attribute(name string) (string, bool) {
 	case "notify":
 		return "", true
 	}
+	if name == "label" || name == "name" {
+		return n.label, true
+	}
 	if n.step == nil {
 		return "", false
 	}
 	switch name {
-	case "label", "name":
-		return n.step.Label, true
 	case "command":
 		return n.step.Command, true
 	case "priority":
@@ -62,11 +63,17 @@ func (n *node) attribute(name string) (string, bool) {
 }
 
 func (n *node) stateName() string {
-	switch n.state {
-	case nodeWaiting:
+	switch {
+	case n.omitted():
+		return "ignored"
+	case n.state == nodeWaiting:
 		return "waiting_for_dependencies"
-	case nodeDone:
+	case n.state == nodeDone:
 		return "finished"
+	case n.gate():
+		return "waiting_for_input"
+	case n.kind == kindTrigger:
+		return "running"
 	}
 	for _, j := range n.current {
 		if j.state.Held() {
@@ -78,7 +85,7 @@ func (n *node) stateName() string {
 
 func (n *node) outcome() string {
 	switch {
-	case n.state != nodeDone:
+	case n.state != nodeDone || n.omitted():
 		return "neutral"
 	case n.canceled || n.blocked:
 		return "errored"

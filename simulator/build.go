@@ -1,25 +1,11 @@
 package simulator
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 )
-
-// BuildRequest is what CreateBuild makes a build of.
-type BuildRequest struct {
-	Pipeline []byte `json:"-"` // a pipeline.yml, or the same as JSON
-	// Slug names the pipeline; the default is "demo". Repo, Branch and Commit
-	// default to a made-up repository, "main" and "HEAD".
-	Slug, Repo, Branch, Commit, Message string
-	// Queue is that of steps which name none; the default is "default".
-	Queue string
-	// Env is the build's environment; the pipeline's and the steps' win.
-	Env map[string]string
-}
 
 // build is one run of a pipeline.
 type build struct {
@@ -30,11 +16,18 @@ type build struct {
 	nodes      []*node
 	keys       map[string][]*node // by step key and group key
 	open       int                // nodes not done
+	active     int                // nodes open, but for those that a person opens
+	gates      int                // block and input steps that wait for a person
 	failed     int                // nodes done and failed
+	failing    bool               // a job has failed for good
 	canceled   bool
+	warnings   []string
+	unblocker  string
 	createdAt  time.Time
 	startedAt  time.Time
 	finishedAt time.Time
+
+	triggeredBy *node // a trigger step of another build
 
 	metaData    map[string]string
 	annotations []Annotation
@@ -46,11 +39,13 @@ type build struct {
 const (
 	BuildScheduled = "scheduled"
 	BuildRunning   = "running"
+	BuildBlocked   = "blocked" // nothing goes on until a person unblocks a step
 	BuildFailing   = "failing"
 	BuildPassed    = "passed"
 	BuildFailed    = "failed"
 	BuildCanceling = "canceling"
 	BuildCanceled  = "canceled"
+	BuildNotRun    = "not_run" // all steps were skipped or left out
 )
 
 func (b *build) state() string {
@@ -61,14 +56,45 @@ func (b *build) state() string {
 		return BuildCanceled
 	case b.open == 0 && b.failed > 0:
 		return BuildFailed
+	case b.open == 0 && b.allOmitted():
+		return BuildNotRun
 	case b.open == 0:
 		return BuildPassed
-	case b.failed > 0:
+	case b.gates > 0 && b.active == 0:
+		return BuildBlocked
+	case b.failed > 0 || b.failing:
 		return BuildFailing
 	case !b.startedAt.IsZero():
 		return BuildRunning
 	}
 	return BuildScheduled
+}
+
+// allOmitted reports a build of which no step was to run.
+func (b *build) allOmitted() bool {
+	omitted := 0
+	for _, n := range b.nodes {
+		switch {
+		case n.omitted():
+			omitted++
+		case n.kind != kindWait:
+			return false
+		}
+	}
+	return omitted > 0
+}
+
+// blockedState is the state that a blocked build counts as.
+func (b *build) blockedState() string {
+	if b.failed > 0 {
+		return BuildFailed
+	}
+	for _, n := range b.nodes {
+		if n.gate() && n.state == nodeOpen {
+			return n.form.blockedState
+		}
+	}
+	return ""
 }
 
 func (b *build) began(now time.Time) {
@@ -79,25 +105,29 @@ func (b *build) began(now time.Time) {
 
 // Build is a snapshot of one build.
 type Build struct {
-	ID          string            `json:"id"`
-	Number      int               `json:"number"`
-	Slug        string            `json:"slug"`
-	URL         string            `json:"url"`
-	State       string            `json:"state"`
-	Branch      string            `json:"branch"`
-	Commit      string            `json:"commit"`
-	Message     string            `json:"message"`
-	CreatedAt   time.Time         `json:"created_at"`
-	StartedAt   time.Time         `json:"started_at,omitzero"`
-	FinishedAt  time.Time         `json:"finished_at,omitzero"`
-	JobIDs      []string          `json:"job_ids"` // in step order, attempts together
-	MetaData    map[string]string `json:"meta_data,omitempty"`
-	Annotations []Annotation      `json:"annotations,omitempty"`
+	ID         string    `json:"id"`
+	Number     int       `json:"number"`
+	Slug       string    `json:"slug"`
+	URL        string    `json:"url"`
+	State      string    `json:"state"`
+	Branch     string    `json:"branch"`
+	Commit     string    `json:"commit"`
+	Message    string    `json:"message"`
+	CreatedAt  time.Time `json:"created_at"`
+	StartedAt  time.Time `json:"started_at,omitzero"`
+	FinishedAt time.Time `json:"finished_at,omitzero"`
+	JobIDs     []string  `json:"job_ids"` // in step order, attempts together
+	Steps      []Step    `json:"steps"`   // those without jobs: block, input and trigger
+	Warnings   []string  `json:"warnings,omitempty"`
+	// BlockedState is what a blocked build counts as: passed, failed or running.
+	BlockedState string            `json:"blocked_state,omitempty"`
+	MetaData     map[string]string `json:"meta_data,omitempty"`
+	Annotations  []Annotation      `json:"annotations,omitempty"`
 }
 
 // Done reports whether nothing of the build is left to run.
 func (b Build) Done() bool {
-	return b.State == BuildPassed || b.State == BuildFailed || b.State == BuildCanceled
+	return b.State == BuildPassed || b.State == BuildFailed || b.State == BuildCanceled || b.State == BuildNotRun
 }
 
 func (s *Simulator) snapshotBuild(b *build) Build {
@@ -105,7 +135,10 @@ func (s *Simulator) snapshotBuild(b *build) Build {
 		ID: b.id, Number: b.number, Slug: b.request.Slug, URL: s.buildURL(b), State: b.state(),
 		Branch: b.request.Branch, Commit: b.request.Commit, Message: b.request.Message,
 		CreatedAt: b.createdAt, StartedAt: b.startedAt, FinishedAt: b.finishedAt,
-		JobIDs: []string{}, MetaData: maps.Clone(b.metaData), Annotations: slices.Clone(b.annotations),
+		JobIDs: []string{}, Steps: b.manual(), Warnings: slices.Clone(b.warnings), MetaData: maps.Clone(b.metaData), Annotations: slices.Clone(b.annotations),
+	}
+	if out.State == BuildBlocked {
+		out.BlockedState = b.blockedState()
 	}
 	for _, n := range b.nodes {
 		for _, j := range n.jobs {
@@ -146,43 +179,4 @@ func (s *Simulator) build(number int) *build {
 		return nil
 	}
 	return s.builds[number-1]
-}
-
-// CreateBuild starts a build: steps that wait for nothing are scheduled at
-// once. The error names what the pipeline uses and the simulator can't do.
-func (s *Simulator) CreateBuild(req BuildRequest) (Build, error) {
-	req.Slug = cmp.Or(req.Slug, "demo")
-	req.Repo = cmp.Or(req.Repo, "git@git.example:"+req.Slug+".git")
-	req.Branch = cmp.Or(req.Branch, "main")
-	req.Commit = cmp.Or(req.Commit, "HEAD")
-	req.Message = cmp.Or(req.Message, "A simulated build")
-	req.Queue = queueKey(req.Queue)
-	req.Env = maps.Clone(req.Env)
-
-	plans, err := parsePipeline(req.Pipeline, defaults{queue: req.Queue})
-	if err != nil {
-		return Build{}, err
-	}
-	if len(plans) == 0 {
-		return Build{}, errors.New("the pipeline has no steps")
-	}
-	req.Pipeline = nil
-	var snapshot Build
-	err = s.lockedWrite(func(now time.Time) error {
-		b := &build{request: req, keys: map[string][]*node{}, metaData: map[string]string{}, createdAt: now}
-		nodes, err := s.plant(b, plans, 0)
-		if err != nil {
-			return err
-		}
-		if s.pipelines[req.Slug] == "" {
-			s.pipelines[req.Slug] = s.newID()
-		}
-		b.id, b.pipelineID, b.number = s.newID(), s.pipelines[req.Slug], len(s.builds)+1
-		s.builds = append(s.builds, b)
-		s.buildByID[b.id] = b
-		s.enter(b, nodes, now)
-		snapshot = s.snapshotBuild(b)
-		return nil
-	})
-	return snapshot, err
 }

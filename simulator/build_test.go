@@ -3,6 +3,7 @@ package simulator_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -30,15 +31,24 @@ func play(w *wire) []string {
 			}
 			continue
 		}
-		if exit == "" {
+		if _, err := strconv.Atoi(exit); err != nil {
 			exit = "0"
 		}
-		session := w.session()
+		session := w.sessionOn(j.Queue)
 		token := w.acquire(session, j.ID)
 		w.call("PUT", "jobs/"+j.ID+"/start", token, "", 200)
 		w.call("PUT", "jobs/"+j.ID+"/finish", token, fmt.Sprintf(`{"exit_status":%q}`, exit), 200)
 		w.call("POST", "disconnect", session, "", 200)
 	}
+}
+
+// sessionOn registers an agent of a queue.
+func (w *wire) sessionOn(queue string) string {
+	w.Helper()
+	reply := w.call("POST", "register", simulator.DefaultAgentToken, `{"name":"runner","ignore_in_dispatches":true,"tags":["queue=`+queue+`"]}`, 200)
+	session, _ := reply["access_token"].(string)
+	w.call("POST", "connect", session, "", 200)
+	return session
 }
 
 func TestDependencies(t *testing.T) {
@@ -128,19 +138,34 @@ func yamlOf(short string) string {
 
 func TestRefusedPipelines(t *testing.T) {
 	tests := []struct{ pipeline, want string }{
-		{`steps: [{block: ok}]`, "block and input"},
-		{`steps: [{input: ok}]`, "block and input"},
-		{`steps: [{trigger: other}]`, "trigger"},
-		{`steps: [{command: a, if: build.branch == "x"}]`, `unsupported step attribute "if"`},
-		{`steps: [{command: a, concurrency: 1}]`, `"concurrency"`},
-		{`steps: [{command: a, branches: main}]`, `"branches"`},
-		{`steps: [{wait: ~, if: x}]`, `unsupported wait attribute "if"`},
-		{`steps: [{command: a, depends_on: nobody}]`, "no step has that key"},
-		{`steps: [{command: a, key: k}, {command: b, key: k}]`, "duplicate step key"},
+		{`steps: [{command: a, shell: bash}]`, "`shell` is not a valid property on the `command` step. Please check the documentation to get a full list of supported properties."},
+		{`steps: [{command: a, agent: x}]`, "`agent` is not a valid property on the `command` step, perhaps you meant `agents`?"},
+		{`steps: [{wait: ~, env: {}}]`, "`env` is not a valid property on the `wait` step."},
+		{`steps: [{group: g, env: {}, steps: [{command: a}]}]`, "`env` is not a valid property on a step group."},
+		{`steps: [{group: g}]`, "The `steps` property is required for a group"},
+		{`steps: [{group: g, steps: [{group: h, steps: [{command: a}]}]}]`, "a group can't hold a group"},
+		{`steps: [{command: a, depends_on: [{step: b, allow_dependency_failure: true}]}, {command: b, key: b}]`, "`allow_dependency_failure` is not a valid property on the `depends_on` configuration"},
+		{`steps: [{command: a, if: build.brunch == "x"}]`, "`build.brunch` is not a variable"},
+		{`steps: [{command: a, if: "build.branch =="}]`, "if: build.branch =="},
+		{`steps: [{command: a, if: build.pull_request != null}]`, "`build.pull_request` is not a variable"},
+		{`steps: [{command: a, if: "true", branches: main}]`, "`if` and `branches`"},
+		{`steps: [{command: a, concurrency: 1}]`, "concurrency_group_id"},
+		{`steps: [{command: a, concurrency: 0, concurrency_group: g}]`, "concurrency is 0"},
+		{`steps: [{command: a, concurrency: 1, concurrency_group: g, concurrency_method: fair}]`, "concurrency_method is fair"},
+		{`steps: [{block: b, fields: [{text: t, key: "a b"}]}]`, "it may only contain alphanumeric characters"},
+		{`steps: [{block: b, fields: [{select: s, key: s}]}]`, "has no options"},
+		{`steps: [{block: b, fields: [{text: t, key: k, format: "("}]}]`, "missing closing"},
+		{`steps: [{block: b, blocked_state: odd}]`, "blocked_state is odd"},
+		{`steps: [{trigger: other, build: {branche: x}}]`, "perhaps you meant `branch`"},
+		{`steps: [{command: a, soft_fail: maybe}]`, "soft_fail is maybe"},
+		{`steps: [{command: a, skip: 5}]`, "skip is 5"},
+		{`steps: [{command: a, key: k}, {command: b, key: k}]`, `The key "k" has already been used by another step in this build`},
 		{`steps: [{command: a, key: a, depends_on: b}, {command: b, key: b, depends_on: a}]`, "loop"},
 		{`steps: [{command: a, key: a, depends_on: a}]`, "loop"},
 		{`steps: [{group: g, key: g, depends_on: a, steps: [{command: a, key: a}]}]`, "loop"},
-		{`steps: [{group: g, depends_on: nobody, steps: [{command: a}]}]`, "no step has that key"},
+		{`steps: [{command: a, depends_on: c}, wait, {command: c, key: c}]`, "loop"},
+		{`steps: [{command: a, depends_on: c}, {block: go}, {command: c, key: c}]`, "loop"},
+		{`steps: [{wait: ~, depends_on: c}, {command: c, key: c}]`, "loop"},
 		{`steps: [{command: a, key: 018f0000-0000-7000-8000-000000000001}]`, "UUID"},
 		{`steps: [{command: a, parallelism: 0}]`, "parallelism"},
 		{`steps: [{command: a, parallelism: x}]`, "parallelism"},
@@ -151,7 +176,7 @@ func TestRefusedPipelines(t *testing.T) {
 		{`steps: [{command: a, allow_dependency_failure: maybe}]`, "allow_dependency_failure is maybe"},
 		{`steps: [{group: g, allow_dependency_failure: maybe, steps: [{command: a}]}]`, "allow_dependency_failure is maybe"},
 		{`steps: [{wait: ~, continue_on_failure: 1}]`, "continue_on_failure is 1"},
-		{`steps: [{nothing: here}]`, "unsupported step type"},
+		{`steps: [{nothing: here}]`, "Step is missing a type `{\"nothing\":\"here\"}`"},
 		{`steps: []`, "no steps"},
 		{`steps: 5`, "parsing"},
 		{`{`, "parsing"},
@@ -280,7 +305,7 @@ func TestPipelineUpload(t *testing.T) {
 		upload(w, ids[0], token, "u1", `{"steps":[{"command":"b"},{"wait":null},{"command":"c"}]}`, 202)
 		upload(w, ids[0], token, "u1", `{"steps":[{"command":"b"},{"wait":null},{"command":"c"}]}`, 202) // a retry
 		upload(w, ids[0], token, "u2", `{"steps":[{"command":"d"}],"env":{"A":"B"}}`, 202)
-		upload(w, ids[0], token, "u3", `{"steps":[{"block":"no"}]}`, 202)
+		upload(w, ids[0], token, "u3", `{"steps":[{"command":"no","shell":"sh"}]}`, 202)
 		for uuid, want := range map[string]string{"u1": "applied", "u2": "applied", "u3": "rejected"} {
 			if got := w.call("GET", "jobs/"+ids[0]+"/pipelines/"+uuid, token, "", 200)["state"]; got != want {
 				t.Errorf("upload %s is %v, want %s", uuid, got, want)
@@ -307,7 +332,7 @@ func TestPipelineUpload(t *testing.T) {
 	inBubble(t, simulator.Config{SyncUploads: true}, func(w *wire) {
 		ids := w.build(`steps: [{command: a}, wait, {command: z}]`)
 		token := w.acquire(w.session(), ids[0])
-		upload(w, ids[0], token, "u1", `{"steps":[{"block":"no"}]}`, 422)
+		upload(w, ids[0], token, "u1", `{"steps":[{"command":"no","shell":"sh"}]}`, 422)
 		w.call("POST", "jobs/"+ids[0]+"/pipelines?async=true", token, `{"uuid":"u2","replace":true,"pipeline":{"steps":[{"command":"b"}]}}`, 200)
 		if got := w.state(ids[1]); got != simulator.StateCanceled {
 			t.Errorf("the replaced step's job is %s, want canceled", got)

@@ -58,6 +58,12 @@ func (s *Simulator) cancelBuild(b *build, now time.Time, why cause) {
 			s.cancel(j, now, why)
 		}
 	}
+	for _, n := range b.nodes {
+		if (n.gate() || n.kind == kindTrigger) && n.state != nodeDone {
+			n.canceled = true
+			s.advance(b, n.done(true), now)
+		}
+	}
 }
 
 // TimeOutJob makes a running job time out now, whatever its step's limit, and

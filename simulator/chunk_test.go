@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/url"
+	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -180,10 +182,21 @@ func FuzzChunk(f *testing.F) {
 func FuzzPipeline(f *testing.F) {
 	f.Add([]byte("steps: [{command: a, retry: {automatic: [{exit_status: [1, 2], signal: kill}]}}, wait]"))
 	f.Add([]byte("steps: [{group: g, steps: [{command: a, matrix: [1, 2], depends_on: x}]}]"))
+	paths, err := filepath.Glob("testdata/pipelines/*.yml")
+	if err != nil || len(paths) == 0 {
+		f.Fatal("no pipelines", err)
+	}
+	for _, path := range paths {
+		source, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(source)
+	}
 	f.Fuzz(func(t *testing.T, source []byte) {
-		sim := New(Config{})
+		sim := New(Config{Downstream: map[string][]byte{"deploy": source}})
 		defer sim.Close()
-		if _, err := sim.CreateBuild(BuildRequest{Pipeline: source}); err != nil && len(sim.Jobs()) > 0 {
+		if _, err := sim.CreateBuild(BuildRequest{Pipeline: source, Interpolate: map[string]string{}, ChangedFiles: []string{"a"}}); err != nil && len(sim.Jobs()) > 0 {
 			t.Errorf("a refused build left jobs behind: %v", err)
 		}
 	})

@@ -74,6 +74,8 @@ type Config struct {
 	// answered 403; 0 means no limit.
 	MaxStacks int
 
+	// Downstream are pipelines by slug that trigger steps can start.
+	Downstream map[string][]byte
 	// Secrets are what `buildkite-agent secret get` finds.
 	Secrets map[string]string
 	// RequestLog is how many calls Requests remembers; the default is 20,000.

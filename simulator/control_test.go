@@ -82,7 +82,7 @@ func TestControl(t *testing.T) {
 			{"DELETE", "_sim/faults", "", 200, ""},
 			{"POST", "_sim/builds", `{"pipeline":{"steps":[{"command":"c"}]},"env":{"A":"B"}}`, 201, `"number":2`},
 			{"POST", "_sim/builds", `{"pipeline":"steps: [{command: c}]"}`, 201, `"number":3`},
-			{"POST", "_sim/builds", `steps: [{block: x}]`, 422, "block and input"},
+			{"POST", "_sim/builds", `steps: [{command: a, shell: sh}]`, 422, "is not a valid property"},
 			{"POST", "_sim/builds/2/cancel", "", 200, ""},
 			{"POST", "_sim/token", `{"token":"bkct_new"}`, 200, ""},
 			{"POST", "_sim/token", `{}`, 400, ""},
@@ -110,6 +110,13 @@ func TestPage(t *testing.T) {
 		// encoding/json escapes what HTML could take for a tag.
 		if code != 200 || strings.Contains(data, "<script>") || !strings.Contains(data, "alert(1)") {
 			t.Errorf("data: %d %s", code, data)
+		}
+		w.build(`steps: [{block: go, prompt: sure, fields: [{text: t, key: k}]}, {trigger: nobody, depends_on: ~}]`)
+		_, data = w.control("GET", "?data", "")
+		for _, want := range []string{`"state":"waiting_for_input"`, `"prompt":"sure"`, `"key":"k"`, `"warnings":["trigger: the pipeline`} {
+			if !strings.Contains(data, want) {
+				t.Errorf("the page's data lacks %s:\n%s", want, data)
+			}
 		}
 		req, _ := http.NewRequest("GET", "http://sim/?data", nil)
 		resp, err := w.client.Do(req)

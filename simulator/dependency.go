@@ -3,8 +3,6 @@ package simulator
 import (
 	"slices"
 	"time"
-
-	"github.com/buildkite/go-pipeline"
 )
 
 // nodeState is where a step stands.
@@ -16,18 +14,19 @@ const (
 	nodeDone
 )
 
-// node is a step within a build: a command with its jobs, or a wait.
+// node is a step within a build: a command with its jobs, a wait, a block or
+// input step that somebody opens, or a trigger with its builds.
 //
 // What a step waits for: with depends_on those steps alone; without it the
-// last wait before it. A wait waits for every step since the one before. Waits
-// in a group are between its own steps.
+// last wait or block before it. These wait for every step since the one before.
+// Waits in a group are between its own steps. Nothing waits for an input step
+// but what depends on it.
 type node struct {
 	plan
 	build   *build
 	id      string
-	steps   []*pipeline.CommandStep // one a slot
-	current []*job                  // the latest attempt of each slot
-	jobs    []*job                  // all attempts
+	current []*job // the latest attempt of each variant
+	jobs    []*job // all attempts
 
 	state    nodeState
 	live     int  // slots whose latest attempt hasn't ended
@@ -35,10 +34,13 @@ type node struct {
 	blocked  bool // failed because of a dependency: it never ran
 	canceled bool
 	tainted  bool // a wait that went on in spite of failures
+	note     string
 
 	deps       []edge
-	pending    int // deps not done
+	missing    int // keys in depends_on that no step has
+	pending    int // deps not done, and those missing
 	dependents []*node
+	triggered  []*build // by a trigger step
 
 	uploadedBy *job              // by pipeline upload
 	attributes map[string]string // set by `step update`
@@ -53,160 +55,134 @@ type edge struct {
 // relink computes all edges anew. Builds grow only by uploads and reopen only
 // by manual retries, so its cost, linear in the steps, is paid rarely.
 func (s *Simulator) relink(b *build, now time.Time) {
-	outer, groups := &scope{}, map[*group]*scope{}
+	links := linked(b.nodes, b.keys)
 	for _, n := range b.nodes {
 		n.dependents = nil
 	}
 	var ready []*node
-	for _, n := range b.nodes {
-		in := outer.of(n, groups)
-		if n.state == nodeWaiting {
-			n.link(in)
-			n.pending = 0
-			for _, e := range n.deps {
-				if e.on.state != nodeDone {
-					n.pending++
-				}
-			}
-			if n.pending == 0 {
-				ready = append(ready, n)
-			}
-		}
-		if n.wait {
-			in.wait, in.since = n, nil
-			continue
-		}
-		in.since = append(in.since, n)
-		if in != outer {
-			outer.since = append(outer.since, n)
-		}
-	}
-	// Keys may look ahead, so dependents are known only now.
-	for _, n := range b.nodes {
+	for i, n := range b.nodes {
 		if n.state != nodeWaiting {
 			continue
 		}
+		n.deps, n.missing = links[i].edges, len(links[i].missing)
+		n.pending = n.missing
 		for _, e := range n.deps {
 			if e.on.state != nodeDone {
+				n.pending++
 				e.on.dependents = append(e.on.dependents, n)
 			}
+		}
+		if n.pending == 0 {
+			ready = append(ready, n)
+		} else {
+			s.holdBack(n, now)
 		}
 	}
 	s.advance(b, ready, now)
 }
 
-// scope is what waits stand between: the steps of the pipeline, those in groups
-// among them, or of one group (https://buildkite.com/docs/pipelines/group-step#using-wait-steps-in-job-groups).
-type scope struct {
-	wait  *node   // the last one
-	since []*node // the steps behind it
-}
-
-// of is the scope that a node is in. A group begins behind the pipeline's last
-// wait, unless it says itself what it depends on.
-func (s *scope) of(n *node, groups map[*group]*scope) *scope {
-	if n.group == nil {
-		return s
+// holdBack shows what a job waits for: one behind a block step is blocked.
+func (s *Simulator) holdBack(n *node, now time.Time) {
+	to := StateWaiting
+	if slices.ContainsFunc(n.deps, func(e edge) bool { return e.on.gate() && e.on.state != nodeDone }) {
+		to = StateBlocked
 	}
-	in := groups[n.group]
-	if in == nil {
-		in = &scope{}
-		if !n.group.explicit {
-			in.wait = s.wait
+	for _, j := range n.current {
+		if !j.state.Terminal() && j.state != to {
+			s.setState(j, to, now, cause{event: "held back"})
 		}
-		groups[n.group] = in
-	}
-	return in
-}
-
-func (n *node) link(in *scope) {
-	n.deps = nil
-	for _, dep := range n.needs() {
-		for _, on := range n.build.keys[dep.key] {
-			n.deps = append(n.deps, edge{on, dep.allowFailure})
-		}
-	}
-	if n.explicit {
-		return
-	}
-	if n.wait {
-		for _, on := range in.since {
-			n.deps = append(n.deps, edge{on: on})
-		}
-	}
-	if in.wait != nil {
-		n.deps = append(n.deps, edge{on: in.wait})
 	}
 }
 
 // advance works through steps whose dependencies are all done, and through
 // those that this makes ready in turn.
 func (s *Simulator) advance(b *build, ready []*node, now time.Time) {
-	for len(ready) > 0 {
+	for {
+		if len(ready) == 0 {
+			ready = b.stuck()
+		}
+		if len(ready) == 0 {
+			break
+		}
 		n := ready[0]
 		ready = ready[1:]
-		if n.state != nodeWaiting {
-			continue
-		}
-		switch {
-		case n.wait:
-			ready = append(ready, s.passWait(n)...)
-		case n.dependencyFailed():
-			n.blocked = true
-			for _, j := range n.current {
-				if !j.state.Terminal() {
-					s.endAs(j, StateWaitingFailed, result{}, now, cause{event: "dependency failed"})
-				}
-			}
-			ready = append(ready, n.done(true)...)
-		default:
-			n.state = nodeOpen
-			for _, j := range n.current {
-				if j.state == StateWaiting {
-					s.setState(j, StateScheduled, now, cause{event: "scheduled"})
-				}
-			}
-			ready = append(ready, s.tally(n)...)
+		if n.state == nodeWaiting {
+			ready = append(ready, s.proceed(n, now)...)
 		}
 	}
 	if b.open == 0 && b.finishedAt.IsZero() {
 		b.finishedAt = now
 	}
+	s.announce(b)
 }
 
-func (n *node) dependencyFailed() bool {
-	return slices.ContainsFunc(n.deps, func(e edge) bool {
-		return e.on.failed && !e.allowFailure
-	})
-}
-
-// passWait decides a wait: after a failure it stops what follows, unless it
-// may continue; after a cancellation, or behind a wait that stopped, always.
-func (s *Simulator) passWait(n *node) []*node {
-	bad, stop := false, false
-	for _, e := range n.deps {
-		switch {
-		case e.on.wait:
-			stop = stop || e.on.failed
-			bad = bad || e.on.tainted
-		case e.on.failed:
-			bad = true
-			stop = stop || e.on.canceled
+// stuck are the steps that depend on a key which no step has, once nothing is
+// left that could add one: Buildkite then fails the build without running them.
+func (b *build) stuck() []*node {
+	if b.open == 0 || b.active > 0 || b.gates > 0 {
+		return nil
+	}
+	var out []*node
+	for _, n := range b.nodes {
+		if n.state == nodeWaiting && n.missing > 0 {
+			out = append(out, n)
 		}
 	}
-	if stop || bad && !n.continueOnFailure {
+	return out
+}
+
+// proceed takes a step whose turn it is, and returns what that makes ready.
+func (s *Simulator) proceed(n *node, now time.Time) []*node {
+	switch {
+	case n.kind == kindWait:
+		return s.passWait(n)
+	case n.kind == kindBlock && n.stops(), n.kind != kindBlock && n.dependencyFailed():
 		n.blocked = true
+		for _, j := range n.current {
+			if !j.state.Terminal() {
+				s.endAs(j, StateWaitingFailed, result{}, now, cause{event: "dependency failed"})
+			}
+		}
 		return n.done(true)
+	case n.kind == kindTrigger:
+		n.move(nodeOpen)
+		n.build.began(now)
+		s.later(func(now time.Time) { s.fire(n, now) })
+		return nil
+	case n.gate():
+		n.move(nodeOpen)
+		return nil
 	}
-	n.tainted = bad
-	return n.done(false)
+	n.move(nodeOpen)
+	for _, j := range n.current {
+		if j.state == StateWaiting || j.state == StateBlocked {
+			s.offer(j, now, cause{event: "scheduled"})
+		}
+	}
+	return s.tally(n)
+}
+
+// move changes a node's state and keeps its build's counts.
+func (n *node) move(to nodeState) {
+	count := &n.build.active
+	if n.gate() {
+		count = &n.build.gates
+	}
+	if n.state == nodeOpen {
+		*count--
+	}
+	if to == nodeOpen {
+		*count++
+	}
+	n.state = to
 }
 
 // done closes a step and returns the dependents that became ready.
 func (n *node) done(failed bool) []*node {
-	n.state, n.failed = nodeDone, failed
+	n.move(nodeDone)
+	n.failed = failed
 	n.build.open--
-	if failed && !n.wait {
+	if failed && !n.barrier() {
 		n.build.failed++
 	}
 	var ready []*node
@@ -267,10 +243,11 @@ func (s *Simulator) reopen(n *node, to nodeState, now time.Time) {
 	if n.state != nodeDone {
 		return
 	}
-	if n.failed && !n.wait {
+	if n.failed && !n.barrier() {
 		n.build.failed--
 	}
-	n.state, n.failed, n.blocked, n.canceled, n.tainted = to, false, false, false, false
+	n.move(to)
+	n.failed, n.blocked, n.canceled, n.tainted = false, false, false, false
 	n.build.open++
 	n.build.finishedAt = time.Time{}
 	for _, other := range n.build.nodes {

@@ -14,6 +14,8 @@
 //
 // A job, as the server sees it:
 //
+//	blocked ◀─▶ waiting ─▶ limiting ─▶ limited        (of a concurrency group)
+//	               ▼           ▼          ▼
 //	waiting ─▶ scheduled ◀─▶ reserved
 //	   │           └────┬────────┴──▶ expired
 //	   ▼                ▼ acquire: one session, once
@@ -21,9 +23,13 @@
 //	                    └───┬───────┴─▶ timing_out ─▶ timed_out
 //	                        └─▶ canceling ─▶ canceled
 //
+// A job that isn't to run is skipped, or broken when if or branches left it out.
+//
 // All state sits behind one mutex; no goroutine is owned; all that happens by
 // itself hangs on one timer. A Simulator made in a synctest bubble, and called
-// through Transport, lives in virtual time.
+// through Transport, lives in virtual time. One exception: a condition with a
+// regular expression starts the clock of regexp2 for two seconds, so such a test
+// sleeps for longer at its end.
 //
 // # Faults and the ledger
 //
@@ -66,13 +72,20 @@
 //     rule.
 //   - A pipeline upload is applied before its 202 is sent; env at the top of an
 //     upload reaches its own steps only.
+//   - A retried job keeps its place in its concurrency group. A concurrency_group
+//     without concurrency limits nothing.
+//   - A dependency that nobody has fails its step once nothing else of the build
+//     runs or waits for a person.
+//   - A job is blocked if it waits for a block or input step itself, not through
+//     a wait. Behind a failure it becomes waiting_failed, not blocked_failed.
+//   - Attributes of one kind of step are refused on another.
 //   - A cache that isn't there is restored from the newest that shares the longest
 //     beginning of its key, all mandatory parts included.
 //   - The limit of a page is 100 when it is left out.
 //
 // # Missing
 //
-// CreateBuild refuses by name what isn't there: block, input and trigger
-// steps, if, branches, concurrency. OIDC tokens are unsigned, StreamPings is
-// refused.
+// Notifications aren't sent, teams don't exist, OIDC tokens are unsigned,
+// StreamPings is refused. docs/simulator.md has what a pipeline can use; what it
+// uses in vain stands in Build.Warnings.
 package simulator

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -12,52 +13,77 @@ import (
 // bootstrap refuses to run without, and what jobs commonly read
 // (docs/protocol.md#job-environment).
 func (s *Simulator) jobEnv(j *job) map[string]string {
-	b, n := j.build, j.node
-	env := maps.Clone(b.request.Env)
+	env := maps.Clone(j.build.request.Env)
 	if env == nil {
 		env = map[string]string{}
 	}
-	maps.Copy(env, n.env)
+	maps.Copy(env, j.node.env)
 	maps.Copy(env, j.step.Env)
+	maps.Copy(env, s.buildEnv(j.build))
+	maps.Copy(env, j.env())
+	if j.agent != nil {
+		maps.Copy(env, j.agent.env())
+	}
+	return env
+}
 
-	maps.Copy(env, map[string]string{
+// buildEnv is what all jobs of a build have.
+func (s *Simulator) buildEnv(b *build) map[string]string {
+	given := b.request.Env
+	env := map[string]string{
 		"CI":                                 "true",
 		"BUILDKITE":                          "true",
-		"BUILDKITE_ARTIFACT_PATHS":           n.artifactPaths,
 		"BUILDKITE_BRANCH":                   b.request.Branch,
-		"BUILDKITE_BUILD_CREATOR":            "Simulator",
-		"BUILDKITE_BUILD_CREATOR_EMAIL":      "simulator@buildkite.example",
+		"BUILDKITE_BUILD_CREATOR":            creatorName,
+		"BUILDKITE_BUILD_CREATOR_EMAIL":      creatorEmail,
 		"BUILDKITE_BUILD_ID":                 b.id,
 		"BUILDKITE_BUILD_NUMBER":             strconv.Itoa(b.number),
 		"BUILDKITE_BUILD_URL":                s.buildURL(b),
 		"BUILDKITE_CLUSTER_ID":               s.cluster,
 		"BUILDKITE_CLUSTER_NAME":             s.conf.Cluster,
-		"BUILDKITE_COMMAND":                  j.step.Command,
 		"BUILDKITE_COMMIT":                   b.request.Commit,
 		"BUILDKITE_COMPUTE_TYPE":             "self-hosted",
-		"BUILDKITE_JOB_ID":                   j.id,
-		"BUILDKITE_LABEL":                    j.label(),
 		"BUILDKITE_MESSAGE":                  b.request.Message,
 		"BUILDKITE_ORGANIZATION_ID":          s.orgID,
 		"BUILDKITE_ORGANIZATION_SLUG":        s.conf.Organization,
-		"BUILDKITE_PIPELINE_DEFAULT_BRANCH":  "main",
+		"BUILDKITE_PIPELINE_DEFAULT_BRANCH":  defaultBranch,
 		"BUILDKITE_PIPELINE_ID":              b.pipelineID,
 		"BUILDKITE_PIPELINE_NAME":            b.request.Slug,
 		"BUILDKITE_PIPELINE_PROVIDER":        "git",
 		"BUILDKITE_PIPELINE_SLUG":            b.request.Slug,
 		"BUILDKITE_PROJECT_PROVIDER":         "git",
 		"BUILDKITE_PROJECT_SLUG":             s.conf.Organization + "/" + b.request.Slug,
-		"BUILDKITE_PULL_REQUEST":             "false",
-		"BUILDKITE_PULL_REQUEST_BASE_BRANCH": "",
-		"BUILDKITE_PULL_REQUEST_REPO":        "",
+		"BUILDKITE_PULL_REQUEST":             cmp.Or(given["BUILDKITE_PULL_REQUEST"], "false"),
+		"BUILDKITE_PULL_REQUEST_BASE_BRANCH": given["BUILDKITE_PULL_REQUEST_BASE_BRANCH"],
+		"BUILDKITE_PULL_REQUEST_REPO":        given["BUILDKITE_PULL_REQUEST_REPO"],
 		"BUILDKITE_REPO":                     b.request.Repo,
-		"BUILDKITE_RETRY_COUNT":              strconv.Itoa(j.retries),
-		"BUILDKITE_SOURCE":                   "api",
-		"BUILDKITE_STEP_ID":                  n.id,
-		"BUILDKITE_STEP_KEY":                 n.key,
-		"BUILDKITE_TAG":                      "",
-		"BUILDKITE_TIMEOUT":                  timeoutEnv(n),
-	})
+		"BUILDKITE_SOURCE":                   b.source(),
+		"BUILDKITE_TAG":                      given["BUILDKITE_TAG"],
+	}
+	if by := b.triggeredBy; by != nil {
+		env["BUILDKITE_TRIGGERED_FROM_BUILD_ID"] = by.build.id
+		env["BUILDKITE_TRIGGERED_FROM_BUILD_NUMBER"] = strconv.Itoa(by.build.number)
+		env["BUILDKITE_TRIGGERED_FROM_BUILD_PIPELINE_SLUG"] = by.build.request.Slug
+	}
+	if b.unblocker != "" {
+		env["BUILDKITE_UNBLOCKER"] = b.unblocker
+	}
+	return env
+}
+
+// env is what only this job has.
+func (j *job) env() map[string]string {
+	n := j.node
+	env := map[string]string{
+		"BUILDKITE_ARTIFACT_PATHS": n.artifactPaths,
+		"BUILDKITE_COMMAND":        j.step.Command,
+		"BUILDKITE_JOB_ID":         j.id,
+		"BUILDKITE_LABEL":          j.label(),
+		"BUILDKITE_RETRY_COUNT":    strconv.Itoa(j.retries),
+		"BUILDKITE_STEP_ID":        n.id,
+		"BUILDKITE_STEP_KEY":       n.key,
+		"BUILDKITE_TIMEOUT":        timeoutEnv(n),
+	}
 	if n.image != "" {
 		env["BUILDKITE_IMAGE"] = n.image
 	}
@@ -80,14 +106,18 @@ func (s *Simulator) jobEnv(j *job) map[string]string {
 		}
 		env["BUILDKITE_PLUGINS"] = string(plugins)
 	}
-	if a := j.agent; a != nil {
-		env["BUILDKITE_AGENT_ID"] = a.id
-		env["BUILDKITE_AGENT_NAME"] = a.name
-		env["BUILDKITE_AGENT_META_DATA_QUEUE"] = a.queue
-		for _, tag := range a.tags {
-			key, value, _ := strings.Cut(tag, "=")
-			env["BUILDKITE_AGENT_META_DATA_"+envName(key)] = value
-		}
+	return env
+}
+
+func (a *agent) env() map[string]string {
+	env := map[string]string{
+		"BUILDKITE_AGENT_ID":              a.id,
+		"BUILDKITE_AGENT_NAME":            a.name,
+		"BUILDKITE_AGENT_META_DATA_QUEUE": a.queue,
+	}
+	for _, tag := range a.tags {
+		key, value, _ := strings.Cut(tag, "=")
+		env["BUILDKITE_AGENT_META_DATA_"+envName(key)] = value
 	}
 	return env
 }

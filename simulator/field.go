@@ -98,30 +98,53 @@ func parseMinutes(value any) (time.Duration, error) {
 	return time.Duration(n) * time.Minute, nil
 }
 
-func parseSoftFail(value any) (softFail, error) {
-	switch v := value.(type) {
+// parseSkip takes a reason for true, and the text that an interpolated variable
+// leaves for what it says.
+func parseSkip(value any) (skipped bool, reason string, err error) {
+	switch skip := value.(type) {
+	case nil:
+		return false, "", nil
 	case bool:
-		return softFail{any: v}, nil
-	case []any:
-		var f softFail
-		for _, item := range v {
-			m, isMap := item.(map[string]any)
-			if !isMap {
-				return f, fmt.Errorf("soft_fail holds %v: want exit_status", item)
-			}
-			if m["exit_status"] == "*" {
-				f.any = true
-				continue
-			}
-			code, err := parseInt("exit_status", m["exit_status"])
-			if err != nil {
-				return f, err
-			}
-			f.codes = append(f.codes, code)
+		return skip, "", nil
+	case string:
+		switch skip {
+		case "", "false":
+			return false, "", nil
+		case "true":
+			return true, "", nil
 		}
-		return f, nil
+		return true, skip, nil
 	}
-	return softFail{}, fmt.Errorf("soft_fail is %v: want true, false or a list", value)
+	return false, "", fmt.Errorf("skip is %v: want true, false or a reason", value)
+}
+
+// parseSoftFail also takes the text that an interpolated variable leaves, and
+// exit statuses without a name.
+func parseSoftFail(value any) (softFail, error) {
+	list, isList := value.([]any)
+	if !isList {
+		soft, err := parseSwitch("soft_fail", value)
+		if err != nil {
+			err = fmt.Errorf("soft_fail is %v: want true, false or a list", value)
+		}
+		return softFail{any: soft}, err
+	}
+	var f softFail
+	for _, item := range list {
+		if m, isMap := item.(map[string]any); isMap {
+			item = m["exit_status"]
+		}
+		if item == "*" {
+			f.any = true
+			continue
+		}
+		code, err := parseInt("exit_status", item)
+		if err != nil {
+			return f, err
+		}
+		f.codes = append(f.codes, code)
+	}
+	return f, nil
 }
 
 func parseDependsOn(value any) ([]dependency, error) {
@@ -137,11 +160,20 @@ func parseDependsOn(value any) ([]dependency, error) {
 			case string:
 				deps = append(deps, dependency{key: item})
 			case map[string]any:
+				for _, name := range sortedNames(item) {
+					if name != "step" && name != "allow_failure" {
+						return nil, notValid(name, "the `depends_on` configuration", []string{"step", "allow_failure"})
+					}
+				}
 				key, isText := item["step"].(string)
 				if !isText {
 					return nil, fmt.Errorf("depends_on holds %v: want a step", item)
 				}
-				deps = append(deps, dependency{key, item["allow_failure"] == true})
+				allow, err := parseSwitch("allow_failure", item["allow_failure"])
+				if err != nil {
+					return nil, err
+				}
+				deps = append(deps, dependency{key, allow})
 			default:
 				return nil, fmt.Errorf("depends_on holds %v: want step keys", item)
 			}

@@ -3,8 +3,6 @@ package simulator
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +24,9 @@ const (
 	StatePending       JobState = "pending"
 	StateWaiting       JobState = "waiting"
 	StateWaitingFailed JobState = "waiting_failed"
+	StateBlocked       JobState = "blocked"  // behind a block or input step
+	StateLimiting      JobState = "limiting" // on its way to limited or scheduled
+	StateLimited       JobState = "limited"  // its concurrency group is full
 	StateScheduled     JobState = "scheduled"
 	StateReserved      JobState = "reserved"
 	StateAssigned      JobState = "assigned"
@@ -37,13 +38,14 @@ const (
 	StateTimedOut      JobState = "timed_out"
 	StateFinished      JobState = "finished"
 	StateSkipped       JobState = "skipped"
+	StateBroken        JobState = "broken" // left out by if or branches
 	StateExpired       JobState = "expired"
 )
 
 // Terminal reports whether nothing runs, or ever will, for a job in this state.
 func (st JobState) Terminal() bool {
 	switch st {
-	case StateFinished, StateCanceled, StateTimedOut, StateWaitingFailed, StateSkipped, StateExpired:
+	case StateFinished, StateCanceled, StateTimedOut, StateWaitingFailed, StateSkipped, StateBroken, StateExpired:
 		return true
 	}
 	return false
@@ -83,6 +85,7 @@ type job struct {
 	slot   int // of the node: parallelism, matrix
 	matrix pipeline.MatrixPermutation
 	step   *pipeline.CommandStep // with the matrix filled in
+	rules  []string              // agent_query_rules
 	state  JobState
 	order  uint64 // in its queue: the scheduled_at of ties
 	listed bool   // in queue.list
@@ -98,6 +101,9 @@ type job struct {
 	startedBody                           string // started_at as it was sent
 	reservedBy                            string
 
+	enteredAt time.Time // its place in its concurrency group, with number
+	number    int
+
 	retries       int
 	ruleRetries   map[int]int // per automatic rule
 	retryType     string
@@ -109,84 +115,6 @@ type job struct {
 	stackFinish   *StackFinish
 	promised      *PromisedFailure
 	uploads       map[string]*upload
-}
-
-// Job is a snapshot of one attempt at one step.
-type Job struct {
-	ID              string   `json:"id"`
-	BuildNumber     int      `json:"build_number"`
-	BuildID         string   `json:"build_id"`
-	StepID          string   `json:"step_id"`
-	StepKey         string   `json:"step_key,omitempty"`
-	Label           string   `json:"label,omitempty"`
-	Command         string   `json:"command"`
-	Queue           string   `json:"queue"`
-	AgentQueryRules []string `json:"agent_query_rules"`
-	Priority        int      `json:"priority"`
-	ParallelJob     int      `json:"parallel_job"`
-
-	State        JobState `json:"state"`
-	ExitStatus   string   `json:"exit_status,omitempty"`
-	Signal       string   `json:"signal,omitempty"`
-	SignalReason string   `json:"signal_reason,omitempty"`
-	Passed       bool     `json:"passed"`
-	SoftFailed   bool     `json:"soft_failed,omitempty"`
-
-	CreatedAt     time.Time `json:"created_at"`
-	ScheduledAt   time.Time `json:"scheduled_at,omitzero"`
-	ReservedUntil time.Time `json:"reserved_until,omitzero"`
-	ReservedBy    string    `json:"reserved_by,omitempty"` // stack key
-	AcquiredAt    time.Time `json:"acquired_at,omitzero"`
-	StartedAt     time.Time `json:"started_at,omitzero"`
-	FinishedAt    time.Time `json:"finished_at,omitzero"`
-
-	AgentID   string `json:"agent_id,omitempty"`
-	AgentName string `json:"agent_name,omitempty"`
-
-	RetriesCount int    `json:"retries_count"`
-	RetryType    string `json:"retry_type,omitempty"` // automatic or manual
-	RetryOf      string `json:"retry_of,omitempty"`
-	RetriedBy    string `json:"retried_by,omitempty"`
-
-	LogBytes          int64             `json:"log_bytes"`
-	LogComplete       bool              `json:"log_complete"`
-	ChunksFailedCount int               `json:"chunks_failed_count"`
-	HeaderTimes       map[string]string `json:"header_times,omitempty"`
-	Notifications     []Notification    `json:"notifications,omitempty"`
-	StackFinish       *StackFinish      `json:"stack_finish,omitempty"`
-	PromisedFailure   *PromisedFailure  `json:"promised_failure,omitempty"`
-}
-
-// PromisedFailure is what `buildkite-agent job promise-failure` declared.
-type PromisedFailure struct {
-	ExitStatus int    `json:"exit_status"`
-	Reason     string `json:"reason,omitempty"`
-}
-
-func (j *job) snapshot() Job {
-	out := Job{
-		ID: j.id, BuildNumber: j.build.number, BuildID: j.build.id,
-		StepID: j.node.id, StepKey: j.node.key, Label: j.label(), Command: j.step.Command,
-		Queue: j.queue.key, AgentQueryRules: j.node.rules, Priority: j.priority, ParallelJob: j.slot,
-		State: j.state, ExitStatus: j.result.exitStatus, Signal: j.result.signal, SignalReason: j.result.signalReason,
-		Passed: j.passed(), SoftFailed: j.softFailed(),
-		CreatedAt: j.createdAt, ScheduledAt: j.scheduledAt, ReservedUntil: j.reservedUntil, ReservedBy: j.reservedBy,
-		AcquiredAt: j.acquiredAt, StartedAt: j.startedAt, FinishedAt: j.finishedAt,
-		RetriesCount: j.retries, RetryType: j.retryType,
-		LogBytes: j.log.size(), LogComplete: j.log.complete(), ChunksFailedCount: j.failed,
-		HeaderTimes: maps.Clone(j.headerTimes), Notifications: slices.Clone(j.notifications),
-		StackFinish: j.stackFinish, PromisedFailure: j.promised,
-	}
-	if j.agent != nil {
-		out.AgentID, out.AgentName = j.agent.id, j.agent.name
-	}
-	if j.retryOf != nil {
-		out.RetryOf = j.retryOf.id
-	}
-	if j.retriedBy != nil {
-		out.RetriedBy = j.retriedBy.id
-	}
-	return out
 }
 
 // label is the step's, with the job's number in a parallel step filled in:
@@ -205,7 +133,20 @@ func (j *job) label() string {
 }
 
 func (j *job) passed() bool {
-	return j.state == StateFinished && j.result.passed() || j.state == StateSkipped
+	return j.state == StateFinished && j.result.passed() || j.state == StateSkipped || j.state == StateBroken
+}
+
+// note says why a job isn't run, or not yet.
+func (j *job) note() string {
+	switch j.state {
+	case StateSkipped:
+		return j.node.skip
+	case StateBroken:
+		return j.node.excluded + " is false"
+	case StateLimiting, StateLimited:
+		return "waits for concurrency group " + j.node.concurrency.group
+	}
+	return ""
 }
 
 // softFailed reports a failure that its step allows.
@@ -214,44 +155,7 @@ func (j *job) softFailed() bool {
 		return false
 	}
 	code, err := strconv.Atoi(j.result.exitStatus)
-	return err == nil && j.node.softFail.matches(code)
-}
-
-// Jobs returns all jobs there ever were, oldest first.
-func (s *Simulator) Jobs() []Job {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := make([]Job, len(s.jobOrder))
-	for i, j := range s.jobOrder {
-		out[i] = j.snapshot()
-	}
-	return out
-}
-
-// Job returns one job.
-func (s *Simulator) Job(id string) (Job, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	j := s.jobs[id]
-	if j == nil {
-		return Job{}, false
-	}
-	return j.snapshot(), true
-}
-
-// JobsIn counts the jobs in each state, retried ones included.
-func (s *Simulator) JobsIn() map[JobState]int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := map[JobState]int{}
-	for _, q := range s.queues {
-		for state, n := range q.counts {
-			if n > 0 {
-				out[state] += n
-			}
-		}
-	}
-	return out
+	return err == nil && j.node.variants[j.slot].softFail.matches(code)
 }
 
 // setState moves a job, writes the ledger and keeps the counters. All moves
@@ -265,7 +169,9 @@ func (s *Simulator) setState(j *job, to JobState, now time.Time, why cause) {
 	if j.node.current[j.slot] == j {
 		j.node.count(j.state, to)
 	}
+	from := j.state
 	j.state = to
+	s.follow(j, from, to)
 	if to == StateScheduled {
 		if j.scheduledAt.IsZero() {
 			j.scheduledAt = now
@@ -306,5 +212,6 @@ func (s *Simulator) endAs(j *job, to JobState, res result, now time.Time, why ca
 	if s.retryAutomatically(j, now) {
 		return
 	}
+	s.noticeFailure(j)
 	s.settle(j.node, now)
 }

@@ -78,9 +78,12 @@ type ledger struct {
 
 // successors lists what may follow a state.
 var successors = map[JobState][]JobState{
-	"":                 {StatePending, StateWaiting, StateScheduled, StateSkipped},
+	"":                 {StatePending, StateWaiting, StateLimiting, StateScheduled, StateSkipped, StateBroken},
 	StatePending:       {StateWaiting, StateScheduled, StateCanceled},
-	StateWaiting:       {StateScheduled, StateWaitingFailed, StateCanceled, StateFinished},
+	StateWaiting:       {StateBlocked, StateLimiting, StateScheduled, StateWaitingFailed, StateCanceled, StateFinished},
+	StateBlocked:       {StateWaiting, StateLimiting, StateScheduled, StateWaitingFailed, StateCanceled},
+	StateLimiting:      {StateLimited, StateScheduled},
+	StateLimited:       {StateScheduled, StateCanceled},
 	StateWaitingFailed: {StateWaiting},
 	StateScheduled:     {StateReserved, StateAssigned, StateAccepted, StateCanceled, StateFinished, StateExpired},
 	StateReserved:      {StateScheduled, StateReserved, StateAssigned, StateAccepted, StateCanceled, StateFinished, StateExpired},

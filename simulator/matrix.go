@@ -10,39 +10,56 @@ import (
 	"github.com/buildkite/go-pipeline"
 )
 
-// permutations is the product of a matrix's dimensions, less what its
+// cell is one job of a matrix.
+type cell struct {
+	values   pipeline.MatrixPermutation
+	softFail *softFail // of an adjustment; nil: the step's
+}
+
+// matrixCells is the product of a matrix's dimensions, less what its
 // adjustments skip, plus what they add.
-func permutations(m *pipeline.Matrix) ([]pipeline.MatrixPermutation, error) {
+func matrixCells(m *pipeline.Matrix) ([]cell, error) {
 	if m == nil || m.IsEmpty() {
 		return nil, nil
 	}
-	out := []pipeline.MatrixPermutation{{}}
-	for _, dim := range slices.Sorted(maps.Keys(m.Setup)) {
-		var next []pipeline.MatrixPermutation
-		for _, p := range out {
+	cells := []cell{{values: pipeline.MatrixPermutation{}}}
+	for _, dim := range sortedNames(m.Setup) {
+		var next []cell
+		for _, c := range cells {
 			for _, value := range m.Setup[dim] {
-				q := maps.Clone(p)
-				q[dim] = value
-				next = append(next, q)
+				values := maps.Clone(c.values)
+				values[dim] = value
+				next = append(next, cell{values: values})
 			}
 		}
-		out = next
-		if len(out) > 10_000 {
+		cells = next
+		if len(cells) > 10_000 {
 			return nil, errors.New("the matrix has more than 10000 permutations")
 		}
 	}
 	for _, adj := range m.Adjustments {
-		same := func(p pipeline.MatrixPermutation) bool { return maps.Equal(p, adj.With) }
-		switch {
-		case adj.ShouldSkip():
-			out = slices.DeleteFunc(out, same)
-		case len(adj.RemainingFields) > 0:
-			return nil, errors.New("matrix adjustments with soft_fail are not supported")
-		case !slices.ContainsFunc(out, same):
-			out = append(out, pipeline.MatrixPermutation(adj.With))
+		same := func(c cell) bool { return maps.Equal(c.values, pipeline.MatrixPermutation(adj.With)) }
+		if adj.ShouldSkip() { // any text is a reason: the agent sees it so, too
+			cells = slices.DeleteFunc(cells, same)
+			continue
+		}
+		at := slices.IndexFunc(cells, same)
+		if at < 0 {
+			at = len(cells)
+			cells = append(cells, cell{values: pipeline.MatrixPermutation(adj.With)})
+		}
+		for _, name := range sortedNames(adj.RemainingFields) {
+			if name != "soft_fail" {
+				return nil, notValid(name, "a matrix adjustment", []string{"with", "skip", "soft_fail"})
+			}
+			soft, err := parseSoftFail(plain(adj.RemainingFields[name]))
+			if err != nil {
+				return nil, err
+			}
+			cells[at].softFail = &soft
 		}
 	}
-	return out, nil
+	return cells, nil
 }
 
 // fillMatrix returns a copy of a step with one permutation's values filled in.

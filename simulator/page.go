@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 	"net/http"
+	"time"
 )
 
 //go:embed page.html
@@ -36,4 +37,51 @@ func (s *Simulator) servePage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_ = writeJSON(w, http.StatusOK, s.overview(shownJobs))
+}
+
+// row is a build on the page.
+type row struct {
+	Number   int       `json:"number"`
+	Slug     string    `json:"slug"`
+	State    string    `json:"state"`
+	Message  string    `json:"message"`
+	Created  time.Time `json:"created_at"`
+	Warnings []string  `json:"warnings,omitempty"`
+	Steps    []Step    `json:"steps,omitempty"` // block, input and trigger
+}
+
+// overview is what the page shows: the latest builds and jobs, at most limit
+// jobs when that isn't 0.
+func (s *Simulator) overview(limit int) map[string]any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	jobs := s.jobOrder
+	if limit > 0 && len(jobs) > limit {
+		jobs = jobs[len(jobs)-limit:]
+	}
+	shown := make([]Job, len(jobs))
+	for i, j := range jobs {
+		shown[i] = j.snapshot()
+	}
+	builds := []row{}
+	for _, b := range s.builds[max(0, len(s.builds)-50):] {
+		builds = append(builds, row{b.number, b.request.Slug, b.state(), b.request.Message, b.createdAt, b.warnings, b.manual()})
+	}
+	counts := map[JobState]int{}
+	for _, q := range s.queues {
+		for state, n := range q.counts {
+			if n > 0 {
+				counts[state] += n
+			}
+		}
+	}
+	agents := map[string]int{}
+	for _, a := range s.agents {
+		agents[a.state]++
+	}
+	return map[string]any{
+		"version": s.version, "builds": builds, "jobs": shown, "job_counts": counts, "jobs_total": len(s.jobOrder),
+		"agents": agents, "violations": len(s.ledger.violations), "repeats": s.ledger.repeats,
+		"requests": s.requests.seq, "closed": s.isShut,
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/buildkite/conditional"
 	"github.com/buildkite/go-pipeline"
 	"github.com/buildkite/go-pipeline/warning"
 )
@@ -21,146 +22,138 @@ type defaults struct {
 	env      map[string]string
 }
 
-// parsePipeline turns a pipeline.yml, or its JSON, into plans. It refuses by
-// name what the simulator can't do: a build that silently lacked a condition
-// would prove nothing.
-func parsePipeline(source []byte, def defaults) ([]plan, error) {
-	p, err := pipeline.Parse(bytes.NewReader(source))
-	if w := warning.As(err); w != nil {
-		// Warnings are about steps that fell back to "unknown"; those are
-		// refused below with their own words.
-		err = nil
+// parser turns a pipeline.yml, or its JSON, into plans. It accepts what
+// Buildkite accepts, warns of what the simulator doesn't do, and collects all
+// that Buildkite refuses before it gives up.
+type parser struct {
+	def     defaults
+	context conditional.Context // what `if` sees
+	branch  string
+	// environ, when not nil, is interpolated as `buildkite-agent pipeline upload` does.
+	environ environ
+	changed []string // files, for if_changed; nil: unknown
+
+	pipeline *pipeline.Pipeline // the document that is being parsed
+	warnings []string
+	errs     []error
+}
+
+// environ is an environment for pipeline.Interpolate.
+type environ map[string]string
+
+func (e environ) Get(name string) (string, bool) { value, set := e[name]; return value, set }
+func (e environ) Set(name, value string)         { e[name] = value }
+
+// warn notes once what the simulator leaves out.
+func (p *parser) warn(format string, args ...any) {
+	if text := fmt.Sprintf(format, args...); !slices.Contains(p.warnings, text) {
+		p.warnings = append(p.warnings, text)
 	}
+}
+
+func (p *parser) refuse(err error) {
 	if err != nil {
-		return nil, fmt.Errorf("parsing the pipeline: %w", err)
+		p.errs = append(p.errs, err)
 	}
-	env := map[string]string{}
-	if p.Env != nil {
-		env = p.Env.ToMap()
-	}
-	for _, name := range slices.Sorted(maps.Keys(p.RemainingFields)) {
-		value := plain(p.RemainingFields[name])
-		switch name {
-		case "agents":
-			if def.agents, err = parseAgents(value); err != nil {
-				return nil, err
-			}
-		case "priority":
-			if def.priority, err = parseInt(name, value); err != nil {
-				return nil, err
-			}
-		case "image":
-			if def.image, err = parseImage(value); err != nil {
-				return nil, err
-			}
-		case "notify":
-		default:
-			if !strings.HasPrefix(name, "x-") && !isAnchorHolder(value) {
-				return nil, fmt.Errorf("unsupported pipeline attribute %q", name)
+}
+
+// parse reads every document of source, each as an upload of its own.
+func (p *parser) parse(source []byte) ([]plan, error) {
+	var plans []plan
+	for doc, err := range pipeline.ParseAll(bytes.NewReader(source)) {
+		// Warnings are about steps of no known type; normalized sees to those.
+		if err != nil && !warning.Is(err) {
+			return nil, fmt.Errorf("parsing the pipeline: %w", err)
+		}
+		if p.environ != nil {
+			if err := doc.Interpolate(p.environ, false); err != nil && !warning.Is(err) {
+				return nil, fmt.Errorf("interpolating the pipeline: %w", err)
 			}
 		}
+		plans = append(plans, p.document(doc)...)
 	}
-	def.env = env
-	plans, err := parseSteps(p, p.Steps, def, nil)
-	return plans, err
+	return plans, errors.Join(p.errs...)
 }
 
-// isAnchorHolder lets top-level maps and lists pass whose only use is to hold
-// YAML anchors, as in "common: &common".
-func isAnchorHolder(value any) bool {
-	switch value.(type) {
-	case map[string]any, []any:
-		return true
+// document parses one pipeline. What it says at its top holds for its own steps.
+func (p *parser) document(doc *pipeline.Pipeline) []plan {
+	outer, outerContext := p.def, p.context
+	defer func() { p.def, p.context = outer, outerContext }()
+	p.pipeline, p.def.env = doc, map[string]string{}
+	if doc.Env != nil {
+		p.def.env = doc.Env.ToMap()
+		p.context.BuildEnv = maps.Clone(p.context.BuildEnv)
+		if p.context.BuildEnv == nil {
+			p.context.BuildEnv = map[string]string{}
+		}
+		maps.Copy(p.context.BuildEnv, p.def.env)
 	}
-	return false
+	for _, name := range slices.Sorted(maps.Keys(doc.RemainingFields)) {
+		p.refuse(p.top(name, plain(doc.RemainingFields[name])))
+	}
+	return p.steps(doc.Steps, nil)
 }
 
-func parseSteps(p *pipeline.Pipeline, steps pipeline.Steps, def defaults, in *group) ([]plan, error) {
+// top takes one attribute of the pipeline. Buildkite lets unknown ones pass, for
+// they often hold YAML anchors.
+func (p *parser) top(name string, value any) (err error) {
+	switch name {
+	case "agents":
+		p.def.agents, err = parseAgents(value)
+	case "priority":
+		p.def.priority, err = parseInt(name, value)
+	case "image":
+		p.def.image, err = parseImage(value)
+	case "notify":
+		p.warn("notify: nobody is notified")
+	default:
+		_, isText := value.(string)
+		if isText && !strings.HasPrefix(name, "x-") {
+			p.warn("the pipeline attribute `%s` has no effect", name)
+		}
+	}
+	return err
+}
+
+func (p *parser) steps(steps pipeline.Steps, in *group) []plan {
 	var plans []plan
 	for i, step := range steps {
-		where := func(err error) error { return fmt.Errorf("step %d: %w", i+1, err) }
-		switch step := step.(type) {
-		case *pipeline.CommandStep:
-			one, err := parseCommand(p, step, def)
-			if err != nil {
-				return nil, where(err)
+		parsed, errs := p.step(step, in)
+		for _, err := range errs {
+			where := fmt.Sprintf("step %d", i+1)
+			if in != nil {
+				where += fmt.Sprintf(" of group %q", in.label)
 			}
-			one.group = in
-			plans = append(plans, one)
-		case *pipeline.WaitStep:
-			one, err := parseWait(step)
-			if err != nil {
-				return nil, where(err)
-			}
-			one.group = in
-			plans = append(plans, one)
-		case *pipeline.GroupStep:
-			inner, err := parseGroup(p, step, def, in)
-			if err != nil {
-				return nil, where(err)
-			}
-			plans = append(plans, inner...)
-		case *pipeline.InputStep:
-			return nil, where(errors.New("block and input steps are not supported: nobody is there to press the button"))
-		case *pipeline.TriggerStep:
-			return nil, where(errors.New("trigger steps are not supported: there is no other pipeline"))
-		default:
-			return nil, where(fmt.Errorf("unsupported step type %T", step))
+			p.refuse(fmt.Errorf("%s: %w", where, err))
 		}
+		plans = append(plans, parsed...)
 	}
-	return plans, nil
+	return plans
 }
 
-// parseGroup flattens a group: its steps stand in its place.
-func parseGroup(p *pipeline.Pipeline, step *pipeline.GroupStep, def defaults, in *group) ([]plan, error) {
-	if in != nil {
-		return nil, errors.New("a group can't hold a group")
+func (p *parser) step(step pipeline.Step, in *group) ([]plan, []error) {
+	step, err := normalized(step)
+	if err != nil {
+		return nil, []error{err}
 	}
-	g := &group{key: step.Key}
-	if step.Group != nil {
-		g.label = *step.Group
-	}
-	allowFailure := false
-	var err error
-	for name, raw := range step.RemainingFields {
-		value := plain(raw)
-		switch name {
-		case "depends_on":
-			g.explicit = true
-			g.dependsOn, err = parseDependsOn(value)
-		case "allow_dependency_failure":
-			allowFailure, err = parseSwitch(name, value)
-		case "notify":
-		default:
-			err = fmt.Errorf("unsupported group attribute %q", name)
+	if step, isGroup := step.(*pipeline.GroupStep); isGroup {
+		if in != nil {
+			return nil, []error{errors.New("a group can't hold a group")}
 		}
-		if err != nil {
-			return nil, err
-		}
+		return p.groupStep(step)
 	}
-	if allowFailure {
-		allowFailures(g.dependsOn)
+	one := plan{group: in}
+	var errs []error
+	switch step := step.(type) {
+	case *pipeline.CommandStep:
+		errs = p.commandStep(&one, step)
+	case *pipeline.WaitStep:
+		one.kind = kindWait
+		errs = p.attributes(&one, waitAttributes, step.Contents)
+	case *pipeline.InputStep:
+		errs = p.inputStep(&one, step)
+	case *pipeline.TriggerStep:
+		errs = p.triggerStep(&one, step)
 	}
-	return parseSteps(p, step.Steps, def, g)
-}
-
-func parseWait(step *pipeline.WaitStep) (plan, error) {
-	one := plan{wait: true}
-	var err error
-	for name, raw := range step.Contents {
-		value := plain(raw)
-		switch name {
-		case "wait", "waiter", "type", "label", "name":
-		case "key", "id", "identifier":
-			one.key = fmt.Sprint(value)
-		case "continue_on_failure":
-			one.continueOnFailure, err = parseSwitch(name, value)
-		default:
-			err = fmt.Errorf("unsupported wait attribute %q", name)
-		}
-		if err != nil {
-			return plan{}, err
-		}
-	}
-	return one, nil
+	return []plan{one}, errs
 }

@@ -106,7 +106,7 @@ func (s *Simulator) nextFor(a *agent) *job {
 	var best *job
 	q.sweep()
 	for _, j := range q.list {
-		if j.state != StateScheduled || best != nil && j.priority <= best.priority || !satisfies(a.tags, j.node.rules) {
+		if j.state != StateScheduled || best != nil && j.priority <= best.priority || !satisfies(a.tags, j.rules) {
 			continue
 		}
 		best = j

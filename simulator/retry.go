@@ -79,8 +79,9 @@ func (s *Simulator) retryJob(j *job, how string, now time.Time) *job {
 	next := s.newJob(j.node, j.slot, now)
 	next.retries, next.retryType, next.retryOf = j.retries+1, how, j
 	next.priority = j.priority
+	next.enteredAt, next.number = j.enteredAt, j.number // it keeps its place in a concurrency group
 	j.retriedBy = next
-	s.setState(next, StateScheduled, now, cause{event: how + " retry", detail: "of " + j.id})
+	s.offer(next, now, cause{event: how + " retry", detail: "of " + j.id})
 	return next
 }
 
@@ -95,7 +96,7 @@ func (s *Simulator) Retry(id string) (Job, error) {
 			return notFound("job", id)
 		case j.retriedBy != nil:
 			return fmt.Errorf("job %s was retried by %s already", id, j.retriedBy.id)
-		case !j.state.Terminal() || j.state == StateWaitingFailed || j.state == StateSkipped:
+		case !j.state.Terminal() || j.state == StateWaitingFailed || j.state == StateSkipped || j.state == StateBroken:
 			return fmt.Errorf("job %s is %s: only a job that has ended can be retried", id, j.state)
 		case j.build.canceled:
 			return fmt.Errorf("build %d was canceled", j.build.number)
@@ -105,6 +106,7 @@ func (s *Simulator) Retry(id string) (Job, error) {
 			return errors.New("the step forbids to retry a job that passed")
 		}
 		s.reopen(j.node, nodeOpen, now)
+		j.build.failing = false
 		snapshot = s.retryJob(j, "manual", now).snapshot()
 		s.relink(j.build, now)
 		return nil
@@ -146,7 +148,7 @@ func parseRetry(value any) (retryPolicy, error) {
 		case "manual":
 			err = p.parseManual(value)
 		default:
-			err = fmt.Errorf("unsupported retry attribute %q", name)
+			err = notValid(name, "the `retry` configuration", []string{"automatic", "manual"})
 		}
 		if err != nil {
 			return p, err
@@ -159,11 +161,12 @@ func parseAutomatic(value any) ([]retryRule, error) {
 	switch v := value.(type) {
 	case nil:
 		return nil, nil
-	case bool:
-		if v {
-			return []retryRule{{limit: defaultRetryLimit}}, nil
+	case bool, string:
+		on, err := parseSwitch("retry.automatic", v)
+		if on {
+			return []retryRule{{limit: defaultRetryLimit}}, err
 		}
-		return nil, nil
+		return nil, err
 	case map[string]any:
 		rule, err := parseRule(v)
 		return []retryRule{rule}, err
@@ -205,7 +208,7 @@ func parseRule(m map[string]any) (retryRule, error) {
 				err = fmt.Errorf("limit is %d: want 0 to 10", rule.limit)
 			}
 		default:
-			err = fmt.Errorf("unsupported retry condition %q", name)
+			err = notValid(name, "the `automatic` retry configuration", []string{"exit_status", "signal", "signal_reason", "limit"})
 		}
 		if err != nil {
 			return rule, err
@@ -244,19 +247,21 @@ func parseChoice(name string, value any) ([]string, error) {
 func (p *retryPolicy) parseManual(value any) error {
 	switch v := value.(type) {
 	case nil:
-	case bool:
-		p.manualDenied = !v
+	case bool, string:
+		allowed, err := parseSwitch("retry.manual", v)
+		p.manualDenied = !allowed
+		return err
 	case map[string]any:
 		for name, value := range v {
 			switch name {
 			case "allowed":
-				p.manualDenied = value == false
+				p.manualDenied = value == false || value == "false"
 			case "permit_on_passed":
-				p.notOnPassed = value == false
+				p.notOnPassed = value == false || value == "false"
 			case "reason":
 				p.deniedReason = fmt.Sprint(value)
 			default:
-				return fmt.Errorf("unsupported retry attribute manual.%s", name)
+				return notValid(name, "the `manual` retry configuration", []string{"allowed", "permit_on_passed", "reason"})
 			}
 		}
 	default:

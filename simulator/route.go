@@ -3,6 +3,7 @@ package simulator
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -32,24 +33,27 @@ type route struct {
 	maxBody int64
 }
 
-func (s *Simulator) routeTable() []route {
-	at := func(name, method, pattern string, auth authKind, serve func(*call) reply) route {
-		return route{name: name, method: method, pattern: strings.Split(pattern, "/"), auth: auth, serve: serve, maxBody: 4 << 20}
-	}
-	get, post, put, del := http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete
-	chunks := at("chunks", post, "jobs/:id/chunks", authJob, s.saveChunk)
-	chunks.prepare = s.readChunk
-	upload := at("pipeline_upload", post, "jobs/:id/pipelines", authJob, s.uploadPipeline)
-	upload.maxBody = 64 << 20
-	artifacts := at("artifacts_create", post, "jobs/:id/artifacts", authJob, s.createArtifacts)
-	artifacts.maxBody = 64 << 20
-	form := at("artifacts_upload", post, "_sim/artifact-uploads", authNone, s.uploadArtifact)
-	form.prepare, form.maxBody = s.readArtifactForm, s.conf.ArtifactMaxBytes+1<<20
-	part := at("artifacts_part", put, "_sim/artifact-parts/:artifact/:part", authNone, s.uploadPart)
-	part.maxBody = s.conf.ArtifactMaxBytes
+func at(name, method, pattern string, auth authKind, serve func(*call) reply) route {
+	return route{name: name, method: method, pattern: strings.Split(pattern, "/"), auth: auth, serve: serve, maxBody: 4 << 20}
+}
 
+// preparing reads the body before the lock is taken.
+func (r route) preparing(f func(*call) *reply) route { r.prepare = f; return r }
+
+func (r route) upTo(bytes int64) route { r.maxBody = bytes; return r }
+
+const (
+	get, post = http.MethodGet, http.MethodPost
+	put, del  = http.MethodPut, http.MethodDelete
+)
+
+func (s *Simulator) routeTable() []route {
+	return slices.Concat(s.lifeRoutes(), s.commandRoutes(), s.artifactRoutes(), s.clusterRoutes())
+}
+
+// lifeRoutes are those of a session's life, and of a job's.
+func (s *Simulator) lifeRoutes() []route {
 	return []route{
-		// The session's life.
 		at("register", post, "register", authRegistration, s.register),
 		at("connect", post, "connect", authSession, s.connect),
 		at("heartbeat", post, "heartbeat", authSession, s.heartbeat),
@@ -63,10 +67,15 @@ func (s *Simulator) routeTable() []route {
 		at("accept", put, "jobs/:id/accept", authSession, s.accept),
 		at("start", put, "jobs/:id/start", authJob, s.start),
 		at("job_state", get, "jobs/:id", authJobState, s.jobState),
-		chunks,
+		at("chunks", post, "jobs/:id/chunks", authJob, s.saveChunk).preparing(s.readChunk),
 		at("header_times", post, "jobs/:id/header_times", authJob, s.saveHeaderTimes),
 		at("finish", put, "jobs/:id/finish", authJob, s.finish),
-		// What a job can ask for.
+	}
+}
+
+// commandRoutes are what a job can ask for.
+func (s *Simulator) commandRoutes() []route {
+	return []route{
 		at("job_update", put, "jobs/:id", authJob, s.updateJob),
 		at("promise_failure", put, "jobs/:id/promise_failure", authJob, s.promiseFailure),
 		at("annotate", post, "jobs/:id/annotations", authJob, s.annotate),
@@ -79,13 +88,7 @@ func (s *Simulator) routeTable() []route {
 		at("metadata_get", post, "builds/:build/data/get", authBuild, s.getMetaData),
 		at("metadata_exists", post, "builds/:build/data/exists", authBuild, s.existsMetaData),
 		at("metadata_keys", post, "builds/:build/data/keys", authBuild, s.metaDataKeys),
-		artifacts,
-		at("artifacts_update", put, "jobs/:id/artifacts", authJob, s.updateArtifacts),
-		at("artifacts_search", get, "builds/:build/artifacts/search", authBuild, s.searchArtifacts),
-		form,
-		part,
-		at("artifacts_download", get, "_sim/artifacts/:artifact", authNone, s.downloadArtifact),
-		upload,
+		at("pipeline_upload", post, "jobs/:id/pipelines", authJob, s.uploadPipeline).upTo(64 << 20),
 		at("pipeline_status", get, "jobs/:id/pipelines/:upload", authJob, s.pipelineStatus),
 		at("step_export", post, "steps/:step/export", authBuild, s.exportStep),
 		at("step_update", put, "steps/:step", authBuild, s.updateStep),
@@ -94,13 +97,30 @@ func (s *Simulator) routeTable() []route {
 		at("oidc", post, "jobs/:id/oidc/tokens", authJob, s.oidcToken),
 		at("secret", get, "jobs/:id/secrets", authJob, s.secret),
 		at("repository_token", post, "jobs/:id/repository_access_token", authJob, s.repositoryToken),
+	}
+}
+
+// artifactRoutes are those of artifacts and caches.
+func (s *Simulator) artifactRoutes() []route {
+	return []route{
+		at("artifacts_create", post, "jobs/:id/artifacts", authJob, s.createArtifacts).upTo(64 << 20),
+		at("artifacts_update", put, "jobs/:id/artifacts", authJob, s.updateArtifacts),
+		at("artifacts_search", get, "builds/:build/artifacts/search", authBuild, s.searchArtifacts),
+		at("artifacts_upload", post, "_sim/artifact-uploads", authNone, s.uploadArtifact).preparing(s.readArtifactForm).upTo(s.conf.ArtifactMaxBytes + 1<<20),
+		at("artifacts_part", put, "_sim/artifact-parts/:artifact/:part", authNone, s.uploadPart).upTo(s.conf.ArtifactMaxBytes),
+		at("artifacts_download", get, "_sim/artifacts/:artifact", authNone, s.downloadArtifact),
 		at("cache", get, "cache_registries/:registry", authBuild, s.showCacheRegistry),
 		at("cache", post, "cache_registries/:registry/peek", authBuild, s.peekCache),
 		at("cache", post, "cache_registries/:registry/retrieve", authBuild, s.retrieveCache),
 		at("cache", post, "cache_registries/:registry/expire", authBuild, s.expireCache),
 		at("cache", put, "cache_registries/:registry/store", authBuild, s.storeCache),
 		at("cache", put, "cache_registries/:registry/commit", authBuild, s.commitCache),
-		// The cluster.
+	}
+}
+
+// clusterRoutes are what a cluster's token opens.
+func (s *Simulator) clusterRoutes() []route {
+	return []route{
 		at("token", get, "token", authRegistration, s.tokenIdentity),
 		at("metrics", get, "metrics", authRegistration, s.metrics),
 		at("metrics_queue", get, "metrics/queue", authRegistration, s.queueMetrics),

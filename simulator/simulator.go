@@ -45,11 +45,14 @@ type Simulator struct {
 	jobOrder  []*job
 	stepByID  map[string]*node
 	queues    map[string]*queue
+	groups    map[string]*concurrencyGroup
 	stacks    map[string]*stack
 	artifacts map[string]*artifact
 
 	caches       []*cacheEntry          // the newest last
 	cacheUploads map[string]*cacheEntry // by upload ID, not committed yet
+
+	deferred []func(now time.Time) // see later
 
 	deadlines deadlines
 	faults    faults
@@ -75,6 +78,7 @@ func New(conf Config) *Simulator {
 		jobs:      map[string]*job{},
 		stepByID:  map[string]*node{},
 		queues:    map[string]*queue{},
+		groups:    map[string]*concurrencyGroup{},
 		stacks:    map[string]*stack{},
 		artifacts: map[string]*artifact{}, cacheUploads: map[string]*cacheEntry{},
 	}
@@ -135,8 +139,10 @@ func (s *Simulator) Wait(ctx context.Context, cond func() bool) error {
 	}
 }
 
-// touch notes a change and wakes those who Wait. Callers hold s.mu.
+// touch notes a change, does what follows of it and wakes those who Wait.
+// Callers hold s.mu.
 func (s *Simulator) touch() {
+	s.runLater(s.now())
 	s.version++
 	if s.changed != nil {
 		close(s.changed)

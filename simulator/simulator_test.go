@@ -23,6 +23,8 @@ func TestMain(m *testing.M) {
 		// The agent's client keeps idle connections for a while after its test.
 		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
 		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
+		// A condition with a regular expression has a clock run for two seconds.
+		goleak.IgnoreAnyFunction("github.com/dlclark/regexp2.runClock"),
 	)
 }
 

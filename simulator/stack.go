@@ -183,7 +183,7 @@ func scheduledJob(j *job) map[string]any {
 	}
 	b := j.build
 	return map[string]any{
-		"id": j.id, "priority": j.priority, "agent_query_rules": j.node.rules,
+		"id": j.id, "priority": j.priority, "agent_query_rules": j.rules,
 		"scheduled_at": j.scheduledAt.UTC().Format("2006-01-02T15:04:05.000Z"),
 		"pipeline":     map[string]any{"slug": b.request.Slug, "uuid": b.pipelineID},
 		"build":        map[string]any{"uuid": b.id, "number": b.number, "branch": b.request.Branch},

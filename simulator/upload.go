@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -58,12 +59,14 @@ func (s *Simulator) uploadPipeline(c *call) reply {
 
 func (s *Simulator) applyUpload(j *job, source []byte, replace bool, now time.Time) error {
 	b := j.build
-	plans, err := parsePipeline(source, defaults{queue: b.request.Queue})
+	if b.canceled {
+		return errors.New("the build is canceled")
+	}
+	p := s.parserOf(b)
+	p.environ = nil // the agent did that
+	plans, err := p.parse(source)
 	if err != nil {
 		return err
-	}
-	if b.canceled {
-		return fmt.Errorf("the build is canceled")
 	}
 	at := slices.Index(b.nodes, j.node) + 1
 	// Uploads of one job stand in the order in which they came.
@@ -77,6 +80,9 @@ func (s *Simulator) applyUpload(j *job, source []byte, replace bool, now time.Ti
 	for _, n := range nodes {
 		n.uploadedBy = j
 	}
+	for _, text := range p.warnings {
+		s.warn(b, text)
+	}
 	if replace {
 		s.dropUnstarted(b, at+len(nodes), now)
 	}
@@ -87,7 +93,8 @@ func (s *Simulator) applyUpload(j *job, source []byte, replace bool, now time.Ti
 // dropUnstarted cancels the steps from an index on that nobody has begun.
 func (s *Simulator) dropUnstarted(b *build, from int, now time.Time) {
 	for _, n := range b.nodes[from:] {
-		if n.state == nodeDone || slices.ContainsFunc(n.jobs, func(j *job) bool { return !j.acquiredAt.IsZero() }) {
+		running := n.kind == kindTrigger && n.state == nodeOpen
+		if n.state == nodeDone || running || slices.ContainsFunc(n.jobs, func(j *job) bool { return !j.acquiredAt.IsZero() }) {
 			continue
 		}
 		for _, j := range n.current {

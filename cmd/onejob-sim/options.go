@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 	"time"
@@ -11,11 +13,31 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 )
 
+// pairs are the NAME=VALUEs of a flag that can be repeated. A value may hold commas.
+type pairs map[string]string
+
+func (p *pairs) String() string { return "" } // values may be secret
+
+func (p *pairs) Set(text string) error {
+	name, value, valued := strings.Cut(text, "=")
+	if !valued || name == "" {
+		return errors.New("want NAME=VALUE")
+	}
+	if *p == nil {
+		*p = pairs{}
+	}
+	(*p)[name] = value
+	return nil
+}
+
 // options are the flags, each with an environment variable ONEJOB_SIM_<NAME>.
 type options struct {
 	listen, readyFile             string
 	token, tokenFile              string
 	pipelines, queues             []string
+	downstream, env, secrets      pairs
+	secretsFile, changedFiles     string
+	noInterpolation               bool
 	slug, repo, branch, commit    string
 	queue                         string
 	heartbeatTimeout, reservation time.Duration
@@ -37,12 +59,21 @@ func (o *options) flags() []cli.Flag {
 	flag := func(name, usage string, into *bool) cli.Flag {
 		return &cli.BoolFlag{Name: name, Usage: usage, EnvVars: env(name), Destination: into}
 	}
+	named := func(name, usage string, into *pairs) cli.Flag {
+		return &cli.GenericFlag{Name: name, Value: into, Usage: usage, EnvVars: env(name)}
+	}
 	return []cli.Flag{
 		text("listen", "127.0.0.1:8080", "`ADDRESS` to serve on; port 0 picks a free one", &o.listen),
 		text("ready-file", "", "write the base URL to `FILE` once it is served", &o.readyFile),
 		text("token", simulator.DefaultAgentToken, "the agent registration `TOKEN`", &o.token),
 		text("token-file", "", "read the token from `FILE` instead", &o.tokenFile),
 		&cli.StringSliceFlag{Name: "pipeline", Usage: "create a build from the pipeline.yml `FILE`; repeatable", EnvVars: env("pipeline")},
+		flag("no-interpolation", "leave the variables in a pipeline alone, as buildkite-agent pipeline upload --no-interpolation does", &o.noInterpolation),
+		named("downstream", "a pipeline that trigger steps can start, as `SLUG=FILE`; repeatable", &o.downstream),
+		named("env", "a variable of the builds' environment, as `NAME=VALUE`; BUILDKITE_TAG, BUILDKITE_PULL_REQUEST and BUILDKITE_SOURCE count in conditions; repeatable", &o.env),
+		named("secret", "a secret for buildkite-agent secret get, as `NAME=VALUE`; repeatable", &o.secrets),
+		text("secrets-file", "", "more secrets, from a `FILE` with a NAME=VALUE a line", &o.secretsFile),
+		text("changed-files", "", "what if_changed looks at: a `FILE` with a path a line; without it such steps run", &o.changedFiles),
 		text("slug", "demo", "`SLUG` of the builds' pipeline", &o.slug),
 		text("repo", "", "`URL` of the repository that jobs check out", &o.repo),
 		text("branch", "main", "the builds' `BRANCH`", &o.branch),
@@ -81,4 +112,41 @@ func (o *options) agentToken() (string, error) {
 		return "", fmt.Errorf("the token file %s is empty", o.tokenFile)
 	}
 	return token, nil
+}
+
+// allSecrets are those of the flags and of the file; a flag wins.
+func (o *options) allSecrets() (map[string]string, error) {
+	all := pairs{}
+	lines, err := readLines(o.secretsFile)
+	if err != nil {
+		return nil, fmt.Errorf("reading the secrets: %w", err)
+	}
+	for i, line := range lines {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		if err := all.Set(line); err != nil {
+			return nil, fmt.Errorf("the secrets file %s, entry %d: %w", o.secretsFile, i+1, err) // the line itself may be a secret
+		}
+	}
+	maps.Copy(all, o.secrets)
+	return all, nil
+}
+
+// readLines are the lines of a file that aren't empty; nil if no file is named.
+func readLines(path string) ([]string, error) {
+	if path == "" {
+		return nil, nil
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	lines := []string{}
+	for line := range strings.Lines(string(raw)) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines, nil
 }

@@ -24,21 +24,17 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	token, err := o.agentToken()
-	if err != nil {
-		return err
-	}
 	level := slog.LevelInfo
 	if o.verbose {
 		level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level}))
-	sim := simulator.New(simulator.Config{
-		AgentToken: token, Queues: o.queues, Seed: o.seed, Logger: log,
-		PingInterval: o.interval, HeartbeatInterval: o.interval, JobStatusInterval: o.interval,
-		HeartbeatTimeout: o.heartbeatTimeout, ReservationDefault: o.reservation,
-		RateLimits: simulator.RateLimits{Disabled: o.noLimits},
-	})
+	conf, err := o.config()
+	if err != nil {
+		return err
+	}
+	conf.Logger = log
+	sim := simulator.New(conf)
 	defer sim.Close()
 	for _, path := range o.pipelines {
 		if err := o.createBuild(sim, path, log); err != nil {
@@ -74,20 +70,71 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	return summarize(sim, out)
 }
 
+// config reads what the options name.
+func (o *options) config() (simulator.Config, error) {
+	token, err := o.agentToken()
+	if err != nil {
+		return simulator.Config{}, err
+	}
+	secrets, err := o.allSecrets()
+	if err != nil {
+		return simulator.Config{}, err
+	}
+	downstream, err := o.readDownstream()
+	return simulator.Config{
+		AgentToken: token, Queues: o.queues, Seed: o.seed,
+		PingInterval: o.interval, HeartbeatInterval: o.interval, JobStatusInterval: o.interval,
+		HeartbeatTimeout: o.heartbeatTimeout, ReservationDefault: o.reservation,
+		RateLimits: simulator.RateLimits{Disabled: o.noLimits},
+		Secrets:    secrets, Downstream: downstream,
+	}, err
+}
+
 func (o *options) createBuild(sim *simulator.Simulator, path string, log *slog.Logger) error {
 	source, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("reading the pipeline: %w", err)
 	}
+	changed, err := readLines(o.changedFiles)
+	if err != nil {
+		return fmt.Errorf("reading the changed files: %w", err)
+	}
 	b, err := sim.CreateBuild(simulator.BuildRequest{
 		Pipeline: source, Slug: o.slug, Repo: o.repo, Branch: o.branch, Commit: o.commit, Queue: o.queue,
-		Message: filepath.Base(path),
+		Message: filepath.Base(path), Env: o.env, ChangedFiles: changed, Interpolate: o.environ(),
 	})
 	if err != nil {
 		return fmt.Errorf("creating a build from %s: %w", path, err)
 	}
 	log.Info("build created", "build", b.Number, "jobs", len(b.JobIDs))
 	return nil
+}
+
+// environ is what pipelines are interpolated with, besides what Buildkite sets:
+// our own environment without our own settings. It is nil for none.
+func (o *options) environ() map[string]string {
+	if o.noInterpolation {
+		return nil
+	}
+	environ := map[string]string{}
+	for _, pair := range os.Environ() {
+		if name, value, _ := strings.Cut(pair, "="); !strings.HasPrefix(name, "ONEJOB_SIM_") {
+			environ[name] = value
+		}
+	}
+	return environ
+}
+
+func (o *options) readDownstream() (map[string][]byte, error) {
+	out := map[string][]byte{}
+	for slug, path := range o.downstream {
+		source, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("reading the downstream pipeline: %w", err)
+		}
+		out[slug] = source
+	}
+	return out, nil
 }
 
 // announce writes the base URL in one step, so that a reader sees all or nothing.

@@ -129,7 +129,7 @@ func TestRunRefuses(t *testing.T) {
 		{"no token file", options{tokenFile: missing}, "reading the token"},
 		{"empty token file", options{tokenFile: write(t, "t", " \n")}, "is empty"},
 		{"no pipeline", options{pipelines: []string{missing}}, "reading the pipeline"},
-		{"bad pipeline", options{pipelines: []string{write(t, "p", "steps: [{block: x}]")}}, "block and input"},
+		{"bad pipeline", options{pipelines: []string{write(t, "p", "steps: [{command: a, shell: sh}]")}}, "is not a valid property"},
 		{"negative timeout", options{heartbeatTimeout: -time.Second}, "--heartbeat-timeout -1s"},
 		{"negative reservation", options{reservation: -time.Second}, "--reservation -1s"},
 		{"negative interval", options{interval: -3}, "--interval -3"},
@@ -186,5 +186,86 @@ func TestProcess(t *testing.T) {
 	bad := exec.Command(bin, "stray")
 	if _, err := bad.CombinedOutput(); err == nil || bad.ProcessState.ExitCode() != 2 {
 		t.Errorf("a stray argument: %v, want exit 2", err)
+	}
+}
+
+// What a pipeline asks of the command line: variables, secrets, a pipeline to
+// trigger, changed files.
+func TestPipelineOptions(t *testing.T) {
+	t.Setenv("WORD", "hello")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ready := filepath.Join(t.TempDir(), "ready")
+	pipeline := `steps:
+- {command: "echo $WORD ${BUILDKITE_BRANCH} $$HOME", if: build.tag == "v1"}
+- {command: docs, if_changed: "docs/**"}
+- {trigger: other}
+- {trigger: nobody}
+- {input: go}`
+	o := options{listen: "127.0.0.1:0", readyFile: ready, token: "bkct_x", branch: "main", slug: "demo",
+		pipelines:    []string{write(t, "pipeline.yml", pipeline)},
+		downstream:   pairs{"other": write(t, "other.yml", "steps: [{command: downstream}]")},
+		env:          pairs{"BUILDKITE_TAG": "v1"},
+		secrets:      pairs{"A": "flag"},
+		secretsFile:  write(t, "secrets", "# a comment\nA=file\n\nB=one,two=three\n"),
+		changedFiles: write(t, "changed", "app/main.go\n"),
+	}
+	var out strings.Builder
+	done := make(chan error, 1)
+	go func() { done <- run(ctx, o, &out) }()
+	base := awaitBase(t, ready)
+	var jobs []simulator.Job
+	call(t, "GET", base+"/_sim/jobs", "", "", &jobs)
+	var got []string
+	for _, j := range jobs {
+		got = append(got, j.Command+" "+string(j.State))
+	}
+	if want := "echo hello main $HOME scheduled|docs skipped|downstream scheduled"; strings.Join(got, "|") != want {
+		t.Errorf("jobs are %s, want %s", strings.Join(got, "|"), want)
+	}
+	var builds []simulator.Build
+	call(t, "GET", base+"/_sim/builds", "", "", &builds)
+	for _, s := range builds[0].Steps {
+		if s.Type == "input" {
+			call(t, "POST", base+"/_sim/steps/"+s.ID+"/unblock", "", "", &struct{}{})
+		}
+	}
+	var agent struct {
+		AccessToken string `json:"access_token"`
+	}
+	call(t, "POST", base+"/v3/register", "bkct_x", "{}", &agent)
+	var job struct{ Token string }
+	call(t, "PUT", base+"/v3/jobs/"+jobs[0].ID+"/acquire", agent.AccessToken, "", &job)
+	for key, want := range map[string]string{"A": "flag", "B": "one,two=three"} {
+		var secret struct{ Value string }
+		call(t, "GET", base+"/v3/jobs/"+jobs[0].ID+"/secrets?key="+key, job.Token, "", &secret)
+		if secret.Value != want {
+			t.Errorf("secret %s is %q, want %q", key, secret.Value, want)
+		}
+	}
+	call(t, "PUT", base+"/v3/jobs/"+jobs[0].ID+"/finish", job.Token, `{"exit_status":"-1","signal_reason":"agent_stop"}`, &struct{}{})
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(out.String(), `level=WARN msg=pipeline build=1 pipeline=demo warning="trigger: the pipeline \"nobody\" wasn't given`) {
+		t.Errorf("no warning of the pipeline that wasn't given:\n%s", out.String())
+	}
+}
+
+func TestPairs(t *testing.T) {
+	var p pairs
+	for _, text := range []string{"A=b,c=d", "B="} {
+		if err := p.Set(text); err != nil {
+			t.Error(err)
+		}
+	}
+	if p["A"] != "b,c=d" || len(p) != 2 || p.String() != "" {
+		t.Errorf("pairs are %v (%q)", map[string]string(p), p.String())
+	}
+	for _, text := range []string{"A", "=b"} {
+		if p.Set(text) == nil {
+			t.Errorf("%q was taken", text)
+		}
 	}
 }

@@ -21,11 +21,6 @@ var long = map[string]string{
 	"launcher/run.go":                         "a run from start to report",
 	"launcher/run.go do":                      "a run from start to report, in its order",
 	"launcher/supervise.go supervise":         "the select that everything of a run meets in",
-	"simulator/control.go controlOne":         "the table of what a test may ask for",
-	"simulator/environment.go jobEnv":         "the table of a job's environment",
-	"simulator/job.go":                        "a job's states and what leads from one to another",
-	"simulator/route.go routeTable":           "the table of routes",
-	"simulator/step.go parseCommand":          "a pipeline step's fields, one after the other",
 }
 
 // No file and no function of the product is longer than one reads at once. Its tests,
