@@ -1,4 +1,4 @@
-package rows
+package endtoend
 
 import (
 	"context"
@@ -21,8 +21,11 @@ import (
 	"github.com/onejob-dev/onejob/test/stage"
 )
 
-// on is the stage that all rows share.
-var on *stage.Stage
+// on is the stage that all tests share, options is how it is set.
+var (
+	on      *stage.Stage
+	options stage.Options
+)
 
 // nodes: node-0 stays; node-1 is lost, and node-2 is cut off for a while.
 const nodes = 3
@@ -43,30 +46,19 @@ func TestMain(m *testing.M) {
 func run(m *testing.M) int {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 	defer cancel()
-	o := stage.Options{
-		Root: filepath.Join("..", ".."), Nodes: nodes,
-		Simulator: simulator.Config{HeartbeatTimeout: 10 * time.Minute},
-		Logf:      func(format string, a ...any) { fmt.Printf("    "+format+"\n", a...) },
-	}
-	var config struct {
-		Queues []map[string]any `json:"queues"`
-	}
-	for _, r := range all() {
-		config.Queues = append(config.Queues, r.queueConfig())
-		if r.finishHeld {
-			o.Simulator.FinishHeld = append(o.Simulator.FinishHeld, r.name)
-		}
-		if r.namespace != "" && !slices.Contains(o.Namespaces, r.namespace) {
-			o.Namespaces = append(o.Namespaces, r.namespace)
-		}
-	}
-	b, err := yaml.Marshal(config)
+	repositories, err := os.MkdirTemp("", "onejob-endtoend")
 	if err == nil {
-		err = cluster.Turn(ctx, o.Logf)
+		defer os.RemoveAll(repositories)
+		err = publish(ctx, repositories)
 	}
 	if err == nil {
-		o.Config = string(b)
-		on, err = stage.Up(ctx, o)
+		options, err = setting(repositories)
+	}
+	if err == nil {
+		err = cluster.Turn(ctx, options.Logf)
+	}
+	if err == nil {
+		on, err = stage.Up(ctx, options)
 	}
 	if err == nil {
 		err = settle(ctx)
@@ -93,20 +85,44 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
+// setting has the queues of the main job and its secrets, and one for each row.
+func setting(repositories string) (stage.Options, error) {
+	o := stage.Options{
+		Root: filepath.Join("..", ".."), Nodes: nodes, Repository: repositories,
+		Simulator: simulator.Config{HeartbeatTimeout: 10 * time.Minute},
+		Logf:      func(format string, a ...any) { fmt.Printf("    "+format+"\n", a...) },
+	}
+	var queues []map[string]any
+	for _, r := range all() {
+		queues = append(queues, r.queueConfig())
+		if r.finishHeld {
+			o.Simulator.FinishHeld = append(o.Simulator.FinishHeld, r.name)
+		}
+		if r.namespace != "" && !slices.Contains(o.Namespaces, r.namespace) {
+			o.Namespaces = append(o.Namespaces, r.namespace)
+		}
+	}
+	rows, err := yaml.Marshal(queues)
+	o.Config = stage.QueueConfig(8, 20) + anyUID + trusted + string(rows)
+	return o, err
+}
+
+// cordon keeps new pods from all nodes but node-0, or no longer does.
+func cordon(ctx context.Context, yes bool) error {
+	for _, name := range on.Cluster.NodeNames[1:] {
+		patch := fmt.Appendf(nil, `{"spec":{"unschedulable":%t}}`, yes)
+		if _, err := on.Cluster.Client().CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // settle moves the schedulers to node-0, away from what is in store for the
 // others.
 func settle(ctx context.Context) error {
 	client := on.Cluster.Client()
-	cordon := func(yes bool) error {
-		for _, name := range on.Cluster.NodeNames[1:] {
-			patch := fmt.Appendf(nil, `{"spec":{"unschedulable":%t}}`, yes)
-			if _, err := client.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if err := cordon(true); err != nil {
+	if err := cordon(ctx, true); err != nil {
 		return err
 	}
 	for {
@@ -130,7 +146,7 @@ func settle(ctx context.Context) error {
 			return err
 		}
 		if elsewhere == 0 && ready == 2 {
-			return cordon(false)
+			return cordon(ctx, false)
 		}
 		select {
 		case <-ctx.Done():

@@ -1,4 +1,4 @@
-package e2e
+package endtoend
 
 import (
 	"context"
@@ -13,24 +13,36 @@ import (
 	"github.com/onejob-dev/onejob/test/stage"
 )
 
-// TestUninstall: after the shipped recipe the stacks are deregistered, and stay
-// so, nothing of onejob is left, and it can be installed again.
+// TestUninstall: the jobs of all tests before this one leave nothing behind. After
+// the shipped recipe the stacks are deregistered, and stay so, nothing of onejob is
+// left, and it can be installed again.
 func TestUninstall(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
+	clean(t, ctx)
+	names := func() (queues []string) {
+		for _, s := range on.Simulator.Stacks() {
+			queues = append(queues, s.Queue)
+		}
+		return queues
+	}
+	before := names()
+	if len(before) < 3+len(all())/2 {
+		t.Fatalf("there are stacks for the queues %q", before)
+	}
 	registered, deregistered := on.Simulator.Count("stacks_register"), on.Simulator.Count("stacks_deregister")
 	if err := on.Uninstall(ctx, options.Root); err != nil {
 		t.Fatal(err)
 	}
 	registered, deregistered = on.Simulator.Count("stacks_register")-registered, on.Simulator.Count("stacks_deregister")-deregistered
-	if registered != 0 || deregistered != 3 {
-		t.Errorf("the stacks of three queues were deregistered by %d requests and registered by %d, want 3 and none", deregistered, registered)
+	if registered != 0 || deregistered != len(before) {
+		t.Errorf("the stacks of %d queues were deregistered by %d requests and registered by %d, want one each and none", len(before), deregistered, registered)
 	}
 	stacks := func(state string) {
 		t.Helper()
-		all := on.Simulator.Stacks()
-		if len(all) != 3 || slices.ContainsFunc(all, func(s simulator.Stack) bool { return s.State != state }) {
-			t.Errorf("the stacks are %+v, want three, %s", all, state)
+		now := on.Simulator.Stacks()
+		if !slices.Equal(names(), before) || slices.ContainsFunc(now, func(s simulator.Stack) bool { return s.State != state }) {
+			t.Errorf("the stacks are %+v, want those of %q, %s", now, before, state)
 		}
 	}
 	stacks("disconnected")
@@ -48,8 +60,13 @@ func TestUninstall(t *testing.T) {
 		t.Errorf("%d ClusterRoles are left, %v", len(roles.Items), err)
 	}
 
-	if err := on.Install(ctx, options); err != nil {
-		t.Errorf("installing again: %v", err)
+	again := options
+	again.Namespaces = nil // the other ones stay with what they have
+	if err := on.Install(ctx, again); err != nil {
+		t.Fatalf("installing again: %v", err)
 	}
 	stacks("connected")
+	if err := settle(ctx); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -1,4 +1,4 @@
-package e2e
+package endtoend
 
 import (
 	"bytes"
@@ -147,48 +147,6 @@ func TestCanceledBuild(t *testing.T) {
 	}
 	if started > 8 {
 		t.Errorf("%d jobs were started, more than max-in-flight", started)
-	}
-	settled(t)
-	clean(t, ctx)
-}
-
-// TestPodLostBeforeAcquisition: the job gets a new attempt, and is never failed
-// for the loss.
-func TestPodLostBeforeAcquisition(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-	defer cancel()
-	sim := on.Simulator
-	// Until the pod is gone, nobody gets to acquire.
-	fault := sim.AddFault(simulator.Fault{Endpoint: "acquire", Status: 423})
-	before := sim.Count("disconnect")
-	kjobs, _ := watch(t, ctx)
-	build, err := sim.CreateBuild(simulator.BuildRequest{
-		Pipeline: []byte("steps:\n  - command: echo made it\n    env: {BUILDKITE_SKIP_CHECKOUT: \"true\"}\n"), Repo: on.URL + "git/e2e.git",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	id := build.JobIDs[0]
-	if err := sim.Wait(ctx, func() bool { return sim.FaultCount(fault) > 0 }); err != nil {
-		t.Fatalf("%v\n%s", err, table())
-	}
-	core := on.Cluster.Client().CoreV1().Pods(stage.Namespace)
-	if err := core.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: contract.LabelJobID + "=" + id}); err != nil {
-		t.Fatal(err)
-	}
-	// The pod goes with grace: until its runner is gone it must not acquire.
-	if err := sim.Wait(ctx, func() bool { return sim.Count("disconnect") > before }); err != nil {
-		t.Fatalf("%v\n%s", err, table())
-	}
-	sim.RemoveFault(fault)
-	if err := sim.Wait(ctx, func() bool { b, _ := sim.Build(build.Number); return b.Done() }); err != nil {
-		t.Fatalf("%v\n%s", err, table())
-	}
-	if job, _ := sim.Job(id); job.ExitStatus != "0" {
-		t.Errorf("the job ended with %q", job.ExitStatus)
-	}
-	if got := kjobs.names(id); len(got) != 2 {
-		t.Errorf("its kjobs were %q, want two attempts", got)
 	}
 	settled(t)
 	clean(t, ctx)

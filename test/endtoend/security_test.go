@@ -1,4 +1,4 @@
-package e2e
+package endtoend
 
 import (
 	"bytes"
@@ -36,6 +36,14 @@ func TestJobFindsNoSecret(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	sim, kube := on.Simulator, on.Cluster.Client()
+	if err := cordon(ctx, true); err != nil { // both jobs are on node-0
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cordon(context.Background(), false); err != nil {
+			t.Error(err)
+		}
+	})
 	node, err := kube.CoreV1().Nodes().Get(ctx, on.Cluster.NodeNames[0], metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -262,7 +270,6 @@ func TestPipelineCannotChangeItsPod(t *testing.T) {
 		t.Fatalf("%v\n%s", err, table())
 	}
 	settled(t)
-	clean(t, ctx)
 }
 
 // bare is a kjob less what differs from job to job: its name, its ID, and what

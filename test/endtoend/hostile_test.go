@@ -1,4 +1,4 @@
-package e2e
+package endtoend
 
 import (
 	"bytes"
@@ -158,9 +158,9 @@ func TestJobsForgeTheirEnd(t *testing.T) {
 	if err := gobuild.Program(ctx, filepath.Join("..", ".."), program, "./cmd/onejob"); err != nil {
 		t.Fatal(err)
 	}
-	printed := onejob(t, ctx, program, "jobs")
+	printed := prints(t, ctx, program, "jobs")
 	for _, id := range all {
-		story := onejob(t, ctx, program, "explain", id)
+		story := prints(t, ctx, program, "explain", id)
 		if !bytes.Contains(printed, []byte(id)) || !bytes.Contains(story, []byte(id)) {
 			t.Errorf("%s is not printed:\n%s\n%s", id, printed, story)
 		}
@@ -176,6 +176,13 @@ func TestJobsForgeTheirEnd(t *testing.T) {
 	for line := range strings.SplitSeq(string(printed), "\n") {
 		printable(t, line)
 	}
+	for _, id := range all {
+		if job, _ := sim.Job(id); !job.State.Terminal() {
+			if err := sim.LoseAgent(job.AgentID); err != nil {
+				t.Error(err)
+			}
+		}
+	}
 	if err := sim.Wait(ctx, func() bool {
 		f, _ := sim.Build(forged.Number)
 		o, _ := sim.Build(other.Number)
@@ -187,7 +194,6 @@ func TestJobsForgeTheirEnd(t *testing.T) {
 		t.Errorf("%d requests held a NUL", n)
 	}
 	settled(t)
-	clean(t, ctx)
 }
 
 // printable wants one line of printable text.
@@ -198,9 +204,9 @@ func printable(t *testing.T, line string) {
 	}
 }
 
-// onejob runs the command as a person does, beside the cluster, and returns all
+// prints runs the command as a person does, beside the cluster, and returns all
 // that it prints.
-func onejob(t *testing.T, ctx context.Context, program string, args ...string) []byte {
+func prints(t *testing.T, ctx context.Context, program string, args ...string) []byte {
 	t.Helper()
 	cmd := exec.CommandContext(ctx, program, append(args, "--kubeconfig", on.Cluster.KubeconfigPath, "--namespace", stage.Namespace)...)
 	out, err := cmd.CombinedOutput()
@@ -276,7 +282,6 @@ func TestJobHoldsThePort(t *testing.T) {
 		}
 	}
 	settled(t)
-	clean(t, ctx)
 }
 
 func schedulers(t *testing.T, ctx context.Context) []corev1.Pod {

@@ -1,9 +1,18 @@
-// Package rows holds what can go wrong with a job, row by row, on a real
-// cluster: deploy/base as it is shipped with two replicas, real pods with the
-// real runner, three nodes, and the simulator in Buildkite's place. Each row has
+// Package endtoend has onejob on a real cluster, as deploy/base installs it with two
+// replicas: real pods with the real runner, three nodes, and the simulator in
+// Buildkite's place. The cluster is started once for all tests.
+//
+// The tests of the main job and of its secrets come first, one after another:
+//
+//	builds from end to end, and a cancelled one  TestMainJob, TestCanceledBuild
+//	what a pipeline uses, in the shipped pod     TestPromises
+//	secrets, and pipelines that are hostile      TestJobFindsNoSecret, TestPipelineCannotChangeItsPod, TestTemplateCannotGiveTheToken, TestJobsForgeTheirEnd, TestJobHoldsThePort
+//	the recipe to uninstall it, and again        TestUninstall
+//
+// Then comes what can go wrong with a job, row by row and side by side. Each row has
 // a queue of its own and looks at all that its people look at: the job's page
 // (notifications and the finish's detail), the Events on the kjob, the leader's
-// metrics, and how the job ended. The rows are played side by side.
+// metrics, and how the job ended.
 //
 //	what happens                               where it is shown
 //	─────────────────────────────────────────  ─────────────────────────────────────────────────
@@ -48,4 +57,4 @@
 //	AlreadyExists                              scheduler.TestResponseToCreate, TestResponseToGet, TestTwoSchedulers
 //	a create that timed out but was applied    scheduler.TestResponseToCreate, TestLostCreates, TestUnseenKjob
 //	all of these at random                     scheduler.TestHistories
-package rows
+package endtoend

@@ -1,65 +1,15 @@
-package e2e
+package endtoend
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"testing"
-	"time"
 
-	"github.com/onejob-dev/onejob/simulator"
-	"github.com/onejob-dev/onejob/test/cluster"
 	"github.com/onejob-dev/onejob/test/gobuild"
 	"github.com/onejob-dev/onejob/test/stage"
 )
-
-// on is the stage that all tests of the package share, options is how it is set.
-var (
-	on      *stage.Stage
-	options stage.Options
-)
-
-func TestMain(m *testing.M) {
-	flag.Parse()
-	if testing.Short() {
-		fmt.Println("a cluster takes a minute to start; left out by -short")
-		os.Exit(0)
-	}
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "onejob-e2e")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
-		defer cancel()
-		logf := func(format string, a ...any) { fmt.Printf("    "+format+"\n", a...) }
-		if err = publish(ctx, dir); err == nil {
-			err = cluster.Turn(ctx, logf)
-		}
-		if err == nil {
-			options = stage.Options{
-				Root: filepath.Join("..", ".."), Nodes: 1, Config: stage.QueueConfig(8, 20) + anyUID + trusted, Repository: dir, Logf: logf,
-				Simulator: simulator.Config{HeartbeatTimeout: time.Minute}, // jobs kill their runners, and are waited for
-			}
-			on, err = stage.Up(ctx, options)
-		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "setting the stage:", err)
-		return 1
-	}
-	defer func() {
-		if err := on.Close(); err != nil {
-			fmt.Fprintln(os.Stderr, "ending the stage:", err)
-		}
-	}()
-	return m.Run()
-}
 
 // publish makes the repositories that the jobs check out.
 func publish(ctx context.Context, dir string) error {
