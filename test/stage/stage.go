@@ -51,11 +51,15 @@ type Stage struct {
 	Front *Front
 
 	server *http.Server
+	logf   func(format string, args ...any)
 }
 
 // Up sets everything up, and returns when the scheduler's replicas are ready.
 func Up(ctx context.Context, o Options) (_ *Stage, err error) {
-	s := &Stage{}
+	s := &Stage{logf: o.Logf}
+	if s.logf == nil {
+		s.logf = func(string, ...any) {}
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -113,8 +117,18 @@ func (s *Stage) serve(o Options) error {
 	return nil
 }
 
-// ready waits until both replicas say that they are.
+// A scheduler is ready within seconds. After reportAfter the log tells what keeps
+// it, after readyWithin there is an error that tells it.
+const (
+	reportAfter = time.Minute
+	readyWithin = 5 * time.Minute
+)
+
+// ready waits until all replicas say that they are.
 func (s *Stage) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, readyWithin, fmt.Errorf("not within %s", readyWithin))
+	defer cancel()
+	report := time.After(reportAfter)
 	for {
 		d, err := s.Cluster.Client().AppsV1().Deployments(Namespace).Get(ctx, "onejob", metav1.GetOptions{})
 		if err == nil && d.Status.ReadyReplicas >= 1 && d.Status.ReadyReplicas == *d.Spec.Replicas {
@@ -123,12 +137,15 @@ func (s *Stage) ready(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("the scheduler isn't ready: %w%s", context.Cause(ctx), s.story())
+		case <-report:
+			s.logf("the scheduler isn't ready after %s:%s", reportAfter, s.story())
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }
 
-// story is what the scheduler's pods say of themselves.
+// story is what the scheduler's pods say of themselves: their states, what their
+// /readyz says, and the end of their logs.
 func (s *Stage) story() string {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -141,6 +158,10 @@ func (s *Stage) story() string {
 		text += fmt.Sprintf("\n%s: %s", p.Name, p.Status.Phase)
 		for _, c := range p.Status.ContainerStatuses {
 			text += fmt.Sprintf(" %+v", c.State)
+		}
+		if p.Labels["app.kubernetes.io/component"] == "scheduler" {
+			says, err := get(ctx, p, "/readyz")
+			text += fmt.Sprintf("\n/readyz: %s %v", says, err)
 		}
 		tail := int64(20)
 		log, _ := s.Cluster.Client().CoreV1().Pods(Namespace).GetLogs(p.Name, &corev1.PodLogOptions{TailLines: &tail}).DoRaw(ctx)
