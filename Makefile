@@ -28,8 +28,15 @@ demo: $(if $(EXISTING),,build $(if $(LOCAL),,packages)) ## run an example pipeli
 .PHONY: test
 test: packages ## run all tests, as root: real processes, a real Kubernetes (needs no network but apt and Go modules)
 	go vet ./...
+	$(MAKE) -j2 race background
+
+# Tests on a cluster and of processes mostly wait. What only computes takes what
+# they leave.
+.PHONY: race background
+race:
 	$(RACE) -timeout 60m ./...
-	$(MAKE) histories
+background:
+	nice $(MAKE) histories
 
 # Without the race detector, which costs four times as much: the first of these
 # histories have been told with it by the line above.
@@ -40,7 +47,7 @@ histories: ## simulate the scheduler in HISTORIES (20000) random histories from 
 	@mkdir -p .cache
 	go test -c -o .cache/histories ./k8s/scheduler
 	cd k8s/scheduler && seq $(FROM) 1000 $$(($(FROM) + $(HISTORIES) - 1)) | \
-	  xargs -I{} -P $$(nproc) ../../.cache/histories -test.run '^TestHistories$$' -test.v -test.timeout 30m -history.n=1000 -history.from={}
+	  GOGC=400 xargs -I{} -P $$(nproc) ../../.cache/histories -test.run '^TestHistories$$' -test.v -test.timeout 30m -history.n=1000 -history.from={}
 	go test -count=1 -v -timeout 60m -run '^TestMutants$$' -parallel 2 ./k8s/scheduler -history.mutants=2000
 
 .PHONY: bench

@@ -71,7 +71,7 @@ func TestMutants(t *testing.T) {
 				checkHarmless(t, bin)
 				return
 			}
-			out, err := exec.Command(bin, "-test.run=^TestHistories$", "-test.v", "-test.timeout=10m", "-history.bad=1", fmt.Sprintf("-history.n=%d", *mutants)).CombinedOutput()
+			out, err := exec.Command(bin, "-test.run=^TestHistories$", "-test.v", "-test.timeout=30m", "-history.bad=1", fmt.Sprintf("-history.n=%d", *mutants)).CombinedOutput()
 			found := foundBy.FindSubmatch(out)
 			switch {
 			case err == nil:
@@ -116,7 +116,7 @@ func checkHarmless(t *testing.T, mutant string) {
 	if diff := cmp.Diff(ours, decided(mutant)); diff != "" || len(ours) < 10 {
 		t.Errorf("%d outcomes; what is decided (-ours +the mutant's):\n%s", len(ours), diff)
 	}
-	out, err := exec.Command(mutant, "-test.run=^TestHistories$", "-test.timeout=10m", "-history.bad=1", fmt.Sprintf("-history.n=%d", *mutants)).CombinedOutput()
+	out, err := exec.Command(mutant, "-test.run=^TestHistories$", "-test.timeout=30m", "-history.bad=1", fmt.Sprintf("-history.n=%d", *mutants)).CombinedOutput()
 	if err != nil {
 		t.Errorf("histories: %v\n%s", err, out[max(0, len(out)-8000):])
 	}

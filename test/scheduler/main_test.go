@@ -27,6 +27,15 @@ func TestMain(m *testing.M) {
 		fmt.Println("a cluster takes seconds to start; left out by -short")
 		os.Exit(0)
 	}
+	// Outages mostly wait: for their end, for a backoff. Not all at once: each is a
+	// burst of jobs for one API server.
+	set := false
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == "test.parallel" })
+	if !set {
+		if err := flag.Set("test.parallel", "6"); err != nil {
+			panic(err)
+		}
+	}
 	os.Exit(run(m))
 }
 

@@ -15,6 +15,7 @@ import (
 // without their job. The names of the kjobs are the lock: a Lease only saves
 // work, and keeps the cap.
 func TestTwoSchedulers(t *testing.T) {
+	t.Parallel()
 	const n, cap = 500, 40
 	for _, tt := range []struct {
 		name string
