@@ -38,17 +38,16 @@ race:
 background:
 	nice $(MAKE) histories
 
-# Without the race detector, which costs four times as much: the first of these
-# histories have been told with it by the line above.
+# Without the race detector, which costs four times as much: TestHistories has told
+# the first of these histories with it. `go run ./test/histories -h` tells of one.
 HISTORIES ?= 20000
 FROM ?= 1
 .PHONY: histories
 histories: ## simulate the scheduler in HISTORIES (20000) random histories from seed FROM (1), and find planted bugs
 	@mkdir -p .cache
-	go test -c -o .cache/histories ./k8s/scheduler
-	cd k8s/scheduler && seq $(FROM) 1000 $$(($(FROM) + $(HISTORIES) - 1)) | \
-	  GOGC=400 xargs -I{} -P $$(nproc) ../../.cache/histories -test.run '^TestHistories$$' -test.v -test.timeout 30m -history.n=1000 -history.from={}
-	go test -count=1 -v -timeout 60m -run '^TestMutants$$' -parallel 2 ./k8s/scheduler -history.mutants=2000
+	go build -o .cache/histories ./test/histories
+	seq $(FROM) 1000 $$(($(FROM) + $(HISTORIES) - 1)) | GOGC=400 xargs -I{} -P $$(nproc) .cache/histories --n=1000 --from={}
+	go test -count=1 -v -timeout 60m -run '^TestMutants$$' -parallel 2 ./test/histories -mutants=2000
 
 .PHONY: bench
 bench: build ## measure: the herd, the process, each beside the stock agent; fails if a bar is missed

@@ -17,7 +17,7 @@
 // Of the clocks only the simulator's is set: those of the API server, of the
 // kubelets and of the scheduler are the machine's, a time namespace moves none
 // but the monotonic ones, and a static program takes no other's word for the
-// time. scheduler.TestHistories sets them all.
+// time. histories.TestHistories sets them all.
 //
 // The plan is the seed's; what a strike meets is not, for processes have their
 // own pace. So a failure is told with what was done, when and to whom, and with

@@ -56,5 +56,5 @@
 //	conflict                                   scheduler.TestSuspendedIsDeletedAsItWasSeen, TestCancel, TestResponseToCreate
 //	AlreadyExists                              scheduler.TestResponseToCreate, TestResponseToGet, TestTwoSchedulers
 //	a create that timed out but was applied    scheduler.TestResponseToCreate, TestLostCreates, TestUnseenKjob
-//	all of these at random                     scheduler.TestHistories
+//	all of these at random                     histories.TestHistories
 package endtoend

@@ -1,18 +1,13 @@
-//go:debug randseednop=0
-
-package scheduler
+package main
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"log/slog"
 	mathrand "math/rand"
 	"net/http"
-	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,28 +15,17 @@ import (
 	"testing/synctest"
 	"time"
 
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/kubernetes/fake"
-	"k8s.io/klog/v2"
 
 	"github.com/onejob-dev/onejob/contract"
-	"github.com/onejob-dev/onejob/jitter"
 	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/scheduler"
 	"github.com/onejob-dev/onejob/simulator"
-)
-
-var (
-	historyCount = flag.Int("history.n", 200, "how many histories to try")
-	historyFrom  = flag.Uint64("history.from", 1, "the first one's seed")
-	historyBad   = flag.Uint64("history.bad", 3, "stop after so many bad ones")
-	historySeed  = flag.Uint64("history.seed", 0, "replay this history and print its trace")
-	historyTimes = flag.Int("history.times", 1, "replay it so often: one replay in twenty goes another way, where a select has a choice")
-	historyLog   = flag.Bool("history.log", false, "with -history.seed: the schedulers' own log in the trace")
 )
 
 // history is one random life of a few jobs in a bubble: the simulator, a
 // cluster, schedulers that come and go, and trouble for a while. Its invariants
-// (history_check_test.go) are checked at each request; when the trouble is
+// (check.go) are checked at each request; when the trouble is
 // over, all has to come to an end within a time.
 //
 // The seed decides the plan and, by name and number, what befalls each request,
@@ -54,6 +38,7 @@ var (
 // the API server's and the nodes' may differ, and by which each may be set.
 type history struct {
 	seed    uint64
+	logs    bool
 	plan    plan
 	ctx     context.Context
 	wg      sync.WaitGroup
@@ -61,7 +46,7 @@ type history struct {
 	fake    *fake.Clientset
 	cluster *cluster
 	config  *config.Config
-	metrics *Metrics
+	metrics *scheduler.Metrics
 	began   time.Time
 
 	kubeSkew, nodeSkew atomic.Int64 // how far those clocks are ahead of the bubble's
@@ -90,10 +75,11 @@ type history struct {
 // long, and then for the longest backoff.
 const calmBound = 5 * time.Minute
 
-// live tells a history from its beginning to its end.
-func live(t *testing.T, seed uint64) *history {
+// live tells a history from its beginning to its end; logs: the schedulers' own log
+// is in its trace.
+func live(t *testing.T, seed uint64, logs bool) *history {
 	h := &history{
-		seed: seed, plan: newPlan(seed), podsByUID: map[string]*hpod{}, jobNumber: map[contract.JobID]int{}, made: map[string]bool{}, takenAway: map[contract.JobID]bool{},
+		seed: seed, logs: logs, plan: newPlan(seed), podsByUID: map[string]*hpod{}, jobNumber: map[contract.JobID]int{}, made: map[string]bool{}, takenAway: map[contract.JobID]bool{},
 		attempts: map[contract.JobID]int{}, runs: map[contract.JobID]int{}, excuses: map[contract.JobID][]string{}, cancelled: map[contract.JobID]bool{}, outage: map[string]trouble{},
 	}
 	h.kubeSkew.Store(int64(h.plan.skew))
@@ -103,7 +89,7 @@ func live(t *testing.T, seed uint64) *history {
 		ctx, cancel := context.WithCancel(t.Context())
 		h.ctx, h.began = ctx, time.Now()
 		h.sim = simulator.New(simulator.Config{Seed: seed, HeartbeatTimeout: 30 * time.Second, RequestLog: 1})
-		h.fake, h.cluster, h.metrics = fake.NewSimpleClientset(), newCluster(h), NewMetrics() //nolint:staticcheck // the newer one tracks managed fields, slowly
+		h.fake, h.cluster, h.metrics = fake.NewSimpleClientset(), newCluster(h), scheduler.NewMetrics() //nolint:staticcheck // the newer one tracks managed fields, slowly
 		var err error
 		h.config, err = config.Parse(fmt.Appendf(nil, `
 endpoint: http://buildkite.test/v3
@@ -175,78 +161,10 @@ func (h *history) unfold() {
 	h.balance()
 }
 
-// TestHistories tries random histories of the scheduler, each from its seed.
-func TestHistories(t *testing.T) {
-	klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // reflectors tell of each watch that breaks
-	t.Cleanup(klog.ClearLogger)
-	catchPanics(t)
-	repeatable(t)
-	if *historySeed != 0 {
-		failed := 0
-		for range *historyTimes {
-			before := panics.Load()
-			h := live(t, *historySeed)
-			if after := panics.Load(); after != before {
-				h.broken = append(h.broken, fmt.Sprintf("panic: %v", *after))
-			}
-			if len(h.broken) > 0 {
-				failed++
-				t.Errorf("%s", h.story())
-			} else if *historyTimes == 1 {
-				t.Logf("%s", h.story())
-			}
-		}
-		t.Logf("seed %d: %d of %d replays failed", *historySeed, failed, *historyTimes)
-		return
-	}
-	var bad uint64
-	var settled []time.Duration
-	began := time.Now()
-	for seed := *historyFrom; bad < *historyBad && len(settled) < *historyCount; seed++ {
-		before := panics.Load()
-		h := live(t, seed)
-		settled = append(settled, h.settled)
-		if after := panics.Load(); after != before {
-			h.broken = append(h.broken, fmt.Sprintf("panic: %v", *after))
-		}
-		if len(h.broken) > 0 {
-			bad++
-			t.Errorf("%s", h.story())
-		}
-	}
-	slices.Sort(settled)
-	last := len(settled) - 1
-	t.Logf("%d histories from seed %d in %s, %d of them bad; all had ended after the trouble within %s (half of them), %s (99%%), %s (all)",
-		len(settled), *historyFrom, time.Since(began).Round(time.Millisecond), bad, settled[last/2], settled[last*99/100], settled[last])
-}
-
-var panics atomic.Pointer[any] // the last one in a goroutine of client-go
-
-// catchPanics makes a panic in an informer's handler, which ends a process, a
-// violation like any other.
-func catchPanics(t *testing.T) {
-	handlers, crash := utilruntime.PanicHandlers, utilruntime.ReallyCrash
-	utilruntime.PanicHandlers = []func(context.Context, any){func(_ context.Context, what any) { panics.Store(&what) }}
-	utilruntime.ReallyCrash = false
-	t.Cleanup(func() { utilruntime.PanicHandlers, utilruntime.ReallyCrash = handlers, crash })
-}
-
-// repeatable lets a history come again with its seed: our jitter is a matter of
-// the virtual time, client-go's of live's Seed, and goroutines take turns. Who
-// has more processors starts more processes, as make histories does.
-func repeatable(t *testing.T) {
-	random, processors := jitter.Random, runtime.GOMAXPROCS(1)
-	jitter.Random = func() float64 { return chance(0, time.Now().UnixNano()) }
-	t.Cleanup(func() {
-		jitter.Random = random
-		runtime.GOMAXPROCS(processors)
-	})
-}
-
 // story is what happened, and how to see it again.
 func (h *history) story() string {
 	p := h.plan
-	return fmt.Sprintf("history %d: %d violations, settled after %s\n%s\nmax-in-flight %d, max-attempts %d, ttl %s, lag %s, skew %s, kube %v, wire %v, fates %v, helpers %v\n\n%s\n\nreplay it: go test ./k8s/scheduler -run TestHistories -v -history.seed=%d -history.times=20\n",
+	return fmt.Sprintf("history %d: %d violations, settled after %s\n%s\nmax-in-flight %d, max-attempts %d, ttl %s, lag %s, skew %s, kube %v, wire %v, fates %v, helpers %v\n\n%s\n\nreplay it: go run ./test/histories --seed=%d --times=20\n",
 		h.seed, len(h.broken), h.settled, strings.Join(h.broken, "\n"), p.maxInFlight, p.maxAttempts, p.ttl, p.lag, p.skew, p.kube, p.wire, p.fates, p.helpers, strings.Join(h.trace, "\n"), h.seed)
 }
 
@@ -265,7 +183,7 @@ func (h *history) call(method, path, token string, in any) (int, map[string]any)
 }
 
 func (h *history) log(s *instance) *slog.Logger {
-	if !*historyLog || *historySeed == 0 {
+	if !h.logs {
 		return nil
 	}
 	return slog.New(slog.NewTextHandler(noteWriter{h, s}, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {

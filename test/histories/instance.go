@@ -1,4 +1,4 @@
-package scheduler
+package main
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/config"
 	"github.com/onejob-dev/onejob/k8s/kube"
+	"github.com/onejob-dev/onejob/k8s/scheduler"
 	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/stacks"
 )
@@ -24,7 +25,7 @@ import (
 type instance struct {
 	h      *history
 	n      int
-	s      *Scheduler
+	s      *scheduler.Scheduler
 	cancel context.CancelFunc
 	done   chan error
 	skew   kube.Skew
@@ -53,7 +54,7 @@ func (h *history) launch() *instance {
 	h.instances = append(h.instances, s)
 	h.noteLocked("%s starts", s)
 	h.mu.Unlock()
-	s.s = New(Options{
+	s.s = scheduler.New(scheduler.Options{
 		Kube: client{h.fake, s}, Version: "test", Transport: s, Token: stacks.Token(simulator.DefaultAgentToken), Log: h.log(s),
 		Load: func() (*config.Config, error) { return h.config, nil }, Metrics: h.metrics, Skew: s.skew.Of,
 	})

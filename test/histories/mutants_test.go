@@ -1,4 +1,4 @@
-package scheduler
+package main
 
 import (
 	"encoding/json"
@@ -15,13 +15,20 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var mutants = flag.Int("history.mutants", 0, "how many histories may be needed to find each of testdata/mutants; 0: don't look")
+var mutants = flag.Int("mutants", 0, "how many histories may be needed to find each of testdata/mutants; 0: don't look")
 
 // breaksNothing is what a mutant breaks that is no bug.
 const breaksNothing = "nothing"
 
-// TestMutants plants known bugs, one at a time, and wants TestHistories to find
-// each; of one that breaks nothing, it and TestOutcomes must see nothing. The checkout stays as it is: the compiler is given an overlay. That the
+// TestHistories has some histories under the race detector; make histories has more.
+func TestHistories(t *testing.T) {
+	var out strings.Builder
+	tell(t, options{count: 200, from: 1, bad: 3}, &out)
+	t.Log(out.String())
+}
+
+// TestMutants plants known bugs, one at a time, and wants histories to find
+// each; of one that breaks nothing, they and scheduler.TestOutcomes must see nothing. The checkout stays as it is: the compiler is given an overlay. That the
 // patches apply is looked at always.
 func TestMutants(t *testing.T) {
 	patches, err := filepath.Glob("testdata/mutants/*.patch")
@@ -54,7 +61,7 @@ func TestMutants(t *testing.T) {
 				overlay["Replace"][filepath.Join(root, file)] = to
 			}
 			if *mutants == 0 {
-				t.Skip("it applies; make test and make histories look for it, with -history.mutants")
+				t.Skip("it applies; make histories looks for it, with -mutants")
 			}
 			b, err := json.Marshal(overlay)
 			if err != nil {
@@ -63,15 +70,18 @@ func TestMutants(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "overlay.json"), b, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			bin := filepath.Join(dir, "mutant.test")
-			if out, err := exec.Command("go", "test", "-c", "-overlay", filepath.Join(dir, "overlay.json"), "-o", bin, ".").CombinedOutput(); err != nil {
+			changed, bin := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "histories")
+			if out, err := exec.Command("go", "build", "-overlay", changed, "-o", bin, ".").CombinedOutput(); err != nil {
 				t.Fatalf("%s doesn't compile: %v\n%s\n%s", patch, err, out, refresh(patch))
 			}
+			out, err := exec.Command(bin, "--bad=1", fmt.Sprintf("--n=%d", *mutants)).CombinedOutput()
 			if m.breaks == breaksNothing {
-				checkHarmless(t, bin)
+				if err != nil {
+					t.Errorf("histories: %v\n%s", err, out[max(0, len(out)-8000):])
+				}
+				checkHarmless(t, changed)
 				return
 			}
-			out, err := exec.Command(bin, "-test.run=^TestHistories$", "-test.v", "-test.timeout=30m", "-history.bad=1", fmt.Sprintf("-history.n=%d", *mutants)).CombinedOutput()
 			found := foundBy.FindSubmatch(out)
 			switch {
 			case err == nil:
@@ -94,31 +104,22 @@ var (
 	triedOf = regexp.MustCompile(`\d+ histories in \S+`)
 )
 
-// checkHarmless wants a mutant to decide, count and record what we do, and to break
-// nothing in histories.
-func checkHarmless(t *testing.T, mutant string) {
-	us, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	decided := func(bin string) []string {
-		out, err := exec.Command(bin, "-test.run=^TestOutcomes$", "-test.v", "-outcomes.words=false").CombinedOutput()
+// checkHarmless wants a mutant to decide, count and record what we do.
+func checkHarmless(t *testing.T, changed string) {
+	decided := func(args ...string) (all []string) {
+		args = append(append([]string{"test", "-count=1", "-run=^TestOutcomes$", "-v"}, args...), "../../k8s/scheduler", "-outcomes.words=false")
+		out, err := exec.Command("go", args...).CombinedOutput()
 		if err != nil {
-			t.Fatalf("TestOutcomes of %s: %v\n%s", bin, err, out[max(0, len(out)-8000):])
+			t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out[max(0, len(out)-8000):])
 		}
-		var all []string
 		for _, line := range regexp.MustCompile(`decided: (.+)`).FindAllSubmatch(out, -1) {
 			all = append(all, string(line[1]))
 		}
 		return all
 	}
-	ours := decided(us)
-	if diff := cmp.Diff(ours, decided(mutant)); diff != "" || len(ours) < 10 {
+	ours := decided()
+	if diff := cmp.Diff(ours, decided("-overlay="+changed)); diff != "" || len(ours) < 10 {
 		t.Errorf("%d outcomes; what is decided (-ours +the mutant's):\n%s", len(ours), diff)
-	}
-	out, err := exec.Command(mutant, "-test.run=^TestHistories$", "-test.timeout=30m", "-history.bad=1", fmt.Sprintf("-history.n=%d", *mutants)).CombinedOutput()
-	if err != nil {
-		t.Errorf("histories: %v\n%s", err, out[max(0, len(out)-8000):])
 	}
 	t.Logf("%d outcomes and %d histories are as ever", len(ours), *mutants)
 }
@@ -127,7 +128,7 @@ func refresh(patch string) string {
 	return fmt.Sprintf(`The code has changed since this mutant was made. Make the same mistake in the code
 as it is now, keep it as a patch, and take it back:
   git diff -- k8s > diff && git checkout -- k8s
-  (sed -n '/^--- /q;p' k8s/scheduler/%[1]s; cat diff) > diff.new && mv diff.new k8s/scheduler/%[1]s && rm diff
+  (sed -n '/^--- /q;p' test/histories/%[1]s; cat diff) > diff.new && mv diff.new test/histories/%[1]s && rm diff
 If the code can't be wrong in this way any more, remove the mutant.`, patch)
 }
 

@@ -1,4 +1,4 @@
-package scheduler
+package main
 
 import (
 	"encoding/json"
@@ -40,7 +40,7 @@ func (s *instance) sees(o runtime.Object) {
 	defer s.h.mu.Unlock()
 	id := kjob.IDOf(k.Labels)
 	s.seen[id] = true
-	if !s.s.synced.Load() && !kjob.Finished(k) {
+	if !s.s.Synced() && !kjob.Finished(k) {
 		s.mine[k.Name] = string(k.UID)
 	}
 	switch m := s.marked[id]; {
@@ -265,16 +265,9 @@ func (h *history) leftOver() (left []string) {
 		if s.left {
 			continue
 		}
-		s.s.mu.Lock()
-		for _, q := range s.s.queues {
-			held := q.held()
-			q.mu.Lock()
-			if held+len(q.claims)+len(q.retries) > 0 || q.refused != nil {
-				say("%s has %d slots held, %d claims, %d retries, stopped: %v", s, held, len(q.claims), len(q.retries), q.refused)
-			}
-			q.mu.Unlock()
+		for _, busy := range s.s.UnderWay() {
+			say("%s: %s", s, busy)
 		}
-		s.s.mu.Unlock()
 	}
 	return left
 }
