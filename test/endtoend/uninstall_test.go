@@ -38,14 +38,12 @@ func TestUninstall(t *testing.T) {
 	if registered != 0 || deregistered != len(before) {
 		t.Errorf("the stacks of %d queues were deregistered by %d requests and registered by %d, want one each and none", len(before), deregistered, registered)
 	}
-	stacks := func(state string) {
-		t.Helper()
-		now := on.Simulator.Stacks()
-		if !slices.Equal(names(), before) || slices.ContainsFunc(now, func(s simulator.Stack) bool { return s.State != state }) {
-			t.Errorf("the stacks are %+v, want those of %q, %s", now, before, state)
-		}
+	are := func(state string) bool {
+		return slices.Equal(names(), before) && !slices.ContainsFunc(on.Simulator.Stacks(), func(s simulator.Stack) bool { return s.State != state })
 	}
-	stacks("disconnected")
+	if !are("disconnected") {
+		t.Errorf("the stacks are %+v, want those of %q, disconnected", on.Simulator.Stacks(), before)
+	}
 	client := on.Cluster.Client()
 	if _, err := client.CoreV1().Namespaces().Get(ctx, stage.Namespace, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the namespace is still there: %v", err)
@@ -65,7 +63,9 @@ func TestUninstall(t *testing.T) {
 	if err := on.Install(ctx, again); err != nil {
 		t.Fatalf("installing again: %v", err)
 	}
-	stacks("connected")
+	if err := on.Simulator.Wait(ctx, func() bool { return are("connected") }); err != nil {
+		t.Errorf("%v: the stacks are %+v, want those of %q, connected", err, on.Simulator.Stacks(), before)
+	}
 	if err := settle(ctx); err != nil {
 		t.Fatal(err)
 	}
