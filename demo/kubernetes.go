@@ -16,11 +16,11 @@ import (
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
-	"github.com/onejob-dev/onejob/test/stage"
+	"github.com/onejob-dev/onejob/test/fixture"
 )
 
 // schedulerConfig is what a user writes for the demo's cluster.
-var schedulerConfig = stage.QueueConfig(8, 600)
+var schedulerConfig = fixture.QueueConfig(8, 600)
 
 // trouble is what happens to two of the jobs before they are acquired. Until
 // then the simulator keeps them locked, so that there is something to see.
@@ -31,10 +31,10 @@ var trouble = map[string]string{
 
 // kubeDemo is the main job on Kubernetes: a scheduler, and a pod for each job.
 type kubeDemo struct {
-	out   io.Writer
-	bin   string
-	dir   string
-	stage *stage.Stage
+	out     io.Writer
+	bin     string
+	dir     string
+	fixture *fixture.Stage
 
 	locked map[string]string // job ID to the fault that locks it
 	done   map[string]bool   // the trouble that came, by its word
@@ -49,7 +49,7 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 	if err := makeRepository(ctx, work); err != nil {
 		return err
 	}
-	if err := stage.PublishGit(ctx, work, d.dir, "demo"); err != nil {
+	if err := fixture.PublishGit(ctx, work, d.dir, "demo"); err != nil {
 		return err
 	}
 	fmt.Fprintln(d.out, "Starting a real Kubernetes on this machine (the first time it is built, which takes some minutes) …")
@@ -57,7 +57,7 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	d.stage, err = stage.Up(ctx, stage.Options{Root: root, Nodes: 1, Config: schedulerConfig, Repository: d.dir, Logf: func(format string, a ...any) {
+	d.fixture, err = fixture.Up(ctx, fixture.Options{Root: root, Nodes: 1, Config: schedulerConfig, Repository: d.dir, Logf: func(format string, a ...any) {
 		fmt.Fprintf(d.out, "  "+format+"\n", a...)
 	}})
 	if err != nil {
@@ -65,14 +65,14 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 	}
 	defer func() {
 		fmt.Fprintln(d.out, "\nTaking everything down …")
-		if closing := d.stage.Close(); err == nil {
+		if closing := d.fixture.Close(); err == nil {
 			err = closing
 		}
 	}()
-	sim := d.stage.Simulator
-	fmt.Fprintf(d.out, "\nA local Buildkite: %s\nKubernetes:        export KUBECONFIG=%s\n\n", d.stage.URL, d.stage.Cluster.KubeconfigPath)
+	sim := d.fixture.Simulator
+	fmt.Fprintf(d.out, "\nA local Buildkite: %s\nKubernetes:        export KUBECONFIG=%s\n\n", d.fixture.URL, d.fixture.Cluster.KubeconfigPath)
 
-	build, err := sim.CreateBuild(simulator.BuildRequest{Pipeline: pipeline, Repo: d.stage.URL + "git/demo.git", Message: "make demo"})
+	build, err := sim.CreateBuild(simulator.BuildRequest{Pipeline: pipeline, Repo: d.fixture.URL + "git/demo.git", Message: "make demo"})
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 			return err
 		}
 		if !canceled {
-			canceled = cancelEndless(sim, d.stage.URL)
+			canceled = cancelEndless(sim, d.fixture.URL)
 		}
 		select {
 		case <-time.After(300 * time.Millisecond):
@@ -111,7 +111,7 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 // trouble evicts one pod and has another job reacquired, each once its runner
 // waits for the lock.
 func (d *kubeDemo) trouble(ctx context.Context) error {
-	sim := d.stage.Simulator
+	sim := d.fixture.Simulator
 	for id, fault := range d.locked {
 		job, _ := sim.Job(id)
 		if sim.FaultCount(fault) == 0 {
@@ -125,7 +125,7 @@ func (d *kubeDemo) trouble(ctx context.Context) error {
 				delete(d.locked, id)
 			}
 		case word == "evicted":
-			pods := d.stage.Cluster.Client().CoreV1().Pods(stage.Namespace)
+			pods := d.fixture.Cluster.Client().CoreV1().Pods(fixture.Namespace)
 			list, err := pods.List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID + "=" + id})
 			if err != nil || len(list.Items) == 0 {
 				return err
@@ -149,7 +149,7 @@ func (d *kubeDemo) trouble(ctx context.Context) error {
 func (d *kubeDemo) reacquire(ctx context.Context, id string) error {
 	config := filepath.Join(d.dir, "onejob.yaml")
 	token := filepath.Join(d.dir, "token")
-	text := "endpoint: " + d.stage.URL + "v3\n" + schedulerConfig
+	text := "endpoint: " + d.fixture.URL + "v3\n" + schedulerConfig
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (d *kubeDemo) reacquire(ctx context.Context, id string) error {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(d.bin, "onejob"), "reacquire", "--force",
-		"--config", config, "--token-file", token, "--kubeconfig", d.stage.Cluster.KubeconfigPath, "--namespace", stage.Namespace, id)
+		"--config", config, "--token-file", token, "--kubeconfig", d.fixture.Cluster.KubeconfigPath, "--namespace", fixture.Namespace, id)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("onejob reacquire: %w: %s", err, out)
 	}
@@ -166,7 +166,7 @@ func (d *kubeDemo) reacquire(ctx context.Context, id string) error {
 
 // attempts is the highest attempt that a kjob of the job has.
 func (d *kubeDemo) attempts(ctx context.Context, id string) int {
-	list, err := d.stage.Cluster.Client().BatchV1().Jobs(stage.Namespace).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID + "=" + id})
+	list, err := d.fixture.Cluster.Client().BatchV1().Jobs(fixture.Namespace).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID + "=" + id})
 	if err != nil {
 		return 0
 	}
@@ -180,7 +180,7 @@ func (d *kubeDemo) attempts(ctx context.Context, id string) int {
 }
 
 func (d *kubeDemo) rows(ctx context.Context) ([]row, error) {
-	pods, err := d.stage.Cluster.Client().CoreV1().Pods(stage.Namespace).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID})
+	pods, err := d.fixture.Cluster.Client().CoreV1().Pods(fixture.Namespace).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID})
 	if err != nil {
 		return nil, err
 	}
@@ -192,7 +192,7 @@ func (d *kubeDemo) rows(ctx context.Context) ([]row, error) {
 		}
 	}
 	var rows []row
-	for _, job := range d.stage.Simulator.Jobs() {
+	for _, job := range d.fixture.Simulator.Jobs() {
 		r := jobRow(job)
 		if p, ok := newest[job.ID]; ok {
 			r.runner = "pod " + strings.ToLower(string(p.Status.Phase))
@@ -211,14 +211,14 @@ func (d *kubeDemo) rows(ctx context.Context) ([]row, error) {
 func (d *kubeDemo) verdict(ctx context.Context, build int) error {
 	v := &verdict{out: d.out}
 	fmt.Fprintln(d.out)
-	v.build(d.stage.Simulator, build)
-	for _, job := range d.stage.Simulator.Jobs() {
+	v.build(d.fixture.Simulator, build)
+	for _, job := range d.fixture.Simulator.Jobs() {
 		if word := trouble[job.Label]; word != "" {
 			n := d.attempts(ctx, job.ID)
 			v.check(n == 2 && job.Passed, "%q was %s before it was acquired, and passed at attempt %d", job.Label, word, n)
 		}
 	}
-	kjobs, err := d.stage.Cluster.Client().BatchV1().Jobs(stage.Namespace).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID})
+	kjobs, err := d.fixture.Cluster.Client().BatchV1().Jobs(fixture.Namespace).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID})
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-// Package chaos sets onejob up as its users do (test/stage: a real Kubernetes of
+// Package chaos sets onejob up as its users do (test/fixture: a real Kubernetes of
 // two nodes, two replicas of the scheduler, a simulator in Buildkite's place),
 // lets jobs come in, and hurts everything that can be hurt: at random, by a plan
 // that follows from a seed.

@@ -15,7 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/onejob-dev/onejob/test/stage"
+	"github.com/onejob-dev/onejob/test/fixture"
 )
 
 func TestNotAdmitted(t *testing.T) {
@@ -85,7 +85,7 @@ func stopped(words string) func(*scene) {
 		})
 		s.until("the refusal is counted", func() bool { return s.measured("onejob_kjob_creates_total", "queue", s.name, "result", "no_namespace") })
 		s.until("the Event in the scheduler's namespace", func() bool {
-			list, err := on.Cluster.Client().CoreV1().Events(stage.Namespace).List(s.ctx, metav1.ListOptions{FieldSelector: "reason=QueueStopped,involvedObject.name=onejob-queue-" + s.name})
+			list, err := on.Cluster.Client().CoreV1().Events(fixture.Namespace).List(s.ctx, metav1.ListOptions{FieldSelector: "reason=QueueStopped,involvedObject.name=onejob-queue-" + s.name})
 			must(s, err)
 			return slices.ContainsFunc(list.Items, func(e corev1.Event) bool { return strings.Contains(e.Message, words) })
 		})

@@ -47,10 +47,10 @@
 //	placeholders (min-agents) and preemption   TestWarm
 //
 // What no real cluster does on demand is shown in virtual time (package k8s/scheduler) and
-// in test/scheduler:
+// in test/controlplane:
 //
-//	scheduler restarts, loses its Lease        scheduler.TestLease, TestLeaseLostAndWonAgain, TestDeletedWhileNobodyLeads; test/scheduler
-//	partitioned from either API                scheduler.TestOutages, TestAPIServerOutage; test/scheduler
+//	scheduler restarts, loses its Lease        scheduler.TestLease, TestLeaseLostAndWonAgain, TestDeletedWhileNobodyLeads; test/controlplane
+//	partitioned from either API                scheduler.TestOutages, TestAPIServerOutage; test/controlplane
 //	clock skew                                 cache.TestSights; scheduler.TestClockIsSetWhileAPodWaits; decide.TestDecide ("28, not before …", "… a deadline that is hours away"); kube.TestSkew; stacks.TestNotifierWithAnotherClock
 //	410, tombstones                            scheduler.TestTombstoneAfterAnExpiredWatch
 //	conflict                                   scheduler.TestSuspendedIsDeletedAsItWasSeen, TestCancel, TestResponseToCreate

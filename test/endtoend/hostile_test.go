@@ -24,8 +24,8 @@ import (
 	"github.com/onejob-dev/onejob/k8s/scheduler"
 	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/stacks"
+	"github.com/onejob-dev/onejob/test/fixture"
 	"github.com/onejob-dev/onejob/test/gobuild"
-	"github.com/onejob-dev/onejob/test/stage"
 )
 
 // trusted is a queue whose template takes a Secret's name from the pipeline.
@@ -63,7 +63,7 @@ func TestTemplateCannotGiveTheToken(t *testing.T) {
 	s := scheduler.New(scheduler.Options{
 		Kube: kube, Version: "test", Token: stacks.Token(simulator.DefaultAgentToken),
 		Load: func() (*config.Config, error) {
-			return config.Parse([]byte("endpoint: "+on.URL+"v3\nqueues:\n- name: leaky\n  template: {inline: {spec: {containers: [{name: agent, image: 'x:{{env.TAG}}'}]}}}\n"), stage.Namespace)
+			return config.Parse([]byte("endpoint: "+on.URL+"v3\nqueues:\n- name: leaky\n  template: {inline: {spec: {containers: [{name: agent, image: 'x:{{env.TAG}}'}]}}}\n"), fixture.Namespace)
 		},
 	})
 	sctx, stop := context.WithCancel(ctx)
@@ -71,11 +71,11 @@ func TestTemplateCannotGiveTheToken(t *testing.T) {
 	go func() { ended <- s.Run(sctx) }()
 	leaky := create(t, simulator.BuildRequest{Queue: "leaky", Env: noCheckout("TAG", "evil")}, map[string]any{"command": "true"})
 	until(t, ctx, "an Event that says why the queue is refused", func() bool {
-		events, err := kube.CoreV1().Events(stage.Namespace).List(ctx, metav1.ListOptions{FieldSelector: "reason=TemplateInvalid,involvedObject.name=onejob-queue-leaky"})
+		events, err := kube.CoreV1().Events(fixture.Namespace).List(ctx, metav1.ListOptions{FieldSelector: "reason=TemplateInvalid,involvedObject.name=onejob-queue-leaky"})
 		return err == nil && len(events.Items) > 0 && strings.Contains(events.Items[0].Message, "trusted-pipelines")
 	})
 
-	if _, err := kube.CoreV1().Secrets(stage.Namespace).Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "database"}, StringData: map[string]string{"DATABASE": "a-word"}}, metav1.CreateOptions{}); err != nil {
+	if _, err := kube.CoreV1().Secrets(fixture.Namespace).Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "database"}, StringData: map[string]string{"DATABASE": "a-word"}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	build := create(t, simulator.BuildRequest{Queue: "trusted"},
@@ -141,7 +141,7 @@ func TestJobsForgeTheirEnd(t *testing.T) {
 		return lines
 	}
 	events := func(id string) (lines []string) {
-		l, err := on.Cluster.Client().CoreV1().Events(stage.Namespace).List(ctx, metav1.ListOptions{FieldSelector: "source=onejob,involvedObject.name=onejob-" + id})
+		l, err := on.Cluster.Client().CoreV1().Events(fixture.Namespace).List(ctx, metav1.ListOptions{FieldSelector: "source=onejob,involvedObject.name=onejob-" + id})
 		if err != nil {
 			t.Error(err)
 		}
@@ -208,7 +208,7 @@ func printable(t *testing.T, line string) {
 // that it prints.
 func prints(t *testing.T, ctx context.Context, program string, args ...string) []byte {
 	t.Helper()
-	cmd := exec.CommandContext(ctx, program, append(args, "--kubeconfig", on.Cluster.KubeconfigPath, "--namespace", stage.Namespace)...)
+	cmd := exec.CommandContext(ctx, program, append(args, "--kubeconfig", on.Cluster.KubeconfigPath, "--namespace", fixture.Namespace)...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Errorf("onejob %s: %v", strings.Join(args, " "), err)
@@ -286,7 +286,7 @@ func TestJobHoldsThePort(t *testing.T) {
 
 func schedulers(t *testing.T, ctx context.Context) []corev1.Pod {
 	t.Helper()
-	l, err := on.Cluster.Client().CoreV1().Pods(stage.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=scheduler"})
+	l, err := on.Cluster.Client().CoreV1().Pods(fixture.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=scheduler"})
 	if err != nil || len(l.Items) != 2 {
 		t.Fatalf("%d schedulers, %v", len(l.Items), err)
 	}

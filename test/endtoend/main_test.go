@@ -18,13 +18,13 @@ import (
 
 	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/test/cluster"
-	"github.com/onejob-dev/onejob/test/stage"
+	"github.com/onejob-dev/onejob/test/fixture"
 )
 
 // on is the stage that all tests share, options is how it is set.
 var (
-	on      *stage.Stage
-	options stage.Options
+	on      *fixture.Stage
+	options fixture.Options
 )
 
 // nodes: node-0 stays; node-1 is lost, and node-2 is cut off for a while.
@@ -58,7 +58,7 @@ func run(m *testing.M) int {
 		err = cluster.Turn(ctx, options.Logf)
 	}
 	if err == nil {
-		on, err = stage.Up(ctx, options)
+		on, err = fixture.Up(ctx, options)
 	}
 	if err == nil {
 		err = settle(ctx)
@@ -86,8 +86,8 @@ func run(m *testing.M) int {
 }
 
 // setting has the queues of the main job and its secrets, and one for each row.
-func setting(repositories string) (stage.Options, error) {
-	o := stage.Options{
+func setting(repositories string) (fixture.Options, error) {
+	o := fixture.Options{
 		Root: filepath.Join("..", ".."), Nodes: nodes, Repository: repositories,
 		Simulator: simulator.Config{HeartbeatTimeout: 10 * time.Minute},
 		Logf:      func(format string, a ...any) { fmt.Printf("    "+format+"\n", a...) },
@@ -103,7 +103,7 @@ func setting(repositories string) (stage.Options, error) {
 		}
 	}
 	rows, err := yaml.Marshal(queues)
-	o.Config = stage.QueueConfig(8, 20) + anyUID + trusted + string(rows)
+	o.Config = fixture.QueueConfig(8, 20) + anyUID + trusted + string(rows)
 	return o, err
 }
 
@@ -126,7 +126,7 @@ func settle(ctx context.Context) error {
 		return err
 	}
 	for {
-		pods, err := client.CoreV1().Pods(stage.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=scheduler"})
+		pods, err := client.CoreV1().Pods(fixture.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=scheduler"})
 		if err != nil {
 			return err
 		}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
-	"github.com/onejob-dev/onejob/test/stage"
+	"github.com/onejob-dev/onejob/test/fixture"
 )
 
 // pipeline has 34 jobs, one of which is retried.
@@ -170,11 +170,11 @@ func clean(t *testing.T, ctx context.Context) {
 	t.Helper()
 	only := metav1.ListOptions{LabelSelector: contract.LabelJobID}
 	for {
-		kjobs, err := on.Cluster.Client().BatchV1().Jobs(stage.Namespace).List(ctx, only)
+		kjobs, err := on.Cluster.Client().BatchV1().Jobs(fixture.Namespace).List(ctx, only)
 		if err != nil {
 			t.Fatal(err)
 		}
-		pods, err := on.Cluster.Client().CoreV1().Pods(stage.Namespace).List(ctx, only)
+		pods, err := on.Cluster.Client().CoreV1().Pods(fixture.Namespace).List(ctx, only)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,8 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 
+	"github.com/onejob-dev/onejob/test/fixture"
 	"github.com/onejob-dev/onejob/test/gobuild"
-	"github.com/onejob-dev/onejob/test/stage"
 )
 
 // publish makes the repositories that the jobs check out.
@@ -48,5 +48,5 @@ func repository(ctx context.Context, dir, name string, fill func(work string) er
 			return fmt.Errorf("git %s: %w: %s", args[0], err, out)
 		}
 	}
-	return stage.PublishGit(ctx, work, dir, name)
+	return fixture.PublishGit(ctx, work, dir, name)
 }

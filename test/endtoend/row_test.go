@@ -16,7 +16,7 @@ import (
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
-	"github.com/onejob-dev/onejob/test/stage"
+	"github.com/onejob-dev/onejob/test/fixture"
 )
 
 // row is one line of the table in doc.go: what goes wrong with a job, and what
@@ -117,7 +117,7 @@ func play(t *testing.T, rows []row) {
 			defer cancel()
 			s := &scene{T: t, row: r, ctx: ctx}
 			if s.namespace == "" {
-				s.namespace = stage.Namespace
+				s.namespace = fixture.Namespace
 			}
 			if r.before != nil {
 				r.before(s)
@@ -399,7 +399,7 @@ func (s *scene) decisions() string {
 // metrics are those of the leader.
 func (s *scene) metrics() string {
 	for _, text := range s.replicas() {
-		if stage.Leads(text) {
+		if fixture.Leads(text) {
 			return text
 		}
 	}
@@ -408,7 +408,7 @@ func (s *scene) metrics() string {
 
 // replicas are the metrics of each scheduler that answers.
 func (s *scene) replicas() []string {
-	texts, err := stage.Metrics(s.ctx, on.Cluster.Client())
+	texts, err := fixture.Metrics(s.ctx, on.Cluster.Client())
 	must(s, err)
 	return texts
 }

@@ -21,8 +21,8 @@ import (
 	"github.com/onejob-dev/onejob/k8s/decide"
 	"github.com/onejob-dev/onejob/k8s/operate"
 	"github.com/onejob-dev/onejob/simulator"
+	"github.com/onejob-dev/onejob/test/fixture"
 	"github.com/onejob-dev/onejob/test/hunt"
-	"github.com/onejob-dev/onejob/test/stage"
 )
 
 // victimSecret is in the environment and in the files of another job that runs
@@ -108,16 +108,16 @@ func TestJobFindsNoSecret(t *testing.T) {
 		nothingIn(what, b)
 	}
 	// What is in etcd, but for the Secret itself.
-	kjobs, err := kube.BatchV1().Jobs(stage.Namespace).List(ctx, metav1.ListOptions{})
+	kjobs, err := kube.BatchV1().Jobs(fixture.Namespace).List(ctx, metav1.ListOptions{})
 	asJSON("the kjobs", kjobs, err)
 	pods, err := ended(ctx, 2)
 	asJSON("the pods, their status and messages", pods, err)
-	events, err := kube.CoreV1().Events(stage.Namespace).List(ctx, metav1.ListOptions{})
+	events, err := kube.CoreV1().Events(fixture.Namespace).List(ctx, metav1.ListOptions{})
 	asJSON("the Events", events, err)
-	configs, err := kube.CoreV1().ConfigMaps(stage.Namespace).List(ctx, metav1.ListOptions{})
+	configs, err := kube.CoreV1().ConfigMaps(fixture.Namespace).List(ctx, metav1.ListOptions{})
 	asJSON("the ConfigMaps", configs, err)
 	for _, p := range pods.Items {
-		logs, err := kube.CoreV1().Pods(stage.Namespace).GetLogs(p.Name, &corev1.PodLogOptions{}).DoRaw(ctx)
+		logs, err := kube.CoreV1().Pods(fixture.Namespace).GetLogs(p.Name, &corev1.PodLogOptions{}).DoRaw(ctx)
 		if err != nil {
 			t.Error(err)
 		}
@@ -126,10 +126,10 @@ func TestJobFindsNoSecret(t *testing.T) {
 			keyless(t, p.Spec)
 		}
 	}
-	rows, err := operate.List(ctx, kube, stage.Namespace, "")
+	rows, err := operate.List(ctx, kube, fixture.Namespace, "")
 	asJSON("onejob jobs", rows, err)
 	for _, id := range build.JobIDs {
-		story, err := operate.Explain(ctx, kube, nil, stage.Namespace, contract.JobID(id), decide.Policy{})
+		story, err := operate.Explain(ctx, kube, nil, fixture.Namespace, contract.JobID(id), decide.Policy{})
 		asJSON("onejob explain", story, err)
 	}
 	endpoints(t, ctx, nothingIn)
@@ -139,7 +139,7 @@ func TestJobFindsNoSecret(t *testing.T) {
 // ended waits until n pods have left a termination message, and returns all.
 func ended(ctx context.Context, n int) (*corev1.PodList, error) {
 	for {
-		pods, err := on.Cluster.Client().CoreV1().Pods(stage.Namespace).List(ctx, metav1.ListOptions{})
+		pods, err := on.Cluster.Client().CoreV1().Pods(fixture.Namespace).List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return nil, err
 		}
@@ -193,7 +193,7 @@ func keyless(t *testing.T, spec corev1.PodSpec) {
 // endpoints asks each scheduler for all it tells.
 func endpoints(t *testing.T, ctx context.Context, nothingIn func(string, []byte)) {
 	t.Helper()
-	schedulers, err := on.Cluster.Client().CoreV1().Pods(stage.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=scheduler"})
+	schedulers, err := on.Cluster.Client().CoreV1().Pods(fixture.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=scheduler"})
 	if err != nil || len(schedulers.Items) != 2 {
 		t.Fatalf("%d schedulers, %v", len(schedulers.Items), err)
 	}
@@ -236,7 +236,7 @@ func TestPipelineCannotChangeItsPod(t *testing.T) {
 	var kjobs []*batchv1.Job
 	for _, id := range wanted {
 		for {
-			k, err := on.Cluster.Client().BatchV1().Jobs(stage.Namespace).Get(ctx, "onejob-"+id, metav1.GetOptions{})
+			k, err := on.Cluster.Client().BatchV1().Jobs(fixture.Namespace).Get(ctx, "onejob-"+id, metav1.GetOptions{})
 			if err == nil {
 				kjobs = append(kjobs, k)
 				break
@@ -254,7 +254,7 @@ func TestPipelineCannotChangeItsPod(t *testing.T) {
 			t.Errorf("hostile job %d has a kjob of its own kind:\n%+v\nwant\n%+v", i, got, want)
 		}
 	}
-	if _, err := on.Cluster.Client().BatchV1().Jobs(stage.Namespace).Get(ctx, "onejob-"+hostile.JobIDs[2], metav1.GetOptions{}); err == nil {
+	if _, err := on.Cluster.Client().BatchV1().Jobs(fixture.Namespace).Get(ctx, "onejob-"+hostile.JobIDs[2], metav1.GetOptions{}); err == nil {
 		t.Error("a job that asks for a tag which the queue hasn't got a kjob")
 	}
 	for _, b := range []simulator.Build{plain, hostile} {

@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/onejob-dev/onejob/simulator"
-	"github.com/onejob-dev/onejob/test/stage"
+	"github.com/onejob-dev/onejob/test/fixture"
 )
 
 // TestUninstall: the jobs of all tests before this one leave nothing behind. After
@@ -45,7 +45,7 @@ func TestUninstall(t *testing.T) {
 		t.Errorf("the stacks are %+v, want those of %q, disconnected", on.Simulator.Stacks(), before)
 	}
 	client := on.Cluster.Client()
-	if _, err := client.CoreV1().Namespaces().Get(ctx, stage.Namespace, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+	if _, err := client.CoreV1().Namespaces().Get(ctx, fixture.Namespace, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the namespace is still there: %v", err)
 	}
 	ours := metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=onejob"}

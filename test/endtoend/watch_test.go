@@ -11,7 +11,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/onejob-dev/onejob/contract"
-	"github.com/onejob-dev/onejob/test/stage"
+	"github.com/onejob-dev/onejob/test/fixture"
 )
 
 // seen is every object that ever was there for a job, by the job's ID.
@@ -43,7 +43,7 @@ func (s *seen) add(object any) {
 func watch(t *testing.T, ctx context.Context) (kjobs, pods *seen) {
 	t.Helper()
 	kjobs, pods = &seen{byID: map[string][]string{}}, &seen{byID: map[string][]string{}}
-	f := informers.NewSharedInformerFactoryWithOptions(on.Cluster.Client(), 0, informers.WithNamespace(stage.Namespace))
+	f := informers.NewSharedInformerFactoryWithOptions(on.Cluster.Client(), 0, informers.WithNamespace(fixture.Namespace))
 	for informer, to := range map[cache.SharedIndexInformer]*seen{
 		f.Batch().V1().Jobs().Informer(): kjobs, f.Core().V1().Pods().Informer(): pods,
 	} {

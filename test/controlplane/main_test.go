@@ -1,4 +1,4 @@
-package scheduler
+package controlplane_test
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/test/cluster"
-	"github.com/onejob-dev/onejob/test/rehearsal"
+	"github.com/onejob-dev/onejob/test/controlplane"
 )
 
 // onejob is the path of the binary.
@@ -43,7 +43,7 @@ func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "onejob-scheduler")
 	if err == nil {
 		defer os.RemoveAll(dir)
-		onejob, err = rehearsal.BuildOnejob(context.Background(), dir)
+		onejob, err = controlplane.BuildOnejob(context.Background(), dir)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -57,7 +57,7 @@ var node sync.Mutex
 // lab is a Set, and what a test wants of it.
 type lab struct {
 	*testing.T
-	*rehearsal.Set
+	*controlplane.Set
 	config string
 	ctx    context.Context
 }
@@ -70,12 +70,12 @@ func open(t *testing.T, settings string) *lab {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Minute)
 	t.Cleanup(cancel)
 	node.Lock()
-	err := rehearsal.Node(context.WithoutCancel(ctx), c)
+	err := controlplane.Node(context.WithoutCancel(ctx), c)
 	node.Unlock()
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := rehearsal.Open(ctx, c, simulator.Config{})
+	set, err := controlplane.Open(ctx, c, simulator.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func open(t *testing.T, settings string) *lab {
 }
 
 // launch starts a scheduler; args are added to its command line.
-func (l *lab) launch(args ...string) *rehearsal.Process {
+func (l *lab) launch(args ...string) *controlplane.Process {
 	l.Helper()
 	argv := append([]string{onejob, "schedule", "--config", l.config, "--listen", ""}, args...)
 	p, err := l.Start(argv, nil)
@@ -112,11 +112,11 @@ func (l *lab) launch(args ...string) *rehearsal.Process {
 }
 
 // play plays the part that choose gives each runner; n counts them from 0.
-func (l *lab) play(choose func(n int, r *rehearsal.Runner) rehearsal.Part) {
+func (l *lab) play(choose func(n int, r *controlplane.Runner) controlplane.Part) {
 	l.Helper()
 	var mu sync.Mutex
 	n := 0
-	p, err := l.Play(l.ctx, func(ctx context.Context, r *rehearsal.Runner) {
+	p, err := l.Play(l.ctx, func(ctx context.Context, r *controlplane.Runner) {
 		mu.Lock()
 		part := choose(n, r)
 		n++

@@ -1,4 +1,4 @@
-package scheduler
+package controlplane_test
 
 import (
 	"fmt"
@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/onejob-dev/onejob/contract"
-	"github.com/onejob-dev/onejob/test/rehearsal"
+	"github.com/onejob-dev/onejob/test/controlplane"
 )
 
 // Two schedulers with the same configuration, and a tenth of the runners leave
@@ -29,16 +29,16 @@ func TestTwoSchedulers(t *testing.T) {
 			t.Parallel()
 			l := open(t, fmt.Sprintf("  max-in-flight: %d\n", cap))
 			left := map[string]int{} // runners that left, by job
-			l.play(func(n int, r *rehearsal.Runner) rehearsal.Part {
+			l.play(func(n int, r *controlplane.Runner) controlplane.Part {
 				switch n % 20 {
 				case 7:
 					left[r.Job]++
-					return rehearsal.Exits(contract.OutcomeExhausted)
+					return controlplane.Exits(contract.OutcomeExhausted)
 				case 17:
 					left[r.Job]++
-					return rehearsal.Exits(contract.OutcomeStopped)
+					return controlplane.Exits(contract.OutcomeStopped)
 				}
-				return rehearsal.Runs(200 * time.Millisecond)
+				return controlplane.Runs(200 * time.Millisecond)
 			})
 			ids := l.build(n)
 			one := l.launch(append(tt.args, "--identity", "one")...)

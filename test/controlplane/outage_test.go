@@ -1,10 +1,10 @@
-package scheduler
+package controlplane_test
 
 import (
 	"testing"
 	"time"
 
-	"github.com/onejob-dev/onejob/test/rehearsal"
+	"github.com/onejob-dev/onejob/test/controlplane"
 )
 
 // latest is how long after the end of an outage the last kjob may come. The bar
@@ -17,10 +17,10 @@ const latest = time.Minute
 
 // endures has a scheduler go through an outage in mid-burst: every job has its
 // kjob soon after its end, and nobody was hammered meanwhile.
-func endures(t *testing.T, o rehearsal.Outage) *lab {
+func endures(t *testing.T, o controlplane.Outage) *lab {
 	l := open(t, o.Settings())
 	part := o.Part()
-	l.play(func(int, *rehearsal.Runner) rehearsal.Part { return part })
+	l.play(func(int, *controlplane.Runner) controlplane.Part { return part })
 	e, err := l.Endure(l.ctx, o, func() error {
 		if p := l.launch(); !o.AtStart {
 			return l.Serving(l.ctx, p, 0)
@@ -46,7 +46,7 @@ func endures(t *testing.T, o rehearsal.Outage) *lab {
 // Buildkite fails, in one way or another.
 func TestBuildkiteOutage(t *testing.T) {
 	t.Parallel()
-	for _, o := range rehearsal.Outages() {
+	for _, o := range controlplane.Outages() {
 		if o.Fault == nil {
 			continue
 		}
@@ -60,7 +60,7 @@ func TestBuildkiteOutage(t *testing.T) {
 // The API server is away. Nothing else may need it meanwhile; that its jobs come to
 // their ends is waited for beside the others.
 func TestAPIServerOutage(t *testing.T) {
-	outages := rehearsal.Outages()
+	outages := controlplane.Outages()
 	away := outages[len(outages)-1]
 	if away.Fault != nil {
 		t.Fatalf("the last outage is %s, want the API server's", away.Name)

@@ -1,4 +1,4 @@
-// Package rehearsal is the stage without nodes: a real control plane, Buildkite
+// Package controlplane is the stage without nodes: a real control plane, Buildkite
 // as the simulator plays it, a scheduler as a process of its own, and players
 // in place of kubelets and runners. Thousands of kjobs begin and end in it on
 // one small machine, and what a scheduler does is seen from outside.
@@ -13,4 +13,4 @@
 //	Player    is the kubelet and the runner of every pod of a Set
 //	Front     stands before the API server and counts what is asked of it
 //	Endure    has an Outage of either side in the middle of a burst
-package rehearsal
+package controlplane

@@ -1,4 +1,4 @@
-package scheduler
+package controlplane_test
 
 import (
 	"context"
@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/onejob-dev/onejob/test/rehearsal"
+	"github.com/onejob-dev/onejob/test/controlplane"
 )
 
 // A build is cancelled with thousands of its jobs queued: none of these gets a
@@ -15,8 +15,8 @@ import (
 func TestBuildCancelled(t *testing.T) {
 	const n, cap = 2000, 50
 	l := open(t, fmt.Sprintf("  max-in-flight: %d\n", cap))
-	l.play(func(int, *rehearsal.Runner) rehearsal.Part {
-		return func(ctx context.Context, _ *rehearsal.Runner) { <-ctx.Done() }
+	l.play(func(int, *controlplane.Runner) controlplane.Part {
+		return func(ctx context.Context, _ *controlplane.Runner) { <-ctx.Done() }
 	})
 	l.build(n)
 	l.launch()
