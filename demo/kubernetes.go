@@ -34,7 +34,7 @@ type kubeDemo struct {
 	out     io.Writer
 	bin     string
 	dir     string
-	fixture *fixture.Stage
+	fixture *fixture.Installation
 
 	locked map[string]string // job ID to the fault that locks it
 	done   map[string]bool   // the trouble that came, by its word

@@ -12,7 +12,7 @@
 //	                         Judge: what must hold when the injuries have ceased
 //
 // Buildkite is reached by TLS, with a certificate that the pods are told to trust,
-// so that it can be taken for somebody else for a while: see stage.Front.
+// so that it can be taken for somebody else for a while: see fixture.Front.
 //
 // Of the clocks only the simulator's is set: those of the API server, of the
 // kubelets and of the scheduler are the machine's, a time namespace moves none

@@ -21,7 +21,7 @@ import (
 
 // machine is what gets hurt.
 type machine struct {
-	*fixture.Stage
+	*fixture.Installation
 	witness *witness
 	port    int // the simulator's
 

@@ -86,7 +86,7 @@ func Run(ctx context.Context, o Options) (_ *Report, err error) {
 		return nil, err
 	}
 	defer counter.server.Close()
-	m := &machine{Stage: setting, witness: witness, cancelled: map[string]bool{}, erased: map[string]time.Time{}}
+	m := &machine{Installation: setting, witness: witness, cancelled: map[string]bool{}, erased: map[string]time.Time{}}
 	if m.port, err = portOf(setting.URL); err != nil {
 		return nil, err
 	}

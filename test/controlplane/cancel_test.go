@@ -15,7 +15,7 @@ import (
 func TestBuildCancelled(t *testing.T) {
 	const n, cap = 2000, 50
 	l := open(t, fmt.Sprintf("  max-in-flight: %d\n", cap))
-	l.play(func(int, *controlplane.Runner) controlplane.Part {
+	l.behave(func(int, *controlplane.Runner) controlplane.Behaviour {
 		return func(ctx context.Context, _ *controlplane.Runner) { <-ctx.Done() }
 	})
 	l.build(n)

@@ -20,7 +20,7 @@ import (
 // client asks of it, also while the API server is away: then it answers as a
 // load balancer does, with 502.
 type Front struct {
-	// Kubeconfig is a file for the client, in the namespace of the Set.
+	// Kubeconfig is a file for the client, in the namespace of the Fixture.
 	Kubeconfig string
 
 	server *http.Server
@@ -37,8 +37,8 @@ type asked struct {
 
 type askedKey struct{}
 
-// Front starts one for a client of the set's.
-func (s *Set) Front() (*Front, error) {
+// Front starts one for a client of the fixture's.
+func (s *Fixture) Front() (*Front, error) {
 	config := s.Cluster.RESTConfig()
 	transport, err := rest.TransportFor(config)
 	if err != nil {

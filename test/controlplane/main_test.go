@@ -54,10 +54,10 @@ func run(m *testing.M) int {
 
 var node sync.Mutex
 
-// lab is a Set, and what a test wants of it.
+// lab is a Fixture, and what a test wants of it.
 type lab struct {
 	*testing.T
-	*controlplane.Set
+	*controlplane.Fixture
 	config string
 	ctx    context.Context
 }
@@ -87,7 +87,7 @@ func open(t *testing.T, settings string) *lab {
 			t.Error(err)
 		}
 	})
-	l := &lab{T: t, Set: set, ctx: ctx}
+	l := &lab{T: t, Fixture: set, ctx: ctx}
 	if l.config, err = set.Configure(settings); err != nil {
 		t.Fatal(err)
 	}
@@ -111,17 +111,17 @@ func (l *lab) launch(args ...string) *controlplane.Process {
 	return p
 }
 
-// play plays the part that choose gives each runner; n counts them from 0.
-func (l *lab) play(choose func(n int, r *controlplane.Runner) controlplane.Part) {
+// behave has each runner behave as choose says; n counts them from 0.
+func (l *lab) behave(choose func(n int, r *controlplane.Runner) controlplane.Behaviour) {
 	l.Helper()
 	var mu sync.Mutex
 	n := 0
-	p, err := l.Play(l.ctx, func(ctx context.Context, r *controlplane.Runner) {
+	p, err := l.RunKubelet(l.ctx, func(ctx context.Context, r *controlplane.Runner) {
 		mu.Lock()
-		part := choose(n, r)
+		behaviour := choose(n, r)
 		n++
 		mu.Unlock()
-		part(ctx, r)
+		behaviour(ctx, r)
 	})
 	if err != nil {
 		l.Fatal(err)
@@ -139,7 +139,7 @@ func (l *lab) build(n int) []string {
 	return ids
 }
 
-// within bounds ctx for a wait that may be part of what is tested.
+// within bounds ctx for a wait that may be behaviour of what is tested.
 func (l *lab) within(d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeoutCause(l.ctx, d, fmt.Errorf("not within %s", d))
 	l.Cleanup(cancel)

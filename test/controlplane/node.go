@@ -15,13 +15,13 @@ import (
 )
 
 // NodeName is the name of the one node.
-const NodeName = "player"
+const NodeName = "fake"
 
 // nodeBeat is well under the node-monitor-grace-period of test/cluster.
 const nodeBeat = 4 * time.Second
 
 // Node makes a Node object that has room for every pod, and reports it ready
-// until ctx ends. There is one for all Sets of a cluster.
+// until ctx ends. There is one for all Fixtures of a cluster.
 func Node(ctx context.Context, c *cluster.Cluster) error {
 	room := corev1.ResourceList{
 		corev1.ResourceCPU: resource.MustParse("100k"), corev1.ResourceMemory: resource.MustParse("100Ti"),
@@ -49,7 +49,7 @@ func Node(ctx context.Context, c *cluster.Cluster) error {
 
 func ready() []corev1.NodeCondition {
 	now := metav1.Now()
-	return []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "Played", LastHeartbeatTime: now, LastTransitionTime: now}}
+	return []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "Fake", LastHeartbeatTime: now, LastTransitionTime: now}}
 }
 
 // beat is the kubelet's report. What can't be reported now is in a moment.

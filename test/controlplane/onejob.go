@@ -24,7 +24,7 @@ func BuildOnejob(ctx context.Context, dir string) (string, error) {
 
 // Configure writes a onejob.yaml with the one queue, settings being what it
 // says of it beside its name, and returns its path.
-func (s *Set) Configure(settings string) (string, error) {
+func (s *Fixture) Configure(settings string) (string, error) {
 	path := filepath.Join(s.Dir, "onejob.yaml")
 	text := fmt.Sprintf("endpoint: %s\nqueues:\n- name: %s\n  namespace: %s\n%s", s.Endpoint, Queue, s.Namespace, settings)
 	return path, os.WriteFile(path, []byte(text), 0o600)

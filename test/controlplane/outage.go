@@ -33,7 +33,7 @@ type Outage struct {
 	Refused bool
 }
 
-// Outages are all there are: Buildkite's, which concern one Set, and the API
+// Outages are all there are: Buildkite's, which concern one Fixture, and the API
 // server's, which concerns all of a cluster and is the last one. Buildkite's
 // token is asked for at start and when a runner says that its own was refused;
 // the stack is registered at start alone.
@@ -66,21 +66,21 @@ func (o Outage) Settings() string {
 	return s
 }
 
-// Part runs jobs. Some runners leave theirs, which takes states and
+// Behaviour runs jobs. Some runners leave theirs, which takes states and
 // notifications, and some can't run, which takes a finish.
-func (o Outage) Part() Part {
+func (o Outage) Behaviour() Behaviour {
 	var n atomic.Int64
 	return func(ctx context.Context, r *Runner) {
-		part := Runs(200 * time.Millisecond)
+		behaviour := Runs(200 * time.Millisecond)
 		switch n.Add(1) % 20 {
 		case 4:
-			if part = Exits(contract.OutcomeExhausted); o.Refused {
-				part = Exits(contract.OutcomeRefused)
+			if behaviour = Exits(contract.OutcomeExhausted); o.Refused {
+				behaviour = Exits(contract.OutcomeRefused)
 			}
 		case 14:
-			part = Exits(contract.OutcomeConfig)
+			behaviour = Exits(contract.OutcomeConfig)
 		}
-		part(ctx, r)
+		behaviour(ctx, r)
 	}
 }
 
@@ -107,7 +107,7 @@ func (e Endured) Most() float64 {
 // kjob or is over; or the cause of ctx's end. start starts the scheduler, which
 // must use s.Kubeconfig, and returns when it serves; in the outage it serves
 // later.
-func (s *Set) Endure(ctx context.Context, o Outage, start func() error) (e Endured, err error) {
+func (s *Fixture) Endure(ctx context.Context, o Outage, start func() error) (e Endured, err error) {
 	unanswered := func(from, to time.Time) map[string]int { return s.Requests(from, to) }
 	if o.Fault == nil {
 		front, err := s.Front()
@@ -172,7 +172,7 @@ func (s *Set) Endure(ctx context.Context, o Outage, start func() error) (e Endur
 }
 
 // begin begins an outage and returns what ends it.
-func (s *Set) begin(ctx context.Context, o Outage) (end func() error, err error) {
+func (s *Fixture) begin(ctx context.Context, o Outage) (end func() error, err error) {
 	if o.Fault == nil {
 		return func() error { return s.Cluster.StartAPIServer(ctx) }, s.Cluster.StopAPIServer(ctx)
 	}
@@ -182,7 +182,7 @@ func (s *Set) begin(ctx context.Context, o Outage) (end func() error, err error)
 
 // WithoutKjob asks the API server, and not a cache, which jobs have no kjob and
 // are not over.
-func (s *Set) WithoutKjob(ctx context.Context, ids []string) ([]string, error) {
+func (s *Fixture) WithoutKjob(ctx context.Context, ids []string) ([]string, error) {
 	kjobs, err := s.Kube.BatchV1().Jobs(s.Namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, err

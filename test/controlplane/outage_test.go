@@ -19,8 +19,8 @@ const latest = time.Minute
 // kjob soon after its end, and nobody was hammered meanwhile.
 func endures(t *testing.T, o controlplane.Outage) *lab {
 	l := open(t, o.Settings())
-	part := o.Part()
-	l.play(func(int, *controlplane.Runner) controlplane.Part { return part })
+	behaviour := o.Behaviour()
+	l.behave(func(int, *controlplane.Runner) controlplane.Behaviour { return behaviour })
 	e, err := l.Endure(l.ctx, o, func() error {
 		if p := l.launch(); !o.AtStart {
 			return l.Serving(l.ctx, p, 0)

@@ -30,7 +30,7 @@ type Process struct {
 // Start starts a command line. Each $NAME in it is replaced: $KUBECONFIG,
 // $NAMESPACE, $ENDPOINT, $TOKEN, $QUEUE, and what more holds. KUBECONFIG and
 // BUILDKITE_AGENT_TOKEN are in its environment too.
-func (s *Set) Start(argv []string, more map[string]string) (*Process, error) {
+func (s *Fixture) Start(argv []string, more map[string]string) (*Process, error) {
 	if len(argv) == 0 {
 		return nil, errors.New("no command line given")
 	}
@@ -67,7 +67,7 @@ func (s *Set) Start(argv []string, more map[string]string) (*Process, error) {
 }
 
 // Expand replaces each $NAME that Start knows.
-func (s *Set) Expand(text string, more map[string]string) string {
+func (s *Fixture) Expand(text string, more map[string]string) string {
 	known := map[string]string{
 		"KUBECONFIG": s.Kubeconfig, "NAMESPACE": s.Namespace, "ENDPOINT": s.Endpoint, "TOKEN": simulator.DefaultAgentToken, "QUEUE": Queue,
 	}
@@ -118,7 +118,7 @@ func (p *Process) Tail() string {
 
 // Serving returns when the scheduler has asked Buildkite for jobs since the
 // given number of such calls.
-func (s *Set) Serving(ctx context.Context, p *Process, listed int) error {
+func (s *Fixture) Serving(ctx context.Context, p *Process, listed int) error {
 	for s.Simulator.Count("stacks_list") <= listed {
 		select {
 		case <-p.done:

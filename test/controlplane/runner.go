@@ -17,7 +17,7 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 )
 
-// Runner is one pod at play: its statuses as the kubelet reports them, its
+// Runner is a pod with a fake runner: its statuses as the kubelet reports them, its
 // calls as the runner makes them.
 type Runner struct {
 	// Pod is as it was when it got its node.
@@ -25,7 +25,7 @@ type Runner struct {
 	// Job is the UUID of the Buildkite job that it is for.
 	Job string
 
-	player  *Player
+	kubelet *Kubelet
 	started metav1.Time
 	session string // access token
 	token   string // of the job
@@ -71,8 +71,8 @@ func (r *Runner) report(phase corev1.PodPhase, reason string, state corev1.Conta
 		running := state.Running != nil
 		status.ContainerStatuses = append(status.ContainerStatuses, corev1.ContainerStatus{Name: c.Name, Image: c.Image, State: state, Ready: running, Started: &running})
 	}
-	pods := r.player.set.Kube.CoreV1().Pods(r.Pod.Namespace)
-	r.player.insist(func(ctx context.Context) error {
+	pods := r.kubelet.set.Kube.CoreV1().Pods(r.Pod.Namespace)
+	r.kubelet.insist(func(ctx context.Context) error {
 		_, err := patch(ctx, pods.Patch, r.Pod.Name, corev1.Pod{Status: status})
 		return err
 	})
@@ -119,13 +119,13 @@ func (r *Runner) call(ctx context.Context, method, path, token string, in, out a
 	if err != nil {
 		return 0, err
 	}
-	req, err := http.NewRequestWithContext(ctx, method, r.player.set.Endpoint+"/"+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, r.kubelet.set.Endpoint+"/"+path, bytes.NewReader(body))
 	if err != nil {
 		return 0, err
 	}
 	req.Header.Set("Authorization", "Token "+token)
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := r.player.http.Do(req)
+	resp, err := r.kubelet.http.Do(req)
 	if err != nil {
 		return 0, err
 	}
@@ -142,8 +142,8 @@ func (r *Runner) call(ctx context.Context, method, path, token string, in, out a
 	return resp.StatusCode, json.Unmarshal(text, out)
 }
 
-// Runs is the part of a pod that runs its job for a time and reports it.
-func Runs(d time.Duration) Part {
+// Runs is the behaviour of a pod that runs its job for a time and reports it.
+func Runs(d time.Duration) Behaviour {
 	return func(ctx context.Context, r *Runner) {
 		r.Start()
 		status, err := r.Acquire(ctx)
@@ -170,10 +170,10 @@ func Runs(d time.Duration) Part {
 	}
 }
 
-// Exits is the part of a pod whose runner ends without having had its job.
-func Exits(outcome contract.Outcome) Part {
+// Exits is the behaviour of a pod whose runner ends without having had its job.
+func Exits(outcome contract.Outcome) Behaviour {
 	return func(_ context.Context, r *Runner) {
 		r.Start()
-		r.Exit(outcome.ExitCode(), contract.Message{Outcome: outcome, Reason: "as its part says"})
+		r.Exit(outcome.ExitCode(), contract.Message{Outcome: outcome, Reason: "as the test says"})
 	}
 }

@@ -29,7 +29,7 @@ func TestTwoSchedulers(t *testing.T) {
 			t.Parallel()
 			l := open(t, fmt.Sprintf("  max-in-flight: %d\n", cap))
 			left := map[string]int{} // runners that left, by job
-			l.play(func(n int, r *controlplane.Runner) controlplane.Part {
+			l.behave(func(n int, r *controlplane.Runner) controlplane.Behaviour {
 				switch n % 20 {
 				case 7:
 					left[r.Job]++

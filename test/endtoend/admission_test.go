@@ -21,7 +21,7 @@ import (
 func TestNotAdmitted(t *testing.T) {
 	t.Parallel()
 	admissions(t)
-	play(t, admissionRows)
+	sideBySide(t, admissionRows)
 }
 
 var admissionRows = []row{

@@ -20,7 +20,7 @@ import (
 func TestBesideOthers(t *testing.T) {
 	t.Parallel()
 	putsBeside(t, "rows-beside")
-	play(t, besideRows)
+	sideBySide(t, besideRows)
 }
 
 var besideRows = []row{

@@ -16,7 +16,7 @@ import (
 func TestDrainPolicies(t *testing.T) {
 	t.Parallel()
 	ok(t, on.Apply(t.Context(), filepath.Join("..", "..", "deploy", "drain"), "rows-drain"))
-	play(t, drainRows)
+	sideBySide(t, drainRows)
 }
 
 var drainRows = []row{

@@ -23,7 +23,7 @@ func TestByHand(t *testing.T) {
 	if err := gobuild.Program(t.Context(), "", onejob, "../../cmd/onejob"); err != nil {
 		t.Fatal(err)
 	}
-	play(t, handRows)
+	sideBySide(t, handRows)
 }
 
 // onejob is the path of the command, as people run it.

@@ -22,7 +22,7 @@ func TestLostPods(t *testing.T) {
 	denies(t, "rows-unended", written("jobs", "jobs/status"),
 		`object.metadata.name != "probe" && !object.?status.conditions.orValue([]).exists(c, c.type == "Failed")`, "no Job has failed yet")
 	awaitPolicy(t, "rows-unended")
-	play(t, lostRows)
+	sideBySide(t, lostRows)
 }
 
 // locked keeps every runner from the job; forSleep is a job that never ends,

@@ -21,9 +21,9 @@ import (
 	"github.com/onejob-dev/onejob/test/fixture"
 )
 
-// on is the stage that all tests share, options is how it is set.
+// on is the installation that all tests share, options is how it is made.
 var (
-	on      *fixture.Stage
+	on      *fixture.Installation
 	options fixture.Options
 )
 
@@ -74,12 +74,12 @@ func run(m *testing.M) int {
 		err = on.Cluster.Registry("late.test", address)
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "setting the stage:", err)
+		fmt.Fprintln(os.Stderr, "installing onejob:", err)
 		return 1
 	}
 	defer func() {
 		if err := on.Close(); err != nil {
-			fmt.Fprintln(os.Stderr, "ending the stage:", err)
+			fmt.Fprintln(os.Stderr, "ending the cluster:", err)
 		}
 	}()
 	return m.Run()

@@ -12,7 +12,7 @@ import (
 // it; node-2 is cut off, and everything on it goes on.
 func TestLostNodes(t *testing.T) {
 	t.Parallel()
-	play(t, nodeRows)
+	sideBySide(t, nodeRows)
 }
 
 const (

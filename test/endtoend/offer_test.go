@@ -10,7 +10,7 @@ import (
 // TestOfferedAgain: Buildkite lists a job as scheduled that has, or had, a kjob.
 func TestOfferedAgain(t *testing.T) {
 	t.Parallel()
-	play(t, offerRows)
+	sideBySide(t, offerRows)
 }
 
 var offerRows = []row{

@@ -108,8 +108,8 @@ type scene struct {
 	telling     bool       // its story
 }
 
-// play plays rows, and all tests that do so, side by side.
-func play(t *testing.T, rows []row) {
+// sideBySide runs rows, and all tests that do so, side by side.
+func sideBySide(t *testing.T, rows []row) {
 	for _, r := range rows {
 		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()

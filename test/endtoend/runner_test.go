@@ -16,7 +16,7 @@ import (
 // runner comes to them.
 func TestRunnerExits(t *testing.T) {
 	t.Parallel()
-	play(t, runnerRows)
+	sideBySide(t, runnerRows)
 }
 
 // once has the runner give up after its first try.

@@ -11,7 +11,7 @@ import (
 
 func TestNeverStarted(t *testing.T) {
 	t.Parallel()
-	play(t, startRows)
+	sideBySide(t, startRows)
 }
 
 // notYet finishes with what the pod waits for.

@@ -16,7 +16,7 @@ func TestWarm(t *testing.T) {
 	_, err := on.Cluster.Client().CoreV1().Nodes().Patch(t.Context(), on.Cluster.NodeNames[0], types.StrategicMergePatchType,
 		[]byte(`{"status": {"capacity": {"example.com/room": "1"}}}`), metav1.PatchOptions{}, "status")
 	ok(t, err)
-	play(t, warmRows)
+	sideBySide(t, warmRows)
 }
 
 var warmRows = []row{{

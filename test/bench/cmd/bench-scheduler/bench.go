@@ -100,7 +100,7 @@ func (b *bench) scenario(ctx context.Context, cap int, settings string, last boo
 	if err != nil {
 		return err
 	}
-	s := &subject{Set: set, argv: b.argv, variables: map[string]string{"CONFIG": config, "MAX_IN_FLIGHT": strconv.Itoa(cap)}}
+	s := &subject{Fixture: set, argv: b.argv, variables: map[string]string{"CONFIG": config, "MAX_IN_FLIGHT": strconv.Itoa(cap)}}
 	if b.file != "" {
 		text, err := os.ReadFile(b.file)
 		if err != nil {
@@ -125,7 +125,7 @@ func (b *bench) scenario(ctx context.Context, cap int, settings string, last boo
 
 // subject is the scheduler that is measured, and what it works in.
 type subject struct {
-	*controlplane.Set
+	*controlplane.Fixture
 	argv      []string
 	variables map[string]string
 	process   *controlplane.Process

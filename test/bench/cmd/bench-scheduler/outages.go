@@ -16,11 +16,11 @@ func (b *bench) outages(ctx context.Context) {
 		}
 		logf("i: %s", o.Name)
 		err := b.scenario(ctx, 0, o.Settings(), o.Fault == nil, func(ctx context.Context, s *subject) error {
-			player, err := s.Play(ctx, o.Part())
+			kubelet, err := s.RunKubelet(ctx, o.Behaviour())
 			if err != nil {
 				return err
 			}
-			defer player.Close()
+			defer kubelet.Close()
 			e, err := s.Endure(ctx, o, func() error {
 				if o.AtStart {
 					return s.launch()

@@ -44,7 +44,7 @@ func (b *bench) killed(ctx context.Context, s *subject) error {
 func (b *bench) restartAtCap(ctx context.Context, s *subject) error {
 	running := func() bool { return s.Simulator.JobsIn()[simulator.StateRunning] == b.cap }
 	release := make(chan struct{})
-	player, err := s.Play(ctx, func(ctx context.Context, r *controlplane.Runner) {
+	player, err := s.RunKubelet(ctx, func(ctx context.Context, r *controlplane.Runner) {
 		hold, cancel := context.WithCancel(ctx)
 		defer cancel()
 		go func() {

@@ -19,18 +19,18 @@ import (
 	"github.com/onejob-dev/onejob/test/cluster"
 )
 
-// Queue is the Buildkite queue of a Set's builds.
+// Queue is the Buildkite queue of a Fixture's builds.
 const Queue = "default"
 
-// Set is what one scheduler works in: a namespace of a running cluster, and a
+// Fixture is what one scheduler works in: a namespace of a running cluster, and a
 // Buildkite of its own. Close ends it.
-type Set struct {
+type Fixture struct {
 	Cluster   *cluster.Cluster
 	Namespace string
 	Simulator *simulator.Simulator
 	// Endpoint is the base URL of the simulator's Agent and Stacks API.
 	Endpoint string
-	// Dir holds the set's files, and goes with it.
+	// Dir holds the fixture's files, and goes with it.
 	Dir string
 	// Kubeconfig is a file with an admin's rights and the namespace as default.
 	Kubeconfig string
@@ -45,11 +45,11 @@ type Set struct {
 
 // Open makes a namespace with the agent token's Secrets, a simulator, and the
 // watch on the namespace's kjobs.
-func Open(ctx context.Context, c *cluster.Cluster, conf simulator.Config) (_ *Set, err error) {
-	s := &Set{Cluster: c}
+func Open(ctx context.Context, c *cluster.Cluster, conf simulator.Config) (_ *Fixture, err error) {
+	s := &Fixture{Cluster: c}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("opening a set: %w", err), s.Close())
+			err = errors.Join(fmt.Errorf("opening a fixture: %w", err), s.Close())
 		}
 	}()
 	if s.Kube, err = kubernetes.NewForConfig(Protobuf(c.RESTConfig())); err != nil {
@@ -95,7 +95,7 @@ func Protobuf(c *rest.Config) *rest.Config {
 // and agent-stack-k8s.
 var secrets = map[string]string{"onejob-agent-token": "token", "buildkite-agent-token": "BUILDKITE_AGENT_TOKEN"}
 
-func (s *Set) makeNamespace(ctx context.Context) error {
+func (s *Fixture) makeNamespace(ctx context.Context) error {
 	core := s.Kube.CoreV1()
 	n, err := core.Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "set-"}}, metav1.CreateOptions{})
 	if err != nil {
@@ -120,20 +120,20 @@ func (s *Set) makeNamespace(ctx context.Context) error {
 }
 
 // Build schedules n jobs and returns their UUIDs, and when it began to.
-func (s *Set) Build(n int) ([]string, time.Time, error) {
+func (s *Fixture) Build(n int) ([]string, time.Time, error) {
 	return s.BuildOf(fmt.Sprintf("steps: [{command: make, parallelism: %d}]", n))
 }
 
 // BuildOf schedules the jobs of a pipeline and returns their UUIDs, and when it
 // began to.
-func (s *Set) BuildOf(pipeline string) ([]string, time.Time, error) {
+func (s *Fixture) BuildOf(pipeline string) ([]string, time.Time, error) {
 	began := time.Now()
 	b, err := s.Simulator.CreateBuild(simulator.BuildRequest{Pipeline: []byte(pipeline), Queue: Queue})
 	return b.JobIDs, began, err
 }
 
 // Requests counts the simulator's calls of a time by endpoint.
-func (s *Set) Requests(from, to time.Time) map[string]int {
+func (s *Fixture) Requests(from, to time.Time) map[string]int {
 	n := map[string]int{}
 	for _, r := range s.Simulator.Requests() {
 		if !r.Time.Before(from) && r.Time.Before(to) {
@@ -145,7 +145,7 @@ func (s *Set) Requests(from, to time.Time) map[string]int {
 
 // Close ends the simulator and the watch. The namespace is deleted, with what
 // is left in it, after the return.
-func (s *Set) Close() error {
+func (s *Fixture) Close() error {
 	var errs []error
 	if s.stop != nil {
 		s.stop()
@@ -169,7 +169,7 @@ func (s *Set) Close() error {
 
 // Clear deletes every kjob and pod of the namespace and returns when they are
 // gone.
-func (s *Set) Clear(ctx context.Context) error {
+func (s *Fixture) Clear(ctx context.Context) error {
 	var now int64
 	background := metav1.DeletePropagationBackground
 	all := metav1.ListOptions{}

@@ -16,32 +16,31 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// Part is what a pod does once it has a node, until it returns. Its ctx ends
-// when the pod is deleted, or the Player closed.
-type Part func(ctx context.Context, r *Runner)
+// Behaviour is what a pod does once it has a node, until it returns. Its ctx ends
+// when the pod is deleted, or the Kubelet closed.
+type Behaviour func(ctx context.Context, r *Runner)
 
-// Player is the kubelet of a Set's pods, and the runner in each of them.
-type Player struct {
-	set  *Set
-	part Part
-	http *http.Client
-	ctx  context.Context
-	stop context.CancelFunc
-	wg   sync.WaitGroup
+// Kubelet is a fake one of a Fixture's pods, and the runner in each of them.
+type Kubelet struct {
+	set       *Fixture
+	behaviour Behaviour
+	http      *http.Client
+	ctx       context.Context
+	stop      context.CancelFunc
+	wg        sync.WaitGroup
 
 	mu   sync.Mutex
 	acts map[types.UID]context.CancelCauseFunc
 }
 
-// ErrDeleted is the cause with which a Part's ctx ends when its pod is deleted.
+// ErrDeleted is the cause with which a Behaviour's ctx ends when its pod is deleted.
 var ErrDeleted = errors.New("the pod is being deleted")
 
-// Play begins to play part for every pod of the set that gets a node. Close
-// ends it.
-func (s *Set) Play(ctx context.Context, part Part) (*Player, error) {
+// RunKubelet has every pod of the fixture that gets a node behave so. Close ends it.
+func (s *Fixture) RunKubelet(ctx context.Context, behaviour Behaviour) (*Kubelet, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 64
-	p := &Player{set: s, part: part, http: &http.Client{Transport: transport}, acts: map[types.UID]context.CancelCauseFunc{}}
+	p := &Kubelet{set: s, behaviour: behaviour, http: &http.Client{Transport: transport}, acts: map[types.UID]context.CancelCauseFunc{}}
 	p.ctx, p.stop = context.WithCancel(context.WithoutCancel(ctx))
 	informer := corev1informers.NewPodInformer(s.Kube, s.Namespace, 0, nil)
 	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
@@ -65,16 +64,16 @@ func (s *Set) Play(ctx context.Context, part Part) (*Player, error) {
 	return p, nil
 }
 
-// Close ends every part.
-func (p *Player) Close() {
+// Close ends every behaviour.
+func (p *Kubelet) Close() {
 	p.stop()
 	p.wg.Wait()
 	p.http.CloseIdleConnections()
 }
 
-// see begins the part of a pod that has just got a node, and ends that of one
+// see begins the behaviour of a pod that has just got a node, and ends that of one
 // which is to go.
-func (p *Player) see(pod *corev1.Pod) {
+func (p *Kubelet) see(pod *corev1.Pod) {
 	if pod.Spec.NodeName == "" || p.ctx.Err() != nil {
 		return
 	}
@@ -91,7 +90,7 @@ func (p *Player) see(pod *corev1.Pod) {
 		p.acts[pod.UID] = cancel
 		p.wg.Go(func() {
 			defer cancel(nil)
-			p.part(ctx, &Runner{player: p, Pod: pod, Job: jobOf(pod)})
+			p.behaviour(ctx, &Runner{kubelet: p, Pod: pod, Job: jobOf(pod)})
 			if errors.Is(context.Cause(ctx), ErrDeleted) {
 				p.remove(pod)
 			}
@@ -99,7 +98,7 @@ func (p *Player) see(pod *corev1.Pod) {
 	}
 }
 
-func (p *Player) end(uid types.UID) {
+func (p *Kubelet) end(uid types.UID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if cancel := p.acts[uid]; cancel != nil {
@@ -109,7 +108,7 @@ func (p *Player) end(uid types.UID) {
 }
 
 // remove is the kubelet's last word on a pod that is being deleted.
-func (p *Player) remove(pod *corev1.Pod) {
+func (p *Kubelet) remove(pod *corev1.Pod) {
 	var now int64
 	p.insist(func(ctx context.Context) error {
 		return p.set.Kube.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
@@ -120,7 +119,7 @@ func (p *Player) remove(pod *corev1.Pod) {
 
 // insist repeats a write until the API server has taken it or the object is
 // gone.
-func (p *Player) insist(write func(context.Context) error) {
+func (p *Kubelet) insist(write func(context.Context) error) {
 	for {
 		ctx, cancel := context.WithTimeout(p.ctx, 10*time.Second)
 		err := write(ctx)
