@@ -6,7 +6,8 @@ LDFLAGS := -s -w -X github.com/onejob-dev/onejob/build.Version=$(VERSION)
 # One set of flags for all but the race detector: each package is compiled once.
 export CGO_ENABLED := 0
 export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
-RACE    := CGO_ENABLED=1 go test -race
+# go vet has looked at the same packages, and again would go through all they import.
+RACE    := CGO_ENABLED=1 go test -race -vet=off
 GOBUILD := go run ./test/gobuild/cmd
 LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.0
 VULN    := golang.org/x/vuln/cmd/govulncheck@v1.6.0
