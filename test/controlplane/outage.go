@@ -163,17 +163,21 @@ func (s *Fixture) Endure(ctx context.Context, o Outage, start func() error) (e E
 		return e, err
 	}
 	e.Lasted, e.Requests = ended.Sub(began), unanswered(began, ended)
+	err = s.allHaveKjobs(ctx, ids)
+	e.Late = time.Since(ended)
+	return e, err
+}
+
+// allHaveKjobs waits until every job has had its kjob or is over.
+func (s *Fixture) allHaveKjobs(ctx context.Context, ids []string) error {
+	began := time.Now()
 	for {
 		left, err := s.WithoutKjob(ctx, ids)
-		if err != nil {
-			return e, err
-		}
-		if len(left) == 0 {
-			e.Late = time.Since(ended)
-			return e, nil
+		if err != nil || len(left) == 0 {
+			return err
 		}
 		if err := sleep(ctx, 100*time.Millisecond); err != nil {
-			return e, fmt.Errorf("%s after the end of the outage %d of %d jobs have no kjob: %w", time.Since(ended), len(left), len(ids), err)
+			return fmt.Errorf("%s after the end of the outage %d of %d jobs have no kjob: %w", time.Since(began), len(left), len(ids), err)
 		}
 	}
 }
