@@ -57,18 +57,18 @@ func TestBuildkiteOutage(t *testing.T) {
 	}
 }
 
-// The API server is away. Nothing else may need it meanwhile; that its jobs come to
-// their ends is waited for beside the others.
+// The API server is away. Nothing else may need it meanwhile, nor slow the Job
+// controller down afterwards: then an attempt may follow one that isn't called
+// finished yet.
 func TestAPIServerOutage(t *testing.T) {
-	outages := controlplane.Outages()
-	away := outages[len(outages)-1]
-	if away.Fault != nil {
-		t.Fatalf("the last outage is %s, want the API server's", away.Name)
-	}
-	l := endures(t, away)
-	t.Parallel()
-	l.ended(5 * time.Minute)
-	for _, name := range l.overlapping() {
-		t.Errorf("the kjob %s was made before the one before it was finished", name)
+	for _, o := range controlplane.Outages() {
+		if o.Fault != nil {
+			continue
+		}
+		l := endures(t, o)
+		l.ended(3 * time.Minute)
+		for _, name := range l.overlapping() {
+			t.Errorf("the kjob %s was made before the one before it was finished", name)
+		}
 	}
 }
