@@ -12,6 +12,7 @@ import (
 	"time"
 
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/klog/v2"
 
 	"github.com/onejob-dev/onejob/jitter"
@@ -28,6 +29,8 @@ type options struct {
 func tell(t *testing.T, o options, out io.Writer) {
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // reflectors tell of each watch that breaks
 	t.Cleanup(klog.ClearLogger)
+	watch.DefaultChanSize = 20_000  // a bubble's burst comes in one instant
+	utilruntime.ErrorHandlers = nil // one of them paces itself by a clock that no bubble has
 	catchPanics(t)
 	repeatable(t)
 	if o.seed != 0 {
