@@ -6,7 +6,8 @@ LDFLAGS := -s -w -X github.com/onejob-dev/onejob/build.Version=$(VERSION)
 # One set of flags for all but the race detector: each package is compiled once.
 export CGO_ENABLED := 0
 export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
-RACE    := CGO_ENABLED=1 go test -race
+# go vet has looked at the same packages, and again would go through all they import.
+RACE    := CGO_ENABLED=1 go test -race -vet=off
 GOBUILD := go run ./test/gobuild/cmd
 LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.0
 VULN    := golang.org/x/vuln/cmd/govulncheck@v1.6.0
@@ -28,20 +29,26 @@ demo: $(if $(EXISTING),,build $(if $(LOCAL),,packages)) ## run an example pipeli
 .PHONY: test
 test: packages ## run all tests, as root: real processes, a real Kubernetes (needs no network but apt and Go modules)
 	go vet ./...
-	$(RACE) -timeout 60m ./...
-	$(MAKE) histories
+	$(MAKE) -j2 race background
 
-# Without the race detector, which costs four times as much: the first of these
-# histories have been told with it by the line above.
+# Tests on a cluster and of processes mostly wait. What only computes takes what
+# they leave.
+.PHONY: race background
+race:
+	$(RACE) -timeout 60m ./...
+background:
+	nice $(MAKE) histories
+
+# Without the race detector, which costs four times as much: TestHistories has told
+# the first of these histories with it. `go run ./test/histories -h` tells of one.
 HISTORIES ?= 20000
 FROM ?= 1
 .PHONY: histories
 histories: ## simulate the scheduler in HISTORIES (20000) random histories from seed FROM (1), and find planted bugs
 	@mkdir -p .cache
-	go test -c -o .cache/histories ./k8s/scheduler
-	cd k8s/scheduler && seq $(FROM) 1000 $$(($(FROM) + $(HISTORIES) - 1)) | \
-	  xargs -I{} -P $$(nproc) ../../.cache/histories -test.run '^TestHistories$$' -test.v -test.timeout 30m -history.n=1000 -history.from={}
-	go test -count=1 -v -timeout 60m -run '^TestMutants$$' -parallel 2 ./k8s/scheduler -history.mutants=2000
+	go build -o .cache/histories ./test/histories
+	seq $(FROM) 1000 $$(($(FROM) + $(HISTORIES) - 1)) | GOGC=400 xargs -I{} -P $$(nproc) .cache/histories --n=1000 --from={}
+	go test -count=1 -v -timeout 60m -run '^TestMutants$$' -parallel 2 ./test/histories -mutants=2000
 
 .PHONY: bench
 bench: build ## measure: the herd, the process, each beside the stock agent; fails if a bar is missed

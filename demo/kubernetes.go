@@ -18,11 +18,11 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/jitter"
 	"github.com/onejob-dev/onejob/simulator"
-	"github.com/onejob-dev/onejob/test/stage"
+	"github.com/onejob-dev/onejob/test/fixture"
 )
 
 // schedulerConfig is what a user writes for the demo's cluster.
-var schedulerConfig = stage.QueueConfig(8, 600)
+var schedulerConfig = fixture.QueueConfig(8, 600)
 
 // trouble is what happens to two of the jobs before they are acquired. Until
 // then the simulator keeps them locked, so that there is something to see.
@@ -33,10 +33,10 @@ var trouble = map[string]string{
 
 // kubeDemo is the main job on Kubernetes: a scheduler, and a pod for each job.
 type kubeDemo struct {
-	out   io.Writer
-	bin   string
-	dir   string
-	stage *stage.Stage
+	out     io.Writer
+	bin     string
+	dir     string
+	fixture *fixture.Installation
 
 	locked map[string]string // job ID to the fault that locks it
 	done   map[string]bool   // the trouble that came, by its word
@@ -55,7 +55,7 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	d.stage, err = stage.Up(ctx, stage.Options{Root: root, Nodes: 1, Config: schedulerConfig, Repository: d.dir, Logf: func(format string, a ...any) {
+	d.fixture, err = fixture.Up(ctx, fixture.Options{Root: root, Nodes: 1, Config: schedulerConfig, Repository: d.dir, Logf: func(format string, a ...any) {
 		fmt.Fprintf(d.out, "  "+format+"\n", a...)
 	}})
 	if err != nil {
@@ -63,14 +63,14 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 	}
 	defer func() {
 		fmt.Fprintln(d.out, "\nTaking everything down …")
-		if closing := d.stage.Close(); err == nil {
+		if closing := d.fixture.Close(); err == nil {
 			err = closing
 		}
 	}()
-	sim := d.stage.Simulator
-	fmt.Fprintf(d.out, "\nA local Buildkite: %s\nKubernetes:        export KUBECONFIG=%s\n\n", d.stage.URL, d.stage.Cluster.KubeconfigPath)
+	sim := d.fixture.Simulator
+	fmt.Fprintf(d.out, "\nA local Buildkite: %s\nKubernetes:        export KUBECONFIG=%s\n\n", d.fixture.URL, d.fixture.Cluster.KubeconfigPath)
 
-	build, err := sim.CreateBuild(demoBuild(d.stage.URL+"git/demo.git", d.stage.URL+"git/"+pluginName+".git"))
+	build, err := sim.CreateBuild(demoBuild(d.fixture.URL+"git/demo.git", d.fixture.URL+"git/"+pluginName+".git"))
 	if err != nil {
 		return err
 	}
@@ -88,13 +88,13 @@ func (d *kubeDemo) follow(ctx context.Context, build int) error {
 			return err
 		}
 		b.show(rows)
-		if now, _ := d.stage.Simulator.Build(build); now.Done() {
+		if now, _ := d.fixture.Simulator.Build(build); now.Done() {
 			return d.verdict(ctx, build)
 		}
 		if err := d.trouble(ctx); err != nil {
 			return err
 		}
-		someone.click(d.stage.Simulator, d.stage.URL, build)
+		someone.click(d.fixture.Simulator, d.fixture.URL, build)
 		if !jitter.Sleep(ctx, 300*time.Millisecond) {
 			return context.Cause(ctx)
 		}
@@ -107,15 +107,15 @@ func (d *kubeDemo) publish(ctx context.Context) error {
 	if err := makeRepositories(ctx, work, plugin); err != nil {
 		return err
 	}
-	return errors.Join(stage.PublishGit(ctx, work, d.dir, "demo"), stage.PublishGit(ctx, plugin, d.dir, pluginName))
+	return errors.Join(fixture.PublishGit(ctx, work, d.dir, "demo"), fixture.PublishGit(ctx, plugin, d.dir, pluginName))
 }
 
 // lock keeps those jobs from being acquired that trouble is made for.
 func (d *kubeDemo) lock() {
 	d.locked, d.done = map[string]string{}, map[string]bool{}
-	for _, job := range d.stage.Simulator.Jobs() {
+	for _, job := range d.fixture.Simulator.Jobs() {
 		if trouble[job.Label] != "" {
-			d.locked[job.ID] = d.stage.Simulator.AddFault(simulator.Fault{Endpoint: "acquire", JobID: job.ID, Status: 423})
+			d.locked[job.ID] = d.fixture.Simulator.AddFault(simulator.Fault{Endpoint: "acquire", JobID: job.ID, Status: 423})
 		}
 	}
 }
@@ -123,7 +123,7 @@ func (d *kubeDemo) lock() {
 // trouble evicts one pod and has another job reacquired, each once its runner
 // waits for the lock.
 func (d *kubeDemo) trouble(ctx context.Context) error {
-	sim := d.stage.Simulator
+	sim := d.fixture.Simulator
 	for id, fault := range d.locked {
 		job, _ := sim.Job(id)
 		if sim.FaultCount(fault) == 0 {
@@ -137,7 +137,7 @@ func (d *kubeDemo) trouble(ctx context.Context) error {
 				delete(d.locked, id)
 			}
 		case word == "evicted":
-			pods := d.stage.Cluster.Client().CoreV1().Pods(stage.Namespace)
+			pods := d.fixture.Cluster.Client().CoreV1().Pods(fixture.Namespace)
 			list, err := pods.List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID + "=" + id})
 			if err != nil || len(list.Items) == 0 {
 				return err
@@ -161,7 +161,7 @@ func (d *kubeDemo) trouble(ctx context.Context) error {
 func (d *kubeDemo) reacquire(ctx context.Context, id string) error {
 	config := filepath.Join(d.dir, "onejob.yaml")
 	token := filepath.Join(d.dir, "token")
-	text := "endpoint: " + d.stage.URL + "v3\n" + schedulerConfig
+	text := "endpoint: " + d.fixture.URL + "v3\n" + schedulerConfig
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func (d *kubeDemo) reacquire(ctx context.Context, id string) error {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(d.bin, "onejob"), "reacquire", "--force",
-		"--config", config, "--token-file", token, "--kubeconfig", d.stage.Cluster.KubeconfigPath, "--namespace", stage.Namespace, id)
+		"--config", config, "--token-file", token, "--kubeconfig", d.fixture.Cluster.KubeconfigPath, "--namespace", fixture.Namespace, id)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("onejob reacquire: %w: %s", err, out)
 	}
@@ -178,7 +178,7 @@ func (d *kubeDemo) reacquire(ctx context.Context, id string) error {
 
 // attempts is the highest attempt that a kjob of the job has.
 func (d *kubeDemo) attempts(ctx context.Context, id string) int {
-	list, err := d.stage.Cluster.Client().BatchV1().Jobs(stage.Namespace).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID + "=" + id})
+	list, err := d.fixture.Cluster.Client().BatchV1().Jobs(fixture.Namespace).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID + "=" + id})
 	if err != nil {
 		return 0
 	}
@@ -192,7 +192,7 @@ func (d *kubeDemo) attempts(ctx context.Context, id string) int {
 }
 
 func (d *kubeDemo) rows(ctx context.Context) ([]row, error) {
-	pods, err := d.stage.Cluster.Client().CoreV1().Pods(stage.Namespace).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID})
+	pods, err := d.fixture.Cluster.Client().CoreV1().Pods(fixture.Namespace).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID})
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +204,7 @@ func (d *kubeDemo) rows(ctx context.Context) ([]row, error) {
 		}
 	}
 	var rows []row
-	for _, job := range d.stage.Simulator.Jobs() {
+	for _, job := range d.fixture.Simulator.Jobs() {
 		r := jobRow(job)
 		if p, ok := newest[job.ID]; ok {
 			r.runner = "pod " + strings.ToLower(string(p.Status.Phase))
@@ -217,20 +217,20 @@ func (d *kubeDemo) rows(ctx context.Context) ([]row, error) {
 		}
 		rows = append(rows, r)
 	}
-	return append(rows, stepRows(d.stage.Simulator)...), nil
+	return append(rows, stepRows(d.fixture.Simulator)...), nil
 }
 
 func (d *kubeDemo) verdict(ctx context.Context, build int) error {
 	v := &verdict{out: d.out}
 	fmt.Fprintln(d.out)
-	v.build(d.stage.Simulator, build)
-	for _, job := range d.stage.Simulator.Jobs() {
+	v.build(d.fixture.Simulator, build)
+	for _, job := range d.fixture.Simulator.Jobs() {
 		if word := trouble[job.Label]; word != "" {
 			n := d.attempts(ctx, job.ID)
 			v.check(n == 2 && job.Passed, "%q was %s before it was acquired, and passed at attempt %d", job.Label, word, n)
 		}
 	}
-	kjobs, err := d.stage.Cluster.Client().BatchV1().Jobs(stage.Namespace).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID})
+	kjobs, err := d.fixture.Cluster.Client().BatchV1().Jobs(fixture.Namespace).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelJobID})
 	if err != nil {
 		return err
 	}

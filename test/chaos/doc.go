@@ -12,7 +12,7 @@
 //	                         Judge: what must hold when the injuries have ceased
 //
 // Buildkite is reached by TLS, with a certificate that the pods are told to trust,
-// so that it can be taken for somebody else for a while: see stage.Front.
+// so that it can be taken for somebody else for a while: see fixture.Front.
 //
 // Clocks are set by a day or an hour, either way, in the middle of a run: the API
 // server's, a node's with all that runs on it, a scheduler's (package clock), and by

@@ -16,7 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/onejob-dev/onejob/test/cluster"
-	"github.com/onejob-dev/onejob/test/stage"
+	"github.com/onejob-dev/onejob/test/fixture"
 )
 
 // programs are the processes that run one of the programs, and not what
@@ -167,4 +167,4 @@ func stopAPIServer(_ context.Context, m *machine, rng *rand.Rand) (wound, error)
 }
 
 // namespace is where all of it is.
-const namespace = stage.Namespace
+const namespace = fixture.Namespace

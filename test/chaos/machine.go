@@ -16,12 +16,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/onejob-dev/onejob/test/cluster"
-	"github.com/onejob-dev/onejob/test/stage"
+	"github.com/onejob-dev/onejob/test/fixture"
 )
 
 // machine is what gets hurt.
 type machine struct {
-	*stage.Stage
+	*fixture.Installation
 	witness *witness
 	port    int // the simulator's
 

@@ -12,7 +12,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/onejob-dev/onejob/test/cluster"
-	"github.com/onejob-dev/onejob/test/stage"
+	"github.com/onejob-dev/onejob/test/fixture"
 )
 
 func TestSpared(t *testing.T) {
@@ -44,7 +44,7 @@ func TestNobodyKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m := &machine{Stage: &stage.Stage{Cluster: &cluster.Cluster{}}, witness: &witness{pods: corelisters.NewPodLister(pods).Pods(namespace)}}
+	m := &machine{Installation: &fixture.Installation{Cluster: &cluster.Cluster{}}, witness: &witness{pods: corelisters.NewPodLister(pods).Pods(namespace)}}
 	for seed := range uint64(20) {
 		if w, err := killScheduler(t.Context(), m, rand.New(rand.NewPCG(seed, 0))); !errors.Is(err, errNobody) {
 			t.Errorf("seed %d: killed %q, error %v; want that there was nobody", seed, w.what, err)

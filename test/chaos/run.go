@@ -14,7 +14,7 @@ import (
 
 	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/test/cluster"
-	"github.com/onejob-dev/onejob/test/stage"
+	"github.com/onejob-dev/onejob/test/fixture"
 )
 
 // Options say how much chaos there is to be.
@@ -55,8 +55,8 @@ func Run(ctx context.Context, o Options) (_ *Report, err error) {
 	if err := cluster.Turn(ctx, o.linef); err != nil {
 		return nil, err
 	}
-	setting, err := stage.Up(ctx, stage.Options{
-		Root: o.Root, Nodes: 2, Config: stage.QueueConfig(maxInFlight, int(o.TTL.Seconds())) + stage.TrustFront, TLS: true, Logf: o.linef,
+	setting, err := fixture.Up(ctx, fixture.Options{
+		Root: o.Root, Nodes: 2, Config: fixture.QueueConfig(maxInFlight, int(o.TTL.Seconds())) + fixture.TrustFront, TLS: true, Logf: o.linef,
 		Simulator: simulator.Config{Seed: o.Seed, HeartbeatTimeout: heartbeatTimeout},
 	})
 	if err != nil {
@@ -86,7 +86,7 @@ func Run(ctx context.Context, o Options) (_ *Report, err error) {
 		return nil, err
 	}
 	defer counter.server.Close()
-	m := &machine{Stage: setting, witness: witness, cancelled: map[string]bool{}, erased: map[string]time.Time{}}
+	m := &machine{Installation: setting, witness: witness, cancelled: map[string]bool{}, erased: map[string]time.Time{}}
 	if m.port, err = portOf(setting.URL); err != nil {
 		return nil, err
 	}

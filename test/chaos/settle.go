@@ -12,7 +12,7 @@ import (
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
-	"github.com/onejob-dev/onejob/test/stage"
+	"github.com/onejob-dev/onejob/test/fixture"
 )
 
 // open counts the jobs that aren't over, came all there were.
@@ -98,11 +98,11 @@ func (m *machine) leftOfJobs(ctx context.Context) (left []Leftover) {
 
 // heldSlots names the slots that the leader takes to be held.
 func (m *machine) heldSlots(ctx context.Context) (held []Leftover) {
-	all, err := stage.Metrics(ctx, m.Cluster.Client())
+	all, err := fixture.Metrics(ctx, m.Cluster.Client())
 	if err != nil {
 		return []Leftover{{What: err.Error()}}
 	}
-	i := slices.IndexFunc(all, stage.Leads)
+	i := slices.IndexFunc(all, fixture.Leads)
 	if i < 0 {
 		return []Leftover{{What: "no scheduler that leads"}}
 	}

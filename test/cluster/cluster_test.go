@@ -148,6 +148,7 @@ func TestConfigIsChecked(t *testing.T) {
 }
 
 func TestControlPlaneAlone(t *testing.T) {
+	t.Parallel()
 	begin := time.Now()
 	c := cluster.Start(t, cluster.Config{})
 	t.Logf("ready after %s", time.Since(begin).Round(time.Millisecond))

@@ -32,7 +32,7 @@ func standIns(t *testing.T, commands ...string) image.Options {
 	return options
 }
 
-// The image is tried as a job would use it; a job in it is test/e2e's matter.
+// The image is tried as a job would use it; a job in it is test/endtoend's matter.
 func TestAgentImage(t *testing.T) {
 	c := cluster.Shared(t, cluster.Config{Nodes: 1})
 	options := standIns(t, "./cmd/onejob-agent", "./cmd/onejob-run")

@@ -15,6 +15,7 @@ import (
 )
 
 func TestTwoNodes(t *testing.T) {
+	t.Parallel() // it mostly waits until Kubernetes sees that nodes are gone
 	begin := time.Now()
 	c := cluster.Start(t, cluster.Config{Nodes: 2})
 	t.Logf("two nodes ready after %s", time.Since(begin).Round(time.Millisecond))

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +17,9 @@ import (
 
 // patience guards against hangs. The stock agent's longest case takes 330 s.
 const patience = 7 * time.Minute
+
+// open is how many labs there are.
+var open atomic.Int64
 
 // lab is a Buildkite of a test's own, and a directory for its processes.
 type lab struct {
@@ -39,6 +43,8 @@ func serve(t *testing.T, conf simulator.Config, start func(*httptest.Server)) *l
 	if conf.AgentToken == "" {
 		conf.AgentToken = simulator.DefaultAgentToken
 	}
+	open.Add(1)
+	t.Cleanup(func() { open.Add(-1) })
 	sim := simulator.New(conf)
 	server := httptest.NewUnstartedServer(sim)
 	start(server)

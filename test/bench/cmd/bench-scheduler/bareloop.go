@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/onejob-dev/onejob/test/rehearsal"
+	"github.com/onejob-dev/onejob/test/controlplane"
 )
 
 // loops are how many workers the bare loops have.
@@ -21,7 +21,7 @@ var loops = []int{1, 8, 32, 100}
 // between the creates, and returns how many a watch has seen a second, and the
 // processor time that loop and watch took.
 func (b *bench) bareLoop(ctx context.Context, s *subject, sample *batchv1.Job, workers int) (rate float64, cpu time.Duration, err error) {
-	client, err := kubernetes.NewForConfig(rehearsal.Protobuf(b.cluster.RESTConfig()))
+	client, err := kubernetes.NewForConfig(controlplane.Protobuf(b.cluster.RESTConfig()))
 	if err != nil {
 		return 0, 0, err
 	}

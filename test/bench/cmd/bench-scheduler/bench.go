@@ -11,7 +11,7 @@ import (
 
 	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/test/cluster"
-	"github.com/onejob-dev/onejob/test/rehearsal"
+	"github.com/onejob-dev/onejob/test/controlplane"
 )
 
 // bench is one run of the program.
@@ -33,14 +33,14 @@ func newBench(ctx context.Context, o options, c *cluster.Cluster, argv []string)
 	nctx, stop := context.WithCancel(ctx)
 	b := &bench{options: o, cluster: c, argv: argv, dir: dir, report: newReport(argv), stop: stop}
 	if len(argv) == 0 {
-		path, err := rehearsal.BuildOnejob(ctx, dir)
+		path, err := controlplane.BuildOnejob(ctx, dir)
 		if err != nil {
 			b.close()
 			return nil, err
 		}
 		b.argv = []string{path, "schedule", "--config", "$CONFIG", "--listen", ""}
 	}
-	if err := rehearsal.Node(nctx, c); err != nil {
+	if err := controlplane.Node(nctx, c); err != nil {
 		b.close()
 		return nil, err
 	}
@@ -91,7 +91,7 @@ const patience = 15 * time.Minute
 func (b *bench) scenario(ctx context.Context, cap int, settings string, last bool, run func(context.Context, *subject) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	set, err := rehearsal.Open(ctx, b.cluster, simulator.Config{})
+	set, err := controlplane.Open(ctx, b.cluster, simulator.Config{})
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (b *bench) scenario(ctx context.Context, cap int, settings string, last boo
 	if err != nil {
 		return err
 	}
-	s := &subject{Set: set, argv: b.argv, variables: map[string]string{"CONFIG": config, "MAX_IN_FLIGHT": strconv.Itoa(cap)}}
+	s := &subject{Fixture: set, argv: b.argv, variables: map[string]string{"CONFIG": config, "MAX_IN_FLIGHT": strconv.Itoa(cap)}}
 	if b.file != "" {
 		text, err := os.ReadFile(b.file)
 		if err != nil {
@@ -125,10 +125,10 @@ func (b *bench) scenario(ctx context.Context, cap int, settings string, last boo
 
 // subject is the scheduler that is measured, and what it works in.
 type subject struct {
-	*rehearsal.Set
+	*controlplane.Fixture
 	argv      []string
 	variables map[string]string
-	process   *rehearsal.Process
+	process   *controlplane.Process
 }
 
 // launch starts the scheduler.

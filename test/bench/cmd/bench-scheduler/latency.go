@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/onejob-dev/onejob/test/rehearsal"
+	"github.com/onejob-dev/onejob/test/controlplane"
 )
 
 // idle is how long a scheduler has nothing to do before it is measured.
@@ -14,11 +14,11 @@ const idle = 3 * time.Second
 // latency (a): from the moment in which a job is scheduled until its kjob is
 // seen in a watch, while jobs arrive at random and run for a second each.
 func (b *bench) latency(ctx context.Context, s *subject) error {
-	player, err := s.Play(ctx, rehearsal.Runs(time.Second))
+	kubelet, err := s.RunKubelet(ctx, controlplane.Runs(time.Second))
 	if err != nil {
 		return err
 	}
-	defer player.Close()
+	defer kubelet.Close()
 	if err := s.start(ctx); err != nil {
 		return err
 	}

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/onejob-dev/onejob/test/rehearsal"
+	"github.com/onejob-dev/onejob/test/controlplane"
 )
 
 // lostPods (g): the first pod of each job is evicted before its runner has
@@ -14,8 +14,8 @@ import (
 func (b *bench) lostPods(ctx context.Context, s *subject) error {
 	var mu sync.Mutex
 	lost := map[string]time.Time{} // by job; zero while it is on its way
-	runs := rehearsal.Runs(100 * time.Millisecond)
-	player, err := s.Play(ctx, func(ctx context.Context, r *rehearsal.Runner) {
+	runs := controlplane.Runs(100 * time.Millisecond)
+	kubelet, err := s.RunKubelet(ctx, func(ctx context.Context, r *controlplane.Runner) {
 		mu.Lock()
 		_, again := lost[r.Job]
 		if !again {
@@ -34,7 +34,7 @@ func (b *bench) lostPods(ctx context.Context, s *subject) error {
 	if err != nil {
 		return err
 	}
-	defer player.Close()
+	defer kubelet.Close()
 	if err := s.start(ctx); err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@
 // be the scheduler itself: its memory and its processor time are measured.
 //
 // It exits with 1 if a bar is missed, which a busy machine can do too; with
-// -report it only tells. It needs root, as test/cluster does. Nothing runs in the pods: a player
+// -report it only tells. It needs root, as test/cluster does. Nothing runs in the pods: a fake kubelet
 // reports for kubelet and runner.
 package main
 

@@ -15,7 +15,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(cluster.Main(m)) }
 
 // TestSmall runs every scenario in small, but for the outages, which nothing
-// makes short and which test/scheduler has. What it wants are counts: times are
+// makes short and which test/controlplane has. What it wants are counts: times are
 // the report's.
 func TestSmall(t *testing.T) {
 	c := cluster.Shared(t, cluster.Config{})

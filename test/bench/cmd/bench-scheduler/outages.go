@@ -3,24 +3,24 @@ package main
 import (
 	"context"
 
-	"github.com/onejob-dev/onejob/test/rehearsal"
+	"github.com/onejob-dev/onejob/test/controlplane"
 )
 
 // outages (i): Buildkite or the API server is away in the middle of a burst.
 // When has every job its kjob, and how hard was knocked at the door meanwhile?
 // What the API server leaves when it was away is not cleared away.
 func (b *bench) outages(ctx context.Context) {
-	for _, o := range rehearsal.Outages() {
+	for _, o := range controlplane.Outages() {
 		if ctx.Err() != nil {
 			return
 		}
 		logf("i: %s", o.Name)
 		err := b.scenario(ctx, 0, o.Settings(), o.Fault == nil, func(ctx context.Context, s *subject) error {
-			player, err := s.Play(ctx, o.Part())
+			kubelet, err := s.RunKubelet(ctx, o.Behaviour())
 			if err != nil {
 				return err
 			}
-			defer player.Close()
+			defer kubelet.Close()
 			e, err := s.Endure(ctx, o, func() error {
 				if o.AtStart {
 					return s.launch()

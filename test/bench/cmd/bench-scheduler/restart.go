@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/onejob-dev/onejob/simulator"
-	"github.com/onejob-dev/onejob/test/rehearsal"
+	"github.com/onejob-dev/onejob/test/controlplane"
 )
 
 // killed (e): kill -9 when half of a burst has its kjobs, and a restart at once.
@@ -44,7 +44,7 @@ func (b *bench) killed(ctx context.Context, s *subject) error {
 func (b *bench) restartAtCap(ctx context.Context, s *subject) error {
 	running := func() bool { return s.Simulator.JobsIn()[simulator.StateRunning] == b.cap }
 	release := make(chan struct{})
-	player, err := s.Play(ctx, func(ctx context.Context, r *rehearsal.Runner) {
+	player, err := s.RunKubelet(ctx, func(ctx context.Context, r *controlplane.Runner) {
 		hold, cancel := context.WithCancel(ctx)
 		defer cancel()
 		go func() {
@@ -54,7 +54,7 @@ func (b *bench) restartAtCap(ctx context.Context, s *subject) error {
 			case <-hold.Done():
 			}
 		}()
-		rehearsal.Runs(time.Hour)(hold, r)
+		controlplane.Runs(time.Hour)(hold, r)
 	})
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func (b *bench) pausedQueue(ctx context.Context, s *subject) error {
 	if err := s.start(ctx); err != nil {
 		return err
 	}
-	if err := s.Simulator.SetQueuePaused(rehearsal.Queue, true); err != nil {
+	if err := s.Simulator.SetQueuePaused(controlplane.Queue, true); err != nil {
 		return err
 	}
 	pause(ctx, idle) // a list that was on its way
@@ -98,7 +98,7 @@ func (b *bench) pausedQueue(ctx context.Context, s *subject) error {
 	}
 	pause(ctx, b.watched/2)
 	b.report.add("h", fmt.Sprintf("kjobs created of %d while the queue is paused", b.paused), float64(s.Watch.Jobs()), "", exactly(0), "50")
-	if err := s.Simulator.SetQueuePaused(rehearsal.Queue, false); err != nil {
+	if err := s.Simulator.SetQueuePaused(controlplane.Queue, false); err != nil {
 		return err
 	}
 	return s.Watch.WaitFor(ctx, b.paused)

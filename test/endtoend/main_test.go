@@ -1,0 +1,157 @@
+package endtoend
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
+
+	"github.com/onejob-dev/onejob/simulator"
+	"github.com/onejob-dev/onejob/test/cluster"
+	"github.com/onejob-dev/onejob/test/fixture"
+)
+
+// on is the installation that all tests share, options is how it is made.
+var (
+	on      *fixture.Installation
+	options fixture.Options
+)
+
+// nodes: node-0 stays; node-1 is lost, and node-2 is cut off for a while.
+const nodes = 3
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if testing.Short() {
+		fmt.Println("a cluster takes a minute to start; left out by -short")
+		os.Exit(0)
+	}
+	// Rows mostly wait: for a grace, a timeout, a controller.
+	if err := flag.Set("test.parallel", "100"); err != nil {
+		panic(err)
+	}
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	defer cancel()
+	repositories, err := os.MkdirTemp("", "onejob-endtoend")
+	if err == nil {
+		defer os.RemoveAll(repositories)
+		err = publish(ctx, repositories)
+	}
+	if err == nil {
+		options, err = setting(repositories)
+	}
+	if err == nil {
+		err = cluster.Turn(ctx, options.Logf)
+	}
+	if err == nil {
+		on, err = fixture.Up(ctx, options)
+	}
+	if err == nil {
+		err = settle(ctx)
+	}
+	if err == nil {
+		at, err = newGate(on.Cluster.HostAddress)
+	}
+	var address string
+	if err == nil {
+		late, address, err = newRegistry(ctx, on.Cluster.HostAddress)
+	}
+	if err == nil {
+		err = on.Cluster.Registry("late.test", address)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "installing onejob:", err)
+		return 1
+	}
+	defer func() {
+		if err := on.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, "ending the cluster:", err)
+		}
+	}()
+	return m.Run()
+}
+
+// setting has the queues of the main job and its secrets, and one for each row.
+func setting(repositories string) (fixture.Options, error) {
+	o := fixture.Options{
+		Root: filepath.Join("..", ".."), Nodes: nodes, Repository: repositories,
+		Simulator: simulator.Config{HeartbeatTimeout: 10 * time.Minute},
+		Logf:      func(format string, a ...any) { fmt.Printf("    "+format+"\n", a...) },
+	}
+	var queues []map[string]any
+	for _, r := range all() {
+		queues = append(queues, r.queueConfig())
+		if r.finishHeld {
+			o.Simulator.FinishHeld = append(o.Simulator.FinishHeld, r.name)
+		}
+		if r.namespace != "" && !slices.Contains(o.Namespaces, r.namespace) {
+			o.Namespaces = append(o.Namespaces, r.namespace)
+		}
+	}
+	rows, err := yaml.Marshal(queues)
+	o.Config = fixture.QueueConfig(8, 20) + anyUID + trusted + string(rows)
+	return o, err
+}
+
+// cordon keeps new pods from all nodes but node-0, or no longer does.
+func cordon(ctx context.Context, yes bool) error {
+	for _, name := range on.Cluster.NodeNames[1:] {
+		patch := fmt.Appendf(nil, `{"spec":{"unschedulable":%t}}`, yes)
+		if _, err := on.Cluster.Client().CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle moves the schedulers to node-0, away from what is in store for the
+// others.
+func settle(ctx context.Context) error {
+	client := on.Cluster.Client()
+	if err := cordon(ctx, true); err != nil {
+		return err
+	}
+	for {
+		pods, err := client.CoreV1().Pods(fixture.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=scheduler"})
+		if err != nil {
+			return err
+		}
+		elsewhere, ready := 0, 0
+		for _, p := range pods.Items {
+			switch {
+			case p.Spec.NodeName != on.Cluster.NodeNames[0]:
+				elsewhere++
+				if p.DeletionTimestamp == nil {
+					err = errors.Join(err, client.CoreV1().Pods(p.Namespace).Delete(ctx, p.Name, metav1.DeleteOptions{}))
+				}
+			case slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue }):
+				ready++
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if elsewhere == 0 && ready == 2 {
+			return cordon(ctx, false)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("moving the schedulers: %w", context.Cause(ctx))
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
