@@ -7,8 +7,8 @@ import (
 )
 
 // Due is the cause of a Call's Hurry: the moment by which the call must have
-// got through.
-type Due struct{ By time.Time }
+// got through. Where it hasn't, and Last is set, Last is the next such moment.
+type Due struct{ By, Last time.Time }
 
 func (d Due) Error() string { return "due by " + d.By.Format(time.RFC3339) }
 
@@ -26,6 +26,9 @@ func (c Call) due() (time.Time, bool) {
 	}
 	var d Due
 	ok := errors.As(context.Cause(c.Hurry), &d)
+	if !d.Last.IsZero() && time.Now().After(d.By) {
+		return d.Last, ok
+	}
 	return d.By, ok
 }
 

@@ -22,6 +22,9 @@ const (
 	// EnvGrace is the pod's terminationGracePeriodSeconds: all the time, in
 	// whole seconds, between SIGTERM and SIGKILL.
 	EnvGrace = "ONEJOB_TERMINATION_GRACE_SECONDS"
+	// EnvLeastGrace is what there is of EnvGrace at the least: whoever deletes a pod
+	// may give it less than its terminationGracePeriodSeconds, and the pod isn't told.
+	EnvLeastGrace = "ONEJOB_LEAST_GRACE_SECONDS"
 	// EnvCancelGrace and EnvSignalGrace are shares of it, in seconds: from a
 	// cancellation to the end of the report, and from the cancel signal to
 	// SIGKILL for the job.

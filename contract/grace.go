@@ -14,9 +14,20 @@ const (
 	// GraceReport is the least time between SIGKILL to the job and the end of
 	// its report.
 	GraceReport = time.Second
+	// DefaultLeastGrace is EnvLeastGrace: a spot node has 15 s or more for its pods,
+	// and who deletes a pod in a hurry gives it 10.
+	DefaultLeastGrace = 10 * time.Second
 	// DefaultCancelGrace is the agent's cancel-grace-period.
 	DefaultCancelGrace = 10 * time.Second
 )
+
+// CheckLeastGrace says what is wrong with EnvLeastGrace, in seconds; 0 means all.
+func CheckLeastGrace(seconds int) error {
+	if least := int((GraceTail + 2*GraceReport) / time.Second); seconds != 0 && (seconds < least || seconds > 1<<30) {
+		return fmt.Errorf("%s is %d: it must be at least %d, or 0 for all of the termination grace", EnvLeastGrace, seconds, least)
+	}
+	return nil
+}
 
 // CheckGrace says what is wrong with a pod's graces: from SIGTERM to SIGKILL
 // (its terminationGracePeriodSeconds), from a cancellation to the end of the

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/buildkite/agent/v3/version"
 	"github.com/urfave/cli/v2"
@@ -74,7 +75,8 @@ func (f *flags) config(c *cli.Context, log *slog.Logger) (launcher.Config, error
 	token, err := f.token()
 	errs = append(errs, err, f.options.Validate(), f.contractVersion(), notOffered(log))
 	budget, err := launcher.NewBudget(f.grace, f.options.CancelGracePeriod, f.options.SignalGracePeriodSeconds, f.onTerm == "drain")
-	errs = append(errs, err)
+	errs = append(errs, err, contract.CheckLeastGrace(f.leastSecs))
+	budget.Least = time.Duration(f.leastSecs) * time.Second
 	if f.onTerm != "cancel" && f.onTerm != "drain" {
 		errs = append(errs, fmt.Errorf("on-term is %q: it must be cancel or drain", f.onTerm))
 	}
