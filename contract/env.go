@@ -30,6 +30,10 @@ const (
 	// SIGKILL for the job.
 	EnvCancelGrace = "BUILDKITE_CANCEL_GRACE_PERIOD"
 	EnvSignalGrace = "BUILDKITE_SIGNAL_GRACE_PERIOD_SECONDS"
+	// EnvCancelSignalTimeout and EnvCancelCleanupTimeout are agent v4's names for
+	// them, as durations: see CancelTimeouts.
+	EnvCancelSignalTimeout  = "BUILDKITE_CANCEL_SIGNAL_TIMEOUT"
+	EnvCancelCleanupTimeout = "BUILDKITE_CANCEL_CLEANUP_TIMEOUT"
 	// EnvOnTerm selects what the runner does on SIGTERM: cancel or drain.
 	EnvOnTerm = "ONEJOB_ON_TERM"
 	// EnvImage is the value of a step's `image:` (BUILDKITE_IMAGE) that the pod

@@ -19,7 +19,18 @@ const (
 	DefaultLeastGrace = 10 * time.Second
 	// DefaultCancelGrace is the agent's cancel-grace-period.
 	DefaultCancelGrace = 10 * time.Second
+	// DefaultCancelSignalTimeout and DefaultCancelCleanupTimeout are agent v4's.
+	DefaultCancelSignalTimeout  = 10 * time.Second
+	DefaultCancelCleanupTimeout = 5 * time.Second
 )
+
+// CancelTimeouts are agent v4's two times, cancel-signal-timeout and
+// cancel-cleanup-timeout, as v3 has them, in whole seconds: the cancel grace period
+// is their sum, the signal grace period the first of them.
+func CancelTimeouts(signal, cleanup time.Duration) (cancel, signalGrace time.Duration) {
+	signal = signal.Truncate(time.Second)
+	return signal + cleanup.Truncate(time.Second), signal
+}
 
 // CheckLeastGrace says what is wrong with EnvLeastGrace, in seconds; 0 means all.
 func CheckLeastGrace(seconds int) error {

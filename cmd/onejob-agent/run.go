@@ -74,6 +74,11 @@ func (f *flags) config(c *cli.Context, log *slog.Logger) (launcher.Config, error
 	f.id = id
 	token, err := f.token()
 	errs = append(errs, err, f.options.Validate(), f.contractVersion(), notOffered(log))
+	warning, err := f.options.CheckAgent()
+	errs = append(errs, err)
+	if warning != "" {
+		log.Warn("the agent that runs jobs is of another version", "hint", warning)
+	}
 	budget, err := launcher.NewBudget(f.grace, f.options.CancelGracePeriod, f.options.SignalGracePeriodSeconds, f.onTerm == "drain")
 	errs = append(errs, err, contract.CheckLeastGrace(f.leastSecs))
 	budget.Least = time.Duration(f.leastSecs) * time.Second
@@ -96,7 +101,7 @@ func (f *flags) config(c *cli.Context, log *slog.Logger) (launcher.Config, error
 		JobID: id, Attempt: f.attempt, Image: f.image, ImageUnknown: f.image == "" && f.contract != 0, Token: token, Options: f.options, Budget: budget,
 		Acquire: f.acquire, Register: acquire.DefaultRegister, Runner: runner, Environ: os.Environ(),
 		UserAgent:        version.UserAgent() + " onejob-agent/" + build.String(),
-		LocalTraceparent: c.IsSet("tracing-propagate-traceparent"),
+		LocalTraceparent: launcher.TraceparentSet(c),
 		Transport:        acquire.NewTransport(!f.options.NoHTTP2),
 		Rand:             acquire.NewRand(rand.Uint64()), //nolint:gosec // jitter
 		Log:              log,

@@ -3,6 +3,7 @@ package kjob
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -114,12 +115,16 @@ func preStop(agent *corev1.Container, onTerm string) (time.Duration, error) {
 	return 0, nil
 }
 
-// givenGraces are those of the three that the template sets itself, with their
-// values where it has them; known is false when a share of the grace comes from elsewhere.
+// graceNames are the variables by which a template divides the grace itself.
+var graceNames = []string{contract.EnvCancelGrace, contract.EnvSignalGrace, contract.EnvLeastGrace, contract.EnvCancelSignalTimeout, contract.EnvCancelCleanupTimeout}
+
+// givenGraces are those that the template sets itself, with their values where it
+// has them; known is false when a share of the grace comes from elsewhere. Those that
+// have agent v4's names are there by v3's, too.
 func givenGraces(agent *corev1.Container) (given map[string]time.Duration, known bool, err error) {
 	given, known = map[string]time.Duration{}, true
 	for _, e := range agent.Env {
-		if e.Name != contract.EnvCancelGrace && e.Name != contract.EnvSignalGrace && e.Name != contract.EnvLeastGrace {
+		if !slices.Contains(graceNames, e.Name) {
 			continue
 		}
 		if e.ValueFrom != nil || strings.Contains(e.Value, "{{env.") {
@@ -127,11 +132,47 @@ func givenGraces(agent *corev1.Container) (given map[string]time.Duration, known
 			given[e.Name] = 0
 			continue
 		}
-		seconds, err := strconv.Atoi(e.Value)
-		if err != nil {
-			return nil, false, fmt.Errorf("spec.template.spec.containers[agent].env: %s: %q is no number of seconds", e.Name, e.Value)
+		if given[e.Name], err = graceOf(e); err != nil {
+			return nil, false, fmt.Errorf("spec.template.spec.containers[agent].env: %w", err)
 		}
-		given[e.Name] = time.Duration(seconds) * time.Second
 	}
-	return given, known, nil
+	return given, known, byV3(given)
+}
+
+// graceOf reads a number of seconds, or, as agent v4 does, a duration.
+func graceOf(e corev1.EnvVar) (time.Duration, error) {
+	if e.Name == contract.EnvCancelSignalTimeout || e.Name == contract.EnvCancelCleanupTimeout {
+		d, err := time.ParseDuration(e.Value)
+		if err != nil || d < 0 {
+			return 0, fmt.Errorf("%s: %q is no duration, such as 10s", e.Name, e.Value)
+		}
+		return d, nil
+	}
+	seconds, err := strconv.Atoi(e.Value)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %q is no number of seconds", e.Name, e.Value)
+	}
+	return time.Duration(seconds) * time.Second, nil
+}
+
+// byV3 adds to graces that have agent v4's names those that v3 has for them.
+func byV3(given map[string]time.Duration) error {
+	signal, one := given[contract.EnvCancelSignalTimeout]
+	cleanup, other := given[contract.EnvCancelCleanupTimeout]
+	if !one && !other {
+		return nil
+	}
+	for _, old := range []string{contract.EnvCancelGrace, contract.EnvSignalGrace} {
+		if _, both := given[old]; both {
+			return fmt.Errorf("spec.template.spec.containers[agent].env: %s and agent v4's %s or %s say the same: take one out", old, contract.EnvCancelSignalTimeout, contract.EnvCancelCleanupTimeout)
+		}
+	}
+	if !one {
+		signal = contract.DefaultCancelSignalTimeout
+	}
+	if !other {
+		cleanup = contract.DefaultCancelCleanupTimeout
+	}
+	given[contract.EnvCancelGrace], given[contract.EnvSignalGrace] = contract.CancelTimeouts(signal, cleanup)
+	return nil
 }

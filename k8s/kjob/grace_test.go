@@ -44,6 +44,12 @@ func TestGraces(t *testing.T) {
 		{name: "preStop sleeps too long", onTerm: "cancel", grace: 30, pod: "lifecycle: {preStop: {sleep: {seconds: 26}}}", err: "30, of which preStop sleeps 26s: at least 5s must be left"},
 		{name: "preStop of unknown length", onTerm: "cancel", grace: 30, pod: "lifecycle: {preStop: {exec: {command: [sleep, '20']}}}", cancel: "29", signal: "25"},
 		{name: "preStop of unknown length, drain", onTerm: "drain", grace: 600, pod: "lifecycle: {preStop: {exec: {command: [sleep, '20']}}}", err: "unknown part of terminationGracePeriodSeconds"},
+		{name: "agent v4's names", onTerm: "cancel", grace: 60, env: "{name: BUILDKITE_CANCEL_SIGNAL_TIMEOUT, value: 20s}, {name: BUILDKITE_CANCEL_CLEANUP_TIMEOUT, value: 4s}"},
+		{name: "agent v4's names, one of them", onTerm: "drain", grace: 600, env: "{name: BUILDKITE_CANCEL_SIGNAL_TIMEOUT, value: 1m}"},
+		{name: "agent v4's names, too long", onTerm: "cancel", grace: 60, env: "{name: BUILDKITE_CANCEL_SIGNAL_TIMEOUT, value: 1m}", err: "kubelet kills the runner"},
+		{name: "agent v4's names, too short", onTerm: "cancel", grace: 60, env: "{name: BUILDKITE_CANCEL_CLEANUP_TIMEOUT, value: 900ms}", err: "reporting the result"},
+		{name: "agent v4's names, no duration", onTerm: "cancel", grace: 60, env: "{name: BUILDKITE_CANCEL_CLEANUP_TIMEOUT, value: '5'}", err: `"5" is no duration`},
+		{name: "both agents' names", onTerm: "cancel", grace: 60, env: "{name: BUILDKITE_CANCEL_CLEANUP_TIMEOUT, value: 5s}, {name: BUILDKITE_CANCEL_GRACE_PERIOD, value: '15'}", err: "say the same"},
 		{name: "from elsewhere, cancel", onTerm: "cancel", grace: 60, env: "{name: BUILDKITE_CANCEL_GRACE_PERIOD, valueFrom: {configMapKeyRef: {name: a, key: b}}}"},
 		{name: "from elsewhere", onTerm: "drain", grace: 5, env: "{name: BUILDKITE_CANCEL_GRACE_PERIOD, valueFrom: {configMapKeyRef: {name: a, key: b}}}"},
 	} {
