@@ -45,6 +45,9 @@ const (
 	EnvAttempt = "ONEJOB_ATTEMPT"
 	// EnvContractVersion is the scheduler's Version.
 	EnvContractVersion = "ONEJOB_CONTRACT_VERSION"
+	// EnvImageHome is the home that the image has: its HOME, under another name,
+	// because a pod sets HOME to a volume. The image sets it, not the scheduler.
+	EnvImageHome = "ONEJOB_IMAGE_HOME"
 	// EnvTerminationMessagePath is where the runner leaves its Message. The
 	// default is the kubelet's own, DefaultTerminationMessagePath.
 	EnvTerminationMessagePath = "ONEJOB_TERMINATION_MESSAGE_PATH"

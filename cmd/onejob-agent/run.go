@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -51,6 +52,7 @@ func (f *flags) main(c *cli.Context, watch *signals.Watcher) int {
 		look.Level = "debug"
 	}
 	log := logging.New(os.Stderr, look)
+	fillHome(watch.Stop, log)
 	conf, err := f.config(c, log)
 	if err != nil {
 		return f.refuse(log, err)
@@ -63,6 +65,28 @@ func (f *flags) main(c *cli.Context, watch *signals.Watcher) int {
 	msg := launcher.Run(watch, conf)
 	f.leave(log, msg)
 	return msg.ExitCode
+}
+
+// fillHome gives the job's home what the image has in its own, and stays in the one
+// where it was in the other. Whatever goes wrong, the job may not need it.
+func fillHome(ctx context.Context, log *slog.Logger) {
+	image, home := os.Getenv(contract.EnvImageHome), os.Getenv("HOME")
+	begin := time.Now()
+	h, err := launcher.CopyHome(ctx, image, home)
+	if err != nil && ctx.Err() == nil {
+		log.Warn("couldn't copy the image's home", "err", err)
+	}
+	if h.Files > 0 {
+		log.Info("copied the image's home", "from", image, "to", home, "files", h.Files, "bytes", h.Bytes, "took", time.Since(begin).Round(time.Millisecond))
+	}
+	if warning := h.Warning(os.Getuid()); warning != "" {
+		log.Warn("a part of the image's home is hidden", "hint", warning)
+	}
+	if dir, err := os.Getwd(); err == nil && image != "" && dir == filepath.Clean(image) {
+		if err := os.Chdir(home); err != nil {
+			log.Warn("couldn't go to the job's home", "err", err)
+		}
+	}
 }
 
 // config validates everything that can be known before Buildkite is asked for

@@ -140,12 +140,12 @@ func TestImages(t *testing.T) {
 			name:  "agent",
 			build: func() (string, error) { return Agent(t.Context(), standIns) },
 			config: Config{
-				User: "1000:1000", WorkingDir: "/home/onejob", Entrypoint: []string{"/usr/local/bin/onejob-agent"},
-				Env: []string{"HOME=/home/onejob", "NSS_UNKNOWN_HOME=/home/onejob", "BUILDKITE_BUILD_PATH=/builds", "BUILDKITE_HOOKS_PATH=/etc/buildkite-agent/hooks", "PAGER=cat"},
+				User: "1000:1000", WorkingDir: "/home/image", Entrypoint: []string{"/usr/local/bin/onejob-agent"},
+				Env: []string{"HOME=/home/image", "NSS_UNKNOWN_HOME=/home/image", "ONEJOB_IMAGE_HOME=/home/image", "BUILDKITE_BUILD_PATH=/builds", "BUILDKITE_HOOKS_PATH=/etc/buildkite-agent/hooks", "PAGER=cat"},
 			},
 			has: []string{
 				"usr/local/bin/onejob-agent", "usr/local/bin/buildkite-agent", "usr/bin/git", "usr/bin/bash", "usr/bin/ssh", "usr/bin/curl", "usr/bin/jq",
-				"etc/ssl/certs/ca-certificates.crt", "home/onejob/", "builds/", "tmp/",
+				"etc/ssl/certs/ca-certificates.crt", "home/image/", "builds/", "tmp/",
 			},
 			hasNot: []string{"etc/resolv.conf", "etc/hostname", "usr/share/doc/git/", "usr/local/bin/onejob"},
 		},
