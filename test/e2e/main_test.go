@@ -38,12 +38,16 @@ func run(m *testing.M) int {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 		defer cancel()
 		logf := func(format string, a ...any) { fmt.Printf("    "+format+"\n", a...) }
+		var foreign string
 		if err = publish(ctx, dir); err == nil {
+			foreign, err = foreignQueues()
+		}
+		if err == nil {
 			err = cluster.Turn(ctx, logf)
 		}
 		if err == nil {
 			options = stage.Options{
-				Root: filepath.Join("..", ".."), Nodes: 1, Config: stage.QueueConfig(8, 20) + anyUID + trusted + ownHome, Repository: dir, Logf: logf,
+				Root: filepath.Join("..", ".."), Nodes: 1, Config: stage.QueueConfig(8, 20) + anyUID + trusted + ownHome + foreign, Namespaces: foreigners, Repository: dir, Logf: logf,
 				Simulator: simulator.Config{HeartbeatTimeout: time.Minute}, // jobs kill their runners, and are waited for
 			}
 			on, err = stage.Up(ctx, options)
