@@ -64,7 +64,12 @@ func (b *builder) run(ctx context.Context, s stage, base *result, out string) er
 		}
 	}
 	// git opens it before all else. It isn't packed.
-	if err := syscall.Mknod(filepath.Join(root, "dev", "null"), syscall.S_IFCHR|0o666, 1<<8|3); err != nil && !os.IsExist(err) {
+	null := filepath.Join(root, "dev", "null")
+	err = syscall.Mknod(null, syscall.S_IFCHR|0o666, 1<<8|3)
+	if err == nil || os.IsExist(err) {
+		err = os.Chmod(null, 0o666) //nolint:gosec // as everywhere
+	}
+	if err != nil {
 		return fmt.Errorf("making /dev/null: %w", err)
 	}
 	mark := filepath.Join(b.scratch, "mark")

@@ -205,6 +205,32 @@ func TestImages(t *testing.T) {
 	}
 }
 
+// What a user's RUN lines change is in the image, and no more; the rest is the agent's.
+func TestBased(t *testing.T) {
+	if testing.Short() {
+		t.Skip("debootstrap is left out by -short")
+	}
+	path, err := Based(t.Context(), "localhost/based:dev", "FROM "+AgentName+" AS mine\nRUN git config --global user.name ci\nRUN mkdir ~/.ssh && echo host > ~/.ssh/known_hosts; pwd > here\n", standIns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, files, _ := readImage(t, path)
+	if config.User != "1000:1000" || config.WorkingDir != "/home/image" {
+		t.Errorf("the configuration is %+v", config)
+	}
+	for _, name := range []string{"home/image/.gitconfig", "home/image/.ssh/known_hosts", "home/image/here", "usr/bin/git"} {
+		if header := files[name]; header == nil || strings.HasPrefix(name, "home/") && header.Uid != 1000 {
+			t.Errorf("%s is %+v", name, header)
+		}
+	}
+	if header := files["home/image/"]; header == nil || header.FileInfo().Mode().Perm() != 0o777 {
+		t.Errorf("the home is %+v", header)
+	}
+	if _, err := Based(t.Context(), "x", "FROM debian AS x\n", standIns); !errors.Is(err, errNotUnderstood) {
+		t.Errorf("another base: %v", err)
+	}
+}
+
 // Times, and the order in which files were made, must not show.
 func TestLayerIsReproducible(t *testing.T) {
 	pack := func(names ...string) []byte {
