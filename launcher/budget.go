@@ -74,13 +74,13 @@ func (b Budget) CancelAfter() time.Duration {
 func (b Budget) short() bool { return !b.Drain && b.Least > 0 && b.Least < b.Grace }
 
 // KillBy is how long after SIGTERM the job is killed, if it hasn't ended. Of a short
-// time a quarter is for the report.
+// time a third is for the report: a node that stops is a busy one.
 func (b Budget) KillBy() time.Duration {
 	kill := b.CancelAfter() + b.Signal
 	if !b.short() {
 		return kill
 	}
-	return min(kill, b.DueBy()-min(max(b.DueBy()/4, contract.GraceReport), 10*time.Second))
+	return min(kill, b.DueBy()-min(max(b.DueBy()/3, contract.GraceReport), 10*time.Second))
 }
 
 // KillsEarly says that KillBy comes before the signal grace is over.
