@@ -94,7 +94,11 @@ func TestClusters(t *testing.T) {
 // refuses waits until a pod of the default template is refused, with those words.
 func refuses(t *testing.T, ctx context.Context, namespace, words string) {
 	t.Helper()
-	tpl, err := kjob.Parse(nil, config.Queue{Name: "default", Namespace: namespace, OnTerm: "cancel"})
+	conf, err := config.Parse([]byte("queues: [{name: default}]"), namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tpl, err := kjob.Parse(nil, conf.Queues[0])
 	if err != nil {
 		t.Fatal(err)
 	}
