@@ -7,8 +7,8 @@ import (
 )
 
 // Due is the cause of a Call's Hurry: the moment by which the call must have
-// got through.
-type Due struct{ By time.Time }
+// got through. Where it hasn't, and Last is set, Last is the next such moment.
+type Due struct{ By, Last time.Time }
 
 func (d Due) Error() string { return "due by " + d.By.Format(time.RFC3339) }
 
@@ -21,12 +21,23 @@ func hurried(left time.Duration) time.Duration {
 // due returns the moment by which the call must have got through, once it is in
 // a hurry.
 func (c Call) due() (time.Time, bool) {
-	if c.Hurry == nil || c.Hurry.Err() == nil {
-		return time.Time{}, false
+	d, ok := c.whole()
+	if time.Now().After(d.By) {
+		return d.Last, ok
 	}
-	var d Due
-	ok := errors.As(context.Cause(c.Hurry), &d)
 	return d.By, ok
+}
+
+// whole is due with Last set.
+func (c Call) whole() (d Due, ok bool) {
+	if c.Hurry == nil || c.Hurry.Err() == nil {
+		return d, false
+	}
+	ok = errors.As(context.Cause(c.Hurry), &d)
+	if d.Last.IsZero() {
+		d.Last = d.By
+	}
+	return d, ok
 }
 
 // sleep waits for d, or until ctx ends. A hurry that d doesn't know of, one that

@@ -60,6 +60,42 @@ func TestHurry(t *testing.T) {
 	}
 }
 
+// TestHurryThatIsMissed: what didn't get through by the first moment is tried on
+// until the last, no denser than it needs, and a Retry-After beyond the first is
+// waited for.
+func TestHurryThatIsMissed(t *testing.T) {
+	for _, tt := range []struct {
+		name, retryAfter string
+		least, most      int // requests in all
+	}{
+		{"backoff", "", 10, 22},
+		{"Retry-After", "20", 3, 4},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begin := time.Now()
+				hurry, due := context.WithCancelCause(t.Context())
+				due(Due{By: begin.Add(9 * time.Second), Last: begin.Add(59 * time.Second)})
+				requests := 0
+				err := Call{
+					Name: "finish", Rand: NewRand(1), Hurry: hurry,
+					Backoff: Backoff{Attempts: 24, Base: 2 * time.Second, Cap: time.Minute, JitterMin: -time.Second, JitterMax: 5 * time.Second, Deadline: 10 * time.Minute, Timeout: time.Minute},
+				}.Do(t.Context(), func(context.Context, int) (*api.Response, error) {
+					requests++
+					if time.Since(begin) > 40*time.Second {
+						return nil, nil
+					}
+					resp := &api.Response{Response: &http.Response{StatusCode: 503, Header: http.Header{"Retry-After": {tt.retryAfter}}}}
+					return resp, errors.New("unavailable")
+				})
+				if took := time.Since(begin); err != nil || took > 58*time.Second || requests < tt.least || requests > tt.most {
+					t.Errorf("%v after %d requests in %v, want success after %d to %d", err, requests, took, tt.least, tt.most)
+				}
+			})
+		})
+	}
+}
+
 // TestHurryTearsWhatHangs: a request that hangs leaves time for another.
 func TestHurryTearsWhatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

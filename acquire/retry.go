@@ -103,8 +103,9 @@ func (c Call) Do(ctx context.Context, send func(ctx context.Context, attempt int
 		var by time.Time
 		if by, hasty = c.due(); hasty {
 			r.SetNextInterval(min(r.NextInterval(), hurried(by.Sub(now))))
-			if asked {
-				left = min(left, by.Sub(now)-c.Backoff.room(by.Sub(now)))
+			if asked { // a wish of the server's is waited for as long as there is time at all
+				d, _ := c.whole()
+				left = min(left, d.Last.Sub(now)-c.Backoff.room(d.Last.Sub(now)))
 			}
 		}
 		source := "backoff"

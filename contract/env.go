@@ -22,11 +22,18 @@ const (
 	// EnvGrace is the pod's terminationGracePeriodSeconds: all the time, in
 	// whole seconds, between SIGTERM and SIGKILL.
 	EnvGrace = "ONEJOB_TERMINATION_GRACE_SECONDS"
+	// EnvLeastGrace is what there is of EnvGrace at the least: whoever deletes a pod
+	// may give it less than its terminationGracePeriodSeconds, and the pod isn't told.
+	EnvLeastGrace = "ONEJOB_LEAST_GRACE_SECONDS"
 	// EnvCancelGrace and EnvSignalGrace are shares of it, in seconds: from a
 	// cancellation to the end of the report, and from the cancel signal to
 	// SIGKILL for the job.
 	EnvCancelGrace = "BUILDKITE_CANCEL_GRACE_PERIOD"
 	EnvSignalGrace = "BUILDKITE_SIGNAL_GRACE_PERIOD_SECONDS"
+	// EnvCancelSignalTimeout and EnvCancelCleanupTimeout are agent v4's names for
+	// them, as durations: see CancelTimeouts.
+	EnvCancelSignalTimeout  = "BUILDKITE_CANCEL_SIGNAL_TIMEOUT"
+	EnvCancelCleanupTimeout = "BUILDKITE_CANCEL_CLEANUP_TIMEOUT"
 	// EnvOnTerm selects what the runner does on SIGTERM: cancel or drain.
 	EnvOnTerm = "ONEJOB_ON_TERM"
 	// EnvImage is the value of a step's `image:` (BUILDKITE_IMAGE) that the pod
@@ -38,6 +45,9 @@ const (
 	EnvAttempt = "ONEJOB_ATTEMPT"
 	// EnvContractVersion is the scheduler's Version.
 	EnvContractVersion = "ONEJOB_CONTRACT_VERSION"
+	// EnvImageHome is the home that the image has: its HOME, under another name,
+	// because a pod sets HOME to a volume. The image sets it, not the scheduler.
+	EnvImageHome = "ONEJOB_IMAGE_HOME"
 	// EnvTerminationMessagePath is where the runner leaves its Message. The
 	// default is the kubelet's own, DefaultTerminationMessagePath.
 	EnvTerminationMessagePath = "ONEJOB_TERMINATION_MESSAGE_PATH"

@@ -14,9 +14,31 @@ const (
 	// GraceReport is the least time between SIGKILL to the job and the end of
 	// its report.
 	GraceReport = time.Second
+	// DefaultLeastGrace is EnvLeastGrace: a spot node has 15 s or more for its pods,
+	// and who deletes a pod in a hurry gives it 10.
+	DefaultLeastGrace = 10 * time.Second
 	// DefaultCancelGrace is the agent's cancel-grace-period.
 	DefaultCancelGrace = 10 * time.Second
+	// DefaultCancelSignalTimeout and DefaultCancelCleanupTimeout are agent v4's.
+	DefaultCancelSignalTimeout  = 10 * time.Second
+	DefaultCancelCleanupTimeout = 5 * time.Second
 )
+
+// CancelTimeouts are agent v4's two times, cancel-signal-timeout and
+// cancel-cleanup-timeout, as v3 has them, in whole seconds: the cancel grace period
+// is their sum, the signal grace period the first of them.
+func CancelTimeouts(signal, cleanup time.Duration) (cancel, signalGrace time.Duration) {
+	signal = signal.Truncate(time.Second)
+	return signal + cleanup.Truncate(time.Second), signal
+}
+
+// CheckLeastGrace says what is wrong with EnvLeastGrace, in seconds; 0 means all.
+func CheckLeastGrace(seconds int) error {
+	if least := int((GraceTail + 2*GraceReport) / time.Second); seconds != 0 && (seconds < least || seconds > 1<<30) {
+		return fmt.Errorf("%s is %d: it must be at least %d, or 0 for all of the termination grace", EnvLeastGrace, seconds, least)
+	}
+	return nil
+}
 
 // CheckGrace says what is wrong with a pod's graces: from SIGTERM to SIGKILL
 // (its terminationGracePeriodSeconds), from a cancellation to the end of the

@@ -44,7 +44,8 @@ func TestNewBudget(t *testing.T) {
 }
 
 // TestBudgetAddsUp goes through every valid budget of whole seconds up to a
-// minute: nothing overlaps, everything ends before the kubelet's SIGKILL.
+// minute, with several least times: nothing overlaps, everything ends before the
+// kubelet's SIGKILL.
 func TestBudgetAddsUp(t *testing.T) {
 	valid := 0
 	for grace := range 60 {
@@ -56,16 +57,8 @@ func TestBudgetAddsUp(t *testing.T) {
 						continue
 					}
 					valid++
-					killed := b.CancelAfter() + b.Signal
-					switch {
-					case b.CancelAfter() < 0,
-						killed+contract.GraceReport > b.ReportBy(),
-						b.ReportBy() >= b.LeaveBy(),
-						b.LeaveBy() >= b.Grace,
-						drain && b.CancelAfter()+b.Cancel != b.ReportBy(),
-						!drain && b.CancelAfter() != 0,
-						b.Wire() <= 0, b.Wire() >= b.ReportBy():
-						t.Fatalf("%+v: cancel after %v, killed %v, report by %v, leave by %v, wire %v", b, b.CancelAfter(), killed, b.ReportBy(), b.LeaveBy(), b.Wire())
+					for _, b.Least = range []time.Duration{0, 3 * time.Second, 7 * time.Second, 10 * time.Second, time.Hour} {
+						wantFits(t, b)
 					}
 				}
 			}
@@ -73,5 +66,29 @@ func TestBudgetAddsUp(t *testing.T) {
 	}
 	if valid < 10000 {
 		t.Errorf("only %d valid budgets were looked at", valid)
+	}
+}
+
+func wantFits(t *testing.T, b Budget) {
+	t.Helper()
+	short := !b.Drain && b.Least != 0 && b.Least < b.Grace
+	end := b.Grace
+	if short {
+		end = b.Least
+	}
+	switch {
+	case b.CancelAfter() < 0,
+		b.KillBy() > b.CancelAfter()+b.Signal,
+		!short && b.KillBy() != b.CancelAfter()+b.Signal,
+		b.KillBy()+contract.GraceReport > b.DueBy(),
+		b.Report() < contract.GraceReport, b.DueBy()-b.Report() < b.KillBy(),
+		b.DueBy()+contract.GraceTail > end,
+		b.DueBy() > b.ReportBy(),
+		b.ReportBy() >= b.LeaveBy(),
+		b.LeaveBy() >= b.Grace,
+		b.Drain && b.CancelAfter()+b.Cancel != b.ReportBy(),
+		!b.Drain && b.CancelAfter() != 0,
+		b.Wire() <= 0, b.Wire() >= b.DueBy():
+		t.Fatalf("%+v: cancel after %v, killed %v, due by %v, report by %v, leave by %v, wire %v", b, b.CancelAfter(), b.KillBy(), b.DueBy(), b.ReportBy(), b.LeaveBy(), b.Wire())
 	}
 }

@@ -16,6 +16,9 @@ import (
 func (o *Options) fields(f func(tag reflect.StructTag, ptr any)) {
 	v := reflect.ValueOf(o).Elem()
 	for i := range v.NumField() {
+		if !v.Type().Field(i).IsExported() {
+			continue
+		}
 		f(v.Type().Field(i).Tag, v.Field(i).Addr().Interface())
 	}
 }
@@ -46,7 +49,7 @@ func (o *Options) Flags() []cli.Flag {
 			panic(fmt.Sprintf("option %s has a type that no flag has: %T", name, ptr))
 		}
 	})
-	return flags
+	return append(flags, renamedFlags()...)
 }
 
 // Read completes o from the parsed command line: the lists, the paths ("~" and
@@ -66,6 +69,7 @@ func (o *Options) Read(c *cli.Context) {
 			}
 		}
 	})
+	o.readRenamed(c)
 	// No commands or no local hooks means no plugins, which could do either,
 	// unless plugins were allowed by name.
 	if (o.NoCommandEval || o.NoLocalHooks) && !c.IsSet("no-plugins") {
@@ -80,6 +84,9 @@ func ConfigNames() []string {
 	var names []string
 	for _, omitted := range NotOffered {
 		names = append(names, omitted.Env)
+	}
+	for _, env := range renamed {
+		names = append(names, env)
 	}
 	new(Options).fields(func(tag reflect.StructTag, _ any) {
 		names = append(names, strings.Split(tag.Get("env"), ",")...)

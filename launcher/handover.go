@@ -39,7 +39,8 @@ type Handover struct {
 type Control struct {
 	// Force kills the job at once instead of sending the cancel signal.
 	Force bool
-	// ReportBy is when the report must be done; zero for no limit.
+	// ReportBy is when the report is tried no longer; zero for no limit. The
+	// Budget's other moments are as far before it as there.
 	ReportBy time.Time
 	// Why is for the log.
 	Why string

@@ -114,6 +114,9 @@ type Options struct {
 	DebugHTTP                 bool   `flag:"debug-http" env:"BUILDKITE_AGENT_DEBUG_HTTP" usage:"log requests and replies, tokens left out"`
 	NoMultipartArtifactUpload bool   `flag:"no-multipart-artifact-upload" env:"BUILDKITE_NO_MULTIPART_ARTIFACT_UPLOAD" usage:"don't upload artifacts in parts"`
 	ArtifactUploadConcurrency int    `flag:"artifact-upload-concurrency" env:"BUILDKITE_ARTIFACT_UPLOAD_CONCURRENCY" default:"0" usage:"how many artifacts are uploaded at once, 0 for the agent's own choice"`
+
+	// faults are what readRenamed found, for Validate.
+	faults []error
 }
 
 // NotOffered are the options of `buildkite-agent start` that have no meaning

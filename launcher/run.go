@@ -267,7 +267,7 @@ func (r *run) finish(job *acquire.Job, f Finish) Delivery {
 	hurry, due := context.WithCancelCause(context.Background())
 	defer due(nil)
 	defer context.AfterFunc(r.watch.Stop, func() {
-		due(acquire.Due{By: r.signalledAt().Add(r.Budget.ReportBy())})
+		due(acquire.Due{By: r.signalledAt().Add(r.Budget.DueBy()), Last: r.signalledAt().Add(r.Budget.ReportBy())})
 	})()
 	d := finish(ctx, hurry, r.jobClient(job), job.Job, f, r.Rand, r.Log, count)
 	r.result(f.ExitStatus, f.Signal, f.SignalReason, d)

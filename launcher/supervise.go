@@ -68,7 +68,7 @@ func (r *run) supervise(lost context.Context, job *acquire.Job, tags []string) {
 			cancelAt = time.After(time.Until(r.signalledAt().Add(after)))
 			// A child that hasn't come to finish by its last quarter of time
 			// hangs: what is left is enough to finish in its place.
-			killAt = time.After(time.Until(r.signalledAt().Add(r.Budget.ReportBy() - (r.Budget.Cancel-r.Budget.Signal)/4)))
+			killAt = time.After(time.Until(r.signalledAt().Add(r.Budget.DueBy() - r.Budget.Report()/4)))
 		case <-cancelAt:
 			losing = nil
 			r.Log.Warn("canceling the job", "signal", why)

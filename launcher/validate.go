@@ -43,7 +43,7 @@ func (o *Options) MakeBuildPath() error {
 // the bootstrap's path, the cancel signal in upper case, the agent's folders. What
 // it finds would be wrong for every job.
 func (o *Options) Validate() error {
-	var errs []error
+	errs := slices.Clone(o.faults)
 	fail := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
 	choice := func(option, value string, of ...string) {
 		if !slices.Contains(of, value) {

@@ -22,6 +22,7 @@ type flags struct {
 	messagePath string
 	grace       time.Duration
 	graceSecs   int
+	leastSecs   int
 	onTerm      string
 	image       string
 	attempt     int
@@ -150,6 +151,11 @@ func (f *flags) own() []cli.Flag {
 				f.grace = time.Duration(n) * time.Second
 				return nil
 			},
+		},
+		&cli.IntFlag{
+			Name: "least-grace-seconds", EnvVars: []string{contract.EnvLeastGrace}, Destination: &f.leastSecs, Category: stopping,
+			Usage:       "what there is of that time at the least: a running job that SIGTERM cancels is killed early enough to be reported in it",
+			DefaultText: "all",
 		},
 	}
 }

@@ -8,8 +8,10 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/buildkite/agent/v3/version"
 	"github.com/urfave/cli/v2"
@@ -50,6 +52,7 @@ func (f *flags) main(c *cli.Context, watch *signals.Watcher) int {
 		look.Level = "debug"
 	}
 	log := logging.New(os.Stderr, look)
+	fillHome(watch.Stop, log)
 	conf, err := f.config(c, log)
 	if err != nil {
 		return f.refuse(log, err)
@@ -64,6 +67,28 @@ func (f *flags) main(c *cli.Context, watch *signals.Watcher) int {
 	return msg.ExitCode
 }
 
+// fillHome gives the job's home what the image has in its own, and stays in the one
+// where it was in the other. Whatever goes wrong, the job may not need it.
+func fillHome(ctx context.Context, log *slog.Logger) {
+	image, home := os.Getenv(contract.EnvImageHome), os.Getenv("HOME")
+	begin := time.Now()
+	h, err := launcher.CopyHome(ctx, image, home)
+	if err != nil && ctx.Err() == nil {
+		log.Warn("couldn't copy the image's home", "err", err)
+	}
+	if h.Files > 0 {
+		log.Info("copied the image's home", "from", image, "to", home, "files", h.Files, "bytes", h.Bytes, "took", time.Since(begin).Round(time.Millisecond))
+	}
+	if warning := h.Warning(os.Getuid()); warning != "" {
+		log.Warn("a part of the image's home is hidden", "hint", warning)
+	}
+	if dir, err := os.Getwd(); err == nil && image != "" && dir == filepath.Clean(image) {
+		if err := os.Chdir(home); err != nil {
+			log.Warn("couldn't go to the job's home", "err", err)
+		}
+	}
+}
+
 // config validates everything that can be known before Buildkite is asked for
 // anything, and reports all that is wrong.
 func (f *flags) config(c *cli.Context, log *slog.Logger) (launcher.Config, error) {
@@ -73,8 +98,14 @@ func (f *flags) config(c *cli.Context, log *slog.Logger) (launcher.Config, error
 	f.id = id
 	token, err := f.token()
 	errs = append(errs, err, f.options.Validate(), f.contractVersion(), notOffered(log))
-	budget, err := launcher.NewBudget(f.grace, f.options.CancelGracePeriod, f.options.SignalGracePeriodSeconds, f.onTerm == "drain")
+	warning, err := f.options.CheckAgent()
 	errs = append(errs, err)
+	if warning != "" {
+		log.Warn("the agent that runs jobs is of another version", "hint", warning)
+	}
+	budget, err := launcher.NewBudget(f.grace, f.options.CancelGracePeriod, f.options.SignalGracePeriodSeconds, f.onTerm == "drain")
+	errs = append(errs, err, contract.CheckLeastGrace(f.leastSecs))
+	budget.Least = time.Duration(f.leastSecs) * time.Second
 	if f.onTerm != "cancel" && f.onTerm != "drain" {
 		errs = append(errs, fmt.Errorf("on-term is %q: it must be cancel or drain", f.onTerm))
 	}
@@ -94,7 +125,7 @@ func (f *flags) config(c *cli.Context, log *slog.Logger) (launcher.Config, error
 		JobID: id, Attempt: f.attempt, Image: f.image, ImageUnknown: f.image == "" && f.contract != 0, Token: token, Options: f.options, Budget: budget,
 		Acquire: f.acquire, Register: acquire.DefaultRegister, Runner: runner, Environ: os.Environ(),
 		UserAgent:        version.UserAgent() + " onejob-agent/" + build.String(),
-		LocalTraceparent: c.IsSet("tracing-propagate-traceparent"),
+		LocalTraceparent: launcher.TraceparentSet(c),
 		Transport:        acquire.NewTransport(!f.options.NoHTTP2),
 		Rand:             acquire.NewRand(rand.Uint64()), //nolint:gosec // jitter
 		Log:              log,

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/buildkite/agent/v3/version"
 	"go.uber.org/goleak"
 
 	"github.com/onejob-dev/onejob/contract"
@@ -59,6 +60,15 @@ func try(t *testing.T, env map[string]string, args ...string) (int, string, cont
 	return code, <-printed, msg
 }
 
+// anotherAgent is one of another major version.
+func anotherAgent(t *testing.T) string {
+	path := filepath.Join(t.TempDir(), "buildkite-agent")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\necho buildkite-agent version 4.0.3+x\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // TestRefusesBadSettings has each mistake named before Buildkite hears of us:
 // the endpoint here refuses connections, which would be exit code 75.
 func TestRefusesBadSettings(t *testing.T) {
@@ -86,6 +96,7 @@ func TestRefusesBadSettings(t *testing.T) {
 		{"a torn token", map[string]string{contract.EnvToken: secret + " x"}, []string{id}, []string{"a space"}},
 		{"no token file", nil, []string{"--token-file", "/does/not/exist", id}, []string{"token-file", "/does/not/exist"}},
 		{"a bad endpoint", map[string]string{contract.EnvEndpoint: "buildkite"}, []string{id}, []string{"endpoint", "no http or https scheme"}},
+		{"another agent", map[string]string{"BUILDKITE_BOOTSTRAP_SCRIPT_PATH": anotherAgent(t) + " bootstrap"}, []string{id}, []string{"is agent v4.0.3+x", "made for agent v" + version.Version()}},
 		{"no bootstrap", map[string]string{"BUILDKITE_BOOTSTRAP_SCRIPT_PATH": "/no/such/agent bootstrap"}, []string{id}, []string{"bootstrap-script", "/no/such/agent"}},
 		{"no folder for builds", map[string]string{"BUILDKITE_BUILD_PATH": ""}, []string{id}, []string{"BUILDKITE_BUILD_PATH"}},
 		{"another contract", map[string]string{contract.EnvContractVersion: "99"}, []string{id}, []string{"version 99", "version 1"}},

@@ -97,7 +97,6 @@ func podEnv(id contract.JobID, attempt int, t *Template) []corev1.EnvVar {
 		}}},
 		{Name: contract.EnvEndpoint, Value: t.AgentEndpoint},
 		{Name: contract.EnvTags, Value: tags},
-		{Name: contract.EnvGrace, Value: strconv.FormatInt(t.Grace(), 10)},
 		{Name: contract.EnvAttempt, Value: strconv.Itoa(attempt)},
 		{Name: contract.EnvContractVersion, Value: strconv.Itoa(contract.Version)},
 	}

@@ -42,7 +42,7 @@ type Template struct {
 	Org string
 
 	Job *batchv1.Job
-	// graces are the runner's shares of the grace.
+	// graces are the runner's grace and its shares.
 	graces []corev1.EnvVar
 	// raw is job as JSON if it has {{env.NAME}} in it.
 	raw string

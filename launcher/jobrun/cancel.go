@@ -58,6 +58,14 @@ func (c canceller) cancel() {
 	}
 }
 
+// forceAt kills the job, unless it is over by then.
+func (c canceller) forceAt(at time.Time) {
+	if jitter.Sleep(c.over, time.Until(at)) {
+		c.log.Warn("killing the job: it hasn't ended in the time that a pod has at the least")
+		c.force()
+	}
+}
+
 // force kills all of the job's processes until Run has returned.
 func (c canceller) force() {
 	go c.runner.Cancel(agent.CancelReasonAgentStopping) //nolint:errcheck // only for the reason that finish gives

@@ -132,7 +132,7 @@ func runnerConfig(h launcher.Handover, conf agent.AgentConfiguration, job *api.J
 // obey reads controls until the launcher closes the pipe, which means that it
 // died: then nobody beats for the session any more, and the job must end.
 func obey(controls *bufio.Reader, s *state, c canceller, budget launcher.Budget) {
-	var once sync.Once
+	var once, early sync.Once
 	for {
 		var control launcher.Control
 		line, err := controls.ReadBytes('\n')
@@ -151,6 +151,9 @@ func obey(controls *bufio.Reader, s *state, c canceller, budget launcher.Budget)
 			go c.force()
 		} else {
 			once.Do(func() { go c.cancel() })
+		}
+		if !control.ReportBy.IsZero() && budget.KillsEarly() {
+			early.Do(func() { go c.forceAt(control.ReportBy.Add(budget.KillBy() - budget.ReportBy())) })
 		}
 		if err != nil {
 			return

@@ -61,9 +61,10 @@ func (s *state) stop(reportBy time.Time, budget launcher.Budget) {
 		// It came by the wall clock; from here on a clock that is set doesn't
 		// matter.
 		reportBy = time.Now().Add(time.Until(reportBy))
-		chunksBy := reportBy.Add(-(budget.Cancel - budget.Signal) / 2)
+		dueBy := reportBy.Add(budget.DueBy() - budget.ReportBy())
+		chunksBy := dueBy.Add(-budget.Report() / 2)
 		s.chunksDue(acquire.Due{By: chunksBy})
-		s.reportDue(acquire.Due{By: reportBy})
+		s.reportDue(acquire.Due{By: dueBy, Last: reportBy})
 		time.AfterFunc(time.Until(chunksBy), func() { s.endOfChunks(errLate) })
 		time.AfterFunc(time.Until(reportBy), func() { s.endOfReport(errLate) })
 	})

@@ -44,6 +44,7 @@
 //	agent silent, its pod lives                TestRunnerExits/silent-runner, runner-outlives-job; TestNeverStarted/deadline-…
 //	queue paused                               TestByHand/queue-paused
 //	SIGTERM and evictions by policy            TestDrainPolicies
+//	less time than the pod promises            TestDrainPolicies/cancel-cut-to-ten-seconds, cancel-after-prestop
 //	placeholders (min-agents) and preemption   TestWarm
 //
 // What no real cluster does on demand is shown in virtual time (package k8s/scheduler) and

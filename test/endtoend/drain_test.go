@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,6 +27,19 @@ var drainRows = []row{
 		exit: "-1", signalReason: "agent_stop", kjobs: 1,
 		page:  []string{"Kubernetes stops the pod in which the job runs: EvictionByEvictionAPI, Eviction API: evicting"},
 		event: "JobNotice: Kubernetes stops the pod in which the job runs: EvictionByEvictionAPI", metric: "none/finished",
+	},
+	{
+		// The pod isn't told that it has less than it was promised.
+		name: "cancel-cut-to-ten-seconds", pod: "terminationGracePeriodSeconds: 60", command: untilKilled,
+		act:  func(s *scene) { s.started(); s.deleteWithin(s.running(1), 10) },
+		exit: "-1", signalReason: "agent_stop", kjobs: 1, page: []string{"Kubernetes stops the pod in which the job runs: it was deleted"},
+		event: "JobNotice: Kubernetes stops the pod in which the job runs: it was deleted", metric: "none/finished",
+	},
+	{
+		name: "cancel-after-prestop", pod: "terminationGracePeriodSeconds: 30", agent: "lifecycle: {preStop: {exec: {command: [sleep, '20']}}}", command: untilKilled,
+		act:  func(s *scene) { s.started(); s.delete(s.running(1)) },
+		exit: "-1", signalReason: "agent_stop", kjobs: 1, page: []string{"Kubernetes stops the pod in which the job runs: it was deleted"},
+		event: "JobNotice: Kubernetes stops the pod in which the job runs: it was deleted", metric: "none/finished",
 	},
 	{
 		name: "drain-resists", namespace: "rows-drain", queue: "on-term: drain", pod: "terminationGracePeriodSeconds: 60", command: untilTold, exit: "0", kjobs: 1,
@@ -79,6 +93,14 @@ var drainRows = []row{
 		exit: "-1", signalReason: "agent_stop", kjobs: 1, page: []string{"Kubernetes stops the pod in which the job runs: it was deleted"},
 		event: "JobNotice: Kubernetes stops the pod in which the job runs: it was deleted", metric: "none/finished",
 	},
+}
+
+// untilKilled is a job that ignores SIGTERM.
+const untilKilled = `trap '' TERM INT; echo begun; while true; do sleep 1; done`
+
+// deleteWithin is kubectl delete --grace-period.
+func (s *scene) deleteWithin(p corev1.Pod, seconds int64) {
+	must(s, on.Cluster.Client().CoreV1().Pods(p.Namespace).Delete(s.ctx, p.Name, metav1.DeleteOptions{GracePeriodSeconds: &seconds}))
 }
 
 // guarded: the controller has seen the budget and running pods, and allows nothing.

@@ -61,6 +61,9 @@ func run(m *testing.M) int {
 		on, err = fixture.Up(ctx, options)
 	}
 	if err == nil {
+		err = importHome(ctx)
+	}
+	if err == nil {
 		err = settle(ctx)
 	}
 	if err == nil {
@@ -102,8 +105,13 @@ func setting(repositories string) (fixture.Options, error) {
 			o.Namespaces = append(o.Namespaces, r.namespace)
 		}
 	}
+	foreign, err := foreignQueues()
+	if err != nil {
+		return o, err
+	}
+	o.Namespaces = append(o.Namespaces, foreigners...)
 	rows, err := yaml.Marshal(queues)
-	o.Config = fixture.QueueConfig(8, 20) + anyUID + trusted + string(rows)
+	o.Config = fixture.QueueConfig(8, 20) + anyUID + trusted + ownHome + foreign + string(rows)
 	return o, err
 }
 

@@ -39,12 +39,12 @@ func (o Options) suffix() string {
 	return fmt.Sprintf("-%x", sum[:4])
 }
 
-// prune removes files that no build has used for an hour: each is up to a quarter
+// prune removes files that no build has used for so long: each is up to a quarter
 // of a gigabyte, and with versions in their names they would pile up.
-func prune(pattern string) {
+func prune(pattern string, unused time.Duration) {
 	paths, _ := filepath.Glob(pattern)
 	for _, path := range paths {
-		if info, err := os.Stat(path); err == nil && time.Since(info.ModTime()) > time.Hour {
+		if info, err := os.Stat(path); err == nil && time.Since(info.ModTime()) > unused {
 			_ = os.Remove(path)
 		}
 	}
@@ -63,29 +63,36 @@ func Scheduler(ctx context.Context, options Options) (string, error) {
 }
 
 func build(ctx context.Context, target, name string, options Options) (string, error) {
-	b, err := newBuilder(options)
+	b, done, err := begin(options)
 	if err != nil {
 		return "", err
 	}
-	unlock, err := repo.Lock(filepath.Join(b.cache, "build.lock"))
-	if err != nil {
-		return "", err
-	}
-	defer unlock()
-	if b.scratch, err = os.MkdirTemp(b.cache, "layers-"); err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(b.scratch)
-
+	defer done()
 	result, err := b.stage(ctx, target)
 	if err != nil {
 		return "", fmt.Errorf("Dockerfile.agent: %w", err)
 	}
 	for _, pattern := range []string{target + "-*.tar", "program-*", "copy-*.layer"} {
-		prune(filepath.Join(b.cache, pattern))
+		prune(filepath.Join(b.cache, pattern), time.Hour)
 	}
 	out := filepath.Join(b.cache, target+b.options.suffix()+".tar")
 	return out, writeLayout(out, name, result.config, result.layers)
+}
+
+// begin returns a builder that has the cache to itself until done.
+func begin(options Options) (b *builder, done func(), err error) {
+	if b, err = newBuilder(options); err != nil {
+		return nil, nil, err
+	}
+	unlock, err := repo.Lock(filepath.Join(b.cache, "build.lock"))
+	if err != nil {
+		return nil, nil, err
+	}
+	if b.scratch, err = os.MkdirTemp(b.cache, "layers-"); err != nil {
+		unlock()
+		return nil, nil, err
+	}
+	return b, func() { _ = os.RemoveAll(b.scratch); unlock() }, nil
 }
 
 // builder carries out a Dockerfile.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 )
 
 // debianStage makes what a Debian image and the RUN lines on it would be: one
@@ -39,7 +40,8 @@ func (b *builder) debianStage(ctx context.Context, s stage, tag string) (*result
 	path := filepath.Join(b.cache, id+".layer")
 	done := &result{layers: []layer{{path: path, id: id}}}
 	if _, err := os.Stat(path); err == nil {
-		return done, nil
+		now := time.Now()
+		return done, os.Chtimes(path, now, now) // for prune
 	}
 	tree, err := os.MkdirTemp(b.scratch, "debian-")
 	if err != nil {
@@ -54,10 +56,8 @@ func (b *builder) debianStage(ctx context.Context, s stage, tag string) (*result
 	if err := packTree(path+".new", tree); err != nil {
 		return nil, err
 	}
-	old, _ := filepath.Glob(filepath.Join(b.cache, "debian-*.layer"))
-	for _, path := range old {
-		_ = os.Remove(path)
-	}
+	// Another checkout may have the same cache, and another Dockerfile.
+	prune(filepath.Join(b.cache, "debian-*.layer"), 7*24*time.Hour)
 	return done, os.Rename(path+".new", path)
 }
 

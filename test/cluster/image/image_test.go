@@ -140,12 +140,12 @@ func TestImages(t *testing.T) {
 			name:  "agent",
 			build: func() (string, error) { return Agent(t.Context(), standIns) },
 			config: Config{
-				User: "1000:1000", WorkingDir: "/home/onejob", Entrypoint: []string{"/usr/local/bin/onejob-agent"},
-				Env: []string{"HOME=/home/onejob", "NSS_UNKNOWN_HOME=/home/onejob", "BUILDKITE_BUILD_PATH=/builds", "BUILDKITE_HOOKS_PATH=/etc/buildkite-agent/hooks", "PAGER=cat"},
+				User: "1000:1000", WorkingDir: "/home/image", Entrypoint: []string{"/usr/local/bin/onejob-agent"},
+				Env: []string{"HOME=/home/image", "NSS_UNKNOWN_HOME=/home/image", "ONEJOB_IMAGE_HOME=/home/image", "BUILDKITE_BUILD_PATH=/builds", "BUILDKITE_HOOKS_PATH=/etc/buildkite-agent/hooks", "PAGER=cat"},
 			},
 			has: []string{
 				"usr/local/bin/onejob-agent", "usr/local/bin/buildkite-agent", "usr/bin/git", "usr/bin/bash", "usr/bin/ssh", "usr/bin/curl", "usr/bin/jq",
-				"etc/ssl/certs/ca-certificates.crt", "home/onejob/", "builds/", "tmp/",
+				"etc/ssl/certs/ca-certificates.crt", "home/image/", "builds/", "tmp/",
 			},
 			hasNot: []string{"etc/resolv.conf", "etc/hostname", "usr/share/doc/git/", "usr/local/bin/onejob"},
 		},
@@ -202,6 +202,32 @@ func TestImages(t *testing.T) {
 				t.Errorf("built twice: got index %s, then %s", index, again)
 			}
 		})
+	}
+}
+
+// What a user's RUN lines change is in the image, and no more; the rest is the agent's.
+func TestBased(t *testing.T) {
+	if testing.Short() {
+		t.Skip("debootstrap is left out by -short")
+	}
+	path, err := Based(t.Context(), "localhost/based:dev", "FROM "+AgentName+" AS mine\nRUN git config --global user.name ci\nRUN mkdir ~/.ssh && echo host > ~/.ssh/known_hosts; pwd > here\n", standIns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, files, _ := readImage(t, path)
+	if config.User != "1000:1000" || config.WorkingDir != "/home/image" {
+		t.Errorf("the configuration is %+v", config)
+	}
+	for _, name := range []string{"home/image/.gitconfig", "home/image/.ssh/known_hosts", "home/image/here", "usr/bin/git"} {
+		if header := files[name]; header == nil || strings.HasPrefix(name, "home/") && header.Uid != 1000 {
+			t.Errorf("%s is %+v", name, header)
+		}
+	}
+	if header := files["home/image/"]; header == nil || header.FileInfo().Mode().Perm() != 0o777 {
+		t.Errorf("the home is %+v", header)
+	}
+	if _, err := Based(t.Context(), "x", "FROM debian AS x\n", standIns); !errors.Is(err, errNotUnderstood) {
+		t.Errorf("another base: %v", err)
 	}
 }
 

@@ -20,6 +20,11 @@ type layer struct{ path, id string }
 // and modes as they are and every time the same. What belongs to a running
 // system (devices, sockets, the contents of /proc) is left out.
 func packTree(path, root string) error {
+	return packSome(path, root, func(fs.FileInfo) bool { return true })
+}
+
+// packSome is packTree of those entries that are wanted.
+func packSome(path, root string, wanted func(fs.FileInfo) bool) error {
 	file, err := os.Create(path)
 	if err != nil {
 		return err
@@ -45,6 +50,9 @@ func packTree(path, root string) error {
 		info, err := entry.Info()
 		if err != nil {
 			return err
+		}
+		if !wanted(info) {
+			return nil
 		}
 		return packEntry(archive, from, name, info, linked)
 	})

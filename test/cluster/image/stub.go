@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/onejob-dev/onejob/test/cluster/internal/repo"
 )
@@ -53,7 +54,7 @@ func Stub(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	prune(filepath.Join(cache, "stub-*.layer"))
+	prune(filepath.Join(cache, "stub-*.layer"), time.Hour)
 	path := filepath.Join(cache, "stub.tar")
 	return path, writeLayout(path, StubName, Config{User: "65532:65532", Entrypoint: []string{"/stub"}}, []layer{l})
 }
