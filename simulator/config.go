@@ -32,8 +32,13 @@ type Config struct {
 	AcquireReply func(reply map[string]any)
 
 	// HeartbeatTimeout is how long an agent may be silent (no connect, no
-	// heartbeat) before it is lost and its job fails; the default is 3 min.
+	// heartbeat) before it is lost and its job fails; the default is 3 min. It is
+	// noticed up to a third of that later.
 	HeartbeatTimeout time.Duration
+	// AcceptTimeout is how long an agent may have a job without starting it: then the
+	// job is offered to others, and its token is refused. The default is 30 s; below
+	// zero it is never taken back.
+	AcceptTimeout time.Duration
 	// ReservationDefault is the life of a reservation that names none; the
 	// default is 900 s.
 	ReservationDefault time.Duration
@@ -103,6 +108,7 @@ func (c Config) withDefaults() Config {
 	def(&c.HeartbeatInterval, 1)
 	def(&c.JobStatusInterval, 1)
 	def(&c.HeartbeatTimeout, 3*time.Minute)
+	def(&c.AcceptTimeout, 30*time.Second)
 	def(&c.ReservationDefault, 900*time.Second)
 	def(&c.ChunksMaxSizeBytes, 100<<10)
 	def(&c.LogMaxSizeBytes, 16<<20)

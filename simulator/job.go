@@ -91,7 +91,8 @@ type job struct {
 	agent    *agent
 	token    string
 	result   result
-	failed   int // chunks_failed_count
+	failed   int  // chunks_failed_count
+	orphaned bool // it was ended as its agent had gone
 
 	createdAt, scheduledAt, reservedUntil time.Time
 	acquiredAt, startedAt, finishedAt     time.Time
