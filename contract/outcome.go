@@ -18,6 +18,12 @@ const (
 	OutcomeLocked Outcome = "locked"
 	// OutcomeStartRefused: acquired, but Buildkite would not let it start.
 	OutcomeStartRefused Outcome = "start_refused"
+	// OutcomeTakenBack: acquired, but Buildkite took the job back before it was
+	// started, to give it to another agent.
+	OutcomeTakenBack Outcome = "taken_back"
+	// OutcomeCancelled: acquired, and cancelled before it was started, which was
+	// reported.
+	OutcomeCancelled Outcome = "cancelled"
 	// OutcomeRunnerError: acquired, but the runner could not run it.
 	OutcomeRunnerError Outcome = "runner_error"
 	// OutcomeDeclined: acquired, and finished without a run, which was reported:
@@ -53,13 +59,13 @@ const (
 // An unknown outcome is ExitNotRun: a scheduler must not run such a job again.
 func (o Outcome) ExitCode() int {
 	switch o {
-	case OutcomeFinished:
+	case OutcomeFinished, OutcomeCancelled:
 		return ExitOK
 	case OutcomeRejected, OutcomeAmbiguous:
 		return ExitRejected
 	case OutcomeLocked:
 		return ExitLocked
-	case OutcomeExhausted, OutcomeUntrusted, OutcomeUnready:
+	case OutcomeExhausted, OutcomeUntrusted, OutcomeUnready, OutcomeTakenBack:
 		return ExitExhausted
 	case OutcomeRefused:
 		return ExitRefused
