@@ -54,6 +54,15 @@ const (
 	OutcomeStopped Outcome = "stopped"
 )
 
+// Unstarted reports an outcome of a job that was acquired and surely never begun.
+func (o Outcome) Unstarted() bool {
+	switch o {
+	case OutcomeStartRefused, OutcomeStoppedAcquired, OutcomeTakenBack:
+		return true
+	}
+	return false
+}
+
 // ExitCode returns the exit code that goes with the outcome. For
 // OutcomeStopped it is ExitTerminated; the caller knows the signal better.
 // An unknown outcome is ExitNotRun: a scheduler must not run such a job again.

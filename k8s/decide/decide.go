@@ -54,6 +54,7 @@ const (
 	ReasonOver       Reason = "job_over"
 	ReasonTaken      Reason = "job_taken"
 	ReasonUnknown    Reason = "job_unknown"
+	ReasonNotYet     Reason = "job_waiting"
 	ReasonSuspended  Reason = "suspended"
 	ReasonImage      Reason = "image"
 	ReasonContainer  Reason = "container"
@@ -193,27 +194,40 @@ func decideEnded(f Facts) Decision {
 		if !f.Fresh() {
 			return ask(ReasonNotRun)
 		}
-		reason, text := ReasonNotRun, said(f, "had the job, but it was not run to a reported end; it is not run again")
-		if m.Outcome == contract.OutcomeDeclined {
-			reason, text = ReasonDeclined, said(f, "had the job and did not run it; it is not run again")
-		}
-		if m.Outcome == contract.OutcomeUnsupported {
-			reason, text = ReasonOtherPod, said(f, "did not run the job")
-		}
-		if f.State.Held() {
-			status := -1
-			if m.ExitStatus != nil {
-				status = *m.ExitStatus
-			}
-			return Decision{Action: Finish, Reason: reason, ExitStatus: status, Text: text}
-		}
-		return Decision{Action: None, Reason: reason, Text: text}
+		return decideNotRun(f)
 	}
+}
+
+// decideNotRun is for a runner that had the job, and left without its end reported.
+func decideNotRun(f Facts) Decision {
+	m := f.Pod.Message
+	reason, text := ReasonNotRun, "had the job, but it was not run to a reported end; it is not run again"
+	switch m.Outcome {
+	case contract.OutcomeDeclined:
+		reason, text = ReasonDeclined, "had the job and did not run it; it is not run again"
+	case contract.OutcomeUnsupported:
+		reason, text = ReasonOtherPod, "did not run the job"
+	}
+	switch {
+	case f.State.Offered() && m.Outcome.Unstarted():
+		return attempt(f, reason, 0, said(f, "had the job taken back before it had begun"))
+	case f.State.Unstarted():
+		return unstarted(f, reason, said(f, text))
+	case f.State.Held():
+		status := -1
+		if m.ExitStatus != nil {
+			status = *m.ExitStatus
+		}
+		return endHeld(f, reason, status, fmt.Sprintf("attempt %d %s", f.Attempt, text), m.Reason)
+	}
+	return Decision{Action: None, Reason: reason, Text: said(f, text)}
 }
 
 // exhausted is why an attempt came to nothing for what another may find otherwise.
 func exhausted(f Facts) (Reason, string) {
 	switch f.Pod.Message.Outcome {
+	case contract.OutcomeTakenBack:
+		return ReasonExhausted, "had the job taken back by Buildkite, as it could not be started in time"
 	case contract.OutcomeUntrusted:
 		return ReasonUntrusted, fmt.Sprintf("on node %s does not trust the endpoint (check the node's clock, the image's CAs, any proxy)", f.Pod.Node)
 	case contract.OutcomeUnready:
@@ -298,6 +312,11 @@ func decideLive(f Facts) Decision {
 	case f.State == stacks.StateUnknown && f.believed() && neverRan:
 		// Buildkite was asked and doesn't know the job: no pod will get it.
 		return Decision{Action: Delete, Reason: ReasonUnknown}
+	case f.State.Waiting() && neverRan && f.Pod.Node == "":
+		// It is offered again when what it waits for is there.
+		return Decision{Action: Delete, Reason: ReasonNotYet, Unplaced: true}
+	case f.State.Waiting() && neverRan:
+		return Decision{Action: None, Reason: ReasonNotYet} // its runner finds the job locked
 	case f.KJob.Suspended && (f.Pod.Phase != "" || f.KJob.PodSeen):
 		// On resume the Job controller would make a second pod.
 		return Decision{Action: Delete, Reason: ReasonSuspended, Text: "the Kubernetes Job was suspended after its pod had started"}
