@@ -263,8 +263,8 @@ func (q *queue) offer(j stacks.Job, at time.Time) int {
 	q.mu.Lock()
 	m := q.states[j.ID]
 	claimed := q.claims[j.ID] != nil
-	if m != nil && !claimed && m.Listed(at, time.Now()) {
-		m.reservedUntil = time.Time{}
+	if m != nil && !claimed {
+		q.listed(m, at)
 	}
 	known := m != nil && (m.Gone() > 0 || m.verdict != nil)
 	attempts, told := 0, decide.History(nil)
@@ -298,6 +298,19 @@ func (q *queue) offer(j stacks.Job, at time.Time) int {
 		signal(q.lapsed)
 	}
 	return 0
+}
+
+// listed takes in that a job is listed, which is no proof that nobody holds it: what
+// contradicts that is asked about. Callers hold q.mu.
+func (q *queue) listed(m *jobState, at time.Time) {
+	news, ask := m.Listed(at, time.Now())
+	if news {
+		m.reservedUntil = time.Time{}
+	}
+	if ask && !m.ask {
+		m.ask = true
+		signal(q.look)
+	}
 }
 
 // orphaned reports whether a pod may be running of a kjob that is gone, and that

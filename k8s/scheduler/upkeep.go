@@ -129,6 +129,9 @@ func (q *queue) answered(ids []contract.JobID, states map[contract.JobID]stacks.
 		if state.Held() && !was.Held() && q.gotThrough(id) {
 			q.refusals = 0
 		}
+		if state == stacks.StateScheduled && q.claims[id] == nil {
+			m.reservedUntil = time.Time{} // it has lapsed, whatever was thought of it
+		}
 		changed := state != was || m.ask
 		m.ask = false
 		if changed {
