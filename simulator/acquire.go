@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/onejob-dev/onejob/contract"
 )
 
 // acquire gives a job to the session that names it: the lock on which all of
@@ -14,14 +16,20 @@ func (s *Simulator) acquire(c *call) reply {
 		return *failure(http.StatusNotFound, "Job not found")
 	}
 	c.job = j
-	switch j.state {
-	case StatePending, StateWaiting:
-		rep := *failure(http.StatusLocked, "The job is waiting for its dependencies")
+	if j.queue.key != c.agent.queue {
+		return *failure(http.StatusNotFound, "Job not found") // of another queue
+	}
+	switch state := contract.JobState(j.state); {
+	case state.Waiting():
+		if c.r.Header.Get("X-Buildkite-Lock-Acquire-Job") == "" {
+			return *failure(http.StatusUnprocessableEntity, "The job is no longer eligible to be assigned an agent")
+		}
+		rep := *failure(http.StatusLocked, "The job is "+string(j.state))
 		if s.conf.LockedRetryAfter != "" {
 			rep = rep.with("Retry-After", s.conf.LockedRetryAfter)
 		}
 		return rep
-	case StateScheduled, StateReserved:
+	case state.Offered():
 		if held := c.agent.job; held != nil {
 			return *failure(http.StatusUnprocessableEntity, "The agent already has job "+held.id)
 		}
@@ -114,7 +122,7 @@ func (s *Simulator) jobReply(j *job) reply {
 }
 
 // start: accepted -> running. A job that was cancelled in between stays
-// canceling and is not refused: the agent learns of it from the job's state.
+// canceling and is refused (docs/protocol.md#start).
 func (s *Simulator) start(c *call) reply {
 	var req struct {
 		StartedAt string `json:"started_at"`
@@ -130,10 +138,7 @@ func (s *Simulator) start(c *call) reply {
 		s.startTimeout(j, c.now)
 		return ok(map[string]any{})
 	case j.state == StateCanceling && j.startedAt.IsZero():
-		j.startedAt, j.startedBody = c.now, req.StartedAt
-		s.ledger.write(c.now, Entry{JobID: j.id, Event: "started", Detail: "while canceling"}, c)
-		s.ledger.book(j.id).startedBy = c.agentID()
-		return ok(map[string]any{})
+		return *failure(http.StatusUnprocessableEntity, "This job can't be started while the build is in a `canceling` state")
 	case !j.startedAt.IsZero():
 		s.ledger.repeat(c, j.id, opStart)
 		s.ledger.book(j.id).mark(opStart, c.withheld)

@@ -107,8 +107,11 @@ func (s *Simulator) register(c *call) reply {
 	}
 	for _, tag := range a.tags {
 		if key, value, _ := strings.Cut(tag, "="); key == "queue" {
-			a.queue = queueKey(value)
+			a.queue = value // a name is no alias here
 		}
+	}
+	if known := func(q string) bool { return queueKey(q) == a.queue }; len(s.conf.Queues) > 0 && !slices.ContainsFunc(s.conf.Queues, known) {
+		return *failure(http.StatusUnprocessableEntity, "There is no queue "+a.queue)
 	}
 	s.agents[a.id], s.sessions[a.token] = a, a
 	c.agent = a

@@ -42,6 +42,12 @@ type Config struct {
 	// ReservationDefault is the life of a reservation that names none; the
 	// default is 900 s.
 	ReservationDefault time.Duration
+	// ReservationMin is the shortest reservation; a shorter one is refused with 422. The
+	// default is a second: no document names one.
+	ReservationMin time.Duration
+	// ListLag is how late the list of scheduled jobs is: what has come isn't listed yet,
+	// and what is gone still is.
+	ListLag time.Duration
 
 	// ChunksMaxSizeBytes (default 102,400), LogMaxSizeBytes (default
 	// 16 MiB) and ChunksIntervalSeconds (default 1) go into the acquire reply.
@@ -76,7 +82,7 @@ type Config struct {
 	// RateLimits are those of the Stacks API.
 	RateLimits RateLimits
 	// MaxStacks is the number of connected stacks above which register is
-	// answered 403; 0 means no limit.
+	// answered 403. The default is 30, as in Buildkite; below zero there is no limit.
 	MaxStacks int
 
 	// Secrets are what `buildkite-agent secret get` finds.
@@ -108,6 +114,7 @@ func (c Config) withDefaults() Config {
 	def(&c.HeartbeatInterval, 1)
 	def(&c.JobStatusInterval, 1)
 	def(&c.HeartbeatTimeout, 3*time.Minute)
+	def(&c.MaxStacks, 30)
 	def(&c.AcceptTimeout, 30*time.Second)
 	def(&c.ReservationDefault, 900*time.Second)
 	def(&c.ChunksMaxSizeBytes, 100<<10)

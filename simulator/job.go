@@ -26,6 +26,7 @@ const (
 	StatePending       JobState = "pending"
 	StateWaiting       JobState = "waiting"
 	StateWaitingFailed JobState = "waiting_failed"
+	StateLimited       JobState = "limited"
 	StateScheduled     JobState = "scheduled"
 	StateReserved      JobState = "reserved"
 	StateAssigned      JobState = "assigned"
@@ -86,6 +87,8 @@ type job struct {
 	state  JobState
 	order  uint64 // in its queue: the scheduled_at of ties
 	listed bool   // in queue.list
+	// cameAt and leftAt are when it was scheduled last, and when it was it no more.
+	cameAt, leftAt time.Time
 
 	priority int
 	agent    *agent
@@ -266,8 +269,12 @@ func (s *Simulator) setState(j *job, to JobState, now time.Time, why cause) {
 	if j.node.current[j.slot] == j {
 		j.node.count(j.state, to)
 	}
+	if j.state == StateScheduled {
+		j.leftAt = now
+	}
 	j.state = to
 	if to == StateScheduled {
+		j.cameAt = now
 		if j.scheduledAt.IsZero() {
 			j.scheduledAt = now
 		}

@@ -206,7 +206,7 @@ func (q *queue) register(ctx context.Context) error {
 	q.mu.Unlock()
 	q.change(func(set *settings) {
 		tpl := *set.template
-		tpl.Org = id.OrganizationSlug
+		tpl.Org, tpl.QueueKey = id.OrganizationSlug, stack.QueueKey
 		set.template = &tpl
 	})
 	return nil
