@@ -248,7 +248,7 @@ func (c *Config) Validate() error {
 	if err := contract.CheckEndpoint(c.Endpoint); err != nil {
 		bad("endpoint: %w", err)
 	}
-	names, keys := map[string]bool{}, map[string]bool{}
+	names, keys := map[string]bool{}, map[string]string{}
 	for i, q := range c.Queues {
 		at := fmt.Sprintf("queues[%d] (%s)", i, q.Name)
 		if q.Name == "" {
@@ -258,10 +258,11 @@ func (c *Config) Validate() error {
 		if names[q.Name] {
 			bad("%s: this name is used twice", at)
 		}
-		if keys[q.Stack] {
-			bad("%s: stack: the key %q is used twice", at, q.Stack)
+		// A stack may serve all queues of its cluster, with one limit of requests.
+		if token, used := keys[q.Stack]; used && token != q.TokenFile {
+			bad("%s: stack: the key %q is used with another token-file: queues of one cluster can share a stack, others can't", at, q.Stack)
 		}
-		names[q.Name], keys[q.Stack] = true, true
+		names[q.Name], keys[q.Stack] = true, q.TokenFile
 		if q.Namespace == "" {
 			bad("%s: namespace: none given, and none is known to run in", at)
 		} else if msgs := validation.IsDNS1123Label(q.Namespace); msgs != nil {
