@@ -390,7 +390,7 @@ func TestHeartbeatIntervals(t *testing.T) {
 		in       time.Duration
 		want     int
 	}{
-		{"0", time.Hour, 60}, {"-7", time.Hour, 60}, {"9223372036854775807", time.Hour, 6}, {"1", time.Minute, 60},
+		{"0", time.Hour, 60}, {"-7", time.Hour, 60}, {"9223372036854775807", time.Hour, 60}, {"120", time.Hour, 60}, {"1", time.Minute, 60},
 	} {
 		t.Run(tt.interval, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -447,7 +447,7 @@ func TestHeartbeatGoesOn(t *testing.T) {
 }
 
 func TestHeartbeatLost(t *testing.T) {
-	for _, status := range []int{401, 404, 410} {
+	for _, status := range []int{401, 410} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newScript(map[string][]reply{"heartbeat": {{status: 500}, {status: 200}, {status: status}}})
 			err := connected(t, s).Heartbeat(t.Context())
@@ -466,13 +466,13 @@ func TestHeartbeatRetryAfter(t *testing.T) {
 		floor      time.Duration // between the two beats
 	}{
 		{"88", 88 * time.Second},
-		{"600", 90 * time.Second},
+		{"600", 112 * time.Second}, // the first beat came 9 to 10 s after the session's connect
 	} {
 		t.Run(tt.retryAfter, func(t *testing.T) {
 			const sessions = 200
 			most := tt.floor + tt.floor/4
-			if silence := heartbeatDefault + most; silence >= 3*time.Minute {
-				t.Errorf("with the minute before, a session is silent for up to %v", silence)
+			if silence := 10*time.Second + most; silence > heartbeatLatest {
+				t.Errorf("with the time before, a session is silent for up to %v", silence)
 			}
 			seconds := map[time.Duration]int{}
 			for seed := range uint64(sessions) {
@@ -503,6 +503,49 @@ func TestHeartbeatRetryAfter(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The next beat comes no later than 150 s after the last that was accepted, while the
+// server answers, whatever interval and Retry-After it names.
+func TestHeartbeatIsNeverLate(t *testing.T) {
+	busy := reply{status: 503, retryAfter: "600"}
+	for name, beats := range map[string][]reply{
+		"taken":                   {{status: 200}},
+		"one in three":            {{status: 200}, {status: 500}, {status: 500}, {status: 200}},
+		"told to stay away":       {{status: 200}, busy, {status: 200}},
+		"an outage of 100 s":      append(slices.Repeat([]reply{{err: errReset, delay: 5 * time.Second}}, 7), reply{status: 200}),
+		"requests that hang":      {{status: 200}, {delay: time.Hour}, {delay: time.Hour}, {status: 200}},
+		"a partition of a minute": append(slices.Repeat([]reply{{status: 404, body: `{"message":"Not found"}`}}, 6), reply{status: 200}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScript(map[string][]reply{
+					"register":  {{status: 200, body: `{"id":"a","access_token":"t","heartbeat_interval":120}`}},
+					"heartbeat": beats,
+				})
+				session := connected(t, s)
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+				defer cancel()
+				if err := session.Heartbeat(ctx); err != nil {
+					t.Fatal(err)
+				}
+				if got := session.Silence(); got > heartbeatLatest {
+					t.Errorf("silent for %v, want %v at most", got, heartbeatLatest)
+				}
+			})
+		})
+	}
+}
+
+// In a partition live agents were answered 404: it ends a session after two minutes.
+func TestHeartbeatIsMissing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript(map[string][]reply{"heartbeat": {{status: 200}, {status: 404, body: `{"message":"Not found"}`}}})
+		err := connected(t, s).Heartbeat(t.Context())
+		if beats := s.named("heartbeat"); !errors.Is(err, ErrRefused) || time.Since(s.begin) < beats[1].at+missingFor {
+			t.Errorf("%v after %v, want ErrRefused two minutes after the first 404", err, time.Since(s.begin))
+		}
+	})
 }
 
 func TestLeave(t *testing.T) {

@@ -73,8 +73,9 @@ type RetryError struct {
 	// Retry-After; zero if it named none.
 	NotBefore time.Time
 	// Lost is set when the reply of some attempt may have been lost after the
-	// server acted on it.
-	Lost bool
+	// server acted on it, and LostAt is when the first of those was sent.
+	Lost   bool
+	LostAt time.Time
 }
 
 func (e *RetryError) Error() string {

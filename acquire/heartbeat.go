@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"sync"
 	"time"
 
 	"github.com/buildkite/agent/v3/api"
@@ -12,48 +14,119 @@ import (
 )
 
 // Bounds of the heartbeat's interval, whatever the server says. Buildkite takes
-// an agent for lost after three to four minutes of silence
-// (docs/protocol.md#heartbeat), so a minute is also what an unset interval means.
+// an agent for lost after three minutes of silence, which it notices within the minute
+// after (docs/protocol.md#heartbeat), and it names intervals of two: then one beat that
+// fails is one too many. A beat more a minute costs less than a job.
 const (
 	heartbeatDefault = time.Minute
 	heartbeatMin     = time.Second
-	heartbeatMax     = 10 * time.Minute
-	// The longest Retry-After that is waited for. With its jitter and a minute
-	// since the beat before it is 172 s: below those three minutes.
-	heartbeatPatience = 90 * time.Second
+	heartbeatMax     = time.Minute
+	// heartbeatLatest is the longest from one accepted beat to the sending of
+	// another, whatever Retry-After says: a request that hangs until its timeout, and
+	// a second one, still come before those three minutes are over.
+	heartbeatLatest  = 150 * time.Second
+	heartbeatTimeout = 20 * time.Second
+	// LostAfter is after how long a silence Buildkite may have given up the agent's job.
+	LostAfter = 3 * time.Minute
+	// missingFor is how long a 404 is no answer to a session that had a success
+	// before: in a partition Buildkite has answered it to live agents
+	// (docs/protocol.md#transport).
+	missingFor = 2 * time.Minute
 )
 
-// Heartbeat tells Buildkite at the server's interval, less up to a tenth of
-// jitter, that the session is alive, until ctx ends; then it returns nil. It
+// beats is when the session was last heard, at the earliest, and the longest time in
+// which it can't have been.
+type beats struct {
+	mu      sync.Mutex
+	last    time.Time
+	silence time.Duration
+}
+
+// heard notes a sign of life that was sent at a time and is answered now.
+func (b *beats) heard(sent time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.last.IsZero() {
+		b.silence = max(b.silence, time.Since(b.last))
+	}
+	b.last = sent
+}
+
+func (b *beats) since() time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return time.Since(b.last)
+}
+
+// Silence is the longest time in which Buildkite may not have heard of the session,
+// up to now. From LostAfter on its job may have been given up, though a session that
+// beats again is connected again.
+func (s *Session) Silence() time.Duration {
+	s.beats.mu.Lock()
+	defer s.beats.mu.Unlock()
+	return max(s.beats.silence, time.Since(s.beats.last))
+}
+
+// Heartbeat tells Buildkite at the server's interval, a minute at most, less up to a
+// tenth of jitter, that the session is alive, until ctx ends; then it returns nil. It
 // returns an error only when the session can't recover: Buildkite itself refuses
-// it with a 4xx. Beats that fail otherwise are retried, then logged and skipped,
-// as in the stock agent; the next one comes no sooner than the server asked for,
-// within reason, and up to a quarter of that later, so that a thousand sessions
-// that were all told the same moment don't beat in the same second.
+// it with a 4xx, or with 404 for two minutes. A beat that fails otherwise is sent
+// again within seconds, or when the server asked for, up to a quarter of that later, so
+// that a thousand sessions that were all told the same moment don't beat in the same
+// second; but never later than heartbeatLatest after the last that was accepted.
 func (s *Session) Heartbeat(ctx context.Context) error {
 	interval := Seconds(s.reply.HeartbeatInterval, heartbeatDefault, heartbeatMin, heartbeatMax)
-	beat := s.client.call("heartbeat", Backoff{
-		Attempts: 10, Base: time.Second, Cap: 10 * time.Second, JitterMax: time.Second,
-		Deadline: 90 * time.Second, Timeout: 20 * time.Second,
-	})
-	beat.Log = s.log
-	var asked time.Duration
-	for {
-		wait := interval - s.client.conf.Rand.Between(0, interval/10)
-		floor := min(asked, heartbeatPatience)
-		if !jitter.Sleep(ctx, max(wait, floor+s.client.conf.Rand.Between(0, floor/4))) {
+	again := Backoff{Base: time.Second, Cap: 10 * time.Second, JitterMax: time.Second}
+	var missing time.Time // since when it is answered 404
+	wait := func() time.Duration { return interval - s.client.conf.Rand.Between(0, interval/10) }
+	for next, failed := wait(), 0; ; {
+		if !jitter.Sleep(ctx, next) {
 			return nil
 		}
-		err := beat.Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
-			_, resp, err := s.api.Heartbeat(ctx)
-			return resp, err
-		})
-		asked = 0
-		if retry := (*RetryError)(nil); errors.As(err, &retry) {
-			asked = time.Until(retry.NotBefore) // long ago, if it is zero
+		err := s.beat(ctx)
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // the beat's error is that of ctx
 		}
-		if ctx.Err() == nil && errors.Is(err, ErrRejected) {
+		var retry *RetryError
+		if !errors.As(err, &retry) {
+			next, failed, missing = wait(), 0, time.Time{}
+			continue
+		}
+		if retry.Status != http.StatusNotFound {
+			missing = time.Time{}
+		} else if missing.IsZero() {
+			missing = time.Now()
+		}
+		if errors.Is(err, ErrRejected) && (missing.IsZero() || time.Since(missing) >= missingFor) {
 			return fmt.Errorf("heartbeat: %w", refusal(err))
 		}
+		next = again.Delay(failed, s.client.conf.Rand)
+		if asked := time.Until(retry.NotBefore); asked > 0 { // long ago, if it is zero
+			next = s.after(asked)
+		}
+		failed++
+		s.log.WarnContext(ctx, "heartbeat failed, will retry", "status", retry.Status, "err", retry.Last, "failed", failed, "retry_in", next)
 	}
+}
+
+// beat sends one heartbeat.
+func (s *Session) beat(ctx context.Context) error {
+	once := Backoff{Attempts: 1, Deadline: heartbeatTimeout, Timeout: heartbeatTimeout}
+	sent := time.Now()
+	err := s.client.call("heartbeat", once).Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
+		_, resp, err := s.api.Heartbeat(ctx)
+		return resp, err
+	})
+	if err == nil {
+		s.beats.heard(sent)
+	}
+	return err
+}
+
+// after is the wait for a next beat that the server asked for, as far as the session
+// bears it.
+func (s *Session) after(asked time.Duration) time.Duration {
+	bearable := heartbeatLatest - s.beats.since()
+	floor := min(asked, max(bearable, 10*time.Second)*4/5)
+	return floor + s.client.conf.Rand.Between(0, floor/4)
 }

@@ -34,6 +34,10 @@ type Call struct {
 	// that is on too, so that several more requests fit; a Retry-After is
 	// still waited for.
 	Hurry context.Context
+	// Missing is how long a 404 is retried, from the first on: Buildkite has answered it
+	// in a partition, to sessions that it knew well (docs/protocol.md#transport). 0
+	// takes it for an answer.
+	Missing time.Duration
 	// Count is called as each request is sent, if it is set.
 	Count func(call string)
 }
@@ -46,97 +50,31 @@ type Call struct {
 // one, that request has Wire to be answered, and a success still counts: Do
 // then returns nil, and the caller asks ctx. It returns nil or a *RetryError.
 func (c Call) Do(ctx context.Context, send func(ctx context.Context, attempt int) (*api.Response, error)) error {
-	var (
-		end   = time.Now().Add(c.Backoff.Deadline)
-		state = &RetryError{}
-		floor time.Duration
-		hasty bool // the next wait is one of a hurry already
-		opts  = []roko.RetrierOpt{
-			roko.WithMaxAttempts(c.Backoff.Attempts),
-			roko.WithStrategy(c.Backoff.strategy(c.Rand)),
-		}
-	)
-	if c.Hurry != nil {
-		opts = append(opts, roko.WithSleepFunc(func(d time.Duration) { c.sleep(ctx, d, floor, hasty) }))
+	a := &attempts{Call: c, end: time.Now().Add(c.Backoff.Deadline), state: &RetryError{}}
+	opts := []roko.RetrierOpt{
+		roko.WithMaxAttempts(c.Backoff.Attempts),
+		roko.WithStrategy(c.Backoff.strategy(c.Rand)),
 	}
-	retry := roko.NewRetrier(opts...)
-	err := retry.DoWithContext(ctx, func(r *roko.Retrier) error {
+	if c.Hurry != nil {
+		opts = append(opts, roko.WithSleepFunc(func(d time.Duration) { c.sleep(ctx, d, a.floor, a.hasty) }))
+	}
+	err := roko.NewRetrier(opts...).DoWithContext(ctx, func(r *roko.Retrier) error {
 		if ctx.Err() != nil { // roko asks only between attempts
 			r.Break()
 			return ctx.Err()
 		}
-		state.Attempts++
-		if c.Count != nil {
-			c.Count(c.Name)
-		}
-		limit := time.Until(end)
-		reqCtx, cancel := c.request(ctx, end)
-		wrote := new(atomic.Bool)
-		resp, err := send(traceWrites(reqCtx, wrote), r.AttemptCount())
-		if err == nil && resp != nil && resp.Response != nil {
-			err = webPage(resp.Response)
-		}
-		timedOut := errors.Is(context.Cause(reqCtx), context.DeadlineExceeded)
-		cancel()
+		v, header, err := a.send(ctx, r.AttemptCount(), send)
 		if err == nil {
 			return nil
 		}
-
-		v := classify(resp, wrote.Load(), err)
-		if v.untrusted {
-			err = distrust(err)
-		}
-		if v.status == 0 && timedOut {
-			err = fmt.Errorf("no reply within %s: %w", c.Backoff.limit(limit), err)
-		}
-		state.Last, state.Status, state.Kind = err, v.status, kindOf(v)
-		state.Lost = state.Lost || v.lost
-		state.NotBefore = time.Time{}
-
-		now := time.Now()
-		asked := false
-		floor = 0
-		if v.retry && v.status != 0 {
-			floor, asked = retryafter.Parse(header(resp), now)
-		}
-		left := end.Sub(now) - c.Backoff.room(c.Backoff.Deadline)
-		var by time.Time
-		if by, hasty = c.due(); hasty {
-			r.SetNextInterval(min(r.NextInterval(), hurried(by.Sub(now))))
-			if asked { // a wish of the server's is waited for as long as there is time at all
-				d, _ := c.whole()
-				left = min(left, d.Last.Sub(now)-c.Backoff.room(d.Last.Sub(now)))
-			}
-		}
-		source := "backoff"
-		if asked {
-			source = "Retry-After"
-			state.NotBefore = now.Add(floor)
-			r.SetNextInterval(c.Backoff.AfterRetryAfter(floor, c.Rand))
-		}
-		switch {
-		case !v.retry:
-			r.Break()
-		case r.AttemptCount()+1 >= c.Backoff.Attempts:
-			state.Why = fmt.Sprintf("that was attempt %d of %d", state.Attempts, c.Backoff.Attempts)
-		case asked && floor >= left:
-			state.Why = fmt.Sprintf("the server asked for a wait of %v, and only %v of the deadline of %v is left to wait",
-				floor, max(left, 0).Round(time.Second), c.Backoff.Deadline)
-			r.Break()
-		case asked && r.NextInterval() >= left:
-			// The floor fits, its jitter doesn't: use what time there is.
-			r.SetNextInterval(c.Rand.Between(floor, left))
-		case r.NextInterval() >= left:
-			state.Why = fmt.Sprintf("the next attempt would be due in %v, and only %v of the deadline of %v is left to wait",
-				r.NextInterval().Round(time.Millisecond), max(left, 0).Round(time.Second), c.Backoff.Deadline)
-			r.Break()
-		}
-		c.log(ctx, state, source, r)
+		source := a.next(r, v, header)
+		c.log(ctx, a.state, source, r)
 		return err
 	})
 	if err == nil {
 		return nil
 	}
+	state := a.state
 	// A plain answer stays one, even if it came while we were stopping.
 	if ctx.Err() != nil && !errors.Is(state.Kind, ErrRejected) && !errors.Is(state.Kind, ErrRefused) {
 		state.Kind, state.Cause, state.Why = ErrStopped, context.Cause(ctx), ""
@@ -145,6 +83,107 @@ func (c Call) Do(ctx context.Context, send func(ctx context.Context, attempt int
 		}
 	}
 	return state
+}
+
+// attempts is a Call that is being made.
+type attempts struct {
+	Call
+	end     time.Time // of all attempts
+	state   *RetryError
+	floor   time.Duration // of the next wait
+	hasty   bool          // the next wait is one of a hurry already
+	missing time.Time     // the first answer of 404
+}
+
+// send sends one request, and notes in state what became of it if that is no success.
+func (a *attempts) send(ctx context.Context, n int, send func(ctx context.Context, attempt int) (*api.Response, error)) (verdict, http.Header, error) {
+	state := a.state
+	state.Attempts++
+	if a.Count != nil {
+		a.Count(a.Name)
+	}
+	limit := time.Until(a.end)
+	reqCtx, cancel := a.request(ctx, a.end)
+	wrote := new(atomic.Bool)
+	sent := time.Now()
+	resp, err := send(traceWrites(reqCtx, wrote), n)
+	if err == nil && resp != nil && resp.Response != nil {
+		err = webPage(resp.Response)
+	}
+	timedOut := errors.Is(context.Cause(reqCtx), context.DeadlineExceeded)
+	cancel()
+	if err == nil {
+		return verdict{}, nil, nil
+	}
+	v := a.doubt(classify(resp, wrote.Load(), err))
+	if v.untrusted {
+		err = distrust(err)
+	}
+	if v.status == 0 && timedOut {
+		err = fmt.Errorf("no reply within %s: %w", a.Backoff.limit(limit), err)
+	}
+	state.Last, state.Status, state.Kind = err, v.status, kindOf(v)
+	if v.lost && !state.Lost {
+		state.Lost, state.LostAt = true, sent
+	}
+	state.NotBefore = time.Time{}
+	return v, header(resp), err
+}
+
+// doubt makes a 404 one that is retried, as long as Missing says.
+func (a *attempts) doubt(v verdict) verdict {
+	if v.status != http.StatusNotFound || v.retry {
+		a.missing = time.Time{}
+		return v
+	}
+	if a.missing.IsZero() {
+		a.missing = time.Now()
+	}
+	v.retry = time.Since(a.missing) < a.Missing
+	return v
+}
+
+// next decides whether there is another attempt after v, and when. It returns what
+// the wait comes from.
+func (a *attempts) next(r *roko.Retrier, v verdict, header http.Header) (source string) {
+	now, state, asked := time.Now(), a.state, false
+	a.floor = 0
+	if v.retry && v.status != 0 {
+		a.floor, asked = retryafter.Parse(header, now)
+	}
+	left := a.end.Sub(now) - a.Backoff.room(a.Backoff.Deadline)
+	var by time.Time
+	if by, a.hasty = a.due(); a.hasty {
+		r.SetNextInterval(min(r.NextInterval(), hurried(by.Sub(now))))
+		if asked { // a wish of the server's is waited for as long as there is time at all
+			d, _ := a.whole()
+			left = min(left, d.Last.Sub(now)-a.Backoff.room(d.Last.Sub(now)))
+		}
+	}
+	source = "backoff"
+	if asked {
+		source = "Retry-After"
+		state.NotBefore = now.Add(a.floor)
+		r.SetNextInterval(a.Backoff.AfterRetryAfter(a.floor, a.Rand))
+	}
+	switch {
+	case !v.retry:
+		r.Break()
+	case r.AttemptCount()+1 >= a.Backoff.Attempts:
+		state.Why = fmt.Sprintf("that was attempt %d of %d", state.Attempts, a.Backoff.Attempts)
+	case asked && a.floor >= left:
+		state.Why = fmt.Sprintf("the server asked for a wait of %v, and only %v of the deadline of %v is left to wait",
+			a.floor, max(left, 0).Round(time.Second), a.Backoff.Deadline)
+		r.Break()
+	case asked && r.NextInterval() >= left:
+		// The floor fits, its jitter doesn't: use what time there is.
+		r.SetNextInterval(a.Rand.Between(a.floor, left))
+	case r.NextInterval() >= left:
+		state.Why = fmt.Sprintf("the next attempt would be due in %v, and only %v of the deadline of %v is left to wait",
+			r.NextInterval().Round(time.Millisecond), max(left, 0).Round(time.Second), a.Backoff.Deadline)
+		r.Break()
+	}
+	return source
 }
 
 // request returns the context of one request: it ends with the timeout or the

@@ -21,6 +21,7 @@ type Session struct {
 	api    *api.Client
 	reply  *api.AgentRegisterResponse
 	log    *slog.Logger
+	beats  beats
 }
 
 func (c *Client) session(reply *api.AgentRegisterResponse) *Session {
@@ -58,7 +59,12 @@ func (s *Session) RequestHeaders() http.Header { return s.api.ServerSpecifiedReq
 // harmless, so a lost reply is no matter.
 func (s *Session) Connect(ctx context.Context) error {
 	err := s.client.call("connect", s.client.conf.Register).Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
-		return s.api.Connect(ctx)
+		sent := time.Now()
+		resp, err := s.api.Connect(ctx)
+		if err == nil {
+			s.beats.heard(sent)
+		}
+		return resp, err
 	})
 	if err != nil {
 		return fmt.Errorf("connecting: %w", refusal(err))
@@ -83,6 +89,7 @@ func (s *Session) Acquire(ctx context.Context, id contract.JobID) (*Job, error) 
 	var job *Job
 	err := call.Do(ctx, func(ctx context.Context, attempt int) (*api.Response, error) {
 		ctx, body := capture(ctx)
+		sent := time.Now()
 		j, resp, err := s.api.AcquireJob(ctx, id.String(),
 			api.Header{Name: "X-Buildkite-Lock-Acquire-Job", Value: "1"},
 			api.Header{Name: "X-Buildkite-Backoff-Sequence", Value: fmt.Sprint(attempt)},
@@ -93,7 +100,7 @@ func (s *Session) Acquire(ctx context.Context, id contract.JobID) (*Job, error) 
 		if err := checkJob(j, id); err != nil {
 			return resp, &api.UndecodableResponseError{Method: "PUT", URL: s.Endpoint(), Status: resp.Status, Err: err}
 		}
-		job = &Job{Job: j}
+		job = &Job{Job: j, StartBy: sent.Add(startWithin)}
 		// The client has read one JSON value and left what may follow it.
 		if err := json.NewDecoder(body).Decode(&job.Raw); err != nil {
 			return resp, &api.UndecodableResponseError{Method: "PUT", URL: s.Endpoint(), Status: resp.Status, Err: err}
@@ -115,7 +122,15 @@ type Job struct {
 	*api.Job
 	// Raw is the reply that granted it, as it came: one JSON value.
 	Raw json.RawMessage
+	// StartBy is until when it is surely this session's, though it isn't started.
+	// Later only its state tells.
+	StartBy time.Time
 }
+
+// startWithin is how long an accepted job is this session's, from when it was asked
+// for. Buildkite offers one that isn't started within 30 s to others
+// (docs/protocol.md#start); the rest is for the way of the start.
+const startWithin = 25 * time.Second
 
 // checkJob refuses a reply that is JSON, but not the job that was asked for.
 func checkJob(j *api.Job, id contract.JobID) error {
@@ -142,22 +157,11 @@ func (s *Session) resolve(ctx context.Context, id contract.JobID, e *RetryError)
 	switch {
 	case err != nil:
 		e.Kind, e.Why = ErrAmbiguous, fmt.Sprintf("the job's state can't be read: %v", err)
-	case HeldState(state.State):
+	case contract.JobState(state.State).MayBeUnstarted():
 		e.Kind, e.Why = ErrAmbiguous, fmt.Sprintf("the job is %q, and nothing says for whom", state.State)
 	default:
 		e.Why = fmt.Sprintf("the job is %q, so it isn't held by this session", state.State)
 	}
-}
-
-// HeldState reports a state in which a job is granted to some session, but has
-// not been started by it. (States: docs/protocol.md#job-states.) Every other one
-// shows that a session that never sent a start doesn't hold the job.
-func HeldState(state string) bool {
-	switch state {
-	case "assigned", "accepted", "canceling", "timing_out", "":
-		return true
-	}
-	return false
 }
 
 // Leave tells Buildkite that the session is over: stop if early is set (the

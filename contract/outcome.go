@@ -18,6 +18,12 @@ const (
 	OutcomeLocked Outcome = "locked"
 	// OutcomeStartRefused: acquired, but Buildkite would not let it start.
 	OutcomeStartRefused Outcome = "start_refused"
+	// OutcomeTakenBack: acquired, but Buildkite took the job back before it was
+	// started, to give it to another agent.
+	OutcomeTakenBack Outcome = "taken_back"
+	// OutcomeCancelled: acquired, and cancelled before it was started, which was
+	// reported.
+	OutcomeCancelled Outcome = "cancelled"
 	// OutcomeRunnerError: acquired, but the runner could not run it.
 	OutcomeRunnerError Outcome = "runner_error"
 	// OutcomeDeclined: acquired, and finished without a run, which was reported:
@@ -48,18 +54,27 @@ const (
 	OutcomeStopped Outcome = "stopped"
 )
 
+// Unstarted reports an outcome of a job that was acquired and surely never begun.
+func (o Outcome) Unstarted() bool {
+	switch o {
+	case OutcomeStartRefused, OutcomeStoppedAcquired, OutcomeTakenBack:
+		return true
+	}
+	return false
+}
+
 // ExitCode returns the exit code that goes with the outcome. For
 // OutcomeStopped it is ExitTerminated; the caller knows the signal better.
 // An unknown outcome is ExitNotRun: a scheduler must not run such a job again.
 func (o Outcome) ExitCode() int {
 	switch o {
-	case OutcomeFinished:
+	case OutcomeFinished, OutcomeCancelled:
 		return ExitOK
 	case OutcomeRejected, OutcomeAmbiguous:
 		return ExitRejected
 	case OutcomeLocked:
 		return ExitLocked
-	case OutcomeExhausted, OutcomeUntrusted, OutcomeUnready:
+	case OutcomeExhausted, OutcomeUntrusted, OutcomeUnready, OutcomeTakenBack:
 		return ExitExhausted
 	case OutcomeRefused:
 		return ExitRefused

@@ -24,6 +24,8 @@ type Finish struct {
 	// Start says that the job isn't known to be started, and may be. A log
 	// belongs to a job that was started, so Text needs that first.
 	Start bool
+	// StartBy is until when it may be started.
+	StartBy time.Time
 	// LogEnd and LogSequence are where the log's next chunk begins.
 	LogEnd, LogSequence uint64
 	// ChunksFailed counts the chunks that are missing before that.
@@ -50,7 +52,7 @@ func finish(ctx, hurry context.Context, client *api.Client, job *api.Job, f Fini
 	done.ExitStatus, done.Signal, done.SignalReason = f.ExitStatus, f.Signal, f.SignalReason
 	done.FinishedAt = time.Now().UTC().Format(time.RFC3339Nano)
 	done.ChunksFailedCount = f.ChunksFailed
-	call := acquire.Call{Name: "finish", Backoff: FinishPolicy, Rand: rnd, Log: log, Hurry: hurry, Count: count}
+	call := acquire.Call{Name: "finish", Backoff: FinishPolicy, Rand: rnd, Log: log, Hurry: hurry, Count: count, Missing: FinishPolicy.Deadline}
 	d := Delivery{Sent: true}
 	err := call.Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
 		return client.FinishJob(ctx, &done, nil)
@@ -61,10 +63,15 @@ func finish(ctx, hurry context.Context, client *api.Client, job *api.Job, f Fini
 	}
 	d.Err = err.Error()
 	if retry := (*acquire.RetryError)(nil); errors.As(err, &retry) && retry.Lost {
-		d.Inferred = acquire.Delivered(ctx, client, job, rnd, count)
-		d.Delivered = d.Inferred
+		d.infer(acquire.Delivered(ctx, client, job, rnd, count))
 	}
 	return d
+}
+
+// infer notes that a call whose reply was lost arrived, or not.
+func (d *Delivery) infer(p acquire.Proof) {
+	d.Inferred = p != acquire.ProofNone
+	d.Delivered, d.ByToken = d.Inferred, p == acquire.ProofToken
 }
 
 func uploadText(ctx, hurry context.Context, client *api.Client, job *api.Job, f Finish, rnd *acquire.Rand, count func(string)) error {
@@ -83,10 +90,15 @@ func uploadText(ctx, hurry context.Context, client *api.Client, job *api.Job, f 
 	})()
 	policy.Timeout = min(policy.Timeout, policy.Deadline)
 	if f.Start {
+		if !time.Now().Before(f.StartBy) {
+			return errors.New("it is too late to start the job for that, it may be another agent's")
+		}
+		sctx, cancel := context.WithDeadline(ctx, f.StartBy)
+		defer cancel()
 		begun := *job
 		begun.StartedAt = time.Now().UTC().Format(time.RFC3339Nano)
 		call := acquire.Call{Name: "start", Backoff: policy, Rand: rnd, Count: count}
-		if err := call.Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
+		if err := call.Do(sctx, func(ctx context.Context, _ int) (*api.Response, error) {
 			return client.StartJob(ctx, &begun)
 		}); err != nil {
 			return fmt.Errorf("starting the job for that: %w", err)

@@ -31,6 +31,8 @@ type Handover struct {
 	// LocalTraceparent says that the operator set
 	// tracing-propagate-traceparent, which wins over the server's policy.
 	LocalTraceparent bool
+	// StartBy is acquire.Job's.
+	StartBy time.Time
 	// Warning, unless it is empty, goes into the job's log before the bootstrap's.
 	Warning string
 }
@@ -52,6 +54,8 @@ type Report struct {
 	Start, Finish Delivery
 	// Ran is set once the job's process, the bootstrap, was started.
 	Ran bool
+	// TokenRefused: Buildkite refused the job's token while its state was asked for.
+	TokenRefused bool
 	// StartedAt and EndedAt bound the job's run; zero if it hasn't come to it.
 	StartedAt, EndedAt time.Time
 	// ExitStatus, Signal and SignalReason are what finish says.
@@ -78,6 +82,10 @@ type Delivery struct {
 	Sent, Delivered, Refused bool
 	// Inferred says that Delivered comes from the job's state, after a lost reply.
 	Inferred bool
+	// ByToken says that it comes from the refusal of the job's token alone.
+	ByToken bool
+	// Taken is set for a start when the job may be another agent's by then.
+	Taken bool
 	// Err is the last reason for which it wasn't delivered.
 	Err string
 }

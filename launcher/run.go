@@ -135,7 +135,11 @@ func (r *run) do() {
 	// As in the stock agent the hook comes last: it can't hold up the leave.
 	defer r.shutdownHook()
 	defer r.leave()
+	r.serve(stop, tags)
+}
 
+// serve gets the job for the session, and runs it.
+func (r *run) serve(stop context.Context, tags []string) {
 	if err := r.hook(stop, "agent-startup"); err != nil {
 		r.ended(contract.OutcomeUnready, "the agent-startup hook failed: %v", err)
 		if stop.Err() != nil {
@@ -174,11 +178,21 @@ func (r *run) do() {
 		return
 	}
 	r.Log.Info("acquired", "url", job.URL())
+	r.have(work, lost, job, tags)
+}
+
+// have is for a job that was acquired: it is run, if it may be.
+func (r *run) have(work, lost context.Context, job *acquire.Job, tags []string) {
 	if work.Err() != nil {
 		r.finishUnrun(job, contract.OutcomeStoppedAcquired, Finish{
 			ExitStatus: "-1", SignalReason: "agent_stop", Start: true,
 			Text: fmt.Sprintf("The runner was stopped by %v while the job was being acquired. Nothing of it ran.", context.Cause(work)),
 		})
+		return
+	}
+	if why := staleEnvironment(job); why != "" {
+		r.Log.Error("the job's environment is another's", "reason", why)
+		r.finishUnrun(job, contract.OutcomeDeclined, Finish{ExitStatus: "-1", SignalReason: "agent_refused", Start: true, Text: why})
 		return
 	}
 	if r.ImageUnknown {
@@ -191,6 +205,16 @@ func (r *run) do() {
 	}
 	r.phases.begin("run")
 	r.supervise(lost, job, tags)
+}
+
+// staleEnvironment says that a job came with the environment of another, as Buildkite
+// has once granted some (docs/protocol.md#acquire); "" if it didn't.
+func staleEnvironment(job *acquire.Job) string {
+	got := job.Env["BUILDKITE_JOB_ID"]
+	if got == "" || strings.EqualFold(got, job.ID) {
+		return ""
+	}
+	return fmt.Sprintf("Buildkite gave job %s the environment of job %.40q: nothing of it was run. Retry the job; if it happens again, tell Buildkite's support.", job.ID, got)
 }
 
 // ended records the outcome and why.
@@ -269,8 +293,21 @@ func (r *run) finish(job *acquire.Job, f Finish) Delivery {
 	defer context.AfterFunc(r.watch.Stop, func() {
 		due(acquire.Due{By: r.signalledAt().Add(r.Budget.DueBy()), Last: r.signalledAt().Add(r.Budget.ReportBy())})
 	})()
-	d := finish(ctx, hurry, r.jobClient(job), job.Job, f, r.Rand, r.Log, count)
+	f.StartBy = job.StartBy
+	d := r.believed(finish(ctx, hurry, r.jobClient(job), job.Job, f, r.Rand, r.Log, count))
 	r.result(f.ExitStatus, f.Signal, f.SignalReason, d)
+	return d
+}
+
+// believed is d, but for what the refusal of the job's token seems to prove while
+// Buildkite may have given the job up: the heartbeats had an outage, too.
+func (r *run) believed(d Delivery) Delivery {
+	silence := r.session.Silence()
+	if !d.ByToken || silence < acquire.LostAfter {
+		return d
+	}
+	d.Delivered, d.Inferred = false, false
+	d.Err = fmt.Sprintf("Buildkite refuses the job's token, and had not heard of its agent for %s: most likely it had ended the job by then (lost agent, exit status -1)", silence.Round(time.Second))
 	return d
 }
 

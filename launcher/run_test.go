@@ -30,6 +30,7 @@ type buildkite struct {
 	calls []string
 	name  string // that was registered
 	alive atomic.Bool
+	state string // of the job
 }
 
 func (b *buildkite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -48,9 +49,11 @@ func (b *buildkite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "heartbeat":
 		if !b.alive.Load() {
 			w.Header().Set("Content-Type", "application/json") // else it isn't Buildkite's word
-			w.WriteHeader(http.StatusNotFound)
+			w.WriteHeader(http.StatusUnauthorized)
 			io.WriteString(w, `{"message":"no such agent"}`)
 		}
+	case job:
+		fmt.Fprintf(w, `{"state":%q}`, b.state)
 	default:
 		io.WriteString(w, `{}`)
 	}

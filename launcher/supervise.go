@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"time"
 
 	"github.com/buildkite/agent/v3/api"
@@ -112,6 +113,7 @@ func (r *run) conclude(job *acquire.Job, report Report, exit error, stopped stri
 		reason = "agent_stop"
 	}
 	last := Finish{ExitStatus: "-1", SignalReason: reason, Start: !report.Start.Delivered && !report.Start.Refused, LogEnd: report.LogEnd, LogSequence: report.LogSequence, ChunksFailed: report.ChunksFailed}
+	report.Finish = r.believed(report.Finish)
 	switch {
 	case report.Finish.Delivered: // even if its last word is missing
 		r.reported(report, "")
@@ -159,14 +161,35 @@ func (r *run) reported(report Report, aside string) {
 func (r *run) undelivered(report Report, d Delivery) {
 	r.result(report.ExitStatus, report.Signal, report.SignalReason, Delivery{Delivered: true})
 	r.ended(contract.OutcomeUndelivered, "the job ended with exit status %s, but its result couldn't be reported: %s", report.ExitStatus, d.Err)
+	if report.TokenRefused && !r.msg.SessionLost {
+		r.msg.Reason += "; Buildkite had refused the job's token while the job ran, and it was stopped for that: as a rule Buildkite had not heard of its agent for three minutes, or somebody ended the job"
+	}
 }
 
 // finishUnstarted is for a job that Buildkite would not let start.
 func (r *run) finishUnstarted(job *acquire.Job, report Report, last Finish, stopped string) {
+	if report.Start.Taken {
+		r.takenBack(report)
+		return
+	}
 	ctx, cancel := r.until(r.Budget.ReportBy(), time.Minute)
 	defer cancel()
-	if state, _, err := acquire.JobState(ctx, r.jobClient(job), job.ID, r.Rand, nil); err == nil && acquire.OverState(state) {
+	state, status, err := acquire.JobState(ctx, r.jobClient(job), job.ID, r.Rand, nil)
+	switch {
+	case err == nil && state.Over():
 		r.ended(contract.OutcomeStartRefused, "Buildkite refused to start the job, which is %q: %s", state, report.Start.Err)
+		return
+	case err == nil && (state.Offered() || state.Waiting()), errors.Is(err, acquire.ErrRejected) && status == http.StatusUnauthorized && job.Token != "":
+		r.takenBack(report)
+		return
+	case err == nil && state == contract.JobCanceling:
+		// Its build is being cancelled. A job that isn't started has no log to explain that in.
+		last.Start, last.SignalReason = false, "cancel"
+		if d := r.finish(job, last); !d.Delivered {
+			r.ended(contract.OutcomeUndelivered, "the job was cancelled before it began, and nothing of it ran; that couldn't be reported: %s", d.Err)
+			return
+		}
+		r.ended(contract.OutcomeCancelled, "the job was cancelled before it began; nothing of it ran")
 		return
 	}
 	outcome := contract.OutcomeStartRefused
@@ -176,6 +199,11 @@ func (r *run) finishUnstarted(job *acquire.Job, report Report, last Finish, stop
 		last.Text = fmt.Sprintf("The runner was stopped by %s before the job had begun. Nothing of it ran.", stopped)
 	}
 	r.finishUnrun(job, outcome, last)
+}
+
+// takenBack is for a job that may be another agent's by now: it isn't ours to finish.
+func (r *run) takenBack(report Report) {
+	r.ended(contract.OutcomeTakenBack, "Buildkite took the job back before it began, as it does when an agent doesn't start it in time: %s. Nothing of it ran here", report.Start.Err)
 }
 
 // concludeCrash is for a child that ended without a last word. Whatever is left
@@ -194,7 +222,8 @@ func (r *run) concludeCrash(job *acquire.Job, report Report, exit error, last Fi
 		ctx, cancel := r.until(r.Budget.ReportBy(), time.Minute)
 		defer cancel()
 		aside := fmt.Sprintf("; its runner died (%s) while reporting that", ended)
-		if acquire.Delivered(ctx, r.jobClient(job), job.Job, r.Rand, nil) {
+		d := Delivery{Err: "its reply was lost"}
+		if d.infer(acquire.Delivered(ctx, r.jobClient(job), job.Job, r.Rand, nil)); r.believed(d).Delivered {
 			r.reported(report, aside)
 			return
 		}
@@ -220,7 +249,7 @@ func (r *run) concludeCrash(job *acquire.Job, report Report, exit error, last Fi
 func (r *run) handover(job *acquire.Job, tags []string) Handover {
 	reply := r.session.Reply()
 	h := Handover{
-		JobID: r.JobID, Job: job.Raw, Options: r.Options, Budget: r.Budget, Tags: tags,
+		JobID: r.JobID, Job: job.Raw, StartBy: job.StartBy, Options: r.Options, Budget: r.Budget, Tags: tags,
 		Endpoint: r.session.Endpoint(), Token: reply.AccessToken, UserAgent: r.UserAgent,
 		Headers:           map[string]string{},
 		JobStatusInterval: acquire.Seconds(reply.JobStatusInterval, time.Second, time.Second, time.Minute),

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/onejob-dev/onejob/contract"
 )
 
 // acquire gives a job to the session that names it: the lock on which all of
@@ -14,14 +16,20 @@ func (s *Simulator) acquire(c *call) reply {
 		return *failure(http.StatusNotFound, "Job not found")
 	}
 	c.job = j
-	switch j.state {
-	case StatePending, StateWaiting, StateBlocked, StateLimiting, StateLimited:
-		rep := *failure(http.StatusLocked, "The job is waiting for its dependencies")
+	if j.queue.key != c.agent.queue {
+		return *failure(http.StatusNotFound, "Job not found") // of another queue
+	}
+	switch state := contract.JobState(j.state); {
+	case state.Waiting():
+		if c.r.Header.Get("X-Buildkite-Lock-Acquire-Job") == "" {
+			return *failure(http.StatusUnprocessableEntity, "The job is no longer eligible to be assigned an agent")
+		}
+		rep := *failure(http.StatusLocked, "The job is "+string(j.state))
 		if s.conf.LockedRetryAfter != "" {
 			rep = rep.with("Retry-After", s.conf.LockedRetryAfter)
 		}
 		return rep
-	case StateScheduled, StateReserved:
+	case state.Offered():
 		if held := c.agent.job; held != nil {
 			return *failure(http.StatusUnprocessableEntity, "The agent already has job "+held.id)
 		}
@@ -57,7 +65,7 @@ func (s *Simulator) grant(c *call, j *job) reply {
 	j.acquiredAt, j.reservedUntil = c.now, time.Time{}
 	if *s.conf.JobToken {
 		j.token = s.newToken("sim-job-")
-		s.jobToken[j.token] = j
+		s.jobToken[j.token] = grant{j, c.agent}
 	}
 	event := "acquired"
 	if c.route.name == "accept" {
@@ -66,7 +74,26 @@ func (s *Simulator) grant(c *call, j *job) reply {
 	s.setState(j, StateAccepted, c.now, cause{event: event, call: c})
 	s.ledger.book(j.id).granted = !c.withheld
 	j.build.began(c.now)
+	s.watchAcceptance(j, c.agent, c.now)
 	return s.jobReply(j)
+}
+
+// watchAcceptance takes a job back that its agent doesn't start in time, and offers
+// it again: the event is ACCEPTED_EXPIRED (docs/protocol.md#start).
+func (s *Simulator) watchAcceptance(j *job, a *agent, granted time.Time) {
+	if s.conf.AcceptTimeout < 0 {
+		return
+	}
+	s.deadlines.add(granted.Add(s.conf.AcceptTimeout), func(now time.Time) {
+		if j.state != StateAccepted || j.agent != a || !j.acquiredAt.Equal(granted) {
+			return
+		}
+		j.agent, j.token, j.acquiredAt = nil, "", time.Time{}
+		a.job = nil
+		s.ledger.takenBack(j.id)
+		s.setState(j, StateScheduled, now, cause{event: acceptanceExpired, agentID: a.id})
+		s.touch()
+	})
 }
 
 // jobReply is the body that acquire and accept answer with.
@@ -95,7 +122,7 @@ func (s *Simulator) jobReply(j *job) reply {
 }
 
 // start: accepted -> running. A job that was cancelled in between stays
-// canceling and is not refused: the agent learns of it from the job's state.
+// canceling and is refused (docs/protocol.md#start).
 func (s *Simulator) start(c *call) reply {
 	var req struct {
 		StartedAt string `json:"started_at"`
@@ -111,10 +138,7 @@ func (s *Simulator) start(c *call) reply {
 		s.startTimeout(j, c.now)
 		return ok(map[string]any{})
 	case j.state == StateCanceling && j.startedAt.IsZero():
-		j.startedAt, j.startedBody = c.now, req.StartedAt
-		s.ledger.write(c.now, Entry{JobID: j.id, Event: "started", Detail: "while canceling"}, c)
-		s.ledger.book(j.id).startedBy = c.agentID()
-		return ok(map[string]any{})
+		return *failure(http.StatusUnprocessableEntity, "This job can't be started while the build is in a `canceling` state")
 	case !j.startedAt.IsZero():
 		s.ledger.repeat(c, j.id, opStart)
 		s.ledger.book(j.id).mark(opStart, c.withheld)
@@ -179,6 +203,15 @@ func readFinish(c *call) (result, int, *reply) {
 	return result{req.ExitStatus, req.Signal, req.SignalReason}, req.ChunksFailedCount, nil
 }
 
+// noteAfterExpiry looks at a call for a job that was taken back. Nobody may start it
+// who was given it longer ago than it may be his.
+func (s *Simulator) noteAfterExpiry(c *call) {
+	delayed := c.fault != nil && c.fault.Delay > 0
+	if c.route.name == "start" && !delayed {
+		s.ledger.accuse(c, StartedLate, c.job.id, "%s tried to start it after it was taken back", c.agentID())
+	}
+}
+
 // noteAfterEnd looks at a call that a spent job token makes: repeats are
 // counted, contradictions are violations. The answer is 401 either way.
 func (s *Simulator) noteAfterEnd(c *call) {
@@ -190,7 +223,7 @@ func (s *Simulator) noteAfterEnd(c *call) {
 		}
 	case "chunks":
 		delayed := c.fault != nil && c.fault.Delay > 0
-		lost := s.ledger.book(j.id).finishedBy != c.agentID() || c.agent != nil && c.agent.over()
+		lost := s.ledger.book(j.id).finishedBy != c.agentID() || j.orphaned
 		if c.chunk == nil || delayed || lost || j.log.has(c.chunk) {
 			return
 		}
@@ -201,7 +234,7 @@ func (s *Simulator) noteAfterEnd(c *call) {
 func (s *Simulator) noteRepeatedFinish(c *call, j *job, res result) {
 	b := s.ledger.book(j.id)
 	switch {
-	case b.finishedBy != c.agentID() || j.agent != nil && j.agent.over():
+	case b.finishedBy != c.agentID() || j.orphaned:
 		// Buildkite gave the job up before: the result comes too late.
 		s.ledger.write(c.now, Entry{JobID: j.id, Event: "finish came late", Detail: res.String()}, c)
 	case b.result != res:

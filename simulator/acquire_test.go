@@ -25,6 +25,9 @@ steps:
   - command: echo three
 `
 
+// lock asks for a 423 where the job waits.
+var lock = api.Header{Name: "X-Buildkite-Lock-Acquire-Job", Value: "1"}
+
 func TestJobFromAcquireToFinish(t *testing.T) {
 	l := newLab(t, simulator.Config{})
 	build, ids := l.build(twoSteps)
@@ -32,7 +35,7 @@ func TestJobFromAcquireToFinish(t *testing.T) {
 	l.wantState(ids[1], simulator.StateWaiting)
 
 	session := l.session("queue=default", "k8s:node=n1")
-	_, resp, err := session.AcquireJob(t.Context(), ids[1])
+	_, resp, err := session.AcquireJob(t.Context(), ids[1], lock)
 	if got := status(t, resp, err); got != http.StatusLocked {
 		t.Errorf("acquiring a job that waits: %d, want 423", got)
 	}
@@ -137,7 +140,7 @@ func TestAcquireAnswers(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, resp, err := tt.client.AcquireJob(t.Context(), tt.id)
+			_, resp, err := tt.client.AcquireJob(t.Context(), tt.id, lock)
 			if got := status(t, resp, err); got != tt.want {
 				t.Errorf("acquire = %d, want %d", got, tt.want)
 			}

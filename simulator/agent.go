@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"cmp"
+	"hash/fnv"
 	"net/http"
 	"slices"
 	"strings"
@@ -32,7 +33,11 @@ type agent struct {
 	job             *job // what it holds
 }
 
-func (a *agent) over() bool { return a.state == agentDisconnected || a.state == agentLost }
+// over: the session has ended. That of a lost agent hasn't: a heartbeat brings it back.
+func (a *agent) over() bool { return a.state == agentDisconnected }
+
+// away: nobody is there, as far as is known.
+func (a *agent) away() bool { return a.over() || a.state == agentLost }
 
 // Agent is a snapshot of one session.
 type Agent struct {
@@ -102,8 +107,11 @@ func (s *Simulator) register(c *call) reply {
 	}
 	for _, tag := range a.tags {
 		if key, value, _ := strings.Cut(tag, "="); key == "queue" {
-			a.queue = queueKey(value)
+			a.queue = value // a name is no alias here
 		}
+	}
+	if known := func(q string) bool { return queueKey(q) == a.queue }; len(s.conf.Queues) > 0 && !slices.ContainsFunc(s.conf.Queues, known) {
+		return *failure(http.StatusUnprocessableEntity, "There is no queue "+a.queue)
 	}
 	s.agents[a.id], s.sessions[a.token] = a, a
 	c.agent = a
@@ -126,13 +134,18 @@ func (s *Simulator) register(c *call) reply {
 	return ok(body)
 }
 
-// watch loses the agent once it has been silent for the timeout. There is one
-// deadline an agent: a heartbeat only moves a.seen.
+// watch loses the agent once it has been silent for the timeout, and up to a third
+// of that longer: Buildkite looks once a minute. There is one deadline an agent: a
+// heartbeat only moves a.seen.
 func (s *Simulator) watch(a *agent) {
-	s.deadlines.add(a.seen.Add(s.conf.HeartbeatTimeout), func(now time.Time) {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(a.id)) // it never fails
+	timeout := s.conf.HeartbeatTimeout
+	timeout += time.Duration(float64(timeout/3) * float64(h.Sum32()) / (1 << 32))
+	s.deadlines.add(a.seen.Add(timeout), func(now time.Time) {
 		switch {
-		case a.over():
-		case now.Sub(a.seen) < s.conf.HeartbeatTimeout:
+		case a.away():
+		case now.Sub(a.seen) < timeout:
 			s.watch(a)
 		default:
 			s.lose(a, agentLost, now, nil)
@@ -141,7 +154,17 @@ func (s *Simulator) watch(a *agent) {
 	})
 }
 
-// lose ends a session. What it still held fails with -1, as Buildkite fails
+// alive notes a sign of life. It brings back an agent that was lost; its job's token
+// stays refused.
+func (s *Simulator) alive(a *agent, now time.Time) {
+	a.seen = now
+	if a.state == agentLost {
+		a.state = agentConnected
+		s.watch(a)
+	}
+}
+
+// lose ends a session, or makes it one of a lost agent. What it still held fails with -1, as Buildkite fails
 // the job of an agent it lost contact with, and may be retried by its rules.
 func (s *Simulator) lose(a *agent, how string, now time.Time, c *call) {
 	a.state = how
@@ -157,6 +180,7 @@ func (s *Simulator) lose(a *agent, how string, now time.Time, c *call) {
 		s.setState(j, StateScheduled, now, why)
 		return
 	}
+	j.orphaned = true
 	s.end(j, result{exitStatus: "-1"}, now, why)
 }
 
@@ -164,7 +188,7 @@ func (s *Simulator) connect(c *call) reply {
 	if c.agent.state == agentRegistered {
 		c.agent.state = agentConnected
 	}
-	c.agent.seen = c.now
+	s.alive(c.agent, c.now)
 	return ok(map[string]any{})
 }
 
@@ -175,7 +199,7 @@ func (s *Simulator) heartbeat(c *call) reply {
 	if rep := c.decode(&req); rep != nil {
 		return *rep
 	}
-	c.agent.seen = c.now
+	s.alive(c.agent, c.now)
 	return ok(map[string]any{"sent_at": req.SentAt, "received_at": c.now.UTC().Format(time.RFC3339Nano)})
 }
 

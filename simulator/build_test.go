@@ -275,8 +275,8 @@ func TestCancelBuild(t *testing.T) {
 		if b, _ := w.sim.Build(1); b.State != simulator.BuildCanceling {
 			t.Errorf("build is %s, want canceling", b.State)
 		}
-		// A start that was on its way is not refused: the state tells the agent.
-		w.call("PUT", "jobs/"+ids[0]+"/start", token, "", 200)
+		// A start that was on its way is refused, and the state tells the agent why.
+		w.call("PUT", "jobs/"+ids[0]+"/start", token, "", 422)
 		if got := w.call("GET", "jobs/"+ids[0], token, "", 200)["state"]; got != "canceling" {
 			t.Errorf("state = %v, want canceling", got)
 		}

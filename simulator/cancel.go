@@ -93,7 +93,7 @@ func (s *Simulator) LoseAgent(id string) error {
 		if a == nil {
 			return notFound("agent", id)
 		}
-		if !a.over() {
+		if !a.away() {
 			s.lose(a, agentLost, now, nil)
 		}
 		return nil

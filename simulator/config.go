@@ -32,11 +32,22 @@ type Config struct {
 	AcquireReply func(reply map[string]any)
 
 	// HeartbeatTimeout is how long an agent may be silent (no connect, no
-	// heartbeat) before it is lost and its job fails; the default is 3 min.
+	// heartbeat) before it is lost and its job fails; the default is 3 min. It is
+	// noticed up to a third of that later.
 	HeartbeatTimeout time.Duration
+	// AcceptTimeout is how long an agent may have a job without starting it: then the
+	// job is offered to others, and its token is refused. The default is 30 s; below
+	// zero it is never taken back.
+	AcceptTimeout time.Duration
 	// ReservationDefault is the life of a reservation that names none; the
 	// default is 900 s.
 	ReservationDefault time.Duration
+	// ReservationMin is the shortest reservation; a shorter one is refused with 422. The
+	// default is a second: no document names one.
+	ReservationMin time.Duration
+	// ListLag is how late the list of scheduled jobs is: what has come isn't listed yet,
+	// and what is gone still is.
+	ListLag time.Duration
 
 	// ChunksMaxSizeBytes (default 102,400), LogMaxSizeBytes (default
 	// 16 MiB) and ChunksIntervalSeconds (default 1) go into the acquire reply.
@@ -71,7 +82,7 @@ type Config struct {
 	// RateLimits are those of the Stacks API.
 	RateLimits RateLimits
 	// MaxStacks is the number of connected stacks above which register is
-	// answered 403; 0 means no limit.
+	// answered 403. The default is 30, as in Buildkite; below zero there is no limit.
 	MaxStacks int
 
 	// Downstream are pipelines by slug that trigger steps can start.
@@ -105,6 +116,8 @@ func (c Config) withDefaults() Config {
 	def(&c.HeartbeatInterval, 1)
 	def(&c.JobStatusInterval, 1)
 	def(&c.HeartbeatTimeout, 3*time.Minute)
+	def(&c.MaxStacks, 30)
+	def(&c.AcceptTimeout, 30*time.Second)
 	def(&c.ReservationDefault, 900*time.Second)
 	def(&c.ChunksMaxSizeBytes, 100<<10)
 	def(&c.LogMaxSizeBytes, 16<<20)

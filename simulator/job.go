@@ -89,12 +89,15 @@ type job struct {
 	state  JobState
 	order  uint64 // in its queue: the scheduled_at of ties
 	listed bool   // in queue.list
+	// cameAt and leftAt are when it was scheduled last, and when it was it no more.
+	cameAt, leftAt time.Time
 
 	priority int
 	agent    *agent
 	token    string
 	result   result
-	failed   int // chunks_failed_count
+	failed   int  // chunks_failed_count
+	orphaned bool // it was ended as its agent had gone
 
 	createdAt, scheduledAt, reservedUntil time.Time
 	acquiredAt, startedAt, finishedAt     time.Time
@@ -170,9 +173,13 @@ func (s *Simulator) setState(j *job, to JobState, now time.Time, why cause) {
 		j.node.count(j.state, to)
 	}
 	from := j.state
+	if j.state == StateScheduled {
+		j.leftAt = now
+	}
 	j.state = to
 	s.follow(j, from, to)
 	if to == StateScheduled {
+		j.cameAt = now
 		if j.scheduledAt.IsZero() {
 			j.scheduledAt = now
 		}

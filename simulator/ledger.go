@@ -41,6 +41,7 @@ func (v Violation) String() string {
 const (
 	AcquiredTwice     = "acquired_twice"
 	StartedTwice      = "started_twice"
+	StartedLate       = "started_late" // tried to, after its acceptance had expired
 	FinishedTwice     = "finished_twice"
 	ResultChanged     = "result_changed"
 	FinishedUnstarted = "finished_unstarted" // with a status only a run can give
@@ -85,10 +86,10 @@ var successors = map[JobState][]JobState{
 	StateLimiting:      {StateLimited, StateScheduled},
 	StateLimited:       {StateScheduled, StateCanceled},
 	StateWaitingFailed: {StateWaiting},
-	StateScheduled:     {StateReserved, StateAssigned, StateAccepted, StateCanceled, StateFinished, StateExpired},
-	StateReserved:      {StateScheduled, StateReserved, StateAssigned, StateAccepted, StateCanceled, StateFinished, StateExpired},
+	StateScheduled:     {StateLimited, StateReserved, StateAssigned, StateAccepted, StateCanceled, StateFinished, StateExpired},
+	StateReserved:      {StateLimited, StateScheduled, StateReserved, StateAssigned, StateAccepted, StateCanceled, StateFinished, StateExpired},
 	StateAssigned:      {StateScheduled, StateAccepted, StateCanceled, StateFinished},
-	StateAccepted:      {StateRunning, StateCanceling, StateFinished, StateCanceled},
+	StateAccepted:      {StateScheduled, StateRunning, StateCanceling, StateFinished, StateCanceled},
 	StateRunning:       {StateCanceling, StateTimingOut, StateFinished},
 	StateCanceling:     {StateCanceled},
 	StateTimingOut:     {StateTimedOut, StateCanceling},
@@ -159,6 +160,15 @@ func (l *ledger) transition(now time.Time, job string, to JobState, why cause) {
 		b.ended = false // a retry let its dependents wait again
 	}
 	b.state = to
+}
+
+// acceptanceExpired is the event of a job that is taken back from its agent.
+const acceptanceExpired = "acceptance expired"
+
+// takenBack: whoever had the job has it no more, and the next one is its first.
+func (l *ledger) takenBack(job string) {
+	b := l.book(job)
+	b.acquiredBy, b.granted, b.endAsked, b.withheld = "", false, false, nil
 }
 
 func (b *book) mark(op string, withheld bool) {
@@ -271,7 +281,7 @@ func (s *Simulator) checkSettled() {
 	now := s.now()
 	for _, id := range slices.Sorted(maps.Keys(s.ledger.books)) {
 		b, j := s.ledger.books[id], s.jobs[id]
-		if b.unsettled || !j.state.Held() || j.agent == nil || !j.agent.over() {
+		if b.unsettled || !j.state.Held() || j.agent == nil || !j.agent.away() {
 			continue
 		}
 		b.unsettled = true

@@ -36,7 +36,7 @@ func (q *queue) metrics() jobMetrics {
 func (s *Simulator) agentMetrics(only string) agentMetrics {
 	m := agentMetrics{Queues: map[string]agentMetrics{}}
 	for _, a := range s.agents {
-		if a.over() || a.state == agentRegistered || only != "" && a.queue != only {
+		if a.away() || a.state == agentRegistered || only != "" && a.queue != only {
 			continue
 		}
 		q := m.Queues[a.queue]

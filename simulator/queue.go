@@ -43,7 +43,7 @@ func (s *Simulator) queue(name string) *queue {
 
 // queueExists honours Config.Queues.
 func (s *Simulator) queueExists(name string) bool {
-	return len(s.conf.Queues) == 0 || s.queues[queueKey(name)] != nil
+	return len(s.conf.Queues) == 0 || slices.ContainsFunc(s.conf.Queues, func(q string) bool { return queueKey(q) == queueKey(name) })
 }
 
 func (q *queue) enlist(j *job) {
@@ -57,8 +57,7 @@ func (q *queue) enlist(j *job) {
 
 // after returns the jobs to list behind a cursor, at most limit, and whether
 // there are more.
-func (q *queue) after(order uint64, limit int) (page []*job, more bool) {
-	q.sweep()
+func (q *queue) after(order uint64, limit int, shown func(*job) bool) (page []*job, more bool) {
 	from, _ := slices.BinarySearchFunc(q.list, order+1, func(j *job, want uint64) int {
 		switch {
 		case j.order < want:
@@ -69,7 +68,7 @@ func (q *queue) after(order uint64, limit int) (page []*job, more bool) {
 		return 0
 	})
 	for _, j := range q.list[from:] {
-		if j.state != StateScheduled {
+		if !shown(j) {
 			continue
 		}
 		if len(page) == limit {
@@ -80,15 +79,26 @@ func (q *queue) after(order uint64, limit int) (page []*job, more bool) {
 	return page, false
 }
 
+// shown reports what the list has now, Config.ListLag late.
+func (s *Simulator) shown(now time.Time) func(*job) bool {
+	at := now.Add(-s.conf.ListLag)
+	return func(j *job) bool {
+		if j.state == StateScheduled {
+			return !j.cameAt.After(at)
+		}
+		return j.leftAt.After(at) && !j.cameAt.After(at)
+	}
+}
+
 // sweep drops jobs that can't be scheduled again, once they outnumber the rest.
 func (q *queue) sweep() {
-	live := q.counts[StateScheduled] + q.counts[StateReserved] + q.counts[StateAssigned]
+	live := q.counts[StateScheduled] + q.counts[StateLimited] + q.counts[StateReserved] + q.counts[StateAssigned]
 	if len(q.list) < 64 || len(q.list) < 2*live {
 		return
 	}
 	q.list = slices.DeleteFunc(q.list, func(j *job) bool {
 		switch j.state {
-		case StateScheduled, StateReserved, StateAssigned:
+		case StateScheduled, StateReserved, StateAssigned, StateAccepted, StateLimited: // may come back
 			return false
 		}
 		j.listed = false

@@ -24,7 +24,9 @@ func TestQueueForgetsWhatIsDone(t *testing.T) {
 		}
 	}
 	q := sim.queue("default")
-	page, more := q.after(0, 5)
+	q.sweep()
+	shown := sim.shown(time.Now())
+	page, more := q.after(0, 5, shown)
 	if len(page) != 5 || !more || page[0].id != b.JobIDs[990] {
 		t.Errorf("page = %d jobs, more %v", len(page), more)
 	}
@@ -32,10 +34,10 @@ func TestQueueForgetsWhatIsDone(t *testing.T) {
 		t.Errorf("the queue remembers %d jobs, want 11", len(q.list))
 	}
 	sim.setState(reserved, StateScheduled, time.Now(), cause{event: "test"})
-	if page, _ := q.after(0, 1); len(page) != 1 || page[0] != reserved {
+	if page, _ := q.after(0, 1, sim.shown(time.Now())); len(page) != 1 || page[0] != reserved {
 		t.Error("a job whose reservation ended lost its place")
 	}
-	if page, _ := q.after(page[4].order, 100); len(page) != 5 {
+	if page, _ := q.after(page[4].order, 100, sim.shown(time.Now())); len(page) != 5 {
 		t.Errorf("behind the cursor: %d jobs, want 5", len(page))
 	}
 }

@@ -29,7 +29,9 @@ func (s *Simulator) reserveJobs(c *call) reply {
 			if *req.Expiry < 1 || time.Duration(*req.Expiry) > maxReservation/time.Second {
 				return *failure(http.StatusBadRequest, "reservation_expiry_seconds must be between 1 and 3600")
 			}
-			life = time.Duration(*req.Expiry) * time.Second
+			if life = time.Duration(*req.Expiry) * time.Second; life < s.conf.ReservationMin {
+				return *failure(http.StatusUnprocessableEntity, fmt.Sprintf("reservation_expiry_seconds must be at least %d", s.conf.ReservationMin/time.Second))
+			}
 		}
 		reserved, refused := []string{}, []string{}
 		for _, id := range req.JobUUIDs {

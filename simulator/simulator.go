@@ -36,7 +36,7 @@ type Simulator struct {
 	tokens   map[string]bool   // registration tokens
 	sessions map[string]*agent // by access token
 	agents   map[string]*agent // by ID
-	jobToken map[string]*job
+	jobToken map[string]grant
 
 	builds    []*build
 	buildByID map[string]*build
@@ -72,7 +72,7 @@ func New(conf Config) *Simulator {
 		tokens:    map[string]bool{},
 		sessions:  map[string]*agent{},
 		agents:    map[string]*agent{},
-		jobToken:  map[string]*job{},
+		jobToken:  map[string]grant{},
 		buildByID: map[string]*build{},
 		pipelines: map[string]string{},
 		jobs:      map[string]*job{},

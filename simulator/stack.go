@@ -87,7 +87,7 @@ func (s *Simulator) registerStack(c *call) reply {
 		status = http.StatusCreated
 	}
 	return s.limited(c, st, "default", s.conf.RateLimits.Default, func() reply {
-		if st.state != "connected" && s.conf.MaxStacks > 0 && s.connectedStacks() >= s.conf.MaxStacks {
+		if st.state != "connected" && s.conf.MaxStacks >= 0 && s.connectedStacks() >= s.conf.MaxStacks {
 			return *failure(http.StatusForbidden, "The organization has reached its limit of stacks")
 		}
 		s.stacks[st.key] = st
@@ -159,7 +159,10 @@ func (s *Simulator) listScheduled(c *call) reply {
 			return *failure(http.StatusNotFound, "Queue not found")
 		}
 		q := s.queue(query.Get("queue_key"))
-		page, more := q.after(order, limit)
+		if s.conf.ListLag == 0 {
+			q.sweep()
+		}
+		page, more := q.after(order, limit, s.shown(c.now))
 		jobs := make([]any, len(page))
 		for i, j := range page {
 			jobs[i] = scheduledJob(j)

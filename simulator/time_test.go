@@ -144,7 +144,7 @@ func TestSilentAgentIsLost(t *testing.T) {
 		// Other calls are no sign of life.
 		time.Sleep(59 * time.Second)
 		w.call("GET", "jobs/"+ids[0], token, "", 200)
-		time.Sleep(time.Second)
+		time.Sleep(21 * time.Second) // it is noticed up to 20 s late
 		synctest.Wait()
 		j, _ := w.sim.Job(ids[0])
 		if j.State != simulator.StateFinished || j.ExitStatus != "-1" || j.Passed {
@@ -153,7 +153,11 @@ func TestSilentAgentIsLost(t *testing.T) {
 		if j.RetriedBy == "" {
 			t.Error("not retried by its rule for -1")
 		}
-		w.call("POST", "heartbeat", session, "", 401)
+		// The agent comes back, its job doesn't.
+		w.call("POST", "heartbeat", session, "", 200)
+		if a := w.sim.Agents()[0]; a.State != "connected" {
+			t.Errorf("after a heartbeat the agent is %s, want connected", a.State)
+		}
 		w.call("GET", "jobs/"+ids[0], token, "", 401)
 		// The runner that was given up may still report. That is late, not wrong.
 		w.call("PUT", "jobs/"+ids[0]+"/finish", token, `{"exit_status":"0"}`, 401)
@@ -164,7 +168,7 @@ func TestSilentAgentIsLost(t *testing.T) {
 }
 
 func TestStepTimesOut(t *testing.T) {
-	inBubble(t, simulator.Config{HeartbeatTimeout: time.Hour}, func(w *wire) {
+	inBubble(t, simulator.Config{HeartbeatTimeout: time.Hour, AcceptTimeout: -1}, func(w *wire) {
 		ids := w.build(`steps: [{command: a, timeout_in_minutes: 2}]`)
 		token := w.acquire(w.session(), ids[0])
 		time.Sleep(5 * time.Minute) // the clock starts with the job
@@ -212,7 +216,7 @@ func TestFaults(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			inBubble(t, simulator.Config{}, func(w *wire) {
+			inBubble(t, simulator.Config{AcceptTimeout: -1}, func(w *wire) {
 				w.client.Timeout = time.Minute
 				ids := w.build(`steps: [{command: a}]`)
 				session := w.session()
@@ -338,8 +342,8 @@ func TestAbandonedJobs(t *testing.T) {
 	// An agent that is silent has not left: Buildkite fails its job.
 	t.Run("lost", func(t *testing.T) {
 		inBubble(t, simulator.Config{}, func(w *wire) {
-			id := w.build(`steps: [{command: a}]`)[0]
-			w.acquire(w.session(), id)
+			id, session := w.build(`steps: [{command: a}]`)[0], w.session()
+			w.call("PUT", "jobs/"+id+"/start", w.acquire(session, id), "", 200)
 			time.Sleep(time.Hour)
 			if v := w.sim.CheckSettled(); len(v) != 0 || w.state(id) != simulator.StateFinished {
 				t.Errorf("the job is %s, violations = %v; want it finished, and none", w.state(id), v)
@@ -491,7 +495,7 @@ func TestDispatchedAgents(t *testing.T) {
 			}
 		}
 		w.call("PUT", "jobs/"+ids[0]+"/accept", session, "", 422)
-		time.Sleep(time.Minute)
+		time.Sleep(80 * time.Second)
 		synctest.Wait()
 		if got := w.state(ids[1]); got != simulator.StateScheduled {
 			t.Errorf("the job of an agent that vanished is %s, want scheduled", got)

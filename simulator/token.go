@@ -23,7 +23,14 @@ type credential struct {
 	kind  TokenKind
 	agent *agent // of a session; of a job token: who holds or held the job
 	job   *job
-	spent bool // the job is over, or the session
+	spent bool // the job is over or taken back, or the session is over
+	taken bool // the job was taken back, as it wasn't started in time
+}
+
+// grant is what a job's token stands for: the job, as this agent has it.
+type grant struct {
+	job   *job
+	agent *agent
 }
 
 func (s *Simulator) credential(r *http.Request) credential {
@@ -38,8 +45,9 @@ func (s *Simulator) credential(r *http.Request) credential {
 	if a := s.sessions[token]; a != nil {
 		return credential{kind: TokenSession, agent: a, spent: a.over()}
 	}
-	if j := s.jobToken[token]; j != nil {
-		return credential{kind: TokenJob, agent: j.agent, job: j, spent: j.state.Terminal()}
+	if g, given := s.jobToken[token]; given {
+		taken := g.job.token != token
+		return credential{kind: TokenJob, agent: g.agent, job: g.job, spent: taken || g.job.state.Terminal(), taken: taken}
 	}
 	return credential{kind: TokenUnknown}
 }
@@ -98,6 +106,10 @@ func (s *Simulator) authorizeJob(c *call) *reply {
 			return failure(http.StatusUnauthorized, "The token belongs to another job")
 		}
 		c.job, c.agent = c.cred.job, c.cred.agent
+		if c.cred.taken {
+			s.noteAfterExpiry(c)
+			return failure(http.StatusUnauthorized, "The job was taken back and its token with it")
+		}
 		if c.cred.spent {
 			s.noteAfterEnd(c)
 			return failure(http.StatusUnauthorized, "The job is over and its token with it")

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/onejob-dev/onejob/contract"
@@ -83,6 +84,8 @@ type Client struct {
 	// finishAgain is the gate of the finishes that have failed before.
 	finishAgain *gate
 	checked     tokenAnswer
+	// usual is set once Buildkite has refused how long to reserve for.
+	usual atomic.Bool
 }
 
 // timeout bounds one request.

@@ -12,6 +12,9 @@ var (
 	// ErrRefused: the token is not accepted, or not for this (401, 403); CheckToken
 	// says which.
 	ErrRefused = errors.New("token refused")
+	// ErrStackLimit: the organization has all the stacks it may have (403 to a register:
+	// docs/protocol.md#stacks). It is no ErrRefused: another token wouldn't help.
+	ErrStackLimit = errors.New("no more stacks allowed")
 	// ErrNotFound: no such stack, queue or job (404).
 	ErrNotFound = errors.New("not found")
 	// ErrInvalid: Buildkite doesn't take the request (400, 409, 422). For finish
@@ -45,10 +48,21 @@ func (e *Error) Error() string {
 	case e.Status == 0:
 		return fmt.Sprintf("%s: %v", e.Endpoint, e.Err)
 	case e.Message == "":
-		return fmt.Sprintf("%s: %d %s", e.Endpoint, e.Status, http.StatusText(e.Status))
+		return fmt.Sprintf("%s: %d %s%s", e.Endpoint, e.Status, http.StatusText(e.Status), e.advice())
 	default:
-		return fmt.Sprintf("%s: %d %s", e.Endpoint, e.Status, e.Message)
+		return fmt.Sprintf("%s: %d %s%s", e.Endpoint, e.Status, e.Message, e.advice())
 	}
+}
+
+// advice is what to do about an answer of which Buildkite's text doesn't say it.
+func (e *Error) advice() string {
+	switch {
+	case e.Is(ErrStackLimit):
+		return "; the token itself is accepted. Buildkite answers so when the organization has all the stacks it may have (30, unless it asked for more): run `onejob deregister` for installations that are gone, or give several queues one `stack`. Or the token lacks the permission that is named"
+	case e.Endpoint == EndpointRegister && e.Is(ErrNotFound):
+		return "; no self-hosted queue of the token's cluster has this key: write the key that Buildkite shows under Agents, Queues (many organizations have none that is called default)"
+	}
+	return ""
 }
 
 // Unwrap returns the cause, if there was no reply.
@@ -58,7 +72,9 @@ func (e *Error) Unwrap() error { return e.Err }
 func (e *Error) Is(target error) bool {
 	switch target {
 	case ErrRefused:
-		return !e.Between && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden)
+		return !e.Between && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden && e.Endpoint != EndpointRegister)
+	case ErrStackLimit:
+		return !e.Between && e.Status == http.StatusForbidden && e.Endpoint == EndpointRegister
 	case ErrNotFound:
 		return !e.Between && e.Status == http.StatusNotFound
 	case ErrRateLimited:
@@ -66,7 +82,7 @@ func (e *Error) Is(target error) bool {
 	case ErrUnavailable:
 		return e.Between || unavailable(e.Status)
 	case ErrInvalid:
-		return e.Status >= 400 && !e.Is(ErrUnavailable) && !e.Is(ErrRefused) && !e.Is(ErrNotFound) && !e.Is(ErrRateLimited)
+		return e.Status >= 400 && !e.Is(ErrUnavailable) && !e.Is(ErrRefused) && !e.Is(ErrStackLimit) && !e.Is(ErrNotFound) && !e.Is(ErrRateLimited)
 	}
 	return false
 }

@@ -3,6 +3,7 @@ package stacks
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -130,7 +131,9 @@ type uuids struct {
 // an hour), or holds them that much longer. It returns those that are held now.
 // More than MaxBatch jobs are several calls; when one of them fails, what the
 // others reserved is returned beside the error, so that nobody forgets it. A
-// call whose reply is lost may have reserved: that lapses by itself.
+// call whose reply is lost may have reserved: that lapses by itself. Should Buildkite
+// not take so short a time (docs/protocol.md#reservation), it is left to it from then on
+// how long that is; UsualReservation says so.
 func (c *Client) Reserve(ctx context.Context, ids []contract.JobID, expiry time.Duration) ([]contract.JobID, error) {
 	var got []contract.JobID
 	for chunk := range slices.Chunk(ids, MaxBatch) {
@@ -138,7 +141,17 @@ func (c *Client) Reserve(ctx context.Context, ids []contract.JobID, expiry time.
 			Reserved []wireID `json:"reserved"`
 		}
 		in := uuids{JobUUIDs: chunk, Expiry: max(1, int(expiry/time.Second))}
-		if err := c.do(ctx, EndpointReserve, http.MethodPut, c.stackPath("/scheduled-jobs/batch-reserve"), in, &out); err != nil {
+		if c.usual.Load() {
+			in.Expiry = 0
+		}
+		err := c.do(ctx, EndpointReserve, http.MethodPut, c.stackPath("/scheduled-jobs/batch-reserve"), in, &out)
+		if errors.Is(err, ErrInvalid) && in.Expiry > 0 {
+			in.Expiry = 0
+			if err = c.do(ctx, EndpointReserve, http.MethodPut, c.stackPath("/scheduled-jobs/batch-reserve"), in, &out); err == nil {
+				c.usual.Store(true)
+			}
+		}
+		if err != nil {
 			return got, err
 		}
 		for _, id := range out.Reserved {
@@ -149,6 +162,10 @@ func (c *Client) Reserve(ctx context.Context, ids []contract.JobID, expiry time.
 	}
 	return got, nil
 }
+
+// UsualReservation reports whether jobs are reserved for as long as Buildkite does
+// when it isn't told.
+func (c *Client) UsualReservation() bool { return c.usual.Load() }
 
 type jobReply struct {
 	Env map[string]string `json:"env"`

@@ -1,44 +1,25 @@
 package stacks
 
-// State is a job's state at Buildkite, in Buildkite's words.
-type State string
+import "github.com/onejob-dev/onejob/contract"
+
+// State is a job's state at Buildkite.
+type State = contract.JobState
 
 // The states that onejob tells apart.
 const (
 	StateUnknown   State = "" // not asked, or Buildkite doesn't know the job
-	StateWaiting   State = "waiting"
-	StateScheduled State = "scheduled"
-	StateReserved  State = "reserved"
-	StateAssigned  State = "assigned"
-	StateAccepted  State = "accepted"
-	StateRunning   State = "running"
-	StateCanceling State = "canceling"
-	StateCanceled  State = "canceled"
-	StateTimingOut State = "timing_out"
-	StateTimedOut  State = "timed_out"
-	StateFinished  State = "finished"
-	StateSkipped   State = "skipped"
-	StateBroken    State = "broken"
-	StateExpired   State = "expired"
+	StateWaiting         = contract.JobWaiting
+	StateScheduled       = contract.JobScheduled
+	StateReserved        = contract.JobReserved
+	StateAssigned        = contract.JobAssigned
+	StateAccepted        = contract.JobAccepted
+	StateRunning         = contract.JobRunning
+	StateCanceling       = contract.JobCanceling
+	StateCanceled        = contract.JobCanceled
+	StateTimingOut       = contract.JobTimingOut
+	StateTimedOut        = contract.JobTimedOut
+	StateFinished        = contract.JobFinished
+	StateSkipped         = contract.JobSkipped
+	StateBroken          = contract.JobBroken
+	StateExpired         = contract.JobExpired
 )
-
-// Offered reports whether a runner could still acquire the job.
-func (s State) Offered() bool { return s == StateScheduled || s == StateReserved }
-
-// Held reports whether an agent has the job now.
-func (s State) Held() bool {
-	switch s {
-	case StateAssigned, StateAccepted, StateRunning, StateCanceling, StateTimingOut:
-		return true
-	}
-	return false
-}
-
-// Over reports whether nothing can happen to the job any more.
-func (s State) Over() bool {
-	switch s {
-	case StateCanceled, StateTimedOut, StateFinished, StateSkipped, StateBroken, StateExpired:
-		return true
-	}
-	return false
-}

@@ -37,6 +37,12 @@ const (
 	UnmatchedIgnore = "ignore"
 )
 
+// The values of Queue.LostJobs.
+const (
+	LostLeave  = "leave"
+	LostFinish = "finish"
+)
+
 // Queue is one Buildkite queue and where its jobs run.
 type Queue struct {
 	// Name is the queue's key at Buildkite.
@@ -63,6 +69,10 @@ type Queue struct {
 	// ImageGrace is how long an image may fail to be pulled, from its first
 	// failure, 0 for not at all; a pull that goes on has PendingTimeout.
 	ImageGrace *Duration `json:"image-grace,omitempty"`
+	// LostJobs is what is done about a job that an agent has whose pod is over without
+	// its end reported: leave, which has Buildkite end it when its agent is silent, or
+	// finish, at once and with signal_reason stack_error.
+	LostJobs string `json:"lost-jobs,omitempty"`
 	// OnTerm is what a runner does on SIGTERM: cancel or drain.
 	OnTerm string `json:"on-term,omitempty"`
 	// AgentEndpoint is what the pods call, where that is not Config.Endpoint.
@@ -189,6 +199,7 @@ func (c *Config) complete(namespace string) {
 		defNumber(&q.PendingTimeout, Duration(DefaultPendingTimeout))
 		defNumber(&q.ImageGrace, Duration(DefaultImageGrace))
 		def(&q.OnTerm, "cancel")
+		def(&q.LostJobs, LostLeave)
 		def(&q.Unmatched, UnmatchedNotify)
 		def(&q.AgentEndpoint, c.Endpoint)
 		def(&q.TokenSecret.Name, "onejob-agent-token")

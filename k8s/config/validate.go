@@ -33,7 +33,7 @@ func (c *Config) Validate() error {
 	if err := contract.CheckEndpoint(c.Endpoint); err != nil {
 		f.bad("endpoint: %w", err)
 	}
-	names, keys := map[string]bool{}, map[string]bool{}
+	names, keys := map[string]bool{}, map[string]string{}
 	for i, q := range c.Queues {
 		at := fmt.Sprintf("queues[%d] (%s)", i, q.Name)
 		if q.Name == "" {
@@ -43,10 +43,11 @@ func (c *Config) Validate() error {
 		if names[q.Name] {
 			f.bad("%s: this name is used twice", at)
 		}
-		if keys[q.Stack] {
-			f.bad("%s: stack: the key %q is used twice", at, q.Stack)
+		// A stack may serve all queues of its cluster, with one limit of requests.
+		if token, used := keys[q.Stack]; used && token != q.TokenFile {
+			f.bad("%s: stack: the key %q is used with another token-file: queues of one cluster can share a stack, others can't", at, q.Stack)
 		}
-		names[q.Name], keys[q.Stack] = true, true
+		names[q.Name], keys[q.Stack] = true, q.TokenFile
 		f.place(at, q)
 		f.numbers(at, q)
 		f.words(at, q)
@@ -107,6 +108,9 @@ func (f *faults) numbers(at string, q Queue) {
 func (f *faults) words(at string, q Queue) {
 	if !slices.Contains([]string{"cancel", "drain"}, q.OnTerm) {
 		f.bad("%s: on-term: %q is neither cancel nor drain", at, q.OnTerm)
+	}
+	if !slices.Contains([]string{LostLeave, LostFinish}, q.LostJobs) {
+		f.bad("%s: lost-jobs: %q is neither leave nor finish", at, q.LostJobs)
 	}
 	if !slices.Contains([]string{UnmatchedNotify, UnmatchedFail, UnmatchedIgnore}, q.Unmatched) {
 		f.bad("%s: unmatched: %q is neither notify nor fail nor ignore", at, q.Unmatched)

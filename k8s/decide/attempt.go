@@ -18,7 +18,7 @@ func attempt(f Facts, r Reason, free int, text string) Decision {
 		return waitForPod(f, r)
 	case f.endsSoon():
 		return Decision{Action: None, Reason: r} // there is never a second kjob beside it
-	case f.Attempt >= f.Policy.MaxAttempts:
+	case f.Attempt >= f.Policy.MaxAttempts && f.Removed != ReasonNotYet:
 		return gaveUp(f.Attempt, f.Story.and(text))
 	}
 	at := f.EndedAt.Add(Backoff(f.Attempt - free))

@@ -46,6 +46,7 @@ const (
 	ReasonOver       Reason = "job_over"
 	ReasonTaken      Reason = "job_taken"
 	ReasonUnknown    Reason = "job_unknown"
+	ReasonNotYet     Reason = "job_waiting"
 	ReasonSuspended  Reason = "suspended"
 	ReasonImage      Reason = "image"
 	ReasonContainer  Reason = "container"

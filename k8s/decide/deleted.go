@@ -20,6 +20,8 @@ func decideDeleted(f Facts) Decision {
 		switch f.Removed {
 		case ReasonSuspended:
 			return attempt(f, ReasonLost, 1, fmt.Sprintf("the pod of attempt %d %sits Kubernetes Job was suspended", f.Attempt, LostBefore))
+		case ReasonNotYet:
+			return attempt(f, ReasonNotYet, f.Attempt, "Buildkite had held the job back, and offers it again")
 		case ReasonUnended:
 			return attempt(f, lostFor(f), 1, fmt.Sprintf("the pod of attempt %d %s%s", f.Attempt, LostBefore, Loss(f)))
 		}
@@ -128,7 +130,9 @@ func heldYet(f Facts, r Reason, text string) Decision {
 		return d
 	case f.Pod.Lost():
 		switch d := decideLostHeld(f); {
-		case d.Action == Finish:
+		case d.Action == Ask, f.State.Unstarted():
+			return d
+		case d.Reason == ReasonLostAfter && d.Topic != topicUnseen:
 			d.Text = text + "; " + d.Text
 			return d
 		case d.Reason == ReasonLost: // its runner wasn't the one

@@ -69,32 +69,39 @@ func misconfigured(f Facts) Decision {
 	return finish(ReasonConfig, said(f, "could not run with the configuration it was given, and no other pod could"))
 }
 
-// decideNotRun is for a runner that had the job, and didn't run it to a reported end.
+// decideNotRun is for a runner that had the job, and left without its end reported.
 func decideNotRun(f Facts) Decision {
 	if !f.Fresh() {
 		return ask(ReasonNotRun)
 	}
-	d := Decision{Action: None}
-	switch f.Pod.Message.Outcome {
+	m := f.Pod.Message
+	reason, text := ReasonNotRun, "had the job, but it was not run to a reported end; it is not run again"
+	switch m.Outcome {
 	case contract.OutcomeDeclined:
-		d.Reason, d.Text = ReasonDeclined, said(f, "had the job and did not run it; it is not run again")
+		reason, text = ReasonDeclined, "had the job and did not run it; it is not run again"
 	case contract.OutcomeUnsupported:
-		d.Reason, d.Text = ReasonOtherPod, said(f, "did not run the job")
-	default:
-		d.Reason, d.Text = ReasonNotRun, said(f, "had the job, but it was not run to a reported end; it is not run again")
+		reason, text = ReasonOtherPod, "did not run the job"
 	}
-	if f.State.Held() {
-		d.Action, d.ExitStatus = Finish, -1
-		if status := f.Pod.Message.ExitStatus; status != nil {
-			d.ExitStatus = *status
+	switch {
+	case f.State.Offered() && m.Outcome.Unstarted():
+		return attempt(f, reason, 0, said(f, "had the job taken back before it had begun"))
+	case f.State.Unstarted():
+		return unstarted(f, reason, said(f, text))
+	case f.State.Held():
+		status := -1
+		if m.ExitStatus != nil {
+			status = *m.ExitStatus
 		}
+		return endHeld(f, reason, status, fmt.Sprintf("attempt %d %s", f.Attempt, text), m.Reason)
 	}
-	return d
+	return Decision{Action: None, Reason: reason, Text: said(f, text)}
 }
 
 // exhausted is why an attempt came to nothing for what another may find otherwise.
 func exhausted(f Facts) (Reason, string) {
 	switch f.Pod.Message.Outcome {
+	case contract.OutcomeTakenBack:
+		return ReasonExhausted, "had the job taken back by Buildkite, as it could not be started in time"
 	case contract.OutcomeUntrusted:
 		return ReasonUntrusted, fmt.Sprintf("on node %s does not trust the endpoint (check the node's clock, the image's CAs, any proxy)", f.Pod.Node)
 	case contract.OutcomeUnready:

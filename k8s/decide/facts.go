@@ -69,6 +69,9 @@ type Policy struct {
 	MaxAttempts    int
 	PendingTimeout time.Duration
 	ImageGrace     time.Duration
+	// FinishLost: a job that an agent has, whose pod is over, is finished at Buildkite
+	// as a stack's error, though that says that it never ran.
+	FinishLost bool
 	// Grace is the pods' termination grace.
 	Grace time.Duration
 }

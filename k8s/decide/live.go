@@ -16,6 +16,8 @@ func decideLive(f Facts) Decision {
 	case f.unknown():
 		// Buildkite was asked and doesn't know the job: no pod will get it.
 		return Decision{Action: Delete, Reason: ReasonUnknown}
+	case f.State.Waiting() && !f.Pod.Started:
+		return decideNotYet(f)
 	case f.KJob.Suspended && f.hadPod():
 		return suspendedAfterStart
 	case f.KJob.Cancelled != "":
@@ -33,6 +35,15 @@ func decideLive(f Facts) Decision {
 
 // suspendedAfterStart: on resume the Job controller would make a second pod.
 var suspendedAfterStart = Decision{Action: Delete, Reason: ReasonSuspended, Text: "the Kubernetes Job was suspended after its pod had started"}
+
+// decideNotYet is for a pod whose job waits again, for a limit or a dependency. It is
+// offered again when what it waits for is there. A runner that has a node finds it locked.
+func decideNotYet(f Facts) Decision {
+	if f.Pod.Node == "" {
+		return Decision{Action: Delete, Reason: ReasonNotYet, Unplaced: true}
+	}
+	return Decision{Action: None, Reason: ReasonNotYet}
+}
 
 // takenElsewhere: an agent has the job, and it isn't the attempt's. A pod with a node
 // may be the one that has it, its status still on the way: it is left to find out for

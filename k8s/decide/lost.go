@@ -3,9 +3,18 @@ package decide
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/stacks"
+)
+
+// How often the state of a job is asked for that was given to an agent and isn't
+// started: Buildkite takes it back after half a minute. Later something else is wrong.
+const (
+	acceptedEvery = 3 * time.Second
+	acceptedFor   = 2 * time.Minute
+	acceptedLate  = time.Minute
 )
 
 // startError is the kubelet's reason for the end of a container that never ran.
@@ -71,6 +80,8 @@ func decideLostHeld(f Facts) Decision {
 	case f.Pod.Exited && contract.WithoutJob(f.Pod.ExitCode):
 		return Decision{Action: None, Reason: ReasonLost,
 			Text: fmt.Sprintf("attempt %d left no message, and exit code %d says that its runner doesn't have the job: another agent has it, or Buildkite ends it when its agent is silent", f.Attempt, f.Pod.ExitCode)}
+	case f.State.Unstarted():
+		return unstarted(f, ReasonLost, fmt.Sprintf("the pod of attempt %d was lost before the job had begun in it; Buildkite takes the job back for another agent: %s", f.Attempt, Loss(f)))
 	case f.Pod.Exited || f.Pod.NodeGone:
 		// Its containers are over, so nothing of the job runs any more. Who
 		// deletes a Node object says the same of all that was on it.
@@ -78,12 +89,36 @@ func decideLostHeld(f Facts) Decision {
 		if status == 0 {
 			status = -1
 		}
-		return Decision{Action: Finish, Reason: ReasonLostAfter, ExitStatus: status,
-			Text: fmt.Sprintf("the pod was lost while the job ran in it; it is not run again: %s", Loss(f))}
+		return endHeld(f, ReasonLostAfter, status, "the pod was lost while the job ran in it; it is not run again", Loss(f))
 	default:
 		return Decision{Action: None, Reason: ReasonLostAfter, Topic: topicUnseen,
 			Text: fmt.Sprintf("the pod was lost while the job ran in it, and may still be running where it can't be seen: %s", Loss(f))}
 	}
+}
+
+// endHeld is for a job that an agent has, whose runner is over. A stack's finish says
+// of a job that it never ran (docs/protocol.md#stack-finish), so that it is left to
+// Buildkite, which loses the agent, unless the queue says otherwise.
+func endHeld(f Facts, r Reason, status int, text, why string) Decision {
+	if f.Policy.FinishLost {
+		return Decision{Action: Finish, Reason: r, ExitStatus: status, Text: text + ": " + why}
+	}
+	return Decision{Action: None, Reason: r, Text: text + " (Buildkite ends it with -1, within 4 minutes of its agent's last heartbeat): " + why}
+}
+
+// unstarted is for a job that was given to an agent, whose runner is over, and that
+// isn't started. Nothing ran: Buildkite offers it again when nobody starts it in time,
+// and its state tells.
+func unstarted(f Facts, r Reason, text string) Decision {
+	every := acceptedEvery
+	if f.Now.After(f.EndedAt.Add(acceptedFor)) {
+		every = acceptedLate
+	}
+	again := f.StateAt.Add(every)
+	if !f.Now.Before(again) {
+		return ask(r)
+	}
+	return Decision{Action: None, Reason: r, Text: text, Again: again}
 }
 
 // notOffered is for an attempt that ended without the job, which somebody has, or

@@ -121,11 +121,24 @@ func (t *Timeline) Learn(state stacks.State, sent, told time.Time) bool {
 	return true
 }
 
-// Listed is for a job that Buildkite lists as scheduled: nobody holds it, not we
-// either. It reports whether that is news.
-func (t *Timeline) Listed(sent, told time.Time) bool {
-	return sent.After(t.stateAt) && t.Learn(stacks.StateScheduled, sent, told)
+// Listed is for a job that Buildkite lists as scheduled. The list lags
+// (docs/protocol.md#listing), so that it only tells news of a job of which nothing is
+// known that contradicts it: no attempt, and no state but an offered one. Else ask is
+// set, unless the state was asked for just now: that is Buildkite's word.
+func (t *Timeline) Listed(sent, told time.Time) (news, ask bool) {
+	switch {
+	case !sent.After(t.stateAt):
+		return false, false
+	case t.attempts == 0 && (t.state == stacks.StateUnknown || t.state.Offered()):
+		return t.Learn(stacks.StateScheduled, sent, told), false
+	default:
+		return false, t.state != stacks.StateScheduled && sent.Sub(t.stateAt) >= listedAsks
+	}
 }
+
+// listedAsks is how old a state has to be for a listing that contradicts it to have it
+// asked for again.
+const listedAsks = time.Second
 
 // Reserved is for a job that Buildkite has just reserved for us, which tells nothing
 // new of one that was offered before.

@@ -64,6 +64,11 @@ func TestTimeline(t *testing.T) {
 	podless := seen(kjobOf("a", 1, hadPod))
 	mended := func(s Seen, at int) Seen { s.MendedAt = sec(at); return s }
 	live := func(s Seen) Seen { s.HoldsSlot = true; return s }
+	listed := func(l *life, at float64) any {
+		sent := sec(0).Add(Seconds(at))
+		news, ask := l.Listed(sent, sent)
+		return list{news, ask, l.State()}
+	}
 	stale := func(s Seen) Seen { s.Stale = true; return s }
 
 	for _, tt := range []struct {
@@ -96,8 +101,14 @@ func TestTimeline(t *testing.T) {
 		}, sec(3)},
 		{"over, held once", func(l *life) any { l.learns(running, 1); l.learns(finished, 2); return l.looks(4, pending).HeldAt }, sec(1)},
 		{"over, never seen held", func(l *life) any { l.learns(finished, 2); return l.looks(4, pending).HeldAt }, never},
-		{"listed after it was asked", func(l *life) any { l.learns(running, 1); return list{l.Listed(sec(2), sec(3)), l.State()} }, list{true, scheduled}},
-		{"listed at the same moment is no news", func(l *life) any { l.learns(running, 2); return list{l.Listed(sec(2), sec(3)), l.State()} }, list{false, running}},
+		{"listed, and nothing was known", func(l *life) any { return listed(l, 2) }, list{true, false, scheduled}},
+		{"listed after it was seen to be reserved", func(l *life) any { l.learns(reserved, 1); return listed(l, 2) }, list{true, false, scheduled}},
+		{"listed though it runs: the list lags, and is asked about", func(l *life) any { l.learns(running, 1); return listed(l, 2) }, list{false, true, running}},
+		{"listed though it is over", func(l *life) any { l.learns(finished, 1); return listed(l, 3) }, list{false, true, finished}},
+		{"listed though it has an attempt", func(l *life) any { l.Made(1); l.learns(reserved, 1); return listed(l, 2) }, list{false, true, reserved}},
+		{"listed, and asked for just before", func(l *life) any { l.Made(1); l.learns(running, 2); return listed(l, 2.5) }, list{false, false, running}},
+		{"listed, as it was said to be", func(l *life) any { l.Made(1); l.learns(scheduled, 1); return listed(l, 9) }, list{false, false, scheduled}},
+		{"listed at the same moment is no news", func(l *life) any { l.learns(running, 2); return listed(l, 2) }, list{false, false, running}},
 		{"reserved, and its state wasn't known", func(l *life) any { l.Reserved(sec(1), sec(2)); return list{l.State(), l.StateAt(), l.ToldAt()} }, list{reserved, sec(1), sec(2)}},
 		{"reserved, and it was offered", func(l *life) any {
 			l.learns(scheduled, 1)

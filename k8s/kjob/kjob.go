@@ -1,6 +1,7 @@
 package kjob
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"strconv"
@@ -86,7 +87,7 @@ func honoured(template, pod string, env map[string]string) string {
 const envImage = "BUILDKITE_IMAGE"
 
 func podEnv(id contract.JobID, attempt int, t *Template) []corev1.EnvVar {
-	tags := "queue=" + t.Queue
+	tags := "queue=" + cmp.Or(t.QueueKey, t.Queue)
 	for _, tag := range t.Tags {
 		tags += "," + tag
 	}

@@ -30,7 +30,11 @@ func DefaultTemplate() []byte {
 // queue's share of the environment, and nothing that changes from job to job.
 // It is never written to after Parse.
 type Template struct {
-	Queue         string
+	Queue string
+	// QueueKey is the queue's own key, as the registration of its stack returned it,
+	// where it is configured by another name (__default__); empty means Queue. It is the
+	// runners' tag: an agent of another queue is refused the job.
+	QueueKey      string
 	Namespace     string
 	AgentEndpoint string
 	Tags          []string

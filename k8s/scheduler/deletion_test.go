@@ -149,7 +149,7 @@ func (w *world) deleteRunning(alone bool, del func(*world, *pod)) (id string, p 
 		w.sleep(time.Hour, p.kill)
 	})
 	id = w.build(1)[0].ID
-	r = w.start("")
+	r = w.start("  lost-jobs: finish\n")
 	time.Sleep(3 * time.Second)
 	if alone {
 		r.end(w)
@@ -159,7 +159,7 @@ func (w *world) deleteRunning(alone bool, del func(*world, *pod)) (id string, p 
 	w.mu.Unlock()
 	del(w, p)
 	if alone {
-		r = w.start("")
+		r = w.start("  lost-jobs: finish\n")
 	}
 	return id, p, r
 }

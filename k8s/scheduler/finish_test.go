@@ -134,7 +134,7 @@ func TestRefusedFinishOfAHeldJob(t *testing.T) {
 				}
 				tt.fault.Endpoint = "stacks_finish"
 				w.sim.AddFault(tt.fault)
-				r := w.start("")
+				r := w.start("  lost-jobs: finish\n")
 				id := w.build(1)[0].ID
 				time.Sleep(20 * time.Minute)
 				if n, f := w.sim.Count("stacks_finish"), w.job(id).StackFinish; n != tt.tries || tt.ends != (f != nil) {

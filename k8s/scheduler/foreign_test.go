@@ -125,7 +125,7 @@ func TestForgedFinish(t *testing.T) {
 					}
 					p.endsSaying(text)
 				}
-				r := w.start("")
+				r := w.start("  lost-jobs: finish\n")
 				time.Sleep(time.Second)
 				w.sim.AddFault(tt.fault)
 				forgers := w.build(30)

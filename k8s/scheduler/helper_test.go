@@ -152,7 +152,7 @@ func TestHelperOutlivesAKilledAgent(t *testing.T) {
 			return 137, "OOMKilled", nil
 		})
 		j := w.build(1)[0]
-		r := w.start("")
+		r := w.start("  lost-jobs: finish\n")
 		w.await("finished", 10*time.Second, w.finished(1))
 		w.await("no kjob is left", decide.HelperGrace+2*time.Second, func() bool { return w.kjobsLeft() == 0 })
 		r.end(w)

@@ -214,12 +214,27 @@ func (cs *claims) learn(ids []contract.JobID, states map[contract.JobID]stacks.S
 		if state.Held() && !was.Held() {
 			through = through || cs.gotThrough(id)
 		}
+		if state == stacks.StateScheduled && cs.open[id] == nil {
+			m.reservedUntil = time.Time{} // it has lapsed, whatever was thought of it
+		}
 		if state != was || m.ask {
 			changed = append(changed, id)
 		}
 		m.ask = false
 	}
 	return changed, through
+}
+
+// listed takes in that a job is listed, which is no proof that nobody holds it: ask says
+// that what is known contradicts it, and that Buildkite is to be asked now.
+func (m *jobState) listed(at time.Time) (ask bool) {
+	news, ask := m.Listed(at, time.Now())
+	if news {
+		m.reservedUntil = time.Time{}
+	}
+	ask = ask && !m.ask
+	m.ask = m.ask || ask
+	return ask
 }
 
 // know records a state that was learned otherwise.

@@ -89,7 +89,7 @@ func TestAllWaitsLeaveRoomForTheEnd(t *testing.T) {
 			p.end(137, "OOMKilled", nil)
 		}
 		id := w.build(1)[0].ID
-		r := w.start("")
+		r := w.start("  lost-jobs: finish\n")
 		w.await("the last attempt", 3*time.Hour, func() bool { return w.kjobs(id) == 10 })
 		time.Sleep(10 * time.Minute)
 		const end = "the pod was lost while the job ran in it; it is not run again: OOMKilled, exit code 137"

@@ -32,6 +32,9 @@ func (q *queue) announced(id contract.JobID) bool {
 // could be made at it now, or 0.
 func (q *queue) offer(j stacks.Job, at time.Time) int {
 	o := q.claims.offered(j.ID, at)
+	if o.ask {
+		signal(q.look)
+	}
 	switch {
 	case o.claimed, time.Now().Before(o.due):
 		return 0

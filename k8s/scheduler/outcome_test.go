@@ -283,7 +283,7 @@ func TestLostMessage(t *testing.T) {
 			a.finish(0)
 		})
 		job := w.build(1)[0]
-		r := w.start("")
+		r := w.start("  lost-jobs: finish\n")
 		w.await("finished", time.Minute, w.finished(1))
 		if got := w.job(job.ID); got.ExitStatus != "0" || got.StackFinish != nil || w.kjobs(job.ID) != 1 {
 			t.Errorf("%d kjobs, exit status %s, finish %+v; want the other agent's 0", w.kjobs(job.ID), got.ExitStatus, got.StackFinish)
@@ -389,7 +389,7 @@ func TestLeftToBuildkite(t *testing.T) {
 					tt.then(w, p, a)
 				})
 				job := w.build(1)[0]
-				r := w.start("")
+				r := w.start("  lost-jobs: finish\n")
 				time.Sleep(5 * time.Minute)
 				events, err := events.On(w.ctx, w.kube, namespace, "Job", "onejob-"+job.ID)
 				if err != nil || len(events) != 1 || events[0].Reason+": "+events[0].Message != tt.event || events[0].Type != corev1.EventTypeWarning {
@@ -410,6 +410,50 @@ func TestLeftToBuildkite(t *testing.T) {
 	}
 }
 
+// By default a job that an agent had is Buildkite's to end, as the agent's loss, to which
+// retry rules for -1 apply and none for stack_error; its page has the reason at once.
+func TestLostWhileRunningIsLeft(t *testing.T) {
+	inWorld(t, simulator.Config{FinishHeld: []string{"default"}}, func(w *world) {
+		w.runs = first(func(w *world, p *pod) {
+			if _, err := w.acquire(p.id); err != nil {
+				w.Error(err)
+			}
+			p.end(137, "OOMKilled", nil)
+		})
+		job := w.build(1)[0]
+		r := w.start("")
+		time.Sleep(10 * time.Second)
+		if page := w.page(job.ID); len(page) != 1 || !strings.Contains(page[0], "OOMKilled, exit code 137") || !strings.Contains(page[0], "Buildkite ends it") {
+			t.Errorf("the page says %q, want why and who ends it", page)
+		}
+		time.Sleep(4 * time.Minute)
+		if got := w.job(job.ID); !got.State.Terminal() || got.ExitStatus != "-1" || got.SignalReason != "" || got.StackFinish != nil || w.kjobs(job.ID) != 1 {
+			t.Errorf("the job is %s, exit status %s, reason %q, finish %+v, %d kjobs; want it lost with -1", got.State, got.ExitStatus, got.SignalReason, got.StackFinish, w.kjobs(job.ID))
+		}
+		r.end(w)
+	})
+}
+
+// A pod that dies between the grant and the start costs the job nothing: Buildkite takes
+// it back, and there is another attempt.
+func TestLostBeforeTheStart(t *testing.T) {
+	inWorld(t, simulator.Config{FinishHeld: []string{"default"}}, func(w *world) {
+		w.runs = first(func(w *world, p *pod) {
+			if _, err := w.acquireOnly(p.id); err != nil {
+				w.Error(err)
+			}
+			p.end(137, "OOMKilled", nil)
+		})
+		job := w.build(1)[0]
+		r := w.start("  lost-jobs: finish\n")
+		w.await("finished", time.Minute, w.finished(1))
+		if got := w.job(job.ID); got.ExitStatus != "0" || got.StackFinish != nil || w.kjobs(job.ID) != 2 {
+			t.Errorf("exit status %s, finish %+v, %d kjobs; want the second attempt's 0", got.ExitStatus, got.StackFinish, w.kjobs(job.ID))
+		}
+		r.end(w)
+	})
+}
+
 // Where Buildkite lets a stack finish a job that an agent holds, its retry rules
 // apply at once: the container's end was seen.
 func TestLostWhileRunningIsFinished(t *testing.T) {
@@ -421,7 +465,7 @@ func TestLostWhileRunningIsFinished(t *testing.T) {
 			p.end(137, "OOMKilled", nil)
 		})
 		job := w.build(1)[0]
-		r := w.start("")
+		r := w.start("  lost-jobs: finish\n")
 		w.await("finished", 6*time.Second, func() bool { return w.job(job.ID).State.Terminal() })
 		if got := w.job(job.ID); got.ExitStatus != "137" || got.StackFinish == nil || !strings.Contains(got.StackFinish.Detail, "OOMKilled, exit code 137") {
 			t.Errorf("exit status %s, finish %+v; want the container's", got.ExitStatus, got.StackFinish)

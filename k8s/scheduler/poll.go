@@ -126,8 +126,9 @@ func (q *queue) tick(ctx context.Context, claims bool) (news bool, err error) {
 		return false, nil // what waits for another attempt waits too
 	}
 	take := list.candidates
-	slices.SortFunc(take, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(b.job.Priority, a.job.Priority), a.job.ScheduledAt.Compare(b.job.ScheduledAt), cmp.Compare(a.job.ID, b.job.ID))
+	// Jobs of one upload were scheduled at one time: among them the list's order holds.
+	slices.SortStableFunc(take, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(b.job.Priority, a.job.Priority), a.job.ScheduledAt.Compare(b.job.ScheduledAt))
 	})
 	defer q.onUnmatched(ctx, set, list.unmatched) // what can be taken goes first
 	if !claims {

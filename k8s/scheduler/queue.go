@@ -32,7 +32,8 @@ func (s *settings) policy() decide.Policy {
 // PolicyOf is a completed queue's share of decisions, with the grace of its
 // template.
 func PolicyOf(q config.Queue, grace time.Duration) decide.Policy {
-	p := decide.Policy{MaxAttempts: *q.MaxAttempts, PendingTimeout: time.Duration(*q.PendingTimeout), ImageGrace: time.Duration(*q.ImageGrace), Grace: grace}
+	p := decide.Policy{MaxAttempts: *q.MaxAttempts, PendingTimeout: time.Duration(*q.PendingTimeout), ImageGrace: time.Duration(*q.ImageGrace), Grace: grace,
+		FinishLost: q.LostJobs == config.LostFinish}
 	if p.PendingTimeout == 0 {
 		p.PendingTimeout = decide.NoLimit
 	}
@@ -185,7 +186,7 @@ func (q *queue) register(ctx context.Context) error {
 	q.home.Store(&home{cluster: id.ClusterUUID, key: stack.QueueKey})
 	q.change(func(set *settings) {
 		tpl := *set.template
-		tpl.Org = id.OrganizationSlug
+		tpl.Org, tpl.QueueKey = id.OrganizationSlug, stack.QueueKey
 		set.template = &tpl
 	})
 	return nil

@@ -88,7 +88,7 @@ func (s *Scheduler) apply(ctx, hard context.Context, c *config.Config, queues *s
 		s.metrics.templates.WithLabelValues(q.Name, "ok").Inc()
 		if have != nil && have.set.Load().identity() == set.identity() {
 			have.change(func(now *settings) {
-				set.template.Org = now.template.Org
+				set.template.Org, set.template.QueueKey = now.template.Org, now.template.QueueKey
 				*now = *set
 			})
 			s.fault("queue "+q.Name, nil)
@@ -177,7 +177,7 @@ func (s *Scheduler) retemplate(ctx context.Context, q *queue) bool {
 		s.templateFault(old.Queue, before, err)
 		return apierrors.ReasonForError(err) == metav1.StatusReasonUnknown
 	}
-	t.Org = old.template.Org
+	t.Org, t.QueueKey = old.template.Org, old.template.QueueKey
 	if reflect.DeepEqual(t, old.template) {
 		return true
 	}

@@ -75,6 +75,7 @@ func (cs *claims) attempts(id contract.JobID) (a attempts) {
 type offer struct {
 	claimed  bool
 	known    bool // a kjob of it is there or was, or there is a verdict: it is decided on
+	ask      bool // Buildkite is to be asked for its state now
 	attempts int
 	due      time.Time // of the next attempt
 }
@@ -90,8 +91,8 @@ func (cs *claims) offered(id contract.JobID, at time.Time) offer {
 	if m == nil {
 		return o
 	}
-	if !o.claimed && m.Listed(at, time.Now()) {
-		m.reservedUntil = time.Time{}
+	if !o.claimed {
+		o.ask = m.listed(at)
 	}
 	o.known = there || m.Gone() > 0 || m.verdict != nil
 	o.attempts = m.Attempts()

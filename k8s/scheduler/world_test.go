@@ -343,6 +343,15 @@ func (w *world) call(method, path, token string, in any) (int, map[string]any) {
 }
 
 func (w *world) acquire(id contract.JobID) (*agent, error) {
+	a, err := w.acquireOnly(id)
+	if err == nil {
+		w.call("PUT", "jobs/"+id.String()+"/start", a.token, map[string]any{"started_at": time.Now().UTC().Format(time.RFC3339Nano)})
+	}
+	return a, err
+}
+
+// acquireOnly doesn't start the job.
+func (w *world) acquireOnly(id contract.JobID) (*agent, error) {
 	_, reg := w.call("POST", "register", simulator.DefaultAgentToken, map[string]any{"name": "pod", "meta_data": []string{"queue=default"}, "ignore_in_dispatches": true})
 	session, _ := reg["access_token"].(string)
 	w.call("POST", "connect", session, nil)
@@ -352,9 +361,7 @@ func (w *world) acquire(id contract.JobID) (*agent, error) {
 		return nil, fmt.Errorf("acquire: %d %v", status, job["message"])
 	}
 	token, _ := job["token"].(string)
-	a := &agent{w, id, session, token}
-	w.call("PUT", "jobs/"+id.String()+"/start", token, map[string]any{"started_at": time.Now().UTC().Format(time.RFC3339Nano)})
-	return a, nil
+	return &agent{w, id, session, token}, nil
 }
 
 func (a *agent) finish(status int) {

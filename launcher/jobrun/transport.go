@@ -25,20 +25,16 @@ import (
 // given up on a call: a 4xx, so that none of JobRunner's own loops go on.
 const gaveUp = 499
 
-// The policies for JobRunner's calls, beside launcher.FinishPolicy, which is for
-// finish and chunks. Start gets the seven attempts of the stock agent.
-var (
-	startPolicy = acquire.Backoff{
-		Attempts: 7, Base: time.Second, Cap: 32 * time.Second, JitterMin: -time.Second, JitterMax: 5 * time.Second,
-		Deadline: 3 * time.Minute, Timeout: time.Minute,
-	}
-	// A server that didn't take one chunk in all that time is asked once for
-	// each further one until it takes one: or a long log would keep the result
-	// back for hours.
-	chunkProbe = acquire.Backoff{
-		Attempts: 1, Base: time.Second, Cap: time.Second, Deadline: 10 * time.Second, Timeout: 10 * time.Second,
-	}
-)
+// chunkProbe is for a server that didn't take one chunk in all of the time of
+// launcher.FinishPolicy, the policy of finish and chunks: it is asked once for each
+// further one until it takes one, or a long log would keep the result back for hours.
+var chunkProbe = acquire.Backoff{
+	Attempts: 1, Base: time.Second, Cap: time.Second, Deadline: 10 * time.Second, Timeout: 10 * time.Second,
+}
+
+// missingFor is how long a 404 to a call of a job that we have is retried, but for
+// finish, which has its policy's time.
+const missingFor = 2 * time.Minute
 
 // sendTimeout bounds each request. Those without a policy are asked again by
 // JobRunner itself.
@@ -52,6 +48,8 @@ type transport struct {
 	log    *slog.Logger
 	client *api.Client // for GET jobs/:id, over this transport
 	job    *api.Job
+	// startBy is launcher.Handover's.
+	startBy time.Time
 	// chunksDown is set while the server takes no log chunks.
 	chunksDown atomic.Bool
 }
@@ -85,6 +83,9 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			if e := replyError(resp); !acquire.OwnReply(&api.Response{Response: resp}, e) {
 				return nil, e // JobRunner would take a 401 for the end of its right to the job
 			}
+			if call == "job_state" && resp.StatusCode == http.StatusUnauthorized {
+				t.state.update(func(r *launcher.Report) { r.TokenRefused = true })
+			}
 		}
 		return resp, err
 	}
@@ -97,37 +98,6 @@ func (t *transport) callOf(req *http.Request) string {
 		return "job_state"
 	}
 	return last
-}
-
-func (t *transport) start(req *http.Request) (*http.Response, error) {
-	t.state.update(func(r *launcher.Report) { r.Start.Sent = true })
-	resp, retry := t.repeat(t.state.startCtx, nil, req, "start", startPolicy)
-	delivered, inferred, reason := resp.StatusCode < 300, false, ""
-	if !delivered {
-		reason = retry.Error()
-	}
-	if !delivered && retry.Lost {
-		// The job is ours, so nobody else can have started it.
-		ctx, cancel := until(req.Context(), t.state.chunksCtx)
-		state, _, err := acquire.JobState(ctx, t.client, t.job.ID, t.rnd, nil)
-		cancel()
-		if err == nil && state == "running" {
-			delivered, inferred = true, true
-			resp = answer(req, http.StatusOK, "{}")
-		}
-	}
-	t.state.update(func(r *launcher.Report) {
-		r.Start.Delivered, r.Start.Inferred = delivered, inferred
-		// Told to stop before that, it may not even have been sent.
-		r.Start.Sent = delivered || retry.Attempts > 0
-		r.Start.Refused = !delivered && (errors.Is(retry.Kind, acquire.ErrRejected) || errors.Is(retry.Kind, acquire.ErrRefused))
-		if delivered {
-			r.StartedAt = time.Now()
-		} else {
-			r.Start.Err = reason
-		}
-	})
-	return resp, nil
 }
 
 func (t *transport) finish(req *http.Request) (*http.Response, error) {
@@ -150,24 +120,20 @@ func (t *transport) finish(req *http.Request) (*http.Response, error) {
 		r.Finish.Sent = true
 	})
 	resp, retry := t.repeat(t.state.reportCtx, t.state.hurryReport, req, "finish", launcher.FinishPolicy)
-	delivered, inferred, reason := resp.StatusCode < 300, false, ""
-	if !delivered {
-		reason = retry.Error()
+	end := launcher.Delivery{Sent: true, Delivered: resp.StatusCode < 300}
+	if !end.Delivered {
+		end.Err = retry.Error()
 	}
-	if !delivered && retry.Lost {
+	if !end.Delivered && retry.Lost {
 		ctx, cancel := until(req.Context(), t.state.reportCtx)
-		if acquire.Delivered(ctx, t.client, t.job, t.rnd, nil) {
-			delivered, inferred = true, true
+		proof := acquire.Delivered(ctx, t.client, t.job, t.rnd, nil)
+		cancel()
+		if proof != acquire.ProofNone {
+			end = launcher.Delivery{Sent: true, Delivered: true, Inferred: true, ByToken: proof == acquire.ProofToken}
 			resp = answer(req, http.StatusOK, "{}")
 		}
-		cancel()
 	}
-	t.state.update(func(r *launcher.Report) {
-		r.Finish.Delivered, r.Finish.Inferred = delivered, inferred
-		if !delivered {
-			r.Finish.Err = reason
-		}
-	})
+	t.state.update(func(r *launcher.Report) { r.Finish = end })
 	return resp, nil
 }
 
@@ -204,10 +170,14 @@ func (t *transport) repeat(end, hurry context.Context, req *http.Request, call s
 		// when their time is over, and that moment would be another call's.
 		wire = time.Second
 	}
+	missing := missingFor
+	if call == "finish" {
+		missing = policy.Deadline
+	}
 	var last *http.Response
 	err := acquire.Call{
 		Name: call, Backoff: policy, Rand: t.rnd, Log: t.log,
-		Wire: wire, Hurry: hurry,
+		Wire: wire, Hurry: hurry, Missing: missing,
 	}.Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
 		resp, err := t.send(ctx, req, call) //nolint:bodyclose // send has read and closed it
 		if err != nil {

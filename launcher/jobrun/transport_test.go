@@ -106,7 +106,7 @@ func (s *server) count(name string) int {
 func setup(s *server) (*api.Client, *state, *bytes.Buffer) {
 	out := new(bytes.Buffer)
 	st := newState(out)
-	t := &transport{base: s, state: st, rnd: acquire.NewRand(1), log: slog.New(slog.DiscardHandler), job: &api.Job{ID: job, Token: "job"}}
+	t := &transport{base: s, state: st, rnd: acquire.NewRand(1), log: slog.New(slog.DiscardHandler), job: &api.Job{ID: job, Token: "job"}, startBy: time.Now().Add(25 * time.Second)}
 	client := api.NewClient(acquire.Logger(t.log), api.Config{Endpoint: "http://buildkite.test/v3", HTTPClient: acquire.HTTPClient(t)})
 	t.client = client
 	return client, st, out
@@ -419,7 +419,7 @@ func TestTransportGivesUpHangingRequests(t *testing.T) {
 func TestTransportTearsHangingRequestsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := newState(io.Discard)
-		tr := &transport{base: hanging{}, state: st, rnd: acquire.NewRand(1), log: slog.New(slog.DiscardHandler), job: &api.Job{ID: job, Token: "job"}}
+		tr := &transport{base: hanging{}, state: st, rnd: acquire.NewRand(1), log: slog.New(slog.DiscardHandler), job: &api.Job{ID: job, Token: "job"}, startBy: time.Now().Add(25 * time.Second)}
 		client := api.NewClient(acquire.Logger(tr.log), api.Config{Endpoint: "http://x/v3", HTTPClient: acquire.HTTPClient(tr)})
 		tr.client = client
 		begin := time.Now()

@@ -15,11 +15,9 @@ const (
 
 // long are the files and functions that are longer all the same, each with the reason.
 var long = map[string]string{
-	"acquire/retry.go Do":                     "one loop with one order: deadline, Retry-After, backoff, the error that is kept",
 	"cmd/onejob-agent/flags.go own":           "the table of its own flags",
 	"launcher/jobrun/config.go configuration": "the table of what the agent's library is given",
 	"launcher/run.go":                         "a run from start to report",
-	"launcher/run.go do":                      "a run from start to report, in its order",
 	"launcher/supervise.go supervise":         "the select that everything of a run meets in",
 }
 

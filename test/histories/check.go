@@ -176,11 +176,15 @@ func (s *instance) checkCall(call, id string, body []byte) {
 		return
 	}
 	h := s.h
+	j, _ := h.sim.Job(id)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.noteLocked("%s: finish %s: %s", s, h.name(contract.JobID(id)), body)
 	if s.dead {
 		return
+	}
+	if j.State.Held() && time.Since(j.AcquiredAt) > decide.StateFresh+2*time.Second && (!h.plan.finishLost || j.State == simulator.StateAccepted) {
+		h.brokeLocked("finish: %s finishes %s, which is %s: an agent had it", s, h.name(contract.JobID(id)), j.State)
 	}
 	for _, p := range h.podsByUID {
 		// A state is believed for a few seconds; Buildkite refuses what has
@@ -288,12 +292,12 @@ func (h *history) balance() {
 		h.mu.Lock()
 		switch why := h.excuses[id]; {
 		case h.runs[id] > 1:
-			h.brokeLocked("twice: %s was acquired %d times", h.name(id), h.runs[id])
+			h.brokeLocked("twice: %s was started %d times", h.name(id), h.runs[id])
 		case j.State == simulator.StateCanceled && h.cancelled[id]:
 		case j.StackFinish != nil:
-		case h.runs[id] == 1 && (j.ExitStatus == "0" || len(why) > 0):
+		case h.runs[id] == 1 && (j.ExitStatus == "0" || len(why) > 0), j.ExitStatus != "0" && len(why) > 0:
 		default:
-			h.brokeLocked("unexplained: %s is %s with exit status %q, acquired %d times, excuses: %v", h.name(id), j.State, j.ExitStatus, h.runs[id], why)
+			h.brokeLocked("unexplained: %s is %s with exit status %q, started %d times, excuses: %v", h.name(id), j.State, j.ExitStatus, h.runs[id], why)
 		}
 		h.mu.Unlock()
 	}

@@ -88,7 +88,14 @@ func live(t *testing.T, seed uint64, logs bool) *history {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		h.ctx, h.began = ctx, time.Now()
-		h.sim = simulator.New(simulator.Config{Seed: seed, HeartbeatTimeout: 30 * time.Second, RequestLog: 1})
+		conf, lostJobs := simulator.Config{Seed: seed, HeartbeatTimeout: 30 * time.Second, AcceptTimeout: acceptTimeout, RequestLog: 1}, config.LostLeave
+		if h.plan.finishHeld {
+			conf.FinishHeld = []string{"default"}
+		}
+		if h.plan.finishLost {
+			lostJobs = config.LostFinish
+		}
+		h.sim = simulator.New(conf)
 		h.fake, h.cluster, h.metrics = fake.NewSimpleClientset(), newCluster(h), scheduler.NewMetrics() //nolint:staticcheck // the newer one tracks managed fields, slowly
 		var err error
 		h.config, err = config.Parse(fmt.Appendf(nil, `
@@ -101,9 +108,10 @@ queues:
   max-attempts: %d
   pending-timeout: 60s
   image-grace: 5s
+  lost-jobs: %s
   template:
     inline: {apiVersion: batch/v1, kind: Job, spec: {ttlSecondsAfterFinished: %d, template: {spec: {terminationGracePeriodSeconds: 10}}}}
-`, h.plan.maxInFlight, h.plan.maxAttempts, int(h.plan.ttl.Seconds())), namespace)
+`, h.plan.maxInFlight, h.plan.maxAttempts, lostJobs, int(h.plan.ttl.Seconds())), namespace)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,8 +172,8 @@ func (h *history) unfold() {
 // story is what happened, and how to see it again.
 func (h *history) story() string {
 	p := h.plan
-	return fmt.Sprintf("history %d: %d violations, settled after %s\n%s\nmax-in-flight %d, max-attempts %d, ttl %s, lag %s, skew %s, kube %v, wire %v, fates %v, helpers %v\n\n%s\n\nreplay it: go run ./test/histories --seed=%d --times=20\n",
-		h.seed, len(h.broken), h.settled, strings.Join(h.broken, "\n"), p.maxInFlight, p.maxAttempts, p.ttl, p.lag, p.skew, p.kube, p.wire, p.fates, p.helpers, strings.Join(h.trace, "\n"), h.seed)
+	return fmt.Sprintf("history %d: %d violations, settled after %s\n%s\nmax-in-flight %d, max-attempts %d, ttl %s, lag %s, skew %s, kube %v, wire %v, fates %v, helpers %v, finishes lost jobs %t (%t)\n\n%s\n\nreplay it: go run ./test/histories --seed=%d --times=20\n",
+		h.seed, len(h.broken), h.settled, strings.Join(h.broken, "\n"), p.maxInFlight, p.maxAttempts, p.ttl, p.lag, p.skew, p.kube, p.wire, p.fates, p.helpers, p.finishLost, p.finishHeld, strings.Join(h.trace, "\n"), h.seed)
 }
 
 // call is a runner's request to Buildkite.

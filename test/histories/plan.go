@@ -24,7 +24,12 @@ type plan struct {
 	unseen      float64       // how likely the Job controller counts a pod that was deleted, and never ends its kjob
 	happenings  []happening
 	helpers     map[helper]float64 // what others put beside the agent container
+	finishLost  bool               // lost-jobs: finish
+	finishHeld  bool               // and Buildkite takes that
 }
+
+// acceptTimeout is how long Buildkite waits for a start in a history.
+const acceptTimeout = 4 * time.Second
 
 // rates are how likely each trouble befalls a request.
 type rates map[trouble]float64
@@ -125,6 +130,7 @@ func newPlan(seed uint64) plan {
 	if rng.IntN(2) == 0 {
 		p.unseen = 0.5
 	}
+	p.finishLost, p.finishHeld = chance(seed, "finish lost") < 0.5, chance(seed, "finish held") < 0.5
 	p.helpers = map[helper]float64{}
 	if rng.IntN(2) == 0 {
 		for k := livesOn; k < nHelpers; k++ {

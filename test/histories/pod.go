@@ -34,11 +34,13 @@ const (
 	noPod              // the Job controller is refused a pod
 	unschedulable
 	badImage
+	startsTooLate // Buildkite takes the job back before it is started
+	diesAccepted  // between the grant and the start
 	nFates
 )
 
 var fateNames = []string{"runs", "starts slowly", "job fails", "exits 28", "exits 70", "exits 75", "exits 77", "exits 78", "exits 143", "loses the reply of acquire",
-	"evicted", "OOM-killed", "partitioned", "hangs for ever", "never made", "unschedulable", "bad image"}
+	"evicted", "OOM-killed", "partitioned", "hangs for ever", "never made", "unschedulable", "bad image", "starts too late", "dies before the start"}
 
 func (f fate) String() string { return fateNames[f] }
 

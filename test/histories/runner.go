@@ -45,6 +45,15 @@ func (p *hpod) run() (int, *contract.Message) {
 		a.leave()
 		return contract.ExitRejected, message(contract.OutcomeRejected, "422")
 	}
+	switch p.fate {
+	case startsTooLate:
+		p.sleep(acceptTimeout + time.Second)
+		a.leave()
+		return contract.ExitExhausted, message(contract.OutcomeTakenBack, "the start came too late")
+	case diesAccepted:
+		p.truth(func() { p.holds = false })
+		return 137, nil
+	}
 	a.start()
 	length := p.lasts("job", 100*time.Millisecond, 6*time.Second)
 	if p.fate == partitioned {
@@ -104,7 +113,6 @@ func (h *history) acquire(p *hpod) (*hagent, error) {
 	defer h.mu.Unlock()
 	h.noteLocked("%s (%s): acquires %s", p.kjob, p.uid, h.name(p.id))
 	p.holds, p.heldSince = true, time.Now()
-	h.runs[p.id]++
 	if p.fate != ranOK && p.fate != slowStart {
 		h.excuse(p.id, p.fate.String())
 	}
@@ -112,6 +120,9 @@ func (h *history) acquire(p *hpod) (*hagent, error) {
 }
 
 func (a *hagent) start() {
+	a.p.h.mu.Lock()
+	a.p.h.runs[a.p.id]++
+	a.p.h.mu.Unlock()
 	a.p.h.call("PUT", "jobs/"+a.p.id.String()+"/start", a.token, map[string]any{"started_at": time.Now().UTC().Format(time.RFC3339Nano)})
 }
 

@@ -1,0 +1,99 @@
+package jobrun
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/onejob-dev/onejob/acquire"
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/jitter"
+	"github.com/onejob-dev/onejob/launcher"
+)
+
+// startPolicy is that of the stock agent's seven attempts. It ends when the job may be
+// another agent's.
+var startPolicy = acquire.Backoff{
+	Attempts: 7, Base: time.Second, Cap: 32 * time.Second, JitterMin: -time.Second, JitterMax: 5 * time.Second,
+	Deadline: 3 * time.Minute, Timeout: time.Minute,
+}
+
+// startAgain is one attempt at a job that was seen to be ours still, and stateEvery how
+// often that is asked.
+var startAgain = acquire.Backoff{Attempts: 1, Base: time.Second, Cap: time.Second, Deadline: 5 * time.Second, Timeout: 5 * time.Second}
+
+const stateEvery = 5 * time.Second
+
+// start sends a start as long as the job is surely ours: Buildkite gives one that
+// isn't started in time to another agent (docs/protocol.md#start). After that only
+// the job's state tells, until startPolicy's time is over.
+func (t *transport) start(req *http.Request) (*http.Response, error) {
+	t.state.update(func(r *launcher.Report) { r.Start.Sent = true })
+	began := time.Now()
+	policy := startPolicy
+	policy.Deadline = min(policy.Deadline, time.Until(t.startBy))
+	resp, retry := answer(req, gaveUp, message("it is too late to start the job")), &acquire.RetryError{Kind: acquire.ErrExhausted}
+	if policy.Deadline > 0 {
+		resp, retry = t.repeat(t.state.startCtx, nil, req, "start", policy)
+	}
+	end := launcher.Delivery{Delivered: resp.StatusCode < 300}
+	if !end.Delivered && (retry.Lost || !final(retry) && t.state.startCtx.Err() == nil) {
+		ctx, cancel := until(req.Context(), t.state.chunksCtx)
+		defer cancel()
+		resp, retry, end = t.startLate(ctx, req, resp, retry, began.Add(startPolicy.Deadline))
+	}
+	t.state.update(func(r *launcher.Report) {
+		// Told to stop before that, it may not even have been sent.
+		end.Sent = end.Delivered || retry.Attempts > 0
+		end.Refused = !end.Delivered && final(retry)
+		if end.Delivered {
+			r.StartedAt = time.Now()
+		} else {
+			end.Err = retry.Error()
+		}
+		r.Start = end
+	})
+	return resp, nil
+}
+
+// final reports a plain answer, or a request that can't be sent.
+func final(e *acquire.RetryError) bool {
+	return errors.Is(e.Kind, acquire.ErrRejected) || errors.Is(e.Kind, acquire.ErrRefused)
+}
+
+// startLate is for a job whose start got no answer in time, or one that contradicts an
+// earlier one's lost reply. A job that is still accepted is ours, and is started; one
+// that runs is ours if a start of ours was sent before it could be another's.
+func (t *transport) startLate(ctx context.Context, req *http.Request, resp *http.Response, retry *acquire.RetryError, end time.Time) (*http.Response, *acquire.RetryError, launcher.Delivery) {
+	for {
+		state, status, err := acquire.JobState(ctx, t.client, t.job.ID, t.rnd, nil)
+		ours := retry.Lost && retry.LostAt.Before(t.startBy)
+		switch {
+		case err == nil && state == contract.JobRunning && ours:
+			return answer(req, http.StatusOK, "{}"), retry, launcher.Delivery{Delivered: true, Inferred: true}
+		case err == nil && (state == contract.JobRunning || state.Offered() || state.Waiting()),
+			err != nil && status == http.StatusUnauthorized && t.job.Token != "" && errors.Is(err, acquire.ErrRejected):
+			return resp, retry, launcher.Delivery{Taken: true}
+		case t.state.startCtx.Err() != nil, final(retry), err == nil && !state.Unstarted():
+			return resp, retry, launcher.Delivery{}
+		case time.Now().After(end):
+			// It has been silent for so long that nobody would have waited for it.
+			return resp, retry, launcher.Delivery{Taken: err != nil}
+		case err == nil:
+			again, more := t.repeat(t.state.startCtx, nil, req, "start", startAgain) //nolint:bodyclose // in memory
+			if again.StatusCode < 300 {
+				return again, &acquire.RetryError{Attempts: retry.Attempts + 1}, launcher.Delivery{Delivered: true}
+			}
+			more.Attempts += retry.Attempts
+			if retry.Lost {
+				more.Lost, more.LostAt = true, retry.LostAt
+			}
+			resp, retry = again, more
+		}
+		jitter.Sleep(ctx, jitter.Around(stateEvery, 0.2))
+		if ctx.Err() != nil {
+			return resp, retry, launcher.Delivery{}
+		}
+	}
+}
