@@ -62,8 +62,11 @@ type Queue struct {
 	Buffer    Amount `json:"buffer,omitempty"`
 	// MaxAttempts is how many kjobs a job may use up before it is finished.
 	MaxAttempts *int `json:"max-attempts,omitempty"`
-	// PendingTimeout is how long a pod may take to start, 0 for no limit.
+	// PendingTimeout is how long a pod may take to start, 0 for no limit. Time while
+	// its kjob is suspended, or kept out by a ResourceQuota, doesn't count.
 	PendingTimeout *Duration `json:"pending-timeout,omitempty"`
+	// SuspendedTimeout is how long that may be, 0 for no limit.
+	SuspendedTimeout *Duration `json:"suspended-timeout,omitempty"`
 	// ImageGrace is how long an image may fail to be pulled, from its first
 	// failure, 0 for not at all; a pull that goes on has PendingTimeout.
 	ImageGrace *Duration `json:"image-grace,omitempty"`
@@ -191,6 +194,7 @@ func (c *Config) complete(namespace string) {
 		defNumber(&q.MaxInFlight, DefaultMaxInFlight)
 		defNumber(&q.MaxAttempts, DefaultMaxAttempts)
 		defNumber(&q.PendingTimeout, Duration(DefaultPendingTimeout))
+		defNumber(&q.SuspendedTimeout, 0)
 		defNumber(&q.ImageGrace, Duration(DefaultImageGrace))
 		def(&q.OnTerm, "cancel")
 		def(&q.Unmatched, UnmatchedNotify)
@@ -269,7 +273,7 @@ func (c *Config) Validate() error {
 		if *q.MaxAttempts < 1 {
 			bad("%s: max-attempts: %d is less than 1, and no job would be run: write 1 for no second attempt, or leave it out for %d", at, *q.MaxAttempts, DefaultMaxAttempts)
 		}
-		for name, d := range map[string]Duration{"pending-timeout": *q.PendingTimeout, "image-grace": *q.ImageGrace} {
+		for name, d := range map[string]Duration{"pending-timeout": *q.PendingTimeout, "suspended-timeout": *q.SuspendedTimeout, "image-grace": *q.ImageGrace} {
 			if d < 0 {
 				bad("%s: %s: negative", at, name)
 			}

@@ -130,6 +130,9 @@ func TestDecide(t *testing.T) {
 	events := func(age time.Duration) func(*Facts) { return func(f *Facts) { f.EventsAt = t0.Add(-age) } }
 	deaf := func(d time.Duration) func(*Facts) { return func(f *Facts) { f.DeafAt, f.DeafFor = t0, d } }
 	mended := func(d time.Duration) func(*Facts) { return func(f *Facts) { f.MendedAt = t0.Add(-d) } }
+	overQuota := func(f *Facts) { f.Warnings = []Warning{{"FailedCreate", "exceeded quota: q"}} }
+	suspend := func(f *Facts) { f.KJob.Suspended = true }
+	mayWait := func(d time.Duration) func(*Facts) { return func(f *Facts) { f.Policy.SuspendedTimeout = d } }
 	pulling := func(f *Facts) { f.Pulling = true }
 	type want struct {
 		action Action
@@ -398,6 +401,24 @@ func TestDecide(t *testing.T) {
 		{"podless for a limit range", aKJob().Podless().State(reserved).but(func(f *Facts) {
 			f.Warnings = []Warning{{"FailedCreate", `pods "x" is forbidden: maximum memory usage per Container is 1Gi, but limit is 4Gi`}}
 		}), want{action: Finish, reason: ReasonAdmission, status: -1, says: "maximum memory usage"}},
+		{"podless for a quota, for long", aKJob().Podless().Age(24 * time.Hour).State(reserved).but(overQuota), want{action: None, reason: ReasonAdmission, says: "waiting to start: Kubernetes doesn't make it yet: exceeded quota: q"}},
+		{"podless for a quota, and the time for that is over", aKJob().Podless().Age(time.Hour).State(reserved).but(overQuota).but(mayWait(time.Hour)), want{action: Finish, reason: ReasonAdmission, status: -1, says: "did not let the pod in within 1h0m0s (suspended-timeout): Kubernetes doesn't make it yet: exceeded quota: q"}},
+		{"podless for long, why unread", aKJob().Podless().Age(time.Hour).State(reserved), want{action: None, reason: ReasonNoPod, again: t0.Add(StateFresh), silent: true}},
+		{"podless for long, why read", aKJob().Podless().Age(time.Hour).State(reserved).but(events(0)), want{action: Finish, reason: ReasonNoPod, status: -1, says: "made no pod"}},
+		{"podless for long, why not to be read", aKJob().Podless().Age(time.Hour).State(reserved).but(deaf(2 * time.Minute)), want{action: Finish, reason: ReasonNoPod, status: -1}},
+		{"suspended for long", aKJob().Podless().Age(24 * time.Hour).State(reserved).but(suspend), want{action: None, reason: ReasonSuspended, says: "waiting to start: the Kubernetes Job is suspended, it waits to be admitted"}},
+		{"suspended just now", aKJob().Podless().Age(time.Second).State(reserved).but(suspend), want{action: None, reason: ReasonSuspended, again: t0.Add(NoticeAfter - time.Second), silent: true}},
+		{"suspended, by Kueue's queue", aKJob().Podless().State(reserved).but(suspend).but(func(f *Facts) { f.KJob.Holder = "queue ci of Kueue" }), want{action: None, reason: ReasonSuspended, says: "it waits to be admitted (queue ci of Kueue)"}},
+		{"suspended, and Kueue says why", aKJob().Podless().State(reserved).but(suspend).but(func(f *Facts) { f.KJob.Holder, f.Admission = "queue ci of Kueue", "Kueue: no room" }), want{action: None, reason: ReasonSuspended, says: "it waits to be admitted: Kueue: no room"}},
+		{"suspended, and it has its end", aKJob().Podless().State(reserved).but(suspend).but(mayWait(time.Hour)), want{action: None, reason: ReasonSuspended, again: t0.Add(59 * time.Minute), says: "waits to be admitted"}},
+		{"suspended, and its end has come", aKJob().Podless().Age(time.Hour).State(reserved).but(suspend).but(mayWait(time.Hour)), want{action: Finish, reason: ReasonSuspended, status: -1, says: "did not let the pod in within 1h0m0s (suspended-timeout): the Kubernetes Job is suspended"}},
+		{"suspended, and its end has come, state old", aKJob().Podless().Age(time.Hour).but(suspend).but(mayWait(time.Hour)), want{action: Ask, reason: ReasonSuspended}},
+		{"suspended again a while ago", aKJob().Podless().Age(2 * time.Hour).State(reserved).but(suspend).but(mayWait(time.Hour)).but(func(f *Facts) { f.KJob.SuspendedAt = t0.Add(-time.Minute) }), want{action: None, reason: ReasonSuspended, again: t0.Add(59 * time.Minute), says: "waits"}},
+		{"suspended, and cancelled", aKJob().Podless().Age(time.Hour).State(canceled).but(suspend), want{action: Delete, reason: ReasonOver}},
+		{"suspended, and another agent has it", aKJob().Podless().Age(time.Hour).State(running).but(suspend), want{action: Delete, reason: ReasonTaken}},
+		{"let in after long, Kubernetes hasn't said so", aKJob().Podless().Age(time.Hour).State(reserved).but(events(0)).but(func(f *Facts) { f.LetInAt = t0.Add(-time.Minute) }), want{action: None, reason: ReasonNoPod}},
+		{"its pod was let in after long", aKJob().Age(time.Hour).State(reserved).but(func(f *Facts) { f.Pod.CreatedAt = t0.Add(-time.Minute) }), want{action: None, reason: ReasonPending, again: t0.Add(14 * time.Minute)}},
+		{"its pod was let in long ago", aKJob().Age(time.Hour).State(reserved).but(func(f *Facts) { f.Pod.CreatedAt = t0.Add(-15 * time.Minute) }), want{action: Finish, reason: ReasonPending, status: -1}},
 		{"podless for a quota on limits", aKJob().Podless().State(reserved).but(func(f *Facts) {
 			f.Warnings = []Warning{{"FailedCreate", `pods "x" is forbidden: failed quota: q: must specify limits.cpu for: agent`}}
 		}), want{action: Finish, reason: ReasonAdmission, status: -1, says: "must specify limits.cpu"}},

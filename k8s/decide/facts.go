@@ -56,6 +56,9 @@ type Facts struct {
 	Orphan Pod
 	// OrphanUnsure: it was left out, as what is seen may be old.
 	OrphanUnsure bool
+	// LetInAt is when a kjob that was kept out, see KeptOut, was first seen not to be;
+	// zero if it never was.
+	LetInAt time.Time
 	// FailingSince is when the pod began to fail as it does, by our clock;
 	// reasons of one kind take turns. Of a pod that is gone while its kjob doesn't
 	// end it is no earlier than the API server's last answer after an outage.
@@ -70,9 +73,13 @@ type Facts struct {
 
 // Policy is a queue's share of a decision.
 type Policy struct {
-	MaxAttempts    int
+	MaxAttempts int
+	// PendingTimeout is how long a pod may take to start, from when it was let in.
 	PendingTimeout time.Duration
-	ImageGrace     time.Duration
+	// SuspendedTimeout is how long a kjob, or its pod, may be kept out; 0 for as
+	// long as it takes.
+	SuspendedTimeout time.Duration
+	ImageGrace       time.Duration
 	// Grace is the pods' termination grace.
 	Grace time.Duration
 }
@@ -95,10 +102,14 @@ type KJob struct {
 	FailReason  string
 	FailMessage string
 	Suspended   bool
-	PodSeen     bool   // it had a pod at some time
-	Cancelled   string // contract.AnnotationCancel
-	// ResumedAt is status.startTime: when it was last not suspended.
-	CreatedAt, ResumedAt, FinishedAt time.Time
+	// Holder is who suspends kjobs like this one, as far as it says itself: Kueue
+	// by its queue, or the controller that manages it.
+	Holder    string
+	PodSeen   bool   // it had a pod at some time
+	Cancelled string // contract.AnnotationCancel
+	// SuspendedAt is when it was last suspended, as the Job controller says, and
+	// ResumedAt status.startTime: when it was last not suspended.
+	CreatedAt, SuspendedAt, ResumedAt, FinishedAt time.Time
 	// Deadline is how long it may take from then on; zero if there is none.
 	Deadline time.Duration
 }
@@ -109,6 +120,7 @@ type Pod struct {
 	Phase       corev1.PodPhase // empty: no pod
 	Node        string
 	Terminating bool
+	CreatedAt   time.Time
 	// GoneBy is when a terminating pod's grace is over.
 	GoneBy time.Time
 	// Deleted: the pod is gone from the API server; the rest is its last state.
@@ -190,6 +202,7 @@ func OfJob(k *batchv1.Job) KJob {
 	if d := k.Spec.ActiveDeadlineSeconds; d != nil {
 		f.Deadline = time.Duration(*d) * time.Second
 	}
+	f.Holder = holderOf(k)
 	s := &k.Status
 	f.PodSeen = s.Active+s.Failed+s.Succeeded > 0
 	if u := s.UncountedTerminatedPods; u != nil {
@@ -207,6 +220,8 @@ func OfJob(k *batchv1.Job) KJob {
 			f.Finished, f.Succeeded, f.FinishedAt = true, true, c.LastTransitionTime.Time
 		case batchv1.JobFailed:
 			f.Finished, f.FailReason, f.FailMessage, f.FinishedAt = true, contract.Word(c.Reason), contract.Sentence(c.Message), c.LastTransitionTime.Time
+		case batchv1.JobSuspended:
+			f.SuspendedAt = c.LastTransitionTime.Time
 		case batchv1.JobFailureTarget:
 			f.FailReason, f.FailMessage = contract.Word(c.Reason), contract.Sentence(c.Message)
 		}
@@ -219,7 +234,7 @@ func OfPod(p *corev1.Pod) Pod {
 	if p == nil {
 		return Pod{}
 	}
-	f := Pod{Name: p.Name, Phase: p.Status.Phase, Node: p.Spec.NodeName, Terminating: p.DeletionTimestamp != nil, Why: contract.Word(p.Status.Reason), WhyMessage: contract.Sentence(p.Status.Message)}
+	f := Pod{Name: p.Name, Phase: p.Status.Phase, Node: p.Spec.NodeName, Terminating: p.DeletionTimestamp != nil, CreatedAt: p.CreationTimestamp.Time, Why: contract.Word(p.Status.Reason), WhyMessage: contract.Sentence(p.Status.Message)}
 	if f.Phase == "" {
 		f.Phase = corev1.PodPending
 	}

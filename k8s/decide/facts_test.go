@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -85,6 +86,32 @@ func TestPodFactsBesideOthers(t *testing.T) {
 			p := OfPod(o)
 			if p.Over() != tt.over || p.Lost() != tt.lost || p.Lives() == tt.over || p.Lingers() != tt.lingers || p.Lingers() && p.stops() != tt.stops || p.Helper != tt.helper || p.Waiting != tt.waiting {
 				t.Errorf("over %v, lost %v, lingers %v, stops %v, helper %q, waiting %q; want %+v", p.Over(), p.Lost(), p.Lingers(), p.stops(), p.Helper, p.Waiting, tt)
+			}
+		})
+	}
+}
+
+// Who holds a kjob, as it says itself.
+func TestHolder(t *testing.T) {
+	for _, tt := range []struct {
+		name, queue, managedBy, want string
+	}{
+		{"nobody", "", "", ""},
+		{"the Job controller itself", "", batchv1.JobControllerName, ""},
+		{"Kueue's queue", "ci", "", "queue ci of Kueue"},
+		{"another controller", "", "kueue.x-k8s.io/multikueue", "managed by kueue.x-k8s.io/multikueue"},
+		{"both", "ci", "kueue.x-k8s.io/multikueue", "queue ci of Kueue"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			k := &batchv1.Job{}
+			if tt.queue != "" {
+				k.Labels = map[string]string{"kueue.x-k8s.io/queue-name": tt.queue}
+			}
+			if tt.managedBy != "" {
+				k.Spec.ManagedBy = &tt.managedBy
+			}
+			if got := OfJob(k).Holder; got != tt.want {
+				t.Errorf("held by %q, want %q", got, tt.want)
 			}
 		})
 	}

@@ -31,6 +31,9 @@ type Timeline struct {
 	open  types.UID // the kjob after whose end the job was seen not to be over
 	lost  types.UID // the kjob whose pod is lost, or lingers
 
+	out   types.UID // the kjob that is kept out
+	letIn sight     // when one that was was first seen not to be
+
 	failing     sight // since when a pod fails as it does
 	failingKind string
 
@@ -191,6 +194,7 @@ func (t *Timeline) See(s Seen) Facts {
 	if t.heardOf == f.Subject() {
 		f.Heard = t.heard
 	}
+	t.seeKeptOut(&f)
 	t.seeEnd(&f, a.Exists && !gone, s.MendedAt)
 	if ended := f.ended(); !gone && (ended && f.Pod.Lost() || f.Pod.Deleted || f.Pod.Lingers()) {
 		t.lost = f.KJob.UID
@@ -255,6 +259,20 @@ func (t *Timeline) seeEnd(f *Facts, there bool, mended time.Time) {
 			t.open = uid
 		}
 		f.Unreported = t.open == uid
+	}
+}
+
+// seeKeptOut notes when a kjob that was kept out was let in: before Kubernetes says so,
+// it may seem to have had all of its time.
+func (t *Timeline) seeKeptOut(f *Facts) {
+	switch uid := f.KJob.UID; {
+	case f.KeptOut():
+		t.out = uid
+	case t.out == uid && uid != "":
+		t.out, t.letIn = "", sight{uid, f.Now}
+	}
+	if t.letIn.of == f.KJob.UID {
+		f.LetInAt = t.letIn.at
 	}
 }
 

@@ -102,7 +102,10 @@ func Explain(ctx context.Context, kube kube.Client, client *stacks.Client, names
 		}
 		add(rankMade, k.CreationTimestamp.Time, "onejob", "made %s for attempt %d", k.Name, kjob.AttemptOf(k))
 		for _, c := range k.Status.Conditions {
-			if c.Status == corev1.ConditionTrue {
+			switch {
+			case c.Status != corev1.ConditionTrue && c.Type == batchv1.JobSuspended:
+				add(rankKJob, c.LastTransitionTime.Time, "kubernetes", "%s: no longer suspended", k.Name)
+			case c.Status == corev1.ConditionTrue:
 				add(rankKJob, c.LastTransitionTime.Time, "kubernetes", "%s: %s", k.Name, strings.Join(notEmpty(contract.Word(string(c.Type)), contract.Word(c.Reason), contract.Sentence(c.Message)), ", "))
 			}
 		}
@@ -134,6 +137,10 @@ func Explain(ctx context.Context, kube kube.Client, client *stacks.Client, names
 	slices.SortStableFunc(s.Lines, func(a, b StoryLine) int {
 		return cmp.Or(a.Time.Truncate(time.Second).Compare(b.Time.Truncate(time.Second)), a.rank-b.rank)
 	})
+	if l.kjob != nil && decide.OfJob(l.kjob).Suspended {
+		// Without its words the rest of the story is as true.
+		l.admission, _ = events.NewKueue(kube).Says(ctx, l.kjob.Namespace, l.kjob.UID)
+	}
 	s.Now, s.Advice = outlook(l.facts(s), s, said)
 	return s, nil
 }
@@ -246,6 +253,9 @@ func outlook(f decide.Facts, s Story, said corev1.Event) (now, advice string) {
 			return "the runner is at work", "nothing"
 		}
 	}
+	if d.Action == decide.None && f.KeptOut() && !f.State.Held() && !f.State.Over() {
+		return keptOut(f, d)
+	}
 	switch d.Action {
 	case decide.Attempt:
 		now = "a new attempt will be made"
@@ -273,6 +283,18 @@ func outlook(f decide.Facts, s Story, said corev1.Event) (now, advice string) {
 		return now, "mend what it says, or wait; the job is finished with this reason if the pod doesn't start in time (pending-timeout, image-grace)"
 	}
 	return now, "nothing"
+}
+
+// keptOut is for a kjob that somebody holds: what to do about it isn't onejob's to say.
+func keptOut(f decide.Facts, d decide.Decision) (now, advice string) {
+	if now = d.Text; now == "" {
+		now = "waiting to be let in"
+	}
+	now += ", since " + clock(f.KeptOutSince())
+	if most := f.Policy.SuspendedTimeout; most > 0 {
+		return now, fmt.Sprintf("wait, or ask who holds it; the job is finished if it isn't let in within %s (suspended-timeout)", most)
+	}
+	return now, "wait, or ask who holds it; pending-timeout begins when it is let in"
 }
 
 func outlookWithoutKjob(s Story, said corev1.Event) (now, advice string) {

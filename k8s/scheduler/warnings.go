@@ -21,7 +21,7 @@ func (q *queue) wantsWarnings(id contract.JobID, d decide.Decision, f decide.Fac
 	case f.Unexplained(), unread:
 	case d.Action == decide.Finish && d.Reason == decide.ReasonNoPod && f.Now.Sub(f.EventsAt) > decide.StateFresh:
 		unread = true // the last words are not to be those of a while ago
-	case !f.KJob.Exists || f.KJob.Finished || f.KJob.Suspended || f.Pod.Started || f.Pod.Unschedulable != "" || f.Pod.Waiting != "",
+	case !f.KJob.Exists || f.KJob.Finished || f.KJob.Suspended && !f.KeptOut() || f.Pod.Started || f.Pod.Unschedulable != "" || f.Pod.Waiting != "",
 		f.Pod.Phase != "" && f.Pod.Phase != corev1.PodPending, f.Now.Sub(f.KJob.CreatedAt) < decide.NoticeAfter:
 		return false
 	}
@@ -61,6 +61,10 @@ func (q *queue) fetchWarnings(ctx context.Context, id contract.JobID, f decide.F
 	}
 	cctx, cancel := context.WithTimeout(ctx, warningsWithin)
 	defer cancel()
+	if f.KJob.Suspended && f.KeptOut() {
+		q.fetchAdmission(cctx, id, f)
+		return
+	}
 	es, err := events.On(cctx, q.s.kube, q.store.Namespace, kind, name)
 	es = slices.DeleteFunc(es, func(e corev1.Event) bool { // of a kjob that had the name before
 		return kind == "Job" && e.InvolvedObject.UID != "" && e.InvolvedObject.UID != f.KJob.UID
@@ -84,4 +88,18 @@ func (q *queue) fetchWarnings(ctx context.Context, id contract.JobID, f decide.F
 	if f.EndedAt.IsZero() {
 		q.work.AddAfter(id, decide.WarningsEvery+time.Second)
 	}
+}
+
+// fetchAdmission asks Kueue, where there is one that may be asked, what keeps a
+// suspended kjob out. Without its words the page says less, and nothing else changes.
+func (q *queue) fetchAdmission(ctx context.Context, id contract.JobID, f decide.Facts) {
+	says, err := q.s.kueue.Says(ctx, q.store.Namespace, f.KJob.UID)
+	if err != nil {
+		q.s.metrics.apiErrors.WithLabelValues(q.name, "list", string(apierrors.ReasonForError(err))).Inc()
+		q.log.Debug("kueue not asked", "job_id", id, "err", err)
+	}
+	q.mu.Lock()
+	q.state(id).Hear(f.Subject(), decide.Heard{Admission: says, EventsAt: time.Now()})
+	q.mu.Unlock()
+	q.work.AddAfter(id, decide.WarningsEvery+time.Second)
 }

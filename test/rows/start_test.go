@@ -1,7 +1,9 @@
 package rows
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -58,12 +60,25 @@ var startRows = []row{
 	},
 	{
 		// As Kueue does it: suspended from the beginning, resumed when there is room.
-		name: "suspended-until-admitted", job: "suspend: true", exit: "0", kjobs: 1,
+		// The time that its pod may take to start begins then.
+		name: "suspended-until-admitted", queue: "pending-timeout: 20s", job: "suspend: true", exit: "0", kjobs: 1,
 		act: func(s *scene) {
 			s.told("waiting to start: the Kubernetes Job is suspended, it waits to be admitted")
+			if out := s.cli("explain", s.id); !strings.Contains(out, "it waits to be admitted, since ") {
+				s.Errorf("`onejob explain` says:\n%s", out)
+			}
+			s.until("longer than its pod may take to start", func() bool { return time.Since(s.kjobList()[0].CreationTimestamp.Time) > 40*time.Second })
 			s.suspend(false)
 		},
 		event: "JobWaiting: waiting to start: the Kubernetes Job is suspended, it waits to be admitted", metric: "none/finished",
+	},
+	{
+		name: "suspended-and-cancelled", job: "suspend: true",
+		act: func(s *scene) {
+			s.told("it waits to be admitted")
+			s.removedAfter(func() { must(s, on.Simulator.CancelJob(s.id)) })
+		},
+		event: "Deleted: deleted by onejob: job_over", metric: "delete/job_over",
 	},
 	{
 		name: "suspended-while-waiting", faults: locked, exit: "0", kjobs: 2,
