@@ -130,6 +130,13 @@ func TestDecide(t *testing.T) {
 	events := func(age time.Duration) func(*Facts) { return func(f *Facts) { f.EventsAt = t0.Add(-age) } }
 	deaf := func(d time.Duration) func(*Facts) { return func(f *Facts) { f.DeafAt, f.DeafFor = t0, d } }
 	mended := func(d time.Duration) func(*Facts) { return func(f *Facts) { f.MendedAt = t0.Add(-d) } }
+	broke := func(f *Facts) {
+		f.Pod.Broke, f.Pod.Started, f.Pod.Exited, f.Pod.Why = Failure{"fetch", 3, "no such host"}, false, false, ""
+	}
+	failedBefore := func(why string) func(*Facts) {
+		return func(f *Facts) { f.Faults = NodeFaults{{"node-1", why}} }
+	}
+	neverRan := func(f *Facts) { f.Pod.Waiting = "PodInitializing" }
 	overQuota := func(f *Facts) { f.Warnings = []Warning{{"FailedCreate", "exceeded quota: q"}} }
 	suspend := func(f *Facts) { f.KJob.Suspended = true }
 	mayWait := func(d time.Duration) func(*Facts) { return func(f *Facts) { f.Policy.SuspendedTimeout = d } }
@@ -244,6 +251,11 @@ func TestDecide(t *testing.T) {
 		{"lost before acquisition", aKJob().Lost().State(reserved), want{action: Attempt, reason: ReasonLost, at: soon, says: "OOMKilled, exit code 137"}},
 		{"lost before acquisition, again", aKJob().Attempt(2).Lost().State(reserved), want{action: Attempt, reason: ReasonLost, at: later(5 * time.Second)}},
 		{"lost before acquisition, at the cap", aKJob().Attempt(10).Lost().State(reserved), want{action: Finish, reason: ReasonGaveUp, status: -1, says: "OOMKilled"}},
+		{"an init container failed", aKJob().Lost().State(reserved).but(broke), want{action: Attempt, reason: ReasonLost, at: later(5 * time.Second), says: "was lost before it had the job"}},
+		{"an init container failed again", aKJob().Attempt(2).Lost().State(reserved).but(broke).but(failedBefore("exit/fetch/3")), want{action: Finish, reason: ReasonContainer, status: -1, says: "container fetch ended with exit code 3 in two pods, the last of them on node node, before there was a runner; another pod would do the same (check it in the queue's template). Its last words: no such host"}},
+		{"an init container failed in another way", aKJob().Attempt(2).Lost().State(reserved).but(broke).but(failedBefore("exit/fetch/4")), want{action: Attempt, reason: ReasonLost, at: later(10 * time.Second)}},
+		{"an init container failed again, state old", aKJob().Attempt(2).Lost().StateBefore(reserved).but(broke).but(failedBefore("exit/fetch/3")), want{action: Ask, reason: ReasonLost}},
+		{"an init container failed again, and another agent has the job", aKJob().Attempt(2).Lost().State(running).but(broke).but(failedBefore("exit/fetch/3")).but(neverRan), want{action: None, reason: ReasonLost}},
 		{"lost while running", aKJob().Lost().State(running), want{action: Finish, reason: ReasonLostAfter, status: 137, says: "OOMKilled"}},
 		{"lost, and its runner's code says that another agent has the job", aKJob().Lost().State(running).but(code(27)), want{action: None, reason: ReasonLost, says: "exit code 27 says that its runner doesn't have the job"}},
 		{"lost, stopped before it had the job, which another agent has", aKJob().Lost().State(running).but(code(143)), want{action: None, reason: ReasonLost, says: "exit code 143"}},

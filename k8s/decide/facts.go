@@ -143,6 +143,9 @@ type Pod struct {
 	// Why is the kubelet's reason for the container's end, the pod's, or the
 	// disruption's: OOMKilled, Evicted, TerminationByKubelet.
 	Why, WhyMessage string
+	// Broke is the container that failed by itself so that no runner ran; its name is
+	// empty if none did.
+	Broke Failure
 	// Message is what the runner left, nil if nothing was.
 	Message *contract.Message
 	// Waiting is why a container hasn't started: ImagePullBackOff.
@@ -267,8 +270,11 @@ func OfPod(p *corev1.Pod) Pod {
 			f.Waiting, f.WaitingMessage, f.Image = contract.Word(w.Reason), contract.Sentence(w.Message), contract.Word(c.Image)
 		}
 		if c.Name != contract.AgentContainer {
+			if end := c.State.Terminated; end != nil && i < len(p.Status.InitContainerStatuses) && f.Broke.Container == "" {
+				f.Broke = failureOf(c.Name, end)
+			}
 			if end := c.State.Terminated; end != nil && end.ExitCode != 0 && f.WhyMessage == "" {
-				f.WhyMessage = contract.Sentence(fmt.Sprintf("container %s ended with exit code %d: %s %s", c.Name, end.ExitCode, end.Reason, end.Message))
+				f.WhyMessage = contract.Sentence(fmt.Sprintf("container %s ended with exit code %d: %s %s", c.Name, end.ExitCode, end.Reason, lastLines(end.Message)))
 			}
 			continue
 		}
@@ -295,7 +301,11 @@ func OfPod(p *corev1.Pod) Pod {
 			f.Message = &m
 		} else if f.WhyMessage == "" {
 			f.WhyMessage = contract.Sentence(end.Message)
+			f.Broke = failureOf(c.Name, end)
 		}
+	}
+	if f.Started && f.Broke.Container != contract.AgentContainer || f.Phase != corev1.PodFailed || f.Terminating || f.Why != "" {
+		f.Broke = Failure{} // a sidecar's end, or what somebody did to the pod
 	}
 	return f
 }

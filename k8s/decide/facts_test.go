@@ -116,3 +116,45 @@ func TestHolder(t *testing.T) {
 		})
 	}
 }
+
+// Which container failed by itself, so that another pod would fail the same way.
+func TestBroke(t *testing.T) {
+	end := func(name string, code int32, reason, message string) corev1.ContainerStatus {
+		return corev1.ContainerStatus{Name: name, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: code, Reason: reason, Message: message}}}
+	}
+	initializing := corev1.ContainerStatus{Name: contract.AgentContainer, State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "PodInitializing"}}}
+	message := string((&contract.Message{Outcome: contract.OutcomeExhausted, ExitCode: 75}).Encode())
+	for _, tt := range []struct {
+		name string
+		init corev1.ContainerStatus
+		main corev1.ContainerStatus
+		but  func(*corev1.Pod)
+		want Failure
+	}{
+		{name: "an init container", init: end("fetch", 3, "Error", "a\n\nb\nc\x1b[0m\nd\n"), main: initializing, want: Failure{"fetch", 3, "b | c [0m | d"}},
+		{name: "it was too large", init: end("fetch", 137, "OOMKilled", ""), main: initializing, want: Failure{"fetch", 137, ""}},
+		{name: "it was killed", init: end("fetch", 137, "Error", ""), main: initializing},
+		{name: "it was told to stop", init: end("fetch", 143, "Error", ""), main: initializing},
+		{name: "nobody saw its end", init: end("fetch", 137, "ContainerStatusUnknown", ""), main: initializing},
+		{name: "its program isn't there", init: end("fetch", 128, "StartError", "no such file"), main: initializing, want: Failure{"fetch", 128, "no such file"}},
+		{name: "its pod was evicted", init: end("fetch", 3, "Error", ""), main: initializing, but: func(p *corev1.Pod) { p.Status.Reason = "Evicted" }},
+		{name: "its pod was deleted", init: end("fetch", 3, "Error", ""), main: initializing, but: func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: t0} }},
+		{name: "it ended well", init: end("fetch", 0, "Completed", ""), main: initializing},
+		{name: "a sidecar, at the end", init: end("mesh", 2, "Error", ""), main: end(contract.AgentContainer, 75, "Error", message)},
+		{name: "a sidecar, when the agent container was killed", init: end("mesh", 2, "Error", ""), main: end(contract.AgentContainer, 137, "Error", "")},
+		{name: "no runner", init: end("fetch", 0, "Completed", ""), main: end(contract.AgentContainer, 127, "Error", "not found"), want: Failure{contract.AgentContainer, 127, "not found"}},
+		{name: "a runner without a word", init: end("fetch", 0, "Completed", ""), main: end(contract.AgentContainer, 75, "Error", "")},
+		{name: "a runner with one", init: end("fetch", 0, "Completed", ""), main: end(contract.AgentContainer, 75, "Error", message)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := &corev1.Pod{Spec: corev1.PodSpec{NodeName: "node"}, Status: corev1.PodStatus{Phase: corev1.PodFailed,
+				InitContainerStatuses: []corev1.ContainerStatus{tt.init}, ContainerStatuses: []corev1.ContainerStatus{tt.main}}}
+			if tt.but != nil {
+				tt.but(o)
+			}
+			if got := OfPod(o).Broke; got != tt.want {
+				t.Errorf("%+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}

@@ -53,10 +53,10 @@ var startRows = []row{
 		event: "JobFinished: the container can't be started", metric: "finish/container",
 	},
 	{
-		name: "init-container-fails", queue: "max-attempts: 2", exit: "-1", signalReason: "stack_error", kjobs: 2,
-		pod:   "initContainers: [{name: first, image: 'localhost/onejob-agent:dev', imagePullPolicy: Never, command: [sh, -c, exit 3], securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]",
-		page:  []string{"gave up after 2 attempts", "container first ended with exit code 3"},
-		event: "JobFinished: gave up after 2 attempts", metric: "finish/gave_up",
+		name: "init-container-fails", exit: "-1", signalReason: "stack_error", kjobs: 2,
+		pod:   "initContainers: [{name: first, image: 'localhost/onejob-agent:dev', imagePullPolicy: Never, command: [sh, -c, 'echo no such host >&2; exit 3'], securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]",
+		page:  []string{"container first ended with exit code 3 in two pods, the last of them on node node-0", "Its last words: no such host"},
+		event: "JobFinished: container first ended with exit code 3 in two pods", metric: "finish/container",
 	},
 	{
 		// As Kueue does it: suspended from the beginning, resumed when there is room.
