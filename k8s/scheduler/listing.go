@@ -80,7 +80,8 @@ func (q *queue) list(ctx context.Context, set *settings) (listing, error) {
 		if cursor, pages = page.Next, pages+1; cursor == "" || pages >= maxPages || *set.MaxInFlight == 0 && len(out.candidates) >= stacks.MaxBatch {
 			break
 		}
-		if pages == 1 && hungry && began.Before(q.later.until) {
+		known := hungry && began.Before(q.later.until) || q.kubernetesAway() && !q.later.at.IsZero()
+		if pages == 1 && known {
 			later, bad = q.later, bad+q.later.bad
 			look(later.jobs, later.at)
 			break

@@ -63,6 +63,7 @@ func (q *queue) pollLoop(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		q.noteAnswer(err)
 		if news {
 			lastNews = began
 		}
@@ -95,10 +96,14 @@ func (q *queue) pollLoop(ctx context.Context) {
 		if time.Since(lastNews) < busyFor && !q.full() {
 			interval = config.MinPoll
 		}
+		least := minGap
+		if q.kubernetesAway() {
+			interval, least = max(interval, outagePoll), outagePoll
+		}
 		if !pause(ctx, time.Until(began.Add(jitter.Around(interval, 0.1))), q.wakeup) { // many schedulers mustn't beat in step
 			return
 		}
-		if gap := time.Until(began.Add(minGap)); gap > 0 && !jitter.Sleep(ctx, gap) {
+		if gap := time.Until(began.Add(least)); gap > 0 && !jitter.Sleep(ctx, gap) {
 			return
 		}
 	}

@@ -85,6 +85,8 @@ type queue struct {
 	tried    tryout
 	// unreached is why Buildkite doesn't know of the queue yet, nil if it does.
 	unreached error
+	// silent is since when Buildkite answers no poll, zero if it does.
+	silent time.Time
 	// eventsFailedAt is when Events could not be read last.
 	eventsFailedAt time.Time
 }

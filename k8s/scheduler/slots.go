@@ -22,7 +22,7 @@ func (q *queue) free(set *settings) int {
 	if q.refusals >= maxRefusals {
 		free = min(free, max(0, 1-q.probing()))
 	}
-	if !q.noCreate.IsZero() {
+	if !q.noCreate.IsZero() || q.kubernetesAway() {
 		free = min(free, max(0, 1-len(q.claims)))
 	}
 	return free

@@ -78,6 +78,10 @@ func (q *queue) having(such func(*cache.Job) bool) []contract.JobID {
 func (q *queue) askStates(ctx context.Context) {
 	now := time.Now()
 	ids := map[contract.JobID]bool{}
+	waits := stateEvery
+	if q.kubernetesAway() {
+		waits = outageStates
+	}
 	q.mu.Lock()
 	for id, m := range q.states {
 		if m.ask {
@@ -85,7 +89,7 @@ func (q *queue) askStates(ctx context.Context) {
 		}
 	}
 	for _, id := range q.having(func(k *cache.Job) bool { return !k.Finished }) {
-		m, every := q.states[id], stateEvery
+		m, every := q.states[id], waits
 		if m.State().Held() && m.PodStarted() {
 			every = heldEvery
 		}

@@ -36,8 +36,8 @@ func (q *queue) wantsWarnings(id contract.JobID, d decide.Decision, f decide.Fac
 		old = true
 	}
 	// An API server that is away isn't asked by each job what it can't say, nor
-	// does each wait for it.
-	if old && (q.store.Stale() || time.Since(failed) < decide.NoticeAfter && !f.Unexplained() || !q.lists.Allow()) {
+	// does each wait for it; and to a Buildkite that is away nothing can be told.
+	if old && (q.store.Stale() || q.buildkiteAway() || time.Since(failed) < decide.NoticeAfter && !f.Unexplained() || !q.lists.Allow()) {
 		q.work.AddAfter(id, decide.NoticeAfter+jitter.UpTo(decide.NoticeAfter))
 		return false
 	}
