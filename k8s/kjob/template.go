@@ -97,7 +97,7 @@ func Parse(doc []byte, q config.Queue) (*Template, error) {
 		}
 		return nil, errors.Join(append(errs, fmt.Errorf("reading the merged template: %w", err))...)
 	}
-	errs = append(errs, checkTemplate(t.Job), checkAdmissible(t.Job), checkVariables(merged, t.Job, q.TrustedPipelines), checkTokenSecret(&t.Job.Spec.Template.Spec, t.tokens))
+	errs = append(errs, checkTemplate(t.Job), checkAccount(&t.Job.Spec.Template.Spec), checkAdmissible(t.Job), checkVariables(merged, t.Job, q.TrustedPipelines), checkTokenSecret(&t.Job.Spec.Template.Spec, t.tokens))
 	t.graces, err = graceEnv(t.Job, q.OnTerm)
 	errs = append(errs, err)
 	if hasVariable(string(merged)) {
@@ -197,9 +197,6 @@ func checkTemplate(job *batchv1.Job) error {
 	}
 	if pod.TerminationGracePeriodSeconds == nil || *pod.TerminationGracePeriodSeconds < 5 {
 		bad("spec.template.spec.terminationGracePeriodSeconds: must be at least 5: the runner reports to Buildkite in it")
-	}
-	if pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken {
-		bad("spec.template.spec.automountServiceAccountToken: must be false: a job could read the token")
 	}
 	agent := FindAgent(pod)
 	if agent == nil || len(pod.Containers) != 1 {

@@ -43,7 +43,7 @@ func run(m *testing.M) int {
 		}
 		if err == nil {
 			options = stage.Options{
-				Root: filepath.Join("..", ".."), Nodes: 1, Config: stage.QueueConfig(8, 20) + anyUID + trusted, Repository: dir, Logf: logf,
+				Root: filepath.Join("..", ".."), Nodes: 1, Config: stage.QueueConfig(8, 20) + anyUID + trusted + deployer, Repository: dir, Logf: logf,
 				Simulator: simulator.Config{HeartbeatTimeout: time.Minute}, // jobs kill their runners, and are waited for
 			}
 			on, err = stage.Up(ctx, options)
