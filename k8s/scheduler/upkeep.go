@@ -32,6 +32,7 @@ const (
 	// renewShort is what a first reservation has left when it is renewed.
 	renewShort = 9 * time.Second
 	memoLife   = time.Hour
+	sweepEvery = time.Minute
 )
 
 // keepReserved renews reservations until ctx ends. It is a loop of its own: states
@@ -46,12 +47,12 @@ func (q *queue) keepReserved(ctx context.Context) {
 
 // upkeep asks for states until ctx ends, as long as Buildkite lets it.
 func (q *queue) upkeep(ctx context.Context) {
-	var measured time.Time
+	var measured, swept time.Time
 	for pause(ctx, upkeepEvery, q.look) {
 		if !jitter.Sleep(ctx, coalesce) {
 			return
 		}
-		if time.Since(measured) >= upkeepEvery {
+		if time.Since(measured) >= q.measureEvery() {
 			measured = time.Now()
 			q.measureSlots()
 		}
@@ -59,8 +60,19 @@ func (q *queue) upkeep(ctx context.Context) {
 			continue
 		}
 		q.askStates(ctx)
-		q.sweep()
+		if time.Since(swept) >= sweepEvery {
+			swept = time.Now()
+			q.sweep()
+		}
 	}
+}
+
+// measureEvery is how often the slots are counted for the metrics: less often where
+// there are thousands of kjobs and of pods to go through.
+func (q *queue) measureEvery() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return max(upkeepEvery, time.Duration(len(q.states)/500)*time.Second)
 }
 
 // having are the jobs that have such a kjob. Callers hold q.mu.

@@ -38,7 +38,7 @@ func (q *queue) wantsWarnings(id contract.JobID, d decide.Decision, f decide.Fac
 	// An API server that is away isn't asked by each job what it can't say, nor
 	// does each wait for it; and to a Buildkite that is away nothing can be told.
 	if old && (q.store.Stale() || q.buildkiteAway() || time.Since(failed) < decide.NoticeAfter && !f.Unexplained() || !q.lists.Allow()) {
-		q.work.AddAfter(id, decide.NoticeAfter+jitter.UpTo(decide.NoticeAfter))
+		q.work.AddAfter(id, decide.NoticeAfter+jitter.UpTo(decide.NoticeAfter+q.turn()/8))
 		return false
 	}
 	return old
@@ -50,6 +50,15 @@ const (
 	warningsPerSecond = 4
 	warningsWithin    = 3 * time.Second
 )
+
+// turn is how long it takes until the Events of each job have been read once, at the
+// most. A job tries a few times in it, and not every few seconds: of thousands that
+// would be most of a scheduler's work.
+func (q *queue) turn() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return time.Duration(len(q.states)) * time.Second / warningsPerSecond
+}
 
 // fetchWarnings reads the Events that may explain an attempt. A Role that leaves
 // Events out, or a store of Events that is down, costs words, and no job its
