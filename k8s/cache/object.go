@@ -80,6 +80,7 @@ func jobOf(o any) (any, error) {
 	}
 	s := &Job{Object: objectOf(&k.ObjectMeta), KJob: decide.OfJob(k), Job: kjob.JobOf(k), Warm: k.Annotations[kjob.AnnotationPlaceholder], Sent: kjob.MadeAt(k)}
 	s.Story, s.Faults = decide.ParseHistory(k.Annotations[contract.AnnotationStory]), decide.ParseNodeFaults(k.Annotations[contract.AnnotationNodeFaults])
+	s.Holder = intern(s.Holder)
 	s.Job.ID, s.Job.Pipeline, s.Job.Branch, s.Job.Step = s.ID, intern(s.Job.Pipeline), intern(s.Job.Branch), intern(s.Job.Step)
 	return s, nil
 }

@@ -91,7 +91,7 @@ var (
 	// a watch's first events is told by an annotation.
 	leanJob = mask{
 		1: {1: nil, 3: nil, 5: nil, 6: nil, 8: nil, 9: nil, 11: nil, 12: nil, 14: nil},
-		2: {3: nil, 10: nil}, // spec.activeDeadlineSeconds, spec.suspend
+		2: {3: nil, 10: nil, 15: nil}, // spec.activeDeadlineSeconds, spec.suspend, spec.managedBy
 		3: nil,
 	}
 	leanPod = mask{

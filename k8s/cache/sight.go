@@ -24,9 +24,9 @@ type sights struct {
 
 // sight is what was seen of a kjob or a pod.
 type sight struct {
-	found                            time.Time // when it was found in a first list; zero if it was seen to come
-	created, resumed, deleted, ended moment    // of a kjob
-	goneBy, started                  moment    // of a pod
+	found                                       time.Time // when it was found in a first list; zero if it was seen to come
+	created, suspended, resumed, deleted, ended moment    // of a kjob
+	made, goneBy, started                       moment    // of a pod
 }
 
 // moment is a time as Kubernetes tells it, and as our clock shows it.
@@ -88,6 +88,7 @@ func (s *sights) kjob(k *Job, listed bool) {
 	}
 	k.Made, k.Found = k.CreatedAt, of.found
 	k.CreatedAt = of.created.set(k.CreatedAt, here(k.CreatedAt))
+	k.SuspendedAt = of.suspended.set(k.SuspendedAt, here(k.SuspendedAt))
 	k.ResumedAt = of.resumed.set(k.ResumedAt, here(k.ResumedAt))
 	k.DeletedAt = of.deleted.set(k.DeletedAt, here(k.DeletedAt))
 	k.FinishedAt = of.ended.set(k.FinishedAt, here(k.FinishedAt))
@@ -99,13 +100,17 @@ func (s *sights) pod(p *Pod, listed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	of, found := s.at(p.UID, listed, now)
-	p.Started = p.StartedAt
-	p.StartedAt = of.started.set(p.StartedAt, func() time.Time {
-		if found {
-			return s.ago(now, p.Started)
+	here := func(told time.Time) func() time.Time {
+		return func() time.Time {
+			if found {
+				return s.ago(now, told)
+			}
+			return now
 		}
-		return now
-	})
+	}
+	p.Started = p.StartedAt
+	p.CreatedAt = of.made.set(p.CreatedAt, here(p.CreatedAt))
+	p.StartedAt = of.started.set(p.StartedAt, here(p.StartedAt))
 	p.GoneBy = of.goneBy.set(p.GoneBy, func() time.Time {
 		left := p.grace
 		if found {

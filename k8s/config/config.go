@@ -64,8 +64,11 @@ type Queue struct {
 	Buffer    Amount `json:"buffer,omitempty"`
 	// MaxAttempts is how many kjobs a job may use up before it is finished.
 	MaxAttempts *int `json:"max-attempts,omitempty"`
-	// PendingTimeout is how long a pod may take to start, 0 for no limit.
+	// PendingTimeout is how long a pod may take to start, 0 for no limit. Time while
+	// its kjob is suspended, or kept out by a ResourceQuota, doesn't count.
 	PendingTimeout *Duration `json:"pending-timeout,omitempty"`
+	// SuspendedTimeout is how long that may be, 0 for no limit.
+	SuspendedTimeout *Duration `json:"suspended-timeout,omitempty"`
 	// ImageGrace is how long an image may fail to be pulled, from its first
 	// failure, 0 for not at all; a pull that goes on has PendingTimeout.
 	ImageGrace *Duration `json:"image-grace,omitempty"`
@@ -197,6 +200,7 @@ func (c *Config) complete(namespace string) {
 		defNumber(&q.MaxInFlight, DefaultMaxInFlight)
 		defNumber(&q.MaxAttempts, DefaultMaxAttempts)
 		defNumber(&q.PendingTimeout, Duration(DefaultPendingTimeout))
+		defNumber(&q.SuspendedTimeout, 0)
 		defNumber(&q.ImageGrace, Duration(DefaultImageGrace))
 		def(&q.OnTerm, "cancel")
 		def(&q.LostJobs, LostLeave)

@@ -130,6 +130,16 @@ func TestDecide(t *testing.T) {
 	events := func(age time.Duration) func(*Facts) { return func(f *Facts) { f.EventsAt = t0.Add(-age) } }
 	deaf := func(d time.Duration) func(*Facts) { return func(f *Facts) { f.DeafAt, f.DeafFor = t0, d } }
 	mended := func(d time.Duration) func(*Facts) { return func(f *Facts) { f.MendedAt = t0.Add(-d) } }
+	broke := func(f *Facts) {
+		f.Pod.Broke, f.Pod.Started, f.Pod.Exited, f.Pod.Why = Failure{"fetch", 3, "no such host"}, false, false, ""
+	}
+	failedBefore := func(why string) func(*Facts) {
+		return func(f *Facts) { f.Faults = NodeFaults{{"node-1", why}} }
+	}
+	neverRan := func(f *Facts) { f.Pod.Waiting = "PodInitializing" }
+	overQuota := func(f *Facts) { f.Warnings = []Warning{{"FailedCreate", "exceeded quota: q"}} }
+	suspend := func(f *Facts) { f.KJob.Suspended = true }
+	mayWait := func(d time.Duration) func(*Facts) { return func(f *Facts) { f.Policy.SuspendedTimeout = d } }
 	pulling := func(f *Facts) { f.Pulling = true }
 	type want struct {
 		action Action
@@ -241,6 +251,11 @@ func TestDecide(t *testing.T) {
 		{"lost before acquisition", aKJob().Lost().State(reserved), want{action: Attempt, reason: ReasonLost, at: soon, says: "OOMKilled, exit code 137"}},
 		{"lost before acquisition, again", aKJob().Attempt(2).Lost().State(reserved), want{action: Attempt, reason: ReasonLost, at: later(5 * time.Second)}},
 		{"lost before acquisition, at the cap", aKJob().Attempt(10).Lost().State(reserved), want{action: Finish, reason: ReasonGaveUp, status: -1, says: "OOMKilled"}},
+		{"an init container failed", aKJob().Lost().State(reserved).but(broke), want{action: Attempt, reason: ReasonLost, at: later(5 * time.Second), says: "was lost before it had the job"}},
+		{"an init container failed again", aKJob().Attempt(2).Lost().State(reserved).but(broke).but(failedBefore("exit/fetch/3")), want{action: Finish, reason: ReasonContainer, status: -1, says: "container fetch ended with exit code 3 in two pods, the last of them on node node, before there was a runner; another pod would do the same (check it in the queue's template). Its last words: no such host"}},
+		{"an init container failed in another way", aKJob().Attempt(2).Lost().State(reserved).but(broke).but(failedBefore("exit/fetch/4")), want{action: Attempt, reason: ReasonLost, at: later(10 * time.Second)}},
+		{"an init container failed again, state old", aKJob().Attempt(2).Lost().StateBefore(reserved).but(broke).but(failedBefore("exit/fetch/3")), want{action: Ask, reason: ReasonLost}},
+		{"an init container failed again, and another agent has the job", aKJob().Attempt(2).Lost().State(running).but(broke).but(failedBefore("exit/fetch/3")).but(neverRan), want{action: None, reason: ReasonLost}},
 		{"lost while running", aKJob().Lost().State(running).but(finishLost), want{action: Finish, reason: ReasonLostAfter, status: 137, says: "OOMKilled"}},
 		{"lost, and its runner's code says that another agent has the job", aKJob().Lost().State(running).but(code(27)), want{action: None, reason: ReasonLost, says: "exit code 27 says that its runner doesn't have the job"}},
 		{"lost, stopped before it had the job, which another agent has", aKJob().Lost().State(running).but(code(143)), want{action: None, reason: ReasonLost, says: "exit code 143"}},
@@ -398,6 +413,24 @@ func TestDecide(t *testing.T) {
 		{"podless for a limit range", aKJob().Podless().State(reserved).but(func(f *Facts) {
 			f.Warnings = []Warning{{"FailedCreate", `pods "x" is forbidden: maximum memory usage per Container is 1Gi, but limit is 4Gi`}}
 		}), want{action: Finish, reason: ReasonAdmission, status: -1, says: "maximum memory usage"}},
+		{"podless for a quota, for long", aKJob().Podless().Age(24 * time.Hour).State(reserved).but(overQuota), want{action: None, reason: ReasonAdmission, says: "waiting to start: Kubernetes doesn't make it yet: exceeded quota: q"}},
+		{"podless for a quota, and the time for that is over", aKJob().Podless().Age(time.Hour).State(reserved).but(overQuota).but(mayWait(time.Hour)), want{action: Finish, reason: ReasonAdmission, status: -1, says: "did not let the pod in within 1h0m0s (suspended-timeout): Kubernetes doesn't make it yet: exceeded quota: q"}},
+		{"podless for long, why unread", aKJob().Podless().Age(time.Hour).State(reserved), want{action: None, reason: ReasonNoPod, again: t0.Add(StateFresh), silent: true}},
+		{"podless for long, why read", aKJob().Podless().Age(time.Hour).State(reserved).but(events(0)), want{action: Finish, reason: ReasonNoPod, status: -1, says: "made no pod"}},
+		{"podless for long, why not to be read", aKJob().Podless().Age(time.Hour).State(reserved).but(deaf(2 * time.Minute)), want{action: Finish, reason: ReasonNoPod, status: -1}},
+		{"suspended for long", aKJob().Podless().Age(24 * time.Hour).State(reserved).but(suspend), want{action: None, reason: ReasonSuspended, says: "waiting to start: the Kubernetes Job is suspended, it waits to be admitted"}},
+		{"suspended just now", aKJob().Podless().Age(time.Second).State(reserved).but(suspend), want{action: None, reason: ReasonSuspended, again: t0.Add(NoticeAfter - time.Second), silent: true}},
+		{"suspended, by Kueue's queue", aKJob().Podless().State(reserved).but(suspend).but(func(f *Facts) { f.KJob.Holder = "queue ci of Kueue" }), want{action: None, reason: ReasonSuspended, says: "it waits to be admitted (queue ci of Kueue)"}},
+		{"suspended, and Kueue says why", aKJob().Podless().State(reserved).but(suspend).but(func(f *Facts) { f.KJob.Holder, f.Admission = "queue ci of Kueue", "Kueue: no room" }), want{action: None, reason: ReasonSuspended, says: "it waits to be admitted: Kueue: no room"}},
+		{"suspended, and it has its end", aKJob().Podless().State(reserved).but(suspend).but(mayWait(time.Hour)), want{action: None, reason: ReasonSuspended, again: t0.Add(59 * time.Minute), says: "waits to be admitted"}},
+		{"suspended, and its end has come", aKJob().Podless().Age(time.Hour).State(reserved).but(suspend).but(mayWait(time.Hour)), want{action: Finish, reason: ReasonSuspended, status: -1, says: "did not let the pod in within 1h0m0s (suspended-timeout): the Kubernetes Job is suspended"}},
+		{"suspended, and its end has come, state old", aKJob().Podless().Age(time.Hour).but(suspend).but(mayWait(time.Hour)), want{action: Ask, reason: ReasonSuspended}},
+		{"suspended again a while ago", aKJob().Podless().Age(2 * time.Hour).State(reserved).but(suspend).but(mayWait(time.Hour)).but(func(f *Facts) { f.KJob.SuspendedAt = t0.Add(-time.Minute) }), want{action: None, reason: ReasonSuspended, again: t0.Add(59 * time.Minute), says: "waits"}},
+		{"suspended, and cancelled", aKJob().Podless().Age(time.Hour).State(canceled).but(suspend), want{action: Delete, reason: ReasonOver}},
+		{"suspended, and another agent has it", aKJob().Podless().Age(time.Hour).State(running).but(suspend), want{action: Delete, reason: ReasonTaken}},
+		{"let in after long, Kubernetes hasn't said so", aKJob().Podless().Age(time.Hour).State(reserved).but(events(0)).but(func(f *Facts) { f.LetInAt = t0.Add(-time.Minute) }), want{action: None, reason: ReasonNoPod}},
+		{"its pod was let in after long", aKJob().Age(time.Hour).State(reserved).but(func(f *Facts) { f.Pod.CreatedAt = t0.Add(-time.Minute) }), want{action: None, reason: ReasonPending, again: t0.Add(14 * time.Minute)}},
+		{"its pod was let in long ago", aKJob().Age(time.Hour).State(reserved).but(func(f *Facts) { f.Pod.CreatedAt = t0.Add(-15 * time.Minute) }), want{action: Finish, reason: ReasonPending, status: -1}},
 		{"podless for a quota on limits", aKJob().Podless().State(reserved).but(func(f *Facts) {
 			f.Warnings = []Warning{{"FailedCreate", `pods "x" is forbidden: failed quota: q: must specify limits.cpu for: agent`}}
 		}), want{action: Finish, reason: ReasonAdmission, status: -1, says: "must specify limits.cpu"}},

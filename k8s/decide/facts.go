@@ -52,6 +52,9 @@ type Facts struct {
 	Orphan Pod
 	// OrphanUnsure: it was left out, as what is seen may be old.
 	OrphanUnsure bool
+	// LetInAt is when a kjob that was kept out, see KeptOut, was first seen not to be;
+	// zero if it never was.
+	LetInAt time.Time
 	// FailingSince is when the pod began to fail as it does, by our clock;
 	// reasons of one kind take turns. Of a pod that is gone while its kjob doesn't
 	// end it is no earlier than the API server's last answer after an outage.
@@ -66,9 +69,13 @@ type Facts struct {
 
 // Policy is a queue's share of a decision.
 type Policy struct {
-	MaxAttempts    int
+	MaxAttempts int
+	// PendingTimeout is how long a pod may take to start, from when it was let in.
 	PendingTimeout time.Duration
-	ImageGrace     time.Duration
+	// SuspendedTimeout is how long a kjob, or its pod, may be kept out; 0 for as
+	// long as it takes.
+	SuspendedTimeout time.Duration
+	ImageGrace       time.Duration
 	// FinishLost: a job that an agent has, whose pod is over, is finished at Buildkite
 	// as a stack's error, though that says that it never ran.
 	FinishLost bool
@@ -94,10 +101,14 @@ type KJob struct {
 	FailReason  string
 	FailMessage string
 	Suspended   bool
-	PodSeen     bool   // it had a pod at some time
-	Cancelled   string // contract.AnnotationCancel
-	// ResumedAt is status.startTime: when it was last not suspended.
-	CreatedAt, ResumedAt, FinishedAt time.Time
+	// Holder is who suspends kjobs like this one, as far as it says itself: Kueue
+	// by its queue, or the controller that manages it.
+	Holder    string
+	PodSeen   bool   // it had a pod at some time
+	Cancelled string // contract.AnnotationCancel
+	// SuspendedAt is when it was last suspended, as the Job controller says, and
+	// ResumedAt status.startTime: when it was last not suspended.
+	CreatedAt, SuspendedAt, ResumedAt, FinishedAt time.Time
 	// Deadline is how long it may take from then on; zero if there is none.
 	Deadline time.Duration
 }
@@ -111,6 +122,7 @@ type Pod struct {
 	Phase       corev1.PodPhase // empty: no pod
 	Node        string
 	Terminating bool
+	CreatedAt   time.Time
 	// GoneBy is when a terminating pod's grace is over.
 	GoneBy time.Time
 	// Deleted: the pod is gone from the API server; the rest is its last state.
@@ -133,6 +145,9 @@ type Pod struct {
 	// Why is the kubelet's reason for the container's end, the pod's, or the
 	// disruption's: OOMKilled, Evicted, TerminationByKubelet.
 	Why, WhyMessage string
+	// Broke is the container that failed by itself so that no runner ran; its name is
+	// empty if none did.
+	Broke Failure
 	// Message is what the runner left, nil if nothing was.
 	Message *contract.Message
 	// Waiting is why a container hasn't started: ImagePullBackOff.

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -85,6 +86,74 @@ func TestPodFactsBesideOthers(t *testing.T) {
 			p := OfPod(o)
 			if p.Over() != tt.over || p.Lost() != tt.lost || p.Lives() == tt.over || p.Lingers() != tt.lingers || p.Lingers() && p.stops() != tt.stops || p.Helper != tt.helper || p.Waiting != tt.waiting {
 				t.Errorf("over %v, lost %v, lingers %v, stops %v, helper %q, waiting %q; want %+v", p.Over(), p.Lost(), p.Lingers(), p.stops(), p.Helper, p.Waiting, tt)
+			}
+		})
+	}
+}
+
+// Who holds a kjob, as it says itself.
+func TestHolder(t *testing.T) {
+	for _, tt := range []struct {
+		name, queue, managedBy, want string
+	}{
+		{"nobody", "", "", ""},
+		{"the Job controller itself", "", batchv1.JobControllerName, ""},
+		{"Kueue's queue", "ci", "", "queue ci of Kueue"},
+		{"another controller", "", "kueue.x-k8s.io/multikueue", "managed by kueue.x-k8s.io/multikueue"},
+		{"both", "ci", "kueue.x-k8s.io/multikueue", "queue ci of Kueue"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			k := &batchv1.Job{}
+			if tt.queue != "" {
+				k.Labels = map[string]string{"kueue.x-k8s.io/queue-name": tt.queue}
+			}
+			if tt.managedBy != "" {
+				k.Spec.ManagedBy = &tt.managedBy
+			}
+			if got := OfJob(k).Holder; got != tt.want {
+				t.Errorf("held by %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// Which container failed by itself, so that another pod would fail the same way.
+func TestBroke(t *testing.T) {
+	end := func(name string, code int32, reason, message string) corev1.ContainerStatus {
+		return corev1.ContainerStatus{Name: name, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: code, Reason: reason, Message: message}}}
+	}
+	initializing := corev1.ContainerStatus{Name: contract.AgentContainer, State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "PodInitializing"}}}
+	message := string((&contract.Message{Outcome: contract.OutcomeExhausted, ExitCode: 75}).Encode())
+	for _, tt := range []struct {
+		name string
+		init corev1.ContainerStatus
+		main corev1.ContainerStatus
+		but  func(*corev1.Pod)
+		want Failure
+	}{
+		{name: "an init container", init: end("fetch", 3, "Error", "a\n\nb\nc\x1b[0m\nd\n"), main: initializing, want: Failure{"fetch", 3, "b | c [0m | d"}},
+		{name: "it was too large", init: end("fetch", 137, "OOMKilled", ""), main: initializing, want: Failure{"fetch", 137, ""}},
+		{name: "it was killed", init: end("fetch", 137, "Error", ""), main: initializing},
+		{name: "it was told to stop", init: end("fetch", 143, "Error", ""), main: initializing},
+		{name: "nobody saw its end", init: end("fetch", 137, "ContainerStatusUnknown", ""), main: initializing},
+		{name: "its program isn't there", init: end("fetch", 128, "StartError", "no such file"), main: initializing, want: Failure{"fetch", 128, "no such file"}},
+		{name: "its pod was evicted", init: end("fetch", 3, "Error", ""), main: initializing, but: func(p *corev1.Pod) { p.Status.Reason = "Evicted" }},
+		{name: "its pod was deleted", init: end("fetch", 3, "Error", ""), main: initializing, but: func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: t0} }},
+		{name: "it ended well", init: end("fetch", 0, "Completed", ""), main: initializing},
+		{name: "a sidecar, at the end", init: end("mesh", 2, "Error", ""), main: end(contract.AgentContainer, 75, "Error", message)},
+		{name: "a sidecar, when the agent container was killed", init: end("mesh", 2, "Error", ""), main: end(contract.AgentContainer, 137, "Error", "")},
+		{name: "no runner", init: end("fetch", 0, "Completed", ""), main: end(contract.AgentContainer, 127, "Error", "not found"), want: Failure{contract.AgentContainer, 127, "not found"}},
+		{name: "a runner without a word", init: end("fetch", 0, "Completed", ""), main: end(contract.AgentContainer, 75, "Error", "")},
+		{name: "a runner with one", init: end("fetch", 0, "Completed", ""), main: end(contract.AgentContainer, 75, "Error", message)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := &corev1.Pod{Spec: corev1.PodSpec{NodeName: "node"}, Status: corev1.PodStatus{Phase: corev1.PodFailed,
+				InitContainerStatuses: []corev1.ContainerStatus{tt.init}, ContainerStatuses: []corev1.ContainerStatus{tt.main}}}
+			if tt.but != nil {
+				tt.but(o)
+			}
+			if got := OfPod(o).Broke; got != tt.want {
+				t.Errorf("%+v, want %+v", got, tt.want)
 			}
 		})
 	}

@@ -14,6 +14,9 @@ type Heard struct {
 	// that is earlier, for it may send late what it said, or that of the read
 	// before the one that brought it. Zero if it never did.
 	Stuck, StuckAt time.Time
+	// Admission is what the one who holds a suspended kjob says of it; empty if nobody
+	// does.
+	Admission string
 	// EventsAt is when they were read, by our clock; zero if they never were.
 	EventsAt time.Time
 	// DeafAt is when they could not be read last, and DeafFor for how long they were

@@ -28,6 +28,7 @@ func OfJob(k *batchv1.Job) KJob {
 	if d := k.Spec.ActiveDeadlineSeconds; d != nil {
 		f.Deadline = time.Duration(*d) * time.Second
 	}
+	f.Holder = holderOf(k)
 	s := &k.Status
 	pods := int(s.Active + s.Failed + s.Succeeded)
 	if u := s.UncountedTerminatedPods; u != nil {
@@ -46,6 +47,8 @@ func OfJob(k *batchv1.Job) KJob {
 			f.Finished, f.Succeeded, f.FinishedAt = true, true, c.LastTransitionTime.Time
 		case batchv1.JobFailed:
 			f.Finished, f.FailReason, f.FailMessage, f.FinishedAt = true, contract.Word(c.Reason), contract.Sentence(c.Message), c.LastTransitionTime.Time
+		case batchv1.JobSuspended:
+			f.SuspendedAt = c.LastTransitionTime.Time
 		case batchv1.JobFailureTarget:
 			f.FailReason, f.FailMessage = contract.Word(c.Reason), contract.Sentence(c.Message)
 		}
@@ -60,7 +63,7 @@ func OfPod(p *corev1.Pod) Pod {
 	}
 	f := Pod{
 		Name: p.Name, Phase: cmp.Or(p.Status.Phase, corev1.PodPending), Node: p.Spec.NodeName, Terminating: p.DeletionTimestamp != nil,
-		Why: contract.Word(p.Status.Reason), WhyMessage: contract.Sentence(p.Status.Message),
+		CreatedAt: p.CreationTimestamp.Time, Why: contract.Word(p.Status.Reason), WhyMessage: contract.Sentence(p.Status.Message),
 	}
 	if f.Terminating {
 		f.GoneBy = p.DeletionTimestamp.Time
@@ -72,6 +75,9 @@ func OfPod(p *corev1.Pod) Pod {
 	// that of a pod without a node it leaves alone.
 	f.NodeGone = f.Why == "DeletionByPodGC" && f.Phase == corev1.PodFailed
 	for _, c := range p.Status.InitContainerStatuses {
+		if end := c.State.Terminated; end != nil && f.Broke.Container == "" {
+			f.Broke = failureOf(c.Name, end)
+		}
 		f.addWait(c)
 		f.addContainer(c)
 	}
@@ -83,7 +89,19 @@ func OfPod(p *corev1.Pod) Pod {
 		}
 		f.addContainer(c)
 	}
+	if !f.brokeByItself() {
+		f.Broke = Failure{}
+	}
 	return f
+}
+
+// brokeByItself: the pod is over for a container's own failure, not for what somebody did
+// to the pod, and not for a sidecar's end.
+func (p *Pod) brokeByItself() bool {
+	if p.Started && p.Broke.Container != contract.AgentContainer {
+		return false
+	}
+	return p.Phase == corev1.PodFailed && !p.Terminating && p.Why == ""
 }
 
 func (p *Pod) addCondition(c corev1.PodCondition) {
@@ -123,7 +141,7 @@ func (p *Pod) addContainer(c corev1.ContainerStatus) {
 	}
 	end := c.State.Terminated
 	if end != nil && end.ExitCode != 0 {
-		p.explain(fmt.Sprintf("container %s ended with exit code %d: %s %s", c.Name, end.ExitCode, end.Reason, end.Message))
+		p.explain(fmt.Sprintf("container %s ended with exit code %d: %s %s", c.Name, end.ExitCode, end.Reason, lastLines(end.Message)))
 	}
 }
 
@@ -158,6 +176,9 @@ func (p *Pod) addAgent(c corev1.ContainerStatus) {
 	}
 	m, err := contract.ParseMessage(end.Message)
 	if err != nil {
+		if p.WhyMessage == "" {
+			p.Broke = failureOf(c.Name, end)
+		}
 		p.explain(end.Message)
 		return
 	}

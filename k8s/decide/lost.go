@@ -66,6 +66,8 @@ func decideLostOffered(f Facts) Decision {
 		// The container never ran, in pod after pod: the command or the image.
 		return Decision{Action: Finish, Reason: ReasonContainer, ExitStatus: -1,
 			Text: fmt.Sprintf("the container can't be started, in %d pods one after the other: %s (image %s: check the command in the queue's template)", f.startErrors(), why, f.Pod.Image)}
+	case f.Pod.Broke.Container != "":
+		return decideBroke(f)
 	default:
 		return attempt(f, lostFor(f), 1, fmt.Sprintf("the pod of attempt %d %s%s", f.Attempt, LostBefore, why))
 	}

@@ -18,7 +18,7 @@ type NodeFaults []nodeFault
 const (
 	maxNodeFaults = 8
 	// faultContract: the node's image is of another release. The others are the
-	// runner's outcomes.
+	// runner's outcomes, and a Failure's.
 	faultContract = "contract"
 )
 
@@ -27,7 +27,7 @@ func (f Facts) fault() string {
 	m := f.Pod.Message
 	switch {
 	case m == nil:
-		return ""
+		return f.Pod.Broke.fault()
 	case m.Outcome == contract.OutcomeUntrusted, m.Outcome == contract.OutcomeUnready:
 		return string(m.Outcome)
 	case m.Outcome == contract.OutcomeConfig && m.Contract != contract.Version:

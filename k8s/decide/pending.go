@@ -15,13 +15,19 @@ const (
 
 // decidePending is for a pod that hasn't started while the job waits for it.
 func decidePending(f Facts) Decision {
-	since := Later(f.KJob.CreatedAt, f.KJob.ResumedAt)
+	if f.KeptOut() {
+		return decideKeptOut(f)
+	}
+	since := f.letIn()
 	reason, what, grace := pendingWhy(f)
 	limit, text := f.allowed(since, f.Policy.PendingTimeout), fmt.Sprintf("the pod did not start within %s", f.Policy.PendingTimeout)
 	if grace >= 0 && !limit.Before(f.allowed(f.FailingSince, grace)) {
 		limit, text = f.allowed(f.FailingSince, grace), "the pod can't start"
 	}
 	if !f.Now.Before(limit) {
+		if reason == ReasonNoPod && f.refusalUnread() {
+			return Decision{Action: None, Reason: reason, Again: f.Now.Add(StateFresh)}
+		}
 		if !f.believed() {
 			return ask(reason)
 		}
@@ -87,7 +93,7 @@ func quiet(f Facts) string {
 func pendingWhy(f Facts) (Reason, string, time.Duration) {
 	switch p := f.Pod; {
 	case p.Phase == "" && f.KJob.Suspended:
-		return ReasonSuspended, "the Kubernetes Job is suspended, it waits to be admitted", -1
+		return ReasonSuspended, "the Kubernetes Job is suspended, it waits to be admitted" + f.heldBy(), -1
 	case p.Phase == "":
 		for _, w := range f.Warnings {
 			if w.Reason == "FailedCreate" && PermanentRefusal(w.Message) {

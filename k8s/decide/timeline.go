@@ -31,6 +31,9 @@ type Timeline struct {
 	open  types.UID // the kjob after whose end the job was seen not to be over
 	lost  types.UID // the kjob whose pod is lost, or lingers
 
+	out   types.UID // the kjob that is kept out
+	letIn sight     // when one that was was first seen not to be
+
 	failing     sight // since when a pod fails as it does
 	failingKind string
 
@@ -204,6 +207,7 @@ func (t *Timeline) See(s Seen) Facts {
 	if t.heardOf == f.Subject() {
 		f.Heard = t.heard
 	}
+	t.seeKeptOut(&f)
 	t.seeEnd(&f, a.Exists && !gone, s.MendedAt)
 	if ended := f.ended(); !gone && (ended && f.Pod.Lost() || f.Pod.Deleted || f.Pod.Lingers()) {
 		t.lost = f.KJob.UID
@@ -231,17 +235,6 @@ func (t *Timeline) seePods(f *Facts, s Seen) {
 	if f.Pod.Phase == "" && t.pod.KJob == f.KJob.UID && t.pod.Phase != "" {
 		f.Pod, f.KJob.PodSeen = t.pod.Pod, true
 		f.Pod.Deleted = true
-	}
-}
-
-func (t *Timeline) seeOrphan(f *Facts, s Seen) {
-	f.Orphan = t.pod.Pod
-	f.Orphan.Deleted = t.pod.Phase != ""
-	for _, p := range s.Pods {
-		f.Orphan = p.Pod
-	}
-	if f.Orphan.Started && s.Stale {
-		f.Orphan, f.OrphanUnsure = Pod{}, true // its kjob may only be news
 	}
 }
 
@@ -287,17 +280,4 @@ func (s *sight) first(of types.UID, at time.Time) {
 	if s.of != of {
 		*s = sight{of, at}
 	}
-}
-
-// Orphaned is for a job of which there is no kjob, and nobody remembers one. A pod
-// of it may be running: it may yet acquire the job, and there is never a second
-// beside it. It reports false if there is no such pod.
-func (t *Timeline) Orphaned(s Seen) (d Decision, orphaned bool) {
-	for _, p := range s.Pods {
-		if p.LivesOnANode() {
-			t.ended.first(p.KJob, s.Now)
-			return waitForPod(Facts{Now: s.Now, EndedAt: t.ended.at, Policy: s.Policy, OtherPodLives: p.Name, OtherNode: p.Node}, ReasonDeleted), true
-		}
-	}
-	return Decision{}, false
 }

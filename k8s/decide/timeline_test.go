@@ -61,6 +61,9 @@ func TestTimeline(t *testing.T) {
 	podOver := seen(kjobOf("a", 1), podOf("a", 1, failed))
 	pending := seen(kjobOf("a", 1), podOf("a", 1))
 	image := seen(kjobOf("a", 1), podOf("a", 1, waits("ImagePullBackOff")))
+	suspended := func(k *AttemptKJob) { k.Suspended = true }
+	madeAt := func(at int) func(*AttemptKJob) { return func(k *AttemptKJob) { k.CreatedAt = sec(at) } }
+	held, bare := seen(kjobOf("a", 1, suspended)), seen(kjobOf("a", 1))
 	podless := seen(kjobOf("a", 1, hadPod))
 	mended := func(s Seen, at int) Seen { s.MendedAt = sec(at); return s }
 	live := func(s Seen) Seen { s.HoldsSlot = true; return s }
@@ -325,6 +328,53 @@ func TestTimeline(t *testing.T) {
 			l.Hear("pod-a", Heard{EventsAt: sec(2), Warnings: []Warning{{"FailedMount", `secret "x" not found`}}})
 			return l.looks(5, pending).FailingSince
 		}, sec(5)},
+
+		// Since when it was kept out, or let in.
+		{"suspended", func(l *life) any {
+			l.looks(1, held)
+			f := l.looks(9, held)
+			return list{f.KeptOut(), f.LetInAt}
+		}, list{true, never}},
+		{"resumed", func(l *life) any {
+			l.looks(1, held)
+			l.looks(5, bare)
+			f := l.looks(9, pending)
+			return list{f.KeptOut(), f.LetInAt}
+		}, list{false, sec(5)}},
+		{"never kept out", func(l *life) any { l.looks(1, bare); return l.looks(9, pending).LetInAt }, never},
+		{"suspended again", func(l *life) any {
+			l.looks(1, held)
+			l.looks(5, bare)
+			return list{l.looks(7, held).KeptOut(), l.looks(9, bare).LetInAt}
+		}, list{true, sec(9)}},
+		{"another attempt is kept out", func(l *life) any {
+			l.looks(1, held)
+			l.looks(5, bare)
+			return l.looks(9, seen(kjobOf("b", 2))).LetInAt
+		}, never},
+		{"suspended when it had a pod", func(l *life) any {
+			return l.looks(1, seen(kjobOf("a", 1, hadPod, suspended))).KeptOut()
+		}, false},
+		{"kept out by a quota, then let in", func(l *life) any {
+			l.Hear("a", Heard{EventsAt: sec(1), Warnings: []Warning{{"FailedCreate", "exceeded quota: few, requested: pods=1"}}})
+			f := l.looks(2, bare)
+			return list{f.KeptOut(), l.looks(9, pending).LetInAt}
+		}, list{true, sec(9)}},
+		{"a quota's words, which are old by now", func(l *life) any {
+			l.Hear("a", Heard{EventsAt: sec(1), Warnings: []Warning{{"FailedCreate", "exceeded quota: few, requested: pods=1"}}})
+			l.looks(2, bare)
+			l.Hear("a", Heard{EventsAt: sec(30)})
+			f := l.looks(31, bare)
+			return list{f.KeptOut(), f.LetInAt}
+		}, list{false, sec(31)}},
+		{"refused for good after a quota", func(l *life) any {
+			l.Hear("a", Heard{EventsAt: sec(1), Warnings: []Warning{{"FailedCreate", "violates PodSecurity"}, {"FailedCreate", "exceeded quota: few"}}})
+			return l.looks(2, bare).KeptOut()
+		}, false},
+		{"since it was made", func(l *life) any { return l.looks(9, seen(kjobOf("a", 1, suspended, madeAt(2)))).KeptOutSince() }, sec(2)},
+		{"since it was suspended again", func(l *life) any {
+			return l.looks(9, seen(kjobOf("a", 1, suspended, madeAt(2), func(k *AttemptKJob) { k.SuspendedAt = sec(6) }))).KeptOutSince()
+		}, sec(6)},
 
 		// What Events say.
 		{"of the pod", func(l *life) any {

@@ -28,10 +28,16 @@ func CreateRefused(why error) Decision {
 }
 
 // NotLetIn is for a kjob that Kubernetes has refused for now, for some time: it is
-// waited for as long as a pod might have been pending.
+// waited for as long as a pod might have been pending, and where a quota is used up
+// as long as one might be kept out.
 func NotLetIn(refusedFor time.Duration, p Policy, why error) Decision {
-	if refusedFor > p.PendingTimeout {
-		return finish(ReasonAdmission, fmt.Sprintf("Kubernetes did not let the Job in within %s: %s", p.PendingTimeout, why))
+	limit := p.PendingTimeout
+	if quotaExceeded(why.Error()) {
+		limit = p.SuspendedTimeout
+	}
+	endless := limit == 0 && limit != p.PendingTimeout
+	if refusedFor > limit && !endless {
+		return finish(ReasonAdmission, fmt.Sprintf("Kubernetes did not let the Job in within %s: %s", limit, why))
 	}
 	return Decision{Action: None, Reason: ReasonAdmission}
 }

@@ -9,7 +9,7 @@ import (
 // What is decided of a job that has no kjob, or whose kjob Kubernetes doesn't take.
 func TestVerdicts(t *testing.T) {
 	const limit = time.Minute
-	why := errors.New("exceeded quota")
+	why, quota := errors.New("exceeded quota"), errors.New("exceeded quota: q")
 	p := Policy{MaxAttempts: 3, PendingTimeout: limit}
 	told := ParseHistory("attempt 1 was lost\nattempt 2 was stopped")
 	for _, tt := range []struct {
@@ -24,6 +24,9 @@ func TestVerdicts(t *testing.T) {
 		{"the template makes no kjob", NotMade(errors.New("env.X is not set")), finish(ReasonConfig, "env.X is not set")},
 		{"refused", CreateRefused(why), finish(ReasonAdmission, "Kubernetes refused the Job that the queue's template makes: exceeded quota")},
 		{"not let in yet", NotLetIn(limit, p, why), Decision{Action: None, Reason: ReasonAdmission}},
+		{"a quota is used up", NotLetIn(24*time.Hour, p, quota), Decision{Action: None, Reason: ReasonAdmission}},
+		{"a quota is used up, which has its time", NotLetIn(time.Hour, Policy{PendingTimeout: limit, SuspendedTimeout: time.Hour}, quota), Decision{Action: None, Reason: ReasonAdmission}},
+		{"a quota is used up for long", NotLetIn(time.Hour+1, Policy{PendingTimeout: limit, SuspendedTimeout: time.Hour}, quota), finish(ReasonAdmission, "Kubernetes did not let the Job in within 1h0m0s: exceeded quota: q")},
 		{"not let in", NotLetIn(limit+1, p, why), finish(ReasonAdmission, "Kubernetes did not let the Job in within 1m0s: exceeded quota")},
 		{"its name is taken", NameTaken("onejob-x", "builds", errors.New("not ours")), finish(ReasonAdmission, "onejob-x in namespace builds: not ours")},
 		{"its tags are nobody's", Unmatched("no queue has gpu=1"), finish(ReasonUnmatched, "no queue has gpu=1")},

@@ -68,6 +68,12 @@ func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batc
 	pod := &k.Spec.Template
 	pod.Labels, pod.Annotations = merge(pod.Labels, labels), merge(pod.Annotations, notes)
 
+	for i := range pod.Spec.InitContainers {
+		// The end of its log is all that says why it failed, when the pod is gone.
+		if c := &pod.Spec.InitContainers[i]; c.TerminationMessagePolicy == "" {
+			c.TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
+		}
+	}
 	agent := FindAgent(&pod.Spec)
 	agent.Env = append(agent.Env, podEnv(job.ID, attempt, t)...)
 	agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvImage, Value: honoured(t.Image(), agent.Image, env)})

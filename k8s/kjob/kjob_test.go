@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
@@ -309,5 +310,30 @@ func TestOneUser(t *testing.T) {
 	}
 	if want := fmt.Sprintf("%d:%d", *s.RunAsUser, *s.RunAsGroup); string(user[1]) != want || *s.FSGroup != *s.RunAsGroup {
 		t.Errorf("the image's user is %s, the template's %s with the volumes' group %d", user[1], want, *s.FSGroup)
+	}
+}
+
+// Of an init container that failed, the end of its log is kept, unless its template
+// says otherwise.
+func TestInitContainersLeaveTheirLastWords(t *testing.T) {
+	const template = `
+spec:
+  initContainers:
+  - {name: silent, image: "a:1"}
+  - {name: speaks, image: "a:1", terminationMessagePolicy: File}
+`
+	tpl, err := Parse([]byte(template), config.Queue{Name: "default", Namespace: "ci", TokenSecret: config.SecretRef{Name: "onejob-agent-token", Key: "token"}, OnTerm: "cancel"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := New(stacks.Job{ID: "01a20178-40c6-7700-b66b-9921d0c7c6a5"}, 1, tpl, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]corev1.TerminationMessagePolicy{"silent": corev1.TerminationMessageFallbackToLogsOnError, "speaks": corev1.TerminationMessageReadFile}
+	for _, c := range k.Spec.Template.Spec.InitContainers {
+		if c.TerminationMessagePolicy != want[c.Name] {
+			t.Errorf("%s: %q, want %q", c.Name, c.TerminationMessagePolicy, want[c.Name])
+		}
 	}
 }

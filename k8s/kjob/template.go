@@ -98,7 +98,7 @@ func Parse(doc []byte, q config.Queue) (*Template, error) {
 		}
 		return nil, errors.Join(append(errs, fmt.Errorf("reading the merged template: %w", err))...)
 	}
-	errs = append(errs, checkTemplate(t.Job), checkAdmissible(t.Job), checkVariables(merged, t.Job, q.TrustedPipelines), checkTokenSecret(&t.Job.Spec.Template.Spec, t.tokens))
+	errs = append(errs, checkTemplate(t.Job), checkAccount(&t.Job.Spec.Template.Spec), checkAdmissible(t.Job), checkVariables(merged, t.Job, q.TrustedPipelines), checkTokenSecret(&t.Job.Spec.Template.Spec, t.tokens))
 	t.graces, err = graceEnv(t.Job, q.OnTerm)
 	errs = append(errs, err)
 	if hasVariable(string(merged)) {

@@ -63,9 +63,6 @@ func (f *faults) checkPod(pod *corev1.PodSpec) {
 	if ptr.Deref(pod.TerminationGracePeriodSeconds, 0) < 5 {
 		f.bad("spec.template.spec.terminationGracePeriodSeconds", "must be at least 5: the runner reports to Buildkite in it")
 	}
-	if ptr.Deref(pod.AutomountServiceAccountToken, true) {
-		f.bad("spec.template.spec.automountServiceAccountToken", "must be false: a job could read the token")
-	}
 	agent := FindAgent(pod)
 	if agent == nil || len(pod.Containers) != 1 {
 		var names []string

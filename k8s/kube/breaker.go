@@ -13,6 +13,7 @@ import (
 type Breaker struct {
 	mu       sync.Mutex
 	failures int
+	opened   time.Time // the first failure of those
 	failed   time.Time // the last failure that counted
 	released time.Time // when it was let go last
 	next     time.Time
@@ -39,6 +40,16 @@ func (b *Breaker) Wait() time.Duration {
 	return 0
 }
 
+// Away is for how long the API server hasn't answered, 0 if it does.
+func (b *Breaker) Away() time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.failures == 0 {
+		return 0
+	}
+	return time.Since(b.opened)
+}
+
 // Unanswered records that a request that was sent at the time had no answer. It
 // opens the breaker; once it is open only a try counts, and not the rest of what
 // was on its way, nor what hung since before it was let go. A zero time is now.
@@ -50,7 +61,10 @@ func (b *Breaker) Unanswered(sent time.Time) {
 	}
 	b.failures++
 	b.failed = time.Now()
-	b.next = b.failed.Add(jitter.Doubled(BreakerFirst, BreakerMax, b.failures-1))
+	if b.failures == 1 {
+		b.opened = b.failed
+	}
+	b.next = b.failed.Add(min(BreakerFirst<<min(b.failures-1, 10), BreakerMax))
 }
 
 // Answered records the answer to a request that was sent at the time. What was

@@ -12,6 +12,7 @@ import (
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/decide"
+	"github.com/onejob-dev/onejob/k8s/events"
 	"github.com/onejob-dev/onejob/k8s/kjob"
 	"github.com/onejob-dev/onejob/k8s/kube"
 	"github.com/onejob-dev/onejob/stacks"
@@ -79,6 +80,10 @@ func Explain(ctx context.Context, kube kube.Client, client *stacks.Client, names
 	slices.SortStableFunc(s.Lines, func(a, b StoryLine) int {
 		return cmp.Or(a.Time.Truncate(time.Second).Compare(b.Time.Truncate(time.Second)), a.rank-b.rank)
 	})
+	if t.look.kjob != nil && decide.OfJob(t.look.kjob).Suspended {
+		// Without its words the rest of the story is as true.
+		t.look.admission, _ = events.NewKueue(kube).Says(ctx, t.look.kjob.Namespace, t.look.kjob.UID)
+	}
 	s.Now, s.Advice = outlook(t.look.facts(s), s, t.said)
 	return s, nil
 }

@@ -21,6 +21,7 @@ type look struct {
 	pod        *corev1.Pod
 	events     []corev1.Event
 	pods       []corev1.Pod
+	admission  string // what Kueue says of the kjob
 }
 
 // facts are those of a scheduler that saw all this when it was so first, as far as
@@ -35,7 +36,9 @@ func (l look) facts(s Story) decide.Facts {
 	if k := l.kjob; k != nil {
 		seen.KJob = decide.AttemptKJob{Number: kjob.AttemptOf(k), KJob: decide.OfJob(k),
 			Story: decide.ParseHistory(k.Annotations[contract.AnnotationStory]), Faults: decide.ParseNodeFaults(k.Annotations[contract.AnnotationNodeFaults])}
-		t.Hear(decide.Facts{KJob: seen.KJob.KJob, Pod: decide.OfPod(l.pod)}.Subject(), events.Heard(l.events, l.now))
+		heard := events.Heard(l.events, l.now)
+		heard.Admission = l.admission
+		t.Hear(decide.Facts{KJob: seen.KJob.KJob, Pod: decide.OfPod(l.pod)}.Subject(), heard)
 	}
 	since := l.since()
 	if s.StateError == "" {

@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"fmt"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,6 +27,9 @@ func outlook(f decide.Facts, s Story, said corev1.Event) (now, advice string) {
 		if now, advice := outlookAlive(f, d); now != "" {
 			return now, advice
 		}
+	}
+	if keptOut := d.Action == decide.None && f.KeptOut(); keptOut && !f.State.Held() && !f.State.Over() {
+		return outlookKeptOut(f, d)
 	}
 	switch d.Action {
 	case decide.Attempt:
@@ -54,6 +58,19 @@ func outlook(f decide.Facts, s Story, said corev1.Event) (now, advice string) {
 		return now, "nothing"
 	}
 	return now, "mend what it says, or wait; the job is finished with this reason if the pod doesn't start in time (pending-timeout, image-grace)"
+}
+
+// outlookKeptOut is for a kjob that somebody holds: what to do about it isn't onejob's to
+// say.
+func outlookKeptOut(f decide.Facts, d decide.Decision) (now, advice string) {
+	if now = d.Text; now == "" {
+		now = "waiting to be let in"
+	}
+	now += ", since " + clock(f.KeptOutSince())
+	if most := f.Policy.SuspendedTimeout; most > 0 {
+		return now, fmt.Sprintf("wait, or ask who holds it; the job is finished if it isn't let in within %s (suspended-timeout)", most)
+	}
+	return now, "wait, or ask who holds it; pending-timeout begins when it is let in"
 }
 
 // outlookAlive is that while the pod of an unfinished kjob stops, or runs; empty if it

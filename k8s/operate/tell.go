@@ -45,7 +45,10 @@ func (t *teller) tellAttempt(ctx context.Context, k *batchv1.Job) error {
 	}
 	t.add(rankMade, k.CreationTimestamp.Time, "onejob", "made %s for attempt %d", k.Name, kjob.AttemptOf(k))
 	for _, c := range k.Status.Conditions {
-		if c.Status == corev1.ConditionTrue {
+		switch {
+		case c.Status != corev1.ConditionTrue && c.Type == batchv1.JobSuspended:
+			t.add(rankKJob, c.LastTransitionTime.Time, "kubernetes", "%s: no longer suspended", k.Name)
+		case c.Status == corev1.ConditionTrue:
 			t.add(rankKJob, c.LastTransitionTime.Time, "kubernetes", "%s: %s", k.Name, strings.Join(notEmpty(contract.Word(string(c.Type)), contract.Word(c.Reason), contract.Sentence(c.Message)), ", "))
 		}
 	}

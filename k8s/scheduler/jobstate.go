@@ -78,6 +78,20 @@ func (cs *claims) known() []contract.JobID {
 	return slices.Collect(maps.Keys(cs.jobs))
 }
 
+// remembered is of how many jobs something is.
+func (cs *claims) remembered() int {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return len(cs.jobs)
+}
+
+// hearAdmission notes what Kueue says of a kjob now.
+func (cs *claims) hearAdmission(id contract.JobID, subject string, says string) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.state(id).Hear(subject, decide.Heard{Admission: says, EventsAt: time.Now()})
+}
+
 // unknown are those of the jobs of which nothing is remembered.
 func (cs *claims) unknown(ids []contract.JobID) (unknown []contract.JobID) {
 	cs.mu.Lock()
@@ -160,8 +174,9 @@ func (cs *claims) ask(id contract.JobID) {
 	cs.state(id).ask = true
 }
 
-// toAsk are the jobs whose state is to be asked for.
-func (cs *claims) toAsk() []contract.JobID {
+// toAsk are the jobs whose state is to be asked for: every so often while a pod is still
+// to come.
+func (cs *claims) toAsk(pending time.Duration) []contract.JobID {
 	now := time.Now()
 	ids := map[contract.JobID]bool{}
 	cs.mu.Lock()
@@ -172,7 +187,7 @@ func (cs *claims) toAsk() []contract.JobID {
 		}
 	}
 	for _, id := range cs.having(func(k *cache.Job) bool { return !k.Finished }) {
-		m, every := cs.jobs[id], stateEvery
+		m, every := cs.jobs[id], pending
 		if m.State().Held() && m.PodStarted() {
 			every = heldEvery
 		}

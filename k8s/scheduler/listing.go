@@ -75,7 +75,7 @@ func (q *queue) readPages(ctx context.Context, set *settings, l *listing) error 
 		if cursor == "" || pages >= maxPages || enough {
 			break
 		}
-		if pages == 1 && hungry && began.Before(q.later.until) {
+		if pages == 1 && q.backlogIsGood(began, hungry) {
 			l.bad += q.later.bad
 			q.lookAt(q.later.jobs, q.later.at, set, l)
 			return nil // that backlog is used on
@@ -84,6 +84,15 @@ func (q *queue) readPages(ctx context.Context, set *settings, l *listing) error 
 	later.until = time.Now().Add(min(backlogTimes*time.Since(later.at), backlogLife))
 	q.later = later
 	return nil
+}
+
+// backlogIsGood: the later pages needn't be read again, because no slot is free for what
+// is on them, or because nothing can be created now.
+func (q *queue) backlogIsGood(at time.Time, hungry bool) bool {
+	if q.kubernetesAway() {
+		return !q.later.at.IsZero()
+	}
+	return hungry && at.Before(q.later.until)
 }
 
 // lookAt sorts jobs that were listed at a time.

@@ -53,6 +53,7 @@ func (q *queue) pollLoop(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		q.standing.answers(!errors.Is(err, stacks.ErrUnavailable))
 		if news {
 			lastNews = began
 		}
@@ -106,10 +107,14 @@ func (q *queue) untilNext(ctx context.Context, began, lastNews time.Time) bool {
 	if time.Since(lastNews) < busyFor && !q.claims.full() {
 		interval = config.MinPoll
 	}
+	least := minGap
+	if q.kubernetesAway() {
+		interval, least = max(interval, outagePoll), outagePoll
+	}
 	if !pause(ctx, time.Until(began.Add(jitter.Around(interval, 0.1))), q.wakeup) { // many schedulers mustn't beat in step
 		return false
 	}
-	gap := time.Until(began.Add(minGap))
+	gap := time.Until(began.Add(least))
 	return gap <= 0 || jitter.Sleep(ctx, gap)
 }
 

@@ -32,8 +32,10 @@ func (s *settings) policy() decide.Policy {
 // PolicyOf is a completed queue's share of decisions, with the grace of its
 // template.
 func PolicyOf(q config.Queue, grace time.Duration) decide.Policy {
-	p := decide.Policy{MaxAttempts: *q.MaxAttempts, PendingTimeout: time.Duration(*q.PendingTimeout), ImageGrace: time.Duration(*q.ImageGrace), Grace: grace,
-		FinishLost: q.LostJobs == config.LostFinish}
+	p := decide.Policy{
+		MaxAttempts: *q.MaxAttempts, PendingTimeout: time.Duration(*q.PendingTimeout), SuspendedTimeout: time.Duration(*q.SuspendedTimeout),
+		ImageGrace: time.Duration(*q.ImageGrace), FinishLost: q.LostJobs == config.LostFinish, Grace: grace,
+	}
 	if p.PendingTimeout == 0 {
 		p.PendingTimeout = decide.NoLimit
 	}

@@ -59,6 +59,7 @@ type Scheduler struct {
 	reloadEvery time.Duration
 
 	events  *events.Recorder
+	kueue   *events.Kueue
 	creates workqueue.TypedRateLimitingInterface[item]
 	breaker kube.Breaker
 
@@ -100,7 +101,7 @@ func New(o Options) *Scheduler {
 	}
 	return &Scheduler{
 		kube: o.Kube, lean: o.Lean, skew: o.Skew, load: o.Load, version: o.Version, log: o.Log, metrics: o.Metrics, lease: o.Lease,
-		transport: o.Transport, token: o.Token, reloadEvery: o.ReloadEvery, events: events.NewRecorder(o.Kube, o.Log),
+		transport: o.Transport, token: o.Token, reloadEvery: o.ReloadEvery, events: events.NewRecorder(o.Kube, o.Log), kueue: events.NewKueue(o.Kube),
 		stores: map[string]*cache.Store{}, queues: map[string]*served{}, faults: map[string]error{},
 	}
 }

@@ -35,6 +35,7 @@ type standing struct {
 	noCreate time.Time
 	tried    tryout
 	beat     time.Time // when the poll loop last turned
+	silent   time.Time // since when Buildkite answers no poll, zero if it does
 }
 
 func newStanding(ready func(bool)) *standing { return &standing{ready: ready, beat: time.Now()} }
@@ -202,6 +203,28 @@ func (s *standing) try(now tryout) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tried = now
+}
+
+// answers takes in whether Buildkite has answered a poll.
+func (s *standing) answers(yes bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case yes:
+		s.silent = time.Time{}
+	case s.silent.IsZero():
+		s.silent = time.Now()
+	}
+}
+
+// silentFor is for how long it has not, 0 if it does.
+func (s *standing) silentFor() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.silent.IsZero() {
+		return 0
+	}
+	return time.Since(s.silent)
 }
 
 // alive: the poll loop turns.

@@ -20,7 +20,8 @@ const (
 	// heldEvery is the same for a job that an agent has while our pod runs, most
 	// likely the one in it: should the agent fall silent, Buildkite ends the job,
 	// and nothing else would tell us of the pod that goes on.
-	heldEvery = time.Minute
+	heldEvery  = time.Minute
+	sweepEvery = time.Minute
 )
 
 // keepReserved renews reservations until ctx ends. It is a loop of its own: states
@@ -35,24 +36,37 @@ func (q *queue) keepReserved(ctx context.Context) {
 
 // upkeep asks for states until ctx ends, as long as Buildkite lets it.
 func (q *queue) upkeep(ctx context.Context) {
-	var measured time.Time
+	var measured, swept time.Time
 	for pause(ctx, upkeepEvery, q.look) {
 		if !jitter.Sleep(ctx, coalesce) {
 			return
 		}
-		if time.Since(measured) >= upkeepEvery {
+		if time.Since(measured) >= q.measureEvery() {
 			measured = time.Now()
 			q.measureSlots()
 		}
 		if q.standing.now().looksAfter() {
 			q.askStates(ctx)
-			q.sweep()
+			if time.Since(swept) >= sweepEvery {
+				swept = time.Now()
+				q.sweep()
+			}
 		}
 	}
 }
 
+// measureEvery is how often the slots are counted for the metrics: less often where
+// there are thousands of kjobs and of pods to go through.
+func (q *queue) measureEvery() time.Duration {
+	return max(upkeepEvery, time.Duration(q.claims.remembered()/500)*time.Second)
+}
+
 func (q *queue) askStates(ctx context.Context) {
-	for some := range slices.Chunk(q.claims.toAsk(), stacks.MaxBatch) {
+	pending := stateEvery
+	if q.kubernetesAway() {
+		pending = outageStates
+	}
+	for some := range slices.Chunk(q.claims.toAsk(pending), stacks.MaxBatch) {
 		cctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		sent := time.Now()
 		states, err := q.client.States(cctx, some)

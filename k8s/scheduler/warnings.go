@@ -23,9 +23,10 @@ func (q *queue) wantsWarnings(id contract.JobID, d decide.Decision, f decide.Fac
 		return false
 	}
 	// An API server that is away isn't asked by each job what it can't say, nor
-	// does each wait for it.
-	if q.store.Stale() || !q.reads.may(f.Unexplained()) {
-		q.work.AddAfter(id, decide.NoticeAfter+jitter.UpTo(decide.NoticeAfter))
+	// does each wait for it; and to a Buildkite that is away nothing can be told.
+	away := q.store.Stale() || q.buildkiteAway()
+	if away || !q.reads.may(f.Unexplained()) {
+		q.work.AddAfter(id, decide.NoticeAfter+jitter.UpTo(decide.NoticeAfter+q.turn()/8))
 		return false
 	}
 	return true
@@ -62,7 +63,7 @@ func eventsDecide(d decide.Decision, f decide.Facts) bool {
 // doesn't say why not.
 func waitsUnexplained(f decide.Facts) bool {
 	switch p := f.Pod; {
-	case !f.KJob.Live(), f.KJob.Suspended, p.Started, p.Unschedulable != "", p.Waiting != "":
+	case !f.KJob.Live(), f.KJob.Suspended && !f.KeptOut(), p.Started, p.Unschedulable != "", p.Waiting != "":
 		return false
 	}
 	switch f.Pod.Phase {
@@ -78,6 +79,13 @@ const (
 	warningsPerSecond = 4
 	warningsWithin    = 3 * time.Second
 )
+
+// turn is how long it takes until the Events of each job have been read once, at the
+// most. A job tries a few times in it, and not every few seconds: of thousands that
+// would be most of a scheduler's work.
+func (q *queue) turn() time.Duration {
+	return time.Duration(q.claims.remembered()) * time.Second / warningsPerSecond
+}
 
 // eventReads bounds how often a queue reads Events.
 type eventReads struct {
@@ -130,6 +138,10 @@ func (q *queue) fetchWarnings(ctx context.Context, id contract.JobID, f decide.F
 	}
 	cctx, cancel := context.WithTimeout(ctx, warningsWithin)
 	defer cancel()
+	if f.KJob.Suspended && f.KeptOut() {
+		q.fetchAdmission(cctx, id, f)
+		return
+	}
 	es, err := events.On(cctx, q.s.kube, q.store.Namespace, kind, name)
 	es = slices.DeleteFunc(es, func(e corev1.Event) bool { // of a kjob that had the name before
 		return kind == "Job" && e.InvolvedObject.UID != "" && e.InvolvedObject.UID != f.KJob.UID
@@ -146,4 +158,16 @@ func (q *queue) fetchWarnings(ctx context.Context, id contract.JobID, f decide.F
 	if f.EndedAt.IsZero() {
 		q.work.AddAfter(id, decide.WarningsEvery+time.Second)
 	}
+}
+
+// fetchAdmission asks Kueue, where there is one that may be asked, what keeps a
+// suspended kjob out. Without its words the page says less, and nothing else changes.
+func (q *queue) fetchAdmission(ctx context.Context, id contract.JobID, f decide.Facts) {
+	says, err := q.s.kueue.Says(ctx, q.store.Namespace, f.KJob.UID)
+	if err != nil {
+		q.s.metrics.apiErrors.WithLabelValues(q.name, "list", string(apierrors.ReasonForError(err))).Inc()
+		q.log.Debug("kueue not asked", "job_id", id, "err", err)
+	}
+	q.claims.hearAdmission(id, f.Subject(), says)
+	q.work.AddAfter(id, decide.WarningsEvery+time.Second)
 }

@@ -48,6 +48,11 @@ type world struct {
 	runs func(w *world, p *pod)
 	// podAfter is how long the Job controller takes for a pod.
 	podAfter time.Duration
+	// resumeLag is how long the Job controller takes to notice that a kjob was
+	// resumed.
+	resumeLag time.Duration
+	// quota is the most pods that there may be, 0 for no limit.
+	quota int
 	// onCreate may refuse a create, before or after it is applied.
 	onCreate func(k *batchv1.Job) (before, after error)
 	// onDryRun may refuse a dry run.
@@ -197,7 +202,7 @@ func (p *pod) live(k *batchv1.Job) {
 	if !w.sleep(50*time.Millisecond+w.podAfter, p.kill) {
 		return
 	}
-	if k.Spec.Suspend != nil && *k.Spec.Suspend {
+	if !w.letIn(p) {
 		return
 	}
 	obj := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{

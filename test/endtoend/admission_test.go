@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/test/fixture"
 )
 
@@ -31,11 +32,22 @@ var admissionRows = []row{
 		"the pod can't start: Kubernetes refuses it: ", `violates PodSecurity "restricted:latest": host namespaces (hostNetwork=true)`),
 	func() row {
 		// Long enough for the Events to be read more than once: a read may fail.
-		r := notYet("quota-of-pods", "pending-timeout: 50s", "", "", "", "admission",
-			"the pod did not start within 50s: Kubernetes doesn't make it yet: ", "exceeded quota: none, requested: pods=1")
+		r := notYet("quota-of-pods", "{pending-timeout: 20s, suspended-timeout: 50s}", "", "", "", "admission",
+			"Kubernetes did not let the pod in within 50s (suspended-timeout): Kubernetes doesn't make it yet: ", "exceeded quota: none, requested: pods=1")
 		r.namespace = "rows-no-pods"
 		return r
 	}(),
+	{
+		// Another's job has the only pod for longer than one may take to start.
+		name: "quota-of-one-pod", namespace: "rows-one-pod", queue: "pending-timeout: 20s", exit: "0", kjobs: 1,
+		before: func(s *scene) {
+			b, err := on.Simulator.CreateBuild(simulator.BuildRequest{Queue: s.name, Pipeline: []byte("steps: [{command: sleep 60, env: {BUILDKITE_SKIP_CHECKOUT: 'true'}}]")})
+			must(s, err)
+			s.happens("the first job runs", func() bool { j, _ := on.Simulator.Job(b.JobIDs[0]); return j.State == simulator.StateRunning })
+		},
+		act:   func(s *scene) { s.told("exceeded quota: none, requested: pods=1") },
+		event: "JobWaiting: waiting to start: Kubernetes doesn't make it yet: ", metric: "none/finished",
+	},
 	{
 		name: "policy-denies-job", namespace: "rows-policy-job", exit: "-1", signalReason: "stack_error",
 		page:  []string{"Kubernetes refused the Job that the queue's template makes: ", "not this job"},
@@ -56,11 +68,12 @@ var admissionRows = []row{
 		must(s, on.Simulator.CancelJob(s.id))
 	}},
 	{
-		name: "quota-of-jobs", namespace: "rows-no-jobs", exit: "0", kjobs: 1,
+		name: "quota-of-jobs", namespace: "rows-no-jobs", queue: "pending-timeout: 5s", exit: "0", kjobs: 1,
 		act: func(s *scene) {
 			s.told("waiting to be created: ")
 			s.told("exceeded quota: none, requested: count/jobs.batch=1")
 			s.until("the refusal is counted", func() bool { return s.measured("onejob_kjob_creates_total", "queue", s.name, "result", "forbidden") })
+			time.Sleep(10 * time.Second) // longer than its pod may take to start
 			must(s, on.Cluster.Client().CoreV1().ResourceQuotas(s.namespace).Delete(s.ctx, "none", metav1.DeleteOptions{}))
 		},
 		metric: "none/finished",
@@ -99,14 +112,15 @@ func stopped(words string) func(*scene) {
 // admissions makes what stands in the way in each namespace.
 func admissions(t *testing.T) {
 	client := on.Cluster.Client()
-	quota := func(namespace string, name corev1.ResourceName) {
+	quota := func(namespace string, name corev1.ResourceName, most string) {
 		_, err := client.CoreV1().ResourceQuotas(namespace).Create(t.Context(), &corev1.ResourceQuota{
-			ObjectMeta: metav1.ObjectMeta{Name: "none"}, Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{name: resource.MustParse("0")}},
+			ObjectMeta: metav1.ObjectMeta{Name: "none"}, Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{name: resource.MustParse(most)}},
 		}, metav1.CreateOptions{})
 		ok(t, err)
 	}
-	quota("rows-no-pods", "pods")
-	quota("rows-no-jobs", "count/jobs.batch")
+	quota("rows-no-pods", "pods", "0")
+	quota("rows-one-pod", "pods", "1")
+	quota("rows-no-jobs", "count/jobs.batch", "0")
 
 	jobs := written("jobs")
 	url, none, fail := "https://127.0.0.1:1/", admissionv1.SideEffectClassNone, admissionv1.Fail

@@ -25,7 +25,9 @@
 //	  where Buildkite leaves it to the agent   TestLostPods/killed-while-running
 //	image, name, Secret, volume, command       TestNeverStarted
 //	a broken pull, and then a slow one         TestNeverStarted/image-pulled-late
-//	unschedulable, PVC, suspended (Kueue)      TestNeverStarted
+//	unschedulable, PVC                         TestNeverStarted
+//	suspended (Kueue) for long, cancelled then TestNeverStarted/suspended-…, scheduler.TestSuspended…
+//	kept out by a quota for long               TestNotAdmitted/quota-of-one-pod, quota-of-jobs
 //	service account, quota, Pod Security       TestNotAdmitted (kjobs without a pod)
 //	policy (one job, all jobs), webhook, quota TestNotAdmitted (kjobs that are refused)
 //	invalid spec                               refused before there is a job: kjob.TestAdmissible, cmd/onejob.TestAdmissibleAsTheAPIServer

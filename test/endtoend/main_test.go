@@ -111,7 +111,7 @@ func setting(repositories string) (fixture.Options, error) {
 	}
 	o.Namespaces = append(o.Namespaces, foreigners...)
 	rows, err := yaml.Marshal(queues)
-	o.Config = fixture.QueueConfig(8, 20) + anyUID + trusted + ownHome + foreign + string(rows)
+	o.Config = fixture.QueueConfig(8, 20) + anyUID + trusted + deployer + ownHome + foreign + string(rows)
 	return o, err
 }
 

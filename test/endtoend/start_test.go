@@ -2,6 +2,7 @@ package endtoend
 
 import (
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -51,19 +52,29 @@ var startRows = []row{
 		event: "JobFinished: the container can't be started", metric: "finish/container",
 	},
 	{
-		name: "init-container-fails", queue: "max-attempts: 2", exit: "-1", signalReason: "stack_error", kjobs: 2,
-		pod:   "initContainers: [{name: first, image: 'localhost/onejob-agent:dev', imagePullPolicy: Never, command: [sh, -c, exit 3], securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]",
-		page:  []string{"gave up after 2 attempts", "container first ended with exit code 3"},
-		event: "JobFinished: gave up after 2 attempts", metric: "finish/gave_up",
+		name: "init-container-fails", exit: "-1", signalReason: "stack_error", kjobs: 2,
+		pod:   "initContainers: [{name: first, image: 'localhost/onejob-agent:dev', imagePullPolicy: Never, command: [sh, -c, 'echo no such host >&2; exit 3'], securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]",
+		page:  []string{"container first ended with exit code 3 in two pods, the last of them on node node-0", "Its last words: no such host"},
+		event: "JobFinished: container first ended with exit code 3 in two pods", metric: "finish/container",
 	},
 	{
 		// As Kueue does it: suspended from the beginning, resumed when there is room.
-		name: "suspended-until-admitted", job: "suspend: true", exit: "0", kjobs: 1,
+		// The time that its pod may take to start begins then.
+		name: "suspended-until-admitted", queue: "pending-timeout: 20s", job: "suspend: true", exit: "0", kjobs: 1,
 		act: func(s *scene) {
 			s.told("waiting to start: the Kubernetes Job is suspended, it waits to be admitted")
+			s.until("longer than its pod may take to start", func() bool { return time.Since(s.kjobList()[0].CreationTimestamp.Time) > 40*time.Second })
 			s.suspend(false)
 		},
 		event: "JobWaiting: waiting to start: the Kubernetes Job is suspended, it waits to be admitted", metric: "none/finished",
+	},
+	{
+		name: "suspended-and-cancelled", job: "suspend: true",
+		act: func(s *scene) {
+			s.told("it waits to be admitted")
+			s.removedAfter(func() { must(s, on.Simulator.CancelJob(s.id)) })
+		},
+		event: "Deleted: deleted by onejob: job_over", metric: "delete/job_over",
 	},
 	{
 		name: "suspended-while-waiting", faults: locked, exit: "0", kjobs: 2,

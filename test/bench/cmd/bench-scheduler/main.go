@@ -59,7 +59,7 @@ func main() {
 	flag.Float64Var(&o.rate, "rate", 2, "a: how many arrive a second, at random (Poisson)")
 	flag.IntVar(&o.burst, "burst", 1000, "b, e: how many jobs come at once")
 	flag.IntVar(&o.rounds, "rounds", 3, "b: how often; medians are reported")
-	flag.Func("weights", "d: `NUMBERS` of kjobs at which the memory is read (default 1000,5000)", func(text string) (err error) {
+	flag.Func("weights", "d: `NUMBERS` of kjobs at which the memory is read (default 1000,5000,10000)", func(text string) (err error) {
 		o.weights, err = numbers(text)
 		return err
 	})
@@ -74,7 +74,7 @@ func main() {
 	flag.BoolVar(&o.reportOnly, "report", false, "only report: a bar that is missed is no failure")
 	flag.Parse()
 	if o.weights == nil {
-		o.weights = []int{1000, 5000}
+		o.weights = []int{1000, 5000, 10000}
 	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -57,6 +57,7 @@ func TestSmall(t *testing.T) {
 		"d RSS, idle":                                    atLeast(1),
 		"d RSS, 40 kjobs":                                atLeast(1),
 		"d CPU per 1,000, 40 kjobs":                      atLeast(0.01),
+		"d CPU at rest, 40 kjobs":                        atMost(100),
 		"e 25s after the restart":                        exactly(0),
 		"e second kjobs of a job":                        exactly(0),
 		"f unfinished kjobs above max-in-flight 4":       exactly(0),

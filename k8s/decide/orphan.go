@@ -1,0 +1,25 @@
+package decide
+
+func (t *Timeline) seeOrphan(f *Facts, s Seen) {
+	f.Orphan = t.pod.Pod
+	f.Orphan.Deleted = t.pod.Phase != ""
+	for _, p := range s.Pods {
+		f.Orphan = p.Pod
+	}
+	if f.Orphan.Started && s.Stale {
+		f.Orphan, f.OrphanUnsure = Pod{}, true // its kjob may only be news
+	}
+}
+
+// Orphaned is for a job of which there is no kjob, and nobody remembers one. A pod
+// of it may be running: it may yet acquire the job, and there is never a second
+// beside it. It reports false if there is no such pod.
+func (t *Timeline) Orphaned(s Seen) (d Decision, orphaned bool) {
+	for _, p := range s.Pods {
+		if p.LivesOnANode() {
+			t.ended.first(p.KJob, s.Now)
+			return waitForPod(Facts{Now: s.Now, EndedAt: t.ended.at, Policy: s.Policy, OtherPodLives: p.Name, OtherNode: p.Node}, ReasonDeleted), true
+		}
+	}
+	return Decision{}, false
+}

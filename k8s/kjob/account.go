@@ -1,0 +1,51 @@
+package kjob
+
+import (
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// minTokenLife is the shortest that the API server gives a token, in seconds.
+const minTokenLife = 600
+
+// checkAccount holds a pod's token of a service account to one form: a projected
+// volume that the template names, for an account that it names. What is mounted by
+// itself, by a default of the account or of the API server, nobody has asked for; and
+// the scheduler's account may create Jobs, by which it has the agent token.
+func checkAccount(pod *corev1.PodSpec) error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("spec.template.spec."+format, args...))
+	}
+	if pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken {
+		bad("automountServiceAccountToken: must be false: a job could read the token. " +
+			"If jobs are to have it, the template says so with serviceAccountName and a projected volume (docs/pods.md, Jobs that talk to the API server)")
+	}
+	for _, v := range pod.Volumes {
+		if v.Projected == nil {
+			continue
+		}
+		for _, source := range v.Projected.Sources {
+			if token := source.ServiceAccountToken; token != nil {
+				checkAccountToken(bad, pod.ServiceAccountName, v.Name, token)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func checkAccountToken(bad func(format string, args ...any), account, volume string, token *corev1.ServiceAccountTokenProjection) {
+	switch account {
+	case "", "default":
+		bad("volumes[%s]: the token of an account that the template doesn't name: set serviceAccountName, to one that is made for these jobs", volume)
+	case contract.ManagedBy:
+		bad("volumes[%s]: a token of the account %s, which is the scheduler's: it may create Jobs, and so has the agent token; make another account for these jobs", volume, account)
+	}
+	if life := token.ExpirationSeconds; life != nil && *life < minTokenLife {
+		bad("volumes[%s].projected.sources.serviceAccountToken.expirationSeconds: %d is less than %d", volume, *life, minTokenLife)
+	}
+}
