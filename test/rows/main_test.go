@@ -45,7 +45,7 @@ func run(m *testing.M) int {
 	defer cancel()
 	o := stage.Options{
 		Root: filepath.Join("..", ".."), Nodes: nodes,
-		Simulator: simulator.Config{HeartbeatTimeout: 10 * time.Minute},
+		Simulator: simulator.Config{HeartbeatTimeout: 10 * time.Minute, MaxStacks: -1},
 		Logf:      func(format string, a ...any) { fmt.Printf("    "+format+"\n", a...) },
 	}
 	var config struct {
