@@ -70,6 +70,9 @@ type Config struct {
 	// FinishHeld are queues in which a stack may finish a job that an agent
 	// holds. Elsewhere that is refused; the documents don't say which is true.
 	FinishHeld []string
+	// StarSparesLost: exit_status "*" in a retry rule, and automatic: true, mean 1 to
+	// 255 and not the -1 of a lost job. The documents say both.
+	StarSparesLost bool
 	// StrictRepeats refuses a repeated start of the same session with 422.
 	// Off, a start that repeats the first one to the byte is answered 200.
 	StrictRepeats bool

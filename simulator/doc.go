@@ -46,25 +46,25 @@
 // job that waits and 422 for one that is gone, 404 for StreamPings; the whole
 // of the Stacks API with limits, scopes and 429 bodies; waits, soft failures
 // and retry rules as the documents tell them, each rule with its own count, no
-// automatic retry of what was canceled; exit status -1 for a lost agent.
+// automatic retry of what was canceled; exit status -1 for a lost agent, which a
+// heartbeat brings back; 422 for a start in a build that is being canceled.
 //
 // # Guessed
 //
 //   - acquire: a second one by the holder is 422 (Config.IdempotentAcquire);
-//     one by an agent with another job is 422; neither tags nor the reserving
-//     stack are checked; an agent that registered and didn't connect may acquire.
-//   - start: the same request again is 200 (Config.StrictRepeats: 422); after
-//     a cancel it is 200 and the job stays canceling.
+//     one by an agent with another job is 422; the reserving
+//     stack isn't checked, nor are tags but the queue (404); an agent that registered and didn't connect may acquire.
+//   - start: the same request again is 200 (Config.StrictRepeats: 422). A
+//     job that isn't started within Config.AcceptTimeout is offered again.
 //   - finish: once it is done the job's token is refused with 401, for finish
 //     itself too. Without job tokens a second finish is 422.
 //   - GET jobs/:id answers the holder's session token (Config.SessionMayReadJob),
 //     even after finish, and refuses another's with 403.
 //   - A disconnect ends the session (401 from then on) and fails the job that
-//     it holds, at once, with -1 and no signal_reason. A lost agent's session
-//     is over too: it can't come back.
+//     it holds, at once, with -1 and no signal_reason.
 //   - A chunk before start is 422, one whose size is wrong 400, one that
 //     contradicts another 422.
-//   - exit_status "*" in a retry rule matches -1.
+//   - exit_status "*" in a retry rule matches -1 (Config.StarSparesLost).
 //   - A reservation can't be taken over by another stack. A stack can finish a
 //     job that is scheduled or reserved, no other (Config.FinishHeld); a second
 //     time is 422.

@@ -30,9 +30,13 @@ type retryRule struct {
 const defaultRetryLimit = 2
 
 // matches treats "*" for the exit status as any failure. The documents say 1
-// to 255, yet warn that such a rule also retries the -1 of a stack's finish.
-func (r retryRule) matches(res result) bool {
+// to 255, yet warn that such a rule also retries the -1 of a stack's finish: with
+// sparesLost it doesn't.
+func (r retryRule) matches(res result, sparesLost bool) bool {
 	code, err := strconv.Atoi(res.exitStatus)
+	if r.exitStatus == nil && code < 0 && sparesLost {
+		return false
+	}
 	if err != nil || r.exitStatus == nil && code == 0 || r.exitStatus != nil && !slices.Contains(r.exitStatus, code) {
 		return false
 	}
@@ -58,7 +62,7 @@ func (s *Simulator) retryAutomatically(j *job, now time.Time) bool {
 		return false
 	}
 	for i, rule := range j.node.retry.automatic {
-		if !rule.matches(j.result) {
+		if !rule.matches(j.result, s.conf.StarSparesLost) {
 			continue
 		}
 		if j.ruleRetries[i] >= rule.limit {

@@ -85,3 +85,22 @@ func TestReservationMin(t *testing.T) {
 		}
 	})
 }
+
+// Under the one reading of the documents "*" retries the job of a lost agent, under the
+// other it doesn't; a rule for -1 does under both.
+func TestStarAndLostJobs(t *testing.T) {
+	for rule, want := range map[string][2]bool{"true": {true, false}, `{exit_status: "*"}`: {true, false}, "{exit_status: -1}": {true, true}} {
+		for i, spares := range []bool{false, true} {
+			inBubble(t, simulator.Config{StarSparesLost: spares}, func(w *wire) {
+				id, session := w.build(`steps: [{command: a, retry: {automatic: ` + rule + `}}]`)[0], w.session()
+				w.call("PUT", "jobs/"+id+"/start", w.acquire(session, id), "", 200)
+				if err := w.sim.LoseAgent(w.sim.Agents()[0].ID); err != nil {
+					t.Fatal(err)
+				}
+				if j, _ := w.sim.Job(id); (j.RetriedBy != "") != want[i] {
+					t.Errorf("%s, StarSparesLost %t: retried by %q, want a retry: %t", rule, spares, j.RetriedBy, want[i])
+				}
+			})
+		}
+	}
+}

@@ -94,8 +94,8 @@ var lostRows = []row{
 			}
 			must(s, on.Simulator.LoseAgent(s.job().AgentID))
 		},
-		exit: "-1", kjobs: 1, page: []string{"the pod was lost while the job ran in it; it is not run again: exit code 137"},
-		event: "JobLost: the pod was lost while the job ran in it; it is not run again: exit code 137", metric: "finish/pod_lost_running",
+		exit: "-1", kjobs: 1, page: []string{"the pod was lost while the job ran in it; it is not run again (Buildkite ends it with -1, within 4 minutes of its agent's last heartbeat): exit code 137"},
+		event: "JobLost: the pod was lost while the job ran in it; it is not run again (Buildkite ends it", metric: "none/pod_lost_running",
 	},
 	{
 		name: "out-of-memory-survived", agent: "resources: {requests: {cpu: 5m, memory: 16Mi}, limits: {memory: 128Mi}}", command: "echo begun; tail /dev/zero || exit 137",

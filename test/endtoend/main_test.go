@@ -92,7 +92,7 @@ func run(m *testing.M) int {
 func setting(repositories string) (fixture.Options, error) {
 	o := fixture.Options{
 		Root: filepath.Join("..", ".."), Nodes: nodes, Repository: repositories,
-		Simulator: simulator.Config{HeartbeatTimeout: 10 * time.Minute},
+		Simulator: simulator.Config{HeartbeatTimeout: 10 * time.Minute, MaxStacks: -1}, // a queue for each row
 		Logf:      func(format string, a ...any) { fmt.Printf("    "+format+"\n", a...) },
 	}
 	var queues []map[string]any

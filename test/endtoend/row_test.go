@@ -80,6 +80,9 @@ func (r row) queueConfig() map[string]any {
 		}
 	}
 	settings["name"] = r.name
+	if r.finishHeld {
+		settings["lost-jobs"] = "finish"
+	}
 	if r.namespace != "" {
 		settings["namespace"] = r.namespace
 	}
