@@ -2,6 +2,7 @@ package endtoend
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -187,13 +188,16 @@ func likeARM(t *testing.T) func() {
 	nodes, name := on.Cluster.Client().CoreV1().Nodes(), on.Cluster.NodeNames[0]
 	node, err := nodes.Get(t.Context(), name, metav1.GetOptions{})
 	succeed(t, err)
-	change := func(ctx context.Context, arch, taints string) {
-		_, err := nodes.Patch(ctx, name, types.StrategicMergePatchType, fmt.Appendf(nil, `{"metadata":{"labels":{%q:%q}},"spec":{"taints":%s}}`, corev1.LabelArchStable, arch, taints), metav1.PatchOptions{})
+	// A merge patch replaces the list of taints, which is what it is to the API server.
+	change := func(ctx context.Context, arch string, taints []corev1.Taint) {
+		list, err := json.Marshal(taints)
+		succeed(t, err)
+		_, err = nodes.Patch(ctx, name, types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"labels":{%q:%q}},"spec":{"taints":%s}}`, corev1.LabelArchStable, arch, list), metav1.PatchOptions{})
 		succeed(t, err)
 	}
-	change(t.Context(), "arm64", `[{"key":"kubernetes.io/arch","value":"arm64","effect":"NoSchedule"}]`)
+	change(t.Context(), "arm64", []corev1.Taint{{Key: "kubernetes.io/arch", Value: "arm64", Effect: corev1.TaintEffectNoSchedule}})
 	return func() {
-		change(context.WithoutCancel(t.Context()), node.Labels[corev1.LabelArchStable], `[{"$patch":"delete","key":"kubernetes.io/arch","effect":"NoSchedule"}]`)
+		change(context.WithoutCancel(t.Context()), node.Labels[corev1.LabelArchStable], node.Spec.Taints)
 	}
 }
 
