@@ -73,8 +73,8 @@ fuzz: ## run each fuzz target for FUZZTIME (60s)
 
 .PHONY: chart
 chart: ## render deploy/base, the chart's schema and its goldens again, from deploy/chart
-	go test -count=1 -run '^(TestBaseIsRendered|TestValuesSchema)$$' ./deploy -update
-	go test -count=1 -run '^TestChartGoldens$$' ./deploy -update
+	go test -count=1 -run '^TestValuesSchema$$' ./deploy -update
+	go test -count=1 -run '^(TestBaseIsRendered|TestChartGoldens)$$' ./deploy -update
 
 .PHONY: build
 build: ## build the programs and the stock agent of the pinned version into bin/
