@@ -51,13 +51,12 @@ func TestValuesAreChecked(t *testing.T) {
 // A set of values that can't be meant is refused with what to do.
 func TestValuesThatContradict(t *testing.T) {
 	for set, want := range map[string]string{
-		"image.registry=":                                                       "image.registry: not set, and none is assumed",
-		"token.value=a,token.existingSecret=b":                                  "token: value and existingSecret are both set",
-		"token.queues.other.value=a":                                            "token.queues.other: config.queues has no queue of this name",
-		"token.queues.default.key=a":                                            "token.queues.default: give either value or existingSecret",
-		"caBundle.value=a,caBundle.existingConfigMap=b":                         "caBundle: value and existingConfigMap are both set",
-		"proxy.https=http://p:1,config.template-defaults.spec.nodeSelector.a=b": "config.template-defaults: the chart writes it for agentImage",
-		"serviceAccount.create=false":                                           "serviceAccount.name: with create: false",
+		"image.registry=":                               "image.registry: not set, and none is assumed",
+		"token.value=a,token.existingSecret=b":          "token: value and existingSecret are both set",
+		"token.queues.other.value=a":                    "token.queues.other: config.queues has no queue of this name",
+		"token.queues.default.key=a":                    "token.queues.default: give either value or existingSecret",
+		"caBundle.value=a,caBundle.existingConfigMap=b": "caBundle: value and existingConfigMap are both set",
+		"serviceAccount.create=false":                   "serviceAccount.name: with create: false",
 	} {
 		if _, err := render(t, "minimal", "--set", set); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("--set %s: %v, want %q", set, err, want)

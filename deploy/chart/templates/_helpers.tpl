@@ -148,8 +148,8 @@ annotations:
 {{- dict "list" $list | toJson -}}
 {{- end -}}
 
-{{- /* template-defaults: what the pods of all queues have of these values, as JSON. */ -}}
-{{- define "onejob.templateDefaults" -}}
+{{- /* What the pods of all queues have of these values, as the JSON of a pod's spec. */ -}}
+{{- define "onejob.podDefaults" -}}
 {{- $agent := dict -}}
 {{- $pod := dict -}}
 {{- $image := include "onejob.agentImage" . -}}
@@ -165,19 +165,62 @@ annotations:
 {{- end -}}
 {{- with .Values.imagePullSecrets -}}{{- $_ := set $pod "imagePullSecrets" . -}}{{- end -}}
 {{- if $agent -}}{{- $_ := set $pod "containers" (list (set $agent "name" "agent")) -}}{{- end -}}
-{{- if $pod -}}{{- dict "spec" $pod | toJson -}}{{- else -}}{}{{- end -}}
+{{- toJson $pod -}}
+{{- end -}}
+
+{{- /* The dictionary under a key of another one, which is made if it isn't there: a list of
+       the dictionary and the key. For what it does. */ -}}
+{{- define "onejob.ensure" -}}
+{{- if not (index (index . 0) (index . 1)) -}}{{- $_ := set (index . 0) (index . 1) dict -}}{{- end -}}
+{{- end -}}
+
+{{- /* Lists of things with names, as JSON in {"list": […]}: the first one's, and the second
+       one's in their place: a list of both, or of null. */ -}}
+{{- define "onejob.byName" -}}
+{{- $given := default list (index . 1) -}}
+{{- $names := list -}}
+{{- range $given -}}{{- $names = append $names .name -}}{{- end -}}
+{{- $out := list -}}
+{{- range default list (index . 0) -}}{{- if not (has .name $names) -}}{{- $out = append $out . -}}{{- end -}}{{- end -}}
+{{- dict "list" (concat $out $given) | toJson -}}
+{{- end -}}
+
+{{- /* template-defaults, as JSON: what the configuration has, over the above. */ -}}
+{{- define "onejob.templateDefaults" -}}
+{{- $ours := include "onejob.podDefaults" . | fromJson -}}
+{{- $given := deepCopy (default dict (index .Values.config "template-defaults")) -}}
+{{- if $ours -}}
+{{- $holder := $given -}}
+{{- if eq (default "" $given.kind) "Job" -}}
+{{- include "onejob.ensure" (list $given "spec") -}}
+{{- include "onejob.ensure" (list $given.spec "template") -}}
+{{- $holder = $given.spec.template -}}
+{{- else if eq (default "" $given.kind) "PodTemplate" -}}
+{{- include "onejob.ensure" (list $given "template") -}}
+{{- $holder = $given.template -}}
+{{- end -}}
+{{- include "onejob.ensure" (list $holder "spec") -}}
+{{- $pod := $holder.spec -}}
+{{- range $key := list "volumes" "imagePullSecrets" -}}
+{{- with (include "onejob.byName" (list (index $ours $key) (index $pod $key)) | fromJson).list -}}{{- $_ := set $pod $key . -}}{{- end -}}
+{{- end -}}
+{{- range $mine := $ours.containers -}}
+{{- $all := list -}}
+{{- $agent := dict "name" "agent" -}}
+{{- range default list $pod.containers -}}{{- if eq .name "agent" -}}{{- $agent = . -}}{{- else -}}{{- $all = append $all . -}}{{- end -}}{{- end -}}
+{{- range $key := list "env" "volumeMounts" -}}
+{{- with (include "onejob.byName" (list (index $mine $key) (index $agent $key)) | fromJson).list -}}{{- $_ := set $agent $key . -}}{{- end -}}
+{{- end -}}
+{{- $_ := set $pod "containers" (prepend $all (merge $agent $mine)) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $given -}}
 {{- end -}}
 
 {{- /* onejob.yaml: the values' config, completed with what the chart decides. */ -}}
 {{- define "onejob.config" -}}
 {{- $config := deepCopy .Values.config -}}
-{{- $defaults := include "onejob.templateDefaults" . | fromJson -}}
-{{- if $defaults -}}
-{{- if hasKey $config "template-defaults" -}}
-{{- fail (printf "config.template-defaults: the chart writes it for agentImage, imagePullSecrets, proxy and caBundle; give these in it yourself and leave the values empty, or leave it out. It would be: %s" ($defaults | toJson)) -}}
-{{- end -}}
-{{- $_ := set $config "template-defaults" $defaults -}}
-{{- end -}}
+{{- with include "onejob.templateDefaults" . | fromJson -}}{{- $_ := set $config "template-defaults" . -}}{{- end -}}
 {{- $tokens := dict -}}
 {{- range (include "onejob.tokens" . | fromJson).list -}}{{- $_ := set $tokens (default "-" .queue) . -}}{{- end -}}
 {{- range $queue := $config.queues -}}
