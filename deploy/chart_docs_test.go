@@ -65,7 +65,7 @@ func TestChartNotes(t *testing.T) {
 		return notes
 	}
 	for set, want := range map[string][]string{
-		"minimal": {"queue default: Jobs in namespace onejob", "registry.example/onejob-dev/onejob-agent:v1.2.3", "agents: {queue: default}", "helm -n onejob test onejob --logs"},
+		"minimal": {"queue default: Jobs in namespace onejob", "registry.example/onejob-dev/onejob-agent:v1.2.3", "agents: {queue: default}", "helm -n onejob test onejob"},
 		"existing": {
 			"kubectl -n ci create secret generic buildkite --from-file=agent-token", "kubectl -n onejob create secret generic buildkite --from-file=agent-token",
 			"Secret pull to pull images with, in namespace ci", "Secret pull to pull images with, in namespace onejob",

@@ -38,7 +38,9 @@ func TestChart(t *testing.T) {
 	}
 	c := aChart(t, ctx)
 	c.helm("install", "onejob", c.dir, "--namespace", stage.Namespace, "--create-namespace", "--values", c.values, "--set-file", "token.value="+c.token, "--wait", "--timeout", "3m")
-	c.helm("test", "onejob", "--namespace", stage.Namespace, "--logs")
+	if said := c.helm("test", "onejob", "--namespace", stage.Namespace); strings.Count(said, "queue default: namespace onejob, image localhost/onejob-agent:dev") != 1 {
+		t.Errorf("the test doesn't say, once, what it saw of the queue:\n%s", said)
+	}
 
 	kjobs, pods := watch(t, ctx)
 	build := create(t, simulator.BuildRequest{Env: noCheckout()}, map[string]any{"command": "sleep 40; echo ran", "parallelism": 3})
@@ -143,7 +145,7 @@ func aChart(t *testing.T, ctx context.Context) *chart {
 }
 
 // helm runs it without anything of this machine's.
-func (c *chart) helm(args ...string) {
+func (c *chart) helm(args ...string) (said string) {
 	c.Helper()
 	cmd := exec.CommandContext(c.ctx, helmbin.Path(c), args...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+on.Cluster.KubeconfigPath, "HOME="+c.home, "HELM_CACHE_HOME="+c.home, "HELM_CONFIG_HOME="+c.home, "HELM_DATA_HOME="+c.home)
@@ -152,6 +154,7 @@ func (c *chart) helm(args ...string) {
 		c.Fatalf("helm %q: %v\n%s\n%v", args, err, out, leftovers(c.T, context.WithoutCancel(c.ctx)))
 	}
 	c.Logf("helm %s:\n%s", args[0], out)
+	return string(out)
 }
 
 // indented has a configuration's keys under `config:`.
