@@ -78,6 +78,11 @@ fuzz: ## run each fuzz target for FUZZTIME (60s)
 	  for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
 	    echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; done; done
 
+.PHONY: chart
+chart: ## render deploy/base, the chart's schema and its goldens again, from deploy/chart
+	go test -count=1 -run '^TestValuesSchema$$' ./deploy -update
+	go test -count=1 -run '^(TestBaseIsRendered|TestChartGoldens)$$' ./deploy -update
+
 .PHONY: build
 build: ## build the programs and the stock agent of the pinned version into bin/
 	@mkdir -p bin

@@ -13,18 +13,25 @@ func deregisterCommand() *cli.Command {
 	return &cli.Command{
 		Name: "deregister", Usage: "make the queues' stacks unknown to Buildkite, at uninstallation",
 		Description: `The scheduler never does this by itself: in a rollout the old replica would
-deregister the stack that the new one serves. Stop it first: while it runs, it
-registers again.
+deregister the stack that the new one serves. Stop it first, or have this stop it:
+while it runs, it registers again.
 
-   onejob deregister -f onejob.yaml`,
+   onejob deregister -f onejob.yaml
+   onejob deregister -f onejob.yaml -n onejob --stop-deployment onejob`,
 		Flags: append([]cli.Flag{
 			configFlag(), queueFlag(), tokenFileFlag(),
-			&cli.BoolFlag{Name: "dry-run", Usage: "deregister nothing, print what would be"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "stop and deregister nothing, print what would be deregistered"},
+			&cli.StringFlag{Name: "stop-deployment", Usage: "`NAME` of the scheduler's Deployment in the namespace: scaled to 0, and waited for, first"},
 		}, kubeFlags()...),
 		Action: func(c *cli.Context) error {
 			cfg, err := loadConfig(c)
 			if err != nil {
 				return err
+			}
+			if name := c.String("stop-deployment"); name != "" && !c.Bool("dry-run") {
+				if err := stopScheduler(c, name); err != nil {
+					return err
+				}
 			}
 			var errs []error
 			for _, q := range cfg.Queues {

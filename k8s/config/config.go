@@ -26,8 +26,11 @@ type Config struct {
 	// IdleInterval is the longest wait between two looks at a quiet queue.
 	IdleInterval *Duration `json:"idle-interval,omitempty"`
 	// CreateWorkers is how many kjobs are created at the same time.
-	CreateWorkers *int    `json:"create-workers,omitempty"`
-	Queues        []Queue `json:"queues"`
+	CreateWorkers *int `json:"create-workers,omitempty"`
+	// TemplateDefaults is a template that is merged over the default one, and under
+	// that of each queue.
+	TemplateDefaults json.RawMessage `json:"template-defaults,omitempty"`
+	Queues           []Queue         `json:"queues"`
 }
 
 // The values of Queue.Unmatched.
@@ -89,6 +92,8 @@ type Queue struct {
 	// TokenSecrets names the Secrets with an agent token in Namespace, of this queue
 	// and of the others. It is filled when the configuration is completed.
 	TokenSecrets []string `json:"-"`
+	// TemplateDefaults is Config.TemplateDefaults, filled at the same time.
+	TemplateDefaults json.RawMessage `json:"-"`
 }
 
 // SecretRef names a key of a Secret in the queue's namespace.
@@ -208,6 +213,7 @@ func (c *Config) complete(namespace string) {
 		def(&q.AgentEndpoint, c.Endpoint)
 		def(&q.TokenSecret.Name, "onejob-agent-token")
 		def(&q.TokenSecret.Key, "token")
+		q.TemplateDefaults = c.TemplateDefaults
 	}
 	secrets := map[string][]string{}
 	for _, q := range c.Queues {

@@ -74,15 +74,19 @@ func FindAgent(s *corev1.PodSpec) *corev1.Container {
 	return nil
 }
 
-// Parse merges a document over the default template and checks the
-// result. The document is YAML or JSON: a batch/v1 Job, a v1 PodTemplate, a
-// bare PodTemplateSpec, or nothing. The error holds every fault.
+// Parse merges a document over the installation's template-defaults, these over the
+// default template, and checks the result. Both are YAML or JSON: a batch/v1 Job, a
+// v1 PodTemplate, a bare PodTemplateSpec, or nothing. The error holds every fault.
 func Parse(doc []byte, q config.Queue) (*Template, error) {
+	defaults, err := asJobPatch(q.TemplateDefaults)
+	if err != nil {
+		return nil, fmt.Errorf("template-defaults: %w", err)
+	}
 	patch, err := asJobPatch(doc)
 	if err != nil {
 		return nil, err
 	}
-	merged, err := mergeTemplate(patch)
+	merged, err := mergeTemplate(defaults, patch)
 	if err != nil {
 		return nil, fmt.Errorf("merging the template over the default: %w", err)
 	}
@@ -113,16 +117,18 @@ func Parse(doc []byte, q config.Queue) (*Template, error) {
 	return t, nil
 }
 
-// mergeTemplate merges a Job's JSON over the default template.
-func mergeTemplate(patch []byte) ([]byte, error) {
-	base, err := yaml.YAMLToJSON(DefaultTemplate())
-	if err != nil {
-		return nil, err
+// mergeTemplate merges Jobs' JSON over the default template, one after the other.
+func mergeTemplate(patches ...[]byte) ([]byte, error) {
+	merged, err := yaml.YAMLToJSON(DefaultTemplate())
+	for _, patch := range patches {
+		if err == nil {
+			merged, err = replaceOneOfs(merged, patch)
+		}
+		if err == nil {
+			merged, err = strategicpatch.StrategicMergePatch(merged, patch, batchv1.Job{})
+		}
 	}
-	if base, err = replaceOneOfs(base, patch); err != nil {
-		return nil, err
-	}
-	return strategicpatch.StrategicMergePatch(base, patch, batchv1.Job{})
+	return merged, err
 }
 
 // asJobPatch brings a template document into the form of a Job's JSON.
