@@ -32,7 +32,7 @@ func TestUnblock(t *testing.T) {
 		{"a format", `{"fields":{"name":"A1"}}`, 422, "want it to match"},
 		{"no such option", `{"fields":{"name":"x","stream":"odd"}}`, 422, "none of its options"},
 		{"one of several", `{"fields":{"name":"x","where":["na","sa"]}}`, 422, "none of its options"},
-		{"no such field", `{"fields":{"name":"x","nmae":"y"}}`, 422, `no field \"nmae\"`},
+		{"no such field", `{"fields":{"name":"x","nome":"y"}}`, 422, `no field \"nome\"`},
 		{"no text", `{"fields":{"name":{}}}`, 400, "is no text"},
 		{"no JSON", `{`, 400, ""},
 		{"well", `{"fields":{"name":"fay","where":["eu"]}}`, 200, ""},
