@@ -107,6 +107,7 @@ queues:
   max-in-flight: %d
   max-attempts: %d
   pending-timeout: 60s
+  suspended-timeout: 60s
   image-grace: 5s
   lost-jobs: %s
   template:
