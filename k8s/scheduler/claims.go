@@ -216,6 +216,15 @@ func (cs *claims) sees(k *cache.Job, ended, deleted bool) (makesRoom bool) {
 	return makesRoom && cs.starved && len(cs.open) <= maxAhead/2 // see full
 }
 
+// superseded: the job has a claim to another attempt by now. What is answered late about
+// this one says nothing of that.
+func (cs *claims) superseded(id contract.JobID, attempt int) bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	c := cs.open[id]
+	return c != nil && c.attempt != attempt
+}
+
 func (cs *claims) drop(id contract.JobID) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()

@@ -164,6 +164,9 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, sent ti
 	if r != responseNoNamespace {
 		q.letIn()
 	}
+	if q.claims.superseded(id, c.attempt) {
+		return 0, nil
+	}
 	switch r {
 	case responseMade:
 		q.s.metrics.took(q.name, phaseCreated, c.at, time.Now())
@@ -222,6 +225,9 @@ func (q *queue) confirm(ctx context.Context, id contract.JobID, c claim) (time.D
 		q.s.breaker.Answered(sent)
 	case ctx.Err() == nil:
 		q.s.breaker.Unanswered(sent)
+	}
+	if q.claims.superseded(id, c.attempt) {
+		return 0, nil
 	}
 	switch r {
 	case responseFailed:
