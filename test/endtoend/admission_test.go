@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/test/fixture"
 )
@@ -68,12 +69,12 @@ var admissionRows = []row{
 		must(s, on.Simulator.CancelJob(s.id))
 	}},
 	{
-		name: "quota-of-jobs", namespace: "rows-no-jobs", queue: "pending-timeout: 5s", exit: "0", kjobs: 1,
+		name: "quota-of-jobs", namespace: "rows-no-jobs", queue: "pending-timeout: 30s", exit: "0", kjobs: 1,
 		act: func(s *scene) {
 			s.told("waiting to be created: ")
 			s.told("exceeded quota: none, requested: count/jobs.batch=1")
 			s.until("the refusal is counted", func() bool { return s.measured("onejob_kjob_creates_total", "queue", s.name, "result", "forbidden") })
-			time.Sleep(10 * time.Second) // longer than its pod may take to start
+			time.Sleep(40 * time.Second) // longer than its pod may take to start
 			must(s, on.Cluster.Client().CoreV1().ResourceQuotas(s.namespace).Delete(s.ctx, "none", metav1.DeleteOptions{}))
 		},
 		metric: "none/finished",
@@ -134,7 +135,7 @@ func admissions(t *testing.T) {
 	ok(t, err)
 	denies(t, "rows-policy", jobs, "false", "no Jobs on Sundays")
 	// All but the one that the scheduler tries a template with.
-	denies(t, "rows-policy-job", jobs, "object.metadata.labels['onejob.dev/job-id'].startsWith('00000000-')", "not this job")
+	denies(t, "rows-policy-job", jobs, "object.metadata.labels['onejob.dev/job-id'] == '"+string(contract.SampleJobID)+"'", "not this job")
 
 	// With finalizers that nobody removes, the namespace stays on its way out,
 	// and the scheduler's rights with it; another namespace's are taken away.

@@ -268,7 +268,7 @@ func (s *scene) take() (finish func()) {
 		_ = json.NewDecoder(resp.Body).Decode(&out) // some replies are empty
 		return out
 	}
-	session := call("POST", "register", simulator.DefaultAgentToken, map[string]any{"name": "another", "ignore_in_dispatches": true})["access_token"].(string)
+	session := call("POST", "register", simulator.DefaultAgentToken, map[string]any{"name": "another", "meta_data": []string{"queue=" + s.name}, "ignore_in_dispatches": true})["access_token"].(string)
 	call("POST", "connect", session, nil)
 	token := call("PUT", "jobs/"+s.id+"/acquire", session, nil)["token"].(string)
 	call("PUT", "jobs/"+s.id+"/start", token, map[string]any{"started_at": "2026-01-01T00:00:00Z"})
