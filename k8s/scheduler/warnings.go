@@ -19,7 +19,9 @@ import (
 // wantsWarnings: a pod, or its absence, that only Events can explain. Where those can't
 // be read now, the job is looked at again later.
 func (q *queue) wantsWarnings(id contract.JobID, d decide.Decision, f decide.Facts) bool {
-	if !eventsAreDue(d, f, q.claims.eventsAt(id)) {
+	read := q.claims.eventsAt(id)
+	if !eventsAreDue(d, f, read) {
+		q.readOn(id, f)
 		return false
 	}
 	// An API server that is away isn't asked by each job what it can't say, nor
@@ -30,6 +32,16 @@ func (q *queue) wantsWarnings(id contract.JobID, d decide.Decision, f decide.Fac
 		return false
 	}
 	return true
+}
+
+// readOn has Events that were read, and that may come to matter, read again in their
+// time. The look that a read asks for may have come at once: of two looks that a job is
+// due for, the queue keeps the earlier.
+func (q *queue) readOn(id contract.JobID, f decide.Facts) {
+	waits := f.EndedAt.IsZero() && !f.Pod.Started
+	if next := f.EventsAt.Add(decide.WarningsEvery + time.Second); waits && f.Now.Before(next) {
+		q.work.AddAfter(id, next.Sub(f.Now))
+	}
 }
 
 // eventsAreDue: those of an attempt that were read at a time are to be read again.
