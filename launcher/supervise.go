@@ -114,6 +114,7 @@ func (r *run) conclude(job *acquire.Job, report Report, exit error, stopped stri
 	}
 	last := Finish{ExitStatus: "-1", SignalReason: reason, Start: !report.Start.Delivered && !report.Start.Refused, LogEnd: report.LogEnd, LogSequence: report.LogSequence, ChunksFailed: report.ChunksFailed}
 	report.Finish = r.believed(report.Finish)
+	unsure := !report.Start.Delivered && time.Now().After(job.StartBy) // it may be another agent's
 	switch {
 	case report.Finish.Delivered: // even if its last word is missing
 		r.reported(report, "")
@@ -122,7 +123,7 @@ func (r *run) conclude(job *acquire.Job, report Report, exit error, stopped stri
 	case report.Final && report.Finish.Sent:
 		r.undelivered(report, report.Finish)
 
-	case report.Final && report.Start.Sent && !report.Start.Delivered:
+	case report.Start.Taken, report.Final && (report.Start.Sent && !report.Start.Delivered || unsure):
 		r.finishUnstarted(job, report, last, stopped)
 
 	case report.Final:
@@ -234,6 +235,10 @@ func (r *run) concludeCrash(job *acquire.Job, report Report, exit error, last Fi
 			return
 		}
 		r.reported(report, aside)
+		return
+	}
+	if !report.Start.Delivered && time.Now().After(job.StartBy) {
+		r.finishUnstarted(job, report, last, "")
 		return
 	}
 	if !report.StartedAt.IsZero() {

@@ -127,6 +127,13 @@ func template(ctx context.Context, kube kube.Client, client *stacks.Client, q co
 		if id, err := client.Identity(ctx); err == nil {
 			t.Org = id.OrganizationSlug
 		}
+		// A registration tells the key of the default queue. The scheduler has made it
+		// before: again, it is the same.
+		if q.Name == "__default__" {
+			if stack, err := client.Register(ctx, nil); err == nil {
+				t.QueueKey = stack.QueueKey
+			}
+		}
 	}
 	return t, nil
 }

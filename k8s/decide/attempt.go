@@ -18,7 +18,7 @@ func attempt(f Facts, r Reason, free int, text string) Decision {
 		return waitForPod(f, r)
 	case f.endsSoon():
 		return Decision{Action: None, Reason: r} // there is never a second kjob beside it
-	case f.Attempt >= f.Policy.MaxAttempts && f.Removed != ReasonNotYet:
+	case f.spent() >= f.Policy.MaxAttempts:
 		return gaveUp(f.Attempt, f.Story.and(text))
 	}
 	at := f.EndedAt.Add(Backoff(f.Attempt - free))
@@ -29,6 +29,21 @@ func attempt(f Facts, r Reason, free int, text string) Decision {
 		at = Later(at, f.OverAt.Add(HelperGrace)) // most end by themselves, and then the kjob does
 	}
 	return Decision{Action: Attempt, Reason: r, NotBefore: at, Text: text}
+}
+
+// spent are the attempts that count for the cap: not those that Buildkite took back
+// before they began, because the job had to wait once more.
+func (f Facts) spent() int {
+	spent := f.Attempt
+	if f.Removed == ReasonNotYet {
+		spent--
+	}
+	for _, past := range f.Story {
+		if past.Reason == ReasonNotYet {
+			spent--
+		}
+	}
+	return spent
 }
 
 // endsSoon: the runner has gone, and the Job controller is about to say so of the

@@ -20,6 +20,9 @@ const (
 	// confirmAfter is how long a created kjob may take to appear in the cache
 	// before a live GET asks for it.
 	confirmAfter = 5 * time.Second
+	// forbiddenAgain is between two creates of a kjob that a quota keeps out, at the
+	// most: it may for hours, and a hundred that wait still ask three times a second.
+	forbiddenAgain = 30 * time.Second
 	// envAgain is how often at least a claim that waits for its environment is
 	// looked at, so that one that has lapsed is dropped.
 	envAgain = 5 * time.Second
@@ -171,6 +174,7 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, sent ti
 	case responseMade:
 		q.s.metrics.took(q.name, phaseCreated, c.at, time.Now())
 		log.Info("kjob created")
+		q.sayServed(q.standing.made())
 		q.claims.created(id)
 		return confirmAfter, nil
 	case responseExists:
@@ -193,13 +197,15 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, sent ti
 		q.giveUp(id, decide.CreateRefused(err))
 		return 0, nil
 	default: // responseForbidden: with the reservation renewed, as long as a pod might have been pending
-		log.Warn("creating the kjob", "err", err)
-		if d := decide.NotLetIn(time.Since(q.claims.forbiddenSince(id)), q.set.Load().policy(), err); d.Action == decide.Finish {
+		waited := time.Since(q.claims.forbiddenSince(id))
+		again := min(max(time.Second, waited/4), forbiddenAgain)
+		log.Warn("creating the kjob", "err", err, "retry_in", again.String())
+		if d := decide.NotLetIn(waited, q.set.Load().policy(), err); d.Action == decide.Finish {
 			q.giveUp(id, d)
 			return 0, nil
 		}
 		q.tellWaiting(id, decide.NotCreated(err.Error()))
-		return 0, err
+		return again, nil
 	}
 }
 

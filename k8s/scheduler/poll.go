@@ -77,7 +77,10 @@ func (q *queue) poll(ctx context.Context, refused int, claims bool) (news bool, 
 	q.standing.alive()
 	switch {
 	case ctx.Err() != nil:
-	case err == nil && !claims: // it stays stopped
+	case err == nil && !claims:
+		if refused := q.standing.lastTry().refused; refused != nil {
+			q.stop(refused) // and for nothing else, as Buildkite answers
+		}
 	case err == nil:
 		q.recovered(stops, news)
 	case errors.Is(err, stacks.ErrNotFound):

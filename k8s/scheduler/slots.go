@@ -24,7 +24,7 @@ func (q *queue) free(set *settings) int {
 	if now.probes {
 		free = min(free, 1-q.claims.probing())
 	}
-	if now.namespaceRefuses() || q.kubernetesAway() {
+	if now.namespaceRefuses() || now.templateRefused() || q.kubernetesAway() {
 		free = min(free, 1-q.claims.count())
 	}
 	return max(0, free)

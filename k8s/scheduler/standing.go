@@ -78,6 +78,10 @@ func (p permit) looksAfter() bool { return p.stopped == nil || errors.Is(p.stopp
 // namespaceRefuses: it takes no kjob at all, as far as is known.
 func (p permit) namespaceRefuses() bool { return !p.noCreate.IsZero() }
 
+// templateRefused: the API server refused a job's kjob, and that which is tried. Where a
+// policy does, a dry run can't tell when it no longer does: one job at a time is tried.
+func (p permit) templateRefused() bool { return errors.Is(p.stopped, errTemplate) }
+
 // refusedSince: the namespace refused a kjob after a time.
 func (p permit) refusedSince(t time.Time) bool { return !t.After(p.noCreate) }
 
@@ -126,7 +130,11 @@ func (s *standing) recover(stops int, probe bool) (was error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	probed := probe || time.Since(s.noCreate) < refusedEvery
-	if s.stops != stops || probed && !s.noCreate.IsZero() {
+	taken := s.tried.known && s.tried.refused == nil
+	switch {
+	case s.stops != stops, probed && !s.noCreate.IsZero():
+		return nil
+	case probe && errors.Is(s.refused, errTemplate) && !taken:
 		return nil
 	}
 	return s.lift()
@@ -137,6 +145,16 @@ func (s *standing) lift() (was error) {
 	was, s.refused, s.begun = s.refused, nil, true
 	s.show()
 	return was
+}
+
+// made lifts a stop for the template, which has just made a kjob.
+func (s *standing) made() (was error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !errors.Is(s.refused, errTemplate) {
+		return nil
+	}
+	return s.lift()
 }
 
 // letIn records that the namespace takes kjobs, and lifts a stop if it did not.

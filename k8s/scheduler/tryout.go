@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -45,8 +46,9 @@ func (o tryout) holds(t *kjob.Template) bool {
 // 30 s. Where it can't say, the creates will.
 func (q *queue) templateTaken(ctx context.Context) bool {
 	err := q.tryTemplate(ctx, false)
-	if err != nil {
-		q.stop(err)
+	stopped := q.standing.now().stopped
+	if err != nil && (stopped == nil || errors.Is(stopped, errNoCreate)) {
+		q.stop(err) // a refused token is the worse reason
 	}
 	return err == nil
 }
@@ -61,6 +63,9 @@ func (q *queue) tryTemplate(ctx context.Context, again bool) error {
 		return last.refused
 	}
 	if q.s.breaker.Wait() > 0 {
+		if last.of != nil && reflect.DeepEqual(last.of, t.Job) {
+			return last.refused // it is no other for the API server's being away
+		}
 		return nil
 	}
 	now := tryout{of: t.Job, at: time.Now()}

@@ -45,7 +45,7 @@ func (t *transport) start(req *http.Request) (*http.Response, error) {
 	}
 	t.state.update(func(r *launcher.Report) {
 		// Told to stop before that, it may not even have been sent.
-		end.Sent = end.Delivered || retry.Attempts > 0
+		end.Sent = end.Delivered || end.Taken || retry.Attempts > 0
 		end.Refused = !end.Delivered && final(retry)
 		if end.Delivered {
 			r.StartedAt = time.Now()
@@ -68,7 +68,8 @@ func final(e *acquire.RetryError) bool {
 func (t *transport) startLate(ctx context.Context, req *http.Request, resp *http.Response, retry *acquire.RetryError, end time.Time) (*http.Response, *acquire.RetryError, launcher.Delivery) {
 	for {
 		state, status, err := acquire.JobState(ctx, t.client, t.job.ID, t.rnd, nil)
-		ours := retry.Lost && retry.LostAt.Before(t.startBy)
+		// Without a token of its own nothing tells the job of now from the one of then.
+		ours := retry.Lost && retry.LostAt.Before(t.startBy) && t.job.Token != ""
 		switch {
 		case err == nil && state == contract.JobRunning && ours:
 			return answer(req, http.StatusOK, "{}"), retry, launcher.Delivery{Delivered: true, Inferred: true}

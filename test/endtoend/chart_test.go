@@ -89,6 +89,9 @@ func TestChart(t *testing.T) {
 	if err := on.Install(ctx, options); err != nil {
 		t.Errorf("installing again: %v", err)
 	}
+	if err := settle(ctx); err != nil {
+		t.Error(err)
+	}
 }
 
 // leftovers are the objects that the chart could have made, or the scheduler.
@@ -135,7 +138,7 @@ func aChart(t *testing.T, ctx context.Context) *chart {
 	t.Helper()
 	c := &chart{T: t, ctx: ctx, dir: filepath.Join(options.Root, "deploy", "chart"), home: t.TempDir()}
 	c.values, c.token = filepath.Join(c.home, "values.yaml"), filepath.Join(c.home, "token")
-	config := indented(options.Config)
+	config := indented(fixture.QueueConfig(8, 20)) // the one queue, in the one namespace
 	for path, text := range map[string]string{c.values: images + on.URL + "v3\n" + config, c.token: simulator.DefaultAgentToken + "\n"} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
