@@ -19,15 +19,17 @@ import (
 // attempt if Buildkite still offers it.
 func TestStartTakenBack(t *testing.T) {
 	t.Parallel()
-	b, _, done := attempt(t, t.TempDir(), `
-		read handover
-		echo '{"Start":{"Sent":true,"Taken":true,"Err":"no answer"},"Err":"couldn'"'"'t start","Final":true}' >&3`)
-	m := result(t, done)
-	if m.ExitCode != contract.ExitExhausted || m.Outcome != contract.OutcomeTakenBack {
-		t.Errorf("message %+v, want taken_back and 75", m)
-	}
-	if b.had("finish") || !b.had("disconnect") {
-		t.Errorf("calls %v, want no finish and a disconnect", b.calls)
+	for _, start := range []string{`"Sent":true,"Taken":true`, `"Taken":true`} {
+		b, _, done := attempt(t, t.TempDir(), `
+			read handover
+			echo '{"Start":{`+start+`,"Err":"no answer"},"Err":"couldn'"'"'t start","Final":true}' >&3`)
+		m := result(t, done)
+		if m.ExitCode != contract.ExitExhausted || m.Outcome != contract.OutcomeTakenBack {
+			t.Errorf("message %+v, want taken_back and 75", m)
+		}
+		if b.had("finish") || !b.had("disconnect") {
+			t.Errorf("calls %v, want no finish and a disconnect", b.calls)
+		}
 	}
 }
 

@@ -85,4 +85,17 @@ func TestDecideHeldBack(t *testing.T) {
 	if got := On(f.Facts); got.Action != Attempt || got.Reason != ReasonNotYet {
 		t.Errorf("%+v, want an attempt", got)
 	}
+	// And what comes after isn't the cap's affair for it.
+	held := Past{Reason: ReasonNotYet, Attempt: 1}
+	for holds, want := range map[int]Action{4: Attempt, 0: Finish} {
+		f := aKJob().Attempt(5).Lost().State(stacks.StateReserved).but(func(f *Facts) {
+			f.Policy.MaxAttempts = 2
+			for range holds {
+				f.Story = f.Story.With(held)
+			}
+		})
+		if got := On(f.Facts); got.Action != want {
+			t.Errorf("a loss after %d holds: %+v, want %s", holds, got, want)
+		}
+	}
 }

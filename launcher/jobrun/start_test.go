@@ -41,6 +41,24 @@ func (o *outage) RoundTrip(req *http.Request) (*http.Response, error) {
 	return answer(req, 503, `{"message":"no"}`), nil
 }
 
+// A runner that is too late sends no start at all. That the job is another's counts as
+// the answer to one: nothing else may finish it.
+func TestStartIsTooLate(t *testing.T) {
+	for state, taken := range map[string]bool{"": true, "scheduled": true, "running": true, "canceling": false} {
+		synctest.Test(t, func(t *testing.T) {
+			client, st, _ := setup(nil)
+			tr := client.Config().HTTPClient.Transport.(*transport)
+			server := &outage{until: 0, state: func(time.Duration) string { return state }, since: time.Now()}
+			tr.base, tr.startBy = server, time.Now().Add(-time.Second)
+			_, err := client.StartJob(t.Context(), &api.Job{ID: job})
+			got := st.snapshot().Start
+			if err == nil || got.Delivered || got.Taken != taken || got.Sent != taken || len(server.starts) > 0 {
+				t.Errorf("%q: %v, reported as %+v after %d starts; want taken %t", state, err, got, len(server.starts), taken)
+			}
+		})
+	}
+}
+
 // Buildkite gives an accepted job to another agent when it isn't started in time: from
 // then on a start is sent only if the job is seen to be accepted, and a job that runs is
 // ours only if a start of ours had been sent before.
