@@ -147,6 +147,9 @@ func (j *job) note() string {
 	case StateBroken:
 		return j.node.excluded + " is false"
 	case StateLimiting, StateLimited:
+		if j.node.concurrency == nil {
+			return "waits for a limit" // LimitJob's
+		}
 		return "waits for concurrency group " + j.node.concurrency.group
 	}
 	return ""

@@ -119,8 +119,8 @@ func TestOffered(t *testing.T) {
 		{name: "new", do: func(*claims) {}},
 		{name: "claimed", do: func(cs *claims) { claimed(cs, 1) }, want: offer{claimed: true}},
 		{name: "there", kjobs: []*cache.Job{someKjob(1)}, do: func(*claims) {}, want: offer{known: true}},
-		{name: "gone", do: func(cs *claims) { cs.sees(someKjob(1), false, true) }, want: offer{known: true, attempts: 1}},
-		{name: "made, and not seen again", do: func(cs *claims) { cs.sees(someKjob(1), false, false) }, want: offer{attempts: 1}},
+		{name: "gone", do: func(cs *claims) { cs.sees(someKjob(1), false, true) }, want: offer{known: true, attempts: 1, ask: true}}, // it had an attempt: who has it now?
+		{name: "made, and not seen again", do: func(cs *claims) { cs.sees(someKjob(1), false, false) }, want: offer{attempts: 1, ask: true}},
 		{name: "given up", do: func(cs *claims) { cs.giveUp(someJob, decide.Decision{}) }, want: offer{known: true}},
 	} {
 		cs := someClaims(t, tt.kjobs...)

@@ -355,9 +355,18 @@ func (w *world) acquire(id contract.JobID) (*agent, error) {
 	return a, err
 }
 
+// queueOf is a job's queue by Buildkite's key, as the pod's tags have it.
+func (w *world) queueOf(id contract.JobID) string {
+	j, known := w.sim.Job(id.String())
+	if !known {
+		return "default"
+	}
+	return j.Queue
+}
+
 // acquireOnly doesn't start the job.
 func (w *world) acquireOnly(id contract.JobID) (*agent, error) {
-	_, reg := w.call("POST", "register", simulator.DefaultAgentToken, map[string]any{"name": "pod", "meta_data": []string{"queue=default"}, "ignore_in_dispatches": true})
+	_, reg := w.call("POST", "register", simulator.DefaultAgentToken, map[string]any{"name": "pod", "meta_data": []string{"queue=" + w.queueOf(id)}, "ignore_in_dispatches": true})
 	session, _ := reg["access_token"].(string)
 	w.call("POST", "connect", session, nil)
 	status, job := w.call("PUT", "jobs/"+id.String()+"/acquire", session, nil)
