@@ -20,9 +20,11 @@ const (
 	// confirmAfter is how long a created kjob may take to appear in the cache
 	// before a live GET asks for it.
 	confirmAfter = 5 * time.Second
-	// forbiddenAgain is between two creates of a kjob that a quota keeps out, at the
-	// most: it may for hours, and a hundred that wait still ask three times a second.
-	forbiddenAgain = 30 * time.Second
+	// A kjob that a quota keeps out may wait for hours. A few ask every forbiddenAgain;
+	// of many, forbiddenRate a second do, each at least once in forbiddenMost.
+	forbiddenAgain = 5 * time.Second
+	forbiddenRate  = 4
+	forbiddenMost  = time.Minute
 	// envAgain is how often at least a claim that waits for its environment is
 	// looked at, so that one that has lapsed is dropped.
 	envAgain = 5 * time.Second
@@ -198,7 +200,8 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, sent ti
 		return 0, nil
 	default: // responseForbidden: with the reservation renewed, as long as a pod might have been pending
 		waited := time.Since(q.claims.forbiddenSince(id))
-		again := min(max(time.Second, waited/4), forbiddenAgain)
+		turn := time.Duration(q.claims.count()) * time.Second / forbiddenRate
+		again := min(max(time.Second, waited/4), max(forbiddenAgain, turn), forbiddenMost)
 		log.Warn("creating the kjob", "err", err, "retry_in", again.String())
 		if d := decide.NotLetIn(waited, q.set.Load().policy(), err); d.Action == decide.Finish {
 			q.giveUp(id, d)
