@@ -149,7 +149,7 @@ func TestSessionLostIsTold(t *testing.T) {
 	id := l.command(long)
 	p := l.ours(id)
 	begun(l, id)
-	l.AddFault(simulator.Fault{Endpoint: "heartbeat", Status: 404, Body: `{"message":"No agent found"}`})
+	l.AddFault(simulator.Fault{Endpoint: "heartbeat", Status: 410, Body: `{"message":"No agent found"}`})
 	m := p.wantOutcome(contract.OutcomeFinished)
 	if !m.SessionLost || !strings.Contains(m.Reason, "No agent found") || len(m.Reason) > 190 { // a notification's 256, with the scheduler's share
 		t.Errorf("message %+v, want it to say why", m)

@@ -198,7 +198,7 @@ func TestJobEnvironment(t *testing.T) {
 	l := newLab(t, simulator.Config{})
 	run := func(start func(string, ...string) *process) []string {
 		id := l.command("echo ENV''-BEGINS; env")
-		start(id, l.real(), "--skip-checkout", "--tags=queue=q,os=linux").wantExit(0)
+		start(id, l.real(), "--skip-checkout", "--tags=queue=default,os=linux").wantExit(0)
 		return names(l.log(id))
 	}
 	ours, stock := run(l.ours), run(l.stock)
