@@ -36,6 +36,9 @@ func play(w *wire) []string {
 		}
 		session := w.sessionOn(j.Queue)
 		token := w.acquire(session, j.ID)
+		if token == "" {
+			w.Fatalf("job %s of queue %s wasn't acquired", j.ID, j.Queue) // and would be tried for ever
+		}
 		w.call("PUT", "jobs/"+j.ID+"/start", token, "", 200)
 		w.call("PUT", "jobs/"+j.ID+"/finish", token, fmt.Sprintf(`{"exit_status":%q}`, exit), 200)
 		w.call("POST", "disconnect", session, "", 200)
@@ -45,7 +48,7 @@ func play(w *wire) []string {
 // sessionOn registers an agent of a queue.
 func (w *wire) sessionOn(queue string) string {
 	w.Helper()
-	reply := w.call("POST", "register", simulator.DefaultAgentToken, `{"name":"runner","ignore_in_dispatches":true,"tags":["queue=`+queue+`"]}`, 200)
+	reply := w.call("POST", "register", simulator.DefaultAgentToken, `{"name":"runner","ignore_in_dispatches":true,"meta_data":["queue=`+queue+`"]}`, 200)
 	session, _ := reply["access_token"].(string)
 	w.call("POST", "connect", session, "", 200)
 	return session

@@ -263,13 +263,22 @@ func callOf(path string) (call, id string) {
 }
 
 // serve hands a request to the simulator, without the goroutine and the copies
-// that its Transport makes.
-func (h *history) serve(r *http.Request, body []byte) *http.Response {
+// that its Transport makes. Who leaves meanwhile, at the history's end, is told nothing.
+func (h *history) serve(r *http.Request, body []byte) (resp *http.Response) {
+	defer func() {
+		switch e := recover(); e {
+		case nil:
+		case http.ErrAbortHandler:
+			resp = answerOf(http.StatusBadGateway, nil)
+		default:
+			panic(e)
+		}
+	}()
 	in := r.Clone(r.Context())
 	in.RequestURI, in.Host, in.Body = r.URL.RequestURI(), r.URL.Host, io.NopCloser(bytes.NewReader(body))
 	w := &reply{header: http.Header{}, status: 200}
 	h.sim.ServeHTTP(w, in)
-	resp := answerOf(w.status, w.header)
+	resp = answerOf(w.status, w.header)
 	resp.Body, resp.ContentLength, resp.Request = &replyBody{b: w.body.Bytes()}, int64(w.body.Len()), r
 	return resp
 }
