@@ -74,12 +74,23 @@ func runSequences() []sequence {
 			},
 		},
 		{
-			name: "hb-404", command: long, drop: []string{"chunks"},
+			name: "hb-410", command: long, drop: []string{"chunks"}, stock: unrecorded,
 			act: func(l *lab, _ *process, id string) {
 				begun(l, id)
-				l.AddFault(simulator.Fault{Endpoint: "heartbeat", Status: 404})
+				l.AddFault(simulator.Fault{Endpoint: "heartbeat", Status: 410})
 			},
-			outcome: contract.OutcomeFinished, calls: "register connect acquire start heartbeat:404 finish disconnect", job: "-1/SIGTERM/agent_stop",
+			outcome: contract.OutcomeFinished, calls: "register connect acquire start heartbeat:410 finish disconnect", job: "-1/SIGTERM/agent_stop",
+		},
+		{
+			// Buildkite has answered so to live agents, in a partition: for two minutes it
+			// is none.
+			name: "hb-404", command: "sleep 3", faults: one(simulator.Fault{Endpoint: "heartbeat", Status: 404}), drop: []string{"chunks", "heartbeat"}, stock: unrecorded,
+			outcome: contract.OutcomeFinished, calls: "register connect acquire start finish disconnect", job: "0//",
+			check: func(l *lab, _ string, _ contract.Message) {
+				if l.Count("heartbeat", 404) == 0 {
+					l.Error("no heartbeat")
+				}
+			},
 		},
 		{
 			name: "hb-500", command: "sleep 3", faults: one(simulator.Fault{Endpoint: "heartbeat", Status: 500}), drop: []string{"chunks", "heartbeat"},
