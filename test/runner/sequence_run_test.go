@@ -102,7 +102,7 @@ func runSequences() []sequence {
 			},
 		},
 		{
-			name: "state-401", command: long, faults: one(simulator.Fault{Endpoint: "job_state", Status: 401}), drop: []string{"chunks", "job_state"},
+			name: "state-401", command: long, faults: one(simulator.Fault{Endpoint: "job_state", Status: 401}), drop: []string{"chunks", "job_state", "heartbeat"},
 			outcome: contract.OutcomeFinished, calls: "register connect acquire start finish disconnect", job: "-1/SIGTERM/cancel",
 		},
 		{
