@@ -72,6 +72,10 @@ func TestJudge(t *testing.T) {
 	}{
 		{"all is well", func(*Evidence) {}, ranAndTold, ""},
 		{"acquired twice", func(e *Evidence) { e.Ledger = append(e.Ledger, e.Ledger[1]) }, ranAndTold, "acquired 2 times"},
+		{"acquired again, when it had been taken back", func(e *Evidence) {
+			back := simulator.Entry{Seq: 2, Time: calm.Add(-30 * time.Second), JobID: "a", Event: "acceptance expired", From: simulator.StateAccepted, To: simulator.StateScheduled}
+			e.Ledger = append(e.Ledger[:2:2], append([]simulator.Entry{back, e.Ledger[1]}, e.Ledger[2:]...)...)
+		}, ranAndTold, ""},
 		{"started twice", func(e *Evidence) { e.Ledger = append(e.Ledger, e.Ledger[2]) }, ranAndTold, "started 2 times"},
 		{"run twice", func(e *Evidence) { e.Runs["a"] = append(e.Runs["a"], Execution{ID: "s"}) }, ranAndTold, "run 2 times"},
 		{"passed, but it never ran", func(e *Evidence) { delete(e.Runs, "a") }, ranAndTold, "never began"},
