@@ -16,6 +16,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -23,8 +24,8 @@ import (
 	"time"
 )
 
-// ErrUnsupported is what Set returns where the machine has no such vDSO, or its kernel
-// lets nobody write to it.
+// ErrUnsupported is what Set returns where the machine's processor is another, or its
+// kernel lets nobody write to a vDSO. What is merely not as expected is another error.
 var ErrUnsupported = errors.New("the clock of a process can't be set on this machine")
 
 // hook is what clock_gettime does instead, for x86-64. Its last eight bytes are
@@ -115,10 +116,12 @@ func (v *vdso) read() error {
 	room := v.code[v.room-v.start:]
 	free := len(bytes.Trim(room, "\x00")) == 0
 	switch {
-	case image.Machine != elf.EM_X86_64, v.function == 0:
+	case image.Machine != elf.EM_X86_64:
 		return ErrUnsupported
+	case v.function == 0:
+		return errors.New("it has no clock_gettime")
 	case !free && !v.hooked():
-		return ErrUnsupported
+		return errors.New("its last page is full")
 	}
 	return nil
 }
@@ -128,10 +131,11 @@ func (v *vdso) hooked() bool {
 }
 
 func (v *vdso) write(at int64, data []byte) error {
-	if _, err := v.memory.WriteAt(data, at); err != nil {
+	_, err := v.memory.WriteAt(data, at)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EIO) {
 		return errors.Join(ErrUnsupported, err)
 	}
-	return nil
+	return err
 }
 
 // stopped does something while no thread of the process runs, or is where a jump
@@ -193,6 +197,9 @@ func mapped(pid int) (start, end int64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
+	if len(maps) == 0 {
+		return 0, 0, fmt.Errorf("process %d has ended: %w", pid, fs.ErrNotExist)
+	}
 	for line := range strings.Lines(string(maps)) {
 		if !strings.HasSuffix(strings.TrimSpace(line), "[vdso]") {
 			continue
@@ -202,5 +209,5 @@ func mapped(pid int) (start, end int64, err error) {
 		}
 		return start, end, nil
 	}
-	return 0, 0, ErrUnsupported
+	return 0, 0, fmt.Errorf("process %d has no vDSO", pid)
 }

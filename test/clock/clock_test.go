@@ -52,9 +52,9 @@ func TestSet(t *testing.T) {
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
 	lines, begin := bufio.NewReader(out), time.Now()
-	for _, skew := range []time.Duration{0, time.Hour, -time.Hour, 24 * time.Hour, 0} {
-		if err := Set(cmd.Process.Pid, skew); errors.Is(err, ErrUnsupported) {
-			t.Skip(err)
+	for i, skew := range []time.Duration{time.Hour, -time.Hour, 24 * time.Hour, 0} {
+		if err := Set(cmd.Process.Pid, skew); i == 0 && errors.Is(err, ErrUnsupported) {
+			t.Skip(err) // another processor, or a kernel that refuses; nothing else is left out
 		} else if err != nil {
 			t.Fatal(err)
 		}
