@@ -17,10 +17,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/onejob-dev/onejob/test/gobuild"
+	"github.com/onejob-dev/onejob/test/repo"
 )
 
 const module = "github.com/buildkite/agent/v3"
@@ -44,21 +44,16 @@ func Path(tb testing.TB) string {
 // Build is Path without a test: it returns the path of the binary in the
 // repository's .cache, which it fills first when it is empty.
 func Build(ctx context.Context) (string, error) {
-	gomod, err := goOutput(ctx, "", "env", "GOMOD")
+	root, err := repo.Root()
 	if err != nil {
 		return "", err
 	}
-	if gomod == "" || gomod == os.DevNull {
-		return "", errors.New("not inside a Go module")
-	}
-	root := filepath.Dir(gomod)
 	version, err := goOutput(ctx, root, "list", "-m", "-f", "{{.Version}}", module)
 	if err != nil {
 		return "", err
 	}
-
-	dir := filepath.Join(root, ".cache", "buildkite-agent", version)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	dir, err := repo.Cache(filepath.Join("buildkite-agent", version))
+	if err != nil {
 		return "", fmt.Errorf("making the cache directory: %w", err)
 	}
 	path := filepath.Join(dir, "buildkite-agent")
@@ -67,14 +62,11 @@ func Build(ctx context.Context) (string, error) {
 	}
 
 	// Packages are tested by processes of their own, at the same time.
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	unlock, err := repo.Lock(filepath.Join(dir, "lock"))
 	if err != nil {
-		return "", fmt.Errorf("opening the lock: %w", err)
+		return "", err
 	}
-	defer lock.Close()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return "", fmt.Errorf("locking: %w", err)
-	}
+	defer unlock()
 	if built(path) {
 		return path, nil
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/onejob-dev/onejob/test/gobuild"
+	"github.com/onejob-dev/onejob/test/repo"
 )
 
 // keep is how long the binaries of a source that has changed since are kept,
@@ -62,11 +63,11 @@ func BuildOnejob(ctx context.Context) (string, error) {
 		return "", err
 	}
 
-	gomod, err := goOutput(ctx, "", "env", "GOMOD")
+	module, err := repo.Root()
 	if err != nil {
 		return "", err
 	}
-	if err := gobuild.Program(ctx, filepath.Dir(gomod), tmp+string(filepath.Separator), "./cmd/onejob-agent", "./cmd/onejob-run"); err != nil {
+	if err := gobuild.Program(ctx, module, tmp+string(filepath.Separator), "./cmd/onejob-agent", "./cmd/onejob-run"); err != nil {
 		return "", err
 	}
 	if err := os.Link(stock, filepath.Join(tmp, "buildkite-agent")); err != nil {

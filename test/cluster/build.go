@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 
-	"github.com/onejob-dev/onejob/test/cluster/internal/repo"
+	"github.com/onejob-dev/onejob/test/repo"
 )
 
 // binaries are the programs that a cluster is made of, built from this

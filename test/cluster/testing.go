@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/onejob-dev/onejob/test/cluster/internal/repo"
+	"github.com/onejob-dev/onejob/test/repo"
 	"github.com/onejob-dev/onejob/test/cluster/sandbox"
 )
 

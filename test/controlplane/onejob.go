@@ -4,22 +4,21 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 
 	"github.com/onejob-dev/onejob/test/gobuild"
+	"github.com/onejob-dev/onejob/test/repo"
 )
 
 // BuildOnejob builds cmd/onejob of this checkout, as it is shipped, into dir and
 // returns its path.
 func BuildOnejob(ctx context.Context, dir string) (string, error) {
-	gomod, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+	root, err := repo.Root()
 	if err != nil {
-		return "", fmt.Errorf("looking for the module: %w", err)
+		return "", err
 	}
 	path := filepath.Join(dir, "onejob")
-	return path, gobuild.Program(ctx, filepath.Dir(strings.TrimSpace(string(gomod))), path, "./cmd/onejob")
+	return path, gobuild.Program(ctx, root, path, "./cmd/onejob")
 }
 
 // Configure writes a onejob.yaml with the one queue, settings being what it

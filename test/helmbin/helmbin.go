@@ -7,17 +7,14 @@ package helmbin
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/onejob-dev/onejob/test/gobuild"
+	"github.com/onejob-dev/onejob/test/repo"
 )
 
 const program = "helm.sh/helm/v4/cmd/helm"
@@ -37,47 +34,32 @@ func Path(tb testing.TB) string {
 
 // Build is Path without a test.
 func Build(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+	root, err := repo.Root()
 	if err != nil {
-		return "", fmt.Errorf("asking go for the module: %w", err)
+		return "", err
 	}
-	gomod := strings.TrimSpace(string(out))
-	if gomod == "" || gomod == os.DevNull {
-		return "", errors.New("not inside a Go module")
-	}
-	module := filepath.Join(filepath.Dir(gomod), "test", "helm")
+	module := filepath.Join(root, "test", "helm")
 	sum, err := os.ReadFile(filepath.Join(module, "go.sum"))
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(filepath.Dir(gomod), ".cache", "helm")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, fmt.Sprintf("helm-%x", sha256.Sum256(sum))[:20])
-	if there(path) {
-		return path, nil
-	}
-
-	// Packages are tested by processes of their own, at the same time.
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	dir, err := repo.Cache("helm")
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = lock.Close() }()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return "", fmt.Errorf("waiting for another build: %w", err)
-	}
-	if there(path) {
-		return path, nil
-	}
-	if err := gobuild.Program(ctx, module, path+".tmp", program); err != nil {
+	// Packages are tested by processes of their own, at the same time.
+	unlock, err := repo.Lock(filepath.Join(dir, "lock"))
+	if err != nil {
 		return "", err
 	}
-	return path, os.Rename(path+".tmp", path)
-}
-
-func there(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
+	defer unlock()
+	path := filepath.Join(dir, fmt.Sprintf("helm-%x", sha256.Sum256(sum))[:20])
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	// The rename makes a build that was interrupted invisible.
+	if err := gobuild.Program(ctx, module, path+".new", program); err != nil {
+		return "", err
+	}
+	return path, os.Rename(path+".new", path)
 }

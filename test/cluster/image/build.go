@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/onejob-dev/onejob/test/cluster/internal/repo"
+	"github.com/onejob-dev/onejob/test/repo"
 )
 
 // Names that pods give to the images built here, with imagePullPolicy Never.

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/onejob-dev/onejob/test/cluster/internal/repo"
+	"github.com/onejob-dev/onejob/test/repo"
 )
 
 // program is what a "go build" of a build stage makes.

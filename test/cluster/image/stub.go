@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/onejob-dev/onejob/test/cluster/internal/repo"
+	"github.com/onejob-dev/onejob/test/repo"
 )
 
 // StubName is the name of the image that Stub builds. Every node of a cluster

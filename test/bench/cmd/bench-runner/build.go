@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 
 	"github.com/onejob-dev/onejob/test/gobuild"
+	"github.com/onejob-dev/onejob/test/repo"
 )
 
 // programs are the packages that are measured, by the names of their binaries.
@@ -21,13 +19,9 @@ var programs = map[string]string{
 
 // build builds the programs and returns the directory that holds them.
 func build(ctx context.Context) (string, error) {
-	gomod, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+	root, err := repo.Root()
 	if err != nil {
-		return "", fmt.Errorf("looking for the module: %w", err)
-	}
-	root := filepath.Dir(strings.TrimSpace(string(gomod)))
-	if root == "." || root == "/dev" {
-		return "", errors.New("run it inside the repository")
+		return "", err
 	}
 	dir := filepath.Join(root, ".cache", "bench")
 	for name, pkg := range programs {
