@@ -12,8 +12,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/onejob-dev/onejob/test/repo"
 	"github.com/onejob-dev/onejob/test/cluster/sandbox"
+	"github.com/onejob-dev/onejob/test/repo"
 )
 
 // T is what this package needs of a *testing.T or *testing.B; that it isn't
