@@ -234,6 +234,6 @@ func (d *kubeDemo) verdict(ctx context.Context, build int) error {
 	if err != nil {
 		return err
 	}
-	v.check(len(kjobs.Items) <= 14 && len(kjobs.Items) >= 12, "%d kjobs for 12 jobs and two further attempts", len(kjobs.Items))
+	v.check(len(kjobs.Items) <= 14 && len(kjobs.Items) >= 12, "%d Kubernetes Jobs are left of 12 jobs and two further attempts", len(kjobs.Items))
 	return v.err()
 }
