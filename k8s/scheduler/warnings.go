@@ -27,7 +27,8 @@ func (q *queue) wantsWarnings(id contract.JobID, d decide.Decision, f decide.Fac
 	// An API server that is away isn't asked by each job what it can't say, nor
 	// does each wait for it; and to a Buildkite that is away nothing can be told.
 	away := q.store.Stale() || q.buildkiteAway()
-	if away || !q.reads.may(f.Unexplained()) {
+	again := !read.IsZero() && waitsUnexplained(f) && !eventsDecide(d, f)
+	if away || !q.reads.may(f.Unexplained(), again) {
 		q.work.AddAfter(id, decide.NoticeAfter+jitter.UpTo(decide.NoticeAfter+q.turn()/8))
 		return false
 	}
@@ -111,15 +112,17 @@ func newEventReads() *eventReads {
 	return &eventReads{pace: rate.NewLimiter(warningsPerSecond, warningsPerSecond)}
 }
 
-// may is asked before each: not all try what has just failed, but what is urgent.
-func (r *eventReads) may(urgent bool) bool {
+// may is asked before each: not all try what has just failed, but what is urgent. To
+// read once more what was read before leaves half of the pace to the others: of many
+// jobs some would else never be read, by chance.
+func (r *eventReads) may(urgent, again bool) bool {
 	r.mu.Lock()
 	failed := time.Since(r.failedAt) < decide.NoticeAfter
 	r.mu.Unlock()
 	if failed && !urgent {
 		return false
 	}
-	return r.pace.Allow()
+	return (!again || r.pace.Tokens() >= warningsPerSecond/2) && r.pace.Allow()
 }
 
 func (r *eventReads) failed(at time.Time) {

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/onejob-dev/onejob/contract"
@@ -35,4 +36,25 @@ func TestLastWordsAreNew(t *testing.T) {
 		}
 		q.work.ShutDown()
 	}
+}
+
+// Reading once more what was read before leaves room for what never was.
+func TestFirstReadsComeFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newEventReads()
+		again, first := 0, 0
+		for range 600 {
+			for range 10 {
+				if r.may(false, true) {
+					again++
+				}
+			}
+			if time.Sleep(100 * time.Millisecond); r.may(false, false) {
+				first++
+			}
+		}
+		if first < 60*warningsPerSecond/2 || again+first > 60*warningsPerSecond+warningsPerSecond {
+			t.Errorf("in a minute %d were read again, and %d for the first time", again, first)
+		}
+	})
 }
