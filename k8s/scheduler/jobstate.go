@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -32,13 +33,15 @@ type jobState struct {
 }
 
 // state makes what is remembered of a job, if nothing is. Callers hold the guard.
-func (cs *claims) state(id contract.JobID) *jobState {
+func (cs *claims) state(id contract.JobID) *jobState { return cs.stateAt(id, time.Now()) }
+
+func (cs *claims) stateAt(id contract.JobID, now time.Time) *jobState {
 	m := cs.jobs[id]
 	if m == nil {
 		m = &jobState{}
 		cs.jobs[id] = m
 	}
-	m.touched = time.Now()
+	m.touched = now
 	return m
 }
 
@@ -186,32 +189,28 @@ func (cs *claims) toAsk(pending time.Duration) []contract.JobID {
 			ids[id] = true
 		}
 	}
-	for _, id := range cs.having(func(k *cache.Job) bool { return !k.Finished }) {
-		m, every := cs.jobs[id], pending
+	for k, m := range cs.having() {
+		every := pending
 		if m.State().Held() && m.PodStarted() {
 			every = heldEvery
 		}
-		if now.Sub(m.StateAt()) >= every {
-			ids[id] = true
+		if !k.Finished && now.Sub(m.StateAt()) >= every {
+			ids[k.ID] = true
 		}
 	}
-	list := make([]contract.JobID, 0, len(ids))
-	for id := range ids {
-		list = append(list, id)
-	}
-	return list
+	return slices.Collect(maps.Keys(ids))
 }
 
-// having are the jobs that have such a kjob. Callers hold the guard.
-func (cs *claims) having(such func(*cache.Job) bool) []contract.JobID {
-	var ids []contract.JobID
-	for _, k := range cs.store.KjobsIn(cs.label) {
-		if id := k.ID; id != "" && such(k) {
-			cs.state(id)
-			ids = append(ids, id)
+// having goes through the kjobs of jobs. Callers hold the guard.
+func (cs *claims) having() iter.Seq2[*cache.Job, *jobState] {
+	return func(yield func(*cache.Job, *jobState) bool) {
+		now := time.Now()
+		for _, k := range cs.store.KjobsIn(cs.label) {
+			if k.ID != "" && !yield(k, cs.stateAt(k.ID, now)) {
+				return
+			}
 		}
 	}
-	return ids
 }
 
 // learn takes in the answer to a question that was sent at a time. It returns the jobs

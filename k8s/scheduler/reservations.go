@@ -48,7 +48,9 @@ func (q *queue) extend(ctx context.Context, ids []contract.JobID, d time.Duratio
 	held, err := q.reserve(cctx, ids, d)
 	switch {
 	case err == nil:
-		q.claims.notRenewed(ids, held)
+		if q.claims.notRenewed(ids, held) {
+			signal(q.look)
+		}
 	case ctx.Err() != nil || q.refusal(ctx, err):
 	default:
 		q.log.Debug("renewing reservations", "err", err)
@@ -77,9 +79,9 @@ func (cs *claims) expiring(left time.Duration, most int) []contract.JobID {
 	defer cs.mu.Unlock()
 	soon := time.Now().Add(left)
 	var ids []contract.JobID
-	for _, id := range cs.having(cs.holdsSlot) {
-		if m := cs.jobs[id]; m.State().Offered() && m.reservedUntil.Before(soon) {
-			ids = append(ids, id)
+	for k, m := range cs.having() {
+		if m.State().Offered() && m.reservedUntil.Before(soon) && cs.holdsSlotAs(k, m) {
+			ids = append(ids, k.ID)
 		}
 	}
 	for id := range cs.open {
@@ -109,17 +111,18 @@ func (cs *claims) byBacking(ids []contract.JobID) (short, long []contract.JobID)
 }
 
 // notRenewed is for jobs of which Buildkite renewed those that are held. The others
-// are taken, cancelled or over: that is asked, and no create is sent for them.
-func (cs *claims) notRenewed(ids []contract.JobID, held map[contract.JobID]bool) {
+// are taken, cancelled or over: that is to be asked, and no create is sent for them.
+func (cs *claims) notRenewed(ids []contract.JobID, held map[contract.JobID]bool) (ask bool) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	for _, id := range ids {
 		if held[id] {
 			continue
 		}
-		cs.state(id).ask = true
+		cs.state(id).ask, ask = true, true
 		if c := cs.open[id]; c != nil && !c.sent {
 			delete(cs.open, id)
 		}
 	}
+	return ask
 }

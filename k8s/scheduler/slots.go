@@ -109,11 +109,13 @@ func (cs *claims) liveKjobs() (n int) {
 
 // holdsSlot: unfinished, and its pod is neither lost nor lingers. Callers hold the
 // guard.
-func (cs *claims) holdsSlot(k *cache.Job) bool {
-	if k.ID == "" || k.Finished {
-		return false // a warm placeholder, or done
-	}
-	switch m := cs.jobs[k.ID]; {
+func (cs *claims) holdsSlot(k *cache.Job) bool { return cs.holdsSlotAs(k, cs.jobs[k.ID]) }
+
+// holdsSlotAs is that of a job of which so much is remembered, nil for nothing.
+func (cs *claims) holdsSlotAs(k *cache.Job, m *jobState) bool {
+	switch {
+	case k.ID == "" || k.Finished: // a warm placeholder, or done
+		return false
 	case m == nil:
 		return true
 	case m.Lost(k.UID):

@@ -27,7 +27,7 @@ const (
 // keepReserved renews reservations until ctx ends. It is a loop of its own: states
 // that aren't told must not let them lapse.
 func (q *queue) keepReserved(ctx context.Context) {
-	for pause(ctx, upkeepEvery, q.lapsed) {
+	for pause(ctx, q.scanEvery(), q.lapsed) {
 		if q.standing.now().looksAfter() {
 			q.renew(ctx)
 		}
@@ -37,7 +37,7 @@ func (q *queue) keepReserved(ctx context.Context) {
 // upkeep asks for states until ctx ends, as long as Buildkite lets it.
 func (q *queue) upkeep(ctx context.Context) {
 	var measured, swept time.Time
-	for pause(ctx, upkeepEvery, q.look) {
+	for pause(ctx, q.scanEvery(), q.look) {
 		if !jitter.Sleep(ctx, coalesce) {
 			return
 		}
@@ -53,6 +53,14 @@ func (q *queue) upkeep(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// scanEvery is how often all jobs are gone through for what is due, unless something
+// says that it is: less often where there are thousands. The most of it leaves room to
+// renew what has renewShort left, and to delete a cancelled job's pod within five
+// seconds.
+func (q *queue) scanEvery() time.Duration {
+	return min(max(upkeepEvery, time.Duration(q.claims.remembered())*upkeepEvery/2500), 4*upkeepEvery)
 }
 
 // measureEvery is how often the slots are counted for the metrics: less often where

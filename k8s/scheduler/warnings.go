@@ -29,7 +29,7 @@ func (q *queue) wantsWarnings(id contract.JobID, d decide.Decision, f decide.Fac
 	away := q.store.Stale() || q.buildkiteAway()
 	again := !read.IsZero() && waitsUnexplained(f) && !eventsDecide(d, f)
 	if away || !q.reads.may(f.Unexplained(), again) {
-		q.work.AddAfter(id, decide.NoticeAfter+jitter.UpTo(decide.NoticeAfter+q.turn()/8))
+		q.work.AddAfter(id, decide.NoticeAfter+jitter.UpTo(decide.NoticeAfter+q.turn()/2))
 		return false
 	}
 	return true
