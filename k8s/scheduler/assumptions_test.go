@@ -79,3 +79,39 @@ func TestFinishAfterTheReservation(t *testing.T) {
 		})
 	}
 }
+
+// A pod that is refused a job which is offered all the while, as its queue was paused,
+// isn't the last: Buildkite lists the job, as it had said before.
+func TestRefusedWhileOffered(t *testing.T) {
+	for _, side := range []assumptions.AcquirePaused{assumptions.AcquirePausedGranted, assumptions.AcquirePausedRefused} {
+		inWorld(t, simulator.Config{Profile: assumptions.Profile{AcquirePaused: side}}, func(w *world) {
+			w.runs = func(w *world, p *pod) {
+				if p.attempt == 1 { // it has a node late
+					w.sleep(30*time.Second, p.kill)
+				}
+				ran(w, p)
+			}
+			r := w.start("")
+			id := w.build(1)[0].ID
+			time.Sleep(20 * time.Second)
+			if err := w.sim.SetQueuePaused("default", true); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.sim.LapseReservation(id); err != nil {
+				t.Fatal(err)
+			}
+			w.sim.AddFault(simulator.Fault{Endpoint: "stacks_reserve", Status: 503})
+			time.Sleep(40 * time.Second)
+			w.sim.ClearFaults()
+			if err := w.sim.SetQueuePaused("default", false); err != nil {
+				t.Fatal(err)
+			}
+			w.await("finished", 2*time.Minute, w.finished(1))
+			want := map[assumptions.AcquirePaused]int{assumptions.AcquirePausedGranted: 1, assumptions.AcquirePausedRefused: 2}[side]
+			if n := w.kjobs(id); n != want {
+				t.Errorf("%s: %d kjobs, want %d", side, n, want)
+			}
+			r.end(w)
+		})
+	}
+}
