@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/onejob-dev/onejob/assumptions"
 	"github.com/onejob-dev/onejob/contract"
 )
 
@@ -16,35 +17,48 @@ func (s *Simulator) acquire(c *call) reply {
 		return *failure(http.StatusNotFound, "Job not found")
 	}
 	c.job = j
-	if j.queue.key != c.agent.queue {
-		return *failure(http.StatusNotFound, "Job not found") // of another queue
+	play := s.conf.Profile
+	if j.queue.key != c.agent.queue && play.AcquireOtherQueue == assumptions.AcquireOtherQueueNotFound {
+		return *failure(http.StatusNotFound, "Job not found")
 	}
 	switch state := contract.JobState(j.state); {
+	case c.agent.state == agentRegistered && play.AcquireUnconnected == assumptions.AcquireUnconnectedRefused:
+		return *failure(http.StatusUnprocessableEntity, "The agent is not connected")
 	case state.Waiting():
-		if c.r.Header.Get("X-Buildkite-Lock-Acquire-Job") == "" {
-			return *failure(http.StatusUnprocessableEntity, "The job is no longer eligible to be assigned an agent")
-		}
-		rep := *failure(http.StatusLocked, "The job is "+string(j.state))
-		if s.conf.LockedRetryAfter != "" {
-			rep = rep.with("Retry-After", s.conf.LockedRetryAfter)
-		}
-		return rep
+		return s.locked(c, j)
 	case state.Offered():
 		if held := c.agent.job; held != nil {
 			return *failure(http.StatusUnprocessableEntity, "The agent already has job "+held.id)
+		}
+		if j.queue.paused && play.AcquirePaused == assumptions.AcquirePausedRefused {
+			return *failure(http.StatusUnprocessableEntity, "The queue is paused")
 		}
 		return s.grant(c, j)
 	}
 	if j.agent == c.agent && j.state.Held() {
 		s.ledger.repeat(c, j.id, opAcquire)
 		s.ledger.book(j.id).mark(opAcquire, c.withheld)
-		again := s.conf.IdempotentAcquire && j.state == StateAccepted
+		again := play.AcquireAgain == assumptions.AcquireAgainGranted && j.state == StateAccepted
 		s.ledger.book(j.id).granted = again && !c.withheld // who knows of a grant doesn't ask again
 		if again {
 			return s.jobReply(j)
 		}
 	}
 	return *failure(http.StatusUnprocessableEntity, "The job is "+string(j.state)+" and can't be acquired")
+}
+
+// locked answers who asks for a job that waits: 423 if he knows that word.
+func (s *Simulator) locked(c *call, j *job) reply {
+	dependent := j.state == StatePending || j.state == StateWaiting
+	known := dependent || s.conf.Profile.LockedStates == assumptions.LockedStatesAllWaiting
+	if !known || c.r.Header.Get("X-Buildkite-Lock-Acquire-Job") == "" {
+		return *failure(http.StatusUnprocessableEntity, "The job is no longer eligible to be assigned an agent")
+	}
+	rep := *failure(http.StatusLocked, "The job is "+string(j.state))
+	if s.conf.LockedRetryAfter != "" {
+		rep = rep.with("Retry-After", s.conf.LockedRetryAfter)
+	}
+	return rep
 }
 
 // accept takes a job that a ping dispatched.
@@ -76,24 +90,6 @@ func (s *Simulator) grant(c *call, j *job) reply {
 	j.build.began(c.now)
 	s.watchAcceptance(j, c.agent, c.now)
 	return s.jobReply(j)
-}
-
-// watchAcceptance takes a job back that its agent doesn't start in time, and offers
-// it again: the event is ACCEPTED_EXPIRED (docs/protocol.md#start).
-func (s *Simulator) watchAcceptance(j *job, a *agent, granted time.Time) {
-	if s.conf.AcceptTimeout < 0 {
-		return
-	}
-	s.deadlines.add(granted.Add(s.conf.AcceptTimeout), func(now time.Time) {
-		if j.state != StateAccepted || j.agent != a || !j.acquiredAt.Equal(granted) {
-			return
-		}
-		j.agent, j.token, j.acquiredAt = nil, "", time.Time{}
-		a.job = nil
-		s.ledger.takenBack(j.id)
-		s.setState(j, StateScheduled, now, cause{event: acceptanceExpired, agentID: a.id})
-		s.touch()
-	})
 }
 
 // jobReply is the body that acquire and accept answer with.
@@ -138,11 +134,16 @@ func (s *Simulator) start(c *call) reply {
 		s.startTimeout(j, c.now)
 		return ok(map[string]any{})
 	case j.state == StateCanceling && j.startedAt.IsZero():
+		if s.conf.Profile.StartCanceling == assumptions.StartCancelingTaken {
+			j.startedAt, j.startedBody = c.now, req.StartedAt
+			s.ledger.book(j.id).startedBy = c.agentID()
+			return ok(map[string]any{})
+		}
 		return *failure(http.StatusUnprocessableEntity, "This job can't be started while the build is in a `canceling` state")
 	case !j.startedAt.IsZero():
 		s.ledger.repeat(c, j.id, opStart)
 		s.ledger.book(j.id).mark(opStart, c.withheld)
-		if !s.conf.StrictRepeats && req.StartedAt == j.startedBody {
+		if s.conf.Profile.StartAgain == assumptions.StartAgainTaken && req.StartedAt == j.startedBody {
 			return ok(map[string]any{})
 		}
 	}
@@ -203,20 +204,15 @@ func readFinish(c *call) (result, int, *reply) {
 	return result{req.ExitStatus, req.Signal, req.SignalReason}, req.ChunksFailedCount, nil
 }
 
-// noteAfterExpiry looks at a call for a job that was taken back. Nobody may start it
-// who was given it longer ago than it may be his.
-func (s *Simulator) noteAfterExpiry(c *call) {
-	delayed := c.fault != nil && c.fault.Delay > 0
-	if c.route.name == "start" && !delayed {
-		s.ledger.accuse(c, StartedLate, c.job.id, "%s tried to start it after it was taken back", c.agentID())
-	}
-}
-
 // noteAfterEnd looks at a call that a spent job token makes: repeats are
 // counted, contradictions are violations. The answer is 401 either way.
 func (s *Simulator) noteAfterEnd(c *call) {
 	j := c.job
 	switch c.route.name {
+	case "start":
+		if j.expired {
+			s.noteAfterExpiry(c)
+		}
 	case "finish":
 		if res, _, rep := readFinish(c); rep == nil {
 			s.noteRepeatedFinish(c, j, res)

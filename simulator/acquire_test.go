@@ -7,6 +7,7 @@ import (
 
 	"github.com/buildkite/agent/v3/api"
 
+	"github.com/onejob-dev/onejob/assumptions"
 	"github.com/onejob-dev/onejob/simulator"
 )
 
@@ -252,7 +253,7 @@ func TestLostReplies(t *testing.T) {
 }
 
 func TestIdempotentAcquire(t *testing.T) {
-	l := newLab(t, simulator.Config{IdempotentAcquire: true})
+	l := newLab(t, simulator.Config{Profile: simulator.Profile{AcquireAgain: assumptions.AcquireAgainGranted}})
 	_, ids := l.build(`steps: [{command: a}]`)
 	session := l.session()
 	l.AddFault(simulator.Fault{Endpoint: "acquire", Garbage: "after", Times: 1})
@@ -289,15 +290,11 @@ func TestLostFinishReply(t *testing.T) {
 }
 
 func TestStartRepeats(t *testing.T) {
-	for _, strict := range []bool{false, true} {
-		t.Run(map[bool]string{false: "lenient", true: "strict"}[strict], func(t *testing.T) {
-			l := newLab(t, simulator.Config{StrictRepeats: strict})
+	for again, want := range map[assumptions.StartAgain]int{assumptions.StartAgainTaken: 200, assumptions.StartAgainRefused: 422} {
+		t.Run(string(again), func(t *testing.T) {
+			l := newLab(t, simulator.Config{Profile: simulator.Profile{StartAgain: again}})
 			_, ids := l.build(`steps: [{command: a}]`)
 			job, client := l.start(ids[0])
-			want := 200
-			if strict {
-				want = 422
-			}
 			resp, err := client.StartJob(t.Context(), job)
 			if got := status(t, resp, err); got != want {
 				t.Errorf("the same start again: %d, want %d", got, want)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/onejob-dev/onejob/assumptions"
 )
 
 // The states of a session.
@@ -110,8 +112,12 @@ func (s *Simulator) register(c *call) reply {
 			a.queue = value // a name is no alias here
 		}
 	}
-	if known := func(q string) bool { return queueKey(q) == a.queue }; len(s.conf.Queues) > 0 && !slices.ContainsFunc(s.conf.Queues, known) {
-		return *failure(http.StatusUnprocessableEntity, "There is no queue "+a.queue)
+	if !s.queueKnown(a.queue) {
+		fallback := s.conf.Profile.RegisterUnknownQueue == assumptions.RegisterUnknownQueueDefaultQueue
+		if !fallback || !s.queueKnown(defaultQueue) {
+			return *failure(http.StatusUnprocessableEntity, "There is no queue "+a.queue)
+		}
+		a.queue = defaultQueue
 	}
 	s.agents[a.id], s.sessions[a.token] = a, a
 	c.agent = a
@@ -134,14 +140,16 @@ func (s *Simulator) register(c *call) reply {
 	return ok(body)
 }
 
+// queueKnown honours Config.Queues: a name is no alias here.
+func (s *Simulator) queueKnown(key string) bool {
+	return len(s.conf.Queues) == 0 || slices.ContainsFunc(s.conf.Queues, func(q string) bool { return queueKey(q) == key })
+}
+
 // watch loses the agent once it has been silent for the timeout, and up to a third
 // of that longer: Buildkite looks once a minute. There is one deadline an agent: a
 // heartbeat only moves a.seen.
 func (s *Simulator) watch(a *agent) {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(a.id)) // it never fails
-	timeout := s.conf.HeartbeatTimeout
-	timeout += time.Duration(float64(timeout/3) * float64(h.Sum32()) / (1 << 32))
+	timeout := s.patience(a)
 	s.deadlines.add(a.seen.Add(timeout), func(now time.Time) {
 		switch {
 		case a.away():
@@ -154,6 +162,14 @@ func (s *Simulator) watch(a *agent) {
 	})
 }
 
+// patience is how long the agent may be silent.
+func (s *Simulator) patience(a *agent) time.Duration {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(a.id)) // it never fails
+	timeout := s.conf.HeartbeatTimeout
+	return timeout + time.Duration(float64(timeout/3)*float64(h.Sum32())/(1<<32))
+}
+
 // alive notes a sign of life. It brings back an agent that was lost; its job's token
 // stays refused.
 func (s *Simulator) alive(a *agent, now time.Time) {
@@ -162,26 +178,6 @@ func (s *Simulator) alive(a *agent, now time.Time) {
 		a.state = agentConnected
 		s.watch(a)
 	}
-}
-
-// lose ends a session, or makes it one of a lost agent. What it still held fails with -1, as Buildkite fails
-// the job of an agent it lost contact with, and may be retried by its rules.
-func (s *Simulator) lose(a *agent, how string, now time.Time, c *call) {
-	a.state = how
-	j := a.job
-	if j == nil {
-		return
-	}
-	a.job = nil
-	why := cause{event: "agent " + how, call: c, agentID: a.id}
-	if j.state == StateAssigned {
-		// It never accepted: the next agent gets the job.
-		j.agent = nil
-		s.setState(j, StateScheduled, now, why)
-		return
-	}
-	j.orphaned = true
-	s.end(j, result{exitStatus: "-1"}, now, why)
 }
 
 func (s *Simulator) connect(c *call) reply {
@@ -263,17 +259,6 @@ func (s *Simulator) pause(c *call) reply {
 
 func (s *Simulator) resume(c *call) reply {
 	c.agent.paused = false
-	return ok(map[string]any{})
-}
-
-// disconnect ends the session at once; a job it leaves behind is lost.
-func (s *Simulator) disconnect(c *call) reply {
-	if !c.agent.over() {
-		if j := c.agent.job; j != nil {
-			s.ledger.left(c, j.id)
-		}
-		s.lose(c.agent, agentDisconnected, c.now, c)
-	}
 	return ok(map[string]any{})
 }
 

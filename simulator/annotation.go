@@ -31,6 +31,13 @@ func (s *Simulator) annotate(c *call) reply {
 	}
 	b := c.job.build
 	i := b.annotation(a.Context, a.Scope, a.JobID)
+	size := len(a.Body)
+	if i >= 0 && req.Append {
+		size += len(b.annotations[i].Body)
+	}
+	if rep := tooLarge("body", size, maxAnnotation); rep != nil {
+		return *rep
+	}
 	switch {
 	case i < 0 && a.Body == "":
 		return *failure(http.StatusUnprocessableEntity, "body can't be blank")

@@ -79,6 +79,10 @@ func (s *Simulator) createArtifacts(c *call) reply {
 	key := c.job.id + "/" + req.ID
 	ids := c.job.build.batches[key]
 	if ids == nil {
+		if had := c.job.artifacts + len(req.Artifacts); had > maxArtifactsPerJob {
+			return *failure(http.StatusUnprocessableEntity, fmt.Sprintf("The job has too many artifacts (%d, maximum is %d)", had, maxArtifactsPerJob))
+		}
+		c.job.artifacts += len(req.Artifacts)
 		for _, a := range req.Artifacts {
 			if a.FileSize > s.conf.ArtifactMaxBytes {
 				return *failure(http.StatusUnprocessableEntity, "Artifact is too large: "+a.Path)

@@ -21,6 +21,7 @@ type build struct {
 	failed     int                // nodes done and failed
 	failing    bool               // a job has failed for good
 	canceled   bool
+	uploads    int // by its jobs
 	warnings   []string
 	unblocker  string
 	createdAt  time.Time

@@ -93,8 +93,11 @@ func (s *Simulator) LoseAgent(id string) error {
 		if a == nil {
 			return notFound("agent", id)
 		}
-		if !a.away() {
+		switch {
+		case !a.away():
 			s.lose(a, agentLost, now, nil)
+		case a.job != nil: // it has disconnected, and its job still waits for this
+			s.orphan(a.job, s.disconnectReason(), now, cause{event: "agent lost", agentID: a.id})
 		}
 		return nil
 	})

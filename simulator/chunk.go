@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+
+	"github.com/onejob-dev/onejob/assumptions"
 )
 
 // maxLogOffset keeps sums of offset and size far from overflow.
@@ -92,8 +94,13 @@ func (s *Simulator) readChunk(c *call) *reply {
 
 func (s *Simulator) saveChunk(c *call) reply {
 	j := c.job
-	if j.startedAt.IsZero() && j.state == StateAccepted {
+	play := s.conf.Profile
+	if j.startedAt.IsZero() && j.state == StateAccepted && play.ChunkUnstarted == assumptions.ChunkUnstartedRefused {
 		return *failure(http.StatusUnprocessableEntity, "The job has not started")
+	}
+	end := c.chunk.offset + uint64(len(c.chunk.data))
+	if end > s.conf.LogMaxSizeBytes && play.LogBeyondLimit == assumptions.LogBeyondLimitRefused {
+		return *failure(http.StatusUnprocessableEntity, "The log is larger than log_max_size_bytes")
 	}
 	book := s.ledger.book(j.id)
 	if j.log.has(c.chunk) {

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"time"
+
+	"github.com/onejob-dev/onejob/assumptions"
 )
 
 // DefaultAgentToken is the registration token of a Simulator whose Config
@@ -21,8 +23,8 @@ type Config struct {
 	// 404. By default a queue exists as soon as it is named.
 	Queues []string
 
-	// PingInterval, HeartbeatInterval and JobStatusInterval go into the
-	// register reply, in seconds; 0 means 1. RegisterReply can send any value.
+	// PingInterval, HeartbeatInterval and JobStatusInterval go into the register reply,
+	// in seconds; 0 means 1, or what the Profile says. RegisterReply can send any value.
 	PingInterval, HeartbeatInterval, JobStatusInterval int
 	// RegisterReply, when set, may change the register reply before it is
 	// sent: absurd intervals, request_headers, an endpoint. It is called with
@@ -31,25 +33,29 @@ type Config struct {
 	// AcquireReply does the same for the reply of acquire and accept.
 	AcquireReply func(reply map[string]any)
 
+	// Profile is which Buildkite is played where nobody outside can know; the default is
+	// the shipped one. An unknown side in it makes New panic: assumptions.Parse checks
+	// what people write.
+	Profile assumptions.Profile
 	// HeartbeatTimeout is how long an agent may be silent (no connect, no
 	// heartbeat) before it is lost and its job fails; the default is 3 min. It is
 	// noticed up to a third of that later.
 	HeartbeatTimeout time.Duration
-	// AcceptTimeout is how long an agent may have a job without starting it: then the
-	// job is offered to others, and its token is refused. The default is 30 s; below
-	// zero it is never taken back.
+	// AcceptTimeout is how long an agent may have a job without starting it, unless the
+	// Profile has it kept. The default is 30 s.
 	AcceptTimeout time.Duration
 	// ReservationDefault is the life of a reservation that names none; the
 	// default is 900 s.
 	ReservationDefault time.Duration
-	// ReservationMin is the shortest reservation; a shorter one is refused with 422. The
-	// default is a second: no document names one.
+	// ReservationMin is the shortest reservation where the Profile has a shorter one
+	// refused or made longer; the default is a minute.
 	ReservationMin time.Duration
-	// ListLag is how late the list of scheduled jobs is: what has come isn't listed yet,
-	// and what is gone still is.
-	ListLag time.Duration
+	// ListLag and StatesLag are how late the list of scheduled jobs and get-states are:
+	// what has come isn't there yet, and what is gone still is. The default is 5 s and
+	// 2 s where the Profile says that they are late, and none elsewhere.
+	ListLag, StatesLag time.Duration
 
-	// ChunksMaxSizeBytes (default 102,400), LogMaxSizeBytes (default
+	// ChunksMaxSizeBytes (default 102,400, or what the Profile says), LogMaxSizeBytes (default
 	// 16 MiB) and ChunksIntervalSeconds (default 1) go into the acquire reply.
 	// Log bytes beyond LogMaxSizeBytes are accounted for but not kept.
 	ChunksMaxSizeBytes, LogMaxSizeBytes uint64
@@ -61,22 +67,11 @@ type Config struct {
 	// the helper commands need it. nil means true; set new(false) for a
 	// Buildkite that leaves the session token in charge.
 	JobToken *bool
-	// SessionMayReadJob: GET jobs/:id answers the session that holds the job.
-	// nil means true (a guess: see the package comment).
-	SessionMayReadJob *bool
-	// IdempotentAcquire answers a second acquire by the holder with the job
-	// again. Off, it gets the 422 that Buildkite is believed to send.
-	IdempotentAcquire bool
-	// FinishHeld are queues in which a stack may finish a job that an agent
-	// holds. Elsewhere that is refused; the documents don't say which is true.
+	// FinishHeld are queues in which a stack may finish a job that an agent holds,
+	// whatever the Profile says of others.
 	FinishHeld []string
-	// StarSparesLost: exit_status "*" in a retry rule, and automatic: true, mean 1 to
-	// 255 and not the -1 of a lost job. The documents say both.
-	StarSparesLost bool
-	// StrictRepeats refuses a repeated start of the same session with 422.
-	// Off, a start that repeats the first one to the byte is answered 200.
-	StrictRepeats bool
-	// LockedRetryAfter is the Retry-After of a 423, verbatim; "" sends none.
+	// LockedRetryAfter is the Retry-After of a 423, verbatim; "" sends none, or the 5 of
+	// the Profile.
 	LockedRetryAfter string
 	// SyncUploads applies pipeline uploads before the reply (200) rather
 	// than after it (202 and a Location to poll).
@@ -115,6 +110,7 @@ func (c Config) withDefaults() Config {
 	def(&c.Seed, rand.Uint64())
 	def(&c.Organization, "acme")
 	def(&c.Cluster, "simulated")
+	c.play()
 	def(&c.PingInterval, 1)
 	def(&c.HeartbeatInterval, 1)
 	def(&c.JobStatusInterval, 1)
@@ -127,7 +123,6 @@ func (c Config) withDefaults() Config {
 	def(&c.ChunksIntervalSeconds, 1)
 	def(&c.ArtifactMaxBytes, 64<<20)
 	def(&c.JobToken, new(true))
-	def(&c.SessionMayReadJob, new(true))
 	def(&c.RequestLog, 20_000)
 	def(&c.Logger, slog.New(slog.DiscardHandler))
 	def(&c.RateLimits.List, 10)

@@ -46,28 +46,22 @@
 // job that waits and 422 for one that is gone, 404 for StreamPings; the whole
 // of the Stacks API with limits, scopes and 429 bodies; waits, soft failures
 // and retry rules as the documents tell them, each rule with its own count, no
-// automatic retry of what was canceled; exit status -1 for a lost agent, which a
-// heartbeat brings back; 422 for a start in a build that is being canceled.
+// automatic retry of what was canceled; exit status -1 for a lost agent; a stack's
+// reservation, which no other stack can take over.
+//
+// # Played
+//
+// Where nobody outside can know what Buildkite does, Config.Profile says what is played:
+// docs/assumptions.md has all questions and answers.
 //
 // # Guessed
 //
-//   - acquire: a second one by the holder is 422 (Config.IdempotentAcquire);
-//     one by an agent with another job is 422; the reserving
-//     stack isn't checked, nor are tags but the queue (404); an agent that registered and didn't connect may acquire.
-//   - start: the same request again is 200 (Config.StrictRepeats: 422). A
-//     job that isn't started within Config.AcceptTimeout is offered again.
-//   - finish: once it is done the job's token is refused with 401, for finish
-//     itself too. Without job tokens a second finish is 422.
-//   - GET jobs/:id answers the holder's session token (Config.SessionMayReadJob),
-//     even after finish, and refuses another's with 403.
-//   - A disconnect ends the session (401 from then on) and fails the job that
-//     it holds, at once, with -1 and no signal_reason.
-//   - A chunk before start is 422, one whose size is wrong 400, one that
-//     contradicts another 422.
-//   - exit_status "*" in a retry rule matches -1 (Config.StarSparesLost).
-//   - A reservation can't be taken over by another stack. A stack can finish a
-//     job that is scheduled or reserved, no other (Config.FinishHeld); a second
-//     time is 422.
+//   - acquire by an agent with another job is 422; the reserving stack isn't checked,
+//     nor are tags but the queue.
+//   - GET jobs/:id answers the holder's session token even after finish, and refuses
+//     another's with 403. Without job tokens a second finish is 422.
+//   - A disconnect ends the session: 401 from then on.
+//   - A chunk whose size is wrong is 400, one that contradicts another 422.
 //   - What times out before an agent has it is expired, and isn't retried by a
 //     rule.
 //   - A pipeline upload is applied before its 202 is sent; env at the top of an

@@ -121,6 +121,11 @@ type job struct {
 	stackFinish   *StackFinish
 	promised      *PromisedFailure
 	uploads       map[string]*upload
+	artifacts     int // of how many it told
+
+	past    []moment // see remember
+	expired bool     // its agent didn't start it in time, and it ended for that
+	leaving bool     // its agent has disconnected, and is going to count as lost
 }
 
 // label is the step's, with the job's number in a parallel step filled in:
@@ -138,8 +143,11 @@ func (j *job) label() string {
 	).Replace(label)
 }
 
+// passed: of a job that timed out its exit status decides, and a failure that was promised
+// stands: https://buildkite.com/docs/agent/cli/reference/job
 func (j *job) passed() bool {
-	return j.state == StateFinished && j.result.passed() || j.state == StateSkipped || j.state == StateBroken
+	ended := j.state == StateFinished || j.state == StateTimedOut
+	return ended && j.result.passed() && j.promised == nil || j.state == StateSkipped || j.state == StateBroken
 }
 
 // note says why a job isn't run, or not yet.
@@ -171,6 +179,7 @@ func (j *job) softFailed() bool {
 // come through here.
 func (s *Simulator) setState(j *job, to JobState, now time.Time, why cause) {
 	s.ledger.transition(now, j.id, to, why)
+	s.remember(j, now)
 	if j.state != "" {
 		j.queue.counts[j.state]--
 	}

@@ -281,7 +281,7 @@ func (s *Simulator) checkSettled() {
 	now := s.now()
 	for _, id := range slices.Sorted(maps.Keys(s.ledger.books)) {
 		b, j := s.ledger.books[id], s.jobs[id]
-		if b.unsettled || !j.state.Held() || j.agent == nil || !j.agent.away() {
+		if b.unsettled || !j.state.Held() || j.leaving || j.agent == nil || !j.agent.away() {
 			continue
 		}
 		b.unsettled = true

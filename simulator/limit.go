@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/onejob-dev/onejob/assumptions"
 )
 
 // window is a sliding window of one second over the calls that were let
@@ -16,9 +18,9 @@ type window struct {
 	n     int
 }
 
-// take counts a call in, if the limit allows. reset is the time until the
+// take counts a call in, if the limit allows, or all does. reset is the time until the
 // oldest call leaves the window.
-func (w *window) take(now time.Time, limit int) (current int, allowed bool, reset time.Duration) {
+func (w *window) take(now time.Time, limit int, all bool) (current int, allowed bool, reset time.Duration) {
 	if len(w.times) != limit {
 		w.times, w.head, w.n = make([]time.Time, limit), 0, 0
 	}
@@ -27,6 +29,10 @@ func (w *window) take(now time.Time, limit int) (current int, allowed bool, rese
 		w.n--
 	}
 	if w.n >= limit {
+		if all {
+			w.times[w.head] = now // in the place of the oldest
+			w.head = (w.head + 1) % limit
+		}
 		return w.n + 1, false, time.Second - now.Sub(w.times[w.head])
 	}
 	w.times[(w.head+w.n)%limit] = now
@@ -45,7 +51,7 @@ func (s *Simulator) limited(c *call, st *stack, scope string, limit int, serve f
 		w = &window{}
 		st.windows[scope] = w
 	}
-	current, allowed, left := w.take(c.now, limit)
+	current, allowed, left := w.take(c.now, limit, s.conf.Profile.RefusedCalls == assumptions.RefusedCallsCounted)
 	reset := int(math.Ceil(left.Seconds()))
 	var rep reply
 	if allowed {
@@ -55,6 +61,9 @@ func (s *Simulator) limited(c *call, st *stack, scope string, limit int, serve f
 			"message": fmt.Sprintf("You have exceeded your API rate limit. Please wait %d seconds before making more requests.", reset),
 			"scope":   scope, "limit": limit, "current": current, "reset": reset,
 		}}
+		if s.conf.Profile.LimitRetryAfter == assumptions.LimitRetryAfterSent {
+			rep = rep.with("Retry-After", strconv.Itoa(reset))
+		}
 	}
 	return rep.with("RateLimit-Scope", scope).
 		with("RateLimit-Limit", strconv.Itoa(limit)).

@@ -22,8 +22,14 @@ func matrixCells(m *pipeline.Matrix) ([]cell, error) {
 	if m == nil || m.IsEmpty() {
 		return nil, nil
 	}
+	if len(m.Setup) > maxMatrixDimensions || len(m.Adjustments) > maxAdjustments {
+		return nil, fmt.Errorf("the matrix has %d dimensions and %d adjustments: want %d and %d at most", len(m.Setup), len(m.Adjustments), maxMatrixDimensions, maxAdjustments)
+	}
 	cells := []cell{{values: pipeline.MatrixPermutation{}}}
 	for _, dim := range sortedNames(m.Setup) {
+		if n := len(m.Setup[dim]); n > maxMatrixElements {
+			return nil, fmt.Errorf("the matrix dimension %q has %d elements: want %d at most", dim, n, maxMatrixElements)
+		}
 		var next []cell
 		for _, c := range cells {
 			for _, value := range m.Setup[dim] {
@@ -34,7 +40,7 @@ func matrixCells(m *pipeline.Matrix) ([]cell, error) {
 		}
 		cells = next
 		if len(cells) > 10_000 {
-			return nil, errors.New("the matrix has more than 10000 permutations")
+			return nil, errors.New("the matrix has more than 10000 permutations") // before adjustments skip any
 		}
 	}
 	for _, adj := range m.Adjustments {
@@ -58,6 +64,9 @@ func matrixCells(m *pipeline.Matrix) ([]cell, error) {
 			}
 			cells[at].softFail = &soft
 		}
+	}
+	if len(cells) > maxMatrixJobs {
+		return nil, fmt.Errorf("the matrix has %d jobs: want %d at most", len(cells), maxMatrixJobs)
 	}
 	return cells, nil
 }

@@ -34,6 +34,9 @@ func (s *Simulator) putMetaData(c *call, items []metaDatum) reply {
 		if item.Key == "" {
 			return *failure(http.StatusUnprocessableEntity, "key can't be blank")
 		}
+		if rep := tooLarge("value", len(item.Value), maxMetaData); rep != nil {
+			return *rep
+		}
 	}
 	for _, item := range items {
 		c.job.build.metaData[item.Key] = item.Value

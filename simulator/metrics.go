@@ -2,6 +2,8 @@ package simulator
 
 import (
 	"net/http"
+
+	"github.com/onejob-dev/onejob/assumptions"
 )
 
 type jobMetrics struct {
@@ -19,12 +21,16 @@ type agentMetrics struct {
 	Queues map[string]agentMetrics `json:"queues,omitempty"`
 }
 
-func (q *queue) metrics() jobMetrics {
+func (s *Simulator) jobMetrics(q *queue) jobMetrics {
 	if q == nil {
 		return jobMetrics{}
 	}
+	scheduled := q.counts[StateScheduled]
+	if s.conf.Profile.MetricsScheduled == assumptions.MetricsScheduledWithReserved {
+		scheduled += q.counts[StateReserved]
+	}
 	m := jobMetrics{
-		Scheduled: q.counts[StateScheduled] + q.counts[StateReserved],
+		Scheduled: scheduled,
 		Running: q.counts[StateAssigned] + q.counts[StateAccepted] + q.counts[StateRunning] +
 			q.counts[StateCanceling] + q.counts[StateTimingOut],
 		Waiting: q.counts[StateWaiting],
@@ -65,7 +71,7 @@ func (s *Simulator) metricsReply(agents agentMetrics, jobs jobMetrics) reply {
 func (s *Simulator) metrics(*call) reply {
 	total := jobMetrics{Queues: map[string]jobMetrics{}}
 	for key, q := range s.queues {
-		m := q.metrics()
+		m := s.jobMetrics(q)
 		total.Queues[key] = m
 		total.Scheduled += m.Scheduled
 		total.Running += m.Running
@@ -79,5 +85,5 @@ func (s *Simulator) queueMetrics(c *call) reply {
 	name := queueKey(c.r.URL.Query().Get("name"))
 	agents := s.agentMetrics(name)
 	agents.Queues = nil
-	return s.metricsReply(agents, s.queues[name].metrics())
+	return s.metricsReply(agents, s.jobMetrics(s.queues[name]))
 }

@@ -4,8 +4,11 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/onejob-dev/onejob/assumptions"
 )
 
 // The limits of notifications and of a stack's finish.
@@ -124,14 +127,15 @@ func (s *Simulator) stackFinish(c *call) reply {
 		case req.Detail == "":
 			return *failure(http.StatusUnprocessableEntity, "detail can't be blank")
 		case len(req.Detail) > maxFinishDetail:
-			return *failure(http.StatusUnprocessableEntity, "detail is limited to 4 KB")
-		case j.stackFinish != nil:
-			s.ledger.repeat(c, j.id, opStackFinish)
-			if j.stackFinish.ExitStatus != status {
-				s.ledger.accuse(c, ResultChanged, j.id, "stack finished it with %d, now with %d", j.stackFinish.ExitStatus, status)
+			if s.conf.Profile.LongDetail == assumptions.LongDetailRefused {
+				return *failure(http.StatusUnprocessableEntity, "detail is limited to 4 KB")
 			}
-			return *failure(http.StatusUnprocessableEntity, "The job was finished by a stack already")
-		case j.state != StateScheduled && j.state != StateReserved && (!j.state.Held() || !slices.Contains(s.conf.FinishHeld, j.queue.key)):
+			req.Detail = strings.ToValidUTF8(req.Detail[:maxFinishDetail], "")
+		}
+		if j.stackFinish != nil {
+			return s.stackFinishAgain(c, j, status)
+		}
+		if !s.stackMayFinish(j, st) {
 			return *failure(http.StatusUnprocessableEntity, "The job is "+string(j.state)+" and can't be finished by a stack")
 		}
 		j.stackFinish = &StackFinish{Stack: st.key, ExitStatus: status, Detail: req.Detail}
@@ -143,4 +147,29 @@ func (s *Simulator) stackFinish(c *call) reply {
 		s.end(j, res, c.now, cause{event: "finished by stack", call: c, detail: req.Detail})
 		return ok(map[string]any{})
 	})
+}
+
+func (s *Simulator) stackMayFinish(j *job, st *stack) bool {
+	play := s.conf.Profile
+	switch {
+	case j.state == StateScheduled:
+		return play.StackFinishUnreserved == assumptions.StackFinishUnreservedTaken
+	case j.state == StateReserved:
+		return j.reservedBy == st.key || play.StackFinishOther == assumptions.StackFinishOtherTaken
+	case j.state.Held():
+		return play.StackFinishHeld == assumptions.StackFinishHeldTaken || slices.Contains(s.conf.FinishHeld, j.queue.key)
+	}
+	return false
+}
+
+// stackFinishAgain is the answer to a second finish of a job.
+func (s *Simulator) stackFinishAgain(c *call, j *job, status int) reply {
+	s.ledger.repeat(c, j.id, opStackFinish)
+	if j.stackFinish.ExitStatus != status {
+		s.ledger.accuse(c, ResultChanged, j.id, "stack finished it with %d, now with %d", j.stackFinish.ExitStatus, status)
+	}
+	if s.conf.Profile.StackFinishAgain == assumptions.StackFinishAgainTaken {
+		return ok(map[string]any{})
+	}
+	return *failure(http.StatusUnprocessableEntity, "The job was finished by a stack already")
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/onejob-dev/onejob/assumptions"
 )
 
 const maxReservation = 3600 * time.Second
@@ -29,7 +31,12 @@ func (s *Simulator) reserveJobs(c *call) reply {
 			if *req.Expiry < 1 || time.Duration(*req.Expiry) > maxReservation/time.Second {
 				return *failure(http.StatusBadRequest, "reservation_expiry_seconds must be between 1 and 3600")
 			}
-			if life = time.Duration(*req.Expiry) * time.Second; life < s.conf.ReservationMin {
+			life = time.Duration(*req.Expiry) * time.Second
+			switch short := s.conf.Profile.ShortReservation; {
+			case life >= s.conf.ReservationMin || short == assumptions.ShortReservationTaken:
+			case short == assumptions.ShortReservationRaised:
+				life = s.conf.ReservationMin
+			default:
 				return *failure(http.StatusUnprocessableEntity, fmt.Sprintf("reservation_expiry_seconds must be at least %d", s.conf.ReservationMin/time.Second))
 			}
 		}
@@ -55,7 +62,11 @@ func (s *Simulator) reserve(j *job, st *stack, life time.Duration, c *call) bool
 	default:
 		return false
 	}
-	j.reservedUntil = c.now.Add(life)
+	until := c.now.Add(life)
+	if until.Before(j.reservedUntil) && s.conf.Profile.ShorterRenewal == assumptions.ShorterRenewalIgnored {
+		return true
+	}
+	j.reservedUntil = until
 	s.watchReservation(j)
 	return true
 }

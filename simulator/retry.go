@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/onejob-dev/onejob/assumptions"
 )
 
 // retryPolicy is a step's retry attribute.
@@ -55,6 +57,14 @@ func among(want []string, have string) bool {
 
 func signalName(s string) string { return strings.TrimPrefix(strings.ToUpper(s), "SIG") }
 
+// starSpares: "*" doesn't match the job's -1.
+func (s *Simulator) starSpares(j *job) bool {
+	if j.stackFinish != nil {
+		return s.conf.Profile.StarStackFinish == assumptions.StarStackFinishSpares
+	}
+	return s.conf.Profile.StarLostAgent == assumptions.StarLostAgentSpares
+}
+
 // retryAutomatically makes a new job by the first rule that matches. Jobs that
 // ended canceled, and jobs of canceled builds, are never retried so.
 func (s *Simulator) retryAutomatically(j *job, now time.Time) bool {
@@ -62,10 +72,13 @@ func (s *Simulator) retryAutomatically(j *job, now time.Time) bool {
 		return false
 	}
 	for i, rule := range j.node.retry.automatic {
-		if !rule.matches(j.result, s.conf.StarSparesLost) {
+		if !rule.matches(j.result, s.starSpares(j)) {
 			continue
 		}
 		if j.ruleRetries[i] >= rule.limit {
+			if rule.limit > 0 && s.conf.Profile.ExhaustedRule == assumptions.ExhaustedRulePasses {
+				continue
+			}
 			return false
 		}
 		next := s.retryJob(j, "automatic", now)

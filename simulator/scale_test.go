@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/onejob-dev/onejob/assumptions"
 	"github.com/onejob-dev/onejob/simulator"
 )
 
@@ -124,7 +125,7 @@ func TestJobsAmongFaults(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				sim := simulator.New(simulator.Config{Seed: seed, HeartbeatTimeout: time.Hour, AcceptTimeout: -1}) // these runners try a start for ever
+				sim := simulator.New(simulator.Config{Seed: seed, HeartbeatTimeout: time.Hour, Profile: simulator.Profile{UnstartedJob: assumptions.UnstartedJobKept}}) // these runners try a start for ever
 				defer synctest.Wait()
 				defer sim.Close()
 				for _, f := range []simulator.Fault{

@@ -31,8 +31,8 @@ func (s *Simulator) oidcToken(c *call) reply {
 	if rep := c.decode(&req); rep != nil {
 		return *rep
 	}
-	if req.Lifetime < 0 {
-		return *failure(http.StatusUnprocessableEntity, "lifetime must not be negative")
+	if req.Lifetime < 0 || req.Lifetime > maxOIDCLifetime {
+		return *failure(http.StatusUnprocessableEntity, fmt.Sprintf("lifetime must be between 0 and %d seconds", maxOIDCLifetime))
 	}
 	j, b := c.job, c.job.build
 	org := s.conf.Organization

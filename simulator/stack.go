@@ -6,8 +6,15 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/onejob-dev/onejob/assumptions"
 )
+
+// stackSilence is how long a stack may be silent before it is lost: five to six minutes
+// (docs/protocol.md#stacks).
+const stackSilence = 330 * time.Second
 
 // maxBatch is the most IDs or notifications that one call may hold.
 const maxBatch = 1000
@@ -19,8 +26,9 @@ type stack struct {
 	id, key, kind string
 	queue         string
 	metadata      map[string]string
-	state         string // connected or disconnected
+	state         string // connected, lost or disconnected
 	connectedAt   time.Time
+	seen          time.Time
 	windows       map[string]*window
 }
 
@@ -42,6 +50,7 @@ func (s *Simulator) Stacks() []Stack {
 	out := []Stack{}
 	for _, key := range slices.Sorted(maps.Keys(s.stacks)) {
 		st := s.stacks[key]
+		st.look(s.now())
 		out = append(out, Stack{st.id, st.key, st.kind, st.queue, maps.Clone(st.metadata), st.state, st.connectedAt})
 	}
 	return out
@@ -87,12 +96,12 @@ func (s *Simulator) registerStack(c *call) reply {
 		status = http.StatusCreated
 	}
 	return s.limited(c, st, "default", s.conf.RateLimits.Default, func() reply {
-		if st.state != "connected" && s.conf.MaxStacks >= 0 && s.connectedStacks() >= s.conf.MaxStacks {
+		if st.state != "connected" && s.conf.MaxStacks >= 0 && s.stacksBut(st, c.now) >= s.conf.MaxStacks {
 			return *failure(http.StatusForbidden, "The organization has reached its limit of stacks")
 		}
 		s.stacks[st.key] = st
 		st.kind, st.queue, st.metadata = req.Type, queueKey(req.QueueKey), req.Metadata
-		st.state, st.connectedAt = "connected", c.now
+		st.state, st.connectedAt, st.seen = "connected", c.now, c.now
 		s.queue(st.queue)
 		return reply{status: status, body: map[string]any{
 			"id": st.id, "organization_uuid": s.orgID, "cluster_queue_key": st.queue, "key": st.key,
@@ -102,23 +111,37 @@ func (s *Simulator) registerStack(c *call) reply {
 	})
 }
 
-func (s *Simulator) connectedStacks() int {
+// stacksBut counts the other stacks, those that the limit is about.
+func (s *Simulator) stacksBut(one *stack, now time.Time) int {
 	n := 0
 	for _, st := range s.stacks {
-		if st.state == "connected" {
+		st.look(now)
+		if st != one && (st.state == "connected" || s.conf.Profile.StackLimit == assumptions.StackLimitCreated) {
 			n++
 		}
 	}
 	return n
 }
 
+// look notices that a stack is lost.
+func (st *stack) look(now time.Time) {
+	if st.state == "connected" && now.Sub(st.seen) >= stackSilence {
+		st.state = "lost"
+	}
+}
+
 // stack finds the stack of the path. One that was deregistered is gone until
-// it registers again.
+// it registers again; one that was lost may be.
 func (s *Simulator) stack(c *call) (*stack, *reply) {
 	st := s.stacks[c.params["stack"]]
-	if st == nil || st.state != "connected" {
+	if st != nil {
+		st.look(c.now)
+	}
+	lost := st != nil && st.state == "lost" && s.conf.Profile.LostStack == assumptions.LostStackNotFound
+	if st == nil || st.state == "disconnected" || lost {
 		return nil, failure(http.StatusNotFound, "Stack not found")
 	}
+	st.state, st.seen = "connected", c.now
 	return st, nil
 }
 
@@ -165,7 +188,7 @@ func (s *Simulator) listScheduled(c *call) reply {
 		page, more := q.after(order, limit, s.shown(c.now))
 		jobs := make([]any, len(page))
 		for i, j := range page {
-			jobs[i] = scheduledJob(j)
+			jobs[i] = s.scheduledJob(j)
 		}
 		var cursor any
 		if len(page) > 0 {
@@ -179,19 +202,34 @@ func (s *Simulator) listScheduled(c *call) reply {
 	})
 }
 
-func scheduledJob(j *job) map[string]any {
+func (s *Simulator) scheduledJob(j *job) map[string]any {
 	var key any
 	if j.node.key != "" {
 		key = j.node.key
 	}
 	b := j.build
 	return map[string]any{
-		"id": j.id, "priority": j.priority, "agent_query_rules": j.rules,
+		"id": j.id, "priority": j.priority, "agent_query_rules": s.listedRules(j),
 		"scheduled_at": j.scheduledAt.UTC().Format("2006-01-02T15:04:05.000Z"),
 		"pipeline":     map[string]any{"slug": b.request.Slug, "uuid": b.pipelineID},
 		"build":        map[string]any{"uuid": b.id, "number": b.number, "branch": b.request.Branch},
 		"step":         map[string]any{"key": key},
 	}
+}
+
+// listedRules are a job's rules as the list writes them.
+func (s *Simulator) listedRules(j *job) []string {
+	rules := slices.Clone(j.rules)
+	for i, rule := range rules {
+		if strings.HasSuffix(rule, "=") && s.conf.Profile.AnyValueRule == assumptions.AnyValueRuleStar {
+			rules[i] += "*"
+		}
+	}
+	named := slices.ContainsFunc(rules, func(rule string) bool { return strings.HasPrefix(rule, "queue=") })
+	if !named && s.conf.Profile.DefaultQueueRule == assumptions.DefaultQueueRuleNamed {
+		rules = append([]string{"queue=" + j.queue.key}, rules...)
+	}
+	return rules
 }
 
 // jobUUIDs reads and checks the list that two of the calls send.
@@ -220,10 +258,19 @@ func (s *Simulator) jobStates(c *call) reply {
 		if rep := c.jobUUIDs(&req, &req.JobUUIDs); rep != nil {
 			return *rep
 		}
-		states := map[string]JobState{}
+		states := map[string]any{}
 		for _, id := range req.JobUUIDs {
+			var state JobState
 			if j := s.jobs[id]; j != nil {
-				states[id] = j.state
+				state = s.stateSeen(j, c.now)
+			}
+			switch unknown := s.conf.Profile.UnknownJobState; {
+			case state != "":
+				states[id] = state
+			case unknown == assumptions.UnknownJobStateNull:
+				states[id] = nil
+			case unknown == assumptions.UnknownJobStateRefused:
+				return *failure(http.StatusUnprocessableEntity, "There is no job "+id)
 			}
 		}
 		return ok(map[string]any{"states": states})

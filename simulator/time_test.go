@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/onejob-dev/onejob/assumptions"
 	"github.com/onejob-dev/onejob/simulator"
 )
 
@@ -168,7 +169,7 @@ func TestSilentAgentIsLost(t *testing.T) {
 }
 
 func TestStepTimesOut(t *testing.T) {
-	inBubble(t, simulator.Config{HeartbeatTimeout: time.Hour, AcceptTimeout: -1}, func(w *wire) {
+	inBubble(t, simulator.Config{HeartbeatTimeout: time.Hour, Profile: simulator.Profile{UnstartedJob: assumptions.UnstartedJobKept}}, func(w *wire) {
 		ids := w.build(`steps: [{command: a, timeout_in_minutes: 2}]`)
 		token := w.acquire(w.session(), ids[0])
 		time.Sleep(5 * time.Minute) // the clock starts with the job
@@ -216,7 +217,7 @@ func TestFaults(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			inBubble(t, simulator.Config{AcceptTimeout: -1}, func(w *wire) {
+			inBubble(t, simulator.Config{Profile: simulator.Profile{UnstartedJob: assumptions.UnstartedJobKept}}, func(w *wire) {
 				w.client.Timeout = time.Minute
 				ids := w.build(`steps: [{command: a}]`)
 				session := w.session()
@@ -329,7 +330,7 @@ func TestAbandonedJobs(t *testing.T) {
 		})
 	}
 	t.Run("given again", func(t *testing.T) {
-		inBubble(t, simulator.Config{IdempotentAcquire: true}, func(w *wire) {
+		inBubble(t, simulator.Config{Profile: simulator.Profile{AcquireAgain: assumptions.AcquireAgainGranted}}, func(w *wire) {
 			id, session := w.build(`steps: [{command: a}]`)[0], w.session()
 			w.acquire(session, id)
 			w.acquire(session, id)

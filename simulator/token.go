@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/onejob-dev/onejob/assumptions"
 )
 
 // TokenKind tells the three kinds of token apart (docs/protocol.md#tokens).
@@ -43,7 +45,8 @@ func (s *Simulator) credential(r *http.Request) credential {
 		return credential{kind: TokenRegistration}
 	}
 	if a := s.sessions[token]; a != nil {
-		return credential{kind: TokenSession, agent: a, spent: a.over()}
+		lost := a.state == agentLost && s.conf.Profile.LostAgent == assumptions.LostAgentRefused
+		return credential{kind: TokenSession, agent: a, spent: a.over() || lost}
 	}
 	if g, given := s.jobToken[token]; given {
 		taken := g.job.token != token
@@ -106,13 +109,15 @@ func (s *Simulator) authorizeJob(c *call) *reply {
 			return failure(http.StatusUnauthorized, "The token belongs to another job")
 		}
 		c.job, c.agent = c.cred.job, c.cred.agent
-		if c.cred.taken {
+		switch {
+		case c.cred.taken:
 			s.noteAfterExpiry(c)
-			return failure(http.StatusUnauthorized, "The job was taken back and its token with it")
-		}
-		if c.cred.spent {
+			reads := s.conf.Profile.UnstartedJobToken == assumptions.UnstartedJobTokenReadsState
+			return spentToken(c, reads, "The job was taken back")
+		case c.cred.spent:
 			s.noteAfterEnd(c)
-			return failure(http.StatusUnauthorized, "The job is over and its token with it")
+			reads := s.conf.Profile.EndedJobToken == assumptions.EndedJobTokenReadsState
+			return spentToken(c, reads, "The job is over")
 		}
 		return nil
 	case TokenSession:
@@ -120,7 +125,8 @@ func (s *Simulator) authorizeJob(c *call) *reply {
 			return failure(http.StatusNotFound, "Job not found")
 		}
 		c.job, c.agent = j, c.cred.agent
-		if c.route.auth == authJobState && *s.conf.SessionMayReadJob && !c.cred.spent {
+		mayRead := s.conf.Profile.SessionReadsJob == assumptions.SessionReadsJobAllowed
+		if c.route.auth == authJobState && mayRead && !c.cred.spent {
 			if j.agent != c.cred.agent {
 				return failure(http.StatusForbidden, "The job is not this agent's")
 			}
@@ -135,6 +141,18 @@ func (s *Simulator) authorizeJob(c *call) *reply {
 		return nil
 	}
 	return failure(http.StatusUnauthorized, "This endpoint needs the job's token")
+}
+
+// spentToken answers a call with the token of a job that is nobody's any more, which
+// may read the job's state and no more.
+func spentToken(c *call, reads bool, message string) *reply {
+	switch {
+	case !reads:
+		return failure(http.StatusUnauthorized, message+" and its token with it")
+	case c.route.auth == authJobState:
+		return nil
+	}
+	return failure(http.StatusUnprocessableEntity, message)
 }
 
 // authorizeBuild lets a running job's token reach its own build.

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onejob-dev/onejob/assumptions"
 	"github.com/onejob-dev/onejob/simulator"
 )
 
@@ -74,7 +75,7 @@ func TestListLag(t *testing.T) {
 
 // A reservation that is too short is refused, and one that says nothing is not.
 func TestReservationMin(t *testing.T) {
-	inBubble(t, simulator.Config{ReservationMin: time.Minute}, func(w *wire) {
+	inBubble(t, simulator.Config{Profile: simulator.Profile{ShortReservation: assumptions.ShortReservationRefused}}, func(w *wire) {
 		const key = simulator.DefaultAgentToken
 		w.call("POST", "stacks/register", key, `{"key":"s","type":"custom","queue_key":"default","metadata":{}}`, 201)
 		id := w.build(`steps: [{command: a}]`)[0]
@@ -90,15 +91,15 @@ func TestReservationMin(t *testing.T) {
 // other it doesn't; a rule for -1 does under both.
 func TestStarAndLostJobs(t *testing.T) {
 	for rule, want := range map[string][2]bool{"true": {true, false}, `{exit_status: "*"}`: {true, false}, "{exit_status: -1}": {true, true}} {
-		for i, spares := range []bool{false, true} {
-			inBubble(t, simulator.Config{StarSparesLost: spares}, func(w *wire) {
+		for i, star := range []assumptions.StarLostAgent{assumptions.StarLostAgentMatches, assumptions.StarLostAgentSpares} {
+			inBubble(t, simulator.Config{Profile: simulator.Profile{StarLostAgent: star}}, func(w *wire) {
 				id, session := w.build(`steps: [{command: a, retry: {automatic: ` + rule + `}}]`)[0], w.session()
 				w.call("PUT", "jobs/"+id+"/start", w.acquire(session, id), "", 200)
 				if err := w.sim.LoseAgent(w.sim.Agents()[0].ID); err != nil {
 					t.Fatal(err)
 				}
 				if j, _ := w.sim.Job(id); (j.RetriedBy != "") != want[i] {
-					t.Errorf("%s, StarSparesLost %t: retried by %q, want a retry: %t", rule, spares, j.RetriedBy, want[i])
+					t.Errorf("%s, star-lost-agent %s: retried by %q, want a retry: %t", rule, star, j.RetriedBy, want[i])
 				}
 			})
 		}

@@ -68,6 +68,9 @@ func (s *Simulator) applyUpload(j *job, source []byte, replace bool, now time.Ti
 	if err != nil {
 		return err
 	}
+	if err := b.checkUpload(plans); err != nil {
+		return err
+	}
 	at := slices.Index(b.nodes, j.node) + 1
 	// Uploads of one job stand in the order in which they came.
 	for at < len(b.nodes) && b.nodes[at].uploadedBy == j {

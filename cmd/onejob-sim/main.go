@@ -34,6 +34,10 @@ EXAMPLES
 
       curl localhost:8080/_sim/faults -d '{"endpoint":"acquire","reset":"after","times":1}'
 
+   Play the other side of each thing that nobody can know of Buildkite:
+
+      onejob-sim --profile opposite
+
    See what should not have happened:
 
       curl localhost:8080/_sim/violations`

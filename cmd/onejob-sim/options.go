@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/onejob-dev/onejob/assumptions"
 	"github.com/onejob-dev/onejob/simulator"
 )
 
@@ -39,7 +40,7 @@ type options struct {
 	secretsFile, changedFiles     string
 	noInterpolation               bool
 	slug, repo, branch, commit    string
-	queue                         string
+	queue, profile                string
 	heartbeatTimeout, reservation time.Duration
 	interval                      int
 	seed                          uint64
@@ -84,6 +85,7 @@ func (o *options) flags() []cli.Flag {
 		span("reservation", 900*time.Second, "life of a reservation that names none", &o.reservation),
 		&cli.IntFlag{Name: "interval", Value: 1, Usage: "ping, heartbeat and job status interval, in `SECONDS`", EnvVars: env("interval"), Destination: &o.interval},
 		&cli.Uint64Flag{Name: "seed", Usage: "`NUMBER` that makes IDs and faults reproducible; by default one at random", EnvVars: env("seed"), Destination: &o.seed},
+		text("profile", assumptions.NameShipped, "what to play where nobody can know: a `FILE` with answers to docs/assumptions.md, shipped or opposite", &o.profile),
 		flag("no-rate-limits", "switch the Stacks API's rate limits off", &o.noLimits),
 		flag("verbose", "log each request", &o.verbose),
 	}
@@ -131,6 +133,14 @@ func (o *options) allSecrets() (map[string]string, error) {
 	}
 	maps.Copy(all, o.secrets)
 	return all, nil
+}
+
+// play is the profile; none is the shipped one.
+func (o *options) play() (assumptions.Profile, error) {
+	if o.profile == "" {
+		return assumptions.Shipped(), nil
+	}
+	return assumptions.Load(o.profile)
 }
 
 // readLines are the lines of a file that aren't empty; nil if no file is named.

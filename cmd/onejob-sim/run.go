@@ -53,7 +53,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if err := announce(o.readyFile, base); err != nil {
 		return errors.Join(err, server.Close())
 	}
-	log.Info("serving", "page", base+"/", "endpoint", base+"/v3")
+	log.Info("serving", "page", base+"/", "endpoint", base+"/v3", "profile", conf.Profile.String())
 
 	select {
 	case err := <-failed:
@@ -80,8 +80,13 @@ func (o *options) config() (simulator.Config, error) {
 	if err != nil {
 		return simulator.Config{}, err
 	}
+	profile, err := o.play()
+	if err != nil {
+		return simulator.Config{}, err
+	}
 	downstream, err := o.readDownstream()
 	return simulator.Config{
+		Profile:    profile,
 		AgentToken: token, Queues: o.queues, Seed: o.seed,
 		PingInterval: o.interval, HeartbeatInterval: o.interval, JobStatusInterval: o.interval,
 		HeartbeatTimeout: o.heartbeatTimeout, ReservationDefault: o.reservation,

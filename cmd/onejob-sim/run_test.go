@@ -133,6 +133,8 @@ func TestRunRefuses(t *testing.T) {
 		{"negative timeout", options{heartbeatTimeout: -time.Second}, "--heartbeat-timeout -1s"},
 		{"negative reservation", options{reservation: -time.Second}, "--reservation -1s"},
 		{"negative interval", options{interval: -3}, "--interval -3"},
+		{"no profile", options{profile: missing}, "neither shipped nor opposite"},
+		{"bad profile", options{profile: write(t, "p.yaml", "job-list: later")}, "is none of current, late"},
 		{"bad address", options{listen: "nowhere:-1"}, "listening"},
 		{"bad ready file", options{listen: "127.0.0.1:0", readyFile: filepath.Join(missing, "x")}, "ready file"},
 	}
@@ -207,6 +209,7 @@ func TestPipelineOptions(t *testing.T) {
 		downstream:   pairs{"other": write(t, "other.yml", "steps: [{command: downstream}]")},
 		env:          pairs{"BUILDKITE_TAG": "v1"},
 		secrets:      pairs{"A": "flag"},
+		profile:      write(t, "profile.yaml", "heartbeat-interval: two-minutes\n"),
 		secretsFile:  write(t, "secrets", "# a comment\nA=file\n\nB=one,two=three\n"),
 		changedFiles: write(t, "changed", "app/main.go\n"),
 	}
@@ -232,8 +235,12 @@ func TestPipelineOptions(t *testing.T) {
 	}
 	var agent struct {
 		AccessToken string `json:"access_token"`
+		Heartbeat   int    `json:"heartbeat_interval"`
 	}
 	call(t, "POST", base+"/v3/register", "bkct_x", "{}", &agent)
+	if agent.Heartbeat != 120 {
+		t.Errorf("the heartbeat interval is %d, want the profile's 120", agent.Heartbeat)
+	}
 	var job struct{ Token string }
 	call(t, "PUT", base+"/v3/jobs/"+jobs[0].ID+"/acquire", agent.AccessToken, "", &job)
 	for key, want := range map[string]string{"A": "flag", "B": "one,two=three"} {

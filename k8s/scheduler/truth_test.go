@@ -9,6 +9,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/onejob-dev/onejob/assumptions"
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/config"
 	"github.com/onejob-dev/onejob/simulator"
@@ -40,7 +41,7 @@ func TestRunnersServeTheQueuesKey(t *testing.T) {
 
 // Where Buildkite takes no reservation that is so short, jobs run all the same.
 func TestShortReservationsAreRefused(t *testing.T) {
-	inWorld(t, simulator.Config{ReservationMin: 5 * time.Minute}, func(w *world) {
+	inWorld(t, simulator.Config{ReservationMin: 5 * time.Minute, Profile: simulator.Profile{ShortReservation: assumptions.ShortReservationRefused}}, func(w *world) {
 		r := w.start("")
 		w.build(3)
 		w.await("finished", time.Minute, w.finished(3))

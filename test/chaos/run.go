@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/onejob-dev/onejob/assumptions"
 	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/test/cluster"
 	"github.com/onejob-dev/onejob/test/fixture"
@@ -30,6 +31,8 @@ type Options struct {
 	// TTL is how long finished kjobs stay: longer than the schedulers are kept
 	// from seeing them, or nobody learns how they ended.
 	TTL time.Duration
+	// Profile is what Buildkite does where nobody can know.
+	Profile assumptions.Profile
 	// Line is given the record, line by line; Status, when set, the state of
 	// things every so often.
 	Line   func(string)
@@ -57,7 +60,7 @@ func Run(ctx context.Context, o Options) (_ *Report, err error) {
 	}
 	setting, err := fixture.Up(ctx, fixture.Options{
 		Root: o.Root, Nodes: 2, Config: fixture.QueueConfig(maxInFlight, int(o.TTL.Seconds())) + fixture.TrustFront, TLS: true, Logf: o.linef,
-		Simulator: simulator.Config{Seed: o.Seed, HeartbeatTimeout: heartbeatTimeout},
+		Simulator: simulator.Config{Seed: o.Seed, Profile: o.Profile, HeartbeatTimeout: heartbeatTimeout},
 	})
 	if err != nil {
 		return nil, err

@@ -35,6 +35,7 @@ var rules = []struct {
 	{of: "cmd/onejob-run", forbidden: []string{module + "k8s/", module + "stacks", "k8s.io/"}, reason: "no Kubernetes client is in a job's pod"},
 	{of: "stacks", forbidden: []string{"github.com/buildkite/agent/", "k8s.io/"}, reason: "Buildkite's queue is asked without the agent's library and without Kubernetes"},
 	{of: "k8s/...", forbidden: []string{"github.com/buildkite/agent/"}, reason: "the agent's library belongs into the runner"},
+	{of: "assumptions", forbidden: []string{module, "k8s.io/", "github.com/buildkite/"}, reason: "the simulator and onejob probe share it: it is a table, and asks nobody"},
 	{of: "simulator", forbidden: []string{module + "k8s/", module + "launcher", module + "acquire", module + "stacks"}, reason: "it is the oracle: it shares no code with what it judges"},
 }
 

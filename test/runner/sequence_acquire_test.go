@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/onejob-dev/onejob/assumptions"
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
 )
@@ -111,7 +112,7 @@ func acquireSequences() []sequence {
 		},
 		{
 			// A server that knows its holder gives the job again.
-			name: "acq-lost-idempotent", conf: simulator.Config{IdempotentAcquire: true},
+			name: "acq-lost-idempotent", conf: simulator.Config{Profile: simulator.Profile{AcquireAgain: assumptions.AcquireAgainGranted}},
 			faults: one(simulator.Fault{Endpoint: "acquire", Truncate: true, Times: 1}), oursFlags: quick,
 			outcome: contract.OutcomeFinished, calls: "register connect acquire*2 start chunks finish disconnect", job: "0//",
 			stock: unrecorded,

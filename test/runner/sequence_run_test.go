@@ -5,6 +5,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/onejob-dev/onejob/assumptions"
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
 )
@@ -133,12 +134,12 @@ func runSequences() []sequence {
 		{
 			// A web page in place of the reply; the repeat is refused, and the
 			// job's state says whose it was.
-			name: "start-lost-strict", conf: simulator.Config{StrictRepeats: true}, faults: one(simulator.Fault{Endpoint: "start", Garbage: "after", Times: 1}),
+			name: "start-lost-strict", conf: simulator.Config{Profile: simulator.Profile{StartAgain: assumptions.StartAgainRefused}}, faults: one(simulator.Fault{Endpoint: "start", Garbage: "after", Times: 1}),
 			outcome: contract.OutcomeFinished, calls: "register connect acquire start start:422 chunks finish disconnect", job: "0//",
 			stock: unrecorded,
 		},
 		{
-			name: "start-reset-strict", conf: simulator.Config{StrictRepeats: true}, faults: one(simulator.Fault{Endpoint: "start", Reset: "after", Times: 1}),
+			name: "start-reset-strict", conf: simulator.Config{Profile: simulator.Profile{StartAgain: assumptions.StartAgainRefused}}, faults: one(simulator.Fault{Endpoint: "start", Reset: "after", Times: 1}),
 			outcome: contract.OutcomeFinished, calls: "register connect acquire start:0 start:422 chunks finish disconnect", job: "0//",
 			stock: unrecorded, stockAbandons: true,
 		},

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/onejob-dev/onejob/assumptions"
 	"github.com/onejob-dev/onejob/logging"
 	"github.com/onejob-dev/onejob/test/chaos"
 )
@@ -23,7 +24,13 @@ func main() {
 	flag.DurationVar(&o.For, "for", 15*time.Minute, "how long there are injuries")
 	flag.DurationVar(&o.Every, "every", 4*time.Second, "one injury so often, on average")
 	flag.DurationVar(&o.TTL, "ttl", time.Minute, "how long finished kjobs stay")
+	profile := flag.String("profile", assumptions.NameShipped, "what Buildkite does where nobody can know: a file with answers to docs/assumptions.md, shipped or opposite")
 	flag.Parse()
+	var err error
+	if o.Profile, err = assumptions.Load(*profile); err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	screen := newScreen(os.Stdout, logging.Terminal(os.Stdout))
@@ -31,7 +38,7 @@ func main() {
 	if screen.terminal {
 		o.Status = screen.status
 	}
-	o.Line(fmt.Sprintf("seed %d: repeat it with --seed=%[1]d --jobs=%d --for=%s --every=%s --ttl=%s", o.Seed, o.Jobs, o.For, o.Every, o.TTL))
+	o.Line(fmt.Sprintf("seed %d: repeat it with --seed=%[1]d --jobs=%d --for=%s --every=%s --ttl=%s --profile=%s", o.Seed, o.Jobs, o.For, o.Every, o.TTL, *profile))
 	report, err := chaos.Run(ctx, o)
 	if report != nil {
 		screen.line("\n" + report.String())

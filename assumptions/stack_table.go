@@ -1,0 +1,159 @@
+package assumptions
+
+// stackTable is about a stack's calls.
+var stackTable = []Assumption{
+	{
+		Name: "stack-finish-held", Question: "May a stack finish a job that an agent holds?",
+		Sides: []Side{
+			{string(StackFinishHeldRefused), "No: 422.",
+				"A job that an agent had is left to Buildkite, which loses the agent after three to four minutes; the job's page says why. With lost-jobs: finish the scheduler tries, is refused, and leaves it."},
+			{string(StackFinishHeldTaken), "Yes, with signal_reason stack_error.",
+				"The same by default. With lost-jobs: finish the job ends at once, and a retry rule for stack_error may run a job again that half ran: docs/configuration.md says so."},
+		},
+		Settles: "Acquire, then finish the job as a stack.",
+	},
+	{
+		Name: "stack-finish-other", Question: "May a stack finish a job that another stack reserved?",
+		Sides: []Side{
+			{string(StackFinishOtherTaken), "Yes.",
+				"The scheduler finishes only jobs that it holds or that Buildkite offers it."},
+			{string(StackFinishOtherRefused), "No: 422.",
+				"The job is left to the stack that holds it; a finish that is refused is tried a few times, and then a notice says so."},
+		},
+		Settles: "Reserve with one stack, finish with another one.",
+	},
+	{
+		Name: "stack-finish-unreserved", Question: "May a stack finish a job that nobody reserved?",
+		Sides: []Side{
+			{string(StackFinishUnreservedTaken), "Yes.",
+				"The job ends with the reason."},
+			{string(StackFinishUnreservedRefused), "No: 422.",
+				"The finish is tried again, after the job is reserved."},
+		},
+		Settles: "Finish a scheduled job as a stack.",
+	},
+	{
+		Name: "stack-finish-again", Question: "What is the answer to a second finish by a stack?",
+		Sides: []Side{
+			{string(StackFinishAgainRefused), "422.",
+				"After a lost reply the state says that the job is over."},
+			{string(StackFinishAgainTaken), "200, and the first one counts.",
+				"The same."},
+		},
+		Settles: "Finish twice.",
+	},
+	{
+		Name: "long-detail", Question: "What becomes of a finish whose detail is longer than 4 KB?",
+		Sides: []Side{
+			{string(LongDetailRefused), "422.",
+				"The detail is cut to 4 KB before it is sent."},
+			{string(LongDetailCut), "It is cut.",
+				"The same."},
+		},
+		Settles: "Finish with a detail of 5,000 bytes.",
+	},
+	{
+		Name: "short-reservation", Question: "How short may a reservation be?",
+		Sides: []Side{
+			{string(ShortReservationTaken), "A second.",
+				"Jobs are reserved for 20 s, then for 60 s at a time, so that a scheduler's death costs seconds."},
+			{string(ShortReservationRaised), "A minute: a shorter one is made as long.",
+				"The same; a scheduler's death costs up to a minute."},
+			{string(ShortReservationRefused), "A minute: a shorter one is 422.",
+				"Reservations name no time from then on, and last as long as Buildkite makes them: a scheduler's death costs up to a quarter of an hour."},
+		},
+		Settles: "Reserve for 1, 20 and 60 seconds; watch when the job is listed again.",
+	},
+	{
+		Name: "shorter-renewal", Question: "Does a renewal that would end before the reservation does shorten it?",
+		Sides: []Side{
+			{string(ShorterRenewalShortens), "Yes.",
+				"Each renewal is as long as it has to last, so that either is right."},
+			{string(ShorterRenewalIgnored), "No.",
+				"The same."},
+		},
+		Settles: "Reserve for 900 s, then for 20 s; watch when the job is listed again.",
+	},
+	{
+		Name: "job-list", Question: "How new is the list of scheduled jobs?",
+		Sides: []Side{
+			{string(JobListCurrent), "It has what is.",
+				"A listing that contradicts what is known of a job isn't believed: its state is asked for."},
+			{string(JobListLate), "It has what was 5 s ago.",
+				"The same."},
+		},
+		Settles: "A loop of reserve, acquire and finish with time stamps, listing in between.",
+	},
+	{
+		Name: "job-states", Question: "How new are the states of get-states?",
+		Sides: []Side{
+			{string(JobStatesCurrent), "They are those of the moment of the request.",
+				"States are asked for again before something is done that can't be undone, and Buildkite decides: a job that is held can't be acquired or finished."},
+			{string(JobStatesLate), "They are those of 2 s ago.",
+				"The same. It may cost a pod that ends with 27."},
+		},
+		Settles: "The same loop, asking for the states.",
+	},
+	{
+		Name: "unknown-job-state", Question: "What does get-states say of a job that Buildkite doesn't know?",
+		Sides: []Side{
+			{string(UnknownJobStateLeftOut), "Nothing: it is missing in the answer.",
+				"The job's pod is deleted if it hasn't started its job."},
+			{string(UnknownJobStateNull), "null.",
+				"The same."},
+			{string(UnknownJobStateRefused), "The call is refused with 422.",
+				"The states of the others are asked for without it; of the unknown one nothing is known, and it is treated as one that is missing."},
+		},
+		Settles: "Ask for the state of a UUID made up.",
+	},
+	{
+		Name: "lost-stack", Question: "What is the answer to a stack that was silent for six minutes?",
+		Sides: []Side{
+			{string(LostStackAnswered), "The list.",
+				"The scheduler goes on."},
+			{string(LostStackNotFound), "404, until it registers again.",
+				"The scheduler registers again by itself."},
+		},
+		Settles: "Register, wait for seven minutes, list.",
+	},
+	{
+		Name: "stack-limit", Question: "Which stacks count among the organization's 30?",
+		Sides: []Side{
+			{string(StackLimitConnected), "Those that are connected.",
+				"A register beyond the limit is told as the limit, and is tried again."},
+			{string(StackLimitCreated), "All there ever were.",
+				"The same. A stack's key stays the same, so that restarts make no new ones."},
+		},
+		Settles: "Register and deregister 31 stacks.",
+	},
+	{
+		Name: "refused-calls", Question: "Do calls that are answered with 429 count against the limit?",
+		Sides: []Side{
+			{string(RefusedCallsFree), "No.",
+				"The scheduler waits as the reply says before it calls that endpoint again."},
+			{string(RefusedCallsCounted), "Yes.",
+				"The same."},
+		},
+		Settles: "20 calls in a second; see when the first one is taken again.",
+	},
+	{
+		Name: "limit-retry-after", Question: "Does a 429 come with Retry-After?",
+		Sides: []Side{
+			{string(LimitRetryAfterNone), "No.",
+				"RateLimit-Reset says how long to wait."},
+			{string(LimitRetryAfterSent), "Yes.",
+				"The longer one of both is waited for."},
+		},
+		Settles: "The same calls: read the header.",
+	},
+	{
+		Name: "metrics-scheduled", Question: "Are reserved jobs among the scheduled ones of GET metrics?",
+		Sides: []Side{
+			{string(MetricsScheduledWithReserved), "Yes.",
+				"onejob doesn't read them; an autoscaler may."},
+			{string(MetricsScheduledWithoutReserved), "No.",
+				"The same."},
+		},
+		Settles: "Reserve a job; compare.",
+	},
+}

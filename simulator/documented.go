@@ -1,0 +1,51 @@
+package simulator
+
+import (
+	"fmt"
+	"net/http"
+)
+
+// Limits of https://buildkite.com/docs/platform/limits and of the matrix. Builds that are
+// made by CreateBuild may be larger: no document says what a test may ask for.
+const (
+	maxJobsPerUpload    = 500
+	maxUploadsPerBuild  = 500
+	maxJobsPerBuild     = 4000
+	maxMatrixJobs       = 50
+	maxMatrixDimensions = 6
+	maxMatrixElements   = 25
+	maxAdjustments      = 12
+	maxArtifactsPerJob  = 5000
+	maxAnnotation       = 1 << 20
+	maxMetaData         = 100 << 10
+	maxOIDCLifetime     = 2 * 60 * 60 // seconds
+)
+
+// tooLarge is the answer to a text beyond its limit; nil if it isn't.
+func tooLarge(what string, size, limit int) *reply {
+	if size <= limit {
+		return nil
+	}
+	return failure(http.StatusUnprocessableEntity, fmt.Sprintf("%s is too large (%d bytes, maximum is %d)", what, size, limit))
+}
+
+// checkUpload refuses an upload that makes a build too large.
+func (b *build) checkUpload(plans []plan) error {
+	more, jobs := 0, 0
+	for i := range plans {
+		more += len(plans[i].variants)
+	}
+	for _, n := range b.nodes {
+		jobs += len(n.jobs)
+	}
+	switch {
+	case more > maxJobsPerUpload:
+		return fmt.Errorf("the number of jobs in this upload (%d) exceeds the limit of %d", more, maxJobsPerUpload)
+	case b.uploads >= maxUploadsPerBuild:
+		return fmt.Errorf("this build has reached its limit of %d pipeline uploads", maxUploadsPerBuild)
+	case jobs+more > maxJobsPerBuild:
+		return fmt.Errorf("the number of jobs in this build (%d) exceeds the limit of %d", jobs+more, maxJobsPerBuild)
+	}
+	b.uploads++
+	return nil
+}
