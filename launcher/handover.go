@@ -54,7 +54,8 @@ type Report struct {
 	Start, Finish Delivery
 	// Ran is set once the job's process, the bootstrap, was started.
 	Ran bool
-	// TokenRefused: Buildkite refused the job's token while its state was asked for.
+	// TokenRefused: Buildkite refused the job's token while its state was asked for, or
+	// said that the job is over.
 	TokenRefused bool
 	// StartedAt and EndedAt bound the job's run; zero if it hasn't come to it.
 	StartedAt, EndedAt time.Time

@@ -299,15 +299,19 @@ func (r *run) finish(job *acquire.Job, f Finish) Delivery {
 	return d
 }
 
-// believed is d, but for what the refusal of the job's token seems to prove while
-// Buildkite may have given the job up: the heartbeats had an outage, too.
+// believed is d, but for what the job's state, or the refusal of its token, seems to prove
+// while Buildkite may have given the job up: the heartbeats had an outage, too.
 func (r *run) believed(d Delivery) Delivery {
 	silence := r.session.Silence()
-	if !d.ByToken || silence < acquire.LostAfter {
+	if !d.Inferred || silence < acquire.LostAfter {
 		return d
 	}
+	what := "says that the job is over"
+	if d.ByToken {
+		what = "refuses the job's token"
+	}
 	d.Delivered, d.Inferred = false, false
-	d.Err = fmt.Sprintf("Buildkite refuses the job's token, and had not heard of its agent for %s: most likely it had ended the job by then (lost agent, exit status -1)", silence.Round(time.Second))
+	d.Err = fmt.Sprintf("Buildkite %s, and had not heard of its agent for %s: most likely it had ended the job by then (lost agent, exit status -1)", what, silence.Round(time.Second))
 	return d
 }
 

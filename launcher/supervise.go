@@ -163,7 +163,7 @@ func (r *run) undelivered(report Report, d Delivery) {
 	r.result(report.ExitStatus, report.Signal, report.SignalReason, Delivery{Delivered: true})
 	r.ended(contract.OutcomeUndelivered, "the job ended with exit status %s, but its result couldn't be reported: %s", report.ExitStatus, d.Err)
 	if report.TokenRefused && !r.msg.SessionLost {
-		r.msg.Reason += "; Buildkite had refused the job's token while the job ran, and it was stopped for that: as a rule Buildkite had not heard of its agent for three minutes, or somebody ended the job"
+		r.msg.Reason += "; Buildkite had ended the job while it ran, or refused its token, and it was stopped for that: as a rule Buildkite had not heard of its agent for three minutes, or somebody ended the job"
 	}
 }
 

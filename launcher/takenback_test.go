@@ -71,8 +71,8 @@ func TestStaleEnvironment(t *testing.T) {
 	}
 }
 
-// After an outage of the heartbeats the refusal of a job's token says nothing of its
-// finish: Buildkite may have ended the job as that of a lost agent.
+// After an outage of the heartbeats neither the refusal of a job's token nor its state says
+// anything of its finish: Buildkite may have ended the job as that of a lost agent.
 func TestTokenProvesNothingAfterSilence(t *testing.T) {
 	for silence, want := range map[time.Duration]bool{time.Minute: true, 4 * time.Minute: false} {
 		synctest.Test(t, func(t *testing.T) {
@@ -95,8 +95,11 @@ func TestTokenProvesNothingAfterSilence(t *testing.T) {
 			if got := r.believed(Delivery{Delivered: true, Inferred: true, ByToken: true}); got.Delivered != want || (got.Err == "") != want {
 				t.Errorf("after %v of silence: %+v, want delivered %t", silence, got, want)
 			}
-			if got := r.believed(Delivery{Delivered: true, Inferred: true}); !got.Delivered {
-				t.Errorf("after %v of silence the job's state proves nothing: %+v", silence, got)
+			if got := r.believed(Delivery{Delivered: true, Inferred: true}); got.Delivered != want || (got.Err == "") != want {
+				t.Errorf("after %v of silence, by the job's state: %+v, want delivered %t", silence, got, want)
+			}
+			if got := r.believed(Delivery{Delivered: true}); !got.Delivered {
+				t.Errorf("after %v of silence an answer counts for nothing: %+v", silence, got)
 			}
 		})
 	}

@@ -87,7 +87,7 @@ type Decision struct {
 
 // The times of decisions. A podless kjob is normal for a moment, and so is a pod
 // with a node of which nothing is heard; a state is believed for StateFresh when
-// something can't be taken back.
+// something can't be taken back, and may be that of stateLag before it was asked for.
 const (
 	podlessGrace   = 30 * time.Second
 	quietGrace     = time.Minute
@@ -97,6 +97,7 @@ const (
 	NoticeAfter    = 10 * time.Second
 	outliveGrace   = time.Minute
 	statusLag      = 15 * time.Second
+	stateLag       = 10 * time.Second
 	startLag       = time.Minute // a kubelet that starts many pods tells late of each
 	StateFresh     = 5 * time.Second
 	backoffBase    = 5 * time.Second

@@ -181,7 +181,11 @@ func TestDecide(t *testing.T) {
 
 		// By the runner's word: the table of exit codes.
 		{"0", aKJob().Exits(0), want{action: None, reason: ReasonFinished}},
-		{"0, but offered", aKJob().Exits(0).State(scheduled), want{action: None, reason: ReasonOfferAgain, says: "left alone"}},
+		{"0, but offered just now, as it was before it was acquired", aKJob().Exits(0).State(scheduled), want{action: None, reason: ReasonFinished, again: later(stateLag)}},
+		{"0, but offered, by a state of before", aKJob().Exits(0).StateBefore(scheduled).but(ago(stateLag)), want{action: Ask, reason: ReasonFinished}},
+		{"lost, and unknown a moment after", aKJob().Lost().State(stacks.StateUnknown), want{action: None, reason: ReasonUnknown, again: t0.Add(acceptedEvery)}},
+		{"lost, and it was unknown a moment after", aKJob().Lost().State(stacks.StateUnknown).but(ago(2*acceptedEvery)).but(func(f *Facts) { f.StateAt = t0.Add(-acceptedEvery) }), want{action: Ask, reason: ReasonUnknown}},
+		{"0, but offered", aKJob().Exits(0).State(scheduled).but(ago(stateLag)), want{action: None, reason: ReasonOfferAgain, says: "left alone"}},
 		{"0, but stopped", aKJob().Exits(0).but(func(f *Facts) {
 			f.Pod.Message.Received, f.Pod.Why, f.Pod.WhyMessage = "SIGTERM", "Evicted", "low on disk"
 		}), want{action: None, reason: ReasonFinished, says: "stops the pod in which the job runs: Evicted, low on disk"}},
@@ -241,7 +245,7 @@ func TestDecide(t *testing.T) {
 		{"143 at its deadline", aKJob().Exits(143).State(reserved).but(func(f *Facts) { f.KJob.FailReason = "DeadlineExceeded" }), want{action: Finish, reason: ReasonDeadline, status: -1, says: "activeDeadlineSeconds"}},
 		{"the job's own 3, reflected", aKJob().Exits(3).but(ran), want{action: None, reason: ReasonFinished}},
 		{"the job's own 27, reflected", aKJob().Exits(27).State(finished).but(ran), want{action: None, reason: ReasonFinished}},
-		{"the job's own 77, reflected, but offered", aKJob().Exits(77).State(scheduled).but(ran), want{action: None, reason: ReasonOfferAgain, says: "left alone"}},
+		{"the job's own 77, reflected, but offered", aKJob().Exits(77).State(scheduled).but(ran).but(ago(stateLag)), want{action: None, reason: ReasonOfferAgain, says: "left alone"}},
 		{"the job's own 143, reflected, its kjob deleted", aKJob().Exits(143).GoneBut().State(finished).but(ran).but(sigterm), want{action: None, reason: ReasonDeleted, says: "deleted while the job ran"}},
 		{"a code of tomorrow", aKJob().Exits(99).State(scheduled), want{action: None, reason: ReasonNotRun}},
 
@@ -292,7 +296,7 @@ func TestDecide(t *testing.T) {
 		{"told to stop at a deadline that is hours away by our clock, and not gone in time", aKJob().Running().State(reserved).but(stopping(t0.Add(-statusLag))).but(early), want{action: None, reason: ReasonStopped, says: "waiting for the pod to go"}},
 		{"deadline before acquisition", aKJob().Lost().State(reserved).but(func(f *Facts) { f.KJob.Finished, f.KJob.FailReason = true, "DeadlineExceeded" }), want{action: Finish, reason: ReasonDeadline, status: -1}},
 		{"complete without a message", aKJob().Running().Ended().but(func(f *Facts) { f.Pod.Phase, f.KJob.Finished, f.KJob.Succeeded = corev1.PodSucceeded, true, true }), want{action: None, reason: ReasonFinished}},
-		{"complete without a message, but offered", aKJob().Podless().Ended().State(scheduled).but(func(f *Facts) { f.KJob.Finished, f.KJob.Succeeded = true, true }), want{action: None, reason: ReasonOfferAgain, says: "left alone"}},
+		{"complete without a message, but offered", aKJob().Podless().Ended().State(scheduled).but(func(f *Facts) { f.KJob.Finished, f.KJob.Succeeded = true, true }).but(ago(stateLag)), want{action: None, reason: ReasonOfferAgain, says: "left alone"}},
 
 		// Deleted kjobs.
 		{"deleted by hand, state not known", aKJob().Gone(), want{action: Ask, reason: ReasonDeleted}},
@@ -313,8 +317,8 @@ func TestDecide(t *testing.T) {
 			f.StateAt, f.ToldAt, f.EndedAt = t0.Add(-time.Minute), t0.Add(-time.Minute), t0.Add(-2*time.Minute)
 		}), want{action: Ask, reason: ReasonDeleted}},
 		{"deleted after its runner had given up", aKJob().Exits(75).GoneBut().State(scheduled), want{action: Attempt, reason: ReasonExhausted, at: later(5 * time.Second), says: "could not reach Buildkite"}},
-		{"deleted after its runner had reported the job's end, and offered again", aKJob().Exits(0).GoneBut().State(scheduled), want{action: None, reason: ReasonOfferAgain}},
-		{"deleted, its runner stopped with the job, and offered again", aKJob().Exits(0).GoneBut().State(scheduled).but(sigterm), want{action: None, reason: ReasonOfferAgain}},
+		{"deleted after its runner had reported the job's end, and offered again", aKJob().Exits(0).GoneBut().State(scheduled).but(ago(stateLag)), want{action: None, reason: ReasonOfferAgain}},
+		{"deleted, its runner stopped with the job, and offered again", aKJob().Exits(0).GoneBut().State(scheduled).but(sigterm).but(ago(stateLag)), want{action: None, reason: ReasonOfferAgain}},
 		{"deleted, its runner stopped with the job unreported, and offered again", aKJob().Exits(70).GoneBut().State(scheduled).but(sigterm), want{action: None, reason: ReasonNotRun}},
 		{"deleted, its runner stopped before it had the job", aKJob().Exits(143).GoneBut().State(scheduled).but(sigterm), want{action: Attempt, reason: ReasonDeleted, at: later(5 * time.Second), says: "was deleted before it had the job"}},
 		{"deleted after its pod was, before it had the job", aKJob().Exits(143).GoneBut().State(scheduled).but(sigterm).but(before), want{action: Attempt, reason: ReasonStopped, at: soon, says: "was stopped before it had the job"}},

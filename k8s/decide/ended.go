@@ -6,10 +6,17 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/stacks"
 )
 
 // decideEnded is for an attempt whose pod is over.
 func decideEnded(f Facts) Decision {
+	if f.unknownYet() {
+		if again := f.StateAt.Add(acceptedEvery); f.Now.Before(again) {
+			return Decision{Action: None, Reason: ReasonUnknown, Again: again}
+		}
+		return ask(ReasonUnknown)
+	}
 	m := f.Pod.Message
 	if m == nil {
 		return decideLost(f)
@@ -47,6 +54,12 @@ func decideEnded(f Facts) Decision {
 
 // offeredSince: Buildkite offers the job, and was asked after the attempt's end.
 func (f Facts) offeredSince() bool { return f.Fresh() && f.State.Offered() }
+
+// unknownYet: Buildkite was asked after the attempt's end, and may have said what was before
+// it knew the job (docs/assumptions.md#job-states). Nothing would ask again.
+func (f Facts) unknownYet() bool {
+	return f.State == stacks.StateUnknown && f.Fresh() && f.StateAt.Before(f.EndedAt.Add(stateLag))
+}
 
 // decideEndedEarly is for a runner that was stopped before it had the job.
 func decideEndedEarly(f Facts) Decision {
@@ -111,7 +124,16 @@ func exhausted(f Facts) (Reason, string) {
 	}
 }
 
+// offeredAgain is for a job whose end was reported, and that Buildkite offers. What it says
+// may be of a moment ago, before the job was acquired (docs/assumptions.md#job-states).
 func offeredAgain(f Facts) Decision {
+	switch sure := f.EndedAt.Add(stateLag); {
+	case !f.StateAt.Before(sure):
+	case f.Now.Before(sure):
+		return Decision{Action: None, Reason: ReasonFinished, Again: sure}
+	default:
+		return ask(ReasonFinished)
+	}
 	return Decision{Action: None, Reason: ReasonOfferAgain, Text: said(f, "reported the job's end, but Buildkite offers it again: left alone")}
 }
 

@@ -77,7 +77,7 @@ func TestDecideLingering(t *testing.T) {
 		{"0, and a native sidecar", aKJob().Exits(0).State(finished).but(helper("")).but(ago(time.Minute)), None, ReasonFinished, "", time.Minute},
 		{"0, and a native sidecar that isn't stopped", aKJob().Exits(0).State(finished).but(helper("")).but(ago(2 * time.Minute)), Delete, ReasonHelper, "a native sidecar of pod p", 0},
 		{"0, its pod deleted", aKJob().Exits(0).State(finished).but(helper("proxy")).but(terminating).but(ago(time.Minute)), None, ReasonFinished, "", time.Minute},
-		{"0, and offered again", aKJob().Exits(0).State(reserved).but(helper("proxy")).but(ago(endGrace - time.Second)), None, ReasonOfferAgain, "left alone", time.Second},
+		{"0, and offered again", aKJob().Exits(0).State(reserved).but(helper("proxy")).but(ago(endGrace - time.Second)).but(func(f *Facts) { f.EndedAt = t0.Add(-stateLag) }), None, ReasonOfferAgain, "left alone", time.Second},
 		{"0, and offered again for long", aKJob().Exits(0).State(reserved).but(helper("proxy")).but(ago(endGrace)), Delete, ReasonHelper, "", 0},
 		{"27", aKJob().Exits(27).State(reserved).but(helper("proxy")).but(ago(HelperGrace)), Attempt, ReasonRejected, "", 0},
 		{"75, and a pod of an earlier attempt", aKJob().Exits(75).State(reserved).but(helper("proxy")).but(ago(time.Hour)).but(func(f *Facts) { f.OtherPodLives = "q" }), None, ReasonExhausted, "", 0},

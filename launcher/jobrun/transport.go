@@ -87,8 +87,25 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 				t.state.update(func(r *launcher.Report) { r.TokenRefused = true })
 			}
 		}
+		if err == nil && call == "job_state" && t.endedWhileItRan(resp) {
+			t.state.update(func(r *launcher.Report) { r.TokenRefused = true })
+			return answer(req, http.StatusOK, `{"state":"canceled"}`), nil
+		}
 		return resp, err
 	}
+}
+
+// endedWhileItRan: Buildkite says of our job that it is over, and it runs here. Most often
+// it refuses the job's token then (docs/assumptions.md#ended-job-token); JobRunner knows
+// that, and would let a job run on that is finished.
+func (t *transport) endedWhileItRan(resp *http.Response) bool {
+	if r := t.state.snapshot(); resp.StatusCode != http.StatusOK || !r.Ran || r.Finish.Sent {
+		return false
+	}
+	body, _ := io.ReadAll(resp.Body) //nolint:errcheck // in memory
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	var job struct{ State contract.JobState }
+	return json.Unmarshal(body, &job) == nil && job.State == contract.JobFinished
 }
 
 // callOf names the request's call, from the last part of its path.

@@ -220,6 +220,33 @@ func TestTransportStateIsBuildkites(t *testing.T) {
 	}
 }
 
+// A job that Buildkite has ended while it runs is told JobRunner as cancelled, and it isn't
+// while it is being started or finished, when its state is proof of that.
+func TestTransportJobEndedWhileItRuns(t *testing.T) {
+	for _, tt := range []struct {
+		state, want string
+		report      func(*launcher.Report)
+	}{
+		{"finished", "canceled", func(r *launcher.Report) { r.Ran = true }},
+		{"running", "running", func(r *launcher.Report) { r.Ran = true }},
+		{"timed_out", "timed_out", func(r *launcher.Report) { r.Ran = true }},
+		{"finished", "finished", func(r *launcher.Report) {}},
+		{"finished", "finished", func(r *launcher.Report) { r.Ran, r.Finish.Sent = true, true }},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			client, st, _ := setup(&server{replies: map[string][]int{job: {200}}, state: tt.state})
+			st.update(tt.report)
+			got, _, err := client.GetJobState(t.Context(), job)
+			if err != nil || got.State != tt.want {
+				t.Errorf("JobRunner sees %+v, %v; want %s", got, err, tt.want)
+			}
+			if ended := tt.want != tt.state; st.snapshot().TokenRefused != ended {
+				t.Errorf("of the state %s it is reported that Buildkite ended the job: %t", tt.state, !ended)
+			}
+		})
+	}
+}
+
 // One answer that fails to come doesn't decide what became of a start or finish.
 func TestTransportAsksForTheStateAgain(t *testing.T) {
 	for call, state := range map[string]string{"start": "running", "finish": "finished"} {

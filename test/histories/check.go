@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/onejob-dev/onejob/assumptions"
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/decide"
 	"github.com/onejob-dev/onejob/k8s/kjob"
@@ -183,16 +184,25 @@ func (s *instance) checkCall(call, id string, body []byte) {
 	if s.dead {
 		return
 	}
-	if j.State.Held() && time.Since(j.AcquiredAt) > decide.StateFresh+2*time.Second && (!h.plan.finishLost || j.State == simulator.StateAccepted) {
+	if j.State.Held() && time.Since(j.AcquiredAt) > h.believed() && (!h.plan.finishLost || j.State == simulator.StateAccepted) {
 		h.brokeLocked("finish: %s finishes %s, which is %s: an agent had it", s, h.name(contract.JobID(id)), j.State)
 	}
 	for _, p := range h.podsByUID {
 		// A state is believed for a few seconds; Buildkite refuses what has
 		// changed meanwhile.
-		if p.id.String() == id && p.holds && time.Since(p.heldSince) > decide.StateFresh+2*time.Second {
+		if p.id.String() == id && p.holds && time.Since(p.heldSince) > h.believed() {
 			h.brokeLocked("finish: %s finishes %s, which runs in the pod of %s", s, h.name(p.id), p.kjob)
 		}
 	}
+}
+
+// believed is how old a state may be that a finish rests on; it may have been late.
+func (h *history) believed() time.Duration {
+	d := decide.StateFresh + 2*time.Second
+	if h.plan.profile.JobStates == assumptions.JobStatesLate {
+		d += statesLag
+	}
+	return d
 }
 
 // arrives looks at a request to Buildkite that takes effect.

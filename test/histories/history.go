@@ -38,7 +38,7 @@ import (
 // the API server's and the nodes' may differ, and by which each may be set.
 type history struct {
 	seed    uint64
-	logs    bool
+	options options
 	plan    plan
 	ctx     context.Context
 	wg      sync.WaitGroup
@@ -75,12 +75,14 @@ type history struct {
 // long, and then for the longest backoff.
 const calmBound = 5 * time.Minute
 
-// live tells a history from its beginning to its end; logs: the schedulers' own log
-// is in its trace.
-func live(t *testing.T, seed uint64, logs bool) *history {
+// live tells a history from its beginning to its end.
+func live(t *testing.T, seed uint64, o options) *history {
 	h := &history{
-		seed: seed, logs: logs, plan: newPlan(seed), podsByUID: map[string]*hpod{}, jobNumber: map[contract.JobID]int{}, made: map[string]bool{}, takenAway: map[contract.JobID]bool{},
+		seed: seed, options: o, plan: newPlan(seed), podsByUID: map[string]*hpod{}, jobNumber: map[contract.JobID]int{}, made: map[string]bool{}, takenAway: map[contract.JobID]bool{},
 		attempts: map[contract.JobID]int{}, runs: map[contract.JobID]int{}, excuses: map[contract.JobID][]string{}, cancelled: map[contract.JobID]bool{}, outage: map[string]trouble{},
+	}
+	if o.profile != nil {
+		h.plan.profile = *o.profile
 	}
 	h.kubeSkew.Store(int64(h.plan.skew))
 	h.nodeSkew.Store(int64(h.plan.skew))
@@ -88,14 +90,14 @@ func live(t *testing.T, seed uint64, logs bool) *history {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		h.ctx, h.began = ctx, time.Now()
-		conf, lostJobs := simulator.Config{Seed: seed, HeartbeatTimeout: 30 * time.Second, AcceptTimeout: acceptTimeout, RequestLog: 1}, config.LostLeave
-		if h.plan.finishHeld {
-			conf.FinishHeld = []string{"default"}
-		}
+		lostJobs := config.LostLeave
 		if h.plan.finishLost {
 			lostJobs = config.LostFinish
 		}
-		h.sim = simulator.New(conf)
+		h.sim = simulator.New(simulator.Config{
+			Seed: seed, Profile: h.plan.profile, HeartbeatTimeout: 30 * time.Second, AcceptTimeout: acceptTimeout,
+			ReservationDefault: time.Minute, ReservationMin: 30 * time.Second, RequestLog: 1,
+		})
 		h.fake, h.cluster, h.metrics = fake.NewSimpleClientset(), newCluster(h), scheduler.NewMetrics() //nolint:staticcheck // the newer one tracks managed fields, slowly
 		var err error
 		h.config, err = config.Parse(fmt.Appendf(nil, `
@@ -173,8 +175,8 @@ func (h *history) unfold() {
 // story is what happened, and how to see it again.
 func (h *history) story() string {
 	p := h.plan
-	return fmt.Sprintf("history %d: %d violations, settled after %s\n%s\nmax-in-flight %d, max-attempts %d, ttl %s, lag %s, skew %s, kube %v, wire %v, fates %v, helpers %v, finishes lost jobs %t (%t)\n\n%s\n\nreplay it: go run ./test/histories --seed=%d --times=20\n",
-		h.seed, len(h.broken), h.settled, strings.Join(h.broken, "\n"), p.maxInFlight, p.maxAttempts, p.ttl, p.lag, p.skew, p.kube, p.wire, p.fates, p.helpers, p.finishLost, p.finishHeld, strings.Join(h.trace, "\n"), h.seed)
+	return fmt.Sprintf("history %d: %d violations, settled after %s\n%s\nmax-in-flight %d, max-attempts %d, ttl %s, lag %s, skew %s, kube %v, wire %v, fates %v, helpers %v, finishes lost jobs %t\nprofile: %s\n\n%s\n\nreplay it: go run ./test/histories --seed=%d --times=20%s\n",
+		h.seed, len(h.broken), h.settled, strings.Join(h.broken, "\n"), p.maxInFlight, p.maxAttempts, p.ttl, p.lag, p.skew, p.kube, p.wire, p.fates, p.helpers, p.finishLost, p.profile, strings.Join(h.trace, "\n"), h.seed, h.options.flags())
 }
 
 // call is a runner's request to Buildkite.
@@ -192,7 +194,7 @@ func (h *history) call(method, path, token string, in any) (int, map[string]any)
 }
 
 func (h *history) log(s *instance) *slog.Logger {
-	if !h.logs {
+	if !h.options.log {
 		return nil
 	}
 	return slog.New(slog.NewTextHandler(noteWriter{h, s}, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {

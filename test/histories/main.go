@@ -17,8 +17,11 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"testing"
+
+	"github.com/onejob-dev/onejob/assumptions"
 )
 
 func main() {
@@ -30,7 +33,16 @@ func main() {
 	flags.Uint64Var(&o.seed, "seed", 0, "tell this history alone, and print its story")
 	flags.IntVar(&o.times, "times", 1, "with --seed: tell it so often, and print only bad ones; one in twenty goes another way, where a select has a choice")
 	flags.BoolVar(&o.log, "log", false, "with --seed: the schedulers' own log is in the trace")
+	flags.StringVar(&o.profileName, "profile", "", "what Buildkite does where nobody can know: a file with answers to docs/assumptions.md, shipped or opposite; one at random for each history by default")
 	_ = flags.Parse(os.Args[1:]) // it exits
+	if o.profileName != "" {
+		profile, err := assumptions.Load(o.profileName)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "histories:", err)
+			os.Exit(2)
+		}
+		o.profile = &profile
+	}
 	if flags.NArg() > 0 {
 		flags.Usage()
 		os.Exit(2)

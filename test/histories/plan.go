@@ -6,6 +6,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"time"
+
+	"github.com/onejob-dev/onejob/assumptions"
 )
 
 // plan is everything about a history that its seed decides beforehand. What
@@ -25,11 +27,14 @@ type plan struct {
 	happenings  []happening
 	helpers     map[helper]float64 // what others put beside the agent container
 	finishLost  bool               // lost-jobs: finish
-	finishHeld  bool               // and Buildkite takes that
+	profile     assumptions.Profile
 }
 
 // acceptTimeout is how long Buildkite waits for a start in a history.
 const acceptTimeout = 4 * time.Second
+
+// statesLag is how late states are in a history where they are.
+const statesLag = 2 * time.Second
 
 // rates are how likely each trouble befalls a request.
 type rates map[trouble]float64
@@ -130,7 +135,8 @@ func newPlan(seed uint64) plan {
 	if rng.IntN(2) == 0 {
 		p.unseen = 0.5
 	}
-	p.finishLost, p.finishHeld = chance(seed, "finish lost") < 0.5, chance(seed, "finish held") < 0.5
+	p.finishLost = chance(seed, "finish lost") < 0.5
+	p.profile = assumptions.Random(rand.New(rand.NewPCG(seed, 0x70726f66))) //nolint:gosec // not a secret
 	p.helpers = map[helper]float64{}
 	if rng.IntN(2) == 0 {
 		for k := livesOn; k < nHelpers; k++ {

@@ -48,6 +48,9 @@ func (p *hpod) run() (int, *contract.Message) {
 	switch p.fate {
 	case startsTooLate:
 		p.sleep(acceptTimeout + time.Second)
+		if a.keeps() {
+			break // it starts late, as the runner that sees that it may
+		}
 		a.leave()
 		return contract.ExitExhausted, message(contract.OutcomeTakenBack, "the start came too late")
 	case diesAccepted:
@@ -93,8 +96,8 @@ func (p *hpod) isKilled() bool {
 
 // hagent is a runner that has a job.
 type hagent struct {
-	p              *hpod
-	session, token string
+	p                  *hpod
+	id, session, token string
 }
 
 func (h *history) acquire(p *hpod) (*hagent, error) {
@@ -103,6 +106,7 @@ func (h *history) acquire(p *hpod) (*hagent, error) {
 	h.call("POST", "connect", session, nil)
 	status, job := h.call("PUT", "jobs/"+p.id.String()+"/acquire", session, nil)
 	a := &hagent{p: p, session: session}
+	a.id, _ = reg["id"].(string)
 	if status != 200 {
 		h.note("%s (%s): refused the job: %d %v", p.kjob, p.uid, status, job["message"])
 		a.leave()
@@ -124,6 +128,12 @@ func (a *hagent) start() {
 	a.p.h.runs[a.p.id]++
 	a.p.h.mu.Unlock()
 	a.p.h.call("PUT", "jobs/"+a.p.id.String()+"/start", a.token, map[string]any{"started_at": time.Now().UTC().Format(time.RFC3339Nano)})
+}
+
+// keeps: Buildkite hasn't taken the job back that the agent was slow to start.
+func (a *hagent) keeps() bool {
+	j, _ := a.p.h.sim.Job(a.p.id.String())
+	return j.State == simulator.StateAccepted && j.AgentID == a.id
 }
 
 func (a *hagent) cancelled() bool {

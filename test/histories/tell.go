@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/klog/v2"
 
+	"github.com/onejob-dev/onejob/assumptions"
 	"github.com/onejob-dev/onejob/jitter"
 )
 
@@ -23,6 +24,16 @@ type options struct {
 	from, seed        uint64
 	count, bad, times int
 	log               bool
+	profileName       string
+	profile           *assumptions.Profile // none: one at random for each history
+}
+
+// flags are those without which a history isn't the same.
+func (o options) flags() string {
+	if o.profileName == "" {
+		return ""
+	}
+	return " --profile=" + o.profileName
 }
 
 // tell tells histories, writes of them to out, and fails t if one is bad.
@@ -41,7 +52,7 @@ func tell(t *testing.T, o options, out io.Writer) {
 	var settled []time.Duration
 	began := time.Now()
 	for seed := o.from; bad < o.bad && len(settled) < o.count; seed++ {
-		h := judged(t, seed, false)
+		h := judged(t, seed, o)
 		settled = append(settled, h.settled)
 		if len(h.broken) > 0 {
 			bad++
@@ -62,7 +73,7 @@ func tell(t *testing.T, o options, out io.Writer) {
 func replay(t *testing.T, o options, out io.Writer) {
 	failed := 0
 	for range o.times {
-		h := judged(t, o.seed, o.log)
+		h := judged(t, o.seed, o)
 		if len(h.broken) > 0 {
 			failed++
 			t.Fail()
@@ -75,9 +86,9 @@ func replay(t *testing.T, o options, out io.Writer) {
 }
 
 // judged tells a history; a panic of client-go is a violation, too.
-func judged(t *testing.T, seed uint64, log bool) *history {
+func judged(t *testing.T, seed uint64, o options) *history {
 	before := panics.Load()
-	h := live(t, seed, log)
+	h := live(t, seed, o)
 	if after := panics.Load(); after != before {
 		h.broken = append(h.broken, fmt.Sprintf("panic: %v", *after))
 	}
