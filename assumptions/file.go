@@ -73,7 +73,7 @@ func (p Profile) YAML() []byte {
 	p = p.WithDefaults()
 	var out strings.Builder
 	for _, a := range All {
-		fmt.Fprintf(&out, "%s: %s\n", a.Name, p.Answer(a.Name))
+		fmt.Fprintf(&out, "%s: %q\n", a.Name, p.Answer(a.Name)) // null is no text without the quotes
 	}
 	return []byte(out.String())
 }

@@ -128,11 +128,7 @@ func TestBaseIsRendered(t *testing.T) {
 		}
 	}
 	config := configOf(t, mustRender(t, "base", "--set", "drainBudget.enabled=auto"))
-	shipped, err := os.ReadFile("base/onejob.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(parsed(t, string(shipped)), parsed(t, config)); diff != "" {
+	if diff := cmp.Diff(named(t, "base/onejob.yaml"), parsed(t, config)); diff != "" {
 		t.Errorf("base/onejob.yaml isn't the chart's default (-is +rendered)\n%s", diff)
 	}
 }

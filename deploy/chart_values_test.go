@@ -22,6 +22,10 @@ func TestValuesSchema(t *testing.T) {
 		}
 	}
 	delete(file, "$schema") // a part of a schema has none
+	// None is the chart's default: that one has to be named, it says better itself.
+	queues := file["properties"].(map[string]any)["queues"].(map[string]any)
+	delete(queues, "minItems")
+	delete(queues["items"].(map[string]any)["properties"].(map[string]any)["name"].(map[string]any), "minLength")
 	values["$defs"] = map[string]any{"config": file}
 	out, err := json.MarshalIndent(values, "", "  ")
 	if err != nil {
@@ -52,6 +56,7 @@ func TestValuesAreChecked(t *testing.T) {
 func TestValuesThatContradict(t *testing.T) {
 	for set, want := range map[string]string{
 		"image.registry=":                               "image.registry: not set, and none is assumed",
+		"config.queues[0].name=":                        "config.queues[0].name: not set, and none is assumed: give the key of a self-hosted queue",
 		"token.value=a,token.existingSecret=b":          "token: value and existingSecret are both set",
 		"token.queues.other.value=a":                    "token.queues.other: config.queues has no queue of this name",
 		"token.queues.default.key=a":                    "token.queues.default: give either value or existingSecret",
@@ -61,5 +66,9 @@ func TestValuesThatContradict(t *testing.T) {
 		if _, err := render(t, "minimal", "--set", set); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("--set %s: %v, want %q", set, err, want)
 		}
+	}
+	// So are the chart's own: which queues there are is nobody's guess.
+	if _, err := helm(t, "template", "onejob", "chart", "--set", "image.registry=registry.example"); err == nil || !strings.Contains(err.Error(), "config.queues: none given, and none is assumed: give the key of a self-hosted queue") {
+		t.Errorf("with no queue: %v", err)
 	}
 }

@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"sigs.k8s.io/yaml"
 
-	"github.com/onejob-dev/onejob/k8s/config"
 	"github.com/onejob-dev/onejob/k8s/kjob"
 )
 
@@ -69,11 +68,7 @@ func aVariant(t *testing.T, dir string) variant {
 			t.Errorf("the ConfigMap isn't base's: %+v", g)
 		}
 		used = append(used, g.Files...)
-		conf, err := config.Load(filepath.Join(dir, "onejob.yaml"), "onejob")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, q := range conf.Queues {
+		for _, q := range named(t, filepath.Join(dir, "onejob.yaml")).Queues {
 			tpl, err := kjob.Load(t.Context(), nil, q)
 			if err != nil {
 				t.Fatalf("queue %s: %v", q.Name, err)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -116,12 +117,28 @@ func TestDrainBudget(t *testing.T) {
 	}
 }
 
+// No queue's name is assumed: who applies what is shipped is told to write one, and that
+// is all that is missing.
 func TestShippedConfiguration(t *testing.T) {
-	if _, err := config.Load("base/onejob.yaml", "onejob"); err != nil {
-		t.Error(err)
+	if _, err := config.Load("base/onejob.yaml", "onejob"); err == nil || !strings.Contains(err.Error(), "queues[0]: no name: write the key of a self-hosted queue") {
+		t.Errorf("as shipped it is read: %v", err)
 	}
+	named(t, "base/onejob.yaml")
 	b, _ := os.ReadFile("base/priorityclass.yaml")
 	if !bytes.Contains(b, []byte("name: "+kjob.WarmPriorityClass+"\n")) {
 		t.Errorf("the PriorityClass is not named %s", kjob.WarmPriorityClass)
 	}
+}
+
+// named is a configuration that is shipped, with the name that its user writes.
+func named(t *testing.T, path string) *config.Config {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Count(b, []byte(`name: ""`)) != 1 {
+		t.Errorf("%s doesn't have one name to write", path)
+	}
+	return parsed(t, strings.Replace(string(b), `name: ""`, "name: default", 1))
 }

@@ -105,7 +105,7 @@ func (s *Simulator) jobReply(j *job) reply {
 		"chunks_max_size_bytes":   s.conf.ChunksMaxSizeBytes,
 		"chunks_interval_seconds": s.conf.ChunksIntervalSeconds,
 		"log_max_size_bytes":      s.conf.LogMaxSizeBytes,
-		"runnable_at":             j.scheduledAt.UTC().Format(time.RFC3339Nano),
+		"runnable_at":             j.runnableAt.UTC().Format(time.RFC3339Nano),
 		"priority":                j.priority,
 	}
 	if j.token != "" {

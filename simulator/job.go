@@ -87,7 +87,7 @@ type job struct {
 	step   *pipeline.CommandStep // with the matrix filled in
 	rules  []string              // agent_query_rules
 	state  JobState
-	order  uint64 // in its queue: the scheduled_at of ties
+	order  uint64 // in its queue: scheduled_at, then as it came
 	listed bool   // in queue.list
 	// cameAt and leftAt are when it was scheduled last, and when it was it no more.
 	cameAt, leftAt time.Time
@@ -99,10 +99,13 @@ type job struct {
 	failed   int  // chunks_failed_count
 	orphaned bool // it was ended as its agent had gone
 
-	createdAt, scheduledAt, reservedUntil time.Time
-	acquiredAt, startedAt, finishedAt     time.Time
-	startedBody                           string // started_at as it was sent
-	reservedBy                            string
+	createdAt, runnableAt, reservedUntil time.Time
+	acquiredAt, startedAt, finishedAt    time.Time
+	// scheduledAt is when it was made, or the job that uploaded it: older builds go first
+	// (docs/protocol.md#listing).
+	scheduledAt time.Time
+	startedBody string // started_at as it was sent
+	reservedBy  string
 
 	enteredAt time.Time // its place in its concurrency group, with number
 	number    int
@@ -192,8 +195,8 @@ func (s *Simulator) setState(j *job, to JobState, now time.Time, why cause) {
 	s.follow(j, from, to)
 	if to == StateScheduled {
 		j.cameAt = now
-		if j.scheduledAt.IsZero() {
-			j.scheduledAt = now
+		if j.runnableAt.IsZero() {
+			j.runnableAt = now
 		}
 		j.queue.enlist(j)
 	}

@@ -85,7 +85,10 @@ func (s *Simulator) newJob(n *node, slot int, now time.Time) *job {
 	j := &job{
 		id: s.newID(), build: n.build, node: n, queue: s.queue(v.queue), slot: slot,
 		step: v.step, matrix: v.matrix, rules: v.rules, priority: n.priority, createdAt: now,
-		enteredAt: now, number: len(s.jobOrder),
+		scheduledAt: now, enteredAt: now, number: len(s.jobOrder),
+	}
+	if n.uploadedBy != nil {
+		j.scheduledAt = n.uploadedBy.scheduledAt
 	}
 	n.jobs = append(n.jobs, j)
 	n.current[slot] = j

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ func queueKey(name string) string {
 type queue struct {
 	id, key string
 	paused  bool
-	// list holds the jobs that were scheduled, in order of scheduling. Jobs
+	// list holds the jobs that were scheduled, oldest scheduled_at first. Jobs
 	// that moved on are skipped and swept out when they are the majority;
 	// reserved ones stay, for they may come back to their old place.
 	list   []*job
@@ -51,22 +52,23 @@ func (q *queue) enlist(j *job) {
 		return // back from a reservation
 	}
 	q.next++
-	j.order, j.listed = q.next, true
-	q.list = append(q.list, j)
+	j.order, j.listed = uint64(j.scheduledAt.UnixMilli())<<placeBits|q.next&(1<<placeBits-1), true
+	at, _ := q.place(j.order)
+	q.list = slices.Insert(q.list, at, j)
+}
+
+// placeBits are for the jobs of one scheduled_at, by their coming.
+const placeBits = 20
+
+// place is where an order is in the list, or would be.
+func (q *queue) place(order uint64) (at int, there bool) {
+	return slices.BinarySearchFunc(q.list, order, func(j *job, want uint64) int { return cmp.Compare(j.order, want) })
 }
 
 // after returns the jobs to list behind a cursor, at most limit, and whether
 // there are more.
 func (q *queue) after(order uint64, limit int, shown func(*job) bool) (page []*job, more bool) {
-	from, _ := slices.BinarySearchFunc(q.list, order+1, func(j *job, want uint64) int {
-		switch {
-		case j.order < want:
-			return -1
-		case j.order > want:
-			return 1
-		}
-		return 0
-	})
+	from, _ := q.place(order + 1)
 	for _, j := range q.list[from:] {
 		if !shown(j) {
 			continue

@@ -19,10 +19,12 @@ import (
 	"github.com/onejob-dev/onejob/build"
 )
 
-// Exit codes: 2 is a mistake on the command line or in a file.
+// Exit codes: 2 is a mistake on the command line or in a file, 3 is onejob probe --compare
+// that found a difference.
 const (
-	exitFailed = 1
-	exitUsage  = 2
+	exitFailed  = 1
+	exitUsage   = 2
+	exitDiffers = 3
 )
 
 func main() {
@@ -42,7 +44,7 @@ func newApp() *cli.App {
 		Version: build.String(), HideHelpCommand: true,
 		Commands: []*cli.Command{
 			scheduleCommand(), jobsCommand(), explainCommand(), reacquireCommand(), cancelCommand(),
-			renderCommand(), lintCommand(), deregisterCommand(),
+			renderCommand(), lintCommand(), deregisterCommand(), probeCommand(),
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // main's affair
 		OnUsageError:   unknownFlag,
@@ -67,8 +69,11 @@ func exitCode(stderr io.Writer, err error) int {
 		return 0
 	}
 	sayTo(stderr, "onejob: "+err.Error())
-	if errors.As(err, &usageError{}) {
+	switch {
+	case errors.As(err, &usageError{}):
 		return exitUsage
+	case errors.Is(err, errDiffers):
+		return exitDiffers
 	}
 	return exitFailed
 }

@@ -190,7 +190,10 @@ func TestHelp(t *testing.T) {
 	run(t).wants(t, 0, "reacquire", "lint")
 	for _, c := range newApp().Commands {
 		r := run(t, c.Name, "--help")
-		r.wants(t, 0, "   onejob "+c.Name, c.Usage, "--kubeconfig", "--context", "--namespace NAME, -n NAME")
+		r.wants(t, 0, "   onejob "+c.Name, c.Usage)
+		if c.Name != "probe" { // it asks Buildkite alone
+			r.wants(t, 0, "--kubeconfig", "--context", "--namespace NAME, -n NAME")
+		}
 		for _, f := range c.Flags {
 			if d, ok := f.(cli.DocGenerationFlag); !ok || d.GetUsage() == "" {
 				t.Errorf("onejob %s: flag %s has no word of help", c.Name, f.Names()[0])

@@ -37,7 +37,7 @@ func (c *Config) Validate() error {
 	for i, q := range c.Queues {
 		at := fmt.Sprintf("queues[%d] (%s)", i, q.Name)
 		if q.Name == "" {
-			f.bad("queues[%d]: no name", i)
+			f.bad("queues[%d]: no name: write the key of a self-hosted queue of the token's cluster, as Buildkite shows it under Agents, Queues; many organizations have none called default", i)
 			continue
 		}
 		if names[q.Name] {

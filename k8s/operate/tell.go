@@ -41,7 +41,7 @@ func (t *teller) tellAttempt(ctx context.Context, k *batchv1.Job) error {
 		t.story.URL = row.URL
 	}
 	if first {
-		t.add(rankScheduled-t.told*ranks, kjob.JobOf(k).ScheduledAt, "buildkite", "scheduled the job")
+		t.add(rankScheduled-t.told*ranks, kjob.JobOf(k).ScheduledAt, "buildkite", "made the job, or the one that uploaded it")
 	}
 	t.add(rankMade, k.CreationTimestamp.Time, "onejob", "made %s for attempt %d", k.Name, kjob.AttemptOf(k))
 	for _, c := range k.Status.Conditions {

@@ -115,7 +115,7 @@ func TestExplainTellsTheStory(t *testing.T) {
 		text := strings.Join(lines, "\n")
 		at := 0
 		for _, want := range []string{
-			"buildkite: scheduled the job",
+			"buildkite: made the job, or the one that uploaded it",
 			"onejob: NewAttempt: attempt 1 was stopped before it had the job: the node is drained",
 			"onejob: made " + name + "-2 for attempt 2",
 			"kubernetes: gave the pod the node node-1", "kubelet: started the container",

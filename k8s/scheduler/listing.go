@@ -16,7 +16,7 @@ type listing struct {
 
 	seen       map[contract.JobID]bool
 	neighbours neighbours
-	oldest     time.Time     // when the job was scheduled that waits longest
+	oldest     time.Time     // since when the job could run that waits longest
 	strangers  int           // jobs that no queue takes
 	bad        int           // jobs whose ID is no UUID
 	every      time.Duration // between two looks
@@ -72,6 +72,9 @@ func (q *queue) readPages(ctx context.Context, set *settings, l *listing) error 
 		// what is reserved is off the list, and the next look begins with the
 		// rest. With one, a later page may have what is more urgent.
 		enough := *set.MaxInFlight == 0 && len(l.candidates) >= stacks.MaxBatch
+		if cursor == "" {
+			q.waiting.readToEnd(later.at)
+		}
 		if cursor == "" || pages >= maxPages || enough {
 			break
 		}
@@ -102,8 +105,8 @@ func (q *queue) lookAt(jobs []stacks.Job, at time.Time, set *settings, l *listin
 			continue
 		}
 		l.seen[j.ID] = true
-		if l.oldest.IsZero() || j.ScheduledAt.Before(l.oldest) {
-			l.oldest = j.ScheduledAt
+		if since := q.waiting.listed(j, at); l.oldest.IsZero() || since.Before(l.oldest) {
+			l.oldest = since
 		}
 		switch {
 		case stacks.Match(j.Rules, set.Tags), q.announced(j.ID):

@@ -30,7 +30,7 @@ type Metrics struct {
 
 // phases of a job on its way, as label values of onejob_phase_seconds.
 const (
-	phaseReserved  = "reserved"  // since Buildkite scheduled it
+	phaseReserved  = "reserved"  // since it could run, see waiting
 	phaseCreated   = "created"   // since it was reserved
 	phaseScheduled = "scheduled" // since the kjob was created
 	phaseStarted   = "started"   // since the pod was given a node
@@ -55,7 +55,7 @@ func NewMetrics() *Metrics {
 		Registry:       prometheus.NewRegistry(),
 		depth:          gauge("queue_jobs", "Jobs that Buildkite has scheduled and nobody has reserved, as far as they are listed: 20,000 at most, and about 1,000 without max-in-flight.", "queue"),
 		unmatched:      gauge("queue_unmatched_jobs", "Scheduled jobs that ask for tags which no queue of this installation has there; see the setting unmatched.", "queue"),
-		oldest:         gauge("queue_oldest_wait_seconds", "How long the oldest scheduled job has waited.", "queue"),
+		oldest:         gauge("queue_oldest_wait_seconds", "How long the listed job has waited that waits longest, since it could run: of one that was there at this leader's first look, since Buildkite's scheduled_at, when it was made.", "queue"),
 		paused:         gauge("queue_paused", "1 while the queue's dispatch is paused at Buildkite.", "queue"),
 		ready:          gauge("queue_ready", "1 while jobs of the queue are taken; 0 while it is stopped, see the Event QueueStopped.", "queue"),
 		slots:          gauge("slots", "Slots under max-in-flight: held, and the maximum (0: no limit).", "queue", "kind"),

@@ -170,7 +170,7 @@ func (q *queue) claimAll(ctx context.Context, set *settings, take []candidate) e
 	claimed := q.claims.take(take, held, began, err != nil)
 	for _, c := range claimed {
 		if c.attempt == 1 { // a later one didn't wait since then
-			q.s.metrics.took(q.name, phaseReserved, c.job.ScheduledAt, began)
+			q.s.metrics.took(q.name, phaseReserved, q.waiting.since(c.job), began)
 		}
 	}
 	if set.template.NeedsEnv() {

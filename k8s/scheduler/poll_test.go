@@ -86,8 +86,8 @@ func TestIdleInterval(t *testing.T) {
 	})
 }
 
-// Of jobs that are as urgent, the one that was scheduled first is the next; it
-// isn't always the one that was made first.
+// Of jobs that are as urgent, the one that was made first is the next, though it could
+// run later: Buildkite has the older build go first.
 func TestOldestFirst(t *testing.T) {
 	inWorld(t, simulator.Config{}, func(w *world) {
 		b, err := w.sim.CreateBuild(simulator.BuildRequest{Pipeline: []byte("steps: [{command: make}, wait, {command: make}]")})
@@ -96,8 +96,34 @@ func TestOldestFirst(t *testing.T) {
 		}
 		r := w.start("  max-in-flight: 1\n")
 		time.Sleep(time.Second)
-		want := []string{b.JobIDs[0], w.build(1)[0].ID, b.JobIDs[1]}
+		want := []string{b.JobIDs[0], b.JobIDs[1], w.build(1)[0].ID}
 		w.await("all", time.Minute, w.finished(3))
+		got := slices.Clone(want)
+		w.mu.Lock()
+		slices.SortFunc(got, func(a, b string) int { return w.made["onejob-"+a].Compare(w.made["onejob-"+b]) })
+		w.mu.Unlock()
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("in this order (-want +got):\n%s", d)
+		}
+		r.end(w)
+	})
+}
+
+// The more urgent goes first, then the older, and of one upload the one that stands in front.
+func TestOrderOfJobs(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		var want, low, high []string
+		for range 2 { // two builds, each of many jobs that were made at one time
+			b, err := w.sim.CreateBuild(simulator.BuildRequest{Pipeline: []byte("steps: [{command: make, parallelism: 8}, {command: make, priority: 2, parallelism: 4}]")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			low, high = append(low, b.JobIDs[:8]...), append(high, b.JobIDs[8:]...)
+			time.Sleep(time.Second)
+		}
+		want = append(high, low...)
+		r := w.start("  max-in-flight: 1\n")
+		w.await("all", 5*time.Minute, w.finished(len(want)))
 		got := slices.Clone(want)
 		w.mu.Lock()
 		slices.SortFunc(got, func(a, b string) int { return w.made["onejob-"+a].Compare(w.made["onejob-"+b]) })

@@ -71,6 +71,7 @@ type queue struct {
 	later     backlog
 	bad       int // jobs in the last list whose ID is no UUID
 	unmatched unmatched
+	waiting   waiting
 }
 
 func newQueue(s *Scheduler, set *settings, store *cache.Store, client *stacks.Client, before *claims) *queue {
@@ -79,7 +80,7 @@ func newQueue(s *Scheduler, set *settings, store *cache.Store, client *stacks.Cl
 		log:  s.log.With("queue", set.Name),
 		work: workqueue.NewTypedRateLimitingQueue(itemBackoff[contract.JobID]()), since: time.Now(),
 		wakeup: make(chan struct{}, 1), look: make(chan struct{}, 1), lapsed: make(chan struct{}, 1),
-		reads: newEventReads(), pages: newPages(), unmatched: unmatched{},
+		reads: newEventReads(), pages: newPages(), unmatched: unmatched{}, waiting: waiting{jobs: map[contract.JobID]*waitingJob{}},
 	}
 	q.claims = newClaims(store, q.label, before)
 	q.standing = newStanding(func(ready bool) { s.metrics.setReady(q.name, ready) })

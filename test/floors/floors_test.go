@@ -34,6 +34,7 @@ var rules = []struct {
 	{of: "cmd/onejob-agent", forbidden: []string{module + "k8s/", module + "stacks", "k8s.io/", "github.com/buildkite/agent/v3/agent"}, reason: "PID 1 of every job's pod stays small: the agent's job runner is in onejob-run, which starts once a job is ours"},
 	{of: "cmd/onejob-run", forbidden: []string{module + "k8s/", module + "stacks", "k8s.io/"}, reason: "no Kubernetes client is in a job's pod"},
 	{of: "stacks", forbidden: []string{"github.com/buildkite/agent/", "k8s.io/"}, reason: "Buildkite's queue is asked without the agent's library and without Kubernetes"},
+	{of: "probe", forbidden: []string{module + "k8s/", module + "launcher", module + "acquire", module + "simulator", "k8s.io/client-go/"}, reason: "Buildkite is asked without Kubernetes, and by calls of its own: what our clients would make of an answer is no answer"},
 	{of: "k8s/...", forbidden: []string{"github.com/buildkite/agent/"}, reason: "the agent's library belongs into the runner"},
 	{of: "assumptions", forbidden: []string{module, "k8s.io/", "github.com/buildkite/"}, reason: "the simulator and onejob probe share it: it is a table, and asks nobody"},
 	{of: "simulator", forbidden: []string{module + "k8s/", module + "launcher", module + "acquire", module + "stacks"}, reason: "it is the oracle: it shares no code with what it judges"},

@@ -41,6 +41,15 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{- /* The queues' names; nothing. */ -}}
+{{- define "onejob.queuesNamed" -}}
+{{- $hint := "give the key of a self-hosted queue of the token's cluster, as Buildkite shows it under Agents, Queues (many organizations have none called default). Install with --set 'config.queues[0].name=KEY'" -}}
+{{- if not .Values.config.queues -}}{{- fail (printf "config.queues: none given, and none is assumed: %s" $hint) -}}{{- end -}}
+{{- range $i, $queue := .Values.config.queues -}}
+{{- if not $queue.name -}}{{- fail (printf "config.queues[%d].name: not set, and none is assumed: %s" $i $hint) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "onejob.registry" -}}
 {{- required "image.registry: not set, and none is assumed: onejob's images have to be built and pushed by you, as deploy/README.md (Images) says. Install with --set image.registry=REGISTRY" .Values.image.registry -}}
 {{- end -}}

@@ -1,0 +1,174 @@
+package probe
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/jitter"
+	"github.com/onejob-dev/onejob/retryafter"
+)
+
+const (
+	// perSecond is the pace of all calls together: half of the lowest limit of the
+	// Stacks API (docs/protocol.md#rate-limits).
+	perSecond = 5
+	// callTimeout bounds one request.
+	callTimeout = 20 * time.Second
+	// tries are for calls that are turned away, or that may be repeated.
+	tries    = 5
+	maxReply = 8 << 20
+	// longestWait is the longest Retry-After that is waited for: more leaves a question open.
+	longestWait = time.Minute
+)
+
+// api calls Buildkite and returns each answer as it is: for a probe, a refusal is one.
+type api struct {
+	http  *http.Client
+	agent string
+	pace  *rate.Limiter
+}
+
+func newAPI(transport http.RoundTripper, userAgent string) *api {
+	return &api{
+		http: &http.Client{Transport: transport, Timeout: callTimeout,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		agent: userAgent, pace: rate.NewLimiter(perSecond, perSecond),
+	}
+}
+
+// request is one call. path begins after the base, without a slash.
+type request struct {
+	method, base, path string
+	token              string
+	header             map[string]string
+	body               any
+	raw                []byte // instead of body
+	// again: to repeat it changes nothing, so that a lost reply may be asked for again.
+	again bool
+}
+
+// answer is Buildkite's word on a request.
+type answer struct {
+	status  int
+	header  http.Header
+	message string
+	body    []byte
+}
+
+func (a answer) ok() bool { return a.status/100 == 2 }
+
+func (a answer) String() string {
+	if a.message == "" {
+		return strconv.Itoa(a.status)
+	}
+	return strconv.Itoa(a.status) + " " + a.message
+}
+
+// errNoAnswer is a call of which nobody knows what became of it.
+var errNoAnswer = errors.New("no answer of Buildkite's")
+
+// call sends a request at the probe's pace. What is turned away (429, 503) is sent again
+// when Buildkite says, and what may be repeated after any trouble.
+func (a *api) call(ctx context.Context, r request) (answer, error) {
+	for try := 0; ; try++ {
+		if err := a.pace.Wait(ctx); err != nil {
+			return answer{}, cause(ctx, err)
+		}
+		got, err := a.once(ctx, r)
+		turnedAway := err == nil && (got.status == http.StatusTooManyRequests || got.status == http.StatusServiceUnavailable)
+		trouble := err != nil || got.status >= http.StatusInternalServerError
+		switch {
+		case ctx.Err() != nil:
+			return answer{}, cause(ctx, err)
+		case !turnedAway && !(trouble && r.again):
+			if err == nil && trouble {
+				err = fmt.Errorf("%w: %s %s: %s", errNoAnswer, r.method, r.path, got)
+			}
+			return got, err
+		case try+1 == tries:
+			return answer{}, fmt.Errorf("%w after %d tries: %s %s: %s", errNoAnswer, tries, r.method, r.path, got)
+		}
+		wait, given := askedWait(got.header)
+		if wait > longestWait {
+			return answer{}, fmt.Errorf("%w: it asks to wait for %s", errNoAnswer, wait)
+		}
+		if !given {
+			wait = jitter.Doubled(time.Second, 8*time.Second, try)
+		}
+		if !jitter.Sleep(ctx, jitter.AtLeast(wait)) {
+			return answer{}, context.Cause(ctx)
+		}
+	}
+}
+
+func cause(ctx context.Context, err error) error {
+	if c := context.Cause(ctx); c != nil {
+		return c
+	}
+	return err
+}
+
+// askedWait is how long a reply asks to stay away.
+func askedWait(h http.Header) (time.Duration, bool) {
+	if wait, given := retryafter.Parse(h, time.Now()); given {
+		return wait, true
+	}
+	n, err := strconv.Atoi(h.Get("RateLimit-Reset"))
+	return time.Duration(n) * time.Second, err == nil && n > 0
+}
+
+// once sends a request, whatever the pace.
+func (a *api) once(ctx context.Context, r request) (answer, error) {
+	body := r.raw
+	if body == nil && r.body != nil {
+		var err error
+		if body, err = json.Marshal(r.body); err != nil {
+			return answer{}, fmt.Errorf("encoding %s: %w", r.path, err)
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, strings.TrimRight(r.base, "/")+"/"+r.path, bytes.NewReader(body))
+	if err != nil {
+		return answer{}, fmt.Errorf("%s: %w", r.path, err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for name, value := range r.header {
+		req.Header.Set(name, value)
+	}
+	req.Header.Set("Authorization", "Token "+r.token)
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", a.agent)
+	resp, err := a.http.Do(req)
+	if err != nil {
+		return answer{}, fmt.Errorf("%w: %w", errNoAnswer, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	got := answer{status: resp.StatusCode, header: resp.Header}
+	if got.body, err = io.ReadAll(io.LimitReader(resp.Body, maxReply)); err != nil {
+		return got, fmt.Errorf("%w: %w", errNoAnswer, err)
+	}
+	var reply struct {
+		Message string `json:"message"`
+	}
+	if json.Unmarshal(got.body, &reply) == nil {
+		got.message = contract.Sentence(reply.Message)
+	}
+	limited := got.status == http.StatusTooManyRequests
+	foreign := got.status/100 == 4 && !limited && !contract.OwnReply(got.status, resp.Header.Get("Content-Type"), got.message)
+	if foreign || got.status/100 == 3 {
+		return got, fmt.Errorf("%w: %s %s was answered %d by something in between", errNoAnswer, r.method, r.path, got.status)
+	}
+	return got, nil
+}

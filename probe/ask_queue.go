@@ -1,0 +1,161 @@
+package probe
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/onejob-dev/onejob/assumptions"
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// isPaused asks whether the queue is.
+func (p *prober) isPaused(ctx context.Context) (bool, error) {
+	got, err := p.call(ctx, request{method: http.MethodGet, path: "stacks/" + p.stack + "/scheduled-jobs?limit=1&queue_key=" + p.Queue, again: true})
+	if err != nil {
+		return false, err
+	}
+	if !got.ok() {
+		return false, refused("listing", got)
+	}
+	var reply struct {
+		Queue struct {
+			Paused bool `json:"dispatch_paused"`
+		} `json:"cluster_queue"`
+	}
+	err = json.Unmarshal(got.body, &reply)
+	return reply.Queue.Paused, err
+}
+
+// askShort reserves a job for less than a minute.
+func (p *prober) askShort(ctx context.Context) error {
+	const asked = 20 * time.Second
+	id, err := p.jobOf(stepShort)
+	if err != nil {
+		return err
+	}
+	_, got, err := p.reserve(ctx, p.stack, int(asked/time.Second), id)
+	if err != nil {
+		return err
+	}
+	if !got.ok() {
+		found(p, "short-reservation", assumptions.ShortReservationRefused, "reserving for %s: %s", asked, got)
+		return nil
+	}
+	lasted, err := p.lapses(ctx, id, 4*time.Minute)
+	if err != nil {
+		return err
+	}
+	// The list may be seconds late, and a reservation that is raised lasts a minute.
+	either(p, "short-reservation", lasted < 2*asked, assumptions.ShortReservationTaken, assumptions.ShortReservationRaised, "reserved for %s, it was offered again after %s", asked, lasted)
+	return nil
+}
+
+// lapses waits for a job that was reserved now to be offered again.
+func (p *prober) lapses(ctx context.Context, id contract.JobID, within time.Duration) (time.Duration, error) {
+	began := time.Now()
+	state := func() contract.JobState { return p.jobs.get(id).state }
+	if !p.until(ctx, soon, func() bool { return state() == contract.JobReserved }) {
+		return 0, errors.New("the job is " + string(state()) + ", though it was reserved")
+	}
+	if !p.until(ctx, within, func() bool { return state() != contract.JobReserved }) {
+		return 0, errors.New("still reserved after " + since(began).String())
+	}
+	if state() != contract.JobScheduled {
+		return 0, errors.New("the job is " + string(state()) + " after its reservation")
+	}
+	return since(began), nil
+}
+
+// askRenewal renews a reservation by less than is left of it. Both times are long enough
+// for a Buildkite that takes no short ones.
+func (p *prober) askRenewal(ctx context.Context) error {
+	const first, second = 200, 75
+	id, err := p.jobOf(stepRenew)
+	if err != nil {
+		return err
+	}
+	for _, seconds := range []int{first, second} {
+		reserved, got, err := p.reserve(ctx, p.stack, seconds, id)
+		if err != nil {
+			return err
+		}
+		if len(reserved) != 1 {
+			return refused("reserving", got)
+		}
+	}
+	lasted, err := p.lapses(ctx, id, (first+60)*time.Second)
+	if err != nil {
+		return err
+	}
+	either(p, "shorter-renewal", lasted < (first+second)/2*time.Second, assumptions.ShorterRenewalShortens, assumptions.ShorterRenewalIgnored,
+		"reserved for %d s, then for %d s, it was offered again after %s", first, second, lasted)
+	return nil
+}
+
+// askRules reads the rules that the list has.
+func (p *prober) askRules(context.Context) error {
+	if all := p.jobs.named(stepAnyValue); len(all) > 0 {
+		rules := strings.Join(all[0].rules, " ")
+		switch {
+		case slices.Contains(all[0].rules, "onejob-any="):
+			found(p, "any-value-rule", assumptions.AnyValueRuleAsWritten, "%s", rules)
+		case slices.Contains(all[0].rules, "onejob-any=*"):
+			found(p, "any-value-rule", assumptions.AnyValueRuleStar, "%s", rules)
+		default:
+			found(p, "any-value-rule", "", "the rules are %s", rules)
+		}
+	}
+	if !p.ownsDefault {
+		return errors.New("a step that names no queue goes to the cluster's default queue, and that isn't the probe's: make a cluster for the probe to know it")
+	}
+	if all := p.jobs.named(stepNoQueue); len(all) > 0 {
+		named := slices.ContainsFunc(all[0].rules, func(r string) bool { return strings.HasPrefix(r, "queue=") })
+		either(p, "default-queue-rule", named, assumptions.DefaultQueueRuleNamed, assumptions.DefaultQueueRuleAbsent, "the rules are %s", strings.Join(all[0].rules, " "))
+		return nil
+	}
+	return errors.New("the step has no job")
+}
+
+func (p *prober) askStarFinish(ctx context.Context) error {
+	id, err := p.jobOf(stepStarFinish)
+	if err != nil {
+		return err
+	}
+	if err := p.fail(ctx, id); err != nil {
+		return err
+	}
+	retried := p.another(ctx, stepStarFinish, 2, soon)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	either(p, "star-stack-finish", retried, assumptions.StarStackFinishMatches, assumptions.StarStackFinishSpares, "retried: %t", retried)
+	return nil
+}
+
+// askExhausted spends a rule's limit while the next one would match too.
+func (p *prober) askExhausted(ctx context.Context) error {
+	for n := range 2 {
+		all := p.jobs.named(stepRules)
+		if len(all) <= n {
+			return errors.New("the step has no job to end")
+		}
+		if err := p.fail(ctx, all[n].id); err != nil {
+			return err
+		}
+		retried := p.another(ctx, stepRules, n+2, soon)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case n == 0 && !retried:
+			return errors.New("the first rule made no retry")
+		case n == 1:
+			either(p, "exhausted-rule", retried, assumptions.ExhaustedRulePasses, assumptions.ExhaustedRuleStops, "retried by the second rule: %t", retried)
+		}
+	}
+	return nil
+}

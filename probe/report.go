@@ -1,0 +1,70 @@
+package probe
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/onejob-dev/onejob/assumptions"
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// Report is what a run found out.
+type Report struct {
+	Queue string `json:"queue"`
+	Mark  string `json:"mark"`
+	// Findings are in the order of assumptions.All.
+	Findings []Finding `json:"findings"`
+	// Differs are the answers that aren't the shipped ones.
+	Differs []Difference `json:"differs"`
+	// Left is what couldn't be cleaned up, and what to do about it.
+	Left []string `json:"left,omitempty"`
+}
+
+// Difference is a question whose answer isn't the shipped one.
+type Difference struct {
+	Name    string `json:"name"`
+	Answer  string `json:"answer"`
+	Shipped string `json:"shipped"`
+}
+
+func (p *prober) report(left []string) Report {
+	r := Report{Queue: p.Queue, Mark: p.Mark, Left: left, Findings: []Finding{}, Differs: []Difference{}}
+	shipped := assumptions.Shipped()
+	for _, a := range assumptions.All {
+		f, asked := p.findings[a.Name]
+		if !asked {
+			f = Finding{Name: a.Name, Seen: "it wasn't asked"}
+		}
+		f.Seen = contract.Sentence(f.Seen)
+		r.Findings = append(r.Findings, f)
+		if usual := shipped.Answer(a.Name); f.Answer != "" && f.Answer != usual {
+			r.Differs = append(r.Differs, Difference{a.Name, f.Answer, usual})
+		}
+	}
+	return r
+}
+
+// Unknown are the questions without an answer.
+func (r Report) Unknown() (out []Finding) {
+	for _, f := range r.Findings {
+		if f.Answer == "" {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// YAML is the profile that was found, as assumptions.Parse reads it: what was seen is a
+// comment, and so is what isn't known, which is then as shipped.
+func (r Report) YAML() []byte {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# What onejob probe saw in the queue %s. A line that is missing means the shipped answer.\n", r.Queue)
+	for _, f := range r.Findings {
+		if f.Answer == "" {
+			fmt.Fprintf(&b, "# %s: unknown: %s\n", f.Name, f.Seen)
+			continue
+		}
+		fmt.Fprintf(&b, "%s: %q # %s\n", f.Name, f.Answer, f.Seen) // null is no text without the quotes
+	}
+	return []byte(b.String())
+}
