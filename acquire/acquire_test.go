@@ -55,7 +55,7 @@ func TestAcquire(t *testing.T) {
 		{name: "Retry-After 0 is no hot loop", replies: []reply{{status: 423, retryAfter: "0"}}, attempts: 7, outcome: "locked", least: 57 * time.Second},
 		{name: "Retry-After negative", replies: []reply{{status: 503, retryAfter: "-9"}}, attempts: 7, outcome: "exhausted", least: 57 * time.Second},
 		{name: "Retry-After garbage", replies: []reply{{status: 503, retryAfter: "tomorrow"}}, attempts: 7, outcome: "exhausted", least: 57 * time.Second},
-		{name: "Retry-After beyond the deadline", replies: []reply{{status: 423, retryAfter: "400"}}, attempts: 1, outcome: "locked", says: "asked for a wait of 6m40s", notIn: 400 * time.Second, most: time.Second},
+		{name: "Retry-After beyond the deadline", replies: []reply{{status: 423, retryAfter: "400"}}, attempts: 1, outcome: "locked", says: "asked to wait 6m40s", notIn: 400 * time.Second, most: time.Second},
 		{name: "Retry-After absurd", replies: []reply{{status: 429, retryAfter: "99999999999999999999"}}, attempts: 1, outcome: "exhausted", notIn: retryafter.Max, most: time.Second},
 		{name: "Retry-After on 404 is not read", replies: []reply{{status: 404, retryAfter: "3"}}, attempts: 1, outcome: "rejected"},
 		{name: "422", replies: []reply{{status: 422, body: `{"message":"already taken"}`}}, attempts: 1, outcome: "rejected", says: "already taken"},
@@ -163,8 +163,8 @@ func TestAcquireLastRequestHasRoom(t *testing.T) {
 		notIn    time.Duration // not_before, from the last attempt
 	}{
 		{name: "Retry-After fits, its jitter doesn't", policy: DefaultAcquire, replies: []reply{{status: 423, retryAfter: "320"}, slow}, attempts: 2},
-		{name: "Retry-After fits, a request doesn't", policy: DefaultAcquire, replies: []reply{{status: 423, retryAfter: "329"}, slow}, attempts: 1, outcome: "locked", says: "a wait of 5m29s, and only 5m25s of the deadline of 5m30s is left to wait", notIn: 329 * time.Second},
-		{name: "backoff fits, a request doesn't", policy: even, replies: []reply{{status: 423}, {status: 423}, slow}, attempts: 2, outcome: "locked", says: "due in 10s, and only 9s of the deadline of 21s is left to wait"},
+		{name: "Retry-After fits, a request doesn't", policy: DefaultAcquire, replies: []reply{{status: 423, retryAfter: "329"}, slow}, attempts: 1, outcome: "locked", says: "wait 5m29s, but only 5m25s of the deadline of 5m30s is left", notIn: 329 * time.Second},
+		{name: "backoff fits, a request doesn't", policy: even, replies: []reply{{status: 423}, {status: 423}, slow}, attempts: 2, outcome: "locked", says: "due in 10s, but only 9s of the deadline of 21s is left"},
 		{name: "a deadline below the timeout", policy: short, replies: []reply{{status: 200, delay: time.Hour}}, attempts: 1, outcome: "exhausted", says: "no reply within the 30s that were left of the deadline of 30s"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

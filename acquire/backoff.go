@@ -81,7 +81,7 @@ func (b Backoff) Validate() error {
 	check(b.JitterMax >= b.JitterMin, "the jitter's range [%v, %v) is empty: its end lies before its beginning", b.JitterMin, b.JitterMax)
 	check(b.JitterMax >= 0, "the jitter's end is %v: it must not be negative, or nothing spreads the requests", b.JitterMax)
 	check(b.Deadline > 0, "the deadline is %v: it must be positive", b.Deadline)
-	check(b.Timeout > 0, "the time for one request is %v: it must be positive", b.Timeout)
+	check(b.Timeout > 0, "the timeout of one request is %v: it must be positive", b.Timeout)
 	for _, d := range []struct {
 		name string
 		d    time.Duration
@@ -108,16 +108,15 @@ func (b Backoff) AfterRetryAfter(floor time.Duration, rnd *Rand) time.Duration {
 	return floor + rnd.Between(0, max(b.JitterMax, floor))
 }
 
-// room is what a wait leaves of all the time that there is, for the request
-// after it: a request that the deadline tears may have been granted just then.
-// Five seconds are ample for an answer; of a short time it is a tenth, or there
-// would be none to wait.
+// room is the time that a wait must leave for the request after it: a request that the
+// deadline cuts off may have been granted at that moment. Five seconds are enough for
+// an answer. Of a short time it is a tenth, because otherwise no time would be left to
+// wait.
 func (b Backoff) room(all time.Duration) time.Duration {
 	return min(5*time.Second, b.Timeout, all/10)
 }
 
-// limit says how long a request had that got no answer, when the deadline was
-// left away as it was sent.
+// limit says, for an error, how much time an unanswered request had.
 func (b Backoff) limit(left time.Duration) string {
 	if left < b.Timeout {
 		return fmt.Sprintf("the %v that were left of the deadline of %v", left.Round(time.Millisecond), b.Deadline)

@@ -21,7 +21,8 @@ type verdict struct {
 	retry bool
 	// lost: the server may have acted on the request.
 	lost bool
-	// untrusted: there was no reply, for what answers can't be trusted.
+	// untrusted: there was no reply, because the endpoint could not show that it is
+	// Buildkite.
 	untrusted bool
 	// status is the reply's, 0 without one.
 	status int
@@ -58,15 +59,15 @@ func classify(resp *api.Response, wrote bool, err error) verdict {
 	}
 }
 
-// OwnReply reports whether a 4xx, of which the agent's client made an error, is the
-// API's own.
+// OwnReply reports whether a 4xx, which the agent's client returned as an error, is the
+// API's own answer.
 func OwnReply(resp *api.Response, err error) bool {
 	e := (*api.ErrorResponse)(nil)
 	return errors.As(err, &e) && contract.OwnReply(resp.StatusCode, resp.Header.Get("Content-Type"), e.Message)
 }
 
-// untrusted reports that what answers can't show that it is the endpoint. It may
-// be another one the next time, or the node's clock be set.
+// untrusted reports whether the endpoint could not show that it is Buildkite. Another
+// server may answer next time, or the node's clock may be set by then.
 func untrusted(err error) bool {
 	var (
 		verification *tls.CertificateVerificationError
@@ -85,8 +86,8 @@ func untrusted(err error) bool {
 	return strings.Contains(err.Error(), "server gave HTTP response to HTTPS client")
 }
 
-// distrust is the reason alone of an error of untrusted: a notification has no room
-// for what net/http and TLS put before it.
+// distrust is the reason alone of an error of untrusted. A notification has no room for
+// the prefixes of net/http and TLS.
 func distrust(err error) error {
 	var verification *tls.CertificateVerificationError
 	var request *url.Error
@@ -99,8 +100,8 @@ func distrust(err error) error {
 	return err
 }
 
-// unsendable reports a request that net/http itself refuses to send: the server
-// ordered such an endpoint, token or header.
+// unsendable reports whether net/http itself refused to send the request, because of an
+// endpoint, token or header that the server ordered.
 func unsendable(err error) bool {
 	var (
 		parse   *url.Error
@@ -124,11 +125,11 @@ func statusOf(resp *api.Response) int {
 	return resp.StatusCode
 }
 
-// webPage returns an error that is retried if resp, a 2xx, is a web page:
-// something else than the API has answered, such as a proxy, and the API may
-// never have heard of the request. Replies that are decoded show that by
-// themselves; those whose body nobody reads (connect, start, chunks, finish) may
-// well be empty or anything else.
+// webPage returns an error that is retried if resp, a 2xx, is a web page: then
+// something else than the API has answered, such as a proxy, and the API may not have
+// seen the request. Decoding shows that by itself for replies with a body. The replies
+// of connect, start, chunks and finish are not read, so their content type is checked
+// here.
 func webPage(resp *http.Response) error {
 	kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if err != nil || kind != "text/html" {

@@ -30,8 +30,8 @@ type Config struct {
 
 	// Acquire and Register are the policies; Register is for connecting too.
 	Acquire, Register Backoff
-	// Wire is how long an acquire that is on the wire when the context ends is
-	// waited for.
+	// Wire is how long Acquire waits for a request that was already sent when the
+	// context ends.
 	Wire time.Duration
 
 	// Log has the job's ID already.
@@ -137,8 +137,8 @@ func (c *Client) Register(ctx context.Context, r Registration) (*Session, error)
 	return c.session(reply), nil
 }
 
-// refusal reads a *RetryError as one of a call that is not about a job: a plain
-// 4xx refuses us, and there is nothing that could be locked.
+// refusal reads a *RetryError of a call that is not about a job: there a plain 4xx
+// refuses us, and nothing can be locked.
 func refusal(err error) error {
 	var e *RetryError
 	if errors.As(err, &e) {

@@ -14,8 +14,8 @@ import (
 // Proof is what shows that a finish whose reply was lost arrived.
 type Proof int
 
-// The proofs. ProofToken is worth nothing once Buildkite may have given the job up:
-// the token of a lost agent's job is refused in the same way.
+// The proofs. ProofToken proves nothing once Buildkite may have ended the job as lost:
+// it refuses that job's token in the same way.
 const (
 	ProofNone Proof = iota
 	ProofState
@@ -26,16 +26,15 @@ const (
 // one was refused, whether the job is finished at Buildkite. client has the
 // job's token.
 //
-// Known: the stock agent reads GET jobs/:id with the job's token while the job
-// runs, and takes a 401 for the end of its right to the job
-// (docs/protocol.md#cancel); a job's token ends with its job. So does that of an
-// agent which was silent for LostAfter: the caller, who knows of that, judges
-// ProofToken. Guessed: that one which is refused now ended so
-// (docs/protocol.md#finish). So "finished" counts
-// as delivered, and so does a job's own token that is refused now: it was good
-// for the finish that was answered last. A 401 that isn't Buildkite's own says
-// nothing. A session's token, which stands in where the server gave the job none,
-// may be refused for other reasons and proves nothing.
+// Known: the stock agent reads GET jobs/:id with the job's token while the job runs,
+// and takes a 401 as the end of its right to the job (docs/protocol.md#cancel). A job's
+// token ends with its job. It also ends when the agent was silent for LostAfter; the
+// caller knows about that and judges ProofToken. Guessed: a token that is refused now
+// ended because the job was finished (docs/protocol.md#finish). So the state "finished"
+// counts as delivered, and so does the refusal of the job's own token, which was good
+// for the finish that was answered last. A 401 that isn't Buildkite's own proves
+// nothing. Nor does the refusal of a session's token, which is used where the server
+// gave the job none: it may have other reasons.
 func Delivered(ctx context.Context, client *api.Client, job *api.Job, rnd *Rand, count func(string)) Proof {
 	state, status, err := JobState(ctx, client, job.ID, rnd, count)
 	switch {
@@ -47,9 +46,9 @@ func Delivered(ctx context.Context, client *api.Client, job *api.Job, rnd *Rand,
 	return ProofNone
 }
 
-// JobState asks Buildkite for a job's state, three times at most and for at most
-// ten seconds: what made a reply get lost may still be there. status is that of
-// the last answer, 0 if there was none.
+// JobState asks Buildkite for a job's state, at most three times and for at most ten
+// seconds, because the cause of a lost reply may still be there. status is that of the
+// last answer, 0 if there was none.
 func JobState(ctx context.Context, client *api.Client, id string, rnd *Rand, count func(string)) (state contract.JobState, status int, err error) {
 	policy := Backoff{
 		Attempts: 3, Base: time.Second, Cap: 2 * time.Second, JitterMax: time.Second,

@@ -22,8 +22,8 @@ var (
 	// ErrExhausted: the attempts or the time were spent on network errors, 429,
 	// 5xx, and replies that aren't the API's own.
 	ErrExhausted = errors.New("no usable answer from Buildkite")
-	// ErrUntrusted: at the end of them what answers at the endpoint couldn't show
-	// that it is Buildkite: a certificate that isn't trusted here, or no TLS.
+	// ErrUntrusted: after all attempts the endpoint could not show that it is
+	// Buildkite: its certificate isn't trusted here, or it has no TLS.
 	ErrUntrusted = errors.New("endpoint not trusted")
 	// ErrRefused: Buildkite will not have us: a 4xx on register, connect or
 	// heartbeat, or it ordered requests that can't be sent.
@@ -67,7 +67,7 @@ type RetryError struct {
 	Last error
 	// Cause is what stopped the call, for ErrStopped.
 	Cause error
-	// Why says why there was no further attempt, if that is no matter of Last.
+	// Why says why there was no further attempt, if Last doesn't say it.
 	Why string
 	// NotBefore is the moment that the server named in the last reply's
 	// Retry-After; zero if it named none.

@@ -13,36 +13,36 @@ import (
 	"github.com/onejob-dev/onejob/jitter"
 )
 
-// Bounds of the heartbeat's interval, whatever the server says. Buildkite takes
-// an agent for lost after three minutes of silence, which it notices within the minute
-// after (docs/protocol.md#heartbeat), and it names intervals of two: then one beat that
-// fails is one too many. A beat more a minute costs less than a job.
+// Bounds of the heartbeat's interval, whatever the server says. Buildkite gives up an
+// agent after three minutes of silence, and notices that within another minute
+// (docs/protocol.md#heartbeat). The server names an interval of two minutes: then one
+// failed beat is one too many. One more beat a minute costs less than a lost job.
 const (
 	heartbeatDefault = time.Minute
 	heartbeatMin     = time.Second
 	heartbeatMax     = time.Minute
-	// heartbeatLatest is the longest from one accepted beat to the sending of
-	// another, whatever Retry-After says: a request that hangs until its timeout, and
-	// a second one, still come before those three minutes are over.
+	// heartbeatLatest is the longest time between an accepted beat and sending the next
+	// one, whatever Retry-After says. It leaves time for a request that hangs until its
+	// timeout, and a second one, before the three minutes are over.
 	heartbeatLatest  = 150 * time.Second
 	heartbeatTimeout = 20 * time.Second
 	// LostAfter is after how long a silence Buildkite may have given up the agent's job.
 	LostAfter = 3 * time.Minute
-	// missingFor is how long a 404 is no answer to a session that had a success
-	// before: in a partition Buildkite has answered it to live agents
+	// missingFor is how long a 404 is retried for a session that had a success before:
+	// in a partition Buildkite has answered 404 to live agents
 	// (docs/protocol.md#transport).
 	missingFor = 2 * time.Minute
 )
 
-// beats is when the session was last heard, at the earliest, and the longest time in
-// which it can't have been.
+// beats records when Buildkite last heard from the session, at the earliest, and the
+// longest time in which it may not have.
 type beats struct {
 	mu      sync.Mutex
 	last    time.Time
 	silence time.Duration
 }
 
-// heard notes a sign of life that was sent at a time and is answered now.
+// heard notes a beat that was sent at the given time and has been answered now.
 func (b *beats) heard(sent time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -58,22 +58,22 @@ func (b *beats) since() time.Duration {
 	return time.Since(b.last)
 }
 
-// Silence is the longest time in which Buildkite may not have heard of the session,
-// up to now. From LostAfter on its job may have been given up, though a session that
-// beats again is connected again.
+// Silence is the longest time in which Buildkite may not have heard from the session,
+// up to now. From LostAfter on Buildkite may have ended its job, even if the session
+// beats again.
 func (s *Session) Silence() time.Duration {
 	s.beats.mu.Lock()
 	defer s.beats.mu.Unlock()
 	return max(s.beats.silence, time.Since(s.beats.last))
 }
 
-// Heartbeat tells Buildkite at the server's interval, a minute at most, less up to a
-// tenth of jitter, that the session is alive, until ctx ends; then it returns nil. It
-// returns an error only when the session can't recover: Buildkite itself refuses
-// it with a 4xx, or with 404 for two minutes. A beat that fails otherwise is sent
-// again within seconds, or when the server asked for, up to a quarter of that later, so
-// that a thousand sessions that were all told the same moment don't beat in the same
-// second; but never later than heartbeatLatest after the last that was accepted.
+// Heartbeat tells Buildkite that the session is alive, until ctx ends; then it returns
+// nil. The interval is the server's, a minute at most, less up to a tenth of jitter. It
+// returns an error only when the session can't recover: Buildkite itself refuses it
+// with a 4xx, or with 404 for two minutes. A beat that fails otherwise is repeated
+// within seconds, or when the server asked for it and up to a quarter of that later, so
+// that a thousand sessions don't beat in the same second. It never comes later than
+// heartbeatLatest after the last accepted beat.
 func (s *Session) Heartbeat(ctx context.Context) error {
 	interval := Seconds(s.reply.HeartbeatInterval, heartbeatDefault, heartbeatMin, heartbeatMax)
 	again := Backoff{Base: time.Second, Cap: 10 * time.Second, JitterMax: time.Second}
@@ -123,8 +123,7 @@ func (s *Session) beat(ctx context.Context) error {
 	return err
 }
 
-// after is the wait for a next beat that the server asked for, as far as the session
-// bears it.
+// after is the wait that the server asked for, as far as the session can bear it.
 func (s *Session) after(asked time.Duration) time.Duration {
 	bearable := heartbeatLatest - s.beats.since()
 	floor := min(asked, max(bearable, 10*time.Second)*4/5)

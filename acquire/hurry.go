@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Due is the cause of a Call's Hurry: the moment by which the call must have
-// got through. Where it hasn't, and Last is set, Last is the next such moment.
+// Due is the cause of a Call's Hurry: the moment by which the call must succeed. If
+// Last is set, it is a second such moment, for when the first one has passed.
 type Due struct{ By, Last time.Time }
 
 func (d Due) Error() string { return "due by " + d.By.Format(time.RFC3339) }
@@ -40,8 +40,8 @@ func (c Call) whole() (d Due, ok bool) {
 	return d, ok
 }
 
-// sleep waits for d, or until ctx ends. A hurry that d doesn't know of, one that
-// is on by now or comes up meanwhile, cuts the wait short, but not below floor.
+// sleep waits for d, or until ctx ends. If the call is in a hurry already or gets into
+// one meanwhile, the wait is cut short, but not below floor.
 func (c Call) sleep(ctx context.Context, d, floor time.Duration, known bool) {
 	began := time.Now()
 	timer := time.NewTimer(d)

@@ -26,17 +26,16 @@ type Call struct {
 	Rand *Rand
 	// Log gets a line for each attempt that failed.
 	Log *slog.Logger
-	// Wire is how long a request that is already on the wire is waited for
-	// when ctx ends; 0 tears it at once.
+	// Wire is how long Do waits for a request that was already sent when ctx ends; 0
+	// cancels it at once.
 	Wire time.Duration
-	// Hurry, if it is set, ends with a Due as its cause when there turns out to
-	// be less time than Backoff's deadline. Waits are then cut short, the one
-	// that is on too, so that several more requests fit; a Retry-After is
-	// still waited for.
+	// Hurry, if it is set, ends with a Due as its cause when less time is left than
+	// Backoff's deadline. Waits, also the current one, are then cut short so that
+	// several more requests fit. A Retry-After is still honoured.
 	Hurry context.Context
-	// Missing is how long a 404 is retried, from the first on: Buildkite has answered it
-	// in a partition, to sessions that it knew well (docs/protocol.md#transport). 0
-	// takes it for an answer.
+	// Missing is how long a 404 is retried, from the first one on: in a partition
+	// Buildkite has answered 404 to sessions that it knew (docs/protocol.md#transport).
+	// 0 takes the first 404 as an answer.
 	Missing time.Duration
 	// Count is called as each request is sent, if it is set.
 	Count func(call string)
@@ -46,9 +45,9 @@ type Call struct {
 // the time or ctx are over. send gets the attempt's number, from 0, and a
 // context that ends with the request's timeout.
 //
-// When ctx ends between two requests Do returns at once; when it ends during
-// one, that request has Wire to be answered, and a success still counts: Do
-// then returns nil, and the caller asks ctx. It returns nil or a *RetryError.
+// When ctx ends between two requests, Do returns at once. When it ends during one, Do
+// waits up to Wire for the answer, and a success still counts: Do then returns nil, and
+// the caller must check ctx. It returns nil or a *RetryError.
 func (c Call) Do(ctx context.Context, send func(ctx context.Context, attempt int) (*api.Response, error)) error {
 	a := &attempts{Call: c, end: time.Now().Add(c.Backoff.Deadline), state: &RetryError{}}
 	opts := []roko.RetrierOpt{
@@ -130,7 +129,7 @@ func (a *attempts) send(ctx context.Context, n int, send func(ctx context.Contex
 	return v, header(resp), err
 }
 
-// doubt makes a 404 one that is retried, as long as Missing says.
+// doubt turns a 404 into an answer that is retried, for as long as Missing says.
 func (a *attempts) doubt(v verdict) verdict {
 	if v.status != http.StatusNotFound || v.retry {
 		a.missing = time.Time{}
@@ -172,14 +171,14 @@ func (a *attempts) next(r *roko.Retrier, v verdict, header http.Header) (source 
 	case r.AttemptCount()+1 >= a.Backoff.Attempts:
 		state.Why = fmt.Sprintf("that was attempt %d of %d", state.Attempts, a.Backoff.Attempts)
 	case asked && a.floor >= left:
-		state.Why = fmt.Sprintf("the server asked for a wait of %v, and only %v of the deadline of %v is left to wait",
+		state.Why = fmt.Sprintf("the server asked to wait %v, but only %v of the deadline of %v is left",
 			a.floor, max(left, 0).Round(time.Second), a.Backoff.Deadline)
 		r.Break()
 	case asked && r.NextInterval() >= left:
 		// The floor fits, its jitter doesn't: use what time there is.
 		r.SetNextInterval(a.Rand.Between(a.floor, left))
 	case r.NextInterval() >= left:
-		state.Why = fmt.Sprintf("the next attempt would be due in %v, and only %v of the deadline of %v is left to wait",
+		state.Why = fmt.Sprintf("the next attempt would be due in %v, but only %v of the deadline of %v is left",
 			r.NextInterval().Round(time.Millisecond), max(left, 0).Round(time.Second), a.Backoff.Deadline)
 		r.Break()
 	}
@@ -236,8 +235,8 @@ func (c Call) log(ctx context.Context, e *RetryError, source string, r *roko.Ret
 	}
 }
 
-// kindOf is what a call that ends with v has come to; Register, Connect and
-// Acquire each read a plain 4xx in their own way.
+// kindOf is the sentinel for a call that ends with v. Register, Connect and Acquire
+// each read a plain 4xx in their own way.
 func kindOf(v verdict) error {
 	switch {
 	case v.status == http.StatusLocked:

@@ -2,10 +2,10 @@ package acquire
 
 import "time"
 
-// Seconds turns a server's number of seconds into a duration between low and
-// high; zero and negative numbers are unset, which is def. Numbers that would
-// overflow a Duration are high. So no interval from the network can make a
-// ticker panic or a loop spin.
+// Seconds turns a server's number of seconds into a duration between low and high. Zero
+// and negative numbers mean unset and become def; a number that would overflow a
+// Duration becomes high. So no interval from the network can make a ticker panic or a
+// loop spin.
 func Seconds(n int, def, low, high time.Duration) time.Duration {
 	switch {
 	case n <= 0:

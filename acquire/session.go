@@ -75,10 +75,9 @@ func (s *Session) Connect(ctx context.Context) error {
 // Acquire takes the job for this session, as long as that may take: see
 // Config.Acquire.
 //
-// When ctx ends while a request is on the wire, the request is not torn but
-// waited for, Config.Wire at most; if it was granted, Acquire returns the job
-// all the same. So a caller must ask ctx after a success, and finish the job at
-// once when ctx is over.
+// When ctx ends during a request, Acquire waits up to Config.Wire for the answer; if
+// the job was granted, it returns the job. So a caller must check ctx after a success,
+// and finish the job at once if ctx is over.
 //
 // Its errors wrap a *RetryError whose kind is ErrRejected, ErrAmbiguous,
 // ErrLocked, ErrExhausted, ErrUntrusted, ErrRefused or ErrStopped.
@@ -122,14 +121,14 @@ type Job struct {
 	*api.Job
 	// Raw is the reply that granted it, as it came: one JSON value.
 	Raw json.RawMessage
-	// StartBy is until when it is surely this session's, though it isn't started.
-	// Later only its state tells.
+	// StartBy is how long the job surely belongs to this session although it isn't
+	// started. After that only its state tells.
 	StartBy time.Time
 }
 
-// startWithin is how long an accepted job is this session's, from when it was asked
-// for. Buildkite offers one that isn't started within 30 s to others
-// (docs/protocol.md#start); the rest is for the way of the start.
+// startWithin is how long an accepted job belongs to this session, counted from when it
+// was asked for. Buildkite offers a job that isn't started within 30 s to others
+// (docs/protocol.md#start); the difference is for the start request itself.
 const startWithin = 25 * time.Second
 
 // checkJob refuses a reply that is JSON, but not the job that was asked for.
@@ -137,15 +136,15 @@ func checkJob(j *api.Job, id contract.JobID) error {
 	got, err := contract.ParseJobID(j.ID)
 	switch {
 	case err != nil:
-		return fmt.Errorf("the reply is no job: %w", err)
+		return fmt.Errorf("the reply is not a job: %w", err)
 	case got != id:
 		return fmt.Errorf("the reply is another job, %s", got)
 	}
 	return nil
 }
 
-// resolve decides what a rejection after a lost reply was. The state alone
-// never proves that a job is ours; it can only prove that it is not.
+// resolve decides what a rejection after a lost reply means. The state alone never
+// proves that a job is ours; it can only prove that it is not.
 func (s *Session) resolve(ctx context.Context, id contract.JobID, e *RetryError) {
 	// While stopping, it has no more time than any request of ours.
 	call := s.client.call("job_state", s.client.conf.Acquire)

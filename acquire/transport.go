@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// Authorized returns a RoundTripper that sends every request through base with
-// the Authorization header of token, as the stock agent's own transport does.
-// With api.Config.HTTPClient set, the agent's client adds none. Of a reply no more is
-// read than maxReply, of an error than maxError.
+// Authorized returns a RoundTripper that sends every request through base with the
+// Authorization header of token, as the stock agent's own transport does: with
+// api.Config.HTTPClient set, the agent's client adds none. It reads at most maxReply of
+// a reply, and maxError of an error.
 func Authorized(base http.RoundTripper, token string) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		req = req.Clone(req.Context())
@@ -50,10 +50,10 @@ func NewTransport(http2 bool) *http.Transport {
 	return t
 }
 
-// HTTPClient returns a client over rt that has no timeout of its own (each call
-// has one) and follows a redirect only where that keeps the method and the
-// host: anything else would turn a PUT into a GET, or show our token to another
-// host. Such a reply is an error of its own, and is retried.
+// HTTPClient returns a client over rt. It has no timeout of its own, because each call
+// has one. It follows a redirect only if that keeps the method and the host: otherwise
+// a PUT would become a GET, or another host would see our token. Other redirects are
+// errors that are retried.
 func HTTPClient(rt http.RoundTripper) *http.Client {
 	return &http.Client{
 		Transport: rt,
@@ -67,9 +67,9 @@ func HTTPClient(rt http.RoundTripper) *http.Client {
 	}
 }
 
-// The client reads each reply to its end, and what answers may never come to one.
-// The longest that the API sends are jobs, whose environment is far below maxReply.
-// An error is a sentence that is logged.
+// The client reads each reply to its end, and a server that isn't Buildkite may never
+// end one. The longest replies of the API are jobs, whose environment is far below
+// maxReply. An error reply is a sentence for the log.
 const (
 	maxReply = 16 << 20
 	maxError = 64 << 10

@@ -6,10 +6,10 @@ import (
 	"strconv"
 )
 
-// CheckEndpoint says what is wrong with the base URL of Buildkite's agent and
-// stacks API. The runner refuses to start with a bad one (ExitConfig), so the
-// scheduler's configuration must not have it. The error has nothing of the URL in
-// it: where that is broken nobody can tell which part was meant for a password.
+// CheckEndpoint says what is wrong with the base URL of Buildkite's Agent API and
+// Stacks API. The runner refuses to start with a bad one (ExitConfig), so the
+// scheduler's configuration must not have it. The error doesn't quote the URL, because
+// a part of a broken URL may be a password.
 func CheckEndpoint(endpoint string) error {
 	u, err := url.Parse(endpoint)
 	wrong := ""

@@ -1,29 +1,28 @@
 package contract
 
-// Names of the environment variables that the scheduler sets in a job's pod.
-// Where the stock agent has a name for a thing, it is that name; ours begin
-// with ONEJOB_, so that the variables that Kubernetes injects for Services
-// can't change a setting.
+// Names of the environment variables that the scheduler sets in a job's pod. They are
+// the stock agent's names where it has one. Ours begin with ONEJOB_, so that the
+// variables that Kubernetes injects for Services can't change a setting.
 const (
 	// EnvJobID is the UUID of the Buildkite job that the pod is for.
 	EnvJobID = "BUILDKITE_AGENT_ACQUIRE_JOB"
 	// EnvToken is the agent (cluster) token. Set by secretKeyRef only.
 	EnvToken = "BUILDKITE_AGENT_TOKEN"
-	// EnvTokenFile names a file with it, for onejob; the runner takes it outside of
-	// the pods that the scheduler makes, where a job could read the file.
+	// EnvTokenFile names a file with the token, for onejob. The runner accepts it only
+	// outside of the scheduler's pods, where a job could read the file.
 	EnvTokenFile = "ONEJOB_TOKEN_FILE" //nolint:gosec // a name
 	// EnvEndpoint is the base URL of the Agent API.
 	EnvEndpoint = "BUILDKITE_AGENT_ENDPOINT"
 	// EnvTags are the agent's tags, "key=value" separated by commas.
 	EnvTags = "BUILDKITE_AGENT_TAGS"
-	// EnvQueue is the agent's other name for the tag "queue", which EnvTags has:
-	// the runner refuses to be told twice.
+	// EnvQueue is the agent's other name for the tag "queue", which EnvTags has. The
+	// runner refuses to start if both are set.
 	EnvQueue = "BUILDKITE_AGENT_QUEUE"
 	// EnvGrace is the pod's terminationGracePeriodSeconds: all the time, in
 	// whole seconds, between SIGTERM and SIGKILL.
 	EnvGrace = "ONEJOB_TERMINATION_GRACE_SECONDS"
-	// EnvLeastGrace is what there is of EnvGrace at the least: whoever deletes a pod
-	// may give it less than its terminationGracePeriodSeconds, and the pod isn't told.
+	// EnvLeastGrace is the part of EnvGrace that a pod has in any case: a pod may be
+	// deleted with less than its terminationGracePeriodSeconds, and isn't told.
 	EnvLeastGrace = "ONEJOB_LEAST_GRACE_SECONDS"
 	// EnvCancelGrace and EnvSignalGrace are shares of it, in seconds: from a
 	// cancellation to the end of the report, and from the cancel signal to
@@ -37,9 +36,10 @@ const (
 	// EnvOnTerm selects what the runner does on SIGTERM: cancel or drain.
 	EnvOnTerm = "ONEJOB_ON_TERM"
 	// EnvImage is the value of a step's `image:` (BUILDKITE_IMAGE) that the pod
-	// honours: the one that it was made with, or its image. A runner refuses a step
-	// that asks for another, and, started by hand without it, each. In a pod of a
-	// scheduler from before it was there, the runner only warns.
+	// honours: the one that the pod was made with, or the pod's image. A runner refuses
+	// a step that asks for another image; without EnvImage, started by hand, it refuses
+	// every step that asks for one. In a pod of a scheduler that doesn't set EnvImage
+	// yet, the runner only warns.
 	EnvImage = "ONEJOB_IMAGE"
 	// EnvStepDir is StepDir, in the pod of a step whose command has a container of its
 	// own; a runner has the command run there.

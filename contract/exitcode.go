@@ -14,15 +14,15 @@ const (
 	// ExitNotRun: the job was acquired, but not run to a reported end.
 	// EX_SOFTWARE of sysexits.h.
 	ExitNotRun = 70
-	// ExitExhausted: the attempts were spent on the network, 429, 5xx and replies
-	// that aren't Buildkite's, the endpoint can't be trusted where the pod is, or the
-	// pod could not be made ready for a job. EX_TEMPFAIL.
+	// ExitExhausted: the attempts were spent on the network, 429, 5xx and replies that
+	// aren't Buildkite's; or the endpoint isn't trusted in this pod; or the pod could
+	// not be prepared for a job. EX_TEMPFAIL.
 	ExitExhausted = 75
 	// ExitRefused: the token was refused (401, 403), or registering or
 	// connecting was refused for good. EX_NOPERM.
 	ExitRefused = 77
-	// ExitConfig: bad flags, environment, keys or job ID, or a contract version
-	// that the runner can't honour: no other pod could. EX_CONFIG.
+	// ExitConfig: bad flags, environment, keys or job ID, or a contract version that
+	// the runner can't honour. Another pod would do the same. EX_CONFIG.
 	ExitConfig = 78
 	// ExitInterrupted and ExitTerminated: stopped by SIGINT or SIGTERM (128+n)
 	// before the job was acquired.
@@ -31,8 +31,8 @@ const (
 	ExitTerminated  = 143
 )
 
-// WithoutJob reports whether a runner that leaves with an exit code doesn't have
-// the job: it never had it, or has reported its end.
+// WithoutJob reports whether a runner that exits with this code doesn't have the job:
+// it never had it, or has reported its end.
 func WithoutJob(code int) bool {
 	switch code {
 	case ExitOK, ExitRejected, ExitLocked, ExitExhausted, ExitRefused, ExitConfig, ExitInterrupted, ExitQuit, ExitTerminated:

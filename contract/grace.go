@@ -8,14 +8,14 @@ import (
 
 const (
 	// GraceTail is the end of the grace, after the report: half of it is for
-	// disconnecting, half is kept free for the processes to end in. The stock
-	// agent's forced exit comes as long after its cancel grace period.
+	// disconnecting, half for the processes to end. The stock agent forces its exit
+	// just as long after its cancel grace period.
 	GraceTail = time.Second
 	// GraceReport is the least time between SIGKILL to the job and the end of
 	// its report.
 	GraceReport = time.Second
-	// DefaultLeastGrace is EnvLeastGrace: a spot node has 15 s or more for its pods,
-	// and who deletes a pod in a hurry gives it 10.
+	// DefaultLeastGrace is the default of EnvLeastGrace: a spot node gives its pods 15
+	// s or more, and people who delete a pod in a hurry give it 10.
 	DefaultLeastGrace = 10 * time.Second
 	// DefaultCancelGrace is the agent's cancel-grace-period.
 	DefaultCancelGrace = 10 * time.Second

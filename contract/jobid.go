@@ -6,16 +6,16 @@ import (
 )
 
 // JobID is the UUID of a Buildkite job, in its canonical form: 36 lower-case
-// characters. It is made by ParseJobID, or parses itself where JSON or YAML brings it
-// in; nothing else in onejob takes a job ID as a plain string.
+// characters. ParseJobID makes one; JSON and YAML parse it in the same way. Nothing
+// else in onejob takes a job ID as a plain string.
 type JobID string
 
 // SampleJobID is the made-up job of tests, examples and help.
 const SampleJobID JobID = "018f0000-0000-7000-8000-00000000000a"
 
-// ParseJobID takes a job's UUID, with surrounding white space and in any case,
-// and returns it in canonical form. What is not a UUID is refused with an
-// error that says what is wrong and where a job ID is to be found.
+// ParseJobID reads a job's UUID, with surrounding white space and in any case, and
+// returns it in canonical form. The error says what is wrong and where to find a job
+// ID.
 func ParseJobID(s string) (JobID, error) {
 	id := strings.ToLower(strings.TrimSpace(s))
 	if id == "" {

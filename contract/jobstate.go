@@ -49,9 +49,9 @@ var stages = map[JobState]stage{
 	JobFinished: over, JobCanceled: over, JobTimedOut: over, JobSkipped: over, JobBroken: over, JobExpired: over, JobWaitingFailed: over,
 }
 
-// Waiting reports whether the job waits for something else than an agent, so that
-// it may be offered later. So does a word that Buildkite has and onejob doesn't know:
-// nothing that can't be taken back is done on it.
+// Waiting reports whether the job waits for something else than an agent, so that it
+// may be offered later. A state that onejob doesn't know counts as waiting, so that
+// nothing irreversible is done because of it.
 func (s JobState) Waiting() bool { return s != "" && stages[s] == notYet }
 
 // Offered reports whether a runner could still acquire the job.
@@ -61,12 +61,12 @@ func (s JobState) Offered() bool { return stages[s] == offered }
 func (s JobState) Held() bool { return stages[s] == granted || stages[s] == running }
 
 // Unstarted reports whether an agent has been given the job and hasn't started it.
-// Buildkite gives it to another one when that takes too long
+// Buildkite gives the job to another agent when that takes too long
 // (docs/protocol.md#start).
 func (s JobState) Unstarted() bool { return s == JobAssigned || s == JobAccepted }
 
-// MayBeUnstarted reports whether a session that never sent a start may hold a job
-// in this state: every other one shows that it doesn't. It may if there is none.
+// MayBeUnstarted reports whether a session that never sent a start may hold a job in
+// this state. It may if the state is unknown; every other state shows that it doesn't.
 func (s JobState) MayBeUnstarted() bool { return s == "" || stages[s] == granted }
 
 // Over reports whether nothing can happen to the job any more.

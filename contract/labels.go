@@ -13,8 +13,8 @@ const (
 	LabelAttempt = "onejob.dev/attempt"
 	// LabelQueue is the queue's key; every object of onejob has it.
 	LabelQueue = "onejob.dev/queue"
-	// LabelOnTerm is "drain" on pods that go on at SIGTERM: what the budget of
-	// deploy/drain selects. Others have none.
+	// LabelOnTerm is "drain" on pods that run on at SIGTERM; the budget of deploy/drain
+	// selects them. Other pods don't have it.
 	LabelOnTerm = "onejob.dev/on-term"
 )
 
@@ -27,8 +27,7 @@ const (
 	AnnotationStep      = "onejob.dev/step"
 	AnnotationPriority  = "onejob.dev/priority"
 	AnnotationScheduled = "onejob.dev/scheduled-at"
-	// AnnotationMadeAt on a kjob is when its create was sent, by the clock of who sent
-	// it.
+	// AnnotationMadeAt on a kjob is when its create was sent, by the sender's clock.
 	AnnotationMadeAt = "onejob.dev/made-at"
 	// AnnotationStory on a kjob is what became of the attempts before it, a line
 	// each: the reason, the attempt's number, the time and a text, with tabs between.
@@ -36,24 +35,24 @@ const (
 	// AnnotationNodeFaults on a kjob are the nodes on which attempts before it
 	// failed, and why: node=why,…
 	AnnotationNodeFaults = "onejob.dev/node-faults"
-	// AnnotationCancel on a kjob, deleted or not, says that the job is meant to
-	// end, by whom and why: it is finished with it and gets no new attempt.
+	// AnnotationCancel on a kjob, deleted or not, says who cancelled the job and why:
+	// the job is finished with this text and gets no new attempt.
 	AnnotationCancel = "onejob.dev/cancel"
 )
 
 // Annotations of the Events that onejob writes.
 const (
-	// AnnotationReason is the reason of the decision that an Event tells of, one of
-	// those that onejob_decisions_total has.
+	// AnnotationReason is the reason of the decision that an Event is about, one of
+	// those of onejob_decisions_total.
 	AnnotationReason = "onejob.dev/reason"
-	// AnnotationTopic is there where one reason has more than one thing to tell.
+	// AnnotationTopic tells Events of the same reason apart.
 	AnnotationTopic = "onejob.dev/topic"
 )
 
 // namePrefix begins the name of every kjob.
 const namePrefix = "onejob-"
 
-// KjobName is the name of a job's kjob: a pure function, since the name is the
+// KjobName is the name of a job's kjob. It is a pure function, because the name is the
 // lock that keeps two schedulers from making one attempt twice.
 func KjobName(id JobID, attempt int) string {
 	if attempt <= 1 {

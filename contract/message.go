@@ -20,7 +20,7 @@ const MaxMessage = 4096
 type Message struct {
 	// Contract is the Version of the runner that wrote the message.
 	Contract int `json:"contract"`
-	// JobID is empty when the job ID itself was bad, or what is read is none.
+	// JobID is empty if the job ID was bad.
 	JobID JobID `json:"job_id,omitempty"`
 	// Attempt is the kjob's number that the pod was given, 0 if none.
 	Attempt int `json:"attempt,omitempty"`
@@ -46,8 +46,8 @@ type Message struct {
 	// SessionLost: Buildkite ended the session while the job ran, so that the runner
 	// told the job to stop; Reason ends with Buildkite's word.
 	SessionLost bool `json:"session_lost,omitempty"`
-	// MaybeGranted: the runner ended without the job, but an acquire request of its
-	// got no answer. If it was granted, the end of the session is the job's.
+	// MaybeGranted: the runner ended without the job, but one of its acquire requests
+	// got no answer. If Buildkite granted that one, the job ended with the session.
 	MaybeGranted bool `json:"maybe_granted,omitempty"`
 	// NotBefore is the moment before which Buildkite asked not to be called
 	// again (Retry-After); a next attempt waits for it.
@@ -60,9 +60,9 @@ type Message struct {
 	LogChunksFailed int `json:"log_chunks_failed,omitempty"`
 }
 
-// Code is the runner's own exit code, one of this package's. ExitCode isn't where
-// it was told to reflect the job's exit status: whatever that is, the job ran
-// and its result was reported.
+// Code is the runner's own exit code, one of this package's. ExitCode may be another
+// one, if the runner was told to reflect the job's exit status; then the job ran and
+// its result was reported.
 func (m Message) Code() int {
 	if m.Outcome == OutcomeFinished {
 		return ExitOK
@@ -79,9 +79,9 @@ type Phase struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// Encode returns the message as JSON of at most MaxMessage bytes. What doesn't
-// fit is cut from the reason first, on a rune boundary, then the phases go,
-// then the tries: the outcome always arrives.
+// Encode returns the message as JSON of at most MaxMessage bytes. If it is too long,
+// the reason is cut first, on a rune boundary, then the phases are left out, then the
+// tries. The outcome always arrives.
 func (m Message) Encode() []byte {
 	m.Contract = Version
 	m.Reason = strings.ToValidUTF8(m.Reason, "\uFFFD")
@@ -118,9 +118,9 @@ var ErrNoMessage = errors.New("no termination message")
 // maxWord is for the message's words: outcomes, signals, names of phases and calls.
 const maxWord = 64
 
-// ParseMessage reads what Encode wrote. Unknown fields are ignored, so that an
-// older scheduler reads a newer runner's message. A job can write the file as well
-// as its runner can: all texts of the result are a Line.
+// ParseMessage reads what Encode wrote. It ignores unknown fields, so that an older
+// scheduler can read a newer runner's message. A job can write the file as well as its
+// runner can, so every text of the result is made printable (Line).
 func ParseMessage(text string) (Message, error) {
 	text = strings.TrimSpace(text)
 	if text == "" {
@@ -140,7 +140,7 @@ func ParseMessage(text string) (Message, error) {
 	return m, nil
 }
 
-// UnmarshalJSON leaves out a job ID that is none: the outcome counts all the same.
+// UnmarshalJSON leaves out a bad job ID: the outcome counts nevertheless.
 func (m *Message) UnmarshalJSON(b []byte) error {
 	type plain Message
 	in := struct {
@@ -173,9 +173,9 @@ func (m *Message) clean() {
 	}
 }
 
-// WriteFile writes the message to path over what is there, in one write and
-// without emptying it first: a kill at any point leaves a message. The kubelet
-// makes the file beforehand; elsewhere it is created.
+// WriteFile writes the message to path over what is there, in one write and without
+// truncating it first, so that a kill at any point leaves a message. The kubelet
+// creates the file beforehand; elsewhere it is created here.
 func (m Message) WriteFile(path string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644) //nolint:gosec // the kubelet and people read it
 	if err != nil {

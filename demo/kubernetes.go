@@ -24,8 +24,8 @@ import (
 // schedulerConfig is what a user writes for the demo's cluster.
 var schedulerConfig = fixture.QueueConfig(8, 600)
 
-// trouble is what happens to two of the jobs before they are acquired. Until
-// then the simulator keeps them locked, so that there is something to see.
+// trouble is what happens to two of the jobs before they are acquired. The simulator
+// keeps them locked until then, so that it can be seen.
 var trouble = map[string]string{
 	"lint":       "evicted",
 	"more steps": "reacquired",
@@ -78,8 +78,8 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 	return d.follow(ctx, build.Number)
 }
 
-// follow shows the jobs and makes the trouble until the build is done, and then says
-// what came of it.
+// follow shows the jobs and makes the trouble until the build is done, and then reports
+// the result.
 func (d *kubeDemo) follow(ctx context.Context, build int) error {
 	b, someone := newBoard(d.out), &person{}
 	for {
@@ -110,7 +110,7 @@ func (d *kubeDemo) publish(ctx context.Context) error {
 	return errors.Join(fixture.PublishGit(ctx, work, d.dir, "demo"), fixture.PublishGit(ctx, plugin, d.dir, pluginName))
 }
 
-// lock keeps those jobs from being acquired that trouble is made for.
+// lock keeps the jobs that get trouble from being acquired.
 func (d *kubeDemo) lock() {
 	d.locked, d.done = map[string]string{}, map[string]bool{}
 	for _, job := range d.fixture.Simulator.Jobs() {

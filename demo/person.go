@@ -8,7 +8,7 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 )
 
-// person is somebody at the page: its buttons use the same control API.
+// person plays somebody at the page, whose buttons use the same control API.
 type person struct{ canceled, unblocked bool }
 
 // click cancels the endless job once it runs, and unblocks the block step once it

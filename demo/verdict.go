@@ -11,7 +11,7 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 )
 
-// verdict compares what happened with what the pipeline is made to show.
+// verdict compares what happened with what the pipeline should show.
 type verdict struct {
 	out    io.Writer
 	failed int

@@ -14,11 +14,10 @@ import (
 	"github.com/buildkite/shellwords"
 )
 
-// CheckAgent compares the agent that is linked into the job's runner with the one
-// that it starts as the bootstrap. Of another major version, it is refused: the two
-// talk by variables and files that each major version has its own way with. Of
-// another minor one, the warning says so. A bootstrap script that isn't the agent
-// itself is its author's affair.
+// CheckAgent compares the agent that is linked into onejob-run with the one that it
+// starts as the bootstrap. Another major version is refused, because each major version
+// has its own variables and files between the two. Another minor version gives a
+// warning. A bootstrap script that isn't the agent is not checked.
 func (o *Options) CheckAgent() (warning string, err error) {
 	words, err := shellwords.Split(o.BootstrapScript)
 	if err != nil || len(words) == 0 || filepath.Base(words[0]) != "buildkite-agent" {
@@ -42,7 +41,7 @@ func (o *Options) CheckAgent() (warning string, err error) {
 	return "", nil
 }
 
-// agentRelease is a version of the agent, without what nobody knows.
+// agentRelease is a version of the agent, as far as it is known.
 type agentRelease struct{ major, minor, text string }
 
 func (r agentRelease) String() string { return r.text }

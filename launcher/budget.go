@@ -16,18 +16,18 @@ import (
 //	   ├───────────────┼───────────────────────────┼────────────┼──────────┤
 //	   0           CancelAfter                   KillBy     ReportBy    Grace
 //
-// With drain, the job runs on at SIGTERM as long as what is left is just Cancel
-// (signal grace and report) and the tail. Without, CancelAfter is 0, and the report
-// has all that the signal grace leaves.
+// With drain, the job runs on after SIGTERM until only Cancel (signal grace and report)
+// and the tail are left. Without drain, CancelAfter is 0, and the report has all the
+// time that the signal grace leaves.
 //
-// A pod may be deleted with less than its grace, and nothing in it says so. So,
-// unless it drains, the job is killed in time for its report to be there (DueBy) by
-// the end of Least. What fails until then is tried on until ReportBy.
+// A pod may be deleted with less than its grace, and isn't told. So, unless it drains,
+// the job is killed early enough for its report to arrive (DueBy) within Least. A
+// report that fails until then is retried until ReportBy.
 type Budget struct {
 	// Grace is the time from SIGTERM to SIGKILL: the pod's
 	// terminationGracePeriodSeconds.
 	Grace time.Duration
-	// Least is what there is of it at the least; 0: all.
+	// Least is the part of Grace that the pod has in any case; 0 means all of it.
 	Least time.Duration
 	// Cancel is the time from a cancellation to the end of the report: the
 	// agent's cancel-grace-period.
@@ -70,11 +70,11 @@ func (b Budget) CancelAfter() time.Duration {
 	return 0
 }
 
-// short says that less than Grace is reckoned with.
+// short reports whether the budget is planned for less than Grace.
 func (b Budget) short() bool { return !b.Drain && b.Least > 0 && b.Least < b.Grace }
 
-// KillBy is how long after SIGTERM the job is killed, if it hasn't ended. Of a short
-// time a third is for the report: a node that stops is a busy one.
+// KillBy is how long after SIGTERM the job is killed, if it hasn't ended. If the time
+// is short, a third of it is for the report, because a node that stops is busy.
 func (b Budget) KillBy() time.Duration {
 	kill := b.CancelAfter() + b.Signal
 	if !b.short() {
@@ -108,7 +108,7 @@ func (b Budget) ReportBy() time.Duration { return b.Grace - contract.GraceTail }
 // LeaveBy is how long after SIGTERM the session must have been left.
 func (b Budget) LeaveBy() time.Duration { return b.Grace - contract.GraceTail/2 }
 
-// Wire is how long after SIGTERM a request that may have been granted is waited
-// for: half of what there is, so that a job that it granted can still be
+// Wire is how long after SIGTERM the runner waits for a request that may have been
+// granted. It is half of the time, so that a job that was granted can still be
 // finished.
 func (b Budget) Wire() time.Duration { return b.DueBy() / 2 }

@@ -69,8 +69,8 @@ func startChild(program string, h Handover, env []string) (*child, error) {
 		exited <- cmd.Wait()
 	}()
 	if err := c.send(h); err != nil {
-		// It ended at once, with the reason on its standard error, or it would
-		// wait for ever.
+		// It has ended already, with the reason on its standard error; or it would wait
+		// for ever.
 		c.kill()
 	}
 	return c, nil
@@ -87,7 +87,7 @@ func (c *child) send(v any) error {
 	return err
 }
 
-// kill ends the child without a word.
+// kill ends the child at once.
 func (c *child) kill() { c.cmd.Process.Kill() } //nolint:errcheck // it may be gone
 
 // jobEnvironment returns environ without what configures the agent and the

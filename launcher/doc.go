@@ -7,13 +7,12 @@
 //	  └ onejob-run           agent.JobRunner for one job         launcher/jobrun
 //	    └ buildkite-agent bootstrap      hooks, checkout, the command
 //
-// The job's own runner is a process of its own because linking it costs 20 MB
-// and a fifth of a second that a runner waiting in backoff needn't pay, and
-// because what becomes of it (a panic, the OOM killer) is then seen by somebody
-// who can still finish the job at Buildkite and say why.
+// onejob-run is a process of its own for two reasons. Linking the agent's job runner
+// costs 20 MB and a fifth of a second, which a runner that waits in backoff needn't
+// pay. And if it dies (a panic, the OOM killer), its parent sees that and can still
+// finish the job at Buildkite and say why.
 //
-// Parent and child talk over pipes: a Handover and then Controls go down, a
-// line of JSON each; Reports come up as the child learns something, each of
-// them the whole of what it knows. If the parent dies, the child's end of the
-// pipe closes, and it cancels the job.
+// Parent and child talk over pipes, one line of JSON each: a Handover and then Controls
+// go down; Reports come up, and each has all that the child knows. If the parent dies,
+// the child's end of the pipe closes, and the child cancels the job.
 package launcher

@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// effective are the pinned agent's experiments that happen in the bootstrap and
-// in the job's agent commands, which get the list (pty-raw in both: the terminal
-// between us and the bootstrap stays as it is).
+// effective are the pinned agent's experiments that take effect in the bootstrap or in
+// the job's agent commands, which get the list. pty-raw is one of both; the terminal
+// between us and the bootstrap stays as it is.
 var effective = []string{
 	"allow-artifact-path-traversal", "interpolation-prefers-runtime-env", "normalised-upload-paths",
 	"pty-raw", "resolve-commit-after-checkout", "zip-plugins",
 }
 
-// noEffect are those that happen in the agent's own process, by code that only
-// it can use, each with what that means here.
+// noEffect are the experiments of the agent's own process, which onejob-agent replaces,
+// each with what that means here.
 var noEffect = map[string]string{
 	"agent-api":                    "locks are between the jobs of one host, and a pod has one: use a concurrency group",
 	"descending-spawn-priority":    "one process, one job",
@@ -22,7 +22,8 @@ var noEffect = map[string]string{
 	"propagate-agent-config-vars":  "name the variables that a container needs",
 }
 
-// experiments are those that have an effect, and all others.
+// experiments sorts the requested experiments into those that have an effect and all
+// others.
 func (o *Options) experiments() (working, without []string) {
 	for _, e := range o.Experiment {
 		e = strings.TrimSpace(e)

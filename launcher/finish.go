@@ -11,20 +11,21 @@ import (
 	"github.com/buildkite/agent/v3/api"
 
 	"github.com/onejob-dev/onejob/acquire"
+	"github.com/onejob-dev/onejob/contract"
 )
 
-// Finish is a result that is reported for a job by somebody else than its own
-// runner: nothing of it ran, or its runner died.
+// Finish is a result that the launcher reports in place of the job's own runner:
+// nothing of the job ran, or its runner died.
 type Finish struct {
 	// ExitStatus, Signal and SignalReason are Buildkite's own fields.
 	ExitStatus, Signal, SignalReason string
-	// Text goes into the job's log, so that the person on Buildkite's page
-	// reads why. Finish itself has no field for it.
+	// Text goes into the job's log, so that people read the reason on Buildkite's page.
+	// The finish call has no field for it.
 	Text string
-	// Start says that the job isn't known to be started, and may be. A log
-	// belongs to a job that was started, so Text needs that first.
+	// Start: the job isn't known to be started, and may be started now. Only a started
+	// job has a log, so Text needs that first.
 	Start bool
-	// StartBy is until when it may be started.
+	// StartBy is the latest moment for starting it.
 	StartBy time.Time
 	// LogEnd and LogSequence are where the log's next chunk begins.
 	LogEnd, LogSequence uint64
@@ -43,7 +44,7 @@ var FinishPolicy = acquire.Backoff{
 // replies are resolved by Delivered; hurry is acquire.Call's.
 func finish(ctx, hurry context.Context, client *api.Client, job *api.Job, f Finish, rnd *acquire.Rand, log *slog.Logger, count func(string)) Delivery {
 	if f.Text != "" {
-		// A text that is missing is no part of the job's own log.
+		// A missing text is not counted as a missing chunk of the job's log.
 		if err := uploadText(ctx, hurry, client, job, f, rnd, count); err != nil {
 			log.WarnContext(ctx, "couldn't write the reason into the job's log", "err", err)
 		}
@@ -68,7 +69,7 @@ func finish(ctx, hurry context.Context, client *api.Client, job *api.Job, f Fini
 	return d
 }
 
-// infer notes that a call whose reply was lost arrived, or not.
+// infer records whether a call whose reply was lost has arrived.
 func (d *Delivery) infer(p acquire.Proof) {
 	d.Inferred = p != acquire.ProofNone
 	d.Delivered, d.ByToken = d.Inferred, p == acquire.ProofToken
@@ -78,7 +79,8 @@ func uploadText(ctx, hurry context.Context, client *api.Client, job *api.Job, f 
 	text := fmt.Sprintf("+++ onejob: this job was ended by its runner\n%s\n", f.Text)
 	policy := FinishPolicy
 	policy.Attempts, policy.Cap, policy.Deadline = 5, 5*time.Second, 30*time.Second
-	// The result matters more than its explanation: a third of what is left.
+	// The result matters more than its explanation: the text gets a third of the time
+	// that is left.
 	ctx, cancel := context.WithTimeout(ctx, policy.Deadline)
 	defer cancel()
 	defer context.AfterFunc(hurry, func() {
@@ -91,7 +93,7 @@ func uploadText(ctx, hurry context.Context, client *api.Client, job *api.Job, f 
 	policy.Timeout = min(policy.Timeout, policy.Deadline)
 	if f.Start {
 		if !time.Now().Before(f.StartBy) {
-			return errors.New("it is too late to start the job for that, it may be another agent's")
+			return errors.New("it is too late to start the job for that: another agent may have it")
 		}
 		sctx, cancel := context.WithDeadline(ctx, f.StartBy)
 		defer cancel()
@@ -123,6 +125,53 @@ func JobClient(endpoint, sessionToken, userAgent string, headers map[string]stri
 		Endpoint: endpoint, Token: token, UserAgent: userAgent,
 		HTTPClient: acquire.HTTPClient(acquire.Authorized(rt, token)),
 	})
-	// The one way to give a client the server's headers.
+	// This is the only way to give a client the server's headers.
 	return client.FromAgentRegisterResponse(&api.AgentRegisterResponse{AccessToken: token, RequestHeaders: headers})
+}
+
+// finishUnrun finishes a job that didn't run, or of which nothing runs any more, and
+// records outcome.
+func (r *run) finishUnrun(job *acquire.Job, outcome contract.Outcome, f Finish) {
+	r.ended(outcome, "%s", f.Text)
+	if d := r.finish(job, f); !d.Delivered {
+		r.ended(contract.OutcomeUndelivered, "%s The result couldn't be reported: %s", f.Text, d.Err)
+	}
+}
+
+// finish reports f for job, within the time that is left.
+func (r *run) finish(job *acquire.Job, f Finish) Delivery {
+	r.phases.begin("finish")
+	ctx, cancel := r.until(r.Budget.ReportBy(), FinishPolicy.Deadline)
+	defer cancel()
+	count := func(call string) {
+		if r.childTries == nil {
+			r.childTries = map[string]int{}
+		}
+		r.childTries[call]++
+	}
+	hurry, due := context.WithCancelCause(context.Background())
+	defer due(nil)
+	defer context.AfterFunc(r.watch.Stop, func() {
+		due(acquire.Due{By: r.signalledAt().Add(r.Budget.DueBy()), Last: r.signalledAt().Add(r.Budget.ReportBy())})
+	})()
+	f.StartBy = job.StartBy
+	d := r.believed(finish(ctx, hurry, r.jobClient(job), job.Job, f, r.Rand, r.Log, count))
+	r.result(f.ExitStatus, f.Signal, f.SignalReason, d)
+	return d
+}
+
+// believed is d, without what the job's state, or the refusal of its token, seems to prove if the
+// heartbeats failed too: Buildkite may have ended the job as lost.
+func (r *run) believed(d Delivery) Delivery {
+	silence := r.session.Silence()
+	if !d.Inferred || silence < acquire.LostAfter {
+		return d
+	}
+	what := "says that the job is over"
+	if d.ByToken {
+		what = "refuses the job's token"
+	}
+	d.Delivered, d.Inferred = false, false
+	d.Err = fmt.Sprintf("Buildkite %s and had not heard from its agent for %s; most likely it has ended the job already (lost agent, exit status -1)", what, silence.Round(time.Second))
+	return d
 }

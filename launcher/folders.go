@@ -7,10 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// completeFolders sees to it that plugins and sockets have a folder, where nobody
-// named one. Stock agents have the first in their package's configuration file,
-// and a pod has no such file. What is named is left as it is: plugins may lie
-// ready in a folder that nobody can write.
+// completeFolders gives plugins and sockets a folder if none was named. Stock agents
+// have the plugins' folder in their package's configuration file, and a pod has no such
+// file. A named folder is left as it is: it may hold prepared plugins and be read-only.
 func (o *Options) completeFolders() {
 	for _, folder := range []struct {
 		path *string

@@ -6,6 +6,7 @@ import (
 
 	"github.com/buildkite/agent/v3/api"
 
+	"github.com/onejob-dev/onejob/acquire"
 	"github.com/onejob-dev/onejob/contract"
 )
 
@@ -41,8 +42,8 @@ type Handover struct {
 type Control struct {
 	// Force kills the job at once instead of sending the cancel signal.
 	Force bool
-	// ReportBy is when the report is tried no longer; zero for no limit. The
-	// Budget's other moments are as far before it as there.
+	// ReportBy is when the child stops trying to report; zero for no limit. The
+	// Budget's other moments keep their distance to it.
 	ReportBy time.Time
 	// Why is for the log.
 	Why string
@@ -57,14 +58,14 @@ type Report struct {
 	// TokenRefused: Buildkite refused the job's token while its state was asked for, or
 	// said that the job is over.
 	TokenRefused bool
-	// StartedAt and EndedAt bound the job's run; zero if it hasn't come to it.
+	// StartedAt and EndedAt bound the job's run; zero if it didn't run.
 	StartedAt, EndedAt time.Time
 	// ExitStatus, Signal and SignalReason are what finish says.
 	ExitStatus, Signal, SignalReason string
 	// ChunksFailed counts the log chunks that Buildkite never took.
 	ChunksFailed int
-	// ChunksOpen counts those that were begun and that Buildkite hasn't been
-	// seen to take, so far.
+	// ChunksOpen counts the chunks that were begun and that Buildkite hasn't confirmed
+	// so far.
 	ChunksOpen int
 	// LogEnd and LogSequence are where the log's next chunk would begin.
 	LogEnd, LogSequence uint64
@@ -78,8 +79,8 @@ type Report struct {
 
 // Delivery is what became of a call.
 type Delivery struct {
-	// Sent is set once the call was tried, Delivered once Buildkite took it or
-	// showed that it had, Refused when its answer was one that no repetition mends.
+	// Sent is set once the call was tried; Delivered once Buildkite accepted it or
+	// showed that it had; Refused if the answer can't change by repeating the call.
 	Sent, Delivered, Refused bool
 	// Inferred says that Delivered comes from the job's state, after a lost reply.
 	Inferred bool
@@ -87,6 +88,26 @@ type Delivery struct {
 	ByToken bool
 	// Taken is set for a start when the job may be another agent's by then.
 	Taken bool
-	// Err is the last reason for which it wasn't delivered.
+	// Err is why the last try wasn't delivered.
 	Err string
+}
+
+func (r *run) handover(job *acquire.Job, tags []string) Handover {
+	reply := r.session.Reply()
+	h := Handover{
+		JobID: r.JobID, Job: job.Raw, StartBy: job.StartBy, Options: r.inCommand(r.Options), Budget: r.Budget, Tags: tags,
+		Endpoint: r.session.Endpoint(), Token: reply.AccessToken, UserAgent: r.UserAgent,
+		Headers:           map[string]string{},
+		JobStatusInterval: acquire.Seconds(reply.JobStatusInterval, time.Second, time.Second, time.Minute),
+		Tracing:           reply.Tracing, LocalTraceparent: r.LocalTraceparent, Warning: r.warning,
+	}
+	for name := range r.session.RequestHeaders() {
+		h.Headers[name] = r.session.RequestHeaders().Get(name)
+	}
+	return h
+}
+
+func (r *run) jobClient(job *acquire.Job) *api.Client {
+	h := r.handover(job, nil)
+	return JobClient(h.Endpoint, h.Token, h.UserAgent, h.Headers, job.Job, r.Transport, r.Log)
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Home is what became of what an image keeps in its home.
+// Home is the result of copying the image's home.
 type Home struct {
 	// Files and Bytes were copied.
 	Files int
@@ -40,13 +40,13 @@ func (h *Home) hide(name string, reason error) {
 	h.Hidden = append(h.Hidden, fmt.Sprintf("%s: %v", name, reason))
 }
 
-// errOther is why a file isn't copied over another.
+// errOther is why a file isn't copied: another one is in its place.
 var errOther = errors.New("another is there")
 
-// CopyHome copies what the image has in its own home, image, to the job's, home: a
-// volume, which is empty and hides whatever an image has in its place. What is there
-// already stays: it was mounted, or is an earlier job's. No error of a file is the
-// job's end. If ctx ends, so does the copying.
+// CopyHome copies the image's own home, image, to the job's home: a volume, which is
+// empty and hides what the image has in its place. It leaves what is there already:
+// that was mounted, or is an earlier job's. An error of one file doesn't end the job.
+// If ctx ends, the copying ends.
 func CopyHome(ctx context.Context, image, home string) (h Home, err error) {
 	if image == "" || home == "" || path.Clean(image) == path.Clean(home) {
 		return h, nil
@@ -59,7 +59,7 @@ func CopyHome(ctx context.Context, image, home string) (h Home, err error) {
 	if err := os.MkdirAll(home, 0o777); err != nil { //nolint:gosec // the umask narrows it
 		return h, fmt.Errorf("making the job's home: %w", err)
 	}
-	// A link in it, an earlier job's, leads nowhere else.
+	// A link of an earlier job in it can't lead outside.
 	to, err := os.OpenRoot(home)
 	if err != nil {
 		return h, fmt.Errorf("opening the job's home: %w", err)
@@ -91,8 +91,8 @@ func CopyHome(ctx context.Context, image, home string) (h Home, err error) {
 	return h, err
 }
 
-// copyEntry copies what name is, but not what is in it. It returns how much that
-// was, less than nothing where there was nothing to do.
+// copyEntry copies one file, folder or link, without a folder's content. It returns the
+// number of bytes, or a negative number if there was nothing to do.
 func copyEntry(from, to *os.Root, name string, d fs.DirEntry) (int64, error) {
 	info, err := d.Info()
 	if err != nil {
@@ -151,7 +151,7 @@ func copyFile(from, to *os.Root, name string, info fs.FileInfo) (n int64, err er
 	return n, nil
 }
 
-// Warning says what the job doesn't find, and what to do; "" if there is nothing.
+// Warning says which files the job's home lacks, and what to do; "" if none.
 func (h Home) Warning(uid int) string {
 	if len(h.Hidden) == 0 {
 		return ""
@@ -164,5 +164,5 @@ func (h Home) Warning(uid int) string {
 	if h.Denied {
 		hint = fmt.Sprintf("make them readable for uid %d in the image (RUN chmod -R a+rX ~)", uid)
 	}
-	return fmt.Sprintf("the job doesn't find in its home what the image has in its own: %s: %s", list, hint)
+	return fmt.Sprintf("the job's home lacks files that the image's home has: %s: %s", list, hint)
 }

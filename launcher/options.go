@@ -2,10 +2,9 @@ package launcher
 
 import "time"
 
-// Options configure how the job is run, by the same flags and environment
-// variables as `buildkite-agent start`, with the same defaults, or those of the
-// stock packages' configuration file: the tags of the fields are the table, and
-// a test compares it with the pinned agent's own.
+// Options configure how the job is run, with the flags, environment variables and
+// defaults of `buildkite-agent start` or of the stock packages' configuration file. The
+// tags of the fields are the table; a test compares it with the pinned agent's own.
 // NotOffered lists the agent's options that are missing here, and why.
 type Options struct {
 	NoColor    bool     `flag:"no-color" env:"BUILDKITE_AGENT_NO_COLOR" usage:"no colours in our own log"`
@@ -130,7 +129,7 @@ var NotOffered = map[string]Omitted{
 	"spawn-with-priority":                    {"BUILDKITE_AGENT_SPAWN_WITH_PRIORITY", "one process, one job"},
 	"disconnect-after-job":                   {"BUILDKITE_AGENT_DISCONNECT_AFTER_JOB", "always so"},
 	"disconnect-after-idle-timeout":          {"BUILDKITE_AGENT_DISCONNECT_AFTER_IDLE_TIMEOUT", "it is never idle"},
-	"disconnect-after-uptime":                {"BUILDKITE_AGENT_DISCONNECT_AFTER_UPTIME", "the kjob's activeDeadlineSeconds bounds its life"},
+	"disconnect-after-uptime":                {"BUILDKITE_AGENT_DISCONNECT_AFTER_UPTIME", "the Kubernetes Job's activeDeadlineSeconds bounds its life"},
 	"disconnect-after-job-timeout":           {"BUILDKITE_AGENT_DISCONNECT_AFTER_JOB_TIMEOUT", "deprecated in the agent"},
 	"ping-mode":                              {"BUILDKITE_AGENT_PING_MODE", "it never asks for work, so it never pings"},
 	"health-check-addr":                      {"BUILDKITE_AGENT_HEALTH_CHECK_ADDR", "the kubelet watches the process itself"},
@@ -151,8 +150,8 @@ var NotOffered = map[string]Omitted{
 
 // Omitted is an option of the agent that onejob-agent hasn't.
 type Omitted struct {
-	// Env is its environment variable, which is taken out of the job's
-	// environment as the agent does.
+	// Env is its environment variable, which is removed from the job's environment, as
+	// the agent does.
 	Env string
 	// Reason is why it is missing.
 	Reason string

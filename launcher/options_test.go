@@ -244,7 +244,7 @@ func TestOptionsValidate(t *testing.T) {
 		{"--allowed-environment-variables=X", "enable-environment-variable-allowlist"},
 		{"--queue=a --tags=queue=b", "set twice"},
 		{"--bootstrap-script=" + filepath.Join(dir, "missing"), "no such file"},
-		{"--bootstrap-script='", "no command"},
+		{"--bootstrap-script='", "not a command"},
 	} {
 		o := parse(t, append(slices.Clone(good), strings.Fields(tt.args)...)...)
 		if err := o.Validate(); err == nil || !strings.Contains(err.Error(), tt.says) {

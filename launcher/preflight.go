@@ -15,17 +15,17 @@ import (
 // there are none.
 type Preflight struct {
 	Tags []string
-	// Keys is what is wrong with the keys, with which no pod can run a job; Err
-	// is why this one couldn't read the tags.
+	// Keys says what is wrong with the keys, so that no pod can run a job; Err says why
+	// this pod couldn't read the tags.
 	Keys, Err string
 }
 
-// errKeys is wrapped by what is wrong with the keys.
+// errKeys is wrapped by errors about the keys.
 var errKeys = errors.New("unusable keys")
 
-// tags returns the agent's tags. Those of a cloud or the host, and keys that
-// must be read before a job is taken, need the agent's own code, and so the
-// child; without them this is instant.
+// tags returns the agent's tags. Tags from a cloud or the host, and keys that must be
+// read before a job is taken, need the agent's own code, and so the child. Without them
+// this is instant.
 func (r *run) tags(ctx context.Context) ([]string, error) {
 	o := r.Options
 	tags := slices.Clone(o.Tags)
@@ -73,7 +73,7 @@ func (o *Options) GCPMetaData() bool {
 	})
 }
 
-// features is what the stock agent reports of itself that holds here too.
+// features are those of the stock agent's features that exist here too.
 func (o *Options) features() []string {
 	if o.NoFeatureReporting {
 		return nil

@@ -9,8 +9,8 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// Agent v4 has other names for these. They are taken beside the names of v3, which
-// is the agent that runs here: no template has to change twice.
+// Agent v4's names of these options. They work beside the names of v3, which is the
+// agent that runs here, so that no template has to change twice.
 const (
 	cancelSignalTimeout  = "cancel-signal-timeout"
 	cancelCleanupTimeout = "cancel-cleanup-timeout"

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -26,9 +24,9 @@ type Config struct {
 	Budget  Budget
 	// Acquire and Register are the policies for getting the job.
 	Acquire, Register acquire.Backoff
-	// Image is the image of which a step's wish is honoured (contract.EnvImage).
+	// Image is the image that a step may ask for (contract.EnvImage).
 	Image string
-	// ImageUnknown: the pod is that of a scheduler which doesn't set it yet.
+	// ImageUnknown: the scheduler that made the pod doesn't set Image yet.
 	ImageUnknown bool
 	// StepDir is contract.EnvStepDir; empty where the command runs in this container.
 	StepDir string
@@ -36,7 +34,7 @@ type Config struct {
 	Step string
 	// Runner is the path of onejob-run.
 	Runner string
-	// Environ is the environment that the job's is made of.
+	// Environ is the environment from which the job's is made.
 	Environ   []string
 	UserAgent string
 	// LocalTraceparent: see Handover.
@@ -44,9 +42,8 @@ type Config struct {
 	Transport        http.RoundTripper
 	Rand             *acquire.Rand
 	Log              *slog.Logger
-	// Known, unless it is nil, is given the message once the outcome is known,
-	// before what is left to do: a SIGKILL may come in the midst of leaving, or of
-	// the agent-shutdown hook.
+	// Known, unless it is nil, gets the message as soon as the outcome is known, before
+	// leaving and the agent-shutdown hook: a SIGKILL may come during these.
 	Known func(contract.Message)
 }
 
@@ -59,7 +56,7 @@ type run struct {
 	phases  phases
 	// childTries are the requests that the child sent.
 	childTries map[string]int
-	// warning goes into the job's log before all else.
+	// warning is the first line of the job's log.
 	warning string
 	msg     contract.Message
 }
@@ -72,31 +69,6 @@ func Run(w *signals.Watcher, conf Config) contract.Message {
 	r.msg = contract.Message{JobID: conf.JobID, Attempt: conf.Attempt}
 	r.do()
 	return r.message()
-}
-
-// message is what is known of the attempt by now.
-func (r *run) message() contract.Message {
-	r.phases.end()
-	r.msg.Phases = r.phases.list
-	r.msg.Tries = r.childTries
-	if r.client != nil {
-		r.msg.Tries = r.client.Tries()
-		for call, n := range r.childTries {
-			r.msg.Tries[call] += n
-		}
-	}
-	sig, stopped := signals.From(r.watch.Stop)
-	if stopped {
-		r.msg.Received = sig.Error()
-	}
-	r.msg.ExitCode = r.msg.Outcome.ExitCode()
-	switch {
-	case r.msg.Outcome == contract.OutcomeStopped && stopped:
-		r.msg.ExitCode = sig.ExitCode()
-	case r.msg.Outcome == contract.OutcomeFinished && r.Options.ReflectExitStatus && r.msg.ExitStatus != nil:
-		r.msg.ExitCode = *r.msg.ExitStatus & 0xff
-	}
-	return r.msg
 }
 
 // do goes through the phases; it leaves the outcome in r.msg.
@@ -136,7 +108,7 @@ func (r *run) do() {
 	}
 	r.msg.Agent = r.session.Reply().UUID
 	r.Log.Info("registered", "agent", r.msg.Agent, "name", r.session.Reply().Name)
-	// As in the stock agent the hook comes last: it can't hold up the leave.
+	// As in the stock agent, the hook comes last, so that it can't delay the leave.
 	defer r.shutdownHook()
 	defer r.leave()
 	r.serve(stop, tags)
@@ -159,8 +131,8 @@ func (r *run) serve(stop context.Context, tags []string) {
 	}
 	beating, endBeating := context.WithCancel(context.Background())
 	defer endBeating()
-	// The loss of the session has a context of its own: after a signal, work
-	// is over already, and a job that drains must still learn of it.
+	// The loss of the session has a context of its own: after a signal work has ended
+	// already, and a job that drains must still learn of the loss.
 	lost, lose := context.WithCancelCause(context.Background())
 	defer lose(nil)
 	work, abort := context.WithCancelCause(stop)
@@ -188,7 +160,7 @@ func (r *run) serve(stop context.Context, tags []string) {
 	r.have(work, lost, job, tags)
 }
 
-// have is for a job that was acquired: it is run, if it may be.
+// have runs a job that was acquired, if it may be run.
 func (r *run) have(work, lost context.Context, job *acquire.Job, tags []string) {
 	if work.Err() != nil {
 		r.finishUnrun(job, contract.OutcomeStoppedAcquired, Finish{
@@ -198,7 +170,7 @@ func (r *run) have(work, lost context.Context, job *acquire.Job, tags []string) 
 		return
 	}
 	if why := staleEnvironment(job); why != "" {
-		r.Log.Error("the job's environment is another's", "reason", why)
+		r.Log.Error("the job came with another job's environment", "reason", why)
 		r.finishUnrun(job, contract.OutcomeDeclined, Finish{ExitStatus: "-1", SignalReason: "agent_refused", Start: true, Text: why})
 		return
 	}
@@ -206,7 +178,7 @@ func (r *run) have(work, lost context.Context, job *acquire.Job, tags []string) 
 		r.warning, r.Image = ignoredImage(job.Env), job.Env["BUILDKITE_IMAGE"]
 	}
 	if why := refusal(job.Env, r.Image); why != "" {
-		r.Log.Error("the job's step asks for what its pod isn't", "reason", why)
+		r.Log.Error("the step asks for what this pod can't do", "reason", why)
 		r.finishUnrun(job, contract.OutcomeUnsupported, Finish{ExitStatus: "-1", SignalReason: "agent_refused", Start: true, Text: why})
 		return
 	}
@@ -214,34 +186,14 @@ func (r *run) have(work, lost context.Context, job *acquire.Job, tags []string) 
 	r.supervise(lost, job, tags)
 }
 
-// staleEnvironment says that a job came with the environment of another, as Buildkite
-// has once granted some (docs/protocol.md#acquire); "" if it didn't.
+// staleEnvironment says that a job came with another job's environment, which Buildkite
+// has granted once (docs/protocol.md#acquire); "" if it didn't.
 func staleEnvironment(job *acquire.Job) string {
 	got := job.Env["BUILDKITE_JOB_ID"]
 	if got == "" || strings.EqualFold(got, job.ID) {
 		return ""
 	}
-	return fmt.Sprintf("Buildkite gave job %s the environment of job %.40q: nothing of it was run. Retry the job; if it happens again, tell Buildkite's support.", job.ID, got)
-}
-
-// ended records the outcome and why.
-func (r *run) ended(o contract.Outcome, format string, a ...any) {
-	r.msg.Outcome, r.msg.Reason = o, fmt.Sprintf(format, a...)
-}
-
-// failed records the error of a call that came to nothing. ctx is the one that
-// the call had.
-func (r *run) failed(ctx context.Context, err error) {
-	r.ended(acquire.Outcome(err), "%v", err)
-	var retry *acquire.RetryError
-	if errors.As(err, &retry) && !retry.NotBefore.IsZero() {
-		notBefore := retry.NotBefore.UTC().Truncate(time.Millisecond)
-		r.msg.NotBefore = &notBefore
-	}
-	// Not a signal but the loss of the session may have ended ctx.
-	if _, signalled := signals.From(ctx); r.msg.Outcome == contract.OutcomeStopped && !signalled {
-		r.msg.Outcome = acquire.Outcome(context.Cause(ctx))
-	}
+	return fmt.Sprintf("Buildkite gave job %s the environment of job %.40q. Nothing of it ran. Retry the job; if it happens again, tell Buildkite's support.", job.ID, got)
 }
 
 // leave tells Buildkite that the session is over.
@@ -256,8 +208,8 @@ func (r *run) leave() {
 	r.session.Leave(ctx, !done || r.watch.Stop.Err() != nil)
 }
 
-// until returns a context that ends long after now, or, once a signal has come
-// in, grace after the signal.
+// until returns a context that ends after long, or, once a signal has come, grace after
+// the signal.
 func (r *run) until(grace, long time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(context.Background(), long)
 	stop := context.AfterFunc(r.watch.Stop, func() {
@@ -273,77 +225,4 @@ func (r *run) signalledAt() time.Time {
 		return sig.At
 	}
 	return time.Now()
-}
-
-// finishUnrun finishes a job of which nothing ran, or nothing runs any more,
-// and records outcome.
-func (r *run) finishUnrun(job *acquire.Job, outcome contract.Outcome, f Finish) {
-	r.ended(outcome, "%s", f.Text)
-	if d := r.finish(job, f); !d.Delivered {
-		r.ended(contract.OutcomeUndelivered, "%s The result couldn't be reported: %s", f.Text, d.Err)
-	}
-}
-
-// finish reports f for job, within the time that there is.
-func (r *run) finish(job *acquire.Job, f Finish) Delivery {
-	r.phases.begin("finish")
-	ctx, cancel := r.until(r.Budget.ReportBy(), FinishPolicy.Deadline)
-	defer cancel()
-	count := func(call string) {
-		if r.childTries == nil {
-			r.childTries = map[string]int{}
-		}
-		r.childTries[call]++
-	}
-	hurry, due := context.WithCancelCause(context.Background())
-	defer due(nil)
-	defer context.AfterFunc(r.watch.Stop, func() {
-		due(acquire.Due{By: r.signalledAt().Add(r.Budget.DueBy()), Last: r.signalledAt().Add(r.Budget.ReportBy())})
-	})()
-	f.StartBy = job.StartBy
-	d := r.believed(finish(ctx, hurry, r.jobClient(job), job.Job, f, r.Rand, r.Log, count))
-	r.result(f.ExitStatus, f.Signal, f.SignalReason, d)
-	return d
-}
-
-// believed is d, but for what the job's state, or the refusal of its token, seems to prove
-// while Buildkite may have given the job up: the heartbeats had an outage, too.
-func (r *run) believed(d Delivery) Delivery {
-	silence := r.session.Silence()
-	if !d.Inferred || silence < acquire.LostAfter {
-		return d
-	}
-	what := "says that the job is over"
-	if d.ByToken {
-		what = "refuses the job's token"
-	}
-	d.Delivered, d.Inferred = false, false
-	d.Err = fmt.Sprintf("Buildkite %s, and had not heard of its agent for %s: most likely it had ended the job by then (lost agent, exit status -1)", what, silence.Round(time.Second))
-	return d
-}
-
-// result records what finish said, if it was delivered.
-func (r *run) result(exitStatus, signal, signalReason string, d Delivery) {
-	if !d.Delivered {
-		return
-	}
-	if n, err := strconv.Atoi(exitStatus); err == nil {
-		r.msg.ExitStatus = &n
-	}
-	r.msg.Signal, r.msg.SignalReason = signal, signalReason
-}
-
-// WriteMessage leaves msg where the kubelet looks for it. Where the default
-// path can't be written (outside of a pod), there is nobody to read it either.
-func WriteMessage(msg contract.Message, path string) error {
-	if path == "" {
-		path = contract.DefaultTerminationMessagePath
-		if _, err := os.Stat(path); err != nil {
-			return nil //nolint:nilerr // not in a pod
-		}
-	}
-	if err := msg.WriteFile(path); err != nil {
-		return fmt.Errorf("writing the termination message: %w", err)
-	}
-	return nil
 }

@@ -268,7 +268,7 @@ func TestChildHangs(t *testing.T) {
 	if m.ExitCode != contract.ExitNotRun || m.Outcome != contract.OutcomeRunnerError || m.SignalReason != "agent_stop" {
 		t.Errorf("message %+v", m)
 	}
-	if !strings.Contains(m.Reason, "was killed, as it didn't end in its time") || strings.Contains(m.Reason, "memory") {
+	if !strings.Contains(m.Reason, "was killed because it did not end in time") || strings.Contains(m.Reason, "memory") {
 		t.Errorf("the reason is %q", m.Reason)
 	}
 }

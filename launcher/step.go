@@ -16,9 +16,9 @@ import (
 // such repository: a stock agent fails to clone it.
 const kubernetesPlugin = "github.com/buildkite-plugins/kubernetes-buildkite-plugin"
 
-// refusal says what a job's step asks of its pod, and the pod isn't; "" if there
-// is nothing. image is what the pod honours (contract.EnvImage). A job that ran
-// all the same would run elsewhere than its step says, and might pass there.
+// refusal says why a step's demands on its pod can't be met; "" if they can. image is
+// the image that the pod honours (contract.EnvImage). A job that ran nevertheless would
+// run in another image than its step says, and might pass there.
 func refusal(env map[string]string, image string) string {
 	var texts []string
 	if want := env["BUILDKITE_IMAGE"]; want != "" && want != image {
@@ -30,8 +30,8 @@ func refusal(env map[string]string, image string) string {
 	return strings.Join(texts, " ")
 }
 
-// ignoredImage warns of a step's image in a pod whose scheduler doesn't say which
-// one that is, being from before image: was refused; "" if the step asks for none.
+// ignoredImage is the warning about a step's image in a pod of an older scheduler,
+// which doesn't tell the runner its image; "" if the step asks for none.
 func ignoredImage(env map[string]string) string {
 	want := env["BUILDKITE_IMAGE"]
 	if want == "" {
@@ -82,5 +82,5 @@ func isKubernetesPlugin(source string) bool {
 	return strings.EqualFold(strings.TrimSuffix(full, ".git"), kubernetesPlugin)
 }
 
-// cut keeps a pipeline's text from filling what a job's page shows.
+// cut shortens a pipeline's text, so that it can't fill the job's page.
 func cut(s string) string { return contract.Line(s, 55) }

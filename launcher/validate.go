@@ -26,22 +26,22 @@ var CancelSignals = map[string]int{
 // (contract.OutcomeUnready).
 var ErrUnready = errors.New("not ready for a job")
 
-// MakeBuildPath makes the folder for builds. Where it can't, or the folder can't be
-// written, its error wraps ErrUnready: a volume of one node may be at fault.
+// MakeBuildPath creates the folder for builds. If the folder can't be created or
+// written, the error wraps ErrUnready, because a volume of this node may be the cause.
 func (o *Options) MakeBuildPath() error {
 	err := os.MkdirAll(o.BuildPath, 0o777) //nolint:gosec // the umask narrows it, as in the agent
 	if err == nil {
 		err = unix.Access(o.BuildPath, unix.W_OK|unix.X_OK)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: the folder for builds, %s, can't be made or written by uid %d: %w", ErrUnready, o.BuildPath, os.Getuid(), err)
+		return fmt.Errorf("%w: the folder for builds, %s, can't be created or written by uid %d: %w", ErrUnready, o.BuildPath, os.Getuid(), err)
 	}
 	return nil
 }
 
-// Validate reports everything that is wrong with o, joined, and completes it:
-// the bootstrap's path, the cancel signal in upper case, the agent's folders. What
-// it finds would be wrong for every job.
+// Validate reports everything that is wrong with o, joined, and completes it: the
+// bootstrap's path, the cancel signal in upper case, the agent's folders. Its errors
+// would be the same for every job.
 func (o *Options) Validate() error {
 	errs := slices.Clone(o.faults)
 	fail := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
@@ -79,7 +79,7 @@ func (o *Options) Validate() error {
 	} {
 		for _, p := range list.patterns {
 			if _, err := regexp.Compile(p); err != nil {
-				fail("%s: %q is no regular expression: %w", list.option, p, err)
+				fail("%s: %q is not a regular expression: %w", list.option, p, err)
 			}
 		}
 	}
@@ -109,7 +109,7 @@ func (o *Options) findBootstrap() error {
 	}
 	words, err := shellwords.Split(o.BootstrapScript)
 	if err != nil || len(words) == 0 {
-		return fmt.Errorf("bootstrap-script %q is no command: %w", o.BootstrapScript, errors.Join(err))
+		return fmt.Errorf("bootstrap-script %q is not a command: %w", o.BootstrapScript, errors.Join(err))
 	}
 	if _, err := exec.LookPath(words[0]); err != nil {
 		return fmt.Errorf("bootstrap-script: %w", err)

@@ -23,8 +23,8 @@ func IsInit() bool { return os.Getpid() == 1 }
 // be caught is forwarded to it, every process that ends is reaped. It returns
 // the child's exit status, 128+n if signal n ended it.
 //
-// Signals that come before the child's Watch are kept until then: they would
-// end it without a word. A child that never calls Watch gets none.
+// Signals that come before the child calls Watch are kept until then, because they
+// would kill the child without a word. A child that never calls Watch gets none.
 //
 // It returns an error only if the child can't be started.
 func Init(argv []string) (int, error) {
@@ -79,7 +79,7 @@ func Init(argv []string) (int, error) {
 }
 
 func forward(child int, sig syscall.Signal) {
-	// The child can only be gone if a SIGCHLD is on its way.
+	// The child can be gone only if a SIGCHLD is on its way.
 	if err := syscall.Kill(child, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 		fmt.Fprintf(os.Stderr, "forwarding %s: %v\n", Name(sig), err)
 	}

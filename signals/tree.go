@@ -8,10 +8,10 @@ import (
 	"syscall"
 )
 
-// KillByEnv sends SIGKILL to every process whose environment has the entry
-// ("NAME=value") when it was started, our own excepted, and returns how many
-// that were. It reaches what left its process group and its parent, but not
-// what cleared its environment or belongs to another user.
+// KillByEnv sends SIGKILL to every process whose environment had the entry
+// ("NAME=value") when it was started, except our own, and returns the number of
+// processes. It reaches processes that left their process group and parent, but not
+// those that cleared their environment or belong to another user.
 func KillByEnv(entry string) int {
 	killed := 0
 	for range 10 { // a process may fork while we look; the new one has the entry too

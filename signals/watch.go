@@ -42,9 +42,9 @@ type Watcher struct {
 	close       sync.Once
 }
 
-// Watch begins to watch; parent ends both contexts. Call Close when done.
-// SIGHUP is ignored, as in the stock agent, and so is SIGPIPE: a log that
-// nobody reads any more is no reason to abandon a job.
+// Watch begins to watch; parent ends both contexts. Call Close when done. SIGHUP is
+// ignored, as in the stock agent. SIGPIPE is ignored too: a job goes on when nobody
+// reads the log any more.
 func Watch(parent context.Context) *Watcher {
 	w := &Watcher{sigs: make(chan os.Signal, 8), done: make(chan struct{})}
 	w.Force, w.force = context.WithCancelCause(parent)
@@ -80,7 +80,7 @@ func (w *Watcher) Deliver(sig os.Signal) {
 	}
 }
 
-// Close gives the signals their old meaning back and ends both contexts.
+// Close restores the default handling of the signals and ends both contexts.
 func (w *Watcher) Close() {
 	w.close.Do(func() {
 		signal.Stop(w.sigs)

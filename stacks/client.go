@@ -64,8 +64,8 @@ type Config struct {
 	Queue string
 	// UserAgent is sent as it is; empty means "onejob".
 	UserAgent string
-	// Attempts is how often a call is tried when Temporary says so; 0 means
-	// once, which is what a loop wants that comes round again anyway.
+	// Attempts is how often a call is tried when Temporary says so. 0 means once, which
+	// suits a loop that calls again anyway.
 	Attempts int
 	// Transport is for tests; nil means one of the client's own.
 	Transport http.RoundTripper
@@ -84,7 +84,7 @@ type Client struct {
 	// finishAgain is the gate of the finishes that have failed before.
 	finishAgain *gate
 	checked     tokenAnswer
-	// usual is set once Buildkite has refused how long to reserve for.
+	// usual is set once Buildkite has refused a given reservation time.
 	usual atomic.Bool
 }
 
@@ -117,8 +117,8 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		cfg: cfg, base: strings.TrimRight(cfg.Endpoint, "/"),
-		// Buildkite sends no redirects. One that is followed makes a GET of a POST,
-		// and may show the token to who reads along.
+		// Buildkite sends no redirects. Following one turns a POST into a GET, and may
+		// show the token to somebody else.
 		http:  &http.Client{Transport: cfg.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		gates: map[Endpoint]*gate{},
 	}
@@ -190,7 +190,8 @@ func (c *Client) send(ctx context.Context, g *gate, e Endpoint, method, path str
 	sent := time.Now()
 	status, header, err := c.exchange(req, out)
 	if errors.Is(ctx.Err(), context.Canceled) && err != nil {
-		// Our own end says nothing about the server. A caller's deadline does.
+		// If ctx was cancelled, that says nothing about the server. A caller's deadline
+		// does.
 		return fmt.Errorf("%s: %w", e, context.Cause(ctx))
 	}
 	var refused *Error
@@ -242,17 +243,17 @@ func (c *Client) exchange(req *http.Request, out any) (int, http.Header, error) 
 		e := &Error{Status: resp.StatusCode, Message: contract.Line(cmp.Or(message, string(b)), maxError)}
 		limited := resp.StatusCode == http.StatusTooManyRequests // "later" is obeyed whoever says it
 		if resp.StatusCode/100 == 4 && !limited && !contract.OwnReply(resp.StatusCode, resp.Header.Get("Content-Type"), message) {
-			// A proxy's block page, say. It may be about what was sent, and says nothing
-			// of the token, the stack or the job.
-			e.Between, e.Message = true, contract.Line("the answer is not Buildkite's, check what is between: "+cmp.Or(string(b), "it is empty"), maxError)
+			// For example a proxy's block page. It may be about this request, and says
+			// nothing about the token, the stack or the job.
+			e.Between, e.Message = true, contract.Line("the answer is not from Buildkite; check proxies in between: "+cmp.Or(string(b), "it is empty"), maxError)
 		}
 		if to := resp.Header.Get("Location"); resp.StatusCode/100 == 3 {
-			e.Message = contract.Line("redirected to "+to+", which is not Buildkite's answer: check the endpoint and what is between", maxError)
+			e.Message = contract.Line("redirected to "+to+", which Buildkite does not do: check the endpoint and proxies in between", maxError)
 		}
 		return resp.StatusCode, resp.Header, e
 	}
 	if webPage(resp.Header) {
-		return resp.StatusCode, resp.Header, errors.New("the reply is a web page, not Buildkite's: check what is between")
+		return resp.StatusCode, resp.Header, errors.New("the reply is a web page, not from Buildkite; check proxies in between")
 	}
 	if out == nil {
 		_, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxReply))

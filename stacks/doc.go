@@ -1,7 +1,6 @@
-// Package stacks is the client of Buildkite's Stacks API: the queue's side of
-// onejob. It lists the jobs that a queue has scheduled, reserves those that
-// there is room for, asks for states, and tells Buildkite what became of a job
-// that no runner can speak for any more.
+// Package stacks is the client of Buildkite's Stacks API: the queue's side of onejob.
+// It lists the scheduled jobs of a queue, reserves those that there is room for, asks
+// for states, and reports the end of a job whose runner can't do it any more.
 //
 //	               ┌── ScheduledJobs ── Reserve ── States ── Finish ── Notify ──┐
 //	scheduler ───▶ │  one gate per endpoint: learned limit, Retry-After, backoff │ ───▶ Buildkite

@@ -7,18 +7,19 @@ import (
 	"time"
 )
 
-// What callers branch on. An *Error is one of them by errors.Is.
+// Callers branch on these. An *Error is one of them by errors.Is.
 var (
 	// ErrRefused: the token is not accepted, or not for this (401, 403); CheckToken
 	// says which.
 	ErrRefused = errors.New("token refused")
-	// ErrStackLimit: the organization has all the stacks it may have (403 to a register:
-	// docs/protocol.md#stacks). It is no ErrRefused: another token wouldn't help.
+	// ErrStackLimit: the organization has reached its limit of stacks (403 to a
+	// register: docs/protocol.md#stacks). It is not an ErrRefused, because another
+	// token wouldn't help.
 	ErrStackLimit = errors.New("no more stacks allowed")
 	// ErrNotFound: no such stack, queue or job (404).
 	ErrNotFound = errors.New("not found")
-	// ErrInvalid: Buildkite doesn't take the request (400, 409, 422). For finish
-	// this is also the answer for a job that is over already.
+	// ErrInvalid: Buildkite doesn't accept the request (400, 409, 422). finish also
+	// gets it for a job that is over already.
 	ErrInvalid = errors.New("request not accepted")
 	// ErrRateLimited: too many requests (429). The endpoint's gate waits.
 	ErrRateLimited = errors.New("rate limited")
@@ -35,7 +36,7 @@ type Error struct {
 	Status int
 	// Message is Buildkite's own, at most 512 bytes of it.
 	Message string
-	// Between: a 4xx isn't Buildkite's, but that of something in between.
+	// Between: the 4xx came from something in between, not from Buildkite.
 	Between bool
 	// RetryAfter is how long Buildkite asked us to stay away, 0 if it didn't.
 	RetryAfter time.Duration
@@ -54,13 +55,13 @@ func (e *Error) Error() string {
 	}
 }
 
-// advice is what to do about an answer of which Buildkite's text doesn't say it.
+// advice says what to do about an answer whose own text doesn't say it.
 func (e *Error) advice() string {
 	switch {
 	case e.Is(ErrStackLimit):
-		return "; the token itself is accepted. Buildkite answers so when the organization has all the stacks it may have (30, unless it asked for more): run `onejob deregister` for installations that are gone, or give several queues one `stack`. Or the token lacks the permission that is named"
+		return "; Buildkite accepts the token itself. Either the organization has reached its limit of stacks (30, unless it asked for more): then run `onejob deregister` for installations that are gone, or give several queues one `stack`. Or the token lacks the permission named above"
 	case e.Endpoint == EndpointRegister && e.Is(ErrNotFound):
-		return "; no self-hosted queue of the token's cluster has this key: write the key that Buildkite shows under Agents, Queues (many organizations have none that is called default)"
+		return "; no self-hosted queue of the token's cluster has this key: use a key that Buildkite shows under Agents, Queues (many organizations have no queue called default)"
 	}
 	return ""
 }
@@ -91,8 +92,8 @@ func unavailable(status int) bool {
 	return status == 0 || status/100 == 3 || status >= 500
 }
 
-// unanswered reports whether an error is most likely nobody's word on the request:
-// there was no answer of Buildkite's, or one that asks to come later.
+// unanswered reports whether the request most likely got no verdict: Buildkite didn't
+// answer, or asked to come later.
 func unanswered(err error) bool {
 	var e *Error
 	if !errors.As(err, &e) {
@@ -105,9 +106,8 @@ func unanswered(err error) bool {
 	return e.Between || unavailable(e.Status) && e.Status < http.StatusInternalServerError
 }
 
-// Unclear reports whether a call failed in a way that may be the server's state as
-// well as what was sent: there was no reply, or a 5xx, or something in between had its
-// own.
+// Unclear reports whether the server's state or the request itself may be the cause of
+// a failure: there was no reply, or a 5xx, or an answer of something in between.
 func Unclear(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && (e.Status == 0 || e.Status >= http.StatusInternalServerError || e.Between)

@@ -33,9 +33,9 @@ type gate struct {
 	failures  int // in a row
 	failedAt  time.Time
 	notBefore time.Time
-	// lone: each request is about one job, with words of its own, and a 500, or what
-	// something in between answers, is that one's affair, which comes again at another
-	// gate. It is no news of the endpoint.
+	// lone: each request is about one job, with a text of its own. A 500, or an answer
+	// of something in between, may then be about that job alone, which comes again at
+	// another gate. It says nothing about the endpoint.
 	lone bool
 
 	probe chan struct{} // held by the one request that is on its way while failures > 0
@@ -47,8 +47,8 @@ func newGate(perSecond int) *gate {
 	return g
 }
 
-// setLimit keeps any window of one second under the limit: what may burst plus
-// what flows in during the second is burst + rate, and that is the limit.
+// setLimit keeps every window of one second under the limit: a burst plus the rate of
+// one second together are the limit.
 func (g *gate) setLimit(perSecond int) {
 	if perSecond <= 0 || perSecond == g.limit {
 		return
@@ -94,8 +94,7 @@ func (g *gate) pass(ctx context.Context) (release func(), err error) {
 			if err := g.lim.Wait(ctx); err != nil {
 				return nil, err
 			}
-			// The first failure may have come in while we waited for the
-			// limiter, as the last of a hundred.
+			// The first failure may have come while we waited for the limiter.
 			g.mu.Lock()
 			again := time.Until(g.notBefore) > 0 || g.failures > 0 && !held
 			g.mu.Unlock()
@@ -106,8 +105,8 @@ func (g *gate) pass(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// try is pass for who must not wait: instead of a release it returns when to
-// come again. All of it is under the lock, so that the probe before us has been
+// try is pass for callers that must not wait: instead of a release it returns when to
+// come again. It holds the lock throughout, so that the probe before us has been
 // recorded if we got its place.
 func (g *gate) try() (release func(), again time.Duration) {
 	g.mu.Lock()
@@ -131,8 +130,8 @@ func (g *gate) try() (release func(), again time.Duration) {
 	return release, 0
 }
 
-// maxRetryAfter bounds what a server can make us wait: beyond it a header is
-// more likely wrong than meant.
+// maxRetryAfter bounds how long a server can make us wait. A longer Retry-After is more
+// likely a mistake than meant.
 const maxRetryAfter = 10 * time.Minute
 
 // record learns from a reply (nil when there was none) to a request that was
@@ -170,8 +169,8 @@ func (g *gate) record(sent time.Time, status int, h http.Header) time.Duration {
 	if limited && after == 0 {
 		after = reset
 	}
-	// The requests that were on their way when the first of them failed say
-	// nothing new: they count once, unless one that went well came between.
+	// Requests that were already sent when the first of them failed say nothing new:
+	// they count once, unless one succeeded in between.
 	if g.failures == 0 || sent.After(g.failedAt) {
 		g.failures++
 		g.failedAt = now

@@ -37,8 +37,8 @@ type Page struct {
 	Bad int
 }
 
-// wireID is a job ID in a reply. One that is no UUID is empty, and the rest of the reply
-// counts.
+// wireID is a job ID in a reply. If it isn't a UUID it is empty, and the rest of the
+// reply still counts.
 type wireID struct{ contract.JobID }
 
 func (id *wireID) UnmarshalText(text []byte) error {
@@ -127,13 +127,13 @@ type uuids struct {
 	Expiry   int              `json:"reservation_expiry_seconds,omitempty"`
 }
 
-// Reserve holds jobs for this stack for the given time (whole seconds, at most
-// an hour), or holds them that much longer. It returns those that are held now.
-// More than MaxBatch jobs are several calls; when one of them fails, what the
-// others reserved is returned beside the error, so that nobody forgets it. A
-// call whose reply is lost may have reserved: that lapses by itself. Should Buildkite
-// not take so short a time (docs/protocol.md#reservation), it is left to it from then on
-// how long that is; UsualReservation says so.
+// Reserve holds jobs for this stack for the given time (whole seconds, at most an
+// hour), or prolongs their reservation. It returns those that are held now. More than
+// MaxBatch jobs take several calls; if one of them fails, the jobs that the others
+// reserved are returned beside the error. A call whose reply is lost may have reserved
+// jobs; that expires by itself. If Buildkite doesn't accept so short a time
+// (docs/protocol.md#reservation), later calls leave the time to Buildkite;
+// UsualReservation says so.
 func (c *Client) Reserve(ctx context.Context, ids []contract.JobID, expiry time.Duration) ([]contract.JobID, error) {
 	var got []contract.JobID
 	for chunk := range slices.Chunk(ids, MaxBatch) {
@@ -163,8 +163,7 @@ func (c *Client) Reserve(ctx context.Context, ids []contract.JobID, expiry time.
 	return got, nil
 }
 
-// UsualReservation reports whether jobs are reserved for as long as Buildkite does
-// when it isn't told.
+// UsualReservation reports whether Buildkite chooses how long jobs are reserved.
 func (c *Client) UsualReservation() bool { return c.usual.Load() }
 
 type jobReply struct {
@@ -180,8 +179,8 @@ func (c *Client) Env(ctx context.Context, id contract.JobID) (map[string]string,
 	return out.Env, err
 }
 
-// TryEnv is Env for who must not wait until a request may be sent: if none may
-// be sent now, it sends none and returns when to come again.
+// TryEnv is Env for callers that must not wait. If no request may be sent now, it sends
+// none and returns when to come again.
 func (c *Client) TryEnv(ctx context.Context, id contract.JobID) (env map[string]string, again time.Duration, err error) {
 	release, again := c.gates[EndpointJob].try()
 	if again > 0 {
@@ -234,15 +233,14 @@ func (c *Client) addStates(ctx context.Context, ids []contract.JobID, states map
 	return err
 }
 
-// TryFinish ends a job with an exit status, also 0, and a detail for its page
-// (cut to MaxDetail). Buildkite takes it once a job, with signal_reason
-// stack_error; ErrInvalid or ErrNotFound means that the job is not ours to
-// finish, or is over.
+// TryFinish ends a job with an exit status (0 too) and a detail for its page (cut to
+// MaxDetail). Buildkite accepts it once for a job, with signal_reason stack_error.
+// ErrInvalid or ErrNotFound means that the job is not ours to finish, or is over.
 //
-// It is for who must not wait until a request may be sent: if none may be sent
-// now, it sends none and returns when to come again. A finish that has failed
-// before (repeated) waits for others of its kind: what Buildkite can't take of one
-// job doesn't hold up another's first.
+// It doesn't wait. If no request may be sent now, it sends none and returns when to
+// come again. A finish that has failed before (repeated) waits only for others of its
+// kind: a job whose finish Buildkite can't accept doesn't delay the first finish of
+// another.
 func (c *Client) TryFinish(ctx context.Context, id contract.JobID, exitStatus int, detail string, repeated bool) (again time.Duration, err error) {
 	in := struct {
 		ExitStatus int    `json:"exit_status"`

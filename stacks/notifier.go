@@ -12,22 +12,21 @@ import (
 	"github.com/onejob-dev/onejob/jitter"
 )
 
-// maxQueued bounds the notifications that wait: they are courtesy, and the
-// oldest go first when Buildkite doesn't take them.
+// maxQueued bounds the waiting notifications. They are a courtesy, and the oldest are
+// dropped first when Buildkite doesn't accept them.
 const maxQueued = 10_000
 
 // Notifier collects notifications and sends them in batches. It is safe for
 // concurrent use; Add never waits.
 //
-// A call fails because Buildkite is away, or because it can't take one of the
-// texts; the answer doesn't say which. What tells them apart is what becomes of the
-// other texts. A batch that fails is halved (at once if Buildkite has answered, after
-// a few tries if nobody has), and the halves take turns with what is new, down to a
-// single text. That one is dropped when it has failed loneTries times, with another
-// text taken before each. As long as nothing is taken at all, as in an outage,
-// nothing is dropped either, with two exceptions: a single text that Buildkite has
-// answered with an error for loneFor, or that nobody has answered for loneLast. It may
-// be the only one that there is. What hangs on it, its Event, waits for loneFor at most.
+// A call fails because Buildkite is away, or because it can't accept one of the texts;
+// the answer doesn't say which. The fate of the other texts tells. So a batch that
+// fails is halved: at once if Buildkite has answered, after a few tries if nobody has.
+// The halves take turns with new texts, down to a single text. A single text is dropped
+// when it has failed loneTries times and another text was accepted before each of them.
+// While nothing is accepted at all, as in an outage, nothing is dropped, with two
+// exceptions: a single text to which Buildkite has answered with an error for loneFor,
+// or nobody has answered for loneLast. The Event of a text waits for loneFor at most.
 type Notifier struct {
 	client *Client
 	log    *slog.Logger
@@ -47,10 +46,11 @@ type Notifier struct {
 type batch struct {
 	ns    []Notification
 	tries int // with nobody's answer, of it or of the whole that it is half of
-	// waited: it, or that whole, was not found, and has waited for the stack.
+	// waited: it, or the batch that it is half of, was not found, and has waited for
+	// the stack.
 	waited bool
-	// Of a single text: when it first failed; how often it did after others were
-	// taken; and Notifier.taken when it failed last.
+	// For a single text: when it first failed; how often it failed after others were
+	// accepted; and Notifier.taken when it last failed.
 	since  time.Time
 	failed int
 	taken  int
@@ -59,15 +59,15 @@ type batch struct {
 const (
 	// notifyEvery is how long a notification may wait for others.
 	notifyEvery = 500 * time.Millisecond
-	// refusedEvery is how often what Buildkite refuses for the token's sake is sent
-	// again, and how long a stack has to be registered again.
+	// refusedEvery is how often a batch is repeated that Buildkite refuses because of
+	// the token, and how long a missing stack has to be registered again.
 	refusedEvery = 30 * time.Second
-	// unansweredTries is how often a batch is sent as it is when nobody answers.
+	// unansweredTries is how often a batch is sent unchanged when nobody answers.
 	unansweredTries = 3
 	loneTries       = 3
 	loneFor         = 2 * time.Minute
-	// loneLast is how long a single text is sent that nobody answers: longer than most
-	// outages last.
+	// loneLast is how long a single text is repeated that nobody answers: longer than
+	// most outages last.
 	loneLast = 2 * time.Hour
 )
 
@@ -76,8 +76,8 @@ func NewNotifier(c *Client, log *slog.Logger) *Notifier {
 	return &Notifier{client: c, log: log, wake: make(chan struct{}, 1)}
 }
 
-// Add queues a notification. Unless it is nil, then is called once: when Buildkite has
-// taken it, or won't, or has not for long.
+// Add queues a notification. then, if it isn't nil, is called once: when Buildkite has
+// accepted the text, or refused it, or done neither for long.
 func (n *Notifier) Add(id contract.JobID, detail string, then func()) {
 	now := time.Now().UTC()
 	n.mu.Lock()
@@ -91,7 +91,7 @@ func (n *Notifier) Add(id contract.JobID, detail string, then func()) {
 	}
 }
 
-// overflow takes out the oldest of what is too much. Callers hold n.mu.
+// overflow removes the oldest notifications above the limit. Callers hold n.mu.
 func (n *Notifier) overflow() (out []Notification) {
 	waiting := len(n.queued)
 	for _, b := range n.suspects {
@@ -140,8 +140,8 @@ func (n *Notifier) flush(ctx context.Context) {
 	}
 }
 
-// next is the next batch, nil if there is none: new ones and those that have
-// failed take turns, so that neither waits for more than one call of the other's.
+// next is the next batch, nil if there is none. New and failed ones take turns, so that
+// neither waits for more than one call of the other kind.
 func (n *Notifier) next() *batch {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -161,8 +161,8 @@ func (n *Notifier) next() *batch {
 	return nil
 }
 
-// send sends one batch and returns how long to wait before the next, beside what
-// the endpoint's gate asks for after a failure.
+// send sends one batch and returns how long to wait before the next, in addition to the
+// wait of the endpoint's gate after a failure.
 func (n *Notifier) send(ctx context.Context, b *batch) time.Duration {
 	refused, err := n.client.Notify(ctx, b.ns)
 	unwelcome := errors.Is(err, ErrRefused) && n.client.CheckToken(ctx) != nil
@@ -201,8 +201,8 @@ func (n *Notifier) again(bs ...*batch) {
 	n.mu.Unlock()
 }
 
-// alone is for a single text that Buildkite didn't take: it comes again after all
-// others, or no more. What hangs on it goes on in any case after a while.
+// alone is for a single text that Buildkite didn't accept: it is repeated after all
+// others, or dropped. Its callback is called after a while in any case.
 func (n *Notifier) alone(b *batch, err error) {
 	var then func()
 	n.mu.Lock()
@@ -229,7 +229,7 @@ func (n *Notifier) alone(b *batch, err error) {
 	}
 }
 
-// giveUp drops notifications; what hangs on them goes on.
+// giveUp drops notifications and calls their callbacks.
 func (n *Notifier) giveUp(ns []Notification, err error) {
 	if len(ns) == 0 {
 		return
@@ -249,9 +249,9 @@ func (n *Notifier) dropped(count int) {
 	}
 }
 
-// answered queues what was refused with a time once more without: clocks may
-// differ by more than Buildkite allows, and what a job's reader is told matters
-// more than when it was.
+// answered queues notifications that were refused with a time once more without it:
+// clocks may differ by more than Buildkite allows, and the text matters more than its
+// time.
 func (n *Notifier) answered(ns []Notification, refused map[int]bool) {
 	var again []Notification
 	dropped := 0
@@ -269,7 +269,7 @@ func (n *Notifier) answered(ns []Notification, refused map[int]bool) {
 		}
 	}
 	if dropped > 0 {
-		n.log.Warn("buildkite did not take some notifications", "count", dropped)
+		n.log.Warn("Buildkite did not accept some notifications", "count", dropped)
 		n.dropped(dropped)
 	}
 	n.mu.Lock()

@@ -17,9 +17,9 @@ type Notification struct {
 	then func() // see Notifier.Add
 }
 
-// Notify sends up to MaxBatch notifications in one call and returns which of them
-// Buildkite didn't take: a job has room for 100, and a time must lie between
-// the job's creation and now, by Buildkite's clock.
+// Notify sends up to MaxBatch notifications in one call and returns those that
+// Buildkite refused: a job has room for 100, and a time must lie between the job's
+// creation and now, by Buildkite's clock.
 func (c *Client) Notify(ctx context.Context, ns []Notification) (refused map[int]bool, err error) {
 	var out struct {
 		Errors []struct {

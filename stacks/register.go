@@ -25,7 +25,7 @@ type Identity struct {
 
 // ErrNoCluster is returned by Identity for a token that belongs to no cluster:
 // the Stacks API works with cluster tokens only.
-var ErrNoCluster = errors.New("the token is no cluster token")
+var ErrNoCluster = errors.New("the token is not a cluster token")
 
 // Identity asks who the token is. It is also the way to learn whether a token
 // is accepted.
@@ -44,7 +44,7 @@ func (c *Client) Identity(ctx context.Context) (Identity, error) {
 }
 
 const (
-	// checkEvery is how long the answer of one CheckToken is that of the others.
+	// checkEvery is how long the answer to one CheckToken serves other callers.
 	checkEvery  = 5 * time.Second
 	checkWithin = 10 * time.Second
 )
@@ -57,10 +57,10 @@ type tokenAnswer struct {
 	err   error
 }
 
-// CheckToken asks whether the token is accepted, for who was refused something: nil
-// means that it is, and that the refusal (ErrRefused) was of that one job or text;
-// ErrRefused that it isn't; anything else that it isn't known. However many ask,
-// there is one request at a time, and one in five seconds.
+// CheckToken asks whether the token is accepted, after something was refused. nil means
+// that it is accepted, and that the refusal (ErrRefused) was about one job or text.
+// ErrRefused means that the token isn't accepted; any other error that it isn't known.
+// However many callers ask, there is one request at a time, and one in five seconds.
 func (c *Client) CheckToken(ctx context.Context) error {
 	token, err := c.Token()
 	if err != nil {
@@ -97,7 +97,7 @@ type Stack struct {
 	Metadata map[string]string `json:"metadata"`
 }
 
-// Register makes the stack known, as type "custom". It may be repeated.
+// Register registers the stack as type "custom". It may be repeated.
 func (c *Client) Register(ctx context.Context, metadata map[string]string) (Stack, error) {
 	if metadata == nil {
 		metadata = map[string]string{}
@@ -114,12 +114,12 @@ func (c *Client) Register(ctx context.Context, metadata map[string]string) (Stac
 	}
 	if s.Key != "" && s.Key != c.cfg.Stack {
 		// Every path after this would name a stack that isn't ours.
-		return s, fmt.Errorf("register: asked for the stack %q, was given %q", c.cfg.Stack, s.Key)
+		return s, fmt.Errorf("register: asked for the stack %q but got %q", c.cfg.Stack, s.Key)
 	}
 	return s, nil
 }
 
-// Deregister makes the stack unknown. A stack that is unknown already is fine.
+// Deregister removes the stack from Buildkite. It is no error if the stack is unknown.
 func (c *Client) Deregister(ctx context.Context) error {
 	err := c.do(ctx, EndpointDeregister, http.MethodPost, c.stackPath("/deregister"), nil, nil)
 	if errors.Is(err, ErrNotFound) {

@@ -2,11 +2,11 @@ package stacks
 
 import "strings"
 
-// Match reports whether a queue with these tags ("key=value") meets all of a
-// job's agent query rules. A rule without a value after its =, or with the value *,
-// asks for any value of its key (Buildkite's documentation, "Agent targeting"). That a tag
-// with the value * offers every value is onejob's own. The rule on the queue
-// itself is met, and may be missing for a default queue: the list is the queue's own.
+// Match reports whether a queue with these tags ("key=value") meets all of a job's
+// agent query rules. A rule without a value after its =, or with the value *, asks for
+// any value of its key (Buildkite's documentation, "Agent targeting"). onejob adds that
+// a tag with the value * offers every value. The rule for the queue itself counts as
+// met, because the list is the queue's own; jobs of a default queue may lack it.
 func Match(rules, tags []string) bool {
 	for _, r := range rules {
 		if !met(r, tags) {

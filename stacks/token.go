@@ -27,10 +27,9 @@ func (Token) String() string { return "[redacted]" }
 // GoString keeps the token out of logs.
 func (Token) GoString() string { return "[redacted]" }
 
-// TokenFile is a TokenSource that reads a file, and reads it again when its
-// time or size changes: a Secret's volume is swapped under the process when
-// the Secret is rotated. White space around the token is cut; a Secret made
-// with echo has a newline at its end.
+// TokenFile is a TokenSource that reads a file, and reads it again when its time or
+// size changes, because Kubernetes replaces the file when a Secret is rotated. White
+// space around the token is cut: a Secret made with echo ends with a newline.
 type TokenFile struct {
 	path string
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,16 +50,16 @@ be PID 1 of a pod, and works as any process.
 Exit status:
     0  the job ran and its result was reported, pass or fail
    27  Buildkite won't give us the job (taken, canceled, over; any 4xx)
-   28  the job was still locked when the attempts ran out
-   70  acquired, but not run to a reported end, or not run at all (a signature, a hook,
-       an image or a plugin of the step that its pod doesn't do)
-   75  no usable answer (network, 429, 5xx, a proxy's page), or an endpoint that isn't trusted
-       here; or a failed agent-startup hook, no tags, no folder for builds
+   28  the job was still locked after the last attempt
+   70  acquired, but its end was not reported; or refused, because of its signature, a
+       hook, or an image or plugin of the step that this pod doesn't support
+   75  no usable answer (network, 429, 5xx, a proxy's page), or an untrusted endpoint; or a
+       failed agent-startup hook, no tags, no folder for builds
    77  the token, the registration or the connection was refused
    78  bad flags, environment, keys, job ID or contract version
   143  stopped by SIGTERM before the job was acquired (130: SIGINT, 131: SIGQUIT)
 
-It leaves the same, with the reason, as JSON in the termination message.`
+The termination message has the same, with the reason, as JSON.`
 
 func (f *flags) app() *cli.App {
 	app := cli.NewApp()
@@ -71,7 +72,7 @@ func (f *flags) app() *cli.App {
 	app.HideHelpCommand = true
 	app.UseShortOptionHandling = true
 	app.Flags = append(f.own(), f.options.Flags()...)
-	// Errors and exit codes are run's own.
+	// run handles errors and exit codes.
 	app.ExitErrHandler = func(*cli.Context, error) {}
 	app.OnUsageError = func(_ *cli.Context, err error, _ bool) error {
 		// The parser has no type for this error.
@@ -86,62 +87,81 @@ func (f *flags) app() *cli.App {
 
 // own are the flags that the stock agent doesn't have.
 func (f *flags) own() []cli.Flag {
-	const acquiring, stopping, pod = "Acquiring", "Stopping", "Pod"
+	return slices.Concat(f.podFlags(), f.acquireFlags(), f.stopFlags())
+}
+
+// podFlags are about the pod around the runner.
+func (f *flags) podFlags() []cli.Flag {
+	const category = "Pod"
 	return []cli.Flag{
 		&cli.StringFlag{
-			Name: "token-file", EnvVars: []string{contract.EnvTokenFile}, Destination: &f.tokenFile, Category: pod,
+			Name: "token-file", EnvVars: []string{contract.EnvTokenFile}, Destination: &f.tokenFile, Category: category,
 			Usage: "read the agent token from this `FILE` instead of BUILDKITE_AGENT_TOKEN; a job of the same user can read it too",
 		},
 		&cli.StringFlag{
-			Name: "termination-message-path", EnvVars: []string{contract.EnvTerminationMessagePath}, Destination: &f.messagePath, Category: pod,
-			Usage: "leave the termination message in this `FILE`", DefaultText: contract.DefaultTerminationMessagePath + ", if it is there",
+			Name: "termination-message-path", EnvVars: []string{contract.EnvTerminationMessagePath}, Destination: &f.messagePath, Category: category,
+			Usage: "write the termination message to this `FILE`", DefaultText: contract.DefaultTerminationMessagePath + ", if that file exists",
 		},
 		&cli.StringFlag{
-			Name: "image", EnvVars: []string{contract.EnvImage}, Destination: &f.image, Category: pod,
-			Usage: "the `IMAGE` that a step may ask for with image: a step that asks for another is refused, without this flag each that asks for one",
+			Name: "image", EnvVars: []string{contract.EnvImage}, Destination: &f.image, Category: category,
+			Usage: "the `IMAGE` that a step may ask for with image:. A step that asks for another image is refused; without this flag, every step that asks for one is refused",
 		},
 		&cli.IntFlag{
-			Name: "attempt", EnvVars: []string{contract.EnvAttempt}, Destination: &f.attempt, Category: pod,
+			Name: "attempt", EnvVars: []string{contract.EnvAttempt}, Destination: &f.attempt, Category: category,
 			Usage: "the number of this attempt, for the termination message",
 		},
 		&cli.IntFlag{
-			Name: "contract-version", EnvVars: []string{contract.EnvContractVersion}, Destination: &f.contract, Category: pod,
+			Name: "contract-version", EnvVars: []string{contract.EnvContractVersion}, Destination: &f.contract, Category: category,
 			Usage: "the scheduler's version of the pod contract", Hidden: true,
 		},
+	}
+}
+
+// acquireFlags are the policy for getting the job.
+func (f *flags) acquireFlags() []cli.Flag {
+	const category = "Acquiring"
+	return []cli.Flag{
 		&cli.IntFlag{
-			Name: "acquire-attempts", EnvVars: []string{"ONEJOB_ACQUIRE_ATTEMPTS"}, Destination: &f.acquire.Attempts, Category: acquiring,
-			Usage: "how often the job is asked for", Value: f.acquire.Attempts,
+			Name: "acquire-attempts", EnvVars: []string{"ONEJOB_ACQUIRE_ATTEMPTS"}, Destination: &f.acquire.Attempts, Category: category,
+			Usage: "how many times to ask for the job", Value: f.acquire.Attempts,
 		},
 		&cli.DurationFlag{
-			Name: "acquire-backoff-base", EnvVars: []string{"ONEJOB_ACQUIRE_BACKOFF_BASE"}, Destination: &f.acquire.Base, Category: acquiring,
-			Usage: "the first wait; each further one is twice as long", Value: f.acquire.Base,
+			Name: "acquire-backoff-base", EnvVars: []string{"ONEJOB_ACQUIRE_BACKOFF_BASE"}, Destination: &f.acquire.Base, Category: category,
+			Usage: "the first wait; each further wait is twice as long", Value: f.acquire.Base,
 		},
 		&cli.DurationFlag{
-			Name: "acquire-backoff-cap", EnvVars: []string{"ONEJOB_ACQUIRE_BACKOFF_CAP"}, Destination: &f.acquire.Cap, Category: acquiring,
-			Usage: "the longest wait, jitter apart", Value: f.acquire.Cap,
+			Name: "acquire-backoff-cap", EnvVars: []string{"ONEJOB_ACQUIRE_BACKOFF_CAP"}, Destination: &f.acquire.Cap, Category: category,
+			Usage: "the longest wait, without jitter", Value: f.acquire.Cap,
 		},
 		&cli.DurationFlag{
-			Name: "acquire-jitter-min", EnvVars: []string{"ONEJOB_ACQUIRE_JITTER_MIN"}, Destination: &f.acquire.JitterMin, Category: acquiring,
+			Name: "acquire-jitter-min", EnvVars: []string{"ONEJOB_ACQUIRE_JITTER_MIN"}, Destination: &f.acquire.JitterMin, Category: category,
 			Usage: "the least that is added to a wait", Value: f.acquire.JitterMin,
 		},
 		&cli.DurationFlag{
-			Name: "acquire-jitter-max", EnvVars: []string{"ONEJOB_ACQUIRE_JITTER_MAX"}, Destination: &f.acquire.JitterMax, Category: acquiring,
+			Name: "acquire-jitter-max", EnvVars: []string{"ONEJOB_ACQUIRE_JITTER_MAX"}, Destination: &f.acquire.JitterMax, Category: category,
 			Usage: "the most that is added to a wait", Value: f.acquire.JitterMax,
 		},
 		&cli.DurationFlag{
-			Name: "acquire-deadline", EnvVars: []string{"ONEJOB_ACQUIRE_DEADLINE"}, Destination: &f.acquire.Deadline, Category: acquiring,
+			Name: "acquire-deadline", EnvVars: []string{"ONEJOB_ACQUIRE_DEADLINE"}, Destination: &f.acquire.Deadline, Category: category,
 			Usage: "the time for all attempts together", Value: f.acquire.Deadline,
 		},
 		&cli.DurationFlag{
-			Name: "acquire-timeout", EnvVars: []string{"ONEJOB_ACQUIRE_TIMEOUT"}, Destination: &f.acquire.Timeout, Category: acquiring,
-			Usage: "the time for one request", Value: f.acquire.Timeout,
+			Name: "acquire-timeout", EnvVars: []string{"ONEJOB_ACQUIRE_TIMEOUT"}, Destination: &f.acquire.Timeout, Category: category,
+			Usage: "the timeout of one request", Value: f.acquire.Timeout,
 		},
+	}
+}
+
+// stopFlags are about a SIGTERM while the job runs.
+func (f *flags) stopFlags() []cli.Flag {
+	const category = "Stopping"
+	return []cli.Flag{
 		&cli.StringFlag{
-			Name: "on-term", EnvVars: []string{contract.EnvOnTerm}, Destination: &f.onTerm, Value: "cancel", Category: stopping,
+			Name: "on-term", EnvVars: []string{contract.EnvOnTerm}, Destination: &f.onTerm, Value: "cancel", Category: category,
 			Usage: "what SIGTERM does to a running job: cancel it, or drain: let it run as long as the grace allows",
 		},
 		&cli.IntFlag{
-			Name: "termination-grace-seconds", EnvVars: []string{contract.EnvGrace}, Destination: &f.graceSecs, Category: stopping,
+			Name: "termination-grace-seconds", EnvVars: []string{contract.EnvGrace}, Destination: &f.graceSecs, Category: category,
 			Usage:       "the time from SIGTERM to SIGKILL: the pod's terminationGracePeriodSeconds",
 			DefaultText: "the cancel grace period and a second",
 			Action: func(_ *cli.Context, n int) error {
@@ -153,8 +173,8 @@ func (f *flags) own() []cli.Flag {
 			},
 		},
 		&cli.IntFlag{
-			Name: "least-grace-seconds", EnvVars: []string{contract.EnvLeastGrace}, Destination: &f.leastSecs, Category: stopping,
-			Usage:       "what there is of that time at the least: a running job that SIGTERM cancels is killed early enough to be reported in it",
+			Name: "least-grace-seconds", EnvVars: []string{contract.EnvLeastGrace}, Destination: &f.leastSecs, Category: category,
+			Usage:       "the part of that time that a pod has in any case; a job that SIGTERM cancels is killed early enough to be reported within it",
 			DefaultText: "all",
 		},
 	}

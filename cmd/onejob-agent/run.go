@@ -34,7 +34,7 @@ func run(args []string, watch *signals.Watcher) int {
 		code = f.main(c, watch)
 		return nil
 	}
-	// What the command line's parser refuses never reaches the action.
+	// Errors of the command line's parser never reach the action.
 	if err := app.Run(args); err != nil {
 		code = f.refuse(slog.Default(), err)
 	}
@@ -67,8 +67,9 @@ func (f *flags) main(c *cli.Context, watch *signals.Watcher) int {
 	return msg.ExitCode
 }
 
-// fillHome gives the job's home what the image has in its own, and stays in the one
-// where it was in the other. Whatever goes wrong, the job may not need it.
+// fillHome copies the image's home into the job's home, and changes into the job's home
+// if it was in the image's. An error is only logged, because the job may not need the
+// files.
 func fillHome(ctx context.Context, log *slog.Logger) {
 	image, home := os.Getenv(contract.EnvImageHome), os.Getenv("HOME")
 	begin := time.Now()
@@ -84,13 +85,13 @@ func fillHome(ctx context.Context, log *slog.Logger) {
 	}
 	if dir, err := os.Getwd(); err == nil && image != "" && dir == filepath.Clean(image) {
 		if err := os.Chdir(home); err != nil {
-			log.Warn("couldn't go to the job's home", "err", err)
+			log.Warn("couldn't change to the job's home", "err", err)
 		}
 	}
 }
 
-// config validates everything that can be known before Buildkite is asked for
-// anything, and reports all that is wrong.
+// config validates everything that can be checked before Buildkite is asked, and
+// reports all errors.
 func (f *flags) config(c *cli.Context, log *slog.Logger) (launcher.Config, error) {
 	var errs []error
 	id, err := f.jobID(c)
@@ -151,8 +152,8 @@ func (f *flags) jobID(c *cli.Context) (contract.JobID, error) {
 	return contract.ParseJobID(given)
 }
 
-// token reads the agent token from its file or the environment, and takes it out of
-// the environment: neither a library nor a program that is started finds it there.
+// token reads the agent token from its file or the environment, and removes it from the
+// environment, so that no library and no program that is started finds it there.
 func (f *flags) token() (string, error) {
 	token, from := os.Getenv(contract.EnvToken), contract.EnvToken
 	os.Unsetenv(contract.EnvToken) //nolint:errcheck // the name is good
@@ -168,9 +169,8 @@ func (f *flags) token() (string, error) {
 	return contract.ParseToken(token, from)
 }
 
-// notOffered refuses the agent's variables that onejob-agent hasn't where a job
-// that runs without would be one that the stock agent guards, and warns of the
-// others.
+// notOffered refuses variables of the agent that onejob-agent doesn't support, if
+// without them a job would run that the stock agent refuses. It warns about the others.
 func notOffered(log *slog.Logger) error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(launcher.NotOffered)) {
@@ -196,8 +196,8 @@ func (f *flags) contractVersion() error {
 	return nil
 }
 
-// refuse says what is wrong with the settings, or with this pod, and leaves it in
-// the termination message.
+// refuse reports what is wrong with the settings or with this pod, in the log and the
+// termination message.
 func (f *flags) refuse(log *slog.Logger, err error) int {
 	for _, line := range strings.Split(err.Error(), "\n") {
 		fmt.Fprintln(os.Stderr, "onejob-agent:", line)
@@ -215,7 +215,7 @@ func (f *flags) refuse(log *slog.Logger, err error) int {
 	return msg.ExitCode
 }
 
-// leave says what became of the job, in the log and the termination message.
+// leave reports the outcome of the job, in the log and the termination message.
 func (f *flags) leave(log *slog.Logger, msg contract.Message) {
 	level := slog.LevelInfo
 	if msg.Outcome != contract.OutcomeFinished {
@@ -225,7 +225,7 @@ func (f *flags) leave(log *slog.Logger, msg contract.Message) {
 	f.write(log, msg)
 }
 
-// write leaves the termination message.
+// write writes the termination message.
 func (f *flags) write(log *slog.Logger, msg contract.Message) {
 	if err := launcher.WriteMessage(msg, f.messagePath); err != nil {
 		log.Error("no termination message", "err", err)

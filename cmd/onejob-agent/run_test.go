@@ -146,7 +146,7 @@ func TestBuildPathIsTheNodes(t *testing.T) {
 	if os.Getenv(contract.EnvToken) != "" {
 		t.Error("the token is in the environment after it was read")
 	}
-	for _, want := range []string{"/proc/nowhere", "can't be made or written by uid", "no such file or directory"} {
+	for _, want := range []string{"/proc/nowhere", "can't be created or written by uid", "no such file or directory"} {
 		if !strings.Contains(printed, want) || !strings.Contains(msg.Reason, want) {
 			t.Errorf("doesn't say %q:\n%s\nmessage: %s", want, printed, msg.Reason)
 		}

@@ -49,7 +49,7 @@ func interspersed(app *cli.App, argv []string) []string {
 	return slices.Concat(argv[:i+1], flags, args)
 }
 
-// noCommand is for a command line with no command that there is.
+// noCommand is for a command line without a known command.
 func noCommand(c *cli.Context) error {
 	if c.NArg() == 0 {
 		return cli.ShowAppHelp(c)
@@ -57,7 +57,7 @@ func noCommand(c *cli.Context) error {
 	return usage(fmt.Errorf("there is no command %q. %s `onejob --help` lists them", c.Args().First(), cli.SuggestCommand(c.App.Commands, c.Args().First())))
 }
 
-// unknownFlag says what the flag may have been meant to be.
+// unknownFlag suggests the flag that may have been meant.
 func unknownFlag(c *cli.Context, err error, _ bool) error {
 	// The parser has no type for this error.
 	_, name, ok := strings.Cut(err.Error(), "flag provided but not defined: -")

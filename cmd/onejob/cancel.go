@@ -12,11 +12,12 @@ import (
 
 func cancelCommand() *cli.Command {
 	return &cli.Command{
-		Name: "cancel", Usage: "end a job: no new attempt is made", ArgsUsage: "JOB_ID…",
-		Description: `A kjob that is just deleted is followed by a new attempt. This marks the job's
-kjobs with who and why, and prints their names: the scheduler finishes the job on
-Buildkite with these words, or stops its runner if it runs, and deletes them. If
-no scheduler runs, the next one does so when it starts.
+		Name: "cancel", Usage: "end a job without a new attempt", ArgsUsage: "JOB_ID…",
+		Description: `If you only delete a Kubernetes Job, onejob makes a new attempt. This command marks
+the job's Kubernetes Jobs with who cancels it and why, and prints their names. The
+scheduler then deletes them, and finishes the job on Buildkite with this reason, or
+stops its runner if it runs. If no scheduler runs, the next one does this when it
+starts.
 
    onejob cancel --reason "wrong branch" 018f0000-0000-7000-8000-00000000000a`,
 		Flags: append([]cli.Flag{
@@ -46,7 +47,7 @@ no scheduler runs, the next one does so when it starts.
 					sayTo(c.App.Writer, n)
 				}
 				if err == nil && len(names) == 0 {
-					err = fmt.Errorf("job %s has no unfinished kjob in namespace %s; should it wait for its next attempt, cancel it on Buildkite", id, namespaceOf(c))
+					err = fmt.Errorf("job %s has no unfinished Kubernetes Job in namespace %s; if it waits for its next attempt, cancel it on Buildkite", id, namespaceOf(c))
 				}
 				errs = append(errs, err)
 			}

@@ -11,10 +11,10 @@ import (
 
 func deregisterCommand() *cli.Command {
 	return &cli.Command{
-		Name: "deregister", Usage: "make the queues' stacks unknown to Buildkite, at uninstallation",
+		Name: "deregister", Usage: "remove the queues' stacks from Buildkite, when you uninstall onejob",
 		Description: `The scheduler never does this by itself: in a rollout the old replica would
-deregister the stack that the new one serves. Stop it first, or have this stop it:
-while it runs, it registers again.
+deregister the stack that the new one serves. Stop the scheduler first, or let
+--stop-deployment do it: a scheduler that runs registers its stacks again.
 
    onejob deregister -f onejob.yaml
    onejob deregister -f onejob.yaml -n onejob --stop-deployment onejob`,

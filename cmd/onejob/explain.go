@@ -15,9 +15,10 @@ import (
 
 func explainCommand() *cli.Command {
 	return &cli.Command{
-		Name: "explain", Usage: "tell the whole story of a job, and what it waits for", ArgsUsage: "JOB_ID",
-		Description: `Buildkite's state, the kjobs' and pods' events and what the runners said, in
-the order of time. With --config and a token it asks Buildkite, too.
+		Name: "explain", Usage: "show a job's history and what it waits for", ArgsUsage: "JOB_ID",
+		Description: `Shows Buildkite's state, the Events of the Kubernetes Jobs and pods, and what the
+runners reported, in the order of time. With --config and a token it asks
+Buildkite, too.
 
    onejob explain 018f0000-0000-7000-8000-00000000000a
    kubectl onejob explain -f onejob.yaml 'https://buildkite.com/acme/demo/builds/7#018f0000-0000-7000-8000-00000000000a'`,

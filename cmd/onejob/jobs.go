@@ -19,7 +19,7 @@ import (
 
 func jobsCommand() *cli.Command {
 	return &cli.Command{
-		Name: "jobs", Usage: "list kjobs: job, attempt, phase, age, node, reason",
+		Name: "jobs", Usage: "list Kubernetes Jobs: job, attempt, phase, age, node, reason",
 		Description: `With --config and a token, and without --watch, it also lists the scheduled jobs
 that have none because they ask for a tag that their queue lacks.
 
@@ -65,7 +65,7 @@ func jobs(c *cli.Context) error {
 	return nil
 }
 
-// watchJobs lists every two seconds. It leaves out what is unmatched, which would take
+// watchJobs lists every two seconds, without unmatched jobs: asking for them would take
 // the scheduler's share of the rate limit.
 func watchJobs(c *cli.Context, list func(context.Context) ([]operate.Row, error)) error {
 	lister := &lister{list: list, say: func(line string) { sayTo(c.App.ErrWriter, line) }}
@@ -83,17 +83,17 @@ func watchJobs(c *cli.Context, list func(context.Context) ([]operate.Row, error)
 		if err := showJobs(c, rows); err != nil {
 			return err
 		}
-		footJobs(c, onScreen(c), "they are without --watch")
+		footJobs(c, onScreen(c), "leave out --watch")
 		if !jitter.Sleep(c.Context, 2*time.Second) {
 			return nil
 		}
 	}
 }
 
-// footJobs says to a person what the list leaves out, and how it is seen.
+// footJobs tells a person which jobs the list leaves out, and how to see them.
 func footJobs(c *cli.Context, person bool, foot string) {
 	if person && foot != "" {
-		_, _ = fmt.Fprintf(c.App.ErrWriter, "\nJobs that ask for a tag which no queue has are not in this list: %s\n", foot)
+		_, _ = fmt.Fprintf(c.App.ErrWriter, "\nThis list leaves out jobs that ask for a tag which no queue has. To see them, %s.\n", foot)
 	}
 }
 
@@ -107,16 +107,15 @@ func showJobs(c *cli.Context, rows []operate.Row) error {
 	return print(c, shown, func(w io.Writer, wide bool) { jobsTable(w, shown, wide) })
 }
 
-// unmatched are the jobs without a kjob that ask for tags which their queue lacks,
-// of the queues in a namespace, or in all. What can't be asked is said and left out:
-// the list of kjobs is there for bad days. Where that is so for want of a setting, foot is
-// which one.
+// unmatched are the jobs without a kjob that ask for tags which their queue lacks, in a
+// namespace or in all. Errors are printed and don't end the command, because the list
+// of kjobs must work on bad days. If a setting is missing, foot says which one.
 func unmatched(c *cli.Context, namespace string) (rows []operate.Row, foot string) {
 	if c.String("config") == "" {
-		return nil, "they are with -f FILE, the scheduler's configuration, and a token"
+		return nil, "give -f FILE, the scheduler's configuration, and a token"
 	}
 	leftOut := func(what string, err error) {
-		_, _ = fmt.Fprintf(c.App.ErrWriter, "%s: jobs that ask for tags which it lacks are left out: %s\n", what, err)
+		_, _ = fmt.Fprintf(c.App.ErrWriter, "%s: can't list jobs that ask for a tag which no queue has: %s\n", what, err)
 	}
 	cfg, err := loadConfig(c)
 	if err != nil {
@@ -147,7 +146,7 @@ func unmatched(c *cli.Context, namespace string) (rows []operate.Row, foot strin
 		rows = append(rows, more...)
 	}
 	if silent && !asked {
-		foot = "they are with a token, from --token-file or BUILDKITE_AGENT_TOKEN"
+		foot = "give a token with --token-file or BUILDKITE_AGENT_TOKEN"
 	}
 	return rows, foot
 }

@@ -15,7 +15,7 @@ import (
 
 const categoryKube = "KUBERNETES (as in kubectl)"
 
-// kubeFlags are kubectl's, under its names.
+// kubeFlags are kubectl's flags, with the same names.
 func kubeFlags() []cli.Flag {
 	str := func(name, use string, aliases ...string) cli.Flag {
 		return &cli.StringFlag{Name: name, Aliases: aliases, Usage: use, Category: categoryKube}
@@ -57,8 +57,8 @@ func namespaceOf(c *cli.Context) string {
 	return ns
 }
 
-// kubeClient speaks protobuf, and is never throttled by itself: the brake and
-// the API server's priority and fairness do that.
+// kubeClient uses protobuf and doesn't throttle itself: the circuit breaker and the API
+// server's priority and fairness do that.
 func kubeClient(c *cli.Context) (kube.Client, error) {
 	cfg, err := restConfig(c)
 	if err != nil {

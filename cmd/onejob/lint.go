@@ -14,11 +14,11 @@ import (
 func lintCommand() *cli.Command {
 	return &cli.Command{
 		Name: "lint", Usage: "check the configuration and every queue's template",
-		Description: `Says everything that is wrong at once, and exits 2 if anything is. Needs no
-cluster, unless a template lives in one; templates that can't be seen are named.
-With --ask-cluster the API server says what it would say of each queue's kjob
-and pod (Pod Security, quota, webhooks, what they name and isn't there); nothing
-is made. That takes the Role onejob-lint in deploy/operator.yaml.
+		Description: `Reports all errors at once, and exits 2 if there are any. Needs no cluster, unless
+a template lives in one; it names the templates that it can't read.
+With --ask-cluster the API server checks each queue's Kubernetes Job and pod in a
+dry run (Pod Security, quota, webhooks, missing objects that they name); nothing is
+made. That takes the Role onejob-lint in deploy/operator.yaml.
 
    onejob lint -f onejob.yaml
    onejob lint -f onejob.yaml --pod-security restricted   # as the namespaces enforce it
@@ -27,7 +27,7 @@ is made. That takes the Role onejob-lint in deploy/operator.yaml.
    onejob lint --template                      # the default template`,
 		Flags: append([]cli.Flag{
 			configFlag(),
-			&cli.BoolFlag{Name: "ask-cluster", Usage: "have the API server refuse, or not, what the templates make (dry run)"},
+			&cli.BoolFlag{Name: "ask-cluster", Usage: "let the API server check what the templates make (dry run)"},
 			&cli.StringFlag{Name: "pod-security", Usage: "say what the Pod Security `LEVEL` (baseline, restricted) would refuse, without a cluster"},
 			&cli.BoolFlag{Name: "schema", Usage: "print the configuration's JSON schema"},
 			&cli.BoolFlag{Name: "template", Usage: "print the default template"},

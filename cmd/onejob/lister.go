@@ -14,8 +14,8 @@ import (
 const (
 	// listAgain and listAtMost bound the wait after a list that has failed.
 	listAgain, listAtMost = time.Second, 15 * time.Second
-	// pardon is for how long after a good list a refusal isn't taken at its
-	// word: an API server that has just started refuses what it will allow.
+	// pardon is how long after a good list a refusal is retried: an API server that has
+	// just started refuses requests that it will allow later.
 	pardon = time.Minute
 )
 
@@ -26,9 +26,9 @@ type lister struct {
 	good time.Time // when the last good list came
 }
 
-// next is the next good list. One that fails is told of and repeated, however
-// long the API server is away; its error is returned only when that refuses us
-// the right to list, or when ctx ends.
+// next returns the next good list. It reports a failure and retries, however long the
+// API server is away. It returns an error only if we have no right to list, or if ctx
+// ends.
 func (l *lister) next(ctx context.Context) ([]operate.Row, error) {
 	for n := 0; ; n++ {
 		rows, err := l.list(ctx)
@@ -39,7 +39,7 @@ func (l *lister) next(ctx context.Context) ([]operate.Row, error) {
 		case ctx.Err() != nil, refused && time.Since(l.good) > pardon:
 			return nil, err
 		case n == 0:
-			l.say(fmt.Sprintf("%s; trying again until it can be done", err))
+			l.say(fmt.Sprintf("%s; retrying until it succeeds", err))
 		}
 		if !jitter.Sleep(ctx, jitter.AtLeast(jitter.Doubled(listAgain, listAtMost, n))) {
 			return nil, ctx.Err()

@@ -70,7 +70,7 @@ func TestLister(t *testing.T) {
 					t.Errorf("%d lists, want at most %d; said %q, want %d lines", calls, tt.most, said, tt.said)
 				}
 				for _, line := range said {
-					if !strings.Contains(line, tt.err.Error()) || !strings.Contains(line, "trying again") {
+					if !strings.Contains(line, tt.err.Error()) || !strings.Contains(line, "retrying") {
 						t.Errorf("said %q", line)
 					}
 				}
@@ -123,7 +123,7 @@ func TestJobsWatchGoesOn(t *testing.T) {
 	if strings.Contains(out.String(), "\x1b") {
 		t.Errorf("what is no terminal is told to clear itself: %q", out.String())
 	}
-	if code := <-done; code != 0 || strings.Count(errout.String(), "trying again") != 1 {
+	if code := <-done; code != 0 || strings.Count(errout.String(), "retrying") != 1 {
 		t.Errorf("exit code %d\n%s", code, errout.String())
 	}
 
@@ -150,7 +150,7 @@ func TestFollowGoesOn(t *testing.T) {
 		if err := follow(c, kube, id, kjob, func(line string) { said = append(said, line) }); err != nil {
 			t.Error(err)
 		}
-		if len(said) != 2 || !strings.Contains(said[0], "trying again") || !strings.HasSuffix(said[1], kjob.Name+"  done ") {
+		if len(said) != 2 || !strings.Contains(said[0], "retrying") || !strings.HasSuffix(said[1], kjob.Name+"  done ") {
 			t.Errorf("said %q", said)
 		}
 	})

@@ -41,7 +41,7 @@ func TestReacquire(t *testing.T) {
 	}
 
 	// One of three IDs is nobody's: the others are made all the same.
-	run(t, "reacquire", ids[0], nobodys, ids[1], "--queue", "default").wants(t, 1, "onejob-"+ids[0], "onejob-"+ids[1], nobodys+": Buildkite doesn't know it")
+	run(t, "reacquire", ids[0], nobodys, ids[1], "--queue", "default").wants(t, 1, "onejob-"+ids[0], "onejob-"+ids[1], nobodys+": Buildkite doesn't know the job")
 	if n := len(l.kjobs()); n != 2 {
 		t.Errorf("%d kjobs, want 2", n)
 	}
@@ -60,7 +60,7 @@ func TestReacquire(t *testing.T) {
 	r.wants(t, 0, "onejob-"+ids[2]+"  done finished, exit status 0", "onejob-"+ids[3]+"  done finished, exit status 0")
 
 	l.must(l.sim.CancelBuild(1))
-	run(t, "reacquire", ids[1]).wants(t, 1, "it is over", "retry it on Buildkite", "/builds/1#"+ids[1])
+	run(t, "reacquire", ids[1]).wants(t, 1, "the job is over", "retry it on Buildkite", "/builds/1#"+ids[1])
 }
 
 // waiting for an attempt that fails is a failure.
@@ -143,7 +143,7 @@ func TestExplain(t *testing.T) {
 	l := aLab(t)
 	ids := l.jobs(2)
 	id := ids[0]
-	run(t, "explain", id).wants(t, 0, "unknown (Buildkite knows no such job", "see that a scheduler serves the queue")
+	run(t, "explain", id).wants(t, 0, "unknown (Buildkite doesn't know this job", "check that a scheduler serves the queue")
 	run(t, "reacquire", ids[1]).wants(t, 0) // registers the stack, as a scheduler does
 	run(t, "explain", id).wants(t, 0, "scheduled", "waits for a free slot", "onejob reacquire")
 	run(t, "reacquire", id).wants(t, 0)
@@ -161,7 +161,7 @@ func TestExplain(t *testing.T) {
 func TestCancel(t *testing.T) {
 	l := aLab(t)
 	id := l.jobs(1)[0]
-	run(t, "cancel", id).wants(t, 1, "no unfinished kjob in namespace "+l.namespace)
+	run(t, "cancel", id).wants(t, 1, "no unfinished Kubernetes Job in namespace "+l.namespace)
 	run(t, "reacquire", id).wants(t, 0)
 	run(t, "cancel", "--dry-run", id).wants(t, 0, "onejob-"+id)
 	mark := func() string {
@@ -200,7 +200,7 @@ func TestRenderScheduled(t *testing.T) {
 	l := aLab(t)
 	ids := l.jobs(2)
 	id := ids[0]
-	run(t, "render", id).wants(t, 1, "which a scheduler registers when it first serves the queue")
+	run(t, "render", id).wants(t, 1, "A scheduler registers the stack when it first serves the queue")
 	run(t, "reacquire", ids[1]).wants(t, 0) // registers the stack, as a scheduler does
 	run(t, "render", id).wants(t, 0, "name: onejob-"+id, "onejob.dev/pipeline: demo", "namespace: "+l.namespace, "onejob.dev/job-url: https://buildkite.com/", "/demo/builds/1#"+id)
 	run(t, "render", ids[1]).wants(t, 0, "name: onejob-"+ids[1], "job "+ids[1]+" is not among the queue's scheduled jobs")
@@ -230,7 +230,7 @@ func TestLintAsksCluster(t *testing.T) {
 	words := []string{
 		"queue privileged: its pod", "violates PodSecurity", "queue account: its pod", `serviceaccount "nobody" not found`,
 		"queue class: its pod", "no PriorityClass with name nonsense", "queue quota: its pod", "exceeded quota: memory",
-		"queue env: the kjob", "must be a valid IP address", "queue elsewhere: the kjob",
+		"queue env: the Kubernetes Job", "must be a valid IP address", "queue elsewhere: the Kubernetes Job",
 	}
 	run(t, "lint", "-f", bad).wants(t, 0) // no cluster, no knowledge
 	noRight := `cannot create resource "pods" in API group "" in the namespace "` + l.namespace

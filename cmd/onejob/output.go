@@ -28,19 +28,19 @@ func outputFlag(usual string) cli.Flag {
 		}}
 }
 
-// onScreen reports whether what is printed is a table on a terminal.
+// onScreen reports whether the output is a table on a terminal.
 func onScreen(c *cli.Context) bool {
 	f, ok := c.App.Writer.(*os.File)
 	return ok && table(c) && logging.Terminal(f)
 }
 
-// table reports whether what is printed is for people.
+// table reports whether the output is for people.
 func table(c *cli.Context) bool {
 	o := c.String("output")
 	return o != "json" && o != "yaml"
 }
 
-// printed is in the app's metadata once there is a YAML document before the next.
+// printed is a key of the app's metadata: a YAML document was printed already.
 const printed = "printed"
 
 // print writes v as --output says; table writes the human form.
@@ -74,15 +74,15 @@ const maxCell = 16 << 10
 
 func row(w io.Writer, cells ...string) {
 	for i, cell := range cells {
-		// A line break in a message would break the table, and what a terminal takes
-		// for a command is no text, whoever wrote it.
+		// A line break would break the table, and control characters could steer the
+		// terminal.
 		cells[i] = contract.Line(cell, maxCell)
 	}
 	_, _ = fmt.Fprintln(w, strings.Join(cells, "\t"))
 }
 
-// sayTo writes lines for people to a terminal, most likely. Two spaces set columns,
-// or lines, off.
+// sayTo prints lines for people, mostly to a terminal. Two spaces separate columns or
+// lines.
 func sayTo(w io.Writer, text string) {
 	for line := range strings.SplitSeq(text, "\n") {
 		columns := strings.Split(line, "  ")

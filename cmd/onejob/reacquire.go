@@ -25,11 +25,11 @@ func reacquireCommand() *cli.Command {
 
    onejob reacquire -f onejob.yaml 018f0000-0000-7000-8000-00000000000a
    onejob reacquire -f onejob.yaml --force --wait ID     # replace a pod that is stuck
-   onejob reacquire -f onejob.yaml --dry-run -o yaml ID  # the kjob that would be made`,
+   onejob reacquire -f onejob.yaml --dry-run -o yaml ID  # the Kubernetes Job that would be made`,
 		Flags: append([]cli.Flag{
 			configFlag(), queueFlag(), tokenFileFlag(), outputFlag("table"),
 			&cli.BoolFlag{Name: "force", Usage: "delete a live attempt first, if Buildkite still offers the job"},
-			&cli.BoolFlag{Name: "dry-run", Usage: "make nothing, print what would be made"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "create nothing, print what would be created"},
 			&cli.BoolFlag{Name: "wait", Usage: "wait until the attempts end, and show their phases"},
 		}, kubeFlags()...),
 		Action: func(c *cli.Context) error {
@@ -85,12 +85,12 @@ func reacquire(c *cli.Context, cfg *config.Config, kube kube.Client, id contract
 	}
 	kjob.SetGroupVersionKind(batchv1.SchemeGroupVersion.WithKind("Job")) // the API server's replies go without
 	return kjob, print(c, kjob, func(w io.Writer, _ bool) {
-		row(w, "JOB", "KJOB", "NAMESPACE")
+		row(w, "JOB", "KUBERNETES JOB", "NAMESPACE")
 		row(w, id.String(), kjob.Name, kjob.Namespace)
 	})
 }
 
-// follow says the phases of an attempt until it ends.
+// follow prints the phases of an attempt until it ends.
 func follow(c *cli.Context, kube kube.Client, id contract.JobID, kjob *batchv1.Job, say func(string)) error {
 	last := ""
 	rows := lister{say: say, good: time.Now(), list: func(ctx context.Context) ([]operate.Row, error) {

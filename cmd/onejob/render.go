@@ -19,10 +19,10 @@ import (
 
 func renderCommand() *cli.Command {
 	return &cli.Command{
-		Name: "render", Usage: "print the kjob that a job would get", ArgsUsage: "[JOB_ID]",
-		Description: `Needs no cluster, unless the queue's template lives in one. The job is made up,
-is read from --job (YAML: id, priority, pipeline, build, branch, step, env), or,
-with an ID and a token, is the one that Buildkite has scheduled.
+		Name: "render", Usage: "print the Kubernetes Job that a job would get", ArgsUsage: "[JOB_ID]",
+		Description: `Needs no cluster, unless the queue's template lives in one. The job is a
+sample. With --job it is read from a file (YAML: id, priority, pipeline, build,
+branch, step, env); with an ID and a token it is the one that Buildkite has scheduled.
 
    onejob render -f onejob.yaml
    onejob render -f onejob.yaml --queue gpu --job job.yaml | kubectl apply --dry-run=server -f -`,
@@ -61,7 +61,7 @@ with an ID and a token, is the one that Buildkite has scheduled.
 	}
 }
 
-// localTemplate is template without a cluster if that is possible.
+// localTemplate is template, without a cluster if possible.
 func localTemplate(c *cli.Context, client *stacks.Client, q config.Queue) (*kjob.Template, error) {
 	if q.Template.Job == "" && q.Template.PodTemplate == "" {
 		t, err := template(c.Context, nil, client, q)
@@ -77,8 +77,8 @@ func localTemplate(c *cli.Context, client *stacks.Client, q config.Queue) (*kjob
 	return template(c.Context, kube, client, q)
 }
 
-// scheduled is the job that is named by its ID, if one is, and whom to ask about
-// it.
+// scheduled is the job with the ID that was given, if one was, and the client to ask
+// about it.
 func scheduled(c *cli.Context, cfg *config.Config, q config.Queue) (*stacks.Client, contract.JobID, error) {
 	if c.NArg() == 0 {
 		return nil, "", nil
@@ -94,7 +94,7 @@ func scheduled(c *cli.Context, cfg *config.Config, q config.Queue) (*stacks.Clie
 	}
 	client, err := buildkite(c, cfg, q)
 	if err == nil && client == nil {
-		err = usage(fmt.Errorf("no token to ask Buildkite about job %s with", ids[0]))
+		err = usage(fmt.Errorf("there is no token to ask Buildkite about job %s", ids[0]))
 	}
 	return client, ids[0], err
 }
@@ -137,7 +137,7 @@ func jobToRender(c *cli.Context, client *stacks.Client, id contract.JobID) (stac
 	job, listed, err := client.ScheduledJob(c.Context, id)
 	if err == nil && !listed {
 		job.ID = id
-		_, _ = fmt.Fprintf(c.App.ErrWriter, "job %s is not among the queue's scheduled jobs: its pipeline, build and step are not known\n", job.ID)
+		_, _ = fmt.Fprintf(c.App.ErrWriter, "job %s is not among the queue's scheduled jobs, so its pipeline, build and step are unknown\n", job.ID)
 	}
 	return job, env, err
 }

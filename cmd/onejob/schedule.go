@@ -21,9 +21,9 @@ import (
 
 func scheduleCommand() *cli.Command {
 	return &cli.Command{
-		Name: "schedule", Usage: "serve Buildkite queues: make a Kubernetes Job of each job",
-		Description: `Runs until SIGTERM, then drains within seconds and exits 0. Never deregisters
-the stack: "onejob deregister" does, when onejob is uninstalled.
+		Name: "schedule", Usage: "serve Buildkite queues: create a Kubernetes Job for each job",
+		Description: `Runs until SIGTERM, then drains within seconds and exits 0. It never deregisters its
+stacks: run "onejob deregister" when you uninstall onejob.
 
    onejob schedule --config onejob.yaml
    onejob schedule --config onejob.yaml --lease onejob      # two replicas`,
@@ -100,7 +100,7 @@ func schedule(c *cli.Context) error {
 	return g.Wait()
 }
 
-// lease is what is asked for of leader election; nil for none.
+// lease is the wanted leader election; nil for none.
 func lease(c *cli.Context) (*scheduler.LeaseOptions, error) {
 	name := c.String("lease")
 	if name == "" {

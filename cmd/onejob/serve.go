@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// The port is open to whoever the NetworkPolicy lets in, where one is enforced,
-// and to everybody where none is. What one client can take is bounded:
-// connections in number, each by time and size. At about 30 kB a connection all
-// of them come to 4 MB. Two scrapers, a person and the kubelet's probes need ten.
+// The port is open to everybody whom the NetworkPolicy admits, or to all if none is
+// enforced. So connections are limited in number, and each in time and size. At about
+// 30 kB each, all of them take 4 MB. Two scrapers, a person and the kubelet's probes
+// need ten.
 const (
 	mostConnections = 128
 	mostHeaderBytes = 8 << 10
@@ -38,15 +38,14 @@ func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	return nil
 }
 
-// room is a listener with a limited number of connections. One more than that
-// is let in all the same, and the oldest of the address that has the most goes.
+// room is a listener with a limited number of connections. One more connection is
+// accepted, and the oldest connection of the address that has the most is closed.
 //
-// netutil.LimitListener has those who come wait instead: a job that holds every
-// connection would keep the kubelet's probes out until timeouts free some, and
-// be there again first. Here a probe, which makes a connection of its own and is
-// answered within milliseconds, is served at once, whatever the others do: one
-// address can't make another lose a connection, and of many addresses the oldest
-// connection goes, which a probe's is only if 128 more came since.
+// netutil.LimitListener would let new connections wait instead: a job that holds every
+// connection could keep out the kubelet's probes. Here a probe, which makes a new
+// connection and is answered within milliseconds, is served at once. One address can't
+// make another lose a connection. If there are many addresses, the oldest connection is
+// closed, and that is a probe's only if 128 more came since.
 type room struct {
 	net.Listener
 	mu   sync.Mutex

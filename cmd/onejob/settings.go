@@ -36,8 +36,8 @@ func tokenFileFlag() cli.Flag {
 		Usage: "`PATH` of the agent token, instead of the configuration's; the token itself can be in BUILDKITE_AGENT_TOKEN", Category: categoryBuildkite}
 }
 
-// loadConfig reads the file that --config names. Beside an error stands what
-// could be read of it, for lint; nil if that is nothing.
+// loadConfig reads the file that --config names. Together with an error it returns what
+// could be read of the file, for lint; nil if nothing could.
 func loadConfig(c *cli.Context) (*config.Config, error) {
 	if c.String("config") == "" {
 		return nil, usage(errors.New("no configuration given: set --config or ONEJOB_CONFIG to the scheduler's file"))
@@ -49,7 +49,7 @@ func loadConfig(c *cli.Context) (*config.Config, error) {
 	return cfg, nil
 }
 
-// pickQueue is the queue that --queue or a label names, or the only one.
+// pickQueue is the queue that --queue or a label names, or the only queue.
 func pickQueue(c *cli.Context, cfg *config.Config, label string) (config.Queue, error) {
 	var names []string
 	for _, q := range cfg.Queues {
@@ -64,7 +64,7 @@ func pickQueue(c *cli.Context, cfg *config.Config, label string) (config.Queue, 
 	return config.Queue{}, usage(fmt.Errorf("which queue? The configuration has %s: give --queue", strings.Join(names, ", ")))
 }
 
-// queueOf is pickQueue for a job, whose kjobs may be in any queue's namespace.
+// queueOf is pickQueue for a job; its kjobs may be in any queue's namespace.
 func queueOf(c *cli.Context, cfg *config.Config, kube kube.Client, id contract.JobID) (config.Queue, error) {
 	label := ""
 	for _, q := range cfg.Queues {
@@ -75,8 +75,7 @@ func queueOf(c *cli.Context, cfg *config.Config, kube kube.Client, id contract.J
 	return pickQueue(c, cfg, label)
 }
 
-// givenToken is what the command line or the environment has; nil if that is
-// nothing.
+// givenToken is the token of the command line or the environment; nil if there is none.
 func givenToken(c *cli.Context) (stacks.TokenSource, error) {
 	if path := c.String("token-file"); path != "" {
 		return stacks.NewTokenFile(path), nil
@@ -92,7 +91,7 @@ func givenToken(c *cli.Context) (stacks.TokenSource, error) {
 	return stacks.Token(token), nil
 }
 
-// token is givenToken or what the queue's file has; nil if there is no such file,
+// token is givenToken, or the token of the queue's file; nil if there is no such file,
 // as on most people's machines.
 func token(c *cli.Context, q config.Queue) (stacks.TokenSource, error) {
 	if t, err := givenToken(c); t != nil || err != nil {
@@ -127,8 +126,8 @@ func template(ctx context.Context, kube kube.Client, client *stacks.Client, q co
 		if id, err := client.Identity(ctx); err == nil {
 			t.Org = id.OrganizationSlug
 		}
-		// A registration tells the key of the default queue. The scheduler has made it
-		// before: again, it is the same.
+		// A registration returns the key of the default queue. The scheduler has
+		// registered the stack before, and repeating it changes nothing.
 		if q.Name == "__default__" {
 			if stack, err := client.Register(ctx, nil); err == nil {
 				t.QueueKey = stack.QueueKey
@@ -138,8 +137,8 @@ func template(ctx context.Context, kube kube.Client, client *stacks.Client, q co
 	return t, nil
 }
 
-// sharing are the queues whose token, and so whose cluster at Buildkite, is a
-// queue's own: a step there could ask for them.
+// sharing are the queues with the same token, and so in the same cluster at Buildkite:
+// a step in this queue's cluster could ask for them.
 func sharing(cfg *config.Config, q config.Queue) []config.Queue {
 	return slices.DeleteFunc(slices.Clone(cfg.Queues), func(other config.Queue) bool { return other.TokenFile != q.TokenFile })
 }
@@ -150,7 +149,7 @@ func jobIDs(c *cli.Context) ([]contract.JobID, error) {
 	}
 	var ids []contract.JobID
 	for _, a := range c.Args().Slice() {
-		// A job's URL does as well.
+		// A job's URL works too.
 		if _, after, ok := strings.Cut(a, "#"); ok {
 			a = after
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/onejob-dev/onejob/jitter"
 )
 
-// stopTimeout is far more than a scheduler's drain and its pod's grace take.
+// stopTimeout is far longer than a scheduler's drain and its pod's grace.
 const stopTimeout = 2 * time.Minute
 
 // stopScheduler is stopDeployment in the namespace that the flags name.
@@ -36,8 +36,8 @@ func stopScheduler(c *cli.Context, name string) error {
 	return stopDeployment(c.Context, apps.Deployments(namespace), core.Pods(namespace), name)
 }
 
-// stopDeployment scales a Deployment to none and returns when its pods are gone. One
-// that isn't there is stopped.
+// stopDeployment scales a Deployment to 0 and returns when its pods are gone. A missing
+// Deployment counts as stopped.
 func stopDeployment(ctx context.Context, deployments appsclient.DeploymentInterface, pods coreclient.PodInterface, name string) error {
 	scale, err := deployments.GetScale(ctx, name, metav1.GetOptions{})
 	switch {

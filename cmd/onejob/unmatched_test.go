@@ -67,15 +67,15 @@ func TestUnmatchedJobs(t *testing.T) {
 	}
 	run(t, "explain", "--queue", "default", big).wants(t, 0, why, "change the step's agents")
 	run(t, "explain", "--queue", "default", fits).wants(t, 0, "waits for a free slot")
-	run(t, "jobs", "--token-file", "/nowhere").wants(t, 0, "JOB", "queue default: jobs that ask for tags which it lacks are left out")
-	run(t, "jobs", "-f", write(t, "queues: 5")).wants(t, 0, "JOB", "left out")
+	run(t, "jobs", "--token-file", "/nowhere").wants(t, 0, "JOB", "queue default: can't list jobs that ask for a tag which no queue has")
+	run(t, "jobs", "-f", write(t, "queues: 5")).wants(t, 0, "JOB", "can't list jobs")
 	t.Setenv("ONEJOB_CONFIG", "")
-	run(t, "jobs").wants(t, 0, "JOB", "Jobs that ask for a tag which no queue has are not in this list", "-f FILE")
+	run(t, "jobs").wants(t, 0, "JOB", "This list leaves out jobs that ask for a tag which no queue has", "-f FILE")
 	if r := run(t, "jobs", "-o", "json"); r.code != 0 || r.err != "" {
 		t.Errorf("a program's list has no foot: %+v", r)
 	}
 	noToken := write(t, "token-file: /nowhere\nqueues:\n- {name: default}\n- {name: other}\n")
-	if r := run(t, "jobs", "-f", noToken); r.code != 0 || strings.Count(r.err, "are not in this list") != 1 || !strings.Contains(r.err, "--token-file") {
+	if r := run(t, "jobs", "-f", noToken); r.code != 0 || strings.Count(r.err, "This list leaves out") != 1 || !strings.Contains(r.err, "--token-file") {
 		t.Errorf("without a token: %+v", r)
 	}
 }

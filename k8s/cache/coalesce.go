@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// pace is the least time between two reads of a watch's connection. What comes
-// in between is read, decoded and decided on together: woken for each of a
-// thousand events by itself, a process takes twice the time for them. What comes
-// after a silence is read at once.
+// pace is the least time between two reads of a watch's connection. Events that arrive
+// in between are read, decoded and decided on together: a process that is woken for
+// each of a thousand events takes twice the CPU time. The first event after a silence
+// is read at once.
 const pace = 50 * time.Millisecond
 
-// readAhead is what one read takes; if it is that much, the next one doesn't wait.
+// readAhead is the size of one read; after a full read the next one doesn't wait.
 const readAhead = 64 << 10
 
 type dialer = func(ctx context.Context, network, address string) (net.Conn, error)

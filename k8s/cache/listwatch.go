@@ -20,10 +20,10 @@ import (
 )
 
 // Connection is a store's connection to the API server. The informers' own backoff
-// doubles up to a minute, and for as long after an outage the caches show what
-// was before it: slots stay held, and what ran meanwhile seems never to have
-// started. So a list or a watch that gets no answer is repeated here, every few
-// seconds, and the informer only hears of answers.
+// doubles up to a minute, and after an outage the caches would be out of date for as
+// long: slots stay held, and pods that ran meanwhile seem never to have started. So a
+// list or a watch that gets no answer is repeated here every few seconds, and the
+// informer sees only answers.
 type Connection struct {
 	log     *slog.Logger
 	breaker *kube.Breaker
@@ -38,7 +38,7 @@ func NewConnection(log *slog.Logger, b *kube.Breaker) *Connection {
 	return &Connection{log: log, breaker: b, failing: map[string]bool{}}
 }
 
-// Settle is how long after a link is mended the caches may still be behind.
+// Settle is how long the caches may still be behind after the connection works again.
 const Settle = 2 * time.Second
 
 // stale reports whether the caches may show the past.
@@ -48,8 +48,8 @@ func (l *Connection) stale() bool {
 	return len(l.failing) > 0 || time.Since(l.mended) < Settle
 }
 
-// AnsweredAgainAt is when the link was mended last, now if it isn't, and zero if it never
-// broke.
+// AnsweredAgainAt is when the connection last worked again after a failure: now if it
+// still fails, zero if it never did.
 func (l *Connection) AnsweredAgainAt() time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -59,7 +59,7 @@ func (l *Connection) AnsweredAgainAt() time.Time {
 	return l.mended
 }
 
-// Note takes in what became of a call that was sent at a time.
+// Note records the result of a call that was sent at the given time.
 func (l *Connection) Note(resource string, sent time.Time, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -99,7 +99,7 @@ func untilAnswered[T any](ctx context.Context, l *Connection, resource string, c
 	}
 }
 
-// informer makes one of a namespace's objects that have a queue's label.
+// informer makes an informer of a namespace's objects that have a queue's label.
 func (l *Connection) informer(
 	client kube.Client, resource string, example runtime.Object, indexers cache.Indexers,
 	list func(context.Context, metav1.ListOptions) (runtime.Object, error),

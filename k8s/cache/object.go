@@ -16,16 +16,16 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// What the caches keep of kjobs and pods: the facts that decisions rest on,
-// gathered once for each event and not for each look. The API's own types are
-// over a kilobyte each even when they are empty, and their labels a map each:
-// 5,000 kjobs with their pods would be 30 MiB instead of 8.
+// The caches keep only the facts of kjobs and pods that decisions rest on, gathered
+// once for each event and not for each look. The API's own types take over a kilobyte
+// even when empty, and a map for their labels: 5,000 kjobs with their pods would take
+// 30 MiB instead of 8.
 
 // Job is a kjob as the cache shows it. It is never written to.
 type Job struct {
 	Object
 	decide.KJob
-	// Job is what the next attempt is made of.
+	// Job is the input of the next attempt.
 	Job stacks.Job
 	// Story and faults are of the attempts before it.
 	Story  decide.History
@@ -42,13 +42,13 @@ type Pod struct {
 	decide.Pod
 	Kjob    string // the name of its kjob
 	KjobUID types.UID
-	// Scheduled is when it got its node, and started when its agent container did,
-	// as Kubernetes has it.
+	// Scheduled is when the pod got its node, and Started when its agent container
+	// started, by Kubernetes' clocks.
 	Scheduled, Started time.Time
 	grace              time.Duration // of its deletion
 }
 
-// Object is what both have; the informers need the metadata.
+// Object is what Job and Pod share; the informers need its metadata.
 type Object struct {
 	metav1.ObjectMeta
 	ID      contract.JobID // empty for a warm placeholder
@@ -71,8 +71,8 @@ func objectOf(m *metav1.ObjectMeta) Object {
 // intern makes equal strings one: a thousand jobs have few pipelines.
 func intern(s string) string { return unique.Make(s).Value() }
 
-// JobOf is the transformation of the kjobs' informer, but for the clocks (see
-// sights).
+// jobOf is the transformation of the kjobs' informer; sights then turn the times into
+// ours.
 func jobOf(o any) (any, error) {
 	k, ok := o.(*batchv1.Job)
 	if !ok {
@@ -85,7 +85,7 @@ func jobOf(o any) (any, error) {
 	return s, nil
 }
 
-// podOf is that of the pods' informer.
+// podOf is the transformation of the pods' informer.
 func podOf(o any) (any, error) {
 	p, ok := o.(*corev1.Pod)
 	if !ok {
@@ -104,7 +104,7 @@ func podOf(o any) (any, error) {
 	return s, nil
 }
 
-// Placeholder: a Job of ours that holds a node for a job to come.
+// Placeholder: a Job of ours that keeps room on a node for a later job.
 func (k *Job) Placeholder() bool {
 	return k.ID == "" && strings.HasPrefix(k.Name, kjob.PlaceholderPrefix) && !k.Terminating
 }

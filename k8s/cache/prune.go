@@ -22,13 +22,13 @@ import (
 	"github.com/onejob-dev/onejob/k8s/kube"
 )
 
-// Lean returns a client like kube, which is NewClient's of the same configuration,
-// that reads of Jobs and Pods only what the caches keep (see object.go): their
-// metadata less the managed fields, their status, and of the spec what leanJob and
-// leanPod name. The rest, which is most of what a watch sends, isn't decoded. Of
-// the answer to a Job's create only an error is read, over kube's connection: the
-// others have one of their own, which is read at a pace (see coalesce.go). Lists other
-// than a watch's own, and answers in JSON, are read whole.
+// Lean returns a client like client, which is NewClient's for the same configuration.
+// Of Jobs and Pods it decodes only what the caches keep (see object.go): metadata
+// without managed fields, status, and the fields of the spec that leanJob and leanPod
+// name. The rest is most of what a watch sends. Of the answer to a Job's create it
+// reads only an error, over client's connection; the other requests have a connection
+// of their own, which is read at a pace (see coalesce.go). Lists that aren't a watch's
+// own, and answers in JSON, are read whole.
 func Lean(client kube.Client, cfg *rest.Config) (kube.Client, error) {
 	watches := rest.CopyConfig(cfg)
 	if watches.Dial == nil {
@@ -82,13 +82,13 @@ func (j leanJobs) Create(ctx context.Context, k *batchv1.Job, o metav1.CreateOpt
 	return k, err
 }
 
-// mask is what is read of a protobuf message: its fields by their numbers in the
+// mask names the fields of a protobuf message that are read, by their numbers in the
 // API's generated.proto; nil stands for a whole field.
 type mask map[protowire.Number]mask
 
 var (
-	// Of the metadata mostly managedFields (17) is left out. The bookmark that ends
-	// a watch's first events is told by an annotation.
+	// Of the metadata mainly managedFields (17) is left out. An annotation marks the
+	// bookmark that ends a watch's first events.
 	leanJob = mask{
 		1: {1: nil, 3: nil, 5: nil, 6: nil, 8: nil, 9: nil, 11: nil, 12: nil, 14: nil},
 		2: {3: nil, 10: nil, 15: nil}, // spec.activeDeadlineSeconds, spec.suspend, spec.managedBy
@@ -155,8 +155,8 @@ func decodeLean(o interface {
 	return o.Unmarshal(b) // copies what it keeps
 }
 
-// unwrap takes a runtime.Unknown apart, the message in which the API server wraps
-// every object; raw shares b's memory.
+// unwrap takes apart a runtime.Unknown, the message in which the API server wraps every
+// object; raw shares b's memory.
 func unwrap(b []byte) (gvk schema.GroupVersionKind, raw []byte, err error) {
 	var apiVersion, kind string
 	err = eachField(b, func(num protowire.Number, _, value []byte) error {
@@ -179,7 +179,7 @@ func unwrap(b []byte) (gvk schema.GroupVersionKind, raw []byte, err error) {
 	return schema.FromAPIVersionAndKind(apiVersion, kind), raw, err
 }
 
-// prune appends to out what the mask lets through of b.
+// prune appends to out the fields of b that the mask names.
 func prune(out, b []byte, of mask) ([]byte, error) {
 	err := eachField(b, func(num protowire.Number, whole, value []byte) (err error) {
 		within, kept := of[num]
@@ -188,8 +188,8 @@ func prune(out, b []byte, of mask) ([]byte, error) {
 		case within == nil:
 			out = append(out, whole...)
 		default:
-			// A length of fixed width, which any reader takes: what the inner
-			// message comes to isn't known yet.
+			// The length has a fixed width, which every reader accepts, because the
+			// size of the inner message isn't known yet.
 			out = protowire.AppendTag(out, num, protowire.BytesType)
 			at := len(out)
 			out = append(out, 0x80, 0x80, 0x80, 0x80, 0)
@@ -207,8 +207,8 @@ func prune(out, b []byte, of mask) ([]byte, error) {
 	return out, err
 }
 
-// eachField calls f for each of a message's mask, with all of its bytes and, if
-// it is of the length-delimited kind, its value.
+// eachField calls f for each field of a message, with all of its bytes and, if it is
+// length-delimited, its value.
 func eachField(b []byte, f func(num protowire.Number, whole, value []byte) error) error {
 	for len(b) > 0 {
 		num, typ, tag := protowire.ConsumeTag(b)

@@ -9,13 +9,12 @@ import (
 	"github.com/onejob-dev/onejob/k8s/decide"
 )
 
-// sights turn the times of kjobs and pods, which are by the clocks of the API
-// server, of the Job controller and of nodes, into ours: once, when they are first
-// seen. What is seen to happen happens now, and what a process finds when it
-// starts happened as long ago as the API server's clock says at that time, but not
-// before its kjob was made as our clock says: either may have been set meanwhile, and
-// the younger counts. From then on our monotonic clock counts, so that no step of any
-// clock makes anything look older, or younger, than it is.
+// sights turn the times of kjobs and pods, which are by the clocks of the API server,
+// the Job controller and nodes, into ours, once, when they are first seen. An event
+// that we see happens now. An object that a new process finds is as old as the API
+// server's clock says at that time, but not older than its kjob by our clock; either
+// clock may have been set, and the younger age counts. After that our monotonic clock
+// counts, so that setting a clock never makes anything look older or younger.
 type sights struct {
 	skew func() time.Duration
 	mu   sync.Mutex
@@ -32,7 +31,7 @@ type sight struct {
 // moment is a time as Kubernetes tells it, and as our clock shows it.
 type moment struct{ told, here time.Time }
 
-// set takes in what is told; here is used if that is new.
+// set records what Kubernetes tells; if that is new, here gives our time.
 func (m *moment) set(told time.Time, here func() time.Time) time.Time {
 	switch {
 	case told.IsZero():
@@ -43,8 +42,8 @@ func (m *moment) set(told time.Time, here func() time.Time) time.Time {
 	return m.here
 }
 
-// at is the sight of an object, and whether it is found in a first list now.
-// Callers hold s.mu.
+// at is the sight of an object, and whether a first list brings it now. Callers hold
+// s.mu.
 func (s *sights) at(uid types.UID, listed bool, now time.Time) (of *sight, found bool) {
 	of, known := s.of[uid]
 	if !known {
@@ -57,12 +56,12 @@ func (s *sights) at(uid types.UID, listed bool, now time.Time) (of *sight, found
 	return of, listed && !known
 }
 
-// ago is a time that has passed, as ours shows it: no later than now.
+// ago is a past time as our clock shows it: not later than now.
 func (s *sights) ago(now, told time.Time) time.Time {
 	return now.Add(-max(0, now.Add(s.skew()).Sub(told)))
 }
 
-// kjob turns the times of a kjob. listed: the first list isn't complete.
+// kjob converts the times of a kjob. listed: the first list isn't complete.
 func (s *sights) kjob(k *Job, listed bool) {
 	now := time.Now()
 	s.mu.Lock()
@@ -94,7 +93,7 @@ func (s *sights) kjob(k *Job, listed bool) {
 	k.FinishedAt = of.ended.set(k.FinishedAt, here(k.FinishedAt))
 }
 
-// pod turns the times of a pod. A deletion tells when it is to be over.
+// pod converts the times of a pod. A deletion's time is when it is to be over.
 func (s *sights) pod(p *Pod, listed bool) {
 	now := time.Now()
 	s.mu.Lock()

@@ -23,8 +23,8 @@ const (
 	indexJob   = "job"   // label value of LabelJobID
 )
 
-// Store is what is known of one namespace: its kjobs and their pods, trimmed to
-// what decisions need.
+// Store is what is known of one namespace: its kjobs and their pods, reduced to what
+// decisions need.
 type Store struct {
 	Namespace  string
 	Kjobs      cache.SharedIndexInformer
@@ -41,9 +41,9 @@ type Handlers struct {
 	Pod  func(pod *Pod, deleted bool)
 }
 
-// New returns the Store of a namespace, empty until Run has filled it. Its requests
-// go by client; h hears of what changes, b of whether the API server answers. skew is
-// how far that server's clock is ahead of ours.
+// New returns the Store of a namespace, empty until Run has filled it. It sends its
+// requests through client; h is called about changes, and b learns whether the API
+// server answers. skew is how far that server's clock is ahead of ours.
 func New(client kube.Client, log *slog.Logger, namespace string, h Handlers, b *kube.Breaker, skew func() time.Duration) (*Store, error) {
 	indexers := cache.Indexers{
 		indexQueue: func(o any) ([]string, error) { return key(o.(entry).of().Queue), nil },
@@ -96,7 +96,7 @@ func final(o any) any {
 	return o
 }
 
-// see is a transformation whose times are ours.
+// see is trim with our times.
 func (s *Store) see(trim cache.TransformFunc) cache.TransformFunc {
 	return func(o any) (any, error) {
 		if _, again := o.(entry); again { // a reflector's own store has done it
@@ -139,7 +139,7 @@ func (s *Store) Filled(ctx context.Context, within time.Duration) error {
 	cctx, cancel := context.WithTimeoutCause(ctx, within, errors.New("not done yet: does it exist, and does the Role allow it?"))
 	defer cancel()
 	if !cache.WaitForCacheSync(cctx.Done(), s.Kjobs.HasSynced, s.Pods.HasSynced) {
-		return fmt.Errorf("listing kjobs and pods in namespace %s: %w", s.Namespace, context.Cause(cctx))
+		return fmt.Errorf("listing Kubernetes Jobs and pods in namespace %s: %w", s.Namespace, context.Cause(cctx))
 	}
 	return nil
 }
@@ -173,8 +173,8 @@ func (s *Store) PodsOf(id contract.JobID) []*Pod {
 	return indexed[Pod](s.Pods, indexJob, id.String())
 }
 
-// PodsOfKjob returns the pods that were made of a kjob, and of none that had its
-// name before.
+// PodsOfKjob returns the pods of a kjob, without those of earlier kjobs with the same
+// name.
 func (s *Store) PodsOfKjob(k *Job) (of []decide.Pod) {
 	for _, p := range s.PodsOf(k.ID) {
 		if p.KjobUID == k.UID {

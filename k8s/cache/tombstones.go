@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// A deleted kjob or pod takes with it who meant it and how it ended. A standby
-// keeps that for longer than a Lease lasts, so that the next leader still knows
-// what happened while nobody led. It is help, not truth: after a restart of all
-// replicas the states at Buildkite decide alone.
+// With a deleted kjob or pod the knowledge of who meant it and how it ended is gone. A
+// standby keeps that for longer than a Lease lasts, so that the next leader knows what
+// happened while nobody led. It only helps: after a restart of all replicas Buildkite's
+// states decide alone.
 const (
 	RememberFor  = 2 * time.Minute
 	rememberMost = 10_000
 )
 
-// Tombstone is one of the two, in its last state.
+// Tombstone is a deleted kjob or pod, in its last state.
 type Tombstone struct {
 	at   time.Time
 	Kjob *Job
@@ -29,7 +29,7 @@ func (d Tombstone) queue() string {
 	return d.Pod.Queue
 }
 
-// Tombstones are those of a namespace, the oldest first.
+// Tombstones are the deleted objects of a namespace, the oldest first.
 type Tombstones struct {
 	mu   sync.Mutex
 	list []Tombstone
@@ -44,7 +44,7 @@ func (ds *Tombstones) add(d Tombstone) {
 	ds.list = append(slices.Delete(ds.list, 0, old), d)
 }
 
-// Of are a queue's.
+// Of returns a queue's tombstones.
 func (ds *Tombstones) Of(queueLabel string) (out []Tombstone) {
 	ds.mu.Lock()
 	defer ds.mu.Unlock()

@@ -7,9 +7,9 @@ import (
 	"github.com/onejob-dev/onejob/jitter"
 )
 
-// attempt is a new kjob, at once for the first few losses and then with backoff
-// from the end of the last one, or the end of the job at the cap or where the
-// kjob is marked with one.
+// attempt decides on a new kjob: at once for the first few losses (free), then with
+// backoff from the end of the last attempt. At the cap, or if the kjob is marked as
+// cancelled, it ends the job instead.
 func attempt(f Facts, r Reason, free int, text string) Decision {
 	switch {
 	case f.KJob.Cancelled != "":
@@ -31,8 +31,8 @@ func attempt(f Facts, r Reason, free int, text string) Decision {
 	return Decision{Action: Attempt, Reason: r, NotBefore: at, Text: text}
 }
 
-// spent are the attempts that count for the cap: not those that Buildkite took back
-// before they began, because the job had to wait once more.
+// spent are the attempts that count for the cap. Those that Buildkite took back before
+// they began, because the job had to wait once more, don't count.
 func (f Facts) spent() int {
 	spent := f.Attempt
 	if f.Removed == ReasonNotYet {
@@ -46,15 +46,15 @@ func (f Facts) spent() int {
 	return spent
 }
 
-// endsSoon: the runner has gone, and the Job controller is about to say so of the
-// kjob. It doesn't as long as another container of the pod runs.
+// endsSoon: the runner has left, and the Job controller is about to end the kjob. It
+// doesn't while another container of the pod runs.
 func (f Facts) endsSoon() bool {
 	unfinished := !f.KJob.Gone && !f.KJob.Finished
 	return unfinished && f.Pod.Message != nil && !f.Pod.Lingers()
 }
 
-// asks is how long after its end a runner wants the next attempt to be. Both times
-// are by its node's clock, which may be off.
+// asks is how long after its end a runner wants the next attempt to wait. Both times
+// are by its node's clock, which may be wrong.
 func (f Facts) asks(notBefore time.Time) time.Duration {
 	if f.Pod.EndedAt.IsZero() {
 		return notBefore.Sub(f.EndedAt)
@@ -62,14 +62,14 @@ func (f Facts) asks(notBefore time.Time) time.Duration {
 	return notBefore.Sub(f.Pod.EndedAt)
 }
 
-// waitForPod is for a pod of an attempt before, which goes within its grace, or
-// is on a node that is dead.
+// waitForPod is for a pod of an earlier attempt, which ends within its grace, or is on
+// a dead node.
 func waitForPod(f Facts, r Reason) Decision {
 	d := Decision{Action: None, Reason: r}
 	if late := f.EndedAt.Add(f.Policy.Grace + outliveGrace); f.Now.Before(late) {
 		d.Again = late
 	} else {
-		d.Waiting, d.Text = true, fmt.Sprintf("waiting for pod %s of an earlier attempt to go (%s)", f.OtherPodLives, deadNode(f.OtherNode))
+		d.Waiting, d.Text = true, fmt.Sprintf("waiting for pod %s of an earlier attempt to end; %s", f.OtherPodLives, deadNode(f.OtherNode))
 	}
 	return d
 }

@@ -18,9 +18,10 @@ type Failure struct {
 	Last string
 }
 
-// failureOf is a container's end, if it is its own. Whoever is killed (137, 143) isn't
-// the one that failed, but where its own limit killed it; one that the kubelet lost
-// sight of has no end that is known; and a runner's own codes say what comes next.
+// failureOf is a container's end, if the container failed by itself. A container that
+// was killed (137, 143) didn't, except by its own memory limit. A container that the
+// kubelet lost sight of has no known end. A runner's own exit codes are decided
+// elsewhere.
 func failureOf(name string, end *corev1.ContainerStateTerminated) Failure {
 	code := int(end.ExitCode)
 	killed := (code == 137 || code == 143) && end.Reason != "OOMKilled"
@@ -31,7 +32,7 @@ func failureOf(name string, end *corev1.ContainerStateTerminated) Failure {
 	return Failure{contract.Word(name), code, lastLines(end.Message)}
 }
 
-// fault is the failure as a node's faults have it: two that are equal are one failure.
+// fault is the failure as an entry of NodeFaults: equal entries are the same failure.
 func (f Failure) fault() string {
 	if f.Container == "" {
 		return ""
@@ -39,24 +40,23 @@ func (f Failure) fault() string {
 	return fmt.Sprintf("exit/%s/%d", f.Container, f.ExitCode)
 }
 
-// decideBroke is for a pod that failed by itself before there was a runner, while its
-// job can be had. It is tried once more, rather on another node and a while later;
-// what fails the same way then would do so for ever.
+// decideBroke is for a pod that failed by itself before its runner started, while
+// Buildkite offers the job. It is tried once more, preferably on another node; a second
+// failure of the same kind would repeat for ever.
 func decideBroke(f Facts) Decision {
 	b := f.Pod.Broke
 	if !f.Faults.had(b.fault()) {
 		return attempt(f, lostFor(f), 0, fmt.Sprintf("the pod of attempt %d %s%s", f.Attempt, LostBefore, Loss(f)))
 	}
-	text := fmt.Sprintf("container %s ended with exit code %d in two pods, the last of them on node %s, before there was a runner; another pod would do the same (check it in the queue's template)",
+	text := fmt.Sprintf("container %s ended with exit code %d in two pods (the last one on node %s) before the runner started; another pod would fail in the same way. Check this container in the queue's template",
 		b.Container, b.ExitCode, f.Pod.Node)
 	if b.Last != "" {
-		text += ". Its last words: " + b.Last
+		text += ". Its last output: " + b.Last
 	}
 	return finish(ReasonContainer, text)
 }
 
-// lastLines is the end of a container's message, printable: the last lines that
-// say something.
+// lastLines are the last lines of a container's message that aren't empty, printable.
 func lastLines(message string) string {
 	const lines, width = 3, 400
 	var last []string

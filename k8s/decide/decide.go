@@ -5,8 +5,8 @@ import "time"
 // Action is what is to be done about a job.
 type Action string
 
-// The actions. There is at most one at a time: what follows from it is decided
-// from the facts that it made.
+// The actions. There is at most one at a time; what follows is decided from the facts
+// that it makes.
 const (
 	// None: nothing, until something changes or Decision.Again.
 	None Action = "none"
@@ -14,7 +14,7 @@ const (
 	Ask Action = "ask"
 	// Attempt: a new kjob, not before Decision.NotBefore.
 	Attempt Action = "attempt"
-	// Finish: end the job at Buildkite, for no runner will.
+	// Finish: end the job at Buildkite, because no runner will.
 	Finish Action = "finish"
 	// Delete: delete the kjob, with its UID as precondition; its pod gets its
 	// termination grace.
@@ -40,9 +40,9 @@ const (
 	ReasonLost       Reason = "pod_lost"
 	ReasonLostAfter  Reason = "pod_lost_running"
 	ReasonDeadline   Reason = "deadline"
-	ReasonDeleted    Reason = "kjob_deleted"
+	ReasonDeleted    Reason = "kubernetes_job_deleted"
 	ReasonCancelled  Reason = "cancelled"
-	ReasonUnended    Reason = "kjob_unended"
+	ReasonUnended    Reason = "kubernetes_job_stuck"
 	ReasonOver       Reason = "job_over"
 	ReasonTaken      Reason = "job_taken"
 	ReasonUnknown    Reason = "job_unknown"
@@ -85,9 +85,9 @@ type Decision struct {
 	Again time.Time
 }
 
-// The times of decisions. A podless kjob is normal for a moment, and so is a pod
-// with a node of which nothing is heard; a state is believed for StateFresh when
-// something can't be taken back, and may be that of stateLag before it was asked for.
+// The times of decisions. A kjob without a pod is normal for a moment, and so is a pod
+// with a node and without Events. Before an irreversible decision, a state is believed
+// for StateFresh only; it may be that of stateLag before it was asked for.
 const (
 	podlessGrace   = 30 * time.Second
 	quietGrace     = time.Minute
@@ -105,9 +105,9 @@ const (
 	notBeforeMax   = time.Hour
 )
 
-// On says what is to be done about a job, given all that is known. It is
-// the one place where an attempt is followed by another; the exit codes in
-// contract say after which ends.
+// On says what to do about a job, given all that is known. This is the only place that
+// decides whether another attempt follows; the comments in contract say for which exit
+// codes one does.
 func On(f Facts) Decision {
 	switch {
 	case f.Attempt == 0:
@@ -123,7 +123,7 @@ func On(f Facts) Decision {
 	case !f.Pod.OverOrGone():
 		return decideLive(f)
 	case f.KJob.Suspended:
-		// It would wait for a resume, and then get a second pod.
+		// After a resume it would get a second pod.
 		return suspendedAfterStart
 	default:
 		return decideStuck(f)
@@ -133,13 +133,13 @@ func On(f Facts) Decision {
 // Fresh reports whether the state was learned after the attempt had ended.
 func (f Facts) Fresh() bool { return !f.StateAt.IsZero() && !f.StateAt.Before(f.EndedAt) }
 
-// believed reports whether the state is new enough for what can't be taken back.
-// How long Buildkite took to tell it doesn't count: where that is longer than
+// believed reports whether the state is new enough for an irreversible decision. The
+// time that Buildkite took to answer doesn't count: if that were longer than
 // StateFresh, nothing could ever be decided.
 func (f Facts) believed() bool { return !f.ToldAt.IsZero() && f.Now.Sub(f.ToldAt) <= StateFresh }
 
-// How often the Events of a pod that waits are read: WarningsEvery as a rule, and
-// TakenEvery while they decide whether another agent has its job.
+// How often the Events of a waiting pod are read: WarningsEvery, or TakenEvery if they
+// decide whether another agent has its job.
 const (
 	WarningsEvery = 20 * time.Second
 	TakenEvery    = 10 * time.Second

@@ -21,11 +21,11 @@ func decideDeleted(f Facts) Decision {
 		case ReasonSuspended:
 			return attempt(f, ReasonLost, 1, fmt.Sprintf("the pod of attempt %d %sits Kubernetes Job was suspended", f.Attempt, LostBefore))
 		case ReasonNotYet:
-			return attempt(f, ReasonNotYet, f.Attempt, "Buildkite had held the job back, and offers it again")
+			return attempt(f, ReasonNotYet, f.Attempt, "Buildkite had held the job back and now offers it again")
 		case ReasonUnended:
 			return attempt(f, lostFor(f), 1, fmt.Sprintf("the pod of attempt %d %s%s", f.Attempt, LostBefore, Loss(f)))
 		}
-		return attempt(f, r, 0, fmt.Sprintf("the Kubernetes Job of attempt %d was deleted before it had the job", f.Attempt))
+		return attempt(f, r, 0, fmt.Sprintf("the Kubernetes Job of attempt %d was deleted before it acquired the job", f.Attempt))
 	})
 	if d.Action == None && f.stoppedTheJob() {
 		d.Topic, d.Text = "", text
@@ -33,8 +33,9 @@ func decideDeleted(f Facts) Decision {
 	return d
 }
 
-// endedByItself: the attempt's end is not for its kjob's deletion. It was over before,
-// or its runner wasn't told to stop; or it had the job, which is offered again.
+// endedByItself: the deletion of its kjob didn't end the attempt. It was over before,
+// or its runner wasn't told to stop; or it had the job, and Buildkite offers the job
+// again.
 func (f Facts) endedByItself() bool {
 	m := f.Pod.Message
 	switch {
@@ -53,8 +54,8 @@ func hadTheJob(m *contract.Message) bool {
 	return m.Code() == contract.ExitOK || !contract.WithoutJob(m.Code())
 }
 
-// stoppedTheJob: it runs, or was stopped for the deletion. One that was over before
-// needs no word.
+// stoppedTheJob: the job runs, or was stopped because of the deletion. A job that was
+// over before needs no text.
 func (f Facts) stoppedTheJob() bool {
 	m := f.Pod.Message
 	switch {
@@ -66,9 +67,9 @@ func (f Facts) stoppedTheJob() bool {
 	return m != nil && m.Code() == contract.ExitOK
 }
 
-// decideTerminating is for a kjob that is being deleted and is still there: one
-// that is deleted in foreground waits for its pod, whose node may be dead, others
-// for whoever gave them a finalizer. Until then there is no other attempt.
+// decideTerminating is for a kjob that is being deleted and still exists: in a
+// foreground deletion it waits for its pod, whose node may be dead; otherwise for the
+// owner of its finalizer. Until it is gone there is no other attempt.
 func decideTerminating(f Facts) Decision {
 	r, text := deletedWhy(f)
 	late := f.KJob.DeletedAt.Add(f.Policy.Grace + outliveGrace)
@@ -84,12 +85,12 @@ func decideTerminating(f Facts) Decision {
 	if f.Pod.LivesOnANode() {
 		what = fmt.Sprintf("pod %s is still there; %s", f.Pod.Name, deadNode(f.Pod.Node))
 	}
-	return waiting(r, fmt.Sprintf("waiting for the Kubernetes Job of attempt %d, which is being deleted, to go (%s)", f.Attempt, what))
+	return waiting(r, fmt.Sprintf("waiting for the deleted Kubernetes Job of attempt %d to go: %s", f.Attempt, what))
 }
 
-// decideOrphan is for a pod whose kjob was deleted when no scheduler that is
-// left was there to see it. Its job may be Buildkite's to end, for its agent's
-// silence, which says nothing of Kubernetes.
+// decideOrphan is for a pod whose kjob was deleted while none of the present schedulers
+// was there to see it. Buildkite may end its job because the agent is silent, and that
+// says nothing about Kubernetes.
 func decideOrphan(f Facts) Decision {
 	p := f.Orphan
 	reported := p.Message != nil && !p.unreported()
@@ -105,8 +106,8 @@ func decideOrphan(f Facts) Decision {
 // staysOn: nothing stops the pod.
 func (p Pod) staysOn() bool { return !p.Terminating && !p.OverOrGone() }
 
-// deletedWhy is what the reader of a job is told whose kjob is deleted while it
-// runs: its runner reports that it was stopped, but not why.
+// deletedWhy is the text for a job whose kjob is deleted while it runs: its runner
+// reports that it was stopped, but not why.
 func deletedWhy(f Facts) (Reason, string) {
 	if f.KJob.Cancelled != "" {
 		return ReasonCancelled, cancelledBy(f)
@@ -114,8 +115,8 @@ func deletedWhy(f Facts) (Reason, string) {
 	return ReasonDeleted, "the Kubernetes Job was deleted while the job ran in its pod"
 }
 
-// heldYet says something of a job if an agent has it, now, and finishes it if
-// that was the pod's runner and died before it could.
+// heldYet reports text if an agent has the job now, and finishes the job if that agent
+// was the pod's runner and died before it could report.
 func heldYet(f Facts, r Reason, text string) Decision {
 	switch {
 	case !f.believed():

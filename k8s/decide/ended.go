@@ -21,7 +21,7 @@ func decideEnded(f Facts) Decision {
 	if m == nil {
 		return decideLost(f)
 	}
-	// The message is the runner's word; a container's own code may be the 137
+	// The message is the runner's own account; the container's exit code may be the 137
 	// of a kill that came after the report.
 	switch m.Code() {
 	case contract.ExitOK:
@@ -31,9 +31,9 @@ func decideEnded(f Facts) Decision {
 		topic, text := aside(f)
 		return Decision{Action: None, Reason: ReasonFinished, Topic: topic, Text: text}
 	case contract.ExitRejected:
-		// Buildkite's affair. Should it offer the job again, nobody holds it.
+		// Buildkite decides. If it offers the job again, nobody has it.
 		if f.offeredSince() {
-			return attempt(f, ReasonRejected, 0, said(f, "was refused the job, which is offered again"))
+			return attempt(f, ReasonRejected, 0, said(f, "was refused the job, but Buildkite offers it again"))
 		}
 		return Decision{Action: None, Reason: ReasonRejected, Topic: maybeGranted(m), Text: said(f, "was refused the job")}
 	case contract.ExitLocked:
@@ -61,43 +61,43 @@ func (f Facts) unknownYet() bool {
 	return f.State == stacks.StateUnknown && f.Fresh() && f.StateAt.Before(f.EndedAt.Add(stateLag))
 }
 
-// decideEndedEarly is for a runner that was stopped before it had the job.
+// decideEndedEarly is for a runner that was stopped before it acquired the job.
 func decideEndedEarly(f Facts) Decision {
 	if f.atDeadline() {
 		return offered(f, ReasonDeadline, func() Decision { return deadline(f, said(f, "was stopped")) })
 	}
-	what := "was stopped before it had the job"
+	what := "was stopped before it acquired the job"
 	if f.Pod.Why != "" {
 		what += " (" + StopReason(f) + ")"
 	}
 	return offered(f, ReasonStopped, func() Decision { return attempt(f, ReasonStopped, 3, said(f, what)) })
 }
 
-// misconfigured is what comes after a runner that can't work with what it was given. No
-// other could, unless a tag is used again and the node has the old image.
+// misconfigured is for a runner that can't work with its configuration. No other runner
+// could, except if an image tag was reused and the node has the old image.
 func misconfigured(f Facts) Decision {
 	if f.fault() == faultContract && !f.Faults.had(faultContract) {
-		return attempt(f, ReasonConfig, 0, said(f, fmt.Sprintf("on node %s could not run, as its image is of another release than the scheduler; one more attempt is made", f.Pod.Node)))
+		return attempt(f, ReasonConfig, 0, said(f, fmt.Sprintf("on node %s could not run because its image is of another release than the scheduler; onejob makes one more attempt", f.Pod.Node)))
 	}
-	return finish(ReasonConfig, said(f, "could not run with the configuration it was given, and no other pod could"))
+	return finish(ReasonConfig, said(f, "could not run with its configuration; another pod would fail in the same way"))
 }
 
-// decideNotRun is for a runner that had the job, and left without its end reported.
+// decideNotRun is for a runner that had the job and left without reporting its end.
 func decideNotRun(f Facts) Decision {
 	if !f.Fresh() {
 		return ask(ReasonNotRun)
 	}
 	m := f.Pod.Message
-	reason, text := ReasonNotRun, "had the job, but it was not run to a reported end; it is not run again"
+	reason, text := ReasonNotRun, "acquired the job but did not report its end; it may have run, so onejob does not run it again"
 	switch m.Outcome {
 	case contract.OutcomeDeclined:
-		reason, text = ReasonDeclined, "had the job and did not run it; it is not run again"
+		reason, text = ReasonDeclined, "acquired the job but did not run it; onejob does not run it again"
 	case contract.OutcomeUnsupported:
 		reason, text = ReasonOtherPod, "did not run the job"
 	}
 	switch {
 	case f.State.Offered() && m.Outcome.Unstarted():
-		return attempt(f, reason, 0, said(f, "had the job taken back before it had begun"))
+		return attempt(f, reason, 0, said(f, "lost the job before it began: Buildkite took it back"))
 	case f.State.Unstarted():
 		return unstarted(f, reason, said(f, text))
 	case f.State.Held():
@@ -110,15 +110,15 @@ func decideNotRun(f Facts) Decision {
 	return Decision{Action: None, Reason: reason, Text: said(f, text)}
 }
 
-// exhausted is why an attempt came to nothing for what another may find otherwise.
+// exhausted is why an attempt failed for a reason that another attempt may not meet.
 func exhausted(f Facts) (Reason, string) {
 	switch f.Pod.Message.Outcome {
 	case contract.OutcomeTakenBack:
-		return ReasonExhausted, "had the job taken back by Buildkite, as it could not be started in time"
+		return ReasonExhausted, "lost the job: it did not start in time, so Buildkite took it back"
 	case contract.OutcomeUntrusted:
 		return ReasonUntrusted, fmt.Sprintf("on node %s does not trust the endpoint (check the node's clock, the image's CAs, any proxy)", f.Pod.Node)
 	case contract.OutcomeUnready:
-		return ReasonExhausted, fmt.Sprintf("could not be made ready for the job on node %s", f.Pod.Node)
+		return ReasonExhausted, fmt.Sprintf("could not prepare for the job on node %s", f.Pod.Node)
 	default:
 		return ReasonExhausted, "could not reach Buildkite"
 	}
@@ -134,10 +134,11 @@ func offeredAgain(f Facts) Decision {
 	default:
 		return ask(ReasonFinished)
 	}
-	return Decision{Action: None, Reason: ReasonOfferAgain, Text: said(f, "reported the job's end, but Buildkite offers it again: left alone")}
+	return Decision{Action: None, Reason: ReasonOfferAgain, Text: said(f, "reported the job's end, but Buildkite offers the job again; onejob leaves it alone")}
 }
 
-// offered asks, and goes on only if a runner could still acquire the job.
+// offered asks for the state if it is old, and calls then only if a runner could still
+// acquire the job.
 func offered(f Facts, r Reason, then func() Decision) Decision {
 	switch {
 	case !f.Fresh():
@@ -149,9 +150,9 @@ func offered(f Facts, r Reason, then func() Decision) Decision {
 	}
 }
 
-// atDeadline: Kubernetes ended the attempt at its active deadline. If it had not
-// even half of its time by our clock, Kubernetes' was set forward, and the next
-// attempt has all of it.
+// atDeadline: Kubernetes ended the attempt at its active deadline. If it had less than
+// half of that time by our clock, Kubernetes' clock was set forward, and the next
+// attempt gets the whole time.
 func (f Facts) atDeadline() bool {
 	ended := f.Now
 	if !f.EndedAt.IsZero() {
@@ -161,8 +162,8 @@ func (f Facts) atDeadline() bool {
 	return f.KJob.FailReason == batchv1.JobReasonDeadlineExceeded && lived >= f.KJob.Deadline/2
 }
 
-// deadline is the end of a job that nobody acquired in all the time that its
-// kjob may take: the next one would take as long.
+// deadline ends a job that nobody acquired during the whole active deadline: the next
+// attempt would take as long.
 func deadline(f Facts, why string) Decision {
-	return finish(ReasonDeadline, fmt.Sprintf("Kubernetes ended attempt %d at its active deadline (activeDeadlineSeconds in the queue's template) before it had the job: %s", f.Attempt, why))
+	return finish(ReasonDeadline, fmt.Sprintf("Kubernetes ended attempt %d at its active deadline (activeDeadlineSeconds in the queue's template) before it acquired the job: %s", f.Attempt, why))
 }

@@ -10,8 +10,7 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// Facts is everything that a decision about a job rests on. Decide asks
-// nobody and keeps nothing.
+// Facts is everything that a decision about a job rests on.
 type Facts struct {
 	// Now and all other times are by our clock, if nothing else is said.
 	Now   time.Time
@@ -26,19 +25,19 @@ type Facts struct {
 	// server, kubelet and Buildkite have clocks of their own. A State older
 	// than it says nothing about the time after.
 	EndedAt time.Time
-	// OverAt is when we first saw the pod over beside its kjob, by our clock, or
-	// when the API server answered again after that; zero if it was not: if the
-	// kjob was deleted, or about to be, before it.
+	// OverAt is when we first saw the pod over while its kjob existed, by our clock, or
+	// when the API server answered again after that. It is zero if we didn't: the kjob
+	// was deleted before, or is being deleted.
 	OverAt time.Time
-	// Unreported: Buildkite was asked after that and the job wasn't over, so the
-	// attempt's runner hadn't reported its end.
+	// Unreported: after that Buildkite said that the job wasn't over, so the attempt's
+	// runner hadn't reported its end.
 	Unreported bool
 	// Attempt is the number of the last attempt, 0 if there was none.
 	Attempt int
 	KJob    KJob
 	// Removed is why onejob deleted the kjob; empty if it did not, or has forgotten.
 	Removed Reason
-	// Story is what became of the attempts before it, and Faults those of their
+	// Story is the history of the earlier attempts, and Faults are those of their
 	// nodes.
 	Story  History
 	Faults NodeFaults
@@ -47,21 +46,21 @@ type Facts struct {
 	// OtherPodLives is a pod of another attempt that has a node, OtherNode, and
 	// is not over; empty if there is none.
 	OtherPodLives, OtherNode string
-	// Orphan is a pod of a job of which there is no kjob, and of whose deletion
-	// nobody who is left was told; its zero value means that there is none.
+	// Orphan is a pod of a job without a kjob, whose deletion no present scheduler saw;
+	// its zero value means that there is none.
 	Orphan Pod
-	// OrphanUnsure: it was left out, as what is seen may be old.
+	// OrphanUnsure: a pod was left out because the cache may be out of date.
 	OrphanUnsure bool
 	// LetInAt is when a kjob that was kept out, see KeptOut, was first seen not to be;
 	// zero if it never was.
 	LetInAt time.Time
-	// FailingSince is when the pod began to fail as it does, by our clock;
-	// reasons of one kind take turns. Of a pod that is gone while its kjob doesn't
-	// end it is no earlier than the API server's last answer after an outage.
+	// FailingSince is when the pod began to fail in the present way, by our clock;
+	// reasons of one kind count as the same way. For a pod that is gone while its kjob
+	// doesn't end, it is not before the API server's last answer after an outage.
 	FailingSince time.Time
-	// MendedAt is when the API server answered again after an outage, or when a
-	// process that had just started found the kjob, whose age it can but guess;
-	// zero if there was neither.
+	// MendedAt is when the API server answered again after an outage, or when a process
+	// that had just started found the kjob and could only guess its age; zero if
+	// neither happened.
 	MendedAt time.Time
 	Heard
 	Policy Policy
@@ -70,14 +69,14 @@ type Facts struct {
 // Policy is a queue's share of a decision.
 type Policy struct {
 	MaxAttempts int
-	// PendingTimeout is how long a pod may take to start, from when it was let in.
+	// PendingTimeout is how long a pod may take to start after it was admitted.
 	PendingTimeout time.Duration
 	// SuspendedTimeout is how long a kjob, or its pod, may be kept out; 0 for as
 	// long as it takes.
 	SuspendedTimeout time.Duration
 	ImageGrace       time.Duration
-	// FinishLost: a job that an agent has, whose pod is over, is finished at Buildkite
-	// as a stack's error, though that says that it never ran.
+	// FinishLost: a job that an agent has and whose pod is over is finished at
+	// Buildkite with a stack's error, although that says that it never ran.
 	FinishLost bool
 	// Grace is the pods' termination grace.
 	Grace time.Duration
@@ -101,8 +100,8 @@ type KJob struct {
 	FailReason  string
 	FailMessage string
 	Suspended   bool
-	// Holder is who suspends kjobs like this one, as far as it says itself: Kueue
-	// by its queue, or the controller that manages it.
+	// Holder is who suspends this kjob, as far as the kjob says it: a queue of Kueue,
+	// or the controller that manages it.
 	Holder    string
 	PodSeen   bool   // it had a pod at some time
 	Cancelled string // contract.AnnotationCancel
@@ -135,8 +134,8 @@ type Pod struct {
 	ExitCode int
 	// EndedAt is when that was, by the node's clock.
 	EndedAt time.Time
-	// Ended: it is so now. Others may run on beside it: Helper is one that has
-	// not ended, and that nobody stops.
+	// Ended: it is terminated now. Other containers may run on: Helper is one that has
+	// not ended and that nobody stops.
 	Ended  bool
 	Helper string
 	// NodeGone: its Node object is gone, or an administrator has declared the
@@ -160,10 +159,10 @@ type Pod struct {
 	Unschedulable string
 }
 
-// Over reports whether the pod's attempt is: its agent container has ended and
-// is never started again, or no container runs or will run. What others put
-// beside the agent, as a policy of the cluster does, is not the job: the pod's
-// phase waits for that, and no decision does.
+// Over reports whether the attempt is over: its agent container has ended and is never
+// started again, or no container runs or will run. Containers that others put beside
+// the agent, such as a cluster's policy, are not the job. The pod's phase waits for
+// them, but no decision does.
 func (p Pod) Over() bool {
 	switch {
 	case p.Ended, p.terminal():
@@ -180,11 +179,11 @@ func (p Pod) OverOrGone() bool { return p.Over() || p.Deleted }
 // terminal: all containers have ended, or the pod was given up.
 func (p Pod) terminal() bool { return p.Phase == corev1.PodSucceeded || p.Phase == corev1.PodFailed }
 
-// Lingers: the attempt is over, and something else of the pod runs on.
+// Lingers: the attempt is over, and another container of the pod runs on.
 func (p Pod) Lingers() bool { return p.Ended && !p.terminal() }
 
-// stops reports whether the kubelet stops what lingers: of a pod that is deleted
-// all, and native sidecars of any pod.
+// stops reports whether the kubelet stops the lingering containers: all of a deleted
+// pod, and native sidecars of any pod.
 func (p Pod) stops() bool { return p.Terminating || p.Helper == "" }
 
 // Lost reports whether the attempt ended and no runner could say how: the pod is
@@ -210,8 +209,8 @@ func (p Pod) diedWithTheJob() bool {
 	return p.unreported()
 }
 
-// mayRun reports whether the pod's runner may have got so far as to have the job:
-// its status says that it runs some time after it does.
+// mayRun reports whether the pod's runner may have acquired the job. The pod's status
+// shows that it runs some time after it does.
 func (p Pod) mayRun() bool {
 	if p.Node == "" {
 		return false
@@ -225,11 +224,12 @@ func (p Pod) Runs() bool { return p.Started && !p.ToCome }
 // Lives reports whether the pod may be running something.
 func (p Pod) Lives() bool { return p.Phase != "" && !p.OverOrGone() }
 
-// LivesOnANode: and has a node to do it on.
+// LivesOnANode: it may be running something, and has a node.
 func (p Pod) LivesOnANode() bool { return p.Node != "" && p.Lives() }
 
-// MayHaveHadTheJob is for a pod that is over. A runner's exit code says that it
-// had not; without one, only a pod that never got to a node had not.
+// MayHaveHadTheJob reports whether a pod that is over may have acquired the job. A
+// runner's exit code can say that it didn't; without one, only a pod that never had a
+// node surely didn't.
 func (p Pod) MayHaveHadTheJob() bool {
 	if p.Message == nil {
 		return p.Over() && p.Node != ""

@@ -2,31 +2,31 @@ package decide
 
 import "time"
 
-// Heard is what the Events on the kjob (without a pod) or the pod said when they
-// were read last.
+// Heard is what the Events on the pod, or on the kjob without a pod, said when they
+// were last read.
 type Heard struct {
 	// Warnings are the messages of the Warnings among them, newest first.
 	Warnings []Warning
-	// Pulling: of those that are about pulls, the newest begins one.
+	// Pulling: the newest Event about a pull says that one begins.
 	Pulling bool
-	// Stuck is when the kubelet said last that the pod can't start yet, by the
-	// node's clock, and StuckAt a time before that by ours: the kubelet's own if
-	// that is earlier, for it may send late what it said, or that of the read
-	// before the one that brought it. Zero if it never did.
+	// Stuck is when the kubelet last said that the pod can't start yet, by the node's
+	// clock. StuckAt is a lower bound of that time by our clock: the earlier of Stuck
+	// and the read of Events before the one that brought it, because the kubelet may
+	// send Events late. Zero if it never said so.
 	Stuck, StuckAt time.Time
-	// Admission is what the one who holds a suspended kjob says of it; empty if nobody
-	// does.
+	// Admission is what the holder of a suspended kjob says about it; empty if it says
+	// nothing.
 	Admission string
 	// EventsAt is when they were read, by our clock; zero if they never were.
 	EventsAt time.Time
-	// DeafAt is when they could not be read last, and DeafFor for how long they were
-	// tried in vain; zero if they could, or if it isn't allowed.
+	// DeafAt is when Events could last not be read, and DeafFor how long reading them
+	// has failed; zero if they could be read, or if reading isn't allowed.
 	DeafAt  time.Time
 	DeafFor time.Duration
 }
 
-// Subject is whose Events tell of the attempt: the pod's, or those of a kjob that
-// has none.
+// Subject is the object whose Events are about the attempt: the pod, or a kjob without
+// one.
 func (f Facts) Subject() string {
 	if f.Pod.Phase == "" {
 		return string(f.KJob.UID)
@@ -37,7 +37,7 @@ func (f Facts) Subject() string {
 // Warning is a Warning event.
 type Warning struct{ Reason, Message string }
 
-// after is h, read after was.
+// after is h, if it was read after was.
 func (h Heard) after(was Heard) Heard {
 	if h.StuckAt = was.StuckAt; !was.EventsAt.IsZero() && h.Stuck.After(was.Stuck) {
 		h.StuckAt = Earlier(was.EventsAt, h.Stuck)
@@ -45,13 +45,13 @@ func (h Heard) after(was Heard) Heard {
 	return h
 }
 
-// EventsAt is when Events were read last, whatever they were of.
+// EventsAt is when Events were last read, of any object.
 func (t *Timeline) EventsAt() time.Time { return t.heard.EventsAt }
 
-// Hear takes in what was just read of the Events of a subject.
+// Hear records the Events of a subject that were just read.
 func (t *Timeline) Hear(of string, h Heard) { t.heard, t.heardOf = h.after(t.heardBefore(of)), of }
 
-// HearNothing is for Events that one may not read: there is nothing to wait for.
+// HearNothing is for Events that we may not read: there is nothing to wait for.
 func (t *Timeline) HearNothing(of string, now time.Time) {
 	t.heard, t.heardOf = Heard{EventsAt: now}, of
 }

@@ -14,7 +14,7 @@ func finishLost(f *Facts) { f.Policy.FinishLost = true }
 // A job that an agent had is Buildkite's to end: a stack's finish would say that it
 // never ran. Only a queue that says so has it finished.
 func TestDecideHeld(t *testing.T) {
-	const left = "Buildkite ends it with -1, within 4 minutes of its agent's last heartbeat"
+	const left = "Buildkite ends it with -1 within 4 minutes of the last heartbeat"
 	gone := func(f *Facts) { f.Pod.Exited, f.Pod.NodeGone, f.Pod.ExitCode = false, true, 0 }
 	outcome := func(o contract.Outcome) func(*Facts) { return func(f *Facts) { f.Pod.Message.Outcome = o } }
 	ended := func(d time.Duration) func(*Facts) { return func(f *Facts) { f.EndedAt = t0.Add(-d) } }
@@ -35,14 +35,14 @@ func TestDecideHeld(t *testing.T) {
 		{"lost while running, and the queue says finish", aKJob().Lost().State("running").but(finishLost), Finish, ReasonLostAfter, "OOMKilled", 0},
 
 		// Given, not begun: Buildkite takes it back, whatever the queue says.
-		{"lost while only accepted", aKJob().Lost().State("accepted"), None, ReasonLost, "before the job had begun", acceptedEvery},
-		{"lost while only assigned", aKJob().Lost().State("assigned").but(finishLost), None, ReasonLost, "before the job had begun", acceptedEvery},
+		{"lost while only accepted", aKJob().Lost().State("accepted"), None, ReasonLost, "before the job began", acceptedEvery},
+		{"lost while only assigned", aKJob().Lost().State("assigned").but(finishLost), None, ReasonLost, "before the job began", acceptedEvery},
 		{"accepted, some time ago", aKJob().Lost().State("accepted").but(ended(time.Minute)).but(func(f *Facts) { f.StateAt = t0.Add(-acceptedEvery) }), Ask, ReasonLost, "", 0},
 		{"accepted for ever", aKJob().Lost().State("accepted").but(ended(time.Hour)), None, ReasonLost, "", acceptedLate},
 		{"taken back", aKJob().Lost().State("scheduled"), Attempt, ReasonLost, "OOMKilled", 0},
-		{"deleted, and lost while only accepted", aKJob().Lost().GoneBut().State("accepted"), None, ReasonLost, "before the job had begun", acceptedEvery},
+		{"deleted, and lost while only accepted", aKJob().Lost().GoneBut().State("accepted"), None, ReasonLost, "before the job began", acceptedEvery},
 		{"70, and accepted yet", aKJob().Exits(70).State("accepted"), None, ReasonNotRun, "", acceptedEvery},
-		{"the runner says that it was taken back", aKJob().Exits(75).State("scheduled").but(outcome(contract.OutcomeTakenBack)), Attempt, ReasonExhausted, "taken back by Buildkite", 0},
+		{"the runner says that it was taken back", aKJob().Exits(75).State("scheduled").but(outcome(contract.OutcomeTakenBack)), Attempt, ReasonExhausted, "Buildkite took it back", 0},
 		{"the start was refused, and it is offered", aKJob().Exits(70).State("scheduled").but(outcome(contract.OutcomeStartRefused)), Attempt, ReasonNotRun, "", 0},
 		{"it may have run, and it is offered", aKJob().Exits(70).State("scheduled").but(outcome(contract.OutcomeUndelivered)), None, ReasonNotRun, "", 0},
 		{"cancelled before it began", aKJob().Exits(0).State("canceled").but(outcome(contract.OutcomeCancelled)), None, ReasonFinished, "", 0},

@@ -10,8 +10,8 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// Past is what became of one attempt: Reason is what decisions read, Text what
-// people read. A line that a release before wrote has its text alone.
+// Past is the end of one attempt. Reason is for decisions, Text for people. A line of
+// an older release has only its text.
 type Past struct {
 	Reason  Reason
 	Attempt int
@@ -20,16 +20,16 @@ type Past struct {
 	Text string
 }
 
-// Reacquired is the reason of an attempt after which a person asked for the next.
+// Reacquired is the reason of an attempt after which a person asked for the next one.
 const Reacquired Reason = "reacquired"
 
-// History is what became of a job's attempts. Each kjob takes that of the attempts
-// before it along in an annotation: theirs, and their pods, may be gone when the
-// whole is to be told.
+// History is the ends of a job's attempts. Each kjob has the history of the attempts
+// before it in an annotation, because their kjobs and pods may be gone when the history
+// is needed.
 type History []Past
 
-// A history has its beginning and its end; what is between them goes, so that a
-// finish (stacks.MaxDetail) has room for all of it and a last sentence.
+// A long history keeps its beginning and its end, so that it fits into a finish
+// (stacks.MaxDetail) together with a last sentence.
 const (
 	storyWidth = 200 // bytes of a sentence
 	StoryFirst = 4
@@ -72,7 +72,7 @@ func ParseHistory(annotation string) (s History) {
 	return s
 }
 
-// parsePast reads a line, which is all text if it doesn't begin with its codes.
+// parsePast reads a line. A line that doesn't begin with codes is all text.
 func parsePast(line string) Past {
 	all := Past{Text: contract.Sentence(line)}
 	fields := strings.SplitN(line, "\t", 4)
@@ -95,5 +95,5 @@ func (s History) String() string {
 	return strings.Join(texts, "; ")
 }
 
-// and is the whole, with a last sentence that isn't cut.
+// and is the whole history and a last sentence that isn't cut.
 func (s History) and(last string) string { return append(slices.Clone(s), Past{Text: last}).String() }

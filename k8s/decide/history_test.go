@@ -19,7 +19,7 @@ func TestParseHistory(t *testing.T) {
 		{"none", "", nil, ""},
 		{"with codes", "container\t1\t2026-01-01T12:00:00Z\tthe pod was lost\npod_lost\t2\t2026-01-01T12:00:00Z\tit was lost again",
 			History{{ReasonContainer, 1, at, "the pod was lost"}, {ReasonLost, 2, at, "it was lost again"}}, ""},
-		{"without", "the pod of attempt 1 was lost before it had the job: StartError\n…", History{{Text: "the pod of attempt 1 was lost before it had the job: StartError"}, {Text: StoryGap}}, ""},
+		{"without", "the pod of attempt 1 was lost before it acquired the job: StartError\n…", History{{Text: "the pod of attempt 1 was lost before it acquired the job: StartError"}, {Text: StoryGap}}, ""},
 		{"both", "attempt 1 was stopped\nlocked\t2\t2026-01-01T12:00:00Z\tfound it locked", History{{Text: "attempt 1 was stopped"}, {ReasonLocked, 2, at, "found it locked"}}, ""},
 		{"a number that is none", "locked\tx\t2026-01-01T12:00:00Z\ttext", History{{Text: "locked x 2026-01-01T12:00:00Z text"}}, "locked x 2026-01-01T12:00:00Z text"},
 		{"a time that is none", "locked\t1\tnow\ttext", History{{Text: "locked 1 now text"}}, "locked 1 now text"},
@@ -47,7 +47,7 @@ func TestParseHistory(t *testing.T) {
 func TestTextOfThePastDecidesNothing(t *testing.T) {
 	f := aKJob().Attempt(3).Lost().Facts
 	f.State, f.StateAt, f.ToldAt, f.Pod.Why = "reserved", t0, t0, startError
-	for _, text := range []string{"", "the pod of attempt 2 was lost before it had the job: StartError"} {
+	for _, text := range []string{"", "the pod of attempt 2 was lost before it acquired the job: StartError"} {
 		f.Story = History{{ReasonContainer, 1, t0, text}, {ReasonStopped, 2, t0, text}}
 		if d := On(f); d.Action != Attempt {
 			t.Errorf("after one that was stopped, told as %q: %+v, want another attempt", text, d)

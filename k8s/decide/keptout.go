@@ -10,17 +10,17 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// KeptOut: somebody keeps the attempt's pod from being made, and will let it in:
-// Kueue, or an administrator, who has suspended the kjob, or a ResourceQuota. That is
-// no time to start in, and may last for days. A kjob that had a pod isn't kept out,
-// it is over.
+// KeptOut: somebody keeps the attempt's pod from being created and will admit it later:
+// Kueue or an administrator has suspended the kjob, or a ResourceQuota is used up. This
+// doesn't count as time to start, and may last for days. A suspended kjob that had a
+// pod isn't kept out; it is over.
 func (f Facts) KeptOut() bool {
 	waits := f.KJob.Exists && !f.KJob.Finished && f.Pod.Phase == "" && !f.KJob.PodSeen
 	return waits && (f.KJob.Suspended || f.overQuota())
 }
 
-// overQuota: the last that the Job controller said is that a quota is used up. It
-// tries again for as long as it takes, and says so less and less often.
+// overQuota: the Job controller's last message is that a quota is used up. It retries
+// for as long as it takes, and says so less and less often.
 func (f Facts) overQuota() bool {
 	for _, w := range f.Warnings {
 		if w.Reason == "FailedCreate" {
@@ -30,24 +30,24 @@ func (f Facts) overQuota() bool {
 	return false
 }
 
-// quotaExceeded reports whether the API server's refusal is a ResourceQuota's, which
-// takes the same object when there is room. The API gives no other sign than the words.
+// quotaExceeded reports whether a ResourceQuota refused an object, which it accepts
+// when there is room again. The API shows that only by its text.
 func quotaExceeded(message string) bool { return strings.Contains(message, "exceeded quota: ") }
 
-// KeptOutSince is since when it is so: a kjob that never had a pod has been kept out
-// ever since it was made, suspended or resumed.
+// KeptOutSince is when that began: a kjob that never had a pod has been kept out since
+// it was created, suspended or resumed.
 func (f Facts) KeptOutSince() time.Time {
 	return Later(f.KJob.CreatedAt, Later(f.KJob.SuspendedAt, f.KJob.ResumedAt))
 }
 
-// letIn is when the pod's time to start began. A pod that is there was let in when it
-// was made, which a process that begins anew sees too.
+// letIn is when the pod's time to start began. A pod that exists was admitted when it
+// was created; a process that has just started sees that too.
 func (f Facts) letIn() time.Time {
 	return Later(Later(f.KJob.CreatedAt, f.KJob.ResumedAt), Later(f.LetInAt, f.Pod.CreatedAt))
 }
 
-// decideKeptOut is for a kjob that is kept out: it is waited for, its job reserved,
-// for as long as the queue says, or for ever.
+// decideKeptOut is for a kjob that is kept out. Its job stays reserved, and it waits
+// for as long as the queue allows, or for ever.
 func decideKeptOut(f Facts) Decision {
 	reason, what, _ := pendingWhy(f)
 	since, d := f.KeptOutSince(), Decision{Action: None, Reason: reason}
@@ -56,7 +56,7 @@ func decideKeptOut(f Facts) Decision {
 			if !f.believed() {
 				return ask(reason)
 			}
-			return finish(reason, fmt.Sprintf("Kubernetes did not let the pod in within %s (suspended-timeout): %s", most, what))
+			return finish(reason, fmt.Sprintf("Kubernetes did not admit the pod within %s (suspended-timeout): %s", most, what))
 		}
 	}
 	if look := since.Add(NoticeAfter); f.Now.Before(look) {
@@ -69,7 +69,7 @@ func decideKeptOut(f Facts) Decision {
 	return d
 }
 
-// heldBy is what is known of who holds a suspended kjob: its words, or its name.
+// heldBy is what is known of the holder of a suspended kjob: its message, or its name.
 func (f Facts) heldBy() string {
 	switch {
 	case f.Admission != "":
@@ -81,7 +81,7 @@ func (f Facts) heldBy() string {
 	}
 }
 
-// kueueQueue is the label that puts a Job under Kueue, and in a queue of it.
+// kueueQueue is the label that puts a Job under Kueue and into one of its queues.
 const kueueQueue = "kueue.x-k8s.io/queue-name"
 
 func holderOf(k *batchv1.Job) string {
@@ -95,15 +95,16 @@ func holderOf(k *batchv1.Job) string {
 	}
 }
 
-// refusalUnread: why there is no pod only Events say, and they are still to be read.
-// A quota's refusal is waited for, and no job is finished without a look.
+// refusalUnread: only Events say why there is no pod, and they haven't been read
+// recently. A quota's refusal means waiting, so no job is finished before they are
+// read.
 func (f Facts) refusalUnread() bool {
 	podless := f.Pod.Phase == "" && !f.KJob.PodSeen
 	return podless && f.DeafFor < deafGrace && f.Now.Sub(f.EventsAt) > WarningsEvery
 }
 
-// seeKeptOut notes when a kjob that was kept out was let in: before Kubernetes says so,
-// it may seem to have had all of its time.
+// seeKeptOut records when a kept out kjob was admitted. Until Kubernetes says so, it
+// may seem to have used up its time.
 func (t *Timeline) seeKeptOut(f *Facts) {
 	switch uid := f.KJob.UID; {
 	case f.KeptOut():

@@ -13,7 +13,8 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// OfJob are by the clocks of Kubernetes, which sights turn into ours.
+// OfJob returns the facts of a kjob, with times by Kubernetes' clocks; the cache's
+// sights turn them into ours.
 func OfJob(k *batchv1.Job) KJob {
 	if k == nil {
 		return KJob{}
@@ -56,7 +57,7 @@ func OfJob(k *batchv1.Job) KJob {
 	return f
 }
 
-// OfPod are by those, too.
+// OfPod returns the facts of a pod, with times by Kubernetes' clocks too.
 func OfPod(p *corev1.Pod) Pod {
 	if p == nil {
 		return Pod{}
@@ -71,8 +72,8 @@ func OfPod(p *corev1.Pod) Pod {
 	for _, c := range p.Status.Conditions {
 		f.addCondition(c)
 	}
-	// PodGC makes the phase terminal itself only for nodes that are no more;
-	// that of a pod without a node it leaves alone.
+	// PodGC sets a terminal phase only if the pod's node no longer exists. It doesn't
+	// for a pod without a node.
 	f.NodeGone = f.Why == "DeletionByPodGC" && f.Phase == corev1.PodFailed
 	for _, c := range p.Status.InitContainerStatuses {
 		if end := c.State.Terminated; end != nil && f.Broke.Container == "" {
@@ -96,8 +97,8 @@ func OfPod(p *corev1.Pod) Pod {
 	return f
 }
 
-// brokeByItself: the pod is over for a container's own failure, not for what somebody did
-// to the pod, and not for a sidecar's end.
+// brokeByItself: the pod is over because a container failed, not because somebody did
+// something to the pod, and not because a sidecar ended.
 func (p *Pod) brokeByItself() bool {
 	if p.Started && p.Broke.Container != contract.AgentContainer {
 		return false
@@ -121,8 +122,8 @@ func (p *Pod) because(reason, message string) {
 	}
 }
 
-// addWait takes in what a container waits for that the agent's waits for, or that it
-// is itself: the first that isn't merely a matter of time.
+// addWait records why a container waits, if the agent's container waits for that one or
+// is it: the first reason that isn't merely a matter of time.
 func (p *Pod) addWait(c corev1.ContainerStatus) {
 	w := c.State.Waiting
 	if w == nil || p.Waiting != "" {
@@ -149,14 +150,14 @@ func (p *Pod) addContainer(c corev1.ContainerStatus) {
 	}
 }
 
-// explain keeps the first words about the pod's end.
+// explain keeps the first text about the pod's end.
 func (p *Pod) explain(message string) {
 	if p.WhyMessage == "" {
 		p.WhyMessage = contract.Sentence(message)
 	}
 }
 
-// addAgent takes in what the kubelet says of the agent container.
+// addAgent records the kubelet's status of the agent container.
 func (p *Pod) addAgent(c corev1.ContainerStatus) {
 	if r := c.State.Running; r != nil {
 		p.Started, p.StartedAt, p.Image = true, r.StartedAt.Time, contract.Word(c.Image)
@@ -191,7 +192,7 @@ func (p *Pod) addAgent(c corev1.ContainerStatus) {
 }
 
 // believed are the phases of a runner's message that can be true, the first of each
-// name: a job may have written it. Both clocks are the node's.
+// name; the job may have written the message. Both clocks are the node's.
 func believed(phases []contract.Phase, started, finished time.Time) (out []contract.Phase) {
 	longest := finished.Sub(started) + 2*clockGrain
 	for _, p := range phases {
@@ -207,8 +208,8 @@ func believed(phases []contract.Phase, started, finished time.Time) (out []contr
 	return out
 }
 
-// clockGrain is how much a phase may seem to lie outside of its container's time:
-// the kubelet's times are cut to the second.
+// clockGrain is how far a phase may lie outside of its container's time, because the
+// kubelet's times are cut to the second.
 const clockGrain = time.Second
 
 // Seconds is a runner's number of seconds as a duration.

@@ -6,7 +6,7 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// decideLive is for a kjob whose pod is still to come, pending or running.
+// decideLive is for a kjob without a pod yet, or with one that is pending or running.
 func decideLive(f Facts) Decision {
 	switch {
 	case f.State.Over():
@@ -34,10 +34,10 @@ func decideLive(f Facts) Decision {
 }
 
 // suspendedAfterStart: on resume the Job controller would make a second pod.
-var suspendedAfterStart = Decision{Action: Delete, Reason: ReasonSuspended, Text: "the Kubernetes Job was suspended after its pod had started"}
+var suspendedAfterStart = Decision{Action: Delete, Reason: ReasonSuspended, Text: "the Kubernetes Job was suspended after its pod had started; onejob deletes it, because resuming it would start a second pod"}
 
-// decideNotYet is for a pod whose job waits again, for a limit or a dependency. It is
-// offered again when what it waits for is there. A runner that has a node finds it locked.
+// decideNotYet is for a pod whose job waits again, for a limit or a dependency.
+// Buildkite offers the job again later. A runner with a node finds the job locked.
 func decideNotYet(f Facts) Decision {
 	if f.Pod.Node == "" {
 		return Decision{Action: Delete, Reason: ReasonNotYet, Unplaced: true}
@@ -46,8 +46,7 @@ func decideNotYet(f Facts) Decision {
 }
 
 // takenElsewhere: an agent has the job, and it isn't the attempt's. A pod with a node
-// may be the one that has it, its status still on the way: it is left to find out for
-// itself.
+// may have the job although its status doesn't show it yet, so it is left alone.
 func (f Facts) takenElsewhere() bool {
 	return f.State.Held() && !f.Pod.Started && f.Pod.Node == ""
 }
@@ -69,15 +68,15 @@ func decideOutlived(f Facts) Decision {
 	if neverRan || f.overWithoutAnAgent() {
 		return Decision{Action: Delete, Reason: ReasonOver}
 	}
-	// Normal for a moment: the runner reports, then takes its leave.
+	// This is normal for a moment: the runner reports the end and then leaves.
 	if end := f.EndedAt.Add(f.Policy.Grace + outliveGrace); f.Now.Before(end) {
 		return Decision{Action: None, Again: end}
 	}
-	return Decision{Action: Delete, Reason: ReasonOutlived, Text: "the job is over, but its pod went on and is being deleted"}
+	return Decision{Action: Delete, Reason: ReasonOutlived, Text: "the job is over but its pod still ran; onejob deletes the pod"}
 }
 
-// mayHaveRunAlready: this very pod may have run the job, in less time than its status
-// takes.
+// mayHaveRunAlready: this pod may have run the job in less time than its status takes
+// to show that it started.
 func (f Facts) mayHaveRunAlready() bool {
 	return f.State == stacks.StateFinished && f.Pod.mayRun()
 }
@@ -87,13 +86,13 @@ func (f Facts) overWithoutAnAgent() bool {
 	return f.State != stacks.StateFinished && f.HeldAt.IsZero()
 }
 
-// decideHeld is for a pod with a node, or that has started, while an agent has the job:
-// most likely its own.
+// decideHeld is for a pod that has a node or has started, while an agent has the job:
+// most likely the pod's own.
 func decideHeld(f Facts) Decision {
 	switch {
 	case f.Pod.Terminating:
-		// The runner cancels the job, or lets it go on, and reports. Should its
-		// node be cut off, this is all that can be said.
+		// The runner cancels the job, or lets it run on, and reports. If its node is
+		// cut off, nothing more can be said.
 		return stopped(f, ReasonStopped)
 	case !f.Pod.Started && f.Pod.Waiting != "":
 		return decideTaken(f)
@@ -102,7 +101,7 @@ func decideHeld(f Facts) Decision {
 	}
 }
 
-// decideOffered is for a kjob whose job can be had.
+// decideOffered is for a kjob whose job Buildkite offers.
 func decideOffered(f Facts) Decision {
 	switch {
 	case f.Pod.Terminating:
@@ -112,17 +111,17 @@ func decideOffered(f Facts) Decision {
 	case !f.Podless():
 		return decidePending(f)
 	}
-	// An attempt has one pod. The Job controller, that has counted it, may
-	// have lost sight of its kjob, which then stays as it is for ever.
+	// An attempt has one pod. The Job controller has counted it, and may have lost
+	// sight of the kjob, which then stays as it is for ever.
 	if end := f.FailingSince.Add(stuckGrace); f.Now.Before(end) {
 		return Decision{Action: None, Again: end}
 	}
-	return Decision{Action: Delete, Reason: ReasonUnended, Unplaced: true, Text: fmt.Sprintf("the pod of attempt %d is gone, and its Kubernetes Job doesn't end", f.Attempt)}
+	return Decision{Action: Delete, Reason: ReasonUnended, Unplaced: true, Text: fmt.Sprintf("the pod of attempt %d is gone but its Kubernetes Job does not end; onejob deletes it", f.Attempt)}
 }
 
-// decideCancelled is for a kjob that is marked to go, whose job isn't over. The
-// mark stays until Buildkite knows of it: a deletion that no watch saw takes it
-// along.
+// decideCancelled is for a kjob that is marked as cancelled and whose job isn't over.
+// The mark must stay until Buildkite knows of it, because a deletion that no watch saw
+// would take the mark along.
 func decideCancelled(f Facts) Decision {
 	switch {
 	case f.State.Held():
@@ -139,7 +138,7 @@ func decideCancelled(f Facts) Decision {
 
 func cancelledBy(f Facts) string { return "cancelled in Kubernetes by " + f.KJob.Cancelled }
 
-// decideIdle is for a pod that runs while its job can be had: nothing but its log
+// decideIdle is for a pod that runs while Buildkite still offers its job. Only its log
 // tells why, and its active deadline is hours away.
 func decideIdle(f Facts) Decision {
 	switch late := f.Pod.StartedAt.Add(f.Policy.PendingTimeout); {
@@ -149,14 +148,14 @@ func decideIdle(f Facts) Decision {
 		return ask(ReasonPending)
 	default:
 		return Decision{Action: None, Reason: ReasonPending, Topic: topicIdle, Waiting: true,
-			Text: fmt.Sprintf("pod %s has been running for more than %s, and its runner has not taken the job: its log says why, if its command is onejob-agent's (image %s)", f.Pod.Name, f.Policy.PendingTimeout, f.Pod.Image)}
+			Text: fmt.Sprintf("pod %s has been running for more than %s but has not acquired the job. Check its log; if there is nothing from onejob-agent, the template runs another command (image %s)", f.Pod.Name, f.Policy.PendingTimeout, f.Pod.Image)}
 	}
 }
 
-// decideTaken is for a pod that has a node, where it waits for an image, while an
-// agent has the job: another one, most likely. Should the node be cut off from
-// the API server, the pod's status is of then, and its runner may be the one. It
-// isn't if the kubelet has said since then that the pod still waits.
+// decideTaken is for a pod that waits on its node, for an image perhaps, while an agent
+// has the job: most likely another agent. But if the node is cut off from the API
+// server, the pod's status is old, and its runner may have the job. It doesn't if the
+// kubelet has reported since then that the pod still waits.
 func decideTaken(f Facts) Decision {
 	switch known := f.HeldAt.Add(startLag); {
 	case f.StuckAt.After(f.HeldAt.Add(statusLag)):
@@ -164,21 +163,21 @@ func decideTaken(f Facts) Decision {
 	case f.Now.Before(known):
 		return Decision{Action: None, Reason: ReasonTaken, Again: Earlier(known, f.Now.Add(TakenEvery))}
 	default:
-		return Decision{Action: None, Reason: ReasonTaken, Text: fmt.Sprintf("an agent has the job, and it seems to be another than that of pod %s, which has not started on node %s (image %s): "+
-			"the pod's Kubernetes Job is left until its node says that it still waits, or the job is over", f.Pod.Name, f.Pod.Node, f.Pod.Image)}
+		return Decision{Action: None, Reason: ReasonTaken, Text: fmt.Sprintf("another agent seems to have the job, because pod %s has not started on node %s (image %s). "+
+			"onejob keeps the pod until its node reports that it still waits, or the job is over", f.Pod.Name, f.Pod.Node, f.Pod.Image)}
 	}
 }
 
-// decideStopping is for a pod that was told to stop before it had the job. On a
-// node that is dead it stays until somebody says so of the node; it may be
-// running yet, and there is never a second one beside it. No build fails for
-// that, whatever the pending timeout: the job can be had.
+// decideStopping is for a pod that was told to stop before it acquired the job. On a
+// dead node it stays until somebody deletes the node. It may still run, and there is
+// never a second pod beside it. The job doesn't fail because of that, whatever the
+// pending timeout, because Buildkite still offers it.
 func decideStopping(f Facts) Decision {
 	switch late := f.Pod.GoneBy.Add(statusLag); {
 	case f.Now.Before(late):
 		return Decision{Action: None, Again: late}
 	case !f.atDeadline():
-		return waiting(ReasonStopped, fmt.Sprintf("waiting for the pod to go, which was told to stop before it had the job: %s (%s)", StopReason(f), deadNode(f.Pod.Node)))
+		return waiting(ReasonStopped, fmt.Sprintf("waiting for the pod to end: it was told to stop before it acquired the job (%s); %s", StopReason(f), deadNode(f.Pod.Node)))
 	case !f.believed():
 		return ask(ReasonDeadline)
 	default:

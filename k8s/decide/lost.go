@@ -9,8 +9,8 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// How often the state of a job is asked for that was given to an agent and isn't
-// started: Buildkite takes it back after half a minute. Later something else is wrong.
+// How often the state is read of a job that an agent was given and hasn't started.
+// Buildkite takes it back after half a minute; later something else is wrong.
 const (
 	acceptedEvery = 3 * time.Second
 	acceptedFor   = 2 * time.Minute
@@ -20,8 +20,8 @@ const (
 // startError is the kubelet's reason for the end of a container that never ran.
 const startError = "StartError"
 
-// decideLost is for a pod that is over and whose runner left no word: only
-// Buildkite can say whether it had the job.
+// decideLost is for a pod that is over and whose runner left no message: only Buildkite
+// can say whether it had the job.
 func decideLost(f Facts) Decision {
 	switch {
 	case f.KJob.Succeeded && !f.Pod.Exited: // exit code 0 says that the end was reported
@@ -53,19 +53,19 @@ func (f Facts) killedAfterItsReport() bool {
 	return f.Pod.Started && f.Pod.Why != "" && !f.Unreported
 }
 
-// decideLostOffered is for a pod that is lost while its job can be had.
+// decideLostOffered is for a pod that is lost while Buildkite offers its job.
 func decideLostOffered(f Facts) Decision {
 	why := Loss(f)
 	switch {
 	case f.Pod.leftInSilence():
-		// No runner leaves so before it had the job.
-		return finish(ReasonConfig, fmt.Sprintf("attempt %d ended with exit code 0 and no runner's message: the image's entrypoint, or the command in the queue's template, is not onejob-agent (image %s)", f.Attempt, f.Pod.Image))
+		// No runner exits like this before it acquired the job.
+		return finish(ReasonConfig, fmt.Sprintf("attempt %d ended with exit code 0 and no termination message, so it did not run onejob-agent. Check the image's entrypoint and the command in the queue's template (image %s)", f.Attempt, f.Pod.Image))
 	case f.atDeadline():
 		return deadline(f, why)
 	case f.startErrors() >= startTries:
 		// The container never ran, in pod after pod: the command or the image.
 		return Decision{Action: Finish, Reason: ReasonContainer, ExitStatus: -1,
-			Text: fmt.Sprintf("the container can't be started, in %d pods one after the other: %s (image %s: check the command in the queue's template)", f.startErrors(), why, f.Pod.Image)}
+			Text: fmt.Sprintf("the container could not be started in %d pods in a row: %s (image %s: check the command in the queue's template)", f.startErrors(), why, f.Pod.Image)}
 	case f.Pod.Broke.Container != "":
 		return decideBroke(f)
 	default:
@@ -73,44 +73,45 @@ func decideLostOffered(f Facts) Decision {
 	}
 }
 
-// decideLostHeld is for a pod that is lost while an agent has the job, which was
-// its runner unless that says otherwise: no other agent's job is finished.
+// decideLostHeld is for a pod that is lost while an agent has the job. That agent was
+// the pod's runner, unless the pod shows that it wasn't: another agent's job is never
+// finished.
 func decideLostHeld(f Facts) Decision {
 	switch {
 	case f.Pod.Phase != "" && !f.Pod.mayRun():
 		return Decision{Action: None, Reason: ReasonLost}
 	case f.Pod.Exited && contract.WithoutJob(f.Pod.ExitCode):
 		return Decision{Action: None, Reason: ReasonLost,
-			Text: fmt.Sprintf("attempt %d left no message, and exit code %d says that its runner doesn't have the job: another agent has it, or Buildkite ends it when its agent is silent", f.Attempt, f.Pod.ExitCode)}
+			Text: fmt.Sprintf("attempt %d left no message, and its exit code %d means that it did not acquire the job: another agent has the job, or Buildkite ends it when its agent stays silent", f.Attempt, f.Pod.ExitCode)}
 	case f.State.Unstarted():
-		return unstarted(f, ReasonLost, fmt.Sprintf("the pod of attempt %d was lost before the job had begun in it; Buildkite takes the job back for another agent: %s", f.Attempt, Loss(f)))
+		return unstarted(f, ReasonLost, fmt.Sprintf("the pod of attempt %d was lost before the job began; Buildkite takes the job back and offers it again: %s", f.Attempt, Loss(f)))
 	case f.Pod.Exited || f.Pod.NodeGone:
-		// Its containers are over, so nothing of the job runs any more. Who
-		// deletes a Node object says the same of all that was on it.
+		// Its containers are over, so nothing of the job runs any more. A person who
+		// deletes a Node object says the same about everything on that node.
 		status := f.Pod.ExitCode
 		if status == 0 {
 			status = -1
 		}
-		return endHeld(f, ReasonLostAfter, status, "the pod was lost while the job ran in it; it is not run again", Loss(f))
+		return endHeld(f, ReasonLostAfter, status, "the pod was lost while the job ran in it; onejob does not run the job again", Loss(f))
 	default:
 		return Decision{Action: None, Reason: ReasonLostAfter, Topic: topicUnseen,
-			Text: fmt.Sprintf("the pod was lost while the job ran in it, and may still be running where it can't be seen: %s", Loss(f))}
+			Text: fmt.Sprintf("the pod was lost while the job ran in it; it may still run on a node that Kubernetes can't reach: %s", Loss(f))}
 	}
 }
 
-// endHeld is for a job that an agent has, whose runner is over. A stack's finish says
-// of a job that it never ran (docs/protocol.md#stack-finish), so that it is left to
-// Buildkite, which loses the agent, unless the queue says otherwise.
+// endHeld is for a job that an agent has and whose runner is over. A stack's finish
+// says that a job never ran (docs/protocol.md#stack-finish). So Buildkite is left to
+// end the job when it loses the agent, unless the queue says otherwise.
 func endHeld(f Facts, r Reason, status int, text, why string) Decision {
 	if f.Policy.FinishLost {
 		return Decision{Action: Finish, Reason: r, ExitStatus: status, Text: text + ": " + why}
 	}
-	return Decision{Action: None, Reason: r, Text: text + " (Buildkite ends it with -1, within 4 minutes of its agent's last heartbeat): " + why}
+	return Decision{Action: None, Reason: r, Text: text + " (Buildkite ends it with -1 within 4 minutes of the last heartbeat): " + why}
 }
 
-// unstarted is for a job that was given to an agent, whose runner is over, and that
-// isn't started. Nothing ran: Buildkite offers it again when nobody starts it in time,
-// and its state tells.
+// unstarted is for a job that was given to an agent but not started, and whose runner
+// is over. Nothing ran. Buildkite offers the job again when nobody starts it in time,
+// and its state shows that.
 func unstarted(f Facts, r Reason, text string) Decision {
 	every := acceptedEvery
 	if f.Now.After(f.EndedAt.Add(acceptedFor)) {
@@ -123,13 +124,13 @@ func unstarted(f Facts, r Reason, text string) Decision {
 	return Decision{Action: None, Reason: r, Text: text, Again: again}
 }
 
-// notOffered is for an attempt that ended without the job, which somebody has, or
-// had: perhaps this very one, whose grant's reply was lost.
+// notOffered is for an attempt that ended without the job, while an agent has or had
+// it: perhaps this attempt, if the reply that granted it was lost.
 func notOffered(f Facts, r Reason) Decision {
 	d := Decision{Action: None, Reason: r}
 	m, taken := f.Pod.Message, f.State.Held() || f.State == stacks.StateFinished
 	if m != nil && m.MaybeGranted && taken {
-		d.Topic, d.Text = TopicMaybeGranted, said(f, "may have had the job without knowing; it is not run again")
+		d.Topic, d.Text = TopicMaybeGranted, said(f, "may have acquired the job without knowing it; onejob does not run the job again")
 	}
 	return d
 }
@@ -142,9 +143,9 @@ func lostFor(f Facts) Reason {
 	return ReasonLost
 }
 
-// startErrors counts the attempts, this one and those just before it, whose
-// container couldn't be started. Lines without codes, of the release before, aren't:
-// that costs a pod or two after an upgrade.
+// startErrors counts the consecutive attempts, with this one, whose container couldn't
+// be started. Lines of older releases have no code and don't count; that costs a pod or
+// two after an upgrade.
 func (f Facts) startErrors() (n int) {
 	if f.Pod.Why == startError {
 		n = 1

@@ -7,12 +7,12 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// nodeFault is an attempt that ended before it had the job, for what its node has
-// or is: the next one is better made elsewhere.
+// nodeFault is an attempt that ended before it acquired the job, because of its node.
+// The next attempt should use another node.
 type nodeFault struct{ node, why string }
 
-// NodeFaults are those of a job's attempts, the oldest first. Each kjob takes those
-// of the attempts before it along in an annotation, beside their story.
+// NodeFaults are the node faults of a job's attempts, the oldest first. Each kjob has
+// those of the attempts before it in an annotation, beside their history.
 type NodeFaults []nodeFault
 
 const (
@@ -22,7 +22,7 @@ const (
 	faultContract = "contract"
 )
 
-// fault is why the attempt ended, if that was for its node; else empty.
+// fault is why the attempt ended, if that was because of its node; else empty.
 func (f Facts) fault() string {
 	m := f.Pod.Message
 	switch {
@@ -70,7 +70,7 @@ func ParseNodeFaults(annotation string) (fs NodeFaults) {
 	return fs[max(0, len(fs)-maxNodeFaults):]
 }
 
-// Nodes are those that attempts failed on, each once.
+// Nodes are the nodes on which attempts failed, each once.
 func (fs NodeFaults) Nodes() (names []string) {
 	for _, f := range fs {
 		if f.node != "" && !slices.Contains(names, f.node) {

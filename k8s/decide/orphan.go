@@ -11,9 +11,9 @@ func (t *Timeline) seeOrphan(f *Facts, s Seen) {
 	}
 }
 
-// Orphaned is for a job of which there is no kjob, and nobody remembers one. A pod
-// of it may be running: it may yet acquire the job, and there is never a second
-// beside it. It reports false if there is no such pod.
+// Orphaned is for a job without a kjob that nobody remembers. A pod of it may be
+// running and may still acquire the job, and there is never a second pod beside it. It
+// reports false if there is no such pod.
 func (t *Timeline) Orphaned(s Seen) (d Decision, orphaned bool) {
 	for _, p := range s.Pods {
 		if p.LivesOnANode() {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// After an outage of the API server a pod has mendedGrace to start in, whatever is
-// over by then; Events that can't be read are waited for for deafGrace.
+// After an outage of the API server a pod gets mendedGrace to start, even if its time
+// is over by then. Events that can't be read are waited for during deafGrace.
 const (
 	mendedGrace = time.Minute
 	deafGrace   = time.Minute
@@ -68,7 +68,7 @@ func (f Facts) unlessNever(t time.Time) time.Time {
 	return t
 }
 
-// allowed is the end of a time that begins at a moment. Nothing starts while the API
+// allowed is the end of a time that begins at since. Nothing starts while the API
 // server is away, and Kubernetes needs a while when it is back.
 func (f Facts) allowed(since time.Time, d time.Duration) time.Time {
 	end := since.Add(d)
@@ -78,38 +78,37 @@ func (f Facts) allowed(since time.Time, d time.Duration) time.Time {
 	return end
 }
 
-// quiet is said of a pod that has a node, and of which nothing is known that it
-// waits for.
+// quiet is the text about a pod that has a node and gives no reason why it waits.
 func quiet(f Facts) string {
-	text := fmt.Sprintf("node %s prepares its containers (a large image takes time)", f.Pod.Node)
+	text := fmt.Sprintf("node %s is preparing its containers (a large image takes time)", f.Pod.Node)
 	if len(f.Warnings) > 0 {
 		text += fmt.Sprintf("; Kubernetes' last warning: %s: %s", f.Warnings[0].Reason, f.Warnings[0].Message)
 	}
 	return text
 }
 
-// pendingWhy says why a pod hasn't started, and how long that may go on from
-// Facts.FailingSince; below zero there is only the pending timeout.
+// pendingWhy says why a pod hasn't started, and how long that may last from
+// Facts.FailingSince on; a negative time means that only the pending timeout counts.
 func pendingWhy(f Facts) (Reason, string, time.Duration) {
 	switch p := f.Pod; {
 	case p.Phase == "" && f.KJob.Suspended:
-		return ReasonSuspended, "the Kubernetes Job is suspended, it waits to be admitted" + f.heldBy(), -1
+		return ReasonSuspended, "the Kubernetes Job is suspended and waits to be admitted" + f.heldBy(), -1
 	case p.Phase == "":
 		for _, w := range f.Warnings {
 			if w.Reason == "FailedCreate" && PermanentRefusal(w.Message) {
-				return ReasonAdmission, "Kubernetes refuses it: " + w.Message, 0
+				return ReasonAdmission, "Kubernetes refuses the pod: " + w.Message, 0
 			}
 		}
 		if w := f.obstacle(); w.Message != "" {
-			return ReasonAdmission, "Kubernetes doesn't make it yet: " + w.Message, -1
+			return ReasonAdmission, "Kubernetes can't create the pod yet: " + w.Message, -1
 		}
-		return ReasonNoPod, "Kubernetes has made no pod for the job yet", -1
+		return ReasonNoPod, "Kubernetes has not created a pod for the job yet", -1
 	case p.Unschedulable != "":
 		return ReasonPending, p.Unschedulable, -1
 	case FailureKind(p.Waiting) == "name":
 		return ReasonImage, fmt.Sprintf("%s: %s (image %s: check the name in the queue's template)", p.Waiting, p.WaitingMessage, p.Image), 0
 	case f.imageOverdue() && f.Pulling && !f.PullUnread():
-		return ReasonImage, fmt.Sprintf("image %s is being pulled again (a large one takes time), after %s: %s", p.Image, p.Waiting, p.WaitingMessage), -1
+		return ReasonImage, fmt.Sprintf("image %s is being pulled again (a large image takes time), after %s: %s", p.Image, p.Waiting, p.WaitingMessage), -1
 	case FailureKind(p.Waiting) == "image":
 		grace := f.Policy.ImageGrace
 		if f.PullUnread() {
@@ -131,15 +130,15 @@ func pendingWhy(f Facts) (Reason, string, time.Duration) {
 	}
 }
 
-// imageOverdue: the image's grace is over, by a status that stays as it is while
-// the kubelet pulls again: the kubelet keeps a container's last failure until the
-// next try has ended. Whether there is one only Events say.
+// imageOverdue: the image's grace is over according to the pod's status. The kubelet
+// keeps a container's last failure in the status until the next try has ended, so only
+// Events say whether it is pulling again.
 func (f Facts) imageOverdue() bool {
 	return FailureKind(f.Pod.Waiting) == "image" && !f.Now.Before(f.allowed(f.FailingSince, f.Policy.ImageGrace))
 }
 
-// PullUnread: the Events that tell a pull that goes on from one that failed are
-// still to be read. No job is finished on old ones.
+// PullUnread: the Events that tell whether a pull goes on or has failed haven't been
+// read recently. No job is finished because of old ones.
 func (f Facts) PullUnread() bool {
 	if f.DeafFor >= deafGrace {
 		return false
@@ -163,10 +162,10 @@ func FailureKind(waiting string) string {
 	return ""
 }
 
-// failureKind is what Facts.FailingSince counts from: that of the container's
-// waiting reason, or "mount" for a pod that the kubelet's Events alone explain,
-// a volume of it being made from what isn't there. A CSI driver that isn't there
-// comes up, as a rule, with its node.
+// failureKind is the kind of failure from which Facts.FailingSince counts: that of the
+// container's waiting reason, or "mount" if only the kubelet's Events explain the wait,
+// because a volume needs an object that doesn't exist. A missing CSI driver isn't one:
+// it usually comes up with its node.
 func (f Facts) failureKind() string {
 	if f.Podless() {
 		return "podless"
@@ -174,7 +173,7 @@ func (f Facts) failureKind() string {
 	if f.Pod.Waiting != "" || f.Pod.Phase == "" || f.Pod.Started {
 		return FailureKind(f.Pod.Waiting)
 	}
-	// The kubelet has one reason for all of these; the rest is words.
+	// The kubelet has one reason for all of these; only the text differs.
 	switch w := f.obstacle(); {
 	case w.Reason != "FailedMount", strings.Contains(w.Message, "list of registered CSI drivers"):
 		return ""
@@ -184,13 +183,12 @@ func (f Facts) failureKind() string {
 	return ""
 }
 
-// Podless: the attempt had a pod, by the kjob's status, and there is none that
-// anything is known of.
+// Podless: the attempt had a pod, according to the kjob's status, and nothing is known
+// of it now.
 func (f Facts) Podless() bool { return f.KJob.PodSeen && f.Pod.Phase == "" }
 
-// obstacle is the newest Warning that can be what a pod waits for: others are
-// only remarks (MissingClusterDNS, DNSConfigForming), or of the time before it
-// had a node.
+// obstacle is the newest Warning that can be the reason for a pod's wait. Others are
+// only remarks (MissingClusterDNS, DNSConfigForming), or are from before it had a node.
 func (f Facts) obstacle() Warning {
 	for _, w := range f.Warnings {
 		if w.Reason == "FailedScheduling" && f.Pod.Node != "" {
@@ -203,8 +201,8 @@ func (f Facts) obstacle() Warning {
 	return Warning{}
 }
 
-// PermanentRefusal reports whether the API server's refusal would be
-// the same tomorrow. The API gives no other sign than the words.
+// PermanentRefusal reports whether the API server would refuse the object tomorrow too.
+// The API shows that only by its text.
 func PermanentRefusal(message string) bool {
 	for _, s := range []string{"violates PodSecurity", "is invalid", "denied the request", "ValidatingAdmissionPolicy", "Invalid value", "no service account",
 		"no PriorityClass with name", "pod rejected: RuntimeClass", "usage per Container is", "usage per Pod is", ": must specify "} {

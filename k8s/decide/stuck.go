@@ -2,9 +2,9 @@ package decide
 
 import "time"
 
-// How long the Job controller has to end a kjob whose pod is gone, or keeps the
-// job's next attempt back, and how long if there is a pod to look at. After an
-// outage its own caches may be a minute late.
+// How long the Job controller may take to end a kjob: one whose pod is gone or that
+// delays the next attempt, and one whose pod is still there to look at. After an outage
+// the controller's own caches may be a minute late.
 const (
 	stuckGrace = 90 * time.Second
 	endGrace   = 10 * time.Minute
@@ -13,10 +13,10 @@ const (
 	HelperGrace = 5 * time.Second
 )
 
-// decideStuck is for a kjob that isn't finished though its pod is over. The
-// Job controller ends it within seconds; should it have lost sight of it, the
-// kjob would stay for ever, and keep back the next attempt. Where only the pod is
-// left of it, for people to look at, it goes later.
+// decideStuck is for a kjob that isn't finished although its pod is over. The Job
+// controller ends it within seconds. If the controller has lost sight of it, the kjob
+// would stay for ever and delay the next attempt. If the pod still exists, the kjob is
+// deleted later, so that people can look at the pod.
 func decideStuck(f Facts) Decision {
 	d, grace := decideEnded(f), endGrace
 	if d.Action != None {
@@ -40,7 +40,7 @@ func decideStuck(f Facts) Decision {
 	case f.State.Over(), f.Fresh() && !f.State.Held():
 		d = Decision{Action: Delete, Reason: ReasonUnended, Unplaced: f.Pod.Deleted}
 		if f.State.Offered() {
-			d.Text = said(f, "is over, and its Kubernetes Job, which does not end, is being deleted; its runner's last words")
+			d.Text = said(f, "is over but its Kubernetes Job does not end, so onejob deletes it; the runner's last message")
 		}
 		return d
 	case !f.Fresh():
@@ -50,15 +50,16 @@ func decideStuck(f Facts) Decision {
 	}
 }
 
-// decideLingering is for an attempt that is over while other containers of its
-// pod run on: for ever, as a rule, and the kjob with them, so that it is deleted,
-// and its pod gets its termination grace. All that there is to do about the job
-// has been done by then, d; an Event keeps the runner's word. A pod that the
-// kubelet stops has its time.
+// decideLingering is for an attempt that is over while other containers of its pod run
+// on, usually for ever, and keep the kjob unfinished. So the kjob is deleted, and its
+// pod gets its termination grace. Everything else about the job has been done by then
+// (d), and an Event keeps the runner's message. A pod that the kubelet already stops
+// gets its time.
 //
-// The kjob is all that later leaders know of the attempt. While the job is offered it
-// stays: until there is another attempt, which takes along what it knows and has it
-// deleted, see Superseded, or, where there won't be one, as long as a finished one might.
+// The kjob is all that later leaders know of the attempt, so it stays while Buildkite
+// offers the job: until there is another attempt, which takes over its history and has
+// it deleted (see Superseded); or, if there is none, as long as a finished kjob might
+// stay.
 func decideLingering(f Facts, d Decision) Decision {
 	grace := HelperGrace
 	switch {
@@ -82,9 +83,9 @@ func decideLingering(f Facts, d Decision) Decision {
 	}
 }
 
-// Superseded is for an unfinished kjob after which another attempt was made, at a
-// time since. A suspended one would get a second pod from a resume; the Job
-// controller has lost sight of others, once their pods are over.
+// Superseded is for an unfinished kjob after which another attempt was made at the time
+// since. A suspended kjob would get a second pod when resumed; of others, whose pods
+// are over, the Job controller has lost sight.
 func Superseded(k AttemptKJob, pods []Pod, since, now time.Time) Decision {
 	if k.Suspended {
 		return Decision{Action: Delete, Reason: ReasonSuspended}

@@ -71,13 +71,13 @@ func TestDecideLingering(t *testing.T) {
 		again  time.Duration // from t0
 	}{
 		{"0, just now", aKJob().Exits(0).State(finished).but(helper("proxy")), None, ReasonFinished, "", HelperGrace - time.Second},
-		{"0", aKJob().Exits(0).State(finished).but(helper("proxy")).but(ago(HelperGrace)), Delete, ReasonHelper, "container proxy of pod p was still there when the agent container had ended; attempt 1 is done", 0},
+		{"0", aKJob().Exits(0).State(finished).but(helper("proxy")).but(ago(HelperGrace)), Delete, ReasonHelper, "container proxy of pod p had not ended when the agent container ended; attempt 1 is done", 0},
 		{"0, state older", aKJob().Exits(0).StateBefore(running).but(helper("proxy")).but(ago(HelperGrace)), Ask, ReasonHelper, "", 0},
 		{"0, and Buildkite is late", aKJob().Exits(0).State(running).but(helper("proxy")).but(ago(HelperGrace)), Delete, ReasonHelper, "", 0},
 		{"0, and a native sidecar", aKJob().Exits(0).State(finished).but(helper("")).but(ago(time.Minute)), None, ReasonFinished, "", time.Minute},
 		{"0, and a native sidecar that isn't stopped", aKJob().Exits(0).State(finished).but(helper("")).but(ago(2 * time.Minute)), Delete, ReasonHelper, "a native sidecar of pod p", 0},
 		{"0, its pod deleted", aKJob().Exits(0).State(finished).but(helper("proxy")).but(terminating).but(ago(time.Minute)), None, ReasonFinished, "", time.Minute},
-		{"0, and offered again", aKJob().Exits(0).State(reserved).but(helper("proxy")).but(ago(endGrace - time.Second)).but(func(f *Facts) { f.EndedAt = t0.Add(-stateLag) }), None, ReasonOfferAgain, "left alone", time.Second},
+		{"0, and offered again", aKJob().Exits(0).State(reserved).but(helper("proxy")).but(ago(endGrace - time.Second)).but(func(f *Facts) { f.EndedAt = t0.Add(-stateLag) }), None, ReasonOfferAgain, "onejob leaves it alone", time.Second},
 		{"0, and offered again for long", aKJob().Exits(0).State(reserved).but(helper("proxy")).but(ago(endGrace)), Delete, ReasonHelper, "", 0},
 		{"27", aKJob().Exits(27).State(reserved).but(helper("proxy")).but(ago(HelperGrace)), Attempt, ReasonRejected, "", 0},
 		{"75, and a pod of an earlier attempt", aKJob().Exits(75).State(reserved).but(helper("proxy")).but(ago(time.Hour)).but(func(f *Facts) { f.OtherPodLives = "q" }), None, ReasonExhausted, "", 0},

@@ -7,7 +7,7 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// said is a sentence about an attempt, with the runner's own words.
+// said is a sentence about an attempt, with the runner's own reason.
 func said(f Facts, what string) string {
 	s := fmt.Sprintf("attempt %d %s", f.Attempt, what)
 	if m := f.Pod.Message; m != nil && m.Reason != "" {
@@ -16,11 +16,11 @@ func said(f Facts, what string) string {
 	return s
 }
 
-// LostBefore is said of a pod.
-const LostBefore = "was lost before it had the job: "
+// LostBefore follows the name of a pod.
+const LostBefore = "was lost before it acquired the job: "
 
-// Unexplained: the runner was stopped, and neither pod nor kjob say why. A pod
-// that the kubelet evicts and that ends in good order forgets it; its Events don't.
+// Unexplained: the runner was stopped, and neither pod nor kjob say why. A pod that the
+// kubelet evicts and that ends in good order loses the reason; its Events keep it.
 func (f Facts) Unexplained() bool {
 	if m := f.Pod.Message; m == nil || m.Received == "" {
 		return false
@@ -32,7 +32,7 @@ func (f Facts) Unexplained() bool {
 func StopReason(f Facts) string {
 	switch why, message := stopWhy(f); {
 	case why == "":
-		return "it was deleted"
+		return "the pod was deleted"
 	case message == "":
 		return why
 	default:
@@ -43,7 +43,7 @@ func StopReason(f Facts) string {
 // stopped says why Kubernetes stops a job's pod, or did.
 func stopped(f Facts, r Reason) Decision {
 	why, _ := stopWhy(f)
-	return Decision{Action: None, Reason: r, Topic: topicStopped.of(why), Text: "Kubernetes stops the pod in which the job runs: " + StopReason(f)}
+	return Decision{Action: None, Reason: r, Topic: topicStopped.of(why), Text: "Kubernetes stopped the pod in which the job ran: " + StopReason(f)}
 }
 
 // stopWhy is Kubernetes' reason for that, empty if it gives none.
@@ -63,33 +63,33 @@ func stopWhy(f Facts) (why, message string) {
 	return "", ""
 }
 
-// lingering is what an Event keeps of an attempt whose kjob is deleted because
-// other containers run on.
+// lingering is the Event's text about an attempt whose kjob is deleted because other
+// containers run on.
 func lingering(f Facts) string {
 	what := "a native sidecar"
 	if f.Pod.Helper != "" {
 		what = "container " + f.Pod.Helper
 	}
 	phase, reason := PhaseOf(f.KJob, f.Pod)
-	return fmt.Sprintf("%s of pod %s was still there when the agent container had ended; attempt %d is %s", what, f.Pod.Name, f.Attempt, strings.TrimSuffix(phase+": "+reason, ": "))
+	return fmt.Sprintf("%s of pod %s had not ended when the agent container ended; attempt %d is %s", what, f.Pod.Name, f.Attempt, strings.TrimSuffix(phase+": "+reason, ": "))
 }
 
-// deadNode is what to do about a pod that stays on its node.
+// deadNode says what to do about a pod that stays on its node.
 func deadNode(node string) string {
-	return fmt.Sprintf("if node %s is gone for good, delete its Node object: it goes on then", node)
+	return fmt.Sprintf("if node %s is gone for good, delete it (kubectl delete node) and the job continues", node)
 }
 
-// aside is what a result that was reported doesn't say by itself: why it came
-// to be stopped, or killed.
+// aside explains a reported result that doesn't say by itself why the job was stopped
+// or killed.
 func aside(f Facts) (Topic, string) {
 	p := f.Pod
 	switch {
 	case p.Why == "OOMKilled":
-		return topicOutOfMemory, "a process of the job was killed for want of memory (OOMKilled); the limit is in the queue's template"
+		return topicOutOfMemory, "a process of the job was killed because the container ran out of memory (OOMKilled); the limit is in the queue's template"
 	case p.OutOfMemory != "":
-		return topicOutOfMemory, fmt.Sprintf("a process of the job was killed for want of memory (OOMKilled, container %s); the limit is that of the container agent in the queue's template", p.OutOfMemory)
+		return topicOutOfMemory, fmt.Sprintf("a process of the job was killed because the container %s ran out of memory (OOMKilled); the limit is that of the container agent in the queue's template", p.OutOfMemory)
 	case p.Message.SessionLost:
-		return topicSessionLost, said(f, "lost its session at Buildkite and told the job to stop")
+		return topicSessionLost, said(f, "lost its session with Buildkite, so it stopped the job")
 	case p.Message.Received == "":
 		return "", ""
 	}
@@ -100,7 +100,7 @@ func aside(f Facts) (Topic, string) {
 	return d.Topic, d.Text
 }
 
-// NotCreated is for a job whose Kubernetes Job the API server doesn't let in, for now.
+// NotCreated is for a job whose Kubernetes Job the API server doesn't accept for now.
 func NotCreated(why string) Decision {
 	return Decision{Action: None, Reason: ReasonNotCreated, Waiting: true, Text: "waiting to be created: " + why}
 }
@@ -133,7 +133,7 @@ func Loss(f Facts) string {
 	}
 }
 
-// PhaseOf says in a word, and a few more, where an attempt is.
+// PhaseOf is the phase of an attempt in one word, and the reason in a few more.
 func PhaseOf(k KJob, p Pod) (phase, reason string) {
 	switch {
 	case p.Message != nil:
@@ -166,7 +166,7 @@ func PhaseOf(k KJob, p Pod) (phase, reason string) {
 	}
 }
 
-// OutcomeOf is what the runner said, in a few words.
+// OutcomeOf is the runner's result in a few words.
 func OutcomeOf(m *contract.Message) string {
 	s := string(m.Outcome)
 	if m.ExitStatus != nil {

@@ -8,12 +8,12 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// Timeline is what has been seen of a job, and since when, by our clock: what a
-// decision rests on and no look at the cluster shows. Its zero value is a job of
-// which nothing is known. It is a cache: who begins anew sees the same again, later.
+// Timeline is what has been seen of a job, and since when by our clock: the part of a
+// decision's facts that one look at the cluster doesn't show. Its zero value is a job
+// of which nothing is known. It is a cache: a new process sees the same again, later.
 //
-// Attempts are told apart by their kjobs' UIDs: a name, and with it a number,
-// comes again when a kjob is gone and nobody remembers it.
+// Attempts are told apart by their kjobs' UIDs: a name, and so a number, can be used
+// again when a kjob is gone and nobody remembers it.
 type Timeline struct {
 	state   stacks.State
 	stateAt time.Time // when it was asked for
@@ -47,7 +47,7 @@ type sight struct {
 	at time.Time
 }
 
-// AttemptKJob is the kjob of an attempt as a Timeline sees it.
+// AttemptKJob is the kjob of an attempt, for a Timeline.
 type AttemptKJob struct {
 	Number int
 	KJob
@@ -58,25 +58,25 @@ type AttemptKJob struct {
 	Found time.Time
 }
 
-// AttemptPod is a pod, and the kjob and the attempt that it is of.
+// AttemptPod is a pod with its kjob and its attempt.
 type AttemptPod struct {
 	Pod
 	KJob    types.UID
 	Attempt int
 }
 
-// Seen is what a look at the cluster shows of a job.
+// Seen is what one look at the cluster shows of a job.
 type Seen struct {
 	Now time.Time
 	// MendedAt is when the API server answered again after an outage; zero if there was none.
 	MendedAt time.Time
-	// KJob is that of the last attempt of which there is one; if there is none, it
-	// doesn't exist. HoldsSlot: it counts as live.
+	// KJob is the last attempt's, among those that exist; its zero value means that
+	// there is none. HoldsSlot: it counts as live.
 	KJob      AttemptKJob
 	HoldsSlot bool
 	// Pods are those of all attempts.
 	Pods []AttemptPod
-	// Stale: this may be what was true before an outage.
+	// Stale: this may show the time before an outage.
 	Stale bool
 	Policy
 }
@@ -111,8 +111,8 @@ func (t *Timeline) Lost(kjob types.UID) bool { return t.lost == kjob }
 // PodStarted: the last pod that was seen had started.
 func (t *Timeline) PodStarted() bool { return t.pod.Started }
 
-// Learn takes in a state that Buildkite told of a question that was sent at a time.
-// It reports false, and learns nothing, if what is known was asked for later.
+// Learn records a state that Buildkite told, with the time when it was asked. It
+// reports false, and records nothing, if the known state was asked for later.
 func (t *Timeline) Learn(state stacks.State, sent, told time.Time) bool {
 	if t.stateAt.After(sent) {
 		return false
@@ -125,10 +125,10 @@ func (t *Timeline) Learn(state stacks.State, sent, told time.Time) bool {
 }
 
 // Listed is for a job that Buildkite lists as scheduled. The list lags
-// (docs/protocol.md#listing), so that it only tells news of a job of which nothing is
-// known that contradicts it: no attempt, and no state but an offered one. Else ask is
-// set, unless the state was asked for just now: that is Buildkite's word. So it is for a job
-// that was offered before its last attempt ended: it may be offered for another one.
+// (docs/protocol.md#listing). So it is news only for a job without an attempt and
+// without a contradicting state. Otherwise ask is set, unless the state was read just
+// now: the state is more reliable. So it is for a job that was offered before its last
+// attempt ended: it may be offered for another one.
 func (t *Timeline) Listed(sent, told time.Time) (news, ask bool) {
 	switch {
 	case !sent.After(t.stateAt):
@@ -141,21 +141,20 @@ func (t *Timeline) Listed(sent, told time.Time) (news, ask bool) {
 	}
 }
 
-// listedAsks is how old a state has to be for a listing that contradicts it to have it
-// asked for again.
+// listedAsks is how old a state must be to be read again when the list contradicts it.
 const listedAsks = time.Second
 
-// Reserved is for a job that Buildkite has just reserved for us, which tells nothing
-// new of one that was offered before.
+// Reserved is for a job that Buildkite has just reserved for us. For a job that was
+// offered before, it is no news.
 func (t *Timeline) Reserved(sent, told time.Time) {
 	if !t.state.Offered() {
 		t.Learn(stacks.StateReserved, sent, told)
 	}
 }
 
-// KJobGone notes that an attempt's kjob was deleted, and reports whether it was the
-// last one's. A finished one may go, by its TTL, before anything was decided; and
-// should Buildkite offer the job again, how it ended still counts.
+// KJobGone records that an attempt's kjob was deleted, and reports whether it was the
+// last attempt's. A finished kjob may be deleted by its TTL before anything was
+// decided; and if Buildkite offers the job again, the end of that attempt still counts.
 func (t *Timeline) KJobGone(a AttemptKJob) bool {
 	if t.Made(a.Number); a.Number < t.attempts {
 		return false
@@ -175,9 +174,9 @@ func (t *Timeline) PodGone(p AttemptPod) {
 // Removed notes that we deleted a kjob, and why.
 func (t *Timeline) Removed(kjob types.UID, why Reason) { t.removed, t.removedAs = kjob, why }
 
-// Last is the attempt that decisions about a job rest on: the last one, also when
-// its kjob is gone and that of an attempt before, the one that is there, isn't. Only
-// one that is live goes before it; whoever made that didn't know of the other.
+// Last is the attempt that decisions rest on: the last one, also if its kjob is gone
+// and only an earlier attempt's kjob exists. Only a live attempt goes before it,
+// because whoever made that didn't know of the other.
 func (t *Timeline) Last(there AttemptKJob, live bool) (a AttemptKJob, gone bool) {
 	switch g := t.gone; {
 	case g == nil, there.Exists && there.Number < g.Number && live:
@@ -190,7 +189,7 @@ func (t *Timeline) Last(there AttemptKJob, live bool) (a AttemptKJob, gone bool)
 	}
 }
 
-// See takes in what there is of a job, notes what is seen for the first time, and
+// See takes what there is of a job, records what is seen for the first time, and
 // returns the facts.
 func (t *Timeline) See(s Seen) Facts {
 	f := Facts{Now: s.Now, State: t.state, StateAt: t.stateAt, ToldAt: t.toldAt, HeldAt: t.heldAt, MendedAt: s.MendedAt, Policy: s.Policy}
@@ -198,7 +197,8 @@ func (t *Timeline) See(s Seen) Facts {
 	if a.Exists {
 		f.Attempt, f.KJob, f.Story, f.Faults, f.MendedAt = a.Number, a.KJob, a.Story, a.Faults, Later(s.MendedAt, a.Found)
 		if gone {
-			// What was finished when it went is decided on as if it were there.
+			// A kjob that was finished when it was deleted is decided on as if it still
+			// existed.
 			f.KJob.Exists, f.KJob.Gone, f.KJob.Terminating = a.Finished, !a.Finished, false
 		}
 		if t.removed == a.UID {
@@ -223,8 +223,8 @@ func (t *Timeline) seePods(f *Facts, s Seen) {
 		own := p.KJob == f.KJob.UID
 		if own {
 			f.Pod, f.KJob.PodSeen = p.Pod, true
-			// It is known also in the moment in which it has gone from the
-			// cache and nobody has told us.
+			// It is remembered for the moment when it is gone from the cache and we
+			// haven't been told yet.
 			t.pod = p
 		}
 		if (!own || f.KJob.Gone) && p.LivesOnANode() {
@@ -266,8 +266,8 @@ func (t *Timeline) seeEnd(f *Facts, there bool, mended time.Time) {
 	}
 }
 
-// seeFailing notes since when the pod fails as it does. That of a pod that is gone
-// while its kjob doesn't end counts anew after an outage.
+// seeFailing records since when the pod fails in the present way. For a pod that is
+// gone while its kjob doesn't end, the time begins again after an outage.
 func (t *Timeline) seeFailing(f *Facts, mended time.Time) {
 	if kind := f.failureKind(); kind != t.failingKind || t.failing.of != f.KJob.UID {
 		t.failing, t.failingKind = sight{f.KJob.UID, f.Now}, kind

@@ -2,9 +2,9 @@ package decide
 
 import "github.com/onejob-dev/onejob/contract"
 
-// Topic tells texts of one reason apart, or says that texts of two reasons tell the
-// same. Of an attempt a job's page is told each topic once, in whatever words; where
-// there is none the reason is the topic. What follows a slash is Kubernetes' word.
+// Topic tells texts with the same reason apart, or says that texts with two reasons
+// mean the same. A job's page gets each topic once for an attempt, whatever the words;
+// without a topic the reason counts. After a slash comes Kubernetes' own word.
 type Topic string
 
 // The topics.
@@ -34,8 +34,8 @@ func (d Decision) About() Topic {
 	return Topic(d.Reason)
 }
 
-// maybeGranted is the topic of a message whose runner doesn't know whether it had
-// the job.
+// maybeGranted is the topic of a message whose runner doesn't know whether it had the
+// job.
 func maybeGranted(m *contract.Message) Topic {
 	if m.MaybeGranted || m.Outcome == contract.OutcomeAmbiguous {
 		return TopicMaybeGranted
@@ -43,7 +43,7 @@ func maybeGranted(m *contract.Message) Topic {
 	return ""
 }
 
-// pendingTopic tells apart what one reason has a pod wait for.
+// pendingTopic tells apart the different waits with the same reason.
 func pendingTopic(f Facts) Topic {
 	switch p := f.Pod; {
 	case p.Phase == "":

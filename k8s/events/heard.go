@@ -10,7 +10,7 @@ import (
 	"github.com/onejob-dev/onejob/k8s/decide"
 )
 
-// Heard is what events, oldest first, say at the time that they were read.
+// Heard is what events, oldest first, say when they were read at the given time.
 func Heard(es []corev1.Event, at time.Time) decide.Heard {
 	es = slices.DeleteFunc(slices.Clone(es), func(e corev1.Event) bool { return !genuine(e) })
 	h := decide.Heard{Warnings: warningsOf(es), Pulling: pullingOf(es), EventsAt: at}
@@ -22,9 +22,9 @@ func Heard(es []corev1.Event, at time.Time) decide.Heard {
 	return h
 }
 
-// warningsOf are the Warnings among events that are oldest first, newest first
-// and without those of a sandbox or a volume that the pod has got since: an image
-// is pulled, and a container made, when all of them are there.
+// warningsOf are the Warnings among events (oldest first), newest first. Warnings about
+// a sandbox or a volume that the pod has got since are left out: an image is pulled,
+// and a container created, only when all of these exist.
 func warningsOf(es []corev1.Event) (out []decide.Warning) {
 	var ready time.Time
 	for _, e := range es {
@@ -46,14 +46,14 @@ func warningsOf(es []corev1.Event) (out []decide.Warning) {
 	return out
 }
 
-// eventBurst is how many Events on one object client-go's recorder, which is the
-// kubelet's, lets through before it drops all but one in five minutes.
+// eventBurst is how many Events on one object client-go's recorder (and so the kubelet)
+// sends before it drops all but one in five minutes.
 const eventBurst = 25
 
-// pullingOf is Facts.Pulling, of events that are oldest first. A pull that fails
-// is followed by a Failed, in the same second at times, one that is put off by a
-// BackOff; what ended well is in the pod's status soon. Where failures have used
-// up the kubelet's Events, that none follows means nothing.
+// pullingOf is Facts.Pulling, from events that are oldest first. A failed pull is
+// followed by a Failed, sometimes in the same second, and a postponed one by a BackOff;
+// a successful pull is soon in the pod's status. If failures have used up the kubelet's
+// Events, the absence of a later one means nothing.
 func pullingOf(es []corev1.Event) bool {
 	var begun, failed time.Time
 	sent := int32(0)
@@ -71,23 +71,24 @@ func pullingOf(es []corev1.Event) bool {
 	return begun.After(failed) && sent < eventBurst
 }
 
-// TakeIn is an Event as it is taken in, printable.
+// TakeIn returns an Event with printable texts.
 func TakeIn(e corev1.Event) corev1.Event {
 	e.Reason, e.Message = contract.Word(e.Reason), contract.Sentence(e.Message)
 	e.Source.Component, e.ReportingController = contract.Word(e.Source.Component), contract.Word(e.ReportingController)
 	return e
 }
 
-// ownReasons are the reasons that decide something, and whose they are. Whoever may
-// create Events may use them too: a policy engine reports what it would have refused
-// on the Job, in words like the API server's.
+// ownReasons are the reasons that decide something, each with the component that may
+// use it. Everybody who may create Events may use these reasons too: for example a
+// policy engine reports on the Job what it would have refused, in words like the API
+// server's.
 var ownReasons = map[string]string{
 	"FailedCreate": "job-controller",
 	"FailedMount":  "kubelet", "Pulling": "kubelet", "Pulled": "kubelet", "Created": "kubelet", "Failed": "kubelet", "BackOff": "kubelet",
 }
 
-// genuine reports whether an Event comes from whose its reason is: by the classic
-// field, the new one, or both. Of other reasons nothing is known, and they decide
+// genuine reports whether an Event comes from the component that owns its reason: by
+// the classic field, the new one, or both. Other reasons have no owner and decide
 // nothing.
 func genuine(e corev1.Event) bool {
 	owner, decides := ownReasons[e.Reason]

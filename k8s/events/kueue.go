@@ -16,9 +16,9 @@ import (
 	"github.com/onejob-dev/onejob/k8s/kube"
 )
 
-// Kueue reads what Kueue says of a Job that it holds: the conditions of the Job's
-// Workload. Two requests and this file's few fields are all that is needed of it, so
-// none of its packages is linked.
+// Kueue reads what Kueue says about a Job that it holds: the conditions of the Job's
+// Workload. That takes two requests and the few fields in this file, so none of Kueue's
+// packages is linked.
 type Kueue struct {
 	kube kube.Client
 
@@ -32,13 +32,13 @@ func NewKueue(client kube.Client) *Kueue { return &Kueue{kube: client} }
 
 const (
 	kueueGroup = "/apis/kueue.x-k8s.io"
-	// kueueJobUID is the label that a Workload has of the Job that it is for.
+	// kueueJobUID is the Workload's label with the UID of its Job.
 	kueueJobUID = "kueue.x-k8s.io/job-uid"
 	// kueueAgain is how often a cluster is asked whether it has Kueue, and which.
 	kueueAgain = 5 * time.Minute
 )
 
-// workload is what is read of one, in all versions of Kueue's API.
+// workload has the fields that are read, in all versions of Kueue's API.
 type workload struct {
 	Status struct {
 		Conditions      []metav1.Condition `json:"conditions"`
@@ -50,9 +50,9 @@ type workload struct {
 	} `json:"status"`
 }
 
-// Says is why a Job isn't admitted, in Kueue's words, printable; empty where the
-// cluster has no Kueue, where that has no Workload for the Job or says nothing, and
-// where the Role doesn't allow to look.
+// Says is why a Job isn't admitted, in Kueue's words, printable. It is empty if the
+// cluster has no Kueue, if Kueue has no Workload for the Job or says nothing, and if
+// the Role doesn't allow to look.
 func (k *Kueue) Says(ctx context.Context, namespace string, job types.UID) (string, error) {
 	client := k.kube.BatchV1().RESTClient()
 	if client == (*rest.RESTClient)(nil) {

@@ -16,9 +16,9 @@ import (
 // listTimeout bounds one list of Events.
 const listTimeout = 15 * time.Second
 
-// On lists the events on an object, oldest first. An API server that is told
-// to keep a watch cache of Events answers from that (resourceVersion 0); as a rule
-// there is none, and it looks through the namespace's.
+// On lists the events on an object, oldest first. An API server with a watch cache of
+// Events answers from that (resourceVersion 0). Usually there is none, and it looks
+// through the namespace's Events.
 func On(ctx context.Context, client kube.Client, namespace, kind, name string) ([]corev1.Event, error) {
 	cctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
@@ -39,7 +39,7 @@ func On(ctx context.Context, client kube.Client, namespace, kind, name string) (
 	return out, nil
 }
 
-// Time is when an Event was last seen to happen, by the clock of who wrote it.
+// Time is when an Event last happened, by the clock of the component that wrote it.
 func Time(e corev1.Event) time.Time {
 	switch {
 	case !e.LastTimestamp.IsZero():

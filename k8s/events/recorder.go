@@ -18,7 +18,7 @@ import (
 	"github.com/onejob-dev/onejob/k8s/kube"
 )
 
-// The reasons of the Events about jobs. Lost and Notice are of a job's end.
+// The reasons of the Events about jobs. Lost and Notice are about a job's end.
 const (
 	Waiting   = "JobWaiting"
 	Unmatched = "JobUnmatched"
@@ -44,8 +44,8 @@ func NewRecorder(client kube.Client, log *slog.Logger) *Recorder {
 // MaxEventMessage is the API server's limit on an Event's message.
 const MaxEventMessage = 1024
 
-// New is an Event about a kjob. Its message is printable and as long as the
-// API server takes; the codes of the decision that it tells of, if there was one, are
+// New returns an Event about a kjob. Its message is printable and not longer than the
+// API server accepts. The reason and topic of the decision d, if it has any, become
 // annotations.
 func New(namespace, kjob string, uid types.UID, warning bool, reason, message string, d decide.Decision) *corev1.Event {
 	now := metav1.Now()
@@ -68,8 +68,8 @@ func New(namespace, kjob string, uid types.UID, warning bool, reason, message st
 	return e
 }
 
-// Told is the decision that an Event of onejob's tells of: its reason and its topic.
-// Of an Event of others, and of a release before, it is empty.
+// Told returns the reason and topic of the decision that an Event of onejob's is about.
+// For Events of others, and of older releases, it is empty.
 func Told(e corev1.Event) decide.Decision {
 	if e.Source.Component != contract.ManagedBy {
 		return decide.Decision{}
@@ -80,7 +80,7 @@ func Told(e corev1.Event) decide.Decision {
 	}
 }
 
-// Event records one; it never waits, and what doesn't fit is dropped.
+// Event queues one; it never waits, and drops what doesn't fit.
 func (r *Recorder) Event(namespace, kjob string, uid types.UID, warning bool, reason, message string, d decide.Decision) {
 	e := New(namespace, kjob, uid, warning, reason, message, d)
 	if (reason == Waiting || reason == Unmatched) && len(r.ch) > cap(r.ch)/2 {
@@ -92,7 +92,7 @@ func (r *Recorder) Event(namespace, kjob string, uid types.UID, warning bool, re
 	}
 }
 
-// Run writes Events until ctx ends, and then what is left, for at most
+// Run writes Events until ctx ends, and then the remaining ones, for at most
 // lastEvents.
 func (r *Recorder) Run(ctx context.Context) {
 	last, abort := context.WithCancel(context.WithoutCancel(ctx))
@@ -114,8 +114,8 @@ func (r *Recorder) Run(ctx context.Context) {
 	}
 }
 
-// An API server may be away for half a minute; what doesn't answer longer, a
-// webhook perhaps, mustn't keep the others for ever.
+// An API server may be away for half a minute. An Event that gets no answer for longer,
+// perhaps because of a webhook, must not hold up the others for ever.
 const (
 	eventWithin = 5 * time.Second
 	eventAgain  = 1500 * time.Millisecond
@@ -123,8 +123,8 @@ const (
 	lastEvents  = 2 * time.Second
 )
 
-// write creates an Event, and again as long as there is no answer: its name makes
-// that harmless.
+// write creates an Event, and repeats that while there is no answer. The Event's name
+// makes that harmless.
 func (r *Recorder) write(ctx context.Context, e *corev1.Event) {
 	for try := 1; ; try++ {
 		cctx, cancel := context.WithTimeout(ctx, eventWithin)
@@ -134,7 +134,7 @@ func (r *Recorder) write(ctx context.Context, e *corev1.Event) {
 			return
 		}
 		if kube.Answered(err) || try == eventTries || !jitter.Sleep(ctx, eventAgain) {
-			r.log.Debug("event not written", "kjob", e.InvolvedObject.Name, "reason", e.Reason, "err", err)
+			r.log.Debug("Event not written", "kubernetes_job", e.InvolvedObject.Name, "reason", e.Reason, "err", err)
 			return
 		}
 	}

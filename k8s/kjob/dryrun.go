@@ -40,7 +40,7 @@ func DryRun(ctx context.Context, client kube.Client, t *Template) (notes []strin
 	}
 	dry := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldValidation: metav1.FieldValidationStrict}
 	_, err = client.BatchV1().Jobs(t.Namespace).Create(ctx, k, dry)
-	bad("the kjob", err)
+	bad("the Kubernetes Job", err)
 	pod := &corev1.Pod{ObjectMeta: k.Spec.Template.ObjectMeta, Spec: k.Spec.Template.Spec}
 	pod.Name, pod.Namespace = k.Name+"-x", t.Namespace
 	_, err = client.CoreV1().Pods(t.Namespace).Create(ctx, pod, dry)

@@ -27,7 +27,7 @@ func checkTemplate(job *batchv1.Job) error {
 func (f *faults) checkJob(s *batchv1.JobSpec) {
 	fixed := func(name string, got *int32, want int32) {
 		if n := ptr.Deref(got, want); n != want {
-			f.bad("spec."+name, "%d, but one kjob is one pod: it is always %d", n, want)
+			f.bad("spec."+name, "%d, but one Kubernetes Job is one pod: it is always %d", n, want)
 		}
 	}
 	fixed("completions", s.Completions, 1)
@@ -45,14 +45,14 @@ func (f *faults) checkJob(s *batchv1.JobSpec) {
 		"completionMode": ptr.Deref(s.CompletionMode, batchv1.NonIndexedCompletion) != batchv1.NonIndexedCompletion,
 	} {
 		if set {
-			f.bad("spec."+name, "can't be set: the scheduler decides on new attempts, with new kjobs")
+			f.bad("spec."+name, "can't be set: the scheduler decides on new attempts, each a new Kubernetes Job")
 		}
 	}
 	if ptr.Deref(s.ActiveDeadlineSeconds, 0) < 1 {
 		f.bad("spec.activeDeadlineSeconds", "must be at least 1: no pod lives for ever")
 	}
 	if ptr.Deref(s.TTLSecondsAfterFinished, -1) < 0 {
-		f.bad("spec.ttlSecondsAfterFinished", "must be set: no kjob is left for ever")
+		f.bad("spec.ttlSecondsAfterFinished", "must be set, so that no Kubernetes Job is left for ever")
 	}
 }
 

@@ -5,8 +5,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Answered reports whether the API server had something to say to the request
-// itself, be it a refusal.
+// Answered reports whether the API server answered the request itself, even with a
+// refusal.
 func Answered(err error) bool {
 	if err == nil || apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge) {
 		return true // of a backup that was restored: the reflector lists anew

@@ -7,9 +7,9 @@ import (
 	"github.com/onejob-dev/onejob/jitter"
 )
 
-// Breaker keeps an API server that doesn't answer from being asked by a hundred
-// workers: after a failure, be it a watch's, one try at a time is let through,
-// at growing intervals, and its success, or that of a watch, lets all go.
+// Breaker is a circuit breaker: it keeps a hundred workers from asking an API server
+// that doesn't answer. After a failure of a request or a watch, it lets one try through
+// at a time, at growing intervals. When a try or a watch succeeds, it lets all through.
 type Breaker struct {
 	mu       sync.Mutex
 	failures int
@@ -24,8 +24,8 @@ const (
 	BreakerMax   = 3 * time.Second
 )
 
-// Wait is 0 when a request may be sent, else how long to stay away. Whoever
-// gets 0 while the breaker is open is the one that tries.
+// Wait is 0 when a request may be sent, else how long to wait. While the breaker is
+// open, the caller that gets 0 makes the try.
 func (b *Breaker) Wait() time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -40,7 +40,7 @@ func (b *Breaker) Wait() time.Duration {
 	return 0
 }
 
-// Away is for how long the API server hasn't answered, 0 if it does.
+// Away is how long the API server hasn't answered, 0 if it does.
 func (b *Breaker) Away() time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -50,9 +50,9 @@ func (b *Breaker) Away() time.Duration {
 	return time.Since(b.opened)
 }
 
-// Unanswered records that a request that was sent at the time had no answer. It
-// opens the breaker; once it is open only a try counts, and not the rest of what
-// was on its way, nor what hung since before it was let go. A zero time is now.
+// Unanswered records that a request, sent at the given time (zero is now), got no
+// answer. This opens the breaker. Once it is open only the failure of a try counts, not
+// that of requests that were sent before.
 func (b *Breaker) Unanswered(sent time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -67,9 +67,9 @@ func (b *Breaker) Unanswered(sent time.Time) {
 	b.next = b.failed.Add(min(BreakerFirst<<min(b.failures-1, 10), BreakerMax))
 }
 
-// Answered records the answer to a request that was sent at the time. What was
-// sent before the last failure says nothing: a server that is going down still
-// answers what it has begun.
+// Answered records the answer to a request that was sent at the given time. An answer
+// to a request from before the last failure says nothing: a server that is going down
+// still answers the requests that it has begun.
 func (b *Breaker) Answered(sent time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -7,9 +7,9 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Client is what onejob needs of Kubernetes' API. Every kubernetes.Interface is
-// one; a whole clientset has fifty groups more, each of which costs memory before
-// it is used.
+// Client is the part of Kubernetes' API that onejob needs. Every kubernetes.Interface
+// is one; but a whole clientset has fifty more groups, and each costs memory before it
+// is used.
 type Client interface {
 	BatchV1() batchclient.BatchV1Interface
 	CoordinationV1() coordinationclient.CoordinationV1Interface
@@ -27,7 +27,7 @@ func (c Clientset) BatchV1() batchclient.BatchV1Interface                      {
 func (c Clientset) CoordinationV1() coordinationclient.CoordinationV1Interface { return c.Coordination }
 func (c Clientset) CoreV1() coreclient.CoreV1Interface                         { return c.Core }
 
-// NewClient returns a Client of the cluster that a configuration describes.
+// NewClient returns a Client for the cluster of a configuration.
 func NewClient(cfg *rest.Config) (Client, error) {
 	h, err := rest.HTTPClientFor(cfg)
 	if err != nil {

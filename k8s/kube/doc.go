@@ -1,4 +1,4 @@
-// Package kube is how onejob reaches the API server: the three API groups that
-// it needs, how far that server's clock is from ours, whether it answered at
-// all, and a circuit breaker for when it does not.
+// Package kube is how onejob reaches the API server: a client of the three API groups
+// that it needs, how far that server's clock is from ours, whether it answered, and a
+// circuit breaker for when it doesn't.
 package kube

@@ -11,13 +11,14 @@ import (
 // for use, from any goroutine.
 type Skew struct{ d atomic.Int64 }
 
-// A Date is a second wide, and an answer older than it by the way it took.
+// A Date is exact to a second, and an answer is older than it by its time on the
+// network.
 const (
 	skewPrompt = 2 * time.Second
 	skewLeast  = 3 * time.Second
 )
 
-// Wrap makes a transport that learns from the answers that come through it.
+// Wrap returns a transport that learns from the answers that pass through it.
 func (s *Skew) Wrap(next http.RoundTripper) http.RoundTripper {
 	return RoundTripper(func(req *http.Request) (*http.Response, error) {
 		sent := time.Now()
@@ -29,8 +30,8 @@ func (s *Skew) Wrap(next http.RoundTripper) http.RoundTripper {
 	})
 }
 
-// Learn takes in the Date of an answer to a request that was sent and answered at
-// times of our clock.
+// Learn takes the Date of an answer, with the times by our clock at which the request
+// was sent and answered.
 func (s *Skew) Learn(date string, sent, got time.Time) {
 	at, err := http.ParseTime(date)
 	if err != nil || got.Sub(sent) > skewPrompt {
@@ -43,7 +44,7 @@ func (s *Skew) Learn(date string, sent, got time.Time) {
 	s.d.Store(int64(d))
 }
 
-// Of returns what was learned last: 0 for less than 3 s, or if nothing was.
+// Of returns the skew learned last: 0 if it is less than 3 s, or if none was learned.
 func (s *Skew) Of() time.Duration { return time.Duration(s.d.Load()) }
 
 // RoundTripper is a function as an http.RoundTripper.

@@ -13,11 +13,11 @@ import (
 	"github.com/onejob-dev/onejob/k8s/kube"
 )
 
-// Cancel marks a job's unfinished kjobs with who wants its end and why, and
-// returns their names. A scheduler, at once or when the next one starts,
-// finishes the job with those words, or has the runner stopped that has it, and
-// deletes the kjob. Were it deleted here, the mark would be gone for a scheduler
-// that doesn't see that happen, and the job would get a new attempt.
+// Cancel marks a job's unfinished kjobs with who cancels it and why, and returns their
+// names. A scheduler that runs, or the next one that starts, finishes the job with this
+// text, or stops the runner that has it, and deletes the kjob. Cancel doesn't delete
+// the kjob itself: a scheduler that doesn't see the deletion would not see the mark,
+// and would make a new attempt.
 func Cancel(ctx context.Context, kube kube.Client, namespace string, id contract.JobID, who string, dryRun bool) ([]string, error) {
 	kjobs, _, err := objectsOf(ctx, kube, namespace, id)
 	if err != nil {
@@ -41,8 +41,8 @@ func Cancel(ctx context.Context, kube kube.Client, namespace string, id contract
 }
 
 // markCancelled writes the annotation. The update carries the UID and the
-// resourceVersion that were read; the Job controller writes a young kjob's
-// status all the time, so after a conflict it is read again.
+// resourceVersion that were read. The Job controller often writes a young kjob's
+// status, so the kjob is read again after a conflict.
 func markCancelled(ctx context.Context, kube kube.Client, k *batchv1.Job, who string) error {
 	jobs := kube.BatchV1().Jobs(k.Namespace)
 	for try := 1; ; try++ {

@@ -1,3 +1,3 @@
-// Package operate is what people's commands do: reacquire and cancel a job,
-// explain it, list all. It looks at the cluster itself, and needs no scheduler.
+// Package operate has people's commands: reacquire, cancel, explain and list. It reads
+// the cluster itself and needs no scheduler.
 package operate

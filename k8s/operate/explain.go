@@ -41,8 +41,8 @@ type StoryLine struct {
 	rank int
 }
 
-// The ranks order what happened in one second, which is as fine as the times
-// of Kubernetes are: those of one attempt, then those of the next.
+// The ranks order what happened within one second, because Kubernetes' times are no
+// finer: everything of one attempt, then of the next.
 const (
 	rankScheduled = iota
 	rankMade
@@ -56,10 +56,10 @@ const (
 )
 
 // NoStack is what a 404 for a queue's stack, or for a job in it, comes from.
-const NoStack = "Buildkite knows no such job of this queue, or not the queue's stack, which a scheduler registers when it first serves the queue"
+const NoStack = "Buildkite doesn't know this job in this queue, or doesn't know the queue's stack. A scheduler registers the stack when it first serves the queue"
 
-// Explain tells a job's story from what is in the cluster and, unless client is
-// nil, Buildkite's state.
+// Explain tells a job's history from what is in the cluster and, unless client is nil,
+// Buildkite's state.
 func Explain(ctx context.Context, kube kube.Client, client *stacks.Client, namespace string, id contract.JobID, p decide.Policy) (Story, error) {
 	t := teller{kube: kube, story: Story{JobID: id}, look: look{asked: time.Now(), policy: p}}
 	t.story.State, t.story.StateError = stateOf(ctx, client, id)

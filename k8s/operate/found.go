@@ -96,18 +96,18 @@ func (f *found) refusal() error {
 	}
 	switch {
 	case f.state == stacks.StateUnknown:
-		return f.refuse("Buildkite doesn't know it in this cluster")
+		return f.refuse("Buildkite doesn't know the job in this cluster")
 	case f.state.Over():
-		return f.refuse("it is over (%s); retry it on Buildkite, that makes a new job ID%s", f.state, f.url)
+		return f.refuse("the job is over (%s); retry it on Buildkite, which makes a new job ID%s", f.state, f.url)
 	case !f.state.Offered():
-		return f.refuse("it is %s; a second pod could only be refused%s", f.state, f.url)
+		return f.refuse("the job is %s; Buildkite would refuse it to a second pod%s", f.state, f.url)
 	case f.Force:
 		return nil
 	case f.live != nil:
 		phase, reason := decide.PhaseOf(decide.OfJob(f.live), decide.OfPod(podOfKjob(f.pods, f.live)))
 		return f.refuse("attempt %d (%s) is %s %s; --force replaces it%s", kjob.AttemptOf(f.live), f.live.Name, phase, reason, f.url)
 	case f.podLives:
-		return f.refuse("a pod of it is still there; --force waits until it is gone%s", f.url)
+		return f.refuse("a pod of the job is still there; --force waits until it is gone%s", f.url)
 	}
 	return nil
 }
@@ -116,11 +116,11 @@ func (f *found) refusal() error {
 func (f *found) refusalUnasked() error {
 	switch {
 	case f.podLives, f.live != nil:
-		return f.refuse("attempt %d is there and may have the job, and Buildkite can't be asked: %s%s", f.attempts, f.asked, f.url)
+		return f.refuse("attempt %d exists and may have the job, and Buildkite can't be asked: %s%s", f.attempts, f.asked, f.url)
 	case f.ran != "":
-		return f.refuse("%s; it may have had the job, and Buildkite can't be asked: %s%s", f.ran, f.asked, f.url)
+		return f.refuse("%s; it may have acquired the job, and Buildkite can't be asked: %s%s", f.ran, f.asked, f.url)
 	}
-	f.say("Buildkite can't be asked (%s); no pod that is left may have had the job, and should it run elsewhere or be over, a new pod is refused it", f.asked)
+	f.say("Buildkite can't be asked (%s). No pod that is left can have acquired the job; if it runs elsewhere or is over, Buildkite refuses it to the new pod", f.asked)
 	return nil
 }
 
@@ -156,7 +156,7 @@ func (f *found) environment(ctx context.Context) (map[string]string, error) {
 	case f.Client != nil:
 		return f.Client.Env(ctx, f.id)
 	case f.Template.NeedsEnv():
-		return nil, f.refuse("the queue's template needs the job's environment, and there is no token to ask for it%s", f.url)
+		return nil, f.refuse("the queue's template needs the job's environment, and there is no token to ask Buildkite for it%s", f.url)
 	}
 	return kjob.EnvOf(f.last()), nil
 }
@@ -165,7 +165,7 @@ func (f *found) environment(ctx context.Context) (map[string]string, error) {
 func (f *found) handOn(last, k *batchv1.Job) {
 	was := decide.Facts{Pod: decide.OfPod(podOfKjob(f.pods, last)), Faults: decide.ParseNodeFaults(last.Annotations[contract.AnnotationNodeFaults])}
 	phase, reason := decide.PhaseOf(decide.OfJob(last), was.Pod)
-	sentence := strings.TrimSpace(fmt.Sprintf("attempt %d was %s %s", f.attempts, phase, reason)) + ", and a person asked for the next"
+	sentence := strings.TrimSpace(fmt.Sprintf("attempt %d was %s %s", f.attempts, phase, reason)) + ", and a person asked for the next attempt"
 	past := decide.Past{Reason: decide.Reacquired, Attempt: f.attempts, At: time.Now(), Text: sentence}
 	faults := was.NodeFaults()
 	kjob.HandOn(k, decide.ParseHistory(last.Annotations[contract.AnnotationStory]).With(past).Annotation(), faults.Annotation(), faults.Nodes())
@@ -195,7 +195,7 @@ func (f *found) makeRoom(ctx context.Context) (newer *batchv1.Job, err error) {
 	case err != nil:
 		return nil, fmt.Errorf("asking again after the deletion: %w", err)
 	case !state.Offered():
-		return nil, f.refuse("it became %s while attempt %d was being deleted%s", state, f.attempts, f.url)
+		return nil, f.refuse("the job became %s while attempt %d was being deleted%s", state, f.attempts, f.url)
 	}
 	return nil, nil
 }
@@ -208,9 +208,9 @@ func (f *found) create(ctx context.Context, k *batchv1.Job) (*batchv1.Job, error
 	case err == nil:
 		return made, nil
 	case !apierrors.IsAlreadyExists(err):
-		return nil, fmt.Errorf("creating kjob %s: %w", k.Name, err)
+		return nil, fmt.Errorf("creating Kubernetes Job %s: %w", k.Name, err)
 	case f.live == nil:
-		return nil, f.refuse("somebody else, a scheduler no doubt, has just made attempt %d (%s)%s", f.attempts+1, k.Name, f.url)
+		return nil, f.refuse("a scheduler, or somebody else, has just made attempt %d (%s)%s", f.attempts+1, k.Name, f.url)
 	}
 	f.say("a scheduler has made attempt %d (%s)", f.attempts+1, k.Name)
 	return f.Kube.BatchV1().Jobs(k.Namespace).Get(ctx, k.Name, metav1.GetOptions{})

@@ -25,7 +25,7 @@ type Row struct {
 	Attempt   int            `json:"attempt,omitempty"`
 	Queue     string         `json:"queue"`
 	Namespace string         `json:"namespace"`
-	KJob      string         `json:"kjob,omitempty"`
+	KJob      string         `json:"kubernetes_job,omitempty"`
 	Pod       string         `json:"pod,omitempty"`
 	Phase     string         `json:"phase"`
 	Node      string         `json:"node,omitempty"`
@@ -60,7 +60,7 @@ func List(ctx context.Context, client kube.Client, namespace string, id contract
 	for _, p := range podOf {
 		f := decide.OfPod(p)
 		rows = append(rows, Row{JobID: kjob.IDOf(p.Labels), Attempt: kjob.AttemptOf(p), Queue: p.Labels[contract.LabelQueue], Namespace: p.Namespace,
-			Pod: p.Name, Phase: strings.ToLower(string(f.Phase)), Node: f.Node, Reason: "its kjob is gone; it holds a slot until it is gone too", CreatedAt: p.CreationTimestamp.Time})
+			Pod: p.Name, Phase: strings.ToLower(string(f.Phase)), Node: f.Node, Reason: "its Kubernetes Job is gone; the pod counts for max-in-flight until it is gone too", CreatedAt: p.CreationTimestamp.Time})
 	}
 	slices.SortFunc(rows, func(a, b Row) int {
 		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.KJob, b.KJob), cmp.Compare(a.Pod, b.Pod))
@@ -75,7 +75,7 @@ func objectsOf(ctx context.Context, client kube.Client, namespace string, id con
 	}
 	ks, err := client.BatchV1().Jobs(namespace).List(ctx, opts)
 	if err != nil {
-		return nil, nil, fmt.Errorf("listing kjobs: %w", err)
+		return nil, nil, fmt.Errorf("listing Kubernetes Jobs: %w", err)
 	}
 	ps, err := client.CoreV1().Pods(namespace).List(ctx, opts)
 	if err != nil {

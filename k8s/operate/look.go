@@ -12,8 +12,8 @@ import (
 	"github.com/onejob-dev/onejob/k8s/kjob"
 )
 
-// look is what is read of a job at one time: its last kjob, nil if there is none,
-// with its pod and the Events on that, and the pods of all its kjobs.
+// look is what was read of a job at one time: its last kjob, nil if there is none, with
+// its pod and the pod's Events, and the pods of all its kjobs.
 type look struct {
 	asked, now time.Time // when Buildkite was asked, and after all was read
 	policy     decide.Policy
@@ -24,8 +24,8 @@ type look struct {
 	admission  string // what Kueue says of the kjob
 }
 
-// facts are those of a scheduler that saw all this when it was so first, as far as
-// Kubernetes tells: its Timeline is played again.
+// facts are the facts that a scheduler would have that saw all this from the beginning,
+// as far as Kubernetes still shows it.
 func (l look) facts(s Story) decide.Facts {
 	var t decide.Timeline
 	seen := decide.Seen{Policy: l.policy}
@@ -51,9 +51,9 @@ func (l look) facts(s Story) decide.Facts {
 	return t.See(seen)
 }
 
-// since is when it was so first: when the attempt ended or, of one that goes on,
-// when Kubernetes first warned. Buildkite was asked no earlier, whatever the clocks
-// say.
+// since is when the present situation began: when the attempt ended or, if it goes on,
+// when Kubernetes first warned. It is never after Buildkite was asked, whatever the
+// clocks say.
 func (l look) since() time.Time {
 	since := l.asked
 	if l.kjob == nil {

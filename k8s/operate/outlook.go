@@ -11,10 +11,10 @@ import (
 )
 
 // adviceFinished is for a job that onejob finishes.
-const adviceFinished = "mend what it says, then retry the job on Buildkite"
+const adviceFinished = "fix the cause above, then retry the job on Buildkite"
 
-// outlook says what is being waited for, with the scheduler's own decision, or
-// of a job without a kjob with what it said last.
+// outlook says what the job waits for, by the scheduler's own decision; for a job
+// without a kjob, by onejob's last Event.
 func outlook(f decide.Facts, s Story, said corev1.Event) (now, advice string) {
 	if f.Attempt == 0 {
 		return outlookWithoutKjob(s, said)
@@ -42,11 +42,11 @@ func outlook(f decide.Facts, s Story, said corev1.Event) (now, advice string) {
 		}
 		return now, "nothing, or `onejob reacquire` if no scheduler runs"
 	case decide.Ask:
-		return "Buildkite's state decides what comes next, and it is not known: " + s.StateError, "give --config and a token"
+		return "Buildkite's state of the job decides what comes next, and it is not known: " + s.StateError, "give --config and a token"
 	case decide.Finish:
 		return "the job will be finished: " + d.Text, adviceFinished
 	case decide.Delete:
-		return "its kjob will be deleted: " + string(d.Reason), "nothing"
+		return "its Kubernetes Job will be deleted: " + string(d.Reason), "nothing"
 	}
 	phase, reason := decide.PhaseOf(f.KJob, f.Pod)
 	now = strings.TrimSuffix("the last attempt is "+phase+": "+reason, ": ")
@@ -57,41 +57,41 @@ func outlook(f decide.Facts, s Story, said corev1.Event) (now, advice string) {
 	case d.Again.IsZero(), f.State.Held(), f.State.Over(), f.KJob.Terminating, f.Pod.Over(), f.Podless():
 		return now, "nothing"
 	}
-	return now, "mend what it says, or wait; the job is finished with this reason if the pod doesn't start in time (pending-timeout, image-grace)"
+	return now, "fix the cause above, or wait; if the pod doesn't start in time (pending-timeout, image-grace), onejob finishes the job with this reason"
 }
 
-// outlookKeptOut is for a kjob that somebody holds: what to do about it isn't onejob's to
-// say.
+// outlookKeptOut is for a kjob that somebody holds. onejob can't say what to do about
+// that.
 func outlookKeptOut(f decide.Facts, d decide.Decision) (now, advice string) {
 	if now = d.Text; now == "" {
-		now = "waiting to be let in"
+		now = "waiting to be admitted"
 	}
 	now += ", since " + clock(f.KeptOutSince())
 	if most := f.Policy.SuspendedTimeout; most > 0 {
-		return now, fmt.Sprintf("wait, or ask who holds it; the job is finished if it isn't let in within %s (suspended-timeout)", most)
+		return now, fmt.Sprintf("wait, or ask who holds it; if it isn't admitted within %s (suspended-timeout), onejob finishes the job", most)
 	}
-	return now, "wait, or ask who holds it; pending-timeout begins when it is let in"
+	return now, "wait, or ask who holds it; pending-timeout begins when it is admitted"
 }
 
-// outlookAlive is that while the pod of an unfinished kjob stops, or runs; empty if it
-// does neither, or the decision says more.
+// outlookAlive is for an unfinished kjob whose pod runs or stops; it is empty
+// otherwise, or if the decision says more.
 func outlookAlive(f decide.Facts, d decide.Decision) (now, advice string) {
 	stopping := f.Pod.Terminating && f.State.Offered()
 	switch {
 	case stopping && d.Waiting:
-		return d.Text, "look at its node; if that is dead, delete the Node object or taint it node.kubernetes.io/out-of-service"
+		return d.Text, "look at its node; if the node is dead, delete it (kubectl delete node) or taint it node.kubernetes.io/out-of-service"
 	case stopping && d.Action == decide.None:
-		return "the end of the pod, which was told to stop: " + decide.StopReason(f), "nothing"
+		return "waiting for the pod to end; it was told to stop: " + decide.StopReason(f), "nothing"
 	case !f.Pod.Runs(), f.Pod.Over():
 		return "", ""
 	case f.State.Over():
-		return "the pod's end: the job is " + string(f.State), "nothing: a pod that goes on is deleted"
+		return "waiting for the pod to end: the job is " + string(f.State), "nothing: onejob deletes the pod if it does not end"
 	case d.Waiting:
 		return d.Text, "look at the pod's log, and at the image and the command in the queue's template"
 	}
 	switch d.Action {
 	case decide.None, decide.Ask:
-		return "the runner is at work", "nothing"
+		return "the runner is working", "nothing"
 	}
 	return "", ""
 }
@@ -100,19 +100,19 @@ func outlookWithoutKjob(s Story, said corev1.Event) (now, advice string) {
 	notCreated := said.Reason == events.Waiting && events.Told(said).Reason == decide.ReasonNotCreated
 	switch {
 	case s.State.Offered() && notCreated:
-		return "its kjob is " + said.Message, "mend what it says, or wait; `onejob reacquire` would be refused as well"
+		return "its Kubernetes Job is " + said.Message, "fix the cause above, or wait; `onejob reacquire` would be refused as well"
 	case s.State.Offered():
-		return "the job waits for a free slot, or for a scheduler that serves its queue", "look at max-in-flight, at the queue's tags and at whether the queue is paused; `onejob reacquire` makes a kjob at once"
+		return "the job waits for a free slot, or for a scheduler that serves its queue", "check max-in-flight, the queue's tags, and whether the queue is paused; `onejob reacquire` makes a Kubernetes Job at once"
 	case s.State.Over() && said.Reason == events.Finished:
 		return "nothing: the job is " + string(s.State) + ": " + said.Message, adviceFinished
 	case s.State.Over() && len(s.Lines) > 0:
-		return "nothing: the job is " + string(s.State) + ", and its kjobs are gone", "nothing"
+		return "nothing: the job is " + string(s.State) + ", and its Kubernetes Jobs are gone", "nothing"
 	case s.State != "":
-		return "the job is " + string(s.State) + " and has no kjob in this namespace", "nothing: another stack or agent has it, or its kjobs' time to live is over"
+		return "the job is " + string(s.State) + " and has no Kubernetes Job in this namespace", "nothing: another stack or agent has it, or its Kubernetes Jobs were deleted after their time to live"
 	}
-	now = "there is no kjob, and Buildkite's state is not known: " + s.StateError
+	now = "there is no Kubernetes Job, and Buildkite's state is not known: " + s.StateError
 	if said.Message != "" {
-		now += "; onejob's last word on it: " + said.Message
+		now += "; onejob's last Event about it: " + said.Message
 	}
-	return now, "see that a scheduler serves the queue, that --config and a token are given, and that the namespace is right; `onejob reacquire` needs no scheduler"
+	return now, "check that a scheduler serves the queue, that --config and a token are given, and that the namespace is right; `onejob reacquire` needs no scheduler"
 }

@@ -23,8 +23,8 @@ import (
 // ErrNotReacquired is why no new attempt was made; its text says more.
 var ErrNotReacquired = errors.New("no new attempt was made")
 
-// reservation is how long Buildkite keeps a job for us that is reacquired: the
-// scheduler renews it from then on.
+// reservation is how long Buildkite reserves a reacquired job for us; the scheduler
+// renews it after that.
 const reservation = 60 * time.Second
 
 // Reacquirer forces new attempts. It needs no scheduler.
@@ -40,11 +40,11 @@ type Reacquirer struct {
 	Progress func(string)
 }
 
-// Reacquire makes the next attempt at a job, or says why not. Names and the
-// deleted kjob's UID keep it from making a second live one, whoever else is at
-// work: should a scheduler make the same attempt, one of the two creates is
-// refused, and that is said. A scheduler sees the deletion of a live attempt
-// too: what it made in its place is as good, and is returned.
+// Reacquire makes the next attempt at a job, or says why not. The kjob's name, and the
+// UID of the deleted one, prevent a second live kjob, whoever else is at work: if a
+// scheduler makes the same attempt, one of the two creates is refused, and Reacquire
+// says so. A scheduler also sees the deletion of a live attempt; the attempt that it
+// makes instead is just as good, and is returned.
 func (r *Reacquirer) Reacquire(ctx context.Context, id contract.JobID) (*batchv1.Job, error) {
 	f, err := r.find(ctx, id)
 	if err != nil {
@@ -97,10 +97,10 @@ func (r *Reacquirer) replace(ctx context.Context, k *batchv1.Job) error {
 	return nil
 }
 
-// awaitGone waits until nothing lives of what was there. It returns the last of
-// the kjobs that somebody else has made meanwhile, nil if there is none: a
-// scheduler takes a pod's end for that of its attempt, and Kubernetes may take
-// its time to delete the kjob after that.
+// awaitGone waits until no old kjob or pod is live. It returns the last kjob that
+// somebody else has made meanwhile, nil if there is none: for a scheduler the end of
+// the pod is the end of the attempt, and Kubernetes may take a while to delete the kjob
+// after that.
 func (r *Reacquirer) awaitGone(ctx context.Context, id contract.JobID, wereKjobs []batchv1.Job, werePods []corev1.Pod) (newer *batchv1.Job, err error) {
 	timeout := time.Duration(r.Template.Grace())*time.Second + time.Minute
 	ctx, cancel := context.WithTimeout(ctx, timeout)
@@ -141,9 +141,9 @@ func (r *Reacquirer) awaitGone(ctx context.Context, id contract.JobID, wereKjobs
 	}
 }
 
-// reserve holds the job for the new attempt. A refusal is no obstacle, and by
-// now the old attempt may be deleted: the scheduler's own reservation is of the
-// same stack, and a job that another stack holds can still be acquired.
+// reserve reserves the job for the new attempt. A refusal doesn't matter: the
+// scheduler's own reservation is of the same stack, and a job that another stack has
+// reserved can still be acquired.
 func (r *Reacquirer) reserve(ctx context.Context, id contract.JobID, state stacks.State) {
 	if r.Client == nil || state == stacks.StateUnknown {
 		return

@@ -25,8 +25,8 @@ type teller struct {
 	said  corev1.Event // by onejob, last, of attempts whose kjobs are gone or were never let in
 }
 
-// tellAttempt tells of a kjob and its pod, and of what was said of attempts before it
-// that are gone.
+// tellAttempt adds a kjob and its pod, and the Events of earlier attempts that are
+// gone.
 func (t *teller) tellAttempt(ctx context.Context, k *batchv1.Job) error {
 	first := t.told == 0
 	for t.told++; t.told < kjob.AttemptOf(k); t.told++ {
@@ -101,7 +101,7 @@ func (t *teller) tellEvents(ctx context.Context, namespace, kind, name string) (
 func (t *teller) tellPod(p *corev1.Pod) {
 	for _, c := range p.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionTrue {
-			t.add(rankEvent, c.LastTransitionTime.Time, "kubernetes", "gave the pod the node %s", p.Spec.NodeName)
+			t.add(rankEvent, c.LastTransitionTime.Time, "kubernetes", "assigned the pod to node %s", p.Spec.NodeName)
 		}
 	}
 	for _, c := range p.Status.ContainerStatuses {
@@ -137,10 +137,10 @@ func (t *teller) tellMessage(m *contract.Message, end time.Time) {
 		}
 	}
 	if n := m.LogChunksFailed; n > 0 {
-		what += fmt.Sprintf("; chunks of the log that are missing: %d", n)
+		what += fmt.Sprintf("; %d chunks of the log are missing", n)
 	}
 	if m.NotBefore != nil {
-		what += "; Buildkite asks for no other attempt before " + clock(*m.NotBefore)
+		what += "; Buildkite wants no other attempt before " + clock(*m.NotBefore)
 	}
 	t.add(rankRunner, end, "runner", "%s", what)
 }

@@ -9,10 +9,10 @@ import (
 )
 
 // AdviceUnmatched is for a job whose tags no queue has.
-const AdviceUnmatched = "change the step's agents, or the queue's tags in onejob.yaml; `onejob reacquire` makes a kjob all the same"
+const AdviceUnmatched = "change the step's agents, or the queue's tags in onejob.yaml; `onejob reacquire` makes a Kubernetes Job nevertheless"
 
-// AskTags looks whether a job that waits without a kjob does so for its tags, and
-// then says that it does. client may be nil; own is the queue that the job is in.
+// AskTags finds out whether a job without a kjob waits because of its tags, and then
+// says so. client may be nil; own is the job's queue.
 func (s *Story) AskTags(ctx context.Context, client *stacks.Client, own config.Queue, all []config.Queue) {
 	if client == nil || s.State != stacks.StateScheduled || len(s.Attempts) > 0 {
 		return

@@ -151,9 +151,9 @@ func TestDeletedAgainAndAgain(t *testing.T) {
 		if backoffs := decide.Backoff(1) + decide.Backoff(2) + decide.Backoff(3); took < backoffs {
 			t.Errorf("gave up after %s, want a growing backoff (%s)", took, backoffs)
 		}
-		want := "gave up after 4 attempts, none of which had the job: attempt 1 could not reach Buildkite: because of the test"
+		want := "gave up after 4 attempts, none of which acquired the job: attempt 1 could not reach Buildkite: because of the test"
 		for n := 2; n <= 4; n++ {
-			want += fmt.Sprintf("; the Kubernetes Job of attempt %d was deleted before it had the job", n)
+			want += fmt.Sprintf("; the Kubernetes Job of attempt %d was deleted before it acquired the job", n)
 		}
 		if f := w.job(job.ID).StackFinish; f == nil || f.Detail != want {
 			t.Errorf("finished with %+v, want %q", f, want)
@@ -218,7 +218,7 @@ func TestAttemptIsTakenBack(t *testing.T) {
 		id := w.build(1)[0].ID
 		r := w.start("")
 		time.Sleep(5 * time.Minute)
-		if page := fmt.Sprint(w.page(id)); w.kjobs(id) != 2 || !strings.Contains(page, "the pod of attempt 2 was lost") || !strings.Contains(page, "left alone") {
+		if page := fmt.Sprint(w.page(id)); w.kjobs(id) != 2 || !strings.Contains(page, "the pod of attempt 2 was lost") || !strings.Contains(page, "onejob leaves it alone") {
 			t.Errorf("%d kjobs, and the page says %s; want two, of which the second was lost, then left alone", w.kjobs(id), page)
 		}
 		r.end(w)
@@ -262,7 +262,7 @@ func reportedJobIsLeftAlone(t *testing.T, attempt int) {
 		if creates != attempt {
 			t.Errorf("%d kjobs were made, want %d", creates, attempt)
 		}
-		if said := fmt.Sprint(w.job(id).Notifications); !strings.Contains(said, "left alone") {
+		if said := fmt.Sprint(w.job(id).Notifications); !strings.Contains(said, "onejob leaves it alone") {
 			t.Errorf("the page says %s", said)
 		}
 		r.end(w)

@@ -11,16 +11,16 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// claims are the jobs that are a queue's own: those that are reserved and whose kjob
-// isn't in the cache yet, those whose next attempt is due at a time, and what is known
-// of each that has, or had, a kjob. All of it is a cache: a claim lapses with its
-// reservation, the rest is made again from what exists.
+// claims are the jobs that belong to a queue: jobs that are reserved and whose kjob
+// isn't in the cache yet, jobs whose next attempt is due at a known time, and what is
+// known of each job that has or had a kjob. All of it is a cache: a claim ends with its
+// reservation, and the rest is derived again from what exists.
 //
-// One guard covers the three, because a job goes from one to another: a claim becomes
-// a kjob that is seen, or a verdict; an attempt's end becomes a retry, and that a
-// claim. Who looked in between would find the job in two of them, or in none, and make
-// an attempt twice, or not. No method calls another part of the queue; only the claims
-// of the queue before are asked with the guard held.
+// One guard covers the three, because a job moves between them: a claim becomes a kjob
+// in the cache, or a verdict; the end of an attempt becomes a retry, and that a claim.
+// Without it, a reader in between could find the job in two of them, or in none, and
+// make an attempt twice, or never. No method calls another part of the queue; only the
+// previous queue's claims are read with the guard held.
 type claims struct {
 	store *cache.Store
 	label string // the queue's, see cache.Store
@@ -30,8 +30,8 @@ type claims struct {
 	retries map[contract.JobID]retry
 	jobs    map[contract.JobID]*jobState
 	starved bool // the last tick left jobs for want of slots
-	// before are those of the queue that served until its identity changed; its last
-	// creates may still be on the wire.
+	// before are the claims of the queue that served until its identity changed; its
+	// last creates may still be under way.
 	before *claims
 }
 
@@ -43,7 +43,7 @@ type claim struct {
 	at      time.Time // when it was reserved
 	sent    bool      // a create was sent; it may have been applied
 	created bool      // a create succeeded
-	// forbidden is when a create was first refused for now, zero if none was.
+	// forbidden is when a create was first refused for now, zero if never.
 	forbidden time.Time
 }
 
@@ -54,9 +54,8 @@ func newClaims(store *cache.Store, label string, before *claims) *claims {
 	}
 }
 
-// handOver are the claims of a queue that has stopped, for the one that follows it to
-// count its creates that may still be under way; nil if there are none. It lets go of
-// those before.
+// handOver are the claims of a stopped queue, so that the next queue counts its creates
+// that may still be under way; nil if there are none. It drops the claims before them.
 func (cs *claims) handOver() *claims {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -80,8 +79,8 @@ func (cs *claims) has(id contract.JobID) bool {
 	return cs.open[id] != nil
 }
 
-// room is how many of the candidates can be claimed, given the free slots. It is kept
-// whether that leaves any.
+// room is how many of the candidates can be claimed, given the free slots. It also
+// records whether candidates are left over.
 func (cs *claims) room(candidates, free int) int {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -90,25 +89,25 @@ func (cs *claims) room(candidates, free int) int {
 	return max(0, min(candidates, room))
 }
 
-// hungry: the last tick left jobs.
+// hungry: the last tick had more jobs than slots.
 func (cs *claims) hungry() bool {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	return cs.starved
 }
 
-// full: the last look left jobs, and as many as may be are about to be created.
-// A page of a thousand jobs is most of a look's work and would change nothing;
-// onKjob wakes the loop when half of them are there.
+// full: the last look had more jobs than room, and as many as possible are about to be
+// created. Reading a page of a thousand jobs is most of a look's work and would change
+// nothing now; onKjob wakes the loop when half of them are created.
 func (cs *claims) full() bool {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	return cs.starved && len(cs.open) > maxAhead/2
 }
 
-// take makes claims of the candidates that are held, at a time, and returns them. Of
-// the others, those of an unclear reply are due again at once: they may be reserved
-// all the same, and are asked for again rather than when they are listed again.
+// take makes claims of the candidates that Buildkite reserved, and returns them. If
+// Buildkite's reply was unclear, the others are due again at once: they may be reserved
+// nevertheless, and would then not be listed again.
 func (cs *claims) take(candidates []candidate, held map[contract.JobID]bool, asked time.Time, unclear bool) (claimed []candidate) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -198,9 +197,10 @@ func (cs *claims) forbiddenSince(id contract.JobID) time.Time {
 	return c.forbidden
 }
 
-// sees notes what the informer shows of a kjob; ended: that is news of it. It reports
-// whether the poll waits for the room that this makes. The claim goes in the moment in
-// which its attempt is known to have been made: else it would be made again.
+// sees records what the informer shows of a kjob; ended: this is news of its end. It
+// reports whether the poll loop waits for the room that this makes. The claim is
+// dropped in the same step in which its attempt is recorded as made; otherwise the
+// attempt would be made again.
 func (cs *claims) sees(k *cache.Job, ended, deleted bool) (makesRoom bool) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -216,8 +216,8 @@ func (cs *claims) sees(k *cache.Job, ended, deleted bool) (makesRoom bool) {
 	return makesRoom && cs.starved && len(cs.open) <= maxAhead/2 // see full
 }
 
-// superseded: the job has a claim to another attempt by now. What is answered late about
-// this one says nothing of that.
+// superseded: the job has a claim to another attempt by now, so a late answer about
+// this attempt doesn't matter.
 func (cs *claims) superseded(id contract.JobID, attempt int) bool {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -231,7 +231,7 @@ func (cs *claims) drop(id contract.JobID) {
 	delete(cs.open, id)
 }
 
-// dropUnsent drops the claims of which no create was sent, and counts the others.
+// dropUnsent drops the claims without a create that was sent, and counts the others.
 func (cs *claims) dropUnsent() (left int) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -239,7 +239,7 @@ func (cs *claims) dropUnsent() (left int) {
 	return len(cs.open)
 }
 
-// giveUp turns a claim into a verdict, at once: a worker that found neither would
+// giveUp turns a claim into a verdict in one step: a worker that found neither would
 // decide about the job.
 func (cs *claims) giveUp(id contract.JobID, d decide.Decision) {
 	cs.mu.Lock()

@@ -20,17 +20,18 @@ const (
 	// confirmAfter is how long a created kjob may take to appear in the cache
 	// before a live GET asks for it.
 	confirmAfter = 5 * time.Second
-	// A kjob that a quota keeps out may wait for hours. A few ask every forbiddenAgain;
-	// of many, forbiddenRate a second do, each at least once in forbiddenMost.
+	// A kjob that a quota refuses may wait for hours. A few retry every forbiddenAgain.
+	// If there are many, forbiddenRate of them retry in a second, each at least once in
+	// forbiddenMost.
 	forbiddenAgain = 5 * time.Second
 	forbiddenRate  = 4
 	forbiddenMost  = time.Minute
-	// envAgain is how often at least a claim that waits for its environment is
-	// looked at, so that one that has lapsed is dropped.
+	// envAgain is the longest time between two looks at a claim that waits for its
+	// environment, so that an expired one is dropped.
 	envAgain = 5 * time.Second
 )
 
-// ErrForeign is a kjob's name that is taken by an object that isn't ours.
+// ErrForeign: the kjob's name is taken by an object that isn't ours.
 var ErrForeign = errors.New("the name is taken by a Job that onejob did not make")
 
 // creator carries out claims until the line is shut down.
@@ -66,7 +67,7 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 	}
 	now := q.standing.now()
 	if c.lapsed || now.paused {
-		return q.letGo(ctx, id, c.claim, "reservation lapsed, or queue paused, before the create")
+		return q.letGo(ctx, id, c.claim, "the reservation expired, or the queue was paused, before the create")
 	}
 	if ctx.Err() != nil {
 		return 0, nil //nolint:nilerr // whoever leads next decides anew
@@ -74,11 +75,12 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 	if !c.sent {
 		switch {
 		case now.refusedSince(c.at):
-			q.drop(id, "the namespace takes no kjobs")
+			q.drop(id, "the namespace refuses Kubernetes Jobs")
 			return 0, nil
 		case c.made, q.claims.live(id):
-			// Somebody else's (reacquire, another scheduler), who counted anew.
-			q.drop(id, "it has a live kjob, or had one since")
+			// Somebody else made it (reacquire, another scheduler), and its number
+			// counts.
+			q.drop(id, "the job has a live Kubernetes Job, or had one since")
 			q.work.Add(id)
 			return 0, nil
 		}
@@ -86,7 +88,8 @@ func (q *queue) carryOut(ctx context.Context, id contract.JobID) (again time.Dur
 	return q.make(ctx, id, c.claim)
 }
 
-// letGo gives a claim up, if no create of it was sent: else the kjob may be there.
+// letGo drops a claim if no create of it was sent; otherwise the kjob may exist, and it
+// confirms that.
 func (q *queue) letGo(ctx context.Context, id contract.JobID, c claim, why string) (time.Duration, error) {
 	if c.sent {
 		return q.confirm(ctx, id, c)
@@ -95,7 +98,7 @@ func (q *queue) letGo(ctx context.Context, id contract.JobID, c claim, why strin
 	return 0, nil
 }
 
-// make makes a claim's kjob, and has it created.
+// make builds a claim's kjob and creates it.
 func (q *queue) make(ctx context.Context, id contract.JobID, c claim) (again time.Duration, err error) {
 	set := q.set.Load()
 	if set.template.WantsEnv() && c.env == nil {
@@ -109,11 +112,12 @@ func (q *queue) make(ctx context.Context, id contract.JobID, c claim) (again tim
 		return 0, nil
 	}
 	if q.markedMeanwhile(id, c.attempt) {
-		// The decision that follows, which a claim keeps waiting, honours it.
+		// The next decision, which waits for the claim to go, honours the mark.
 		defer q.work.Add(id)
-		return q.letGo(ctx, id, c, "the kjob before it is marked to go")
+		return q.letGo(ctx, id, c, "the attempt before it was cancelled in Kubernetes")
 	}
-	// Last of all: whoever is let through must also ask.
+	// This is the last check: a caller that the breaker lets through must send its
+	// request.
 	if wait := q.s.breaker.Wait(); wait > 0 {
 		return wait, nil
 	}
@@ -130,10 +134,10 @@ func (q *queue) make(ctx context.Context, id contract.JobID, c claim) (again tim
 	return q.created(ctx, id, c, sent, err)
 }
 
-// envOf asks for a job's environment, which the template needs. The creators are all
-// queues': they don't wait here for this one's endpoint. The client's own timeout
-// bounds the request, so that one that hangs counts as a failure, and the next goes
-// alone.
+// envOf asks for a job's environment, which the template needs. All queues share the
+// creators, so they don't wait here for this queue's endpoint. The client's own timeout
+// bounds the request: one that hangs counts as a failure, and then one request at a
+// time is sent.
 func (q *queue) envOf(ctx context.Context, id contract.JobID) (env map[string]string, again time.Duration, err error) {
 	env, again, err = q.client.TryEnv(ctx, id)
 	switch {
@@ -145,24 +149,24 @@ func (q *queue) envOf(ctx context.Context, id contract.JobID) (env map[string]st
 	return env, min(again, envAgain), err
 }
 
-// markedMeanwhile reports whether the kjob before an attempt's was marked to go
-// when the attempt had been decided on.
+// markedMeanwhile reports whether the kjob of the attempt before was marked as
+// cancelled after this attempt had been decided on.
 func (q *queue) markedMeanwhile(id contract.JobID, attempt int) bool {
 	k := q.claims.last(id)
 	return k != nil && k.Cancelled != "" && k.Attempt < attempt
 }
 
-// created carries out what a create's reply means.
+// created acts on the reply to a create.
 func (q *queue) created(ctx context.Context, id contract.JobID, c claim, sent time.Time, err error) (time.Duration, error) {
 	if err != nil && ctx.Err() != nil {
 		return 0, nil //nolint:nilerr // our own end; the kjob may exist, and that is fine
 	}
 	r := responseToCreate(err)
 	q.s.metrics.creates.WithLabelValues(q.name, string(r)).Inc()
-	log := q.log.With("job_id", id, "attempt", c.attempt, "kjob", contract.KjobName(id, c.attempt))
+	log := q.log.With("job_id", id, "attempt", c.attempt, "kubernetes_job", contract.KjobName(id, c.attempt))
 	if r == responseFailed {
 		q.s.breaker.Unanswered(sent)
-		log.Debug("creating the kjob", "err", err)
+		log.Debug("Kubernetes Job not created", "err", err)
 		return 0, err
 	}
 	q.s.breaker.Answered(sent)
@@ -175,7 +179,7 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, sent ti
 	switch r {
 	case responseMade:
 		q.s.metrics.took(q.name, phaseCreated, c.at, time.Now())
-		log.Info("kjob created")
+		log.Info("Kubernetes Job created")
 		q.sayServed(q.standing.made())
 		q.claims.created(id)
 		return confirmAfter, nil
@@ -185,11 +189,11 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, sent ti
 		q.standing.keptOut()
 		q.tellWaiting(id, decide.NotCreated(err.Error()))
 		q.drop(id, "")
-		// Not this kjob's name: each refusal would read as news.
+		// The error must not name this kjob: each refusal would look like news.
 		q.stop(fmt.Errorf("%w: %s", errNoCreate, strings.ReplaceAll(err.Error(), ` "`+contract.KjobName(id, c.attempt)+`"`, "")))
 		return 0, nil
 	case responseRefused:
-		log.Error("the kjob was refused", "err", err)
+		log.Error("Kubernetes Job refused", "err", err)
 		if all := q.tryTemplate(ctx, true); all != nil {
 			q.tellWaiting(id, decide.NotCreated(err.Error()))
 			q.drop(id, "")
@@ -202,7 +206,7 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, sent ti
 		waited := time.Since(q.claims.forbiddenSince(id))
 		turn := time.Duration(q.claims.count()) * time.Second / forbiddenRate
 		again := min(max(time.Second, waited/4), max(forbiddenAgain, turn), forbiddenMost)
-		log.Warn("creating the kjob", "err", err, "retry_in", again.String())
+		log.Warn("Kubernetes Job not created", "err", err, "retry_in", again.String())
 		if d := decide.NotLetIn(waited, q.set.Load().policy(), err); d.Action == decide.Finish {
 			q.giveUp(id, d)
 			return 0, nil
@@ -212,8 +216,8 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, sent ti
 	}
 }
 
-// confirm reads the kjob itself: a create may have been applied though its
-// reply was lost, and one that succeeded may be gone before the cache saw it.
+// confirm reads the kjob from the API server: a create whose reply was lost may have
+// been applied, and a created kjob may be gone before the cache saw it.
 func (q *queue) confirm(ctx context.Context, id contract.JobID, c claim) (time.Duration, error) {
 	name := contract.KjobName(id, c.attempt)
 	if q.store.Kjob(name) != nil {
@@ -242,15 +246,16 @@ func (q *queue) confirm(ctx context.Context, id contract.JobID, c claim) (time.D
 	case responseFailed:
 		return 0, err
 	case responseGone:
-		q.drop(id, "the kjob is not there")
+		q.drop(id, "the Kubernetes Job does not exist")
 		return 0, nil
 	case responseForeign:
-		q.log.Error("a kjob's name is taken", "job_id", id, "kjob", name, "err", ErrForeign)
+		q.log.Error("the name of the Kubernetes Job is taken", "job_id", id, "kubernetes_job", name, "err", ErrForeign)
 		q.giveUp(id, decide.NameTaken(name, q.store.Namespace, ErrForeign))
 		return 0, nil
 	}
-	// Ours. Live is success; finished or on its way out means that somebody
-	// else was here first, and the cache, once it shows it, is what decides.
+	// The kjob is ours. If it is live, that is success. If it is finished or being
+	// deleted, somebody else was here first, and the decision waits for the cache to
+	// show it.
 	q.claims.created(id)
 	if r == responseOver {
 		q.work.AddAfter(id, time.Second)
@@ -258,7 +263,7 @@ func (q *queue) confirm(ctx context.Context, id contract.JobID, c claim) (time.D
 	return confirmAfter, nil
 }
 
-// drop gives a claim up. Its reservation, if it has one, lapses.
+// drop drops a claim. Its reservation, if it has one, expires.
 func (q *queue) drop(id contract.JobID, why string) {
 	q.claims.drop(id)
 	if why != "" {
@@ -267,8 +272,8 @@ func (q *queue) drop(id contract.JobID, why string) {
 	signal(q.wakeup)
 }
 
-// giveUp turns a claim into a verdict for the sync workers to carry out, while the
-// job is ours: later another may have it, or Kubernetes take it.
+// giveUp turns a claim into a verdict that the sync workers carry out while the job is
+// reserved for us: later another agent may have it.
 func (q *queue) giveUp(id contract.JobID, d decide.Decision) {
 	q.claims.giveUp(id, d)
 	q.work.Add(id)

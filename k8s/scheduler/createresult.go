@@ -12,26 +12,26 @@ import (
 	"github.com/onejob-dev/onejob/k8s/kjob"
 )
 
-// response is what the API server's answer to a create, or to the GET that looks
-// for what a create has made, means for the claim; its value is the metric's.
+// response is what the API server's answer to a create, or to the GET after it, means
+// for the claim. Its value is the metric's label.
 type response string
 
 const (
 	// responseMade: the kjob exists; the claim holds its slot until the cache
 	// shows it, or a live GET finds it gone.
 	responseMade response = "created"
-	// responseExists: the name is taken, by us as a rule: by a create that timed
-	// out and was applied, or by another scheduler. A live GET tells.
+	// responseExists: the name is taken, usually by us: by a create that timed out and
+	// was applied, or by another scheduler. A GET tells.
 	responseExists response = "exists"
 	// responseNoNamespace: no kjob at all can be made in the namespace.
 	responseNoNamespace response = "no_namespace"
-	// responseRefused: this kjob, today and tomorrow.
+	// responseRefused: this kjob is refused for good.
 	responseRefused response = "refused"
-	// responseForbidden: this kjob, for now: it is tried again, its reservation
-	// renewed, as long as a pod might pend.
+	// responseForbidden: this kjob is refused for now. It is retried, with its
+	// reservation renewed, as long as a pod may be pending.
 	responseForbidden response = "forbidden"
-	// responseFailed: it may have been applied or not. It is tried again, and so that
-	// the API server can recover, one at a time.
+	// responseFailed: the create may have been applied or not. It is retried, one at a
+	// time, so that the API server can recover.
 	responseFailed response = "failed"
 
 	// The rest are of GETs.
@@ -59,8 +59,8 @@ func responseToCreate(err error) response {
 		apierrors.IsForbidden(err) && decide.PermanentRefusal(err.Error()):
 		return responseRefused
 	case apierrors.IsForbidden(err), apierrors.IsConflict(err), byWebhook(err):
-		// A quota, or that somebody else was faster to count in it, a webhook
-		// that can't be called or is in trouble itself.
+		// A quota, a conflict in counting it, or a webhook that can't be called or has
+		// trouble itself.
 		return responseForbidden
 	default:
 		return responseFailed
@@ -83,16 +83,16 @@ func responseToGet(k *batchv1.Job, err error, id contract.JobID, queueLabel stri
 	}
 }
 
-// noRole: it isn't this kjob that is refused but we, in the whole namespace. A
-// namespace that is being deleted loses its RoleBindings first. The API has one code,
-// Forbidden, for this and for what admission refuses: the words tell.
+// noRole: not this kjob is refused, but we, in the whole namespace. A namespace that is
+// being deleted loses its RoleBindings first. The API has one code, Forbidden, for this
+// and for refusals of admission; only the text differs.
 func noRole(err error) bool {
 	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot create resource")
 }
 
-// byWebhook: an admission webhook could not be asked, or refused, with whatever
-// code it chose. The API server itself is well, so other namespaces' kjobs must
-// not wait for it. The API server marks it by words alone.
+// byWebhook: an admission webhook could not be called, or refused with a code of its
+// own. The API server itself is well, so other namespaces' kjobs must not wait. The API
+// server shows that only by its text.
 func byWebhook(err error) bool {
 	return strings.Contains(err.Error(), "failed calling webhook") || strings.Contains(err.Error(), "admission webhook")
 }

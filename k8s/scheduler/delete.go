@@ -15,8 +15,8 @@ import (
 	"github.com/onejob-dev/onejob/k8s/kjob"
 )
 
-// clear deletes kjobs of earlier attempts that never finish by themselves; no
-// decision looks at them any more.
+// clear deletes kjobs of earlier attempts that never finish by themselves. No other
+// decision looks at them.
 func (q *queue) clear(ctx context.Context, id contract.JobID) (err error) {
 	last := q.claims.last(id)
 	for _, k := range q.store.KjobsOf(id) {
@@ -43,7 +43,7 @@ func (q *queue) remove(ctx context.Context, id contract.JobID, d decide.Decision
 	return q.removeKjob(ctx, id, k, d)
 }
 
-// removeKjob deletes a kjob, and no other that came to its name.
+// removeKjob deletes this kjob, but no later one with its name.
 func (q *queue) removeKjob(ctx context.Context, id contract.JobID, k *cache.Job, d decide.Decision) error {
 	if q.cacheMayBeStale(id) {
 		return nil
@@ -74,7 +74,7 @@ func (q *queue) removeKjob(ctx context.Context, id contract.JobID, k *cache.Job,
 		return err
 	}
 	q.claims.removed(id, k.UID, d.Reason)
-	q.log.Info("kjob deleted", "job_id", id, "kjob", k.Name, "reason", d.Reason)
+	q.log.Info("Kubernetes Job deleted", "job_id", id, "kubernetes_job", k.Name, "reason", d.Reason)
 	q.s.metrics.decisions.WithLabelValues(q.name, string(decide.Delete), string(d.Reason)).Inc()
 	text := "deleted by onejob: " + string(d.Reason)
 	if d.Why != "" {

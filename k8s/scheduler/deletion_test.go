@@ -45,7 +45,7 @@ func TestDeletedInForegroundOnADeadNode(t *testing.T) {
 		id := w.build(1)[0].ID
 		r := w.start("  pending-timeout: 1m\n")
 		time.Sleep(5 * time.Hour)
-		want := "waiting for the Kubernetes Job of attempt 1, which is being deleted, to go (pod onejob-" + id + "-x is still there; if node node-7 is gone for good, delete its Node object: it goes on then)"
+		want := "waiting for the deleted Kubernetes Job of attempt 1 to go: pod onejob-" + id + "-x is still there; if node node-7 is gone for good, delete it (kubectl delete node) and the job continues"
 		if got := w.page(id); len(got) != 1 || got[0] != want {
 			t.Errorf("the page says %q, want %q", got, want)
 		}
@@ -92,7 +92,7 @@ func TestDeletedWhileItRuns(t *testing.T) {
 // A runner that is killed when its kjob is deleted, before it can report, leaves
 // its job to onejob.
 func TestDeletedAndKilled(t *testing.T) {
-	const want = "the Kubernetes Job was deleted while the job ran in its pod; the pod was lost while the job ran in it; it is not run again: OOMKilled, exit code 137"
+	const want = "the Kubernetes Job was deleted while the job ran in its pod; the pod was lost while the job ran in it; onejob does not run the job again: OOMKilled, exit code 137"
 	for _, tt := range []struct {
 		name   string
 		delete func(w *world, p *pod)

@@ -102,7 +102,7 @@ func TestExplainTellsTheStory(t *testing.T) {
 		late := w.explain(job.ID, true) // the kjobs' time to live is over, the Events' isn't
 		r.end(w)
 
-		if n := len(late.Lines); n != 2 || !strings.HasPrefix(late.Lines[1].What, "NewAttempt: attempt 2 was stopped") || late.Now != "nothing: the job is finished, and its kjobs are gone" {
+		if n := len(late.Lines); n != 2 || !strings.HasPrefix(late.Lines[1].What, "NewAttempt: attempt 2 was stopped") || late.Now != "nothing: the job is finished, and its Kubernetes Jobs are gone" {
 			t.Errorf("without kjobs: now %q, %d lines: %v; want those of both gone attempts", late.Now, n, late.Lines)
 		}
 		var lines []string
@@ -116,13 +116,13 @@ func TestExplainTellsTheStory(t *testing.T) {
 		at := 0
 		for _, want := range []string{
 			"buildkite: made the job, or the one that uploaded it",
-			"onejob: NewAttempt: attempt 1 was stopped before it had the job: the node is drained",
+			"onejob: NewAttempt: attempt 1 was stopped before it acquired the job: the node is drained",
 			"onejob: made " + name + "-2 for attempt 2",
-			"kubernetes: gave the pod the node node-1", "kubelet: started the container",
+			"kubernetes: assigned the pod to node node-1", "kubelet: started the container",
 			"runner: stopped: the node is drained; it was sent SIGTERM", "kubelet: the container ended with 143 Error",
 			"onejob: NewAttempt: attempt 2 was stopped",
 			"onejob: made " + name + "-3 for attempt 3",
-			"kubelet: started the container", "runner: acquire, for 0.1 s", "runner: run, for 2.9 s", "runner: finished, exit status 7; acquire after 3 tries; chunks of the log that are missing: 2\n",
+			"kubelet: started the container", "runner: acquire, for 0.1 s", "runner: run, for 2.9 s", "runner: finished, exit status 7; acquire after 3 tries; 2 chunks of the log are missing\n",
 			"kubelet: the container ended with 0 Completed", "kubernetes: " + name + "-3: Complete",
 		} {
 			i := strings.Index(text[at:], want)
@@ -198,17 +198,17 @@ func TestExplainNow(t *testing.T) {
 		advice  string
 	}{
 		{name: "no kjob", now: []string{"waits for a free slot, or for a scheduler"}, advice: "max-in-flight"},
-		{name: "no kjob, offline", offline: true, now: []string{"there is no kjob, and Buildkite's state is not known: no token"}, advice: "--config"},
-		{name: "no kjob, over", do: func(w *world, id string) { _ = w.sim.CancelJob(id) }, now: []string{"the job is canceled and has no kjob"}},
+		{name: "no kjob, offline", offline: true, now: []string{"there is no Kubernetes Job, and Buildkite's state is not known: no token"}, advice: "--config"},
+		{name: "no kjob, over", do: func(w *world, id string) { _ = w.sim.CancelJob(id) }, now: []string{"the job is canceled and has no Kubernetes Job"}},
 		{name: "no kjob, a quota", do: func(w *world, id string) {
 			w.wrote(id, events.Waiting, decide.Decision{Reason: decide.ReasonNotCreated, Text: "whatever it says"})
-		}, now: []string{"its kjob is whatever it says"}, advice: "mend"},
+		}, now: []string{"its Kubernetes Job is whatever it says"}, advice: "fix the cause"},
 		{name: "no kjob, which waited for a node", do: func(w *world, id string) {
 			w.wrote(id, events.Waiting, decide.Decision{Reason: decide.ReasonPending, Text: "waiting to be created: exceeded quota: jobs"})
 		}, now: []string{"waits for a free slot"}, advice: "max-in-flight"},
 		{name: "no kjob, a quota, offline", offline: true, do: func(w *world, id string) {
 			w.says("Job", "onejob-"+id, contract.ManagedBy, corev1.EventTypeWarning, events.Waiting, "waiting to be created: exceeded quota: jobs")
-		}, now: []string{"state is not known: no token", "onejob's last word on it: waiting to be created: exceeded quota"}, advice: "--config"},
+		}, now: []string{"state is not known: no token", "onejob's last Event about it: waiting to be created: exceeded quota"}, advice: "--config"},
 		{name: "no kjob, refused", do: func(w *world, id string) {
 			w.says("Job", "onejob-"+id, contract.ManagedBy, corev1.EventTypeWarning, events.Finished, "Kubernetes refused the Job")
 			_ = w.sim.CancelJob(id)
@@ -217,20 +217,20 @@ func TestExplainNow(t *testing.T) {
 			w.says("Job", "onejob-"+id, "job-controller", corev1.EventTypeNormal, "SuccessfulCreate", "Created pod")
 			w.says("Job", "onejob-"+id+"-2", "job-controller", corev1.EventTypeNormal, "Completed", "Job completed")
 			_ = w.sim.CancelJob(id)
-		}, now: []string{"nothing: the job is canceled, and its kjobs are gone"}, advice: "nothing"},
+		}, now: []string{"nothing: the job is canceled, and its Kubernetes Jobs are gone"}, advice: "nothing"},
 		{name: "no pod, a quota", runs: func(*world, *pod) {}, do: func(w *world, id string) {
 			_ = w.kube.Tracker().Delete(podsGVR, namespace, "onejob-"+id+"-x")
 			w.says("Job", "onejob-"+id, "job-controller", corev1.EventTypeWarning, "FailedCreate", "exceeded quota: pods")
-		}, after: 30 * time.Second, now: []string{"waiting to start: Kubernetes doesn't make it yet: exceeded quota: pods"}, advice: "pending-timeout"},
+		}, after: 30 * time.Second, now: []string{"waiting to start: Kubernetes can't create the pod yet: exceeded quota: pods"}, advice: "pending-timeout"},
 		{name: "image", runs: waits("ErrImagePull", "manifest unknown"), do: func(w *world, id string) {
 			w.says("Pod", "onejob-"+id+"-x", "kubelet", corev1.EventTypeWarning, "Failed", "manifest unknown")
 		}, after: 20 * time.Second, now: []string{"waiting to start: ErrImagePull: manifest unknown (image a:b"}, advice: "image-grace"},
 		{name: "image, without an event", runs: waits("ErrImagePull", "manifest unknown"), after: 20 * time.Second, now: []string{"waiting to start: ErrImagePull"}},
 		{name: "image, for too long", runs: waits("ErrImagePull", "manifest unknown"), do: func(w *world, id string) {
 			w.says("Pod", "onejob-"+id+"-x", "kubelet", corev1.EventTypeWarning, "Failed", "manifest unknown")
-		}, after: 3 * time.Minute, now: []string{"the job will be finished: the pod can't start: ErrImagePull", "manifest unknown"}, advice: "mend"},
-		{name: "runs", runs: working, now: []string{"the runner is at work"}},
-		{name: "runs, offline", runs: working, offline: true, now: []string{"the runner is at work"}},
+		}, after: 3 * time.Minute, now: []string{"the job will be finished: the pod can't start: ErrImagePull", "manifest unknown"}, advice: "fix the cause"},
+		{name: "runs", runs: working, now: []string{"the runner is working"}},
+		{name: "runs, offline", runs: working, offline: true, now: []string{"the runner is working"}},
 		{name: "told to stop, and its node is dead", runs: func(w *world, p *pod) {
 			p.start()
 			p.set(func(o *corev1.Pod) {
@@ -239,7 +239,7 @@ func TestExplainNow(t *testing.T) {
 				o.Status.Conditions = append(o.Status.Conditions, corev1.PodCondition{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: "DeletionByTaintManager"})
 			})
 			w.sleep(time.Hour, p.kill)
-		}, after: time.Minute, now: []string{"waiting for the pod to go, which was told to stop before it had the job: DeletionByTaintManager"}, advice: "out-of-service"},
+		}, after: time.Minute, now: []string{"waiting for the pod to end: it was told to stop before it acquired the job (DeletionByTaintManager"}, advice: "out-of-service"},
 		{name: "cancelled, and its runner waits", runs: func(w *world, p *pod) { p.start(); w.sleep(time.Hour, p.kill) }, do: func(w *world, id string) {
 			if _, err := operate.Cancel(w.ctx, w.kube, namespace, contract.JobID(id), "ada", false); err != nil {
 				w.Error(err)
@@ -254,23 +254,23 @@ func TestExplainNow(t *testing.T) {
 			}
 			a.finish(0)
 			w.sleep(time.Hour, p.kill)
-		}, now: []string{"the pod's end: the job is finished"}},
-		{name: "stopped", runs: ends(143, contract.Message{Outcome: contract.OutcomeStopped, Reason: "drained"}), now: []string{"a new attempt will be made: attempt 1 was stopped before it had the job: drained"}, advice: "reacquire"},
+		}, now: []string{"waiting for the pod to end: the job is finished"}},
+		{name: "stopped", runs: ends(143, contract.Message{Outcome: contract.OutcomeStopped, Reason: "drained"}), now: []string{"a new attempt will be made: attempt 1 was stopped before it acquired the job: drained"}, advice: "reacquire"},
 		{name: "locked", runs: func(_ *world, p *pod) {
 			at := time.Now().Add(time.Minute)
 			p.start()
 			p.end(28, "Error", &contract.Message{Outcome: contract.OutcomeLocked, NotBefore: &at})
 		}, now: []string{"a new attempt will be made: attempt 1 found the job locked; not before 00:01:0"}},
-		{name: "exhausted, offline", runs: ends(75, contract.Message{Outcome: contract.OutcomeExhausted}), offline: true, now: []string{"Buildkite's state decides what comes next"}, advice: "token"},
+		{name: "exhausted, offline", runs: ends(75, contract.Message{Outcome: contract.OutcomeExhausted}), offline: true, now: []string{"Buildkite's state of the job decides what comes next"}, advice: "token"},
 		{name: "stopped, and its node's clock is ahead", runs: func(w *world, p *pod) {
 			ends(143, contract.Message{Outcome: contract.OutcomeStopped, Reason: "drained"})(w, p)
 			p.set(func(o *corev1.Pod) {
 				o.Status.ContainerStatuses[0].State.Terminated.FinishedAt = metav1.NewTime(time.Now().Add(time.Minute))
 			})
-		}, now: []string{"a new attempt will be made: attempt 1 was stopped before it had the job: drained"}},
+		}, now: []string{"a new attempt will be made: attempt 1 was stopped before it acquired the job: drained"}},
 		{name: "evicted, and nobody says when", runs: func(_ *world, p *pod) {
 			p.set(func(o *corev1.Pod) { o.Status.Phase, o.Status.Reason = corev1.PodFailed, "Evicted" })
-		}, now: []string{"a new attempt will be made: the pod of attempt 1 was lost before it had the job: Evicted"}},
+		}, now: []string{"a new attempt will be made: the pod of attempt 1 was lost before it acquired the job: Evicted"}},
 		{name: "another agent has it", runs: func(w *world, p *pod) {
 			p.set(func(o *corev1.Pod) { o.Spec.NodeName = "node-1" })
 			if _, err := w.acquire(p.id); err != nil {
@@ -279,7 +279,7 @@ func TestExplainNow(t *testing.T) {
 			waits("ImagePullBackOff", "manifest unknown")(w, p)
 		}, do: func(w *world, id string) {
 			w.says("Pod", "onejob-"+id+"-x", "kubelet", corev1.EventTypeWarning, "Failed", "manifest unknown")
-		}, after: 2 * time.Minute, now: []string{"an agent has the job, and it seems to be another than that of pod"}, advice: "nothing"},
+		}, after: 2 * time.Minute, now: []string{"another agent seems to have the job, because pod"}, advice: "nothing"},
 		{name: "over, and its pod may have run it", runs: func(w *world, p *pod) {
 			p.set(func(o *corev1.Pod) { o.Spec.NodeName = "node-1" })
 			a, err := w.acquire(p.id)
@@ -354,7 +354,7 @@ func TestRows(t *testing.T) {
 		}
 		want := []string{
 			"done|finished, exit status 0|node-1", "running||node-1", "pending||", "ended|exhausted: no network|node-1",
-			"lost|OOMKilled, exit code 137|node-1", "running|its kjob is gone; it holds a slot until it is gone too|node-1",
+			"lost|OOMKilled, exit code 137|node-1", "running|its Kubernetes Job is gone; the pod counts for max-in-flight until it is gone too|node-1",
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

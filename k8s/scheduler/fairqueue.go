@@ -8,7 +8,7 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// item is a claim's place in the line of creates.
+// item is a claim in the queue of creates.
 type item struct {
 	q  *queue
 	id contract.JobID

@@ -13,24 +13,25 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// A finish that has failed plainAfter times, and for plainFor, though states were told
-// in between, has a text that Buildkite may not be able to take, a job's own words in
-// it: from then on it is plainText, and the Event has the words. They are counted over
-// all reservations of a job that gets no kjob: each is shorter than plainFor.
+// A finish that has failed plainAfter times and for plainFor, while Buildkite answered
+// questions about states, may have a text that Buildkite can't accept, because it
+// quotes the job. From then on plainText is sent, and the Event has the real text.
+// Failures are counted over all reservations of a job without a kjob, because each
+// reservation is shorter than plainFor.
 const (
 	plainAfter = 3
 	plainFor   = time.Minute
-	plainText  = "onejob ended this job. Buildkite did not take the text that says why: `kubectl describe` of the job's Kubernetes Job shows it, in the Event JobFinished"
+	plainText  = "onejob ended this job, but Buildkite did not accept the text that says why. Run `kubectl describe` on the Kubernetes Job: the Event JobFinished has the text"
 	// plainNoKjob is for a job that has no Kubernetes Job to describe.
-	plainNoKjob = "onejob ended this job. Buildkite did not take the text that says why: the Event JobFinished has it (kubectl get events --field-selector involvedObject.name=%s)"
+	plainNoKjob = "onejob ended this job, but Buildkite did not accept the text that says why. The Event JobFinished has it (kubectl get events --field-selector involvedObject.name=%s)"
 )
 
-// heldTries is how often a held job's finish is sent that Buildkite refuses: it may take
-// none of a job that an agent holds.
+// heldTries is how often the finish of a held job is repeated when Buildkite refuses
+// it: Buildkite may not accept one for a job that an agent holds.
 const heldTries = 4
 
-// finish ends the job at Buildkite. Should we die after it, the state will say
-// so; should its reply be lost, the state is asked before the second try.
+// finish ends the job at Buildkite. If we die after it, the state will say so. If its
+// reply is lost, the state is read before the second try.
 func (q *queue) finish(ctx context.Context, id contract.JobID, d decide.Decision, f *decide.Facts) error {
 	if q.cacheMayBeStale(id) {
 		return nil
@@ -66,15 +67,14 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d decide.Decision
 	case stacks.Temporary(err) && !stacks.Unclear(err), ctx.Err() != nil, q.refusal(ctx, err):
 		return err
 	case stacks.Temporary(err):
-		// Lost, or more than Buildkite can take. Others of the kind are about as
-		// often tried as the endpoint's gate lets them.
+		// The reply is lost, or Buildkite can't accept the finish. The endpoint's gate
+		// decides how often finishes of this kind are tried.
 		q.finishFails(id, try, false, decide.Backoff(try.times-plainAfter))
 		return nil
 	case errors.Is(err, stacks.ErrInvalid), errors.Is(err, stacks.ErrNotFound), errors.Is(err, stacks.ErrRefused):
-		// Not ours to finish, over, or unknown. The state says which, and
-		// whatever it says makes the next decision. A job that is still offered
-		// can be finished, and would run: the stack was unknown (the poll loop
-		// registers it again).
+		// The job is not ours to finish, or over, or unknown; its state says which, and
+		// decides what comes next. If it is still offered, it can be finished: the
+		// stack was unknown, and the poll loop registers it again.
 		if state := q.finishFails(id, try, true, decide.Backoff(try.times)); f != nil && !state.Offered() {
 			q.count(id, d, *f) // the job may end before the next try
 		}
@@ -88,8 +88,8 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d decide.Decision
 	return nil
 }
 
-// mayFinish reports whether a finish may be sent now, and what it is if it fails. After
-// one that failed the job's state is asked first: it may be over.
+// mayFinish reports whether a finish may be sent now, and what it counts as if it
+// fails. After a failure the job's state is read first: it may be over.
 func (q *queue) mayFinish(id contract.JobID, d decide.Decision) (try failedFinish, now bool) {
 	r, state, told := q.claims.lastFinish(id)
 	if r == nil {
@@ -113,8 +113,8 @@ func (q *queue) mayFinish(id contract.JobID, d decide.Decision) (try failedFinis
 	return failedFinish{}, false
 }
 
-// tellLostFinish says what a finish was to say whose reply was lost, and whose job is
-// over: by it, most likely, but nobody has said so.
+// tellLostFinish tells the text of a finish whose reply was lost, if the job is over:
+// most likely by that finish, but Buildkite hasn't confirmed it.
 func (q *queue) tellLostFinish(id contract.JobID) {
 	if d := q.claims.lostFinish(id); d != nil {
 		q.note(id, *d)
@@ -129,7 +129,7 @@ func (q *queue) finishFails(id contract.JobID, try failedFinish, refused bool, a
 	return state
 }
 
-// ask has the job's state asked for, and the job looked at when it is told.
+// ask makes the upkeep loop read the job's state, and then decides on the job.
 func (q *queue) ask(id contract.JobID) {
 	q.claims.ask(id)
 	signal(q.look)

@@ -11,14 +11,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// stuckAfter is longer than the longest Retry-After that a poll or a
-// registration may be told to wait for, and its timeouts. The two calls of a
-// registration wait at the same time: each endpoint's pause began with its last
-// reply.
+// stuckAfter is longer than the longest Retry-After of a poll or a registration,
+// together with their timeouts. The two calls of a registration wait at the same time,
+// because each endpoint's pause began with its last reply.
 const stuckAfter = 15 * time.Minute
 
-// mostScrapes bounds what requests for metrics take at one time; a further one is
-// answered 503.
+// mostScrapes is how many requests for metrics are answered at a time; a further one
+// gets 503.
 const mostScrapes = 8
 
 // Handler serves /healthz (the loops turn), /readyz (caches are filled, and
@@ -51,7 +50,7 @@ func (s *Scheduler) unhealthy() (faults []string) {
 	defer s.mu.Unlock()
 	for name, q := range s.queues {
 		if still := q.standing.still(); still > stuckAfter {
-			faults = append(faults, fmt.Sprintf("queue %s: its loop has not turned for %s", name, still.Round(time.Second)))
+			faults = append(faults, fmt.Sprintf("queue %s: its loop has made no progress for %s", name, still.Round(time.Second)))
 		}
 	}
 	return faults
@@ -66,8 +65,8 @@ func (s *Scheduler) unready() (faults []string) {
 	for what, err := range s.faults {
 		faults = append(faults, what+": "+err.Error())
 	}
-	// A standby looks at its caches each time: nobody would tell it that a fault
-	// is over.
+	// A standby looks at its caches each time, because nothing else tells it that a
+	// fault is over.
 	for _, q := range s.config.Queues {
 		if s.queues[q.Name] != nil || s.faults["queue "+q.Name] != nil {
 			continue

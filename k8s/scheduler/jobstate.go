@@ -15,7 +15,7 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// memoLife is how long a job is remembered that nobody asks for.
+// memoLife is how long an unused job state is kept.
 const memoLife = time.Hour
 
 // jobState is what is remembered of a job that has, or had, a kjob. Its guard is that
@@ -45,8 +45,8 @@ func (cs *claims) stateAt(id contract.JobID, now time.Time) *jobState {
 	return m
 }
 
-// made: there is a kjob of an attempt. A finish that Buildkite didn't take was of what
-// was before it.
+// made: a kjob of this attempt exists. A finish that Buildkite refused was about the
+// time before.
 func (m *jobState) made(attempt int) {
 	if attempt > m.Attempts() {
 		m.finishFailed = nil
@@ -61,7 +61,7 @@ func (m *jobState) kjobGone(k *cache.Job) {
 	}
 }
 
-// sweep forgets what has left no trace for an hour.
+// sweep drops the states of jobs that have left no trace for memoLife.
 func (cs *claims) sweep() {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -74,14 +74,14 @@ func (cs *claims) sweep() {
 	}
 }
 
-// known are the jobs of which something is remembered.
+// known are the jobs with a state.
 func (cs *claims) known() []contract.JobID {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	return slices.Collect(maps.Keys(cs.jobs))
 }
 
-// remembered is of how many jobs something is.
+// remembered is the number of jobs with a state.
 func (cs *claims) remembered() int {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -95,7 +95,7 @@ func (cs *claims) hearAdmission(id contract.JobID, subject string, says string) 
 	cs.state(id).Hear(subject, decide.Heard{Admission: says, EventsAt: time.Now()})
 }
 
-// unknown are those of the jobs of which nothing is remembered.
+// unknown are those of the jobs without a state.
 func (cs *claims) unknown(ids []contract.JobID) (unknown []contract.JobID) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -149,7 +149,7 @@ func (cs *claims) lastOf(id contract.JobID) (k *cache.Job, gone bool) {
 	return k, false
 }
 
-// subject is the attempt that is talked of: the last one that is known.
+// subject is the attempt that a text is about: the last known one.
 func (cs *claims) subject(id contract.JobID) int {
 	pods := cs.store.PodsOf(id)
 	cs.mu.Lock()
@@ -213,9 +213,9 @@ func (cs *claims) having() iter.Seq2[*cache.Job, *jobState] {
 	}
 }
 
-// learn takes in the answer to a question that was sent at a time. It returns the jobs
-// that are to be looked at, and whether an agent has one since then that is most
-// likely a pod of ours.
+// learn records the answer to a question about states that was sent at the given time.
+// It returns the jobs to look at, and whether an agent that is most likely a pod of
+// ours has newly got one of them.
 func (cs *claims) learn(ids []contract.JobID, states map[contract.JobID]stacks.State, sent time.Time) (changed []contract.JobID, through bool) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -239,8 +239,8 @@ func (cs *claims) learn(ids []contract.JobID, states map[contract.JobID]stacks.S
 	return changed, through
 }
 
-// listed takes in that a job is listed, which is no proof that nobody holds it: ask says
-// that what is known contradicts it, and that Buildkite is to be asked now.
+// listed records that a job is listed, which doesn't prove that nobody holds it. ask:
+// this contradicts what is known, so Buildkite must be asked now.
 func (m *jobState) listed(at time.Time) (ask bool) {
 	news, ask := m.Listed(at, time.Now())
 	if news {
@@ -265,7 +265,7 @@ func (cs *claims) eventsAt(id contract.JobID) time.Time {
 	return cs.state(id).EventsAt()
 }
 
-// hear takes in what reading the Events of an attempt has come to.
+// hear records the result of reading the Events of an attempt.
 func (cs *claims) hear(id contract.JobID, subject string, read eventsRead) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()

@@ -151,13 +151,13 @@ func TestSuspendedIsNoTimeToStart(t *testing.T) {
 				w.await("a kjob", 5*time.Second, func() bool { return w.kjobs(id) == 1 })
 				time.Sleep(2 * time.Second)
 				w.staysReserved(id, 3*time.Minute)
-				w.hasPage(id, "waiting to start: the Kubernetes Job is suspended, it waits to be admitted (queue ci of Kueue)")
+				w.hasPage(id, "waiting to start: the Kubernetes Job is suspended and waits to be admitted (queue ci of Kueue)")
 				if tt.restart {
 					r.end(w)
 					r = w.start(suspended)
 					w.staysReserved(id, 10*time.Second)
 				}
-				w.explains(id, "it waits to be admitted (queue ci of Kueue), since ", "pending-timeout begins when it is let in")
+				w.explains(id, "waits to be admitted (queue ci of Kueue), since ", "pending-timeout begins when it is admitted")
 				w.suspend(id, false)
 				w.await("the job's end", time.Minute, w.finished(1))
 				if j := w.job(id); j.ExitStatus != "0" || w.kjobs(id) != 1 {
@@ -224,7 +224,7 @@ func TestQuotaIsNoTimeToStart(t *testing.T) {
 			if w.job(j.ID).ExitStatus != "0" {
 				t.Fatalf("a job ended with %q: %q", w.job(j.ID).ExitStatus, w.page(j.ID))
 			}
-			if strings.Contains(strings.Join(w.page(j.ID), "\n"), "Kubernetes doesn't make it yet: pods ") {
+			if strings.Contains(strings.Join(w.page(j.ID), "\n"), "Kubernetes can't create the pod yet: pods ") {
 				told++
 			}
 		}
@@ -255,7 +255,7 @@ func TestQuotaOfJobsIsNoTimeToStart(t *testing.T) {
 			if got := w.job(id).ExitStatus; got != want {
 				t.Errorf("%q: it ended with %q, want %q: %q", text, got, want, w.page(id))
 			}
-			if f := w.job(id).StackFinish; f != nil && !strings.Contains(f.Detail, "did not let the Job in within 1m0s: ") {
+			if f := w.job(id).StackFinish; f != nil && !strings.Contains(f.Detail, "did not accept the Job within 1m0s: ") {
 				t.Errorf("%+v", f)
 			}
 			r.end(w)
@@ -287,7 +287,7 @@ func TestSuspendedTimeout(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		w.staysReserved(id, 9*time.Minute)
 		w.await("the job's end", time.Minute+10*time.Second, w.finished(1))
-		const want = "Kubernetes did not let the pod in within 10m0s (suspended-timeout): the Kubernetes Job is suspended, it waits to be admitted (queue ci of Kueue)"
+		const want = "Kubernetes did not admit the pod within 10m0s (suspended-timeout): the Kubernetes Job is suspended and waits to be admitted (queue ci of Kueue)"
 		if f := w.job(id).StackFinish; f == nil || f.Detail != want {
 			t.Errorf("finished with %+v, want %q", f, want)
 		}
@@ -320,7 +320,7 @@ func TestKueueSaysWhatItWaitsFor(t *testing.T) {
 		r := w.start(suspended, func(o *Options) { o.Kube, o.Lean = k, w.kube })
 		w.await("its page says so", 30*time.Second, func() bool { return len(w.page(id)) > 0 })
 		time.Sleep(2 * time.Minute)
-		w.hasPage(id, "it waits to be admitted: Kueue: couldn't assign flavors to pod set main: insufficient unused quota for cpu")
+		w.hasPage(id, "waits to be admitted: Kueue: couldn't assign flavors to pod set main: insufficient unused quota for cpu")
 		if n := len(w.page(id)); n != 1 {
 			t.Errorf("the page has %d lines, want one: %q", n, w.page(id))
 		}

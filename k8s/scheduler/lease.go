@@ -19,9 +19,9 @@ type LeaseOptions struct {
 	Identity string
 }
 
-// The Lease saves calls and keeps max-in-flight; correctness rests on names. A
-// holder that dies is followed after leaseDuration; one that can't renew stops
-// at renewDeadline, before that.
+// The Lease saves calls and keeps max-in-flight; correctness rests on names. If a
+// holder dies, another follows after leaseDuration. A holder that can't renew stops at
+// renewDeadline, before that.
 const (
 	leaseDuration = 15 * time.Second
 	renewDeadline = 10 * time.Second
@@ -33,16 +33,16 @@ const (
 // renewed in time, or somebody else has it.
 var ErrLeaseLost = errors.New("the lease was lost")
 
-// errStuck ends the process: to lead again while what the last time began goes
-// on would be two leaders in one.
-var errStuck = errors.New("the lease was lost, and what was under way doesn't end")
+// errStuck ends the process: if it led again while work of the last time goes on, there
+// would be two leaders in one.
+var errStuck = errors.New("the lease was lost, and work in progress does not end")
 
-// release lets the next one lead at once. A Lease that is somebody else's by now
-// is left alone.
+// release lets the next replica lead at once. It leaves a Lease alone that another
+// replica has by now.
 func (s *Scheduler) release(lock *resourcelock.LeaseLock) {
 	ctx, cancel := context.WithTimeout(context.Background(), releaseWithin)
 	defer cancel()
-	// The last renewal, given up, may be applied in between.
+	// The last renewal, which was cancelled, may still be applied in between.
 	err := updates.RetryOnConflict(updates.DefaultRetry, func() error {
 		record, _, err := lock.Get(ctx)
 		if err != nil || record.HolderIdentity != lock.Identity() {
@@ -54,7 +54,7 @@ func (s *Scheduler) release(lock *resourcelock.LeaseLock) {
 		})
 	})
 	if err != nil {
-		s.log.Warn("the lease is not released; the next process leads when it has run out", "err", err)
+		s.log.Warn("lease not released; another process can lead when it expires", "err", err)
 	}
 }
 
@@ -100,7 +100,7 @@ func (s *Scheduler) elect(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("leader election: %w", err)
 	}
-	// Until this process leads, the end of ctx is the end.
+	// Before this process leads, the end of ctx ends the election.
 	defer context.AfterFunc(ctx, func() {
 		if !s.leading.Load() {
 			stop()

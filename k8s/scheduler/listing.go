@@ -23,8 +23,8 @@ type listing struct {
 	waiting    int           // for their next attempt
 }
 
-// backlog is what was listed beyond the first page, less what has been claimed
-// since. Only the poll loop has it.
+// backlog is what the pages after the first had, without what has been claimed since.
+// Only the poll loop uses it.
 type backlog struct {
 	jobs      []stacks.Job
 	bad       int
@@ -45,7 +45,7 @@ func (q *queue) list(ctx context.Context, set *settings) (listing, error) {
 	due, l.waiting = q.claims.due(l.seen)
 	l.candidates = append(l.candidates, due...)
 	if l.bad > q.bad {
-		q.log.Warn("jobs whose ID is no UUID are left alone", "jobs", l.bad)
+		q.log.Warn("ignored jobs whose ID is not a UUID", "jobs", l.bad)
 	}
 	q.bad = l.bad
 	q.measureListing(l)
@@ -68,9 +68,9 @@ func (q *queue) readPages(ctx context.Context, set *settings, l *listing) error 
 		if pages > 1 {
 			later.jobs, later.bad = append(later.jobs, page.Jobs...), later.bad+page.Bad
 		}
-		// Without a cap one page is enough when all of it can be taken at once:
-		// what is reserved is off the list, and the next look begins with the
-		// rest. With one, a later page may have what is more urgent.
+		// Without a cap one page is enough if all of it can be taken at once: reserved
+		// jobs leave the list, and the next look begins with the rest. With a cap, a
+		// later page may have more urgent jobs.
 		enough := *set.MaxInFlight == 0 && len(l.candidates) >= stacks.MaxBatch
 		if cursor == "" {
 			q.waiting.readToEnd(later.at)
@@ -89,8 +89,8 @@ func (q *queue) readPages(ctx context.Context, set *settings, l *listing) error 
 	return nil
 }
 
-// backlogIsGood: the later pages needn't be read again, because no slot is free for what
-// is on them, or because nothing can be created now.
+// backlogIsGood: the later pages needn't be read again, because no slot is free for
+// their jobs, or because nothing can be created now.
 func (q *queue) backlogIsGood(at time.Time, hungry bool) bool {
 	if q.kubernetesAway() {
 		return !q.later.at.IsZero()

@@ -93,14 +93,14 @@ func TestMetricsOfAKnownSituation(t *testing.T) {
 		}
 		time.Sleep(5 * time.Second)
 		for name, want := range map[string]map[string]float64{
-			"onejob_queue_jobs":           {"default": 7},
-			"onejob_queue_unmatched_jobs": {"default": 0},
-			"onejob_queue_paused":         {"default": 1},
-			"onejob_queue_ready":          {"default": 1},
-			"onejob_slots":                {"held default": 3, "max default": 3},
-			"onejob_attempts_waiting":     {"default": 0},
-			"onejob_kjob_creates_total":   {"default created": 3},
-			"onejob_leader":               {"": 1},
+			"onejob_queue_jobs":                   {"default": 7},
+			"onejob_queue_unmatched_jobs":         {"default": 0},
+			"onejob_queue_paused":                 {"default": 1},
+			"onejob_queue_ready":                  {"default": 1},
+			"onejob_slots":                        {"held default": 3, "max default": 3},
+			"onejob_attempts_waiting":             {"default": 0},
+			"onejob_kubernetes_job_creates_total": {"default created": 3},
+			"onejob_leader":                       {"": 1},
 		} {
 			if d := cmp.Diff(want, r.metric(name)); d != "" {
 				t.Errorf("%s (-want +got):\n%s", name, d)

@@ -12,11 +12,10 @@ import (
 	"github.com/onejob-dev/onejob/k8s/events"
 )
 
-// Of what a job waits for and of its attempts, its page gets a dozen
-// notifications from us at the most. What it waits for is told in words that
-// change all the time ("used: 17", "0/57 nodes"), so that they get a share: the
-// first of a kind at once, then one a minute. What became of the job comes after
-// all that, and has the room that is left: Buildkite takes a hundred for a job.
+// The limits of notifications on a job's page. Buildkite accepts a hundred for a job.
+// We send at most a dozen about waiting and retries, and of these only a part about
+// waiting, because that text changes all the time ("used: 17", "0/57 nodes"): the first
+// of a kind at once, then one a minute. The rest is for how the job ended.
 const (
 	maxTold    = 12
 	maxNoted   = 50
@@ -24,9 +23,9 @@ const (
 	waitsEvery = time.Minute
 )
 
-// tellWaiting puts on the job's page what it waits for. The first time of a kind,
-// which is a reason, it is counted, and told in an Event on the kjob too: Kubernetes'
-// own are on its pod, if there are any. After that it is told when its words change.
+// tellWaiting puts on the job's page what the job waits for. The first text with a
+// reason is also counted, and becomes an Event on the kjob, because Kubernetes' own
+// Events are on the pod, if there is one. After that it is told when its text changes.
 func (q *queue) tellWaiting(id contract.JobID, d decide.Decision) {
 	news := q.pages.waits(id, d)
 	if !news.tell {
@@ -43,9 +42,9 @@ func (q *queue) tellWaiting(id contract.JobID, d decide.Decision) {
 	}
 }
 
-// tell puts a text on the job's page, once for each line that it is and unless
-// there are so many already, and reports whether it will. Unless it is nil, then is
-// called when it is there.
+// tell queues a text for the job's page, unless the same line was sent before or the
+// limit most is reached, and reports whether it did. then, if it isn't nil, is called
+// when the text is there.
 func (q *queue) tell(id contract.JobID, line, text string, most int, then func()) bool {
 	news := text != "" && q.pages.line(id, line, most)
 	if news {
@@ -54,9 +53,8 @@ func (q *queue) tell(id contract.JobID, line, text string, most int, then func()
 	return news
 }
 
-// recall learns what a leader before us has told of the jobs that are here, so
-// that their pages don't get it again from each. It is help, not truth: without
-// it they do.
+// recall reads what an earlier leader has told the pages of the jobs that are here, so
+// that they don't get it again. This only helps: without it they get it twice.
 func (q *queue) recall(ctx context.Context) {
 	here := map[contract.JobID]bool{}
 	for _, k := range q.store.KjobsIn(q.label) {
@@ -74,7 +72,7 @@ func (q *queue) recall(ctx context.Context) {
 		ResourceVersion: "0", FieldSelector: fields.OneTermEqualSelector("source", contract.ManagedBy).String(),
 	})
 	if err != nil {
-		q.log.Debug("events not read", "err", err)
+		q.log.Debug("Events not read", "err", err)
 		return
 	}
 	now := time.Now()

@@ -92,7 +92,7 @@ func TestAllWaitsLeaveRoomForTheEnd(t *testing.T) {
 		r := w.start("  lost-jobs: finish\n")
 		w.await("the last attempt", 3*time.Hour, func() bool { return w.kjobs(id) == 10 })
 		time.Sleep(10 * time.Minute)
-		const end = "the pod was lost while the job ran in it; it is not run again: OOMKilled, exit code 137"
+		const end = "the pod was lost while the job ran in it; onejob does not run the job again: OOMKilled, exit code 137"
 		page := w.page(id)
 		if len(page) != maxTold+1 || page[maxTold] != end {
 			t.Errorf("the page has %d lines, want %d and at its end %q: %q", len(page), maxTold+1, end, page)

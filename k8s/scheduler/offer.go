@@ -14,9 +14,9 @@ type candidate struct {
 	attempt int
 }
 
-// announced reports whether another attempt at a job is due, or may be: the last one's
-// end isn't told or decided yet. The job stays ours when the queue's tags change, and its
-// page must not depend on whether the poll or a worker is faster.
+// announced reports whether another attempt at a job is due or possible, because the
+// end of the last one isn't told or decided yet. The job stays ours when the queue's
+// tags change, and its page must not depend on whether the poll or a worker is faster.
 func (q *queue) announced(id contract.JobID) bool {
 	switch a := q.claims.attempts(id); {
 	case a.due, !a.tried:
@@ -28,8 +28,8 @@ func (q *queue) announced(id contract.JobID) bool {
 	return d.Action == decide.Attempt || d.Action == decide.Ask
 }
 
-// offer is asked about a job that Buildkite lists as scheduled: which attempt
-// could be made at it now, or 0.
+// offer says which attempt could be made now at a job that Buildkite lists as
+// scheduled, 0 for none.
 func (q *queue) offer(j stacks.Job, at time.Time) int {
 	o := q.claims.offered(j.ID, at)
 	if o.ask {
@@ -51,7 +51,7 @@ func (q *queue) offer(j stacks.Job, at time.Time) int {
 	return o.attempts + 1
 }
 
-// offerKnown is that for a job that is decided on.
+// offerKnown is offer for a job about which there is a decision.
 func (q *queue) offerKnown(id contract.JobID) int {
 	d, f := q.decide(id)
 	if d.Action == decide.Attempt && !time.Now().Before(d.NotBefore) {

@@ -59,7 +59,7 @@ func orphanAfterARestart(t *testing.T, attempt int) {
 		if held := r.queues["default"].claims.held(); held != 1 {
 			t.Errorf("%d slots are held, want the pod's", held)
 		}
-		want := "waiting for pod " + name + "-x of an earlier attempt to go (if node node-1 is gone for good"
+		want := "waiting for pod " + name + "-x of an earlier attempt to end; if node node-1 is gone for good"
 		if ns := w.job(job.ID).Notifications; len(ns) == 0 || !strings.HasPrefix(ns[len(ns)-1].Detail, want) {
 			t.Errorf("the page says %+v, want %q", ns, want)
 		}

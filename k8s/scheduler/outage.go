@@ -2,12 +2,11 @@ package scheduler
 
 import "time"
 
-// While one side is away the other is called twice a second at the most, all calls
-// together: nothing can be made of what it says. A few seconds late is early enough
-// when it is back, by which time reservations are as they were.
+// While one side is away, the other is called at most twice a second, all calls
+// together, because nothing can be done with its answers. A delay of some seconds
+// afterwards is fine; by then reservations are as before.
 const (
-	// outageAfter is how long a side may be silent before that is more than a call
-	// that failed.
+	// outageAfter is how long a side must be silent until it counts as away.
 	outageAfter = 2 * time.Second
 	// outagePoll is between two looks at the queue, and outageStates between two
 	// questions about a job whose kjob can't be deleted.
@@ -18,5 +17,5 @@ const (
 // kubernetesAway: the API server doesn't answer, and hasn't for a while.
 func (q *queue) kubernetesAway() bool { return q.s.breaker.Away() > outageAfter }
 
-// buildkiteAway is the same of Buildkite.
+// buildkiteAway: Buildkite doesn't answer, and hasn't for a while.
 func (q *queue) buildkiteAway() bool { return q.standing.silentFor() > outageAfter }

@@ -107,12 +107,12 @@ func TestOutcomes(t *testing.T) {
 		}), kjobs: 2, exit: "0", within: 30 * time.Second},
 		{name: "27 rejected, though offered", runs: exits(27, contract.OutcomeRejected), kjobs: 2, exit: "0", within: 90 * time.Second, says: "was refused the job"},
 		{name: "77 refused, ours accepted", runs: exits(77, contract.OutcomeRefused), kjobs: 2, exit: "0", within: 12 * time.Second, says: "token refused"},
-		{name: "78 config", runs: exits(78, contract.OutcomeConfig), kjobs: 1, exit: "-1", within: 4 * time.Second, says: "no other pod could: because of the test"},
+		{name: "78 config", runs: exits(78, contract.OutcomeConfig), kjobs: 1, exit: "-1", within: 4 * time.Second, says: "another pod would fail in the same way: because of the test"},
 		{name: "lost before", runs: first(func(_ *world, p *pod) { p.end(137, "OOMKilled", nil) }), kjobs: 2, exit: "0", within: 6 * time.Second, says: "OOMKilled"},
 		{name: "a container that can't be started", runs: func(_ *world, p *pod) {
 			p.start()
 			p.end(128, "StartError", nil)
-		}, kjobs: 3, exit: "-1", within: 20 * time.Second, says: "the container can't be started, in 3 pods one after the other: StartError, exit code 128"},
+		}, kjobs: 3, exit: "-1", within: 20 * time.Second, says: "the container could not be started in 3 pods in a row: StartError, exit code 128"},
 		{name: "a container that can't be started, once, after two evictions", runs: func(w *world, p *pod) {
 			switch p.start(); p.attempt {
 			case 1, 2:
@@ -126,7 +126,7 @@ func TestOutcomes(t *testing.T) {
 		{name: "an image that is not the runner's", runs: func(_ *world, p *pod) {
 			p.start()
 			p.end(0, "Completed", nil)
-		}, kjobs: 1, exit: "-1", within: 10 * time.Second, says: "attempt 1 ended with exit code 0 and no runner's message: the image's entrypoint, or the command in the queue's template, is not onejob-agent"},
+		}, kjobs: 1, exit: "-1", within: 10 * time.Second, says: "attempt 1 ended with exit code 0 and no termination message, so it did not run onejob-agent"},
 		{name: "never had a node", runs: func(w *world, p *pod) {
 			if p.attempt > 1 {
 				ran(w, p)
@@ -137,7 +137,7 @@ func TestOutcomes(t *testing.T) {
 			_ = w.kube.Tracker().Delete(podsGVR, namespace, p.kjob+"-x")
 			w.sleep(20*time.Second, p.kill) // PodGC takes its time
 			p.finishKjob(false)
-		}, kjobs: 2, exit: "0", within: 6 * time.Second, says: "was lost before it had the job"},
+		}, kjobs: 2, exit: "0", within: 6 * time.Second, says: "was lost before it acquired the job"},
 		{name: "invalid image name", runs: func(w *world, p *pod) {
 			p.set(func(o *corev1.Pod) {
 				o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: contract.AgentContainer, Image: "a::b", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "InvalidImageName", Message: "couldn't parse image"}}}}
@@ -154,7 +154,7 @@ func TestOutcomes(t *testing.T) {
 			p.pulls("EOF", "Pulling")
 			w.sleep(6*time.Minute, p.kill)
 			ran(w, p)
-		}, kjobs: 1, exit: "0", within: 7 * time.Minute, says: "waiting to start: image a:b is being pulled again (a large one takes time), after ErrImagePull: EOF"},
+		}, kjobs: 1, exit: "0", within: 7 * time.Minute, says: "waiting to start: image a:b is being pulled again (a large image takes time), after ErrImagePull: EOF"},
 		{name: "image, broken pulls, the second one late", runs: func(w *world, p *pod) {
 			p.pulls("EOF", "Pulling", "Failed", "BackOff")
 			w.sleep(12*time.Second, p.kill)
@@ -170,7 +170,7 @@ func TestOutcomes(t *testing.T) {
 			p.w.says("Pod", p.kjob+"-x", "kubelet", corev1.EventTypeNormal, "Pulling", "a:b")
 			w.sleep(6*time.Minute, p.kill)
 			ran(w, p)
-		}, kjobs: 1, exit: "0", within: 7 * time.Minute, says: "node node-1 prepares its containers (a large image takes time)"},
+		}, kjobs: 1, exit: "0", within: 7 * time.Minute, says: "node node-1 is preparing its containers (a large image takes time)"},
 		{name: "unschedulable", runs: func(w *world, p *pod) {
 			p.set(func(o *corev1.Pod) {
 				o.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/3 nodes are available: 3 Insufficient cpu."}}
@@ -253,14 +253,14 @@ func TestNeverAcquires(t *testing.T) {
 			t.Errorf("the page says %q after four minutes, want nothing", page)
 		}
 		time.Sleep(5 * time.Hour)
-		want := "pod onejob-" + id + "-x has been running for more than 5m0s, and its runner has not taken the job"
+		want := "pod onejob-" + id + "-x has been running for more than 5m0s but has not acquired the job"
 		if page := w.page(id); len(page) != 1 || !strings.HasPrefix(page[0], want) || w.kjobs(id) != 1 {
 			t.Errorf("%d kjobs, and the page says %q; want one, and %q once", w.kjobs(id), page, want)
 		}
 		if n := w.sim.Count("stacks_states"); n > 2*int(5*time.Hour/stateEvery) {
 			t.Errorf("%d questions for its state", n)
 		}
-		if s := w.explain(id, true); !strings.Contains(s.Now, "its runner has not taken the job") || !strings.Contains(s.Advice, "the pod's log") {
+		if s := w.explain(id, true); !strings.Contains(s.Now, "has not acquired the job") || !strings.Contains(s.Advice, "the pod's log") {
 			t.Errorf("explain says %q, %q", s.Now, s.Advice)
 		}
 		_ = w.sim.CancelJob(id)
@@ -363,19 +363,19 @@ func TestLeftToBuildkite(t *testing.T) {
 		event          string
 	}{
 		{"the finish is refused", func(_ *world, p *pod, _ *agent) { p.end(137, "OOMKilled", nil) }, "finish", "pod_lost_running",
-			"JobLost: the pod was lost while the job ran in it; it is not run again: OOMKilled, exit code 137"},
+			"JobLost: the pod was lost while the job ran in it; onejob does not run the job again: OOMKilled, exit code 137"},
 		{"not run", func(_ *world, p *pod, a *agent) {
 			a.finish(1)
 			p.end(contract.ExitNotRun, "Error", &contract.Message{Outcome: contract.OutcomeRunnerError, Reason: "so it says"})
-		}, "none", "not_run", "JobLost: attempt 1 had the job, but it was not run to a reported end; it is not run again: so it says"},
+		}, "none", "not_run", "JobLost: attempt 1 acquired the job but did not report its end; it may have run, so onejob does not run it again: so it says"},
 		{"a process was killed", func(_ *world, p *pod, a *agent) {
 			a.finish(status)
 			p.end(0, "OOMKilled", &contract.Message{Outcome: contract.OutcomeFinished, ExitStatus: &status})
-		}, "none", "finished", "JobNotice: a process of the job was killed for want of memory (OOMKilled); the limit is in the queue's template"},
+		}, "none", "finished", "JobNotice: a process of the job was killed because the container ran out of memory (OOMKilled); the limit is in the queue's template"},
 		{"stopped", func(w *world, p *pod, _ *agent) {
 			p.set(func(o *corev1.Pod) { now := metav1.Now(); o.DeletionTimestamp = &now })
 			w.sleep(time.Hour, p.kill)
-		}, "", "", "JobNotice: Kubernetes stops the pod in which the job runs: it was deleted"},
+		}, "", "", "JobNotice: Kubernetes stopped the pod in which the job ran: the pod was deleted"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inWorld(t, simulator.Config{HeartbeatTimeout: time.Hour}, func(w *world) {
@@ -538,7 +538,7 @@ func TestTakenWhileTheImageIsPulled(t *testing.T) {
 				} else {
 					time.Sleep(20 * time.Minute)
 					page := w.page(id)
-					if len(page) != 1 || !strings.Contains(page[0], "it seems to be another than that of pod onejob-"+id+"-x, which has not started on node node-1 (image a:b)") || deleted() != 0 {
+					if len(page) != 1 || !strings.Contains(page[0], "another agent seems to have the job, because pod onejob-"+id+"-x has not started on node node-1 (image a:b)") || deleted() != 0 {
 						t.Errorf("the page says %q, deleted %v; want the line that another agent has it, and nothing deleted", page, w.deleted)
 					}
 				}
@@ -565,7 +565,7 @@ func TestFinishedAndOfferedAgain(t *testing.T) {
 		if n := w.kjobs(job.ID); n != 1 {
 			t.Errorf("%d kjobs, want 1", n)
 		}
-		if ns := w.job(job.ID).Notifications; len(ns) != 1 || !strings.Contains(ns[0].Detail, "offers it again: left alone") {
+		if ns := w.job(job.ID).Notifications; len(ns) != 1 || !strings.Contains(ns[0].Detail, "offers the job again; onejob leaves it alone") {
 			t.Errorf("the page says %v, want that it was offered again", ns)
 		}
 		for _, reason := range []string{"finished", "offered_again"} {
@@ -629,16 +629,7 @@ func deletedByHand(t *testing.T, attempt int, why string) {
 		r := w.start("")
 		w.await("made", 20*time.Second, func() bool { w.mu.Lock(); defer w.mu.Unlock(); return w.pods[name] != nil })
 		time.Sleep(2 * time.Second)
-		w.mu.Lock()
-		p := w.pods[name]
-		w.mu.Unlock()
-		p.setKjob(func(k *batchv1.Job) {
-			if why != "" {
-				k.Annotations[contract.AnnotationCancel] = why
-			}
-		})
-		_ = w.kube.Tracker().Delete(jobsGVR, namespace, name)
-		p.stop()
+		w.deleteKjob(name, why)
 		took := w.await("finished", time.Minute, w.finished(1))
 		time.Sleep(time.Minute)
 		got := w.job(job.ID)
@@ -648,7 +639,7 @@ func deletedByHand(t *testing.T, attempt int, why string) {
 		case why != "" && (w.kjobs(job.ID) != attempt || got.StackFinish == nil || !strings.Contains(got.StackFinish.Detail, why)):
 			t.Errorf("%d kjobs, finish %+v; want none more and the reason", w.kjobs(job.ID), got.StackFinish)
 		}
-		want, action := "NewAttempt: the Kubernetes Job of attempt "+fmt.Sprint(attempt)+" was deleted before it had the job", "attempt/kjob_deleted"
+		want, action := "NewAttempt: the Kubernetes Job of attempt "+fmt.Sprint(attempt)+" was deleted before it acquired the job", "attempt/kubernetes_job_deleted"
 		if why != "" {
 			want, action = "JobFinished: cancelled in Kubernetes by "+why, "finish/cancelled"
 		}
@@ -791,7 +782,7 @@ func TestDeadNodeFailsNoBuild(t *testing.T) {
 		if j := w.job(id); j.StackFinish != nil || w.kjobs(id) != 1 {
 			t.Errorf("finished with %+v, %d kjobs; want the job to wait", j.StackFinish, w.kjobs(id))
 		}
-		for _, want := range []string{"waiting to start: node node-7 prepares its containers", "DeletionByTaintManager, Taint manager (if node node-7 is gone for good, delete its Node object"} {
+		for _, want := range []string{"waiting to start: node node-7 is preparing its containers", "Taint manager); if node node-7 is gone for good, delete it (kubectl delete node"} {
 			if !strings.Contains(said.String(), want) {
 				t.Errorf("the page says %q, want %q in it", said.String(), want)
 			}

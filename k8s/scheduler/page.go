@@ -15,8 +15,8 @@ import (
 )
 
 // pages are what has been told of each job, on its page and in the metrics, so that it
-// is told once. They call no other part of the queue: whether something is news is
-// found and noted in one step, and it is said after that.
+// is told once. They call no other part of the queue: they decide in one step whether
+// something is news and record it, and the caller then tells it.
 type pages struct {
 	mu sync.Mutex
 	of map[contract.JobID]*page
@@ -41,8 +41,8 @@ type page struct {
 	touched      time.Time
 }
 
-// wait is the last that a job's page was told of what the job waits for. What a
-// leader before us told has a topic, and no words.
+// wait is the last text about what the job waits for. One that an earlier leader told
+// has a topic and no text.
 type wait struct {
 	topic decide.Topic
 	words string // a hash
@@ -61,8 +61,8 @@ func (ps *pages) page(id contract.JobID) *page {
 	return p
 }
 
-// line notes that a line is told, and reports whether it is to be: once, and unless
-// there are so many already.
+// line records that a line is told, and reports whether it should be: only once, and
+// not above the limit most.
 func (ps *pages) line(id contract.JobID, line string, most int) (news bool) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -81,8 +81,8 @@ type waitNews struct {
 	line        string
 }
 
-// waits notes what a job waits for. Its first words of a kind, which is a reason, are
-// to be told at once; after that when they change, and not too often.
+// waits records what a job waits for. The first text with a reason is told at once;
+// after that a changed text, but not too often.
 func (ps *pages) waits(id contract.JobID, d decide.Decision) waitNews {
 	now := wait{d.Topic, kjob.Hash8(d.Text)}
 	ps.mu.Lock()
@@ -102,7 +102,7 @@ func (ps *pages) waits(id contract.JobID, d decide.Decision) waitNews {
 	return waitNews{tell: tell, first: !known, line: fmt.Sprintf("%s/%d", d.Reason, p.waited)}
 }
 
-// recalls takes in what an Event says that the page was told.
+// recalls records what, according to an Event, the page was told.
 func (ps *pages) recalls(id contract.JobID, attempt int, e corev1.Event) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -117,8 +117,8 @@ func (ps *pages) recalls(id contract.JobID, attempt int, e corev1.Event) {
 	}
 }
 
-// announce notes that another attempt follows the one that the facts are of, and what
-// its kjob takes along, and reports whether that is news.
+// announce records that another attempt follows this one, and what its kjob takes over,
+// and reports whether that is news.
 func (ps *pages) announce(id contract.JobID, d decide.Decision, f decide.Facts) (news bool) {
 	past := decide.Past{Reason: d.Reason, Attempt: f.Attempt, At: f.EndedAt, Text: d.Text}
 	ps.mu.Lock()
@@ -140,9 +140,9 @@ func (ps *pages) story(id contract.JobID) (decide.History, decide.NodeFaults) {
 	return p.story, p.faults
 }
 
-// count notes what is done about the end of an attempt, and reports whether that is
-// another action than was known, and whether it goes into the metrics: once for each
-// action, and once if a job that was left alone is offered again.
+// count records the action on the end of an attempt. It reports whether that is a new
+// action, and whether it goes into the metrics: once for each action, and once if a job
+// that was left alone is offered again.
 func (ps *pages) count(id contract.JobID, kjob types.UID, d decide.Decision) (changed, news bool) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -173,7 +173,7 @@ func (ps *pages) measure(id contract.JobID, kjob types.UID) (news bool) {
 	return news
 }
 
-// idle are the jobs of which nothing was told for as long as one is remembered.
+// idle are the jobs without any text for memoLife.
 func (ps *pages) idle() (ids []contract.JobID) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -198,7 +198,7 @@ func (ps *pages) forget(ids []contract.JobID) {
 	}
 }
 
-// lineOf names what is told of an attempt: by what it is about, whatever the words.
+// lineOf is the key of a text about an attempt: its topic, whatever the words.
 func lineOf(attempt int, d decide.Decision) string {
 	line := fmt.Sprintf("%d/%s", attempt, d.About())
 	if d.Action == decide.Attempt {

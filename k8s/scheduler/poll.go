@@ -21,20 +21,20 @@ const (
 	busyFor = time.Minute
 	// minGap is between two polls even when events ask for one.
 	minGap = 120 * time.Millisecond
-	// reserveFor is the first reservation: what a death between reserve and
-	// create, a lost reply or a failed create costs at most.
+	// reserveFor is the first reservation. A death between reserve and create, a lost
+	// reply or a failed create costs at most this.
 	reserveFor = 20 * time.Second
 	// maxAhead bounds the claims of a queue: what is created in two or three
 	// seconds, and one call's worth.
 	maxAhead = stacks.MaxBatch
 	maxPages = 20
-	// fewRefused polls in a row that Buildkite refuses stop no queue whose token it
-	// accepts. Each is followed by a wait that is twice as long, of 31 s together.
+	// fewRefused is how many polls in a row Buildkite may refuse before the queue is
+	// stopped, if it accepts the token. The waits between them double, 31 s together.
 	fewRefused = 5
-	// While jobs wait for slots, what the later pages had is used for
-	// backlogTimes as long as it took to read them, 3 s for all twenty at the rate
-	// that Buildkite allows: a slot that is freed meanwhile mustn't wait for them,
-	// and what is more urgent there may wait for backlogLife.
+	// While jobs wait for slots, the later pages are used again for backlogTimes as
+	// long as it took to read them: 3 s for all twenty at Buildkite's rate. A slot that
+	// becomes free must not wait for reading them, and more urgent jobs there may wait
+	// for backlogLife.
 	backlogTimes = 4
 	backlogLife  = 12 * time.Second
 )
@@ -69,8 +69,8 @@ func (q *queue) pollLoop(ctx context.Context) {
 	}
 }
 
-// poll looks once, takes jobs if claims, and does about an error what can be done about
-// it. Polls refused were refused before, in a row.
+// poll looks once, takes jobs if claims is set, and handles an error. refused is how
+// many polls before were refused in a row.
 func (q *queue) poll(ctx context.Context, refused int, claims bool) (news bool, err error) {
 	stops := q.standing.stopCount()
 	news, err = q.tick(ctx, claims)
@@ -89,9 +89,9 @@ func (q *queue) poll(ctx context.Context, refused int, claims bool) (news bool, 
 			q.stop(err)
 		}
 	case errors.Is(err, stacks.ErrRefused) && refused < fewRefused:
-		// A proxy's answer, or the token's, which stops the queue.
+		// The answer is a proxy's, or it is about the token, which stops the queue.
 		if !q.refusal(ctx, err) {
-			q.log.Warn("polling was refused, though the token is accepted", "err", err)
+			q.log.Warn("Buildkite refused to list jobs, but accepts the token", "err", err)
 		}
 		jitter.Sleep(ctx, jitter.Around(time.Second<<refused, 0.1))
 	case !stacks.Temporary(err) && claims:
@@ -121,8 +121,8 @@ func (q *queue) untilNext(ctx context.Context, began, lastNews time.Time) bool {
 	return gap <= 0 || jitter.Sleep(ctx, gap)
 }
 
-// tick compares what Buildkite has scheduled with what there is, and claims
-// what there is room for, if claims. It reports whether there was anything new.
+// tick compares the scheduled jobs with what exists, and claims as many as there is
+// room for, if claims is set. It reports whether there was anything new.
 func (q *queue) tick(ctx context.Context, claims bool) (news bool, err error) {
 	set := q.set.Load()
 	list, err := q.list(ctx, set)
@@ -182,11 +182,10 @@ func (q *queue) claimAll(ctx context.Context, set *settings, take []candidate) e
 	return err
 }
 
-// fetchEnv asks for the environment of claims; one that can't be had is tried
-// again by the create.
+// fetchEnv asks for the environment of claims; if that fails, the create asks again.
 func (q *queue) fetchEnv(ctx context.Context, claimed []candidate) {
-	// In an outage each would wait for the endpoint's next probe, and the poll
-	// with them: the first failure ends it.
+	// In an outage each request would wait for the endpoint's next probe, and the poll
+	// with it: the first failure ends them all.
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(16)
 	for _, c := range claimed {

@@ -42,9 +42,9 @@ func PolicyOf(q config.Queue, grace time.Duration) decide.Policy {
 	return p
 }
 
-// queue serves one Buildkite queue. What it knows is in three parts, each with a guard
-// of its own: which jobs are its, whether it may start work, and what has been told.
-// No part calls another: the methods here do, one after the other.
+// queue serves one Buildkite queue. Its knowledge is in three parts, each with a guard
+// of its own: which jobs are its own, whether it may start work, and what has been
+// told. No part calls another; the methods here call them one after the other.
 type queue struct {
 	s       *Scheduler
 	name    string
@@ -97,11 +97,11 @@ func signal(ch chan struct{}) {
 	}
 }
 
-// syncWorkers is how many decisions a queue carries out at a time: they may
-// wait for Buildkite, and another queue's must not wait for that.
+// syncWorkers is how many decisions a queue carries out at a time. They may wait for
+// Buildkite, and other queues must not wait for that.
 const syncWorkers = 4
 
-// run serves the queue until ctx ends; what it has begun then may use hard.
+// run serves the queue until ctx ends; work that has begun by then may use hard.
 func (q *queue) run(ctx, hard context.Context, first func(error)) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -112,8 +112,8 @@ func (q *queue) run(ctx, hard context.Context, first func(error)) {
 	defer q.client.Close()
 	defer q.work.ShutDown()
 
-	// Before begin, which may take longer than deletions are remembered; those
-	// to come are told by the informers.
+	// This comes before begin, which may take longer than deletions are remembered; the
+	// informers tell later deletions.
 	for _, d := range q.store.Deleted.Of(q.label) {
 		if d.Kjob != nil {
 			q.onKjob(nil, d.Kjob, true)
@@ -147,8 +147,8 @@ func (q *queue) run(ctx, hard context.Context, first func(error)) {
 	workers.Wait()
 }
 
-// begin makes the queue known to Buildkite. It tries until that succeeds, and
-// reports the first try's result.
+// begin registers the queue at Buildkite. It retries until that succeeds, and reports
+// the first try's result.
 func (q *queue) begin(ctx context.Context, first func(error)) bool {
 	q.standing.begins()
 	for n := 0; ; n++ {
@@ -166,7 +166,7 @@ func (q *queue) begin(ctx context.Context, first func(error)) bool {
 			return false
 		case stacks.Temporary(err):
 			q.standing.cannotReach(err)
-			q.log.Warn("buildkite can't be reached yet", "err", err)
+			q.log.Warn("Buildkite can't be reached yet", "err", err)
 		default:
 			q.standing.cannotReach(nil)
 			q.stop(err)
@@ -195,8 +195,8 @@ func (q *queue) register(ctx context.Context) error {
 	return nil
 }
 
-// change makes new settings from those in use, and anew if somebody else was
-// faster.
+// change derives new settings from the present ones, and repeats that if another change
+// came first.
 func (q *queue) change(to func(*settings)) {
 	for {
 		old := q.set.Load()

@@ -21,9 +21,9 @@ func TestQuotaIsAskedOfSeldom(t *testing.T) {
 		w.build(300)
 		r := w.start("")
 		time.Sleep(5 * time.Minute)
-		before := r.metric("onejob_kjob_creates_total")["default forbidden"]
+		before := r.metric("onejob_kubernetes_job_creates_total")["default forbidden"]
 		time.Sleep(10 * time.Minute)
-		if got := r.metric("onejob_kjob_creates_total")["default forbidden"] - before; got < 600 || got > 10*60*forbiddenRate*1.1 {
+		if got := r.metric("onejob_kubernetes_job_creates_total")["default forbidden"] - before; got < 600 || got > 10*60*forbiddenRate*1.1 {
 			t.Errorf("%v creates in ten minutes, want %d or a little fewer", got, 10*60*forbiddenRate)
 		}
 		r.end(w)

@@ -86,11 +86,11 @@ func TestReacquire(t *testing.T) {
 		}, want: 1},
 		{name: "ended", first: stopped, want: 2},
 		{name: "lost", first: func(_ *world, p *pod) { p.start(); p.end(137, "OOMKilled", nil) }, want: 2},
-		{name: "runs", first: working, says: "it is running; a second pod could only be refused (https://buildkite.com/acme/demo/builds/1#"},
-		{name: "runs, force", first: working, force: true, says: "it is running"},
-		{name: "over", first: ran, says: "it is over (finished); retry it on Buildkite"},
-		{name: "over, force", first: ran, force: true, says: "it is over"},
-		{name: "cancelled", do: func(w *world, id string, _ *operate.Reacquirer) { _ = w.sim.CancelJob(id) }, force: true, says: "it is over (canceled)"},
+		{name: "runs", first: working, says: "the job is running; Buildkite would refuse it to a second pod (https://buildkite.com/acme/demo/builds/1#"},
+		{name: "runs, force", first: working, force: true, says: "the job is running"},
+		{name: "over", first: ran, says: "the job is over (finished); retry it on Buildkite"},
+		{name: "over, force", first: ran, force: true, says: "the job is over"},
+		{name: "cancelled", do: func(w *world, id string, _ *operate.Reacquirer) { _ = w.sim.CancelJob(id) }, force: true, says: "the job is over (canceled)"},
 		{name: "pending", first: pending, says: "--force replaces it"},
 		{name: "pending, force", first: pending, force: true, want: 2, gone: true},
 		{name: "pending, force, dry run", first: pending, force: true, do: func(_ *world, _ string, r *operate.Reacquirer) { r.DryRun = true }},
@@ -101,7 +101,7 @@ func TestReacquire(t *testing.T) {
 			if _, err := w.acquire(p.id); err != nil {
 				w.Error(err)
 			}
-		}, force: true, says: "it became running while attempt 1 was being deleted", gone: true},
+		}, force: true, says: "the job became running while attempt 1 was being deleted", gone: true},
 		{name: "the pod takes its time", first: func(w *world, p *pod) {
 			p.start()
 			w.sleep(time.Hour, p.kill)
@@ -113,23 +113,23 @@ func TestReacquire(t *testing.T) {
 		}, force: true, says: "its old pod was still there after 2m0s", gone: true},
 		{name: "a pod without its kjob", first: func(w *world, _ *pod) { w.sleep(time.Minute, nil) }, do: func(w *world, id string, _ *operate.Reacquirer) {
 			_ = w.kube.Tracker().Delete(jobsGVR, namespace, "onejob-"+id)
-		}, says: "a pod of it is still there"},
-		{name: "unknown", do: func(_ *world, _ string, r *operate.Reacquirer) { r.Client = otherCluster(t) }, says: "Buildkite doesn't know it in this cluster"},
-		{name: "no token, nothing is left", do: func(_ *world, _ string, r *operate.Reacquirer) { r.Client = nil }, want: 1, says: "a new pod is refused it"},
-		{name: "no token, ran", first: ran, do: func(_ *world, _ string, r *operate.Reacquirer) { r.Client = nil }, says: "attempt 1 is done finished, exit status 0; it may have had the job, and Buildkite can't be asked: there is no token"},
-		{name: "no token, ran, force", first: ran, force: true, do: func(_ *world, _ string, r *operate.Reacquirer) { r.Client = nil }, says: "it may have had the job"},
+		}, says: "a pod of the job is still there"},
+		{name: "unknown", do: func(_ *world, _ string, r *operate.Reacquirer) { r.Client = otherCluster(t) }, says: "Buildkite doesn't know the job in this cluster"},
+		{name: "no token, nothing is left", do: func(_ *world, _ string, r *operate.Reacquirer) { r.Client = nil }, want: 1, says: "Buildkite refuses it to the new pod"},
+		{name: "no token, ran", first: ran, do: func(_ *world, _ string, r *operate.Reacquirer) { r.Client = nil }, says: "attempt 1 is done finished, exit status 0; it may have acquired the job, and Buildkite can't be asked: there is no token"},
+		{name: "no token, ran, force", first: ran, force: true, do: func(_ *world, _ string, r *operate.Reacquirer) { r.Client = nil }, says: "it may have acquired the job"},
 		{name: "no token, lost", first: func(_ *world, p *pod) { p.start(); p.end(137, "OOMKilled", nil) }, do: func(_ *world, _ string, r *operate.Reacquirer) { r.Client = nil }, says: "attempt 1 is lost OOMKilled"},
 		{name: "no token, ran, and its pod is collected", first: ran, do: func(w *world, id string, r *operate.Reacquirer) {
 			r.Client = nil
 			_ = w.kube.Tracker().Delete(podsGVR, namespace, "onejob-"+id+"-x")
-		}, says: "attempt 1 is done; it may have had the job"},
+		}, says: "attempt 1 is done; it may have acquired the job"},
 		{name: "no token, ran, and its exit status is reflected", first: func(_ *world, p *pod) {
 			p.end(143, "Error", &contract.Message{Outcome: contract.OutcomeFinished})
-		}, do: func(_ *world, _ string, r *operate.Reacquirer) { r.Client = nil }, says: "attempt 1 is done finished; it may have had the job"},
+		}, do: func(_ *world, _ string, r *operate.Reacquirer) { r.Client = nil }, says: "attempt 1 is done finished; it may have acquired the job"},
 		{name: "no token, stopped before", first: stopped, do: func(_ *world, _ string, r *operate.Reacquirer) { r.Client = nil }, want: 2},
 		{name: "503, ran", first: ran, do: func(w *world, _ string, _ *operate.Reacquirer) {
 			w.sim.AddFault(simulator.Fault{Endpoint: "stacks/*", Status: 503})
-		}, says: "it may have had the job"},
+		}, says: "it may have acquired the job"},
 		{name: "no token, pending", first: pending, do: func(_ *world, _ string, r *operate.Reacquirer) { r.Client = nil }, says: "Buildkite can't be asked: there is no token"},
 		{name: "no token, pending, force", first: pending, force: true, do: func(_ *world, _ string, r *operate.Reacquirer) { r.Client = nil }, says: "Buildkite can't be asked"},
 		{name: "503, pending, force", first: pending, force: true, do: func(w *world, _ string, _ *operate.Reacquirer) {
@@ -186,7 +186,7 @@ func TestReacquire(t *testing.T) {
 					t.Errorf("no error")
 				case tt.want > 0 && (err != nil || kjob.AttemptOf(k) != tt.want):
 					t.Fatalf("got %v, error %v, want attempt %d", k, err, tt.want)
-				case tt.want == 2 && !strings.HasSuffix(k.Annotations[contract.AnnotationStory], ", and a person asked for the next"):
+				case tt.want == 2 && !strings.HasSuffix(k.Annotations[contract.AnnotationStory], ", and a person asked for the next attempt"):
 					t.Errorf("the new kjob's story: %q", k.Annotations[contract.AnnotationStory])
 				}
 				if !strings.Contains(said.String(), tt.says) {

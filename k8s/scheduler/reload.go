@@ -52,8 +52,8 @@ func (s *Scheduler) reload(ctx, hard context.Context, queues *sync.WaitGroup) {
 	}
 }
 
-// loadAgain reads the configuration; it is nil if that can't be used, which
-// makes this process not ready and leaves the last good one.
+// loadAgain reads the configuration. It returns nil if that is invalid; then this
+// process isn't ready and keeps the last good one.
 func (s *Scheduler) loadAgain() *config.Config {
 	c, err := s.load()
 	before := s.faultOf("configuration")
@@ -68,8 +68,8 @@ func (s *Scheduler) loadAgain() *config.Config {
 	return nil
 }
 
-// apply starts, changes and stops queues until what is served is what the
-// configuration says. It returns how many were started.
+// apply starts, changes and stops queues until they match the configuration. It returns
+// how many were started.
 func (s *Scheduler) apply(ctx, hard context.Context, c *config.Config, queues *sync.WaitGroup, first chan<- error) int {
 	started := 0
 	wanted := map[string]bool{}
@@ -108,7 +108,7 @@ func (s *Scheduler) apply(ctx, hard context.Context, c *config.Config, queues *s
 	defer s.mu.Unlock()
 	for name, q := range s.queues {
 		if !wanted[name] {
-			s.log.Info("queue is served no more", "queue", name)
+			s.log.Info("queue no longer served", "queue", name)
 			q.stop()
 			delete(s.queues, name)
 			queues.Go(func() { <-q.done; q.retire(ctx) })
@@ -118,8 +118,7 @@ func (s *Scheduler) apply(ctx, hard context.Context, c *config.Config, queues *s
 	return started
 }
 
-// notServed records why a queue isn't served, or not as the configuration says;
-// the gauge of one that is tells by itself.
+// notServed records why a queue isn't served, or not as configured.
 func (s *Scheduler) notServed(name string, err error) {
 	s.fault("queue "+name, err)
 	s.mu.Lock()
@@ -158,10 +157,9 @@ func (s *settings) identity() identity {
 	return identity{s.Name, s.Stack, s.endpoint, s.TokenFile, s.Namespace, s.Template.Job, s.Template.PodTemplate}
 }
 
-// retemplate loads a queue's template again; a bad one leaves the last good one.
-// It is false if the template could not be read, which may be the API server's
-// fault, or if the settings changed meanwhile: then it may be another template's
-// turn, and the caller tries again.
+// retemplate loads a queue's template again; after an invalid one the last good one
+// stays in use. It returns false if the template could not be read, perhaps because of
+// the API server, or if the settings changed meanwhile; then the caller tries again.
 func (s *Scheduler) retemplate(ctx context.Context, q *queue) bool {
 	old := q.set.Load()
 	t, err := kjob.Load(ctx, s.kube, old.Queue)
@@ -191,7 +189,7 @@ func (s *Scheduler) retemplate(ctx context.Context, q *queue) bool {
 	return true
 }
 
-// templateFault says, once for each reason, that a template can't be used.
+// templateFault reports, once for each reason, that a template is invalid.
 func (s *Scheduler) templateFault(q config.Queue, before, err error) {
 	s.metrics.templates.WithLabelValues(q.Name, "error").Inc()
 	if !isNews(err, before) {

@@ -46,7 +46,7 @@ func TestFailureThatRepeats(t *testing.T) {
 					r = w.start("")
 				}
 				w.await("the job's end", 2*time.Minute, w.finished(1))
-				const want = "container fetch ended with exit code 3 in two pods, the last of them on node node-2, before there was a runner; another pod would do the same (check it in the queue's template). Its last words: fetching | fatal: no such host: git.example | bye"
+				const want = "container fetch ended with exit code 3 in two pods (the last one on node node-2) before the runner started; another pod would fail in the same way. Check this container in the queue's template. Its last output: fetching | fatal: no such host: git.example | bye"
 				if f := w.job(id).StackFinish; f == nil || f.ExitStatus != -1 || f.Detail != want {
 					t.Errorf("finished with %+v\nwant %q", f, want)
 				}

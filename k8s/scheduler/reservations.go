@@ -10,12 +10,12 @@ import (
 )
 
 const (
-	// renewLong is the reservation of a job whose kjob exists; with less than
-	// renewLongLeft of it, it is renewed. If we die and somebody deletes the
-	// kjob meanwhile, this is what it costs.
+	// renewLong is the reservation of a job whose kjob exists; it is renewed when less
+	// than renewLongLeft is left. If we die and somebody deletes the kjob, the job
+	// waits for this long.
 	renewLong     = 60 * time.Second
 	renewLongLeft = 25 * time.Second
-	// renewShort is what a first reservation has left when it is renewed.
+	// renewShort is how much of a first reservation is left when it is renewed.
 	renewShort = 9 * time.Second
 )
 
@@ -26,8 +26,8 @@ func (q *queue) reserve(ctx context.Context, ids []contract.JobID, d time.Durati
 	return q.claims.reserved(got, began, d), err
 }
 
-// renew extends what must not lapse: first reservations that are about to, and
-// with them all that would be due soon.
+// renew extends first reservations that are about to expire, and in the same call all
+// that would be due soon.
 func (q *queue) renew(ctx context.Context) {
 	const all = 1 << 30
 	if len(q.claims.expiring(renewShort, all)) == 0 {
@@ -57,8 +57,8 @@ func (q *queue) extend(ctx context.Context, ids []contract.JobID, d time.Duratio
 	}
 }
 
-// reserved notes reservations that Buildkite has confirmed, of a request that
-// was sent at a time: what was learned after it is newer.
+// reserved records reservations that Buildkite has confirmed, for a request that was
+// sent at the given time; a state that was read later is newer.
 func (cs *claims) reserved(got []contract.JobID, sent time.Time, d time.Duration) map[contract.JobID]bool {
 	held := make(map[contract.JobID]bool, len(got))
 	cs.mu.Lock()
@@ -95,8 +95,7 @@ func (cs *claims) expiring(left time.Duration, most int) []contract.JobID {
 	return ids[:min(len(ids), most)]
 }
 
-// byBacking tells jobs behind which stands nothing but this process from those that
-// have a kjob.
+// byBacking separates jobs that have no kjob yet from those that have one.
 func (cs *claims) byBacking(ids []contract.JobID) (short, long []contract.JobID) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -110,8 +109,8 @@ func (cs *claims) byBacking(ids []contract.JobID) (short, long []contract.JobID)
 	return short, long
 }
 
-// notRenewed is for jobs of which Buildkite renewed those that are held. The others
-// are taken, cancelled or over: that is to be asked, and no create is sent for them.
+// notRenewed is for a renewal in which Buildkite left out some jobs. Those are taken,
+// cancelled or over: their state is to be read, and no create is sent for them.
 func (cs *claims) notRenewed(ids []contract.JobID, held map[contract.JobID]bool) (ask bool) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()

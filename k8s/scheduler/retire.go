@@ -7,17 +7,18 @@ import (
 	"github.com/onejob-dev/onejob/k8s/decide"
 )
 
-// retire tidies up where the queue isn't served any more: it was taken out of the
-// configuration, or moved to another namespace, and nobody looks after its kjobs
-// there. What has a node runs, and ends, by itself. What hasn't might wait for
-// ever, and a moved queue would make a second kjob beside it.
+// retire cleans up after a queue that was removed from the configuration or moved to
+// another namespace, where nobody looks after its kjobs any more. Pods with a node run
+// to their end. A pod without one might wait for ever, and a moved queue would make a
+// second kjob for its job.
 func (q *queue) retire(ctx context.Context) {
 	for again := false; q.s.queueOf(q.store.Namespace, q.label) == nil; again = true {
 		creates := q.claims.dropUnsent()
 		left, err := q.vacate(ctx)
-		// A second look at least: a create may have gone out as its claim went.
+		// It looks twice at least, because a create may have been sent while its claim
+		// was dropped.
 		if again && creates == 0 && err == nil && !q.store.Stale() {
-			q.log.Info("the queue has left the namespace", "namespace", q.store.Namespace, "kjobs_left_to_run", left)
+			q.log.Info("queue retired in the namespace", "namespace", q.store.Namespace, "kubernetes_jobs_left_to_run", left)
 			return
 		}
 		if !jitter.Sleep(ctx, createTimeout) {
@@ -39,7 +40,7 @@ func (q *queue) vacate(ctx context.Context) (left int, err error) {
 			if d.Action != decide.Delete {
 				left++
 			} else if e := q.removeKjob(ctx, k.ID, k, d); e != nil {
-				q.log.Warn("deleting a kjob of a queue that has left", "job_id", k.ID, "kjob", k.Name, "err", e)
+				q.log.Warn("could not delete a Kubernetes Job of a retired queue", "job_id", k.ID, "kubernetes_job", k.Name, "err", e)
 				err = e
 			}
 		}

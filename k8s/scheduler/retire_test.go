@@ -67,8 +67,8 @@ func TestQueueLeaves(t *testing.T) {
 				set(then)
 				time.Sleep(20 * time.Second)
 				onCreate(nil)
-				w.await("the queue has left", time.Minute, func() bool { return log.count("the queue has left the namespace") == 1 })
-				if n := log.count("kjobs_left_to_run=1"); n != 1 {
+				w.await("the queue has left", time.Minute, func() bool { return log.count("queue retired in the namespace") == 1 })
+				if n := log.count("kubernetes_jobs_left_to_run=1"); n != 1 {
 					t.Errorf("the log says %d times that one kjob is left", n)
 				}
 				time.Sleep(time.Minute)

@@ -16,10 +16,10 @@ type retry struct {
 	due     time.Time
 }
 
-// retry notes the next attempt, for the poll loop to make when it is due. It
-// reports false if that was made while Buildkite was asked: what became of it is news
-// that f doesn't have. It may even be gone, and its name free. Nobody may make it
-// between the look and the note.
+// retry records the next attempt, which the poll loop makes when it is due. It reports
+// false if that attempt was made while Buildkite was asked: then f is out of date. Its
+// kjob may even be gone, and its name free; so nobody may make it between the look and
+// the record.
 func (cs *claims) retry(id contract.JobID, d decide.Decision, f decide.Facts) bool {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -34,15 +34,15 @@ func (cs *claims) retry(id contract.JobID, d decide.Decision, f decide.Facts) bo
 	return true
 }
 
-// noRetry drops the next attempt, of a decision that holds no more.
+// noRetry drops the next attempt, because its decision no longer holds.
 func (cs *claims) noRetry(id contract.JobID) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	delete(cs.retries, id)
 }
 
-// due are the next attempts that are due though their jobs aren't listed, as jobs that
-// are reserved aren't, and how many are waited for in all.
+// due are the next attempts that are due and whose jobs aren't listed, as reserved jobs
+// aren't; and how many wait in all.
 func (cs *claims) due(listed map[contract.JobID]bool) (due []candidate, waiting int) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -80,8 +80,9 @@ type offer struct {
 	due      time.Time // of the next attempt
 }
 
-// offered notes that a job was listed at a time. The cache is looked at with the guard
-// held: a claim goes when its kjob is in the cache, so that one of them is seen.
+// offered records that a job was listed at the given time. It looks at the cache with
+// the guard held: a claim is dropped when its kjob is in the cache, so that one of the
+// two is always seen.
 func (cs *claims) offered(id contract.JobID, at time.Time) offer {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()

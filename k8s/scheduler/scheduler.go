@@ -19,7 +19,7 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// Options is what a Scheduler is made of.
+// Options configure a Scheduler.
 type Options struct {
 	Kube kube.Client
 	// Lean fills the caches and creates kjobs, see the function of that name;
@@ -68,8 +68,8 @@ type Scheduler struct {
 
 	leading atomic.Bool
 	synced  atomic.Bool
-	// late: others led before, or this process did. The tokens that are refused
-	// now need not have been then, and a restart would mend nothing.
+	// late: this process or another led before. A token that is refused now may have
+	// been accepted then, and a restart would not help.
 	late atomic.Bool
 
 	mu     sync.Mutex
@@ -80,7 +80,7 @@ type Scheduler struct {
 }
 
 // ErrAllRefused is returned by Run when no queue's token was accepted at start.
-var ErrAllRefused = errors.New("buildkite accepts none of the queues' tokens: check the token file, that it holds a cluster's agent token, and that the queues belong to that cluster")
+var ErrAllRefused = errors.New("Buildkite accepts none of the queues' tokens: check that the token file holds a cluster's agent token, and that the queues belong to that cluster")
 
 // New returns a Scheduler. It makes no request.
 func New(o Options) *Scheduler {
@@ -109,22 +109,20 @@ func New(o Options) *Scheduler {
 // drainTimeout bounds how long creates that are under way may take at the end.
 const drainTimeout = 8 * time.Second
 
-// Run serves until ctx ends, then drains: no new reservations, creates that
-// are under way end, the Lease is released. It returns nil after a drain, and
-// an error when the configuration can't be used, or Buildkite refuses every
-// queue at start. A process that takes over from another, or leads again, goes
-// on: its end would only bring the next one to the same refusal, and each restart
-// is held back longer by the kubelet.
+// Run serves until ctx ends, then drains: no new reservations, creates under way end,
+// the Lease is released. It returns nil after a drain, and an error when the
+// configuration is invalid, or Buildkite refuses every queue at the start. A process
+// that takes over from another, or leads again, goes on: a restart would meet the same
+// refusal, and the kubelet delays each restart longer.
 //
-// A Lease that is lost ends the serving, and the process stands by again with
-// its caches as they are. Ending the process would be as correct, but after a
-// few outages of the API server the kubelet would hold back every replica's
-// restart for minutes, and nobody would lead.
+// After losing its Lease, the process stops serving and waits for the Lease with its
+// caches as they are. Ending the process would be correct too, but after a few outages
+// of the API server the kubelet would delay every replica's restart for minutes, and
+// nobody would lead.
 //
-// A template or a namespace that can't be used is no such error, not even if no
-// queue has a good one: what is wrong may be mended in the cluster, which no
-// restart would notice sooner. Those queues aren't served, /readyz says why,
-// and they are tried again at each reload.
+// An invalid template or namespace isn't such an error, even if no queue has a valid
+// one: it may be fixed in the cluster, and a restart would not notice that sooner.
+// These queues aren't served, /readyz says why, and each reload tries them again.
 func (s *Scheduler) Run(ctx context.Context) error {
 	config, err := s.load()
 	if err != nil {
@@ -149,8 +147,8 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		namespaces[q.Namespace] = true
 		filling.Go(func() {
 			if _, err := s.open(ctx, q.Namespace); err != nil && ctx.Err() == nil {
-				// unready sees it for itself, until the informers have succeeded.
-				s.log.Error("the caches of a queue's namespace are not filled yet", "queue", q.Name, "err", err)
+				// unready reports this until the informers have succeeded.
+				s.log.Error("the cache of the queue's namespace is not filled yet", "queue", q.Name, "err", err)
 			}
 		})
 	}
@@ -168,18 +166,18 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		if err := s.elect(ctx); !errors.Is(err, ErrLeaseLost) || ctx.Err() != nil {
 			return err
 		}
-		s.log.Warn("the lease was lost, this process stands by")
+		s.log.Warn("the lease was lost; this process waits for it")
 	}
 }
 
-// fillTimeout is how long a namespace's caches may take to be filled. One that
-// can't be listed must not keep the queues of the others waiting: its informers
-// go on trying, and its queues are served when they have succeeded.
+// fillTimeout is how long filling a namespace's caches may take. A namespace that can't
+// be listed must not delay the queues of others: its informers retry, and its queues
+// are served when they have succeeded.
 const fillTimeout = 30 * time.Second
 
-// openStore starts the informers of a namespace, once, and waits until they
-// have been filled or wait ends. They go on until ctx ends, which is the
-// process's end: the next time that this process leads finds them as they are.
+// openStore starts the informers of a namespace, once, and waits until they are filled
+// or wait ends. They run until ctx ends, with the process, so that they are still
+// filled when this process leads again.
 func (s *Scheduler) openStore(ctx, wait context.Context, namespace string, start func(func())) (*cache.Store, error) {
 	s.mu.Lock()
 	st := s.stores[namespace]

@@ -108,9 +108,8 @@ func firstResults(ctx context.Context, first <-chan error, n int) error {
 	return nil
 }
 
-// serve starts a queue, in the place of another one if before isn't nil. That
-// one is stopped only when nothing can go wrong any more: after an error it
-// goes on.
+// serve starts a queue, in place of another one if before isn't nil. That one is
+// stopped only when nothing can fail any more; after an error it goes on.
 func (s *Scheduler) serve(ctx, hard context.Context, c *config.Config, set *settings, before *served, queues *sync.WaitGroup, first chan<- error) error {
 	store, err := s.open(ctx, set.Namespace)
 	if err != nil {

@@ -9,17 +9,16 @@ import (
 	"github.com/onejob-dev/onejob/k8s/cache"
 )
 
-// free counts the slots: max-in-flight less the unfinished kjobs that the
-// cache shows, the pods that no kjob stands for, and the claims whose kjob the
-// cache doesn't show yet. Nothing is kept from one count to the next, so there
-// is nothing that could leak.
+// free counts the slots: max-in-flight less the unfinished kjobs in the cache, the pods
+// without a kjob, and the claims whose kjob isn't in the cache yet. Nothing is kept
+// from one count to the next, so nothing can leak.
 func (q *queue) free(set *settings) int {
 	free := math.MaxInt
 	if most := *set.MaxInFlight; most > 0 {
 		free = most - q.claims.held()
 	}
-	// Claims are made by the poll loop alone, which asks here, so that none comes
-	// between the answer and the count.
+	// Only the poll loop makes claims, and it asks here, so that no claim comes between
+	// the answer and the count.
 	now := q.standing.now()
 	if now.probes {
 		free = min(free, 1-q.claims.probing())
@@ -36,8 +35,8 @@ func (q *queue) measureSlots() {
 	q.s.metrics.slots.WithLabelValues(q.name, "max").Set(float64(*q.set.Load().MaxInFlight))
 }
 
-// held counts the claims first: one whose kjob comes into the cache meanwhile
-// is counted twice, and not left out.
+// held counts the claims first, so that a claim whose kjob comes into the cache
+// meanwhile is counted twice and never left out.
 func (cs *claims) held() int {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -80,8 +79,8 @@ func (cs *claims) unseenBefore() int {
 	return cs.unseen(b.open)
 }
 
-// stoodFor: the pod's kjob is there. By its UID: an orphan's kjob may have been
-// followed by one of its name.
+// stoodFor: the pod's kjob exists, by its UID, because a later kjob may have the name
+// of an orphan's.
 func (cs *claims) stoodFor(p *cache.Pod) bool {
 	k := cs.store.Kjob(p.Kjob)
 	return k != nil && k.UID == p.KjobUID
@@ -125,8 +124,8 @@ func (cs *claims) holdsSlotAs(k *cache.Job, m *jobState) bool {
 	}
 }
 
-// outlasted: its pod is over, and another attempt was made after it, though the
-// Job controller doesn't end it.
+// outlasted: its pod is over and another attempt was made after it, but the Job
+// controller doesn't end it.
 func (cs *claims) outlasted(k *cache.Job) bool {
 	last := cs.lastThere(k.ID)
 	followed := last != nil && last.Attempt > k.Attempt

@@ -13,9 +13,9 @@ import (
 // refusedEvery is how often a stopped queue is looked at again.
 const refusedEvery = 30 * time.Second
 
-// errNoCreate stops a queue for its namespace's or its template's sake: Buildkite has
-// refused nothing, and what there is of the queue is looked after.
-var errNoCreate = errors.New("creating kjobs")
+// errNoCreate stops a queue because its namespace or its template refuses every kjob.
+// Buildkite has refused nothing, so the queue's existing jobs are looked after.
+var errNoCreate = errors.New("creating Kubernetes Jobs")
 
 // standing is the one answer to whether a queue may start work, and if not, why; see
 // now. It calls no other part of the queue.
@@ -30,8 +30,8 @@ type standing struct {
 	unreached error
 	paused    bool // as of the last page of scheduled jobs
 	refusals  int  // attempts in a row that ended with exit code 77
-	// noCreate is when the namespace, or our Role in it, last refused any kjob
-	// at all; zero when it last took one. Until then one claim at a time is made.
+	// noCreate is when the namespace, or our Role in it, last refused every kjob; zero
+	// when it last accepted one. Until then one claim at a time is made.
 	noCreate time.Time
 	tried    tryout
 	beat     time.Time // when the poll loop last turned
@@ -71,15 +71,16 @@ func (p permit) why() error {
 	return nil
 }
 
-// looksAfter: Buildkite may be asked about the jobs that the queue has, though no other
-// may be taken.
+// looksAfter: Buildkite may be asked about the queue's existing jobs, although it takes
+// no other.
 func (p permit) looksAfter() bool { return p.stopped == nil || errors.Is(p.stopped, errNoCreate) }
 
 // namespaceRefuses: it takes no kjob at all, as far as is known.
 func (p permit) namespaceRefuses() bool { return !p.noCreate.IsZero() }
 
-// templateRefused: the API server refused a job's kjob, and that which is tried. Where a
-// policy does, a dry run can't tell when it no longer does: one job at a time is tried.
+// templateRefused: the API server refused a job's kjob and also the template's dry run.
+// If a policy refuses, a dry run may not show when it stops; so one job at a time is
+// tried.
 func (p permit) templateRefused() bool { return errors.Is(p.stopped, errTemplate) }
 
 // refusedSince: the namespace refused a kjob after a time.
@@ -95,15 +96,15 @@ func (s *standing) begins() {
 	s.show()
 }
 
-// cannotReach notes why Buildkite can't be told of the queue yet; nil if it can, or has
-// refused.
+// cannotReach records why the queue can't be registered yet; nil if it can, or if
+// Buildkite has refused.
 func (s *standing) cannotReach(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.unreached = err
 }
 
-// stop has no more jobs taken, and reports whether the reason is news.
+// stop makes the queue take no more jobs, and reports whether the reason is news.
 func (s *standing) stop(err error) (news bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,11 +122,11 @@ func (s *standing) stopCount() int {
 	return s.stops
 }
 
-// recover lifts a stop, and returns what it was for, unless the queue was stopped since
-// there had been so many stops, or its namespace takes no kjobs and there is a probe
-// under way: a job that was found, or claimed. A poll that goes well says nothing about
-// creates, as long as it finds a job to try one with. Without any the queue would be
-// stopped until a new one came: it is served, and that job is its probe.
+// recover lifts a stop and returns its reason. It doesn't if the queue was stopped
+// again since, or if its namespace refuses kjobs and a probe is under way, which is a
+// job that was found or claimed. A successful poll says nothing about creates while
+// there is such a job. Without one the queue would stay stopped until a new job came:
+// so it is served, and that job is its probe.
 func (s *standing) recover(stops int, probe bool) (was error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -181,10 +182,10 @@ func (s *standing) pause(paused bool) {
 	s.paused = paused
 }
 
-// tokenAsked counts what the runner of an attempt that has ended says of its
-// token, and reports whether from now on there are probes only. A refusal counts
-// only where another attempt is made: of a job that is not offered a runner had
-// it, with a good token, and the message is the job's own work.
+// tokenAsked counts what the runner of an ended attempt says about its token, and
+// reports whether from now on there are only probes. A refusal counts only if another
+// attempt is made: otherwise a runner had the job, with a good token, and the job wrote
+// the message.
 func (s *standing) tokenAsked(d decide.Decision, m *contract.Message) (probes bool) {
 	if m == nil {
 		return false

@@ -35,9 +35,9 @@ func TestStanding(t *testing.T) {
 		{name: "reached after all", do: []func(*standing){func(s *standing) { s.cannotReach(refused); s.cannotReach(nil) }, served}, ready: true, looksAfter: true},
 		{name: "stopped", do: []func(*standing){served, func(s *standing) { s.stop(refused) }}, why: "is stopped: refused"},
 		{name: "stopped for the namespace's sake", do: []func(*standing){served, func(s *standing) { s.keptOut(); s.stop(keptOut) }},
-			why: "is stopped: creating kjobs: no Role", looksAfter: true, namespaceRefuses: true},
+			why: "is stopped: creating Kubernetes Jobs: no Role", looksAfter: true, namespaceRefuses: true},
 		{name: "and a poll goes well", do: []func(*standing){served, func(s *standing) { s.keptOut(); s.stop(keptOut) }, served},
-			why: "is stopped: creating kjobs: no Role", looksAfter: true, namespaceRefuses: true},
+			why: "is stopped: creating Kubernetes Jobs: no Role", looksAfter: true, namespaceRefuses: true},
 		{name: "and a poll goes well that finds no job, later", do: []func(*standing){served, func(s *standing) {
 			s.keptOut()
 			s.stop(keptOut)

@@ -39,7 +39,7 @@ func TestWholeStory(t *testing.T) {
 		if lines := decide.ParseHistory(k.Annotations[contract.AnnotationStory]); len(lines) != 2 {
 			t.Errorf("the third kjob tells of %q, want of two attempts", lines)
 		}
-		const want = "gave up after 3 attempts, none of which had the job: attempt 1 could not reach Buildkite: reason 1; attempt 2 could not reach Buildkite: reason 2; attempt 3 could not reach Buildkite: reason 3"
+		const want = "gave up after 3 attempts, none of which acquired the job: attempt 1 could not reach Buildkite: reason 1; attempt 2 could not reach Buildkite: reason 2; attempt 3 could not reach Buildkite: reason 3"
 		if f := w.job(id).StackFinish; f == nil || f.Detail != want {
 			t.Errorf("finish: %+v, want %s", f, want)
 		}

@@ -26,7 +26,7 @@ func (q *queue) worker(serving, ctx context.Context) {
 			continue
 		}
 		if err := q.sync(ctx, id); err != nil && ctx.Err() == nil {
-			q.log.Debug("carrying out a decision", "job_id", id, "err", err)
+			q.log.Debug("decision not carried out", "job_id", id, "err", err)
 			q.work.AddRateLimited(id)
 		} else {
 			q.work.Forget(id)

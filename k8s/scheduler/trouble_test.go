@@ -175,17 +175,7 @@ func deletedWhileNobodyLeads(t *testing.T, outage time.Duration) {
 		time.Sleep(time.Second)
 		a.end(w)
 		for i, why := range []string{"ada: wrong branch", ""} {
-			name := "onejob-" + jobs[i].ID
-			w.mu.Lock()
-			p := w.pods[name]
-			w.mu.Unlock()
-			p.setKjob(func(k *batchv1.Job) {
-				if why != "" {
-					k.Annotations[contract.AnnotationCancel] = why
-				}
-			})
-			_ = w.kube.Tracker().Delete(jobsGVR, namespace, name)
-			p.stop()
+			w.deleteKjob("onejob-"+jobs[i].ID, why)
 		}
 		if b.leading.Load() {
 			t.Fatal("the other leads already")
@@ -329,7 +319,7 @@ func TestWordsOfTheKjobAreNotThePods(t *testing.T) {
 		w.await("a kjob", 5*time.Second, func() bool { return w.kjobs(id) == 1 })
 		w.says("Job", "onejob-"+id, "job-controller", corev1.EventTypeWarning, "FailedCreate", "exceeded quota: none, requested: pods=1")
 		w.await("the job's end", 5*time.Minute, w.finished(1))
-		if page := w.page(id); len(page) != 1 || !strings.Contains(page[0], "Kubernetes doesn't make it yet: exceeded quota") {
+		if page := w.page(id); len(page) != 1 || !strings.Contains(page[0], "Kubernetes can't create the pod yet: exceeded quota") {
 			t.Errorf("the page says %q, want one line, of the kjob", page)
 		}
 		r.end(w)

@@ -78,7 +78,7 @@ func TestTemplateThatTheAPIServerRefuses(t *testing.T) {
 				}
 			}
 			faults := strings.Join(r.unready(), "\n")
-			if !strings.Contains(faults, "queue default is stopped: creating kjobs: the API server refuses every job that the queue's template makes: Job.batch is invalid: spec: Invalid value") {
+			if !strings.Contains(faults, "queue default is stopped: creating Kubernetes Jobs: the API server refuses every job that the queue's template makes: Job.batch is invalid: spec: Invalid value") {
 				t.Errorf("ready: %q", faults)
 			}
 			if got := r.metric("onejob_queue_ready"); got["default"] != 0 {

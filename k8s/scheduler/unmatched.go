@@ -223,7 +223,7 @@ func (q *queue) failUnmatched(ctx context.Context, due []stacks.Job, queues []co
 		}
 	}
 	if err != nil && ctx.Err() == nil && !q.refusal(ctx, err) {
-		q.log.Warn("reserving jobs that are to be failed for their tags", "err", err, "retry_in", unmatchedAgain.String())
+		q.log.Warn("jobs with unmatched tags not reserved", "err", err, "retry_in", unmatchedAgain.String())
 	}
 	return left
 }

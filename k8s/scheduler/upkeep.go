@@ -81,7 +81,7 @@ func (q *queue) askStates(ctx context.Context) {
 		cancel()
 		if err != nil { // asked again
 			if ctx.Err() == nil && !q.refusal(ctx, err) {
-				q.log.Debug("asking for states", "err", err)
+				q.log.Debug("states of jobs not read", "err", err)
 			}
 			return
 		}

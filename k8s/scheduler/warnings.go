@@ -168,7 +168,7 @@ func (q *queue) fetchWarnings(ctx context.Context, id contract.JobID, f decide.F
 	}
 	if err != nil {
 		q.s.metrics.apiErrors.WithLabelValues(q.name, "list", string(apierrors.ReasonForError(err))).Inc()
-		q.log.Debug("events not read", "job_id", id, "err", err)
+		q.log.Debug("Events not read", "job_id", id, "err", err)
 	}
 	if f.EndedAt.IsZero() {
 		q.work.AddAfter(id, decide.WarningsEvery+time.Second)
@@ -181,7 +181,7 @@ func (q *queue) fetchAdmission(ctx context.Context, id contract.JobID, f decide.
 	says, err := q.s.kueue.Says(ctx, q.store.Namespace, f.KJob.UID)
 	if err != nil {
 		q.s.metrics.apiErrors.WithLabelValues(q.name, "list", string(apierrors.ReasonForError(err))).Inc()
-		q.log.Debug("kueue not asked", "job_id", id, "err", err)
+		q.log.Debug("Kueue not asked", "job_id", id, "err", err)
 	}
 	q.claims.hearAdmission(id, f.Subject(), says)
 	q.work.AddAfter(id, decide.WarningsEvery+time.Second)

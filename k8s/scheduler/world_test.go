@@ -304,6 +304,18 @@ func (p *pod) setKjob(f func(*batchv1.Job)) {
 	_ = p.w.kube.Tracker().Update(jobsGVR, k, namespace)
 }
 
+// deleteKjob deletes a kjob, marked as cancelled unless why is empty, and stops its pod.
+func (w *world) deleteKjob(name, why string) {
+	w.mu.Lock()
+	p := w.pods[name]
+	w.mu.Unlock()
+	if why != "" {
+		p.setKjob(func(k *batchv1.Job) { k.Annotations[contract.AnnotationCancel] = why })
+	}
+	_ = w.kube.Tracker().Delete(jobsGVR, namespace, name)
+	p.stop()
+}
+
 // ran is a pod that runs its job for a second and reports it.
 func ran(w *world, p *pod) {
 	if !w.sleep(300*time.Millisecond, p.kill) {

@@ -18,9 +18,9 @@ import (
 	"github.com/onejob-dev/onejob/signals"
 )
 
-// canceller ends a JobRunner's job. JobRunner.Cancel works once, and on a
-// process that exists: before that it is lost, and the job then runs on
-// uncancelled (docs/protocol.md#stock-defects).
+// canceller ends a JobRunner's job. JobRunner.Cancel works once, and only after the
+// job's process exists: an earlier call is lost, and the job runs on
+// (docs/protocol.md#stock-defects).
 type canceller struct {
 	runner *agent.JobRunner
 	jobID  string
@@ -35,12 +35,13 @@ type canceller struct {
 // returns when the job is gone.
 func (c canceller) cancel() {
 	for waiting := true; waiting; {
-		// A pre-bootstrap hook may be running: it must not hold us up. What is
-		// only about to become the bootstrap must be left alone: it would be
-		// reported as a job that a signal ended for no reason.
+		// A pre-bootstrap hook may be running, and must not delay us. A process that is
+		// about to become the bootstrap is left alone: it would be reported as a job
+		// that a signal ended for no reason.
 		for _, pid := range children() {
-			// Asked last, for it may have become the bootstrap just now: it
-			// alone has BUILDKITE_AGENT_PID, which JobRunner sets to our PID.
+			// This is checked last, because the process may have become the bootstrap
+			// just now. Only the bootstrap has BUILDKITE_AGENT_PID, which JobRunner
+			// sets to our PID.
 			if hasEntry(pid, "BUILDKITE_JOB_ID="+c.jobID) && !hasEntry(pid, agentPID()) {
 				syscall.Kill(pid, syscall.SIGTERM) //nolint:errcheck // it may be gone
 			}

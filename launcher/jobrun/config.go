@@ -29,25 +29,7 @@ func configuration(h launcher.Handover) (agent.AgentConfiguration, error) {
 		AdditionalHooksPaths:         o.AdditionalHooksPaths,
 		SocketsPath:                  o.SocketsPath,
 		PluginsPath:                  o.PluginsPath,
-		GitMirrorsPath:               o.GitMirrorsPath,
-		GitMirrorCheckoutMode:        o.GitMirrorCheckoutMode,
-		GitMirrorsLockTimeout:        o.GitMirrorsLockTimeout,
-		GitMirrorsSkipUpdate:         o.GitMirrorsSkipUpdate,
-		GitCheckoutFlags:             o.GitCheckoutFlags,
-		GitCheckoutTimeout:           o.GitCheckoutTimeout,
-		GitCloneFlags:                o.GitCloneFlags,
-		GitCloneMirrorFlags:          o.GitCloneMirrorFlags,
-		GitCleanFlags:                o.GitCleanFlags,
-		GitCommitVerification:        o.GitCommitVerification,
-		GitFetchFlags:                o.GitFetchFlags,
-		GitSparseCheckoutPaths:       o.GitSparseCheckoutPaths,
-		GitSubmodules:                !o.NoGitSubmodules,
-		GitSubmoduleCloneConfig:      o.GitSubmoduleCloneConfig,
-		SkipCheckout:                 o.SkipCheckout,
-		GitSkipFetchExistingCommits:  o.GitSkipFetchExistingCommits,
 		CheckoutOverrideMode:         mode.RestrictedForCommandEval(!o.NoCommandEval),
-		CheckoutAttempts:             o.CheckoutAttempts,
-		SSHKeyscan:                   !o.NoSSHKeyscan,
 		CommandEval:                  !o.NoCommandEval,
 		PluginsEnabled:               !o.NoPlugins,
 		PluginValidation:             !o.NoPluginValidation,
@@ -82,12 +64,40 @@ func configuration(h launcher.Handover) (agent.AgentConfiguration, error) {
 		AllowMultipartArtifactUpload: !o.NoMultipartArtifactUpload,
 		ArtifactUploadConcurrency:    o.ArtifactUploadConcurrency,
 	}
+	checkout(&conf, o)
+	return conf, allowLists(&conf, o)
+}
+
+// checkout sets how the job gets its repository.
+func checkout(conf *agent.AgentConfiguration, o launcher.Options) {
+	conf.GitMirrorsPath = o.GitMirrorsPath
+	conf.GitMirrorCheckoutMode = o.GitMirrorCheckoutMode
+	conf.GitMirrorsLockTimeout = o.GitMirrorsLockTimeout
+	conf.GitMirrorsSkipUpdate = o.GitMirrorsSkipUpdate
+	conf.GitCheckoutFlags = o.GitCheckoutFlags
+	conf.GitCheckoutTimeout = o.GitCheckoutTimeout
+	conf.GitCloneFlags = o.GitCloneFlags
+	conf.GitCloneMirrorFlags = o.GitCloneMirrorFlags
+	conf.GitCleanFlags = o.GitCleanFlags
+	conf.GitCommitVerification = o.GitCommitVerification
+	conf.GitFetchFlags = o.GitFetchFlags
+	conf.GitSparseCheckoutPaths = o.GitSparseCheckoutPaths
+	conf.GitSubmodules = !o.NoGitSubmodules
+	conf.GitSubmoduleCloneConfig = o.GitSubmoduleCloneConfig
+	conf.SkipCheckout = o.SkipCheckout
+	conf.GitSkipFetchExistingCommits = o.GitSkipFetchExistingCommits
+	conf.CheckoutAttempts = o.CheckoutAttempts
+	conf.SSHKeyscan = !o.NoSSHKeyscan
 	// Its type is internal to the agent; a string constant converts.
 	if o.GitSparseCheckoutMode == "no-cone" {
 		conf.GitSparseCheckoutMode = "no-cone"
 	} else {
 		conf.GitSparseCheckoutMode = "cone"
 	}
+}
+
+// allowLists compiles the patterns of what a job may use.
+func allowLists(conf *agent.AgentConfiguration, o launcher.Options) error {
 	for _, list := range []struct {
 		patterns []string
 		to       *[]*regexp.Regexp
@@ -99,12 +109,12 @@ func configuration(h launcher.Handover) (agent.AgentConfiguration, error) {
 		for _, p := range list.patterns {
 			re, err := regexp.Compile(p)
 			if err != nil {
-				return conf, err
+				return err
 			}
 			*list.to = append(*list.to, re)
 		}
 	}
-	return conf, nil
+	return nil
 }
 
 func allowedVariables(o launcher.Options) []string {
@@ -114,16 +124,15 @@ func allowedVariables(o launcher.Options) []string {
 	return append(setByBuildkite, o.AllowedEnvironmentVariables...)
 }
 
-// withoutTerminal tells that the bootstrap gets no terminal of its own; the job's
-// commands get theirs from the bootstrap. Without ANSI timestamps JobRunner puts a
-// pipe beside the log, which it closes when the process has ended, not when its
-// terminal has been read to the end: what is still in there is lost.
+// withoutTerminal reports whether the bootstrap gets no terminal of its own; the job's
+// commands get theirs from the bootstrap. Without ANSI timestamps JobRunner puts a pipe
+// beside the log and closes it when the process ends. Output that is still in the
+// terminal would be lost.
 func withoutTerminal(o launcher.Options) bool { return !o.NoPTY && o.NoANSITimestamps }
 
-// bootstrap is the command that runs the job, with what JobRunner would not tell
-// it: the experiments, whose list it takes from a context that only the agent's
-// own main can make, and that the job's commands have a terminal. A warning goes
-// into the log first.
+// bootstrap is the command that runs the job. It adds what JobRunner would not pass on:
+// the experiments, which JobRunner takes from a context that only the agent's own main
+// can make, and that the job's commands have a terminal. A warning is printed first.
 func bootstrap(o launcher.Options, warning string) string {
 	command := o.BootstrapScript
 	if len(o.Experiment) > 0 {

@@ -130,8 +130,8 @@ func runnerConfig(h launcher.Handover, conf agent.AgentConfiguration, job *api.J
 	return r
 }
 
-// obey reads controls until the launcher closes the pipe, which means that it
-// died: then nobody beats for the session any more, and the job must end.
+// obey reads controls until the launcher closes the pipe. That means that the launcher
+// died: nobody sends heartbeats any more, and the job must end.
 func obey(controls *bufio.Reader, s *state, c canceller, budget launcher.Budget) {
 	var once, early sync.Once
 	for {
@@ -144,7 +144,7 @@ func obey(controls *bufio.Reader, s *state, c canceller, budget launcher.Budget)
 			return
 		}
 		if err != nil {
-			control = launcher.Control{Why: "the death of the launcher"}
+			control = launcher.Control{Why: "the launcher died"}
 			c.log.Error("the launcher is gone: canceling the job")
 		}
 		s.stop(control.ReportBy, budget)
@@ -162,11 +162,10 @@ func obey(controls *bufio.Reader, s *state, c canceller, budget launcher.Budget)
 	}
 }
 
-// bound puts the sizes and intervals that the server sent within what the agent
-// can bear: zero chunks would leave the job unfinished, an interval that
-// overflows would panic, and with chunks of a few bytes each would be a request,
-// ten million of them for a log of 10 MB. At 1 KiB they are ten thousand; no
-// server means less.
+// bound limits the sizes and intervals that the server sent to what the agent can bear.
+// Zero chunks would leave the job unfinished, and an interval that overflows would
+// panic. Chunks of a few bytes would mean ten million requests for a log of 10 MB;
+// chunks of 1 KiB mean ten thousand, and no server wants less.
 func bound(job *api.Job) {
 	if job.ChunksMaxSizeBytes == 0 {
 		job.ChunksMaxSizeBytes = 100 << 10

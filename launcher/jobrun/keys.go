@@ -27,7 +27,7 @@ func keySet(option, path string) (jwk.Set, error) {
 	}
 	set, err := jwk.Parse(b)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %s is no JSON Web Key Set: %w", option, path, err)
+		return nil, fmt.Errorf("%s: %s is not a JSON Web Key Set: %w", option, path, err)
 	}
 	if set.Len() == 0 {
 		return nil, fmt.Errorf("%s: %s has no keys", option, path)

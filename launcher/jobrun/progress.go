@@ -8,14 +8,14 @@ import (
 	"github.com/buildkite/agent/v3/logger"
 )
 
-// progress is JobRunner's logger, and tells from what is logged how far
-// JobRunner is: nothing else shows that from outside.
+// progress is JobRunner's logger. It sees from the log messages how far JobRunner is,
+// because nothing else shows that.
 type progress struct {
 	logger.Logger
 	*stages
 }
 
-// stages are shared by a progress and those that are made of it.
+// stages are shared by a progress and the loggers derived from it.
 type stages struct {
 	// begun is closed when the job's process was started and can be cancelled.
 	begun     chan struct{}
@@ -23,22 +23,22 @@ type stages struct {
 	// split is closed when all lines of the log are split.
 	split     chan struct{}
 	markSplit func()
-	// splits says that there are lines to split, and that the process's end
-	// waits for that. Without ANSI timestamps JobRunner splits on the side, and
-	// sends off the end of the log without waiting: with --timestamp-lines the
-	// last 4 KiB may be lost.
+	// splits: there are lines to split, and the process's end waits for that. Without
+	// ANSI timestamps JobRunner splits them in another goroutine and sends the end of
+	// the log without waiting, so that with --timestamp-lines the last 4 KiB may be
+	// lost.
 	splits bool
 }
 
-// What the agent logs, the first and the last of them in the goroutine that runs
-// the process: what is done while they are logged holds it up.
+// Messages of the agent. The first and the last are logged in the goroutine that runs
+// the process, which waits while we handle them.
 const (
 	processBegun = "[Process] Process is running with PID: %d"
 	linesSplit   = "[LineScanner] Finished"
 	processEnded = "Process with PID: %d finished"
 )
 
-// splitWait guards against a version of the agent that logs something else.
+// splitWait is for a version of the agent that logs other messages.
 const splitWait = 5 * time.Second
 
 // newProgress returns a progress that calls began once the process was started.

@@ -12,22 +12,22 @@ import (
 	"github.com/onejob-dev/onejob/launcher"
 )
 
-// startPolicy is that of the stock agent's seven attempts. It ends when the job may be
-// another agent's.
+// startPolicy is the stock agent's policy of seven attempts. It ends when another agent
+// may have the job.
 var startPolicy = acquire.Backoff{
 	Attempts: 7, Base: time.Second, Cap: 32 * time.Second, JitterMin: -time.Second, JitterMax: 5 * time.Second,
 	Deadline: 3 * time.Minute, Timeout: time.Minute,
 }
 
-// startAgain is one attempt at a job that was seen to be ours still, and stateEvery how
-// often that is asked.
+// startAgain is one attempt to start a job that is still ours, and stateEvery how often
+// its state is read.
 var startAgain = acquire.Backoff{Attempts: 1, Base: time.Second, Cap: time.Second, Deadline: 5 * time.Second, Timeout: 5 * time.Second}
 
 const stateEvery = 5 * time.Second
 
-// start sends a start as long as the job is surely ours: Buildkite gives one that
-// isn't started in time to another agent (docs/protocol.md#start). After that only
-// the job's state tells, until startPolicy's time is over.
+// start sends a start while the job is surely ours: Buildkite gives a job that isn't
+// started in time to another agent (docs/protocol.md#start). After that it reads the
+// job's state, until startPolicy's time is over.
 func (t *transport) start(req *http.Request) (*http.Response, error) {
 	t.state.update(func(r *launcher.Report) { r.Start.Sent = true })
 	began := time.Now()
@@ -44,7 +44,7 @@ func (t *transport) start(req *http.Request) (*http.Response, error) {
 		resp, retry, end = t.startLate(ctx, req, resp, retry, began.Add(startPolicy.Deadline))
 	}
 	t.state.update(func(r *launcher.Report) {
-		// Told to stop before that, it may not even have been sent.
+		// If it was told to stop before, no start may have been sent.
 		end.Sent = end.Delivered || end.Taken || retry.Attempts > 0
 		end.Refused = !end.Delivered && final(retry)
 		if end.Delivered {
@@ -62,13 +62,14 @@ func final(e *acquire.RetryError) bool {
 	return errors.Is(e.Kind, acquire.ErrRejected) || errors.Is(e.Kind, acquire.ErrRefused)
 }
 
-// startLate is for a job whose start got no answer in time, or one that contradicts an
-// earlier one's lost reply. A job that is still accepted is ours, and is started; one
-// that runs is ours if a start of ours was sent before it could be another's.
+// startLate is for a job whose start got no answer in time, or an answer that
+// contradicts a lost one. A job that is still accepted is ours, and is started. A job
+// that runs is ours if we sent a start before another agent could have it.
 func (t *transport) startLate(ctx context.Context, req *http.Request, resp *http.Response, retry *acquire.RetryError, end time.Time) (*http.Response, *acquire.RetryError, launcher.Delivery) {
 	for {
 		state, status, err := acquire.JobState(ctx, t.client, t.job.ID, t.rnd, nil)
-		// Without a token of its own nothing tells the job of now from the one of then.
+		// Without a token of its own, the job that we acquired can't be told from the
+		// same job given to another agent.
 		ours := retry.Lost && retry.LostAt.Before(t.startBy) && t.job.Token != ""
 		switch {
 		case err == nil && state == contract.JobRunning && ours:
@@ -79,7 +80,8 @@ func (t *transport) startLate(ctx context.Context, req *http.Request, resp *http
 		case t.state.startCtx.Err() != nil, final(retry), err == nil && !state.Unstarted():
 			return resp, retry, launcher.Delivery{}
 		case time.Now().After(end):
-			// It has been silent for so long that nobody would have waited for it.
+			// Buildkite has been silent for so long that nobody would have waited for
+			// it.
 			return resp, retry, launcher.Delivery{Taken: err != nil}
 		case err == nil:
 			again, more := t.repeat(t.state.startCtx, nil, req, "start", startAgain) //nolint:bodyclose // in memory

@@ -22,15 +22,15 @@ var errStopped = errors.New("the runner is stopping")
 // errLate is the cause of a call that was given up because its time was over.
 var errLate = errors.New("the time for reporting is over")
 
-// state is what the child knows, and until when it may report it. It is safe
-// for concurrent use.
+// state is what the child knows, and how long it may report it. It is safe for
+// concurrent use.
 type state struct {
 	mu     sync.Mutex
 	report launcher.Report
 	out    io.Writer
 
-	// startCtx ends when the job is not to be started any more, chunksCtx when
-	// log chunks must have been sent, reportCtx when everything must.
+	// startCtx ends when the job must not be started any more, chunksCtx when log
+	// chunks must have been sent, reportCtx when everything must have been sent.
 	startCtx, chunksCtx, reportCtx    context.Context
 	noStart, endOfChunks, endOfReport context.CancelCauseFunc
 	// hurryChunks and hurryReport end, with the moment as their cause, when
@@ -50,15 +50,15 @@ func newState(out io.Writer) *state {
 	return s
 }
 
-// stop takes the launcher's word that the job must end. Of the time for
-// reporting, the second half is finish's alone.
+// stop carries out the launcher's order to end the job. The second half of the time for
+// reporting is for finish alone.
 func (s *state) stop(reportBy time.Time, budget launcher.Budget) {
 	s.noStart(errStopped)
 	if reportBy.IsZero() {
 		return
 	}
 	s.timed.Do(func() {
-		// It came by the wall clock; from here on a clock that is set doesn't
+		// The moment came as wall-clock time; from here on, setting the clock doesn't
 		// matter.
 		reportBy = time.Now().Add(time.Until(reportBy))
 		dueBy := reportBy.Add(budget.DueBy() - budget.ReportBy())
@@ -78,8 +78,7 @@ func (s *state) update(change func(*launcher.Report)) {
 	r := s.report
 	r.Tries = maps.Clone(r.Tries)
 	if b, err := json.Marshal(r); err == nil {
-		// A launcher that is gone reads nothing, and we are told to stop by
-		// the other pipe.
+		// A launcher that is gone reads nothing; the other pipe tells us to stop.
 		s.out.Write(append(b, '\n')) //nolint:errcheck // see above
 	}
 }
@@ -98,8 +97,8 @@ func (s *state) snapshot() launcher.Report {
 	return s.report
 }
 
-// chunkIssued keeps where the log's next chunk would begin, and that this one
-// is open.
+// chunkIssued records where the log's next chunk would begin, and that this chunk is
+// open.
 func (s *state) chunkIssued(req *http.Request) {
 	q := req.URL.Query()
 	number := func(name string) uint64 {

@@ -21,23 +21,22 @@ import (
 	"github.com/onejob-dev/onejob/launcher"
 )
 
-// gaveUp is the status of the answer that JobRunner gets when the transport has
-// given up on a call: a 4xx, so that none of JobRunner's own loops go on.
+// gaveUp is the status that JobRunner gets when the transport has given up on a call.
+// It is a 4xx, so that JobRunner's own loops end.
 const gaveUp = 499
 
-// chunkProbe is for a server that didn't take one chunk in all of the time of
-// launcher.FinishPolicy, the policy of finish and chunks: it is asked once for each
-// further one until it takes one, or a long log would keep the result back for hours.
+// chunkProbe is for a server that took no chunk during the whole time of
+// launcher.FinishPolicy. Each further chunk is tried once, until the server takes one.
+// Otherwise a long log would delay the result for hours.
 var chunkProbe = acquire.Backoff{
 	Attempts: 1, Base: time.Second, Cap: time.Second, Deadline: 10 * time.Second, Timeout: 10 * time.Second,
 }
 
-// missingFor is how long a 404 to a call of a job that we have is retried, but for
-// finish, which has its policy's time.
+// missingFor is how long a 404 is retried for a job that we have. finish has its own
+// policy's time.
 const missingFor = 2 * time.Minute
 
-// sendTimeout bounds each request. Those without a policy are asked again by
-// JobRunner itself.
+// sendTimeout bounds each request. JobRunner itself repeats those without a policy.
 const sendTimeout = time.Minute
 
 // transport carries JobRunner's requests. It is safe for concurrent use.
@@ -123,7 +122,7 @@ func (t *transport) finish(req *http.Request) (*http.Response, error) {
 		json.NewDecoder(body).Decode(&f) //nolint:errcheck // our own client encoded it
 		body.Close()                     //nolint:errcheck // in memory
 	}
-	// The stop ended a pre-bootstrap hook, which JobRunner takes for its refusal.
+	// The stop ended a pre-bootstrap hook, which JobRunner reads as the hook's refusal.
 	if f.SignalReason == "agent_refused" && t.state.startCtx.Err() != nil && !t.state.snapshot().Ran {
 		f.SignalReason = "agent_stop"
 		var err error
@@ -175,16 +174,17 @@ func withField(req *http.Request, name string, value any) (*http.Request, error)
 	return req, nil
 }
 
-// repeat sends req by policy until it is answered for good, or end or the
-// request's own context ends; hurry is acquire.Call's. Where that came to
-// nothing, it returns an answer with status gaveUp, and why.
+// repeat sends req by policy until it gets a final answer, or end or the request's own
+// context ends; hurry is acquire.Call's. If it gets none, it returns an answer with
+// status gaveUp, and why.
 func (t *transport) repeat(end, hurry context.Context, req *http.Request, call string, policy acquire.Backoff) (*http.Response, *acquire.RetryError) {
 	ctx, cancel := until(req.Context(), end)
 	defer cancel()
 	var wire time.Duration
 	if call == "start" {
-		// It may be granted just now: a moment for its answer. The others end
-		// when their time is over, and that moment would be another call's.
+		// The start may be granted at this moment, so its answer gets a little time.
+		// Other calls end when their time is over; more time would be taken from the
+		// next call.
 		wire = time.Second
 	}
 	missing := missingFor
@@ -247,8 +247,8 @@ func (t *transport) send(ctx context.Context, req *http.Request, call string) (*
 	return resp, nil
 }
 
-// replyError is the error that the agent's client makes of a status, with the
-// API's own message. It leaves the body to be read.
+// replyError is the error that the agent's client makes of a status, with the API's own
+// message. The body can still be read.
 func replyError(resp *http.Response) error {
 	if resp.StatusCode < 300 {
 		return nil

@@ -28,13 +28,13 @@ func TestNotAdmitted(t *testing.T) {
 
 var admissionRows = []row{
 	notYet("no-service-account", "", "", "serviceAccountName: nowhere", "", "admission",
-		"the pod can't start: Kubernetes refuses it: ", "error looking up service account onejob/nowhere"),
+		"the pod can't start: Kubernetes refuses the pod: ", "error looking up service account onejob/nowhere"),
 	notYet("pod-security", "", "", "hostNetwork: true", "", "admission",
-		"the pod can't start: Kubernetes refuses it: ", `violates PodSecurity "restricted:latest": host namespaces (hostNetwork=true)`),
+		"the pod can't start: Kubernetes refuses the pod: ", `violates PodSecurity "restricted:latest": host namespaces (hostNetwork=true)`),
 	func() row {
 		// Long enough for the Events to be read more than once: a read may fail.
 		r := notYet("quota-of-pods", "{pending-timeout: 20s, suspended-timeout: 50s}", "", "", "", "admission",
-			"Kubernetes did not let the pod in within 50s (suspended-timeout): Kubernetes doesn't make it yet: ", "exceeded quota: none, requested: pods=1")
+			"Kubernetes did not admit the pod within 50s (suspended-timeout): Kubernetes can't create the pod yet: ", "exceeded quota: none, requested: pods=1")
 		r.namespace = "rows-no-pods"
 		return r
 	}(),
@@ -47,7 +47,7 @@ var admissionRows = []row{
 			s.happens("the first job runs", func() bool { j, _ := on.Simulator.Job(b.JobIDs[0]); return j.State == simulator.StateRunning })
 		},
 		act:   func(s *scene) { s.told("exceeded quota: none, requested: pods=1") },
-		event: "JobWaiting: waiting to start: Kubernetes doesn't make it yet: ", metric: "none/finished",
+		event: "JobWaiting: waiting to start: Kubernetes can't create the pod yet: ", metric: "none/finished",
 	},
 	{
 		name: "policy-denies-job", namespace: "rows-policy-job", exit: "-1", signalReason: "stack_error",
@@ -73,7 +73,9 @@ var admissionRows = []row{
 		act: func(s *scene) {
 			s.told("waiting to be created: ")
 			s.told("exceeded quota: none, requested: count/jobs.batch=1")
-			s.until("the refusal is counted", func() bool { return s.measured("onejob_kjob_creates_total", "queue", s.name, "result", "forbidden") })
+			s.until("the refusal is counted", func() bool {
+				return s.measured("onejob_kubernetes_job_creates_total", "queue", s.name, "result", "forbidden")
+			})
 			time.Sleep(40 * time.Second) // longer than its pod may take to start
 			must(s, on.Cluster.Client().CoreV1().ResourceQuotas(s.namespace).Delete(s.ctx, "none", metav1.DeleteOptions{}))
 		},
@@ -81,8 +83,8 @@ var admissionRows = []row{
 	},
 	{
 		name: "webhook-down", namespace: "rows-webhook", queue: "pending-timeout: 5s", exit: "-1", signalReason: "stack_error",
-		page:  []string{"waiting to be created: ", "Kubernetes did not let the Job in within 5s: ", `failed calling webhook "nowhere.rows.test"`},
-		event: "JobFinished: Kubernetes did not let the Job in", metric: "finish/admission",
+		page:  []string{"waiting to be created: ", "Kubernetes did not accept the Job within 5s: ", `failed calling webhook "nowhere.rows.test"`},
+		event: "JobFinished: Kubernetes did not accept the Job", metric: "finish/admission",
 	},
 	// No Event could be written there: it is where the scheduler is.
 	{name: "namespace-terminating", namespace: "rows-going", act: stopped("because it is being terminated")},
@@ -97,7 +99,9 @@ func stopped(words string) func(*scene) {
 		s.until("the queue is stopped", func() bool {
 			return strings.Contains(s.metrics(), fmt.Sprintf("onejob_queue_ready{queue=%q} 0", s.name))
 		})
-		s.until("the refusal is counted", func() bool { return s.measured("onejob_kjob_creates_total", "queue", s.name, "result", "no_namespace") })
+		s.until("the refusal is counted", func() bool {
+			return s.measured("onejob_kubernetes_job_creates_total", "queue", s.name, "result", "no_namespace")
+		})
 		s.until("the Event in the scheduler's namespace", func() bool {
 			list, err := on.Cluster.Client().CoreV1().Events(fixture.Namespace).List(s.ctx, metav1.ListOptions{FieldSelector: "reason=QueueStopped,involvedObject.name=onejob-queue-" + s.name})
 			must(s, err)

@@ -39,21 +39,21 @@ var drainRows = []row{
 		name: "cancel-evicted", command: forSleep, retry: "{signal_reason: agent_stop, limit: 1}",
 		act:  func(s *scene) { s.started(); must(s, s.evict(s.running(1))) },
 		exit: "-1", signalReason: "agent_stop", kjobs: 1,
-		page:  []string{"Kubernetes stops the pod in which the job runs: EvictionByEvictionAPI, Eviction API: evicting"},
-		event: "JobNotice: Kubernetes stops the pod in which the job runs: EvictionByEvictionAPI", metric: "none/finished",
+		page:  []string{"Kubernetes stopped the pod in which the job ran: EvictionByEvictionAPI, Eviction API: evicting"},
+		event: "JobNotice: Kubernetes stopped the pod in which the job ran: EvictionByEvictionAPI", metric: "none/finished",
 	},
 	{
 		// The pod isn't told that it has less than it was promised.
 		name: "cancel-cut-to-ten-seconds", pod: "terminationGracePeriodSeconds: 60", command: untilKilled,
 		act:  func(s *scene) { s.started(); s.deleteWithin(s.running(1), 10) },
-		exit: "-1", signalReason: "agent_stop", kjobs: 1, page: []string{"Kubernetes stops the pod in which the job runs: it was deleted"},
-		event: "JobNotice: Kubernetes stops the pod in which the job runs: it was deleted", metric: "none/finished",
+		exit: "-1", signalReason: "agent_stop", kjobs: 1, page: []string{"Kubernetes stopped the pod in which the job ran: the pod was deleted"},
+		event: "JobNotice: Kubernetes stopped the pod in which the job ran: the pod was deleted", metric: "none/finished",
 	},
 	{
 		name: "cancel-after-prestop", pod: "terminationGracePeriodSeconds: 30", agent: "lifecycle: {preStop: {exec: {command: [sleep, '20']}}}", command: untilKilled,
 		act:  func(s *scene) { s.started(); s.delete(s.running(1)) },
-		exit: "-1", signalReason: "agent_stop", kjobs: 1, page: []string{"Kubernetes stops the pod in which the job runs: it was deleted"},
-		event: "JobNotice: Kubernetes stops the pod in which the job runs: it was deleted", metric: "none/finished",
+		exit: "-1", signalReason: "agent_stop", kjobs: 1, page: []string{"Kubernetes stopped the pod in which the job ran: the pod was deleted"},
+		event: "JobNotice: Kubernetes stopped the pod in which the job ran: the pod was deleted", metric: "none/finished",
 	},
 	{
 		name: "drain-resists", namespace: "rows-drain", queue: "on-term: drain", pod: "terminationGracePeriodSeconds: 60", command: untilTold, exit: "0", kjobs: 1,
@@ -82,7 +82,7 @@ var drainRows = []row{
 			s.until("another attempt", func() bool { return s.attempts() == 2 })
 			must(s, on.Simulator.CancelJob(s.id))
 		},
-		kjobs: 2, page: []string{"the pod of attempt 1 was lost before it had the job: EvictionByEvictionAPI, Eviction API: evicting"},
+		kjobs: 2, page: []string{"the pod of attempt 1 was lost before it acquired the job: EvictionByEvictionAPI, Eviction API: evicting"},
 		event: "NewAttempt: the pod of attempt 1 was lost", metric: "attempt/pod_lost",
 	},
 	{
@@ -92,20 +92,20 @@ var drainRows = []row{
 		act: func(s *scene) {
 			s.started()
 			s.delete(s.running(1))
-			s.told("Kubernetes stops the pod in which the job runs: it was deleted")
+			s.told("Kubernetes stopped the pod in which the job ran: the pod was deleted")
 			s.polled(5)
 			if st := s.job().State; st != simulator.StateRunning {
 				s.Errorf("the job is %s after SIGTERM, want it to go on", st)
 			}
 			s.letGo()
 		},
-		event: "JobNotice: Kubernetes stops the pod in which the job runs: it was deleted", metric: "none/finished",
+		event: "JobNotice: Kubernetes stopped the pod in which the job ran: the pod was deleted", metric: "none/finished",
 	},
 	{
 		name: "drain-cut-short", namespace: "rows-drain", queue: "on-term: drain", pod: "terminationGracePeriodSeconds: 14", command: forSleep, retry: "{signal_reason: agent_stop, limit: 1}",
 		act:  func(s *scene) { s.started(); s.delete(s.running(1)) },
-		exit: "-1", signalReason: "agent_stop", kjobs: 1, page: []string{"Kubernetes stops the pod in which the job runs: it was deleted"},
-		event: "JobNotice: Kubernetes stops the pod in which the job runs: it was deleted", metric: "none/finished",
+		exit: "-1", signalReason: "agent_stop", kjobs: 1, page: []string{"Kubernetes stopped the pod in which the job ran: the pod was deleted"},
+		event: "JobNotice: Kubernetes stopped the pod in which the job ran: the pod was deleted", metric: "none/finished",
 	},
 }
 

@@ -44,14 +44,14 @@ var handRows = []row{
 			s.until("another attempt", func() bool { return s.attempts() == 2 })
 			must(s, on.Simulator.CancelJob(s.id))
 		},
-		page:  []string{"the Kubernetes Job of attempt 1 was deleted before it had the job"},
-		event: "NewAttempt: the Kubernetes Job of attempt 1 was deleted", metric: "attempt/kjob_deleted",
+		page:  []string{"the Kubernetes Job of attempt 1 was deleted before it acquired the job"},
+		event: "NewAttempt: the Kubernetes Job of attempt 1 was deleted", metric: "attempt/kubernetes_job_deleted",
 	},
 	{
 		name: "kjob-deleted-running", command: forSleep, retry: "{signal_reason: agent_stop, limit: 1}",
 		act:  func(s *scene) { s.started(); s.deleteKjob(metav1.DeletePropagationBackground) },
 		exit: "-1", signalReason: "agent_stop", page: []string{"the Kubernetes Job was deleted while the job ran in its pod"},
-		event: "JobNotice: the Kubernetes Job was deleted while the job ran in its pod", metric: "none/kjob_deleted",
+		event: "JobNotice: the Kubernetes Job was deleted while the job ran in its pod", metric: "none/kubernetes_job_deleted",
 	},
 	{
 		// Its kjob is there as long as its pod is.
@@ -80,7 +80,7 @@ var handRows = []row{
 			s.started()
 			s.deleteKjob(metav1.DeletePropagationOrphan)
 			s.until("no kjob", func() bool { return len(s.kjobList()) == 0 })
-			if out := s.cli("jobs", "-o", "json"); !strings.Contains(out, "its kjob is gone; it holds a slot until it is gone too") || !strings.Contains(out, s.id) {
+			if out := s.cli("jobs", "-o", "json"); !strings.Contains(out, "its Kubernetes Job is gone; the pod counts for max-in-flight until it is gone too") || !strings.Contains(out, s.id) {
 				s.Errorf("`onejob jobs` says nothing of the orphan:\n%s", out)
 			}
 			b, err := on.Simulator.CreateBuild(simulator.BuildRequest{Queue: s.name, Pipeline: []byte("steps: [{command: 'true', env: {BUILDKITE_SKIP_CHECKOUT: 'true'}}]")})
@@ -93,7 +93,7 @@ var handRows = []row{
 			s.happens("the second job's end", func() bool { b, _ := on.Simulator.Build(b.Number); return b.Done() })
 		},
 		page:  []string{"the Kubernetes Job was deleted while the job ran in its pod"},
-		event: "JobNotice: the Kubernetes Job was deleted while the job ran in its pod", metric: "none/kjob_deleted",
+		event: "JobNotice: the Kubernetes Job was deleted while the job ran in its pod", metric: "none/kubernetes_job_deleted",
 	},
 	{
 		name: "cancelled-while-waiting", pod: stuck,

@@ -36,26 +36,26 @@ var lostRows = []row{
 	{
 		name: "pod-deleted-before", faults: locked,
 		act:  func(s *scene) { s.refused(); s.delete(s.running(1)); s.unlockAfter(1) },
-		exit: "0", kjobs: 2, page: []string{"attempt 1 was stopped before it had the job"},
-		event: "NewAttempt: attempt 1 was stopped before it had the job", metric: "attempt/stopped",
+		exit: "0", kjobs: 2, page: []string{"attempt 1 was stopped before it acquired the job"},
+		event: "NewAttempt: attempt 1 was stopped before it acquired the job", metric: "attempt/stopped",
 	},
 	{
 		name: "pod-evicted-before", faults: locked,
 		act:  func(s *scene) { s.refused(); must(s, s.evict(s.running(1))); s.unlockAfter(1) },
-		exit: "0", kjobs: 2, page: []string{"attempt 1 was stopped before it had the job (EvictionByEvictionAPI, Eviction API: evicting): "},
+		exit: "0", kjobs: 2, page: []string{"attempt 1 was stopped before it acquired the job (EvictionByEvictionAPI, Eviction API: evicting): "},
 		event: "NewAttempt: attempt 1 was stopped", metric: "attempt/stopped",
 	},
 	{
 		name: "pod-killed-before", faults: locked,
 		act:  func(s *scene) { s.refused(); s.kill(s.running(1)); s.unlock() },
-		exit: "0", kjobs: 2, page: []string{"the pod of attempt 1 was lost before it had the job: exit code 137"},
+		exit: "0", kjobs: 2, page: []string{"the pod of attempt 1 was lost before it acquired the job: exit code 137"},
 		event: "NewAttempt: the pod of attempt 1 was lost", metric: "attempt/pod_lost",
 	},
 	{
 		name: "pods-lost-to-the-cap", queue: "max-attempts: 2", faults: locked,
 		act:  func(s *scene) { s.refused(); s.kill(s.running(1)); s.kill(s.running(2)) },
 		exit: "-1", signalReason: "stack_error", kjobs: 2,
-		page:  []string{"gave up after 2 attempts, none of which had the job: the pod of attempt 1 was lost before it had the job: exit code 137; the pod of attempt 2 was lost before it had the job: exit code 137"},
+		page:  []string{"gave up after 2 attempts, none of which acquired the job: the pod of attempt 1 was lost before it acquired the job: exit code 137; the pod of attempt 2 was lost before it acquired the job: exit code 137"},
 		event: "JobFinished: gave up after 2 attempts", metric: "finish/gave_up",
 	},
 	{
@@ -67,10 +67,10 @@ var lostRows = []row{
 		},
 		exit: "-1", signalReason: "stack_error", kjobs: 3,
 		page: []string{
-			"gave up after 3 attempts, none of which had the job: attempt 1 could not reach Buildkite: ",
-			"; the pod of attempt 2 was lost before it had the job: exit code 137; attempt 3 found the job locked",
+			"gave up after 3 attempts, none of which acquired the job: attempt 1 could not reach Buildkite: ",
+			"; the pod of attempt 2 was lost before it acquired the job: exit code 137; attempt 3 found the job locked",
 		},
-		event: "JobFinished: gave up after 3 attempts, none of which had the job: attempt 1 could not reach Buildkite", metric: "finish/gave_up",
+		event: "JobFinished: gave up after 3 attempts, none of which acquired the job: attempt 1 could not reach Buildkite", metric: "finish/gave_up",
 	},
 	{
 		// The kernel kills PID 1, and so all of the container: where memory runs
@@ -79,7 +79,7 @@ var lostRows = []row{
 		command: `[ "$BUILDKITE_RETRY_COUNT" = 0 ] || exit 0; ` + untilTold + `; tail /dev/zero`, retry: "{exit_status: 137, limit: 1}",
 		act:  func(s *scene) { s.started(); s.offerUp(s.running(1)); s.letGo() },
 		exit: "137", signalReason: "stack_error", kjobs: 1,
-		page:  []string{"the pod was lost while the job ran in it; it is not run again: OOMKilled, exit code 137"},
+		page:  []string{"the pod was lost while the job ran in it; onejob does not run the job again: OOMKilled, exit code 137"},
 		event: "JobFinished: the pod was lost while the job ran in it", metric: "finish/pod_lost_running",
 	},
 	{
@@ -95,13 +95,13 @@ var lostRows = []row{
 			}
 			must(s, on.Simulator.LoseAgent(s.job().AgentID))
 		},
-		exit: "-1", kjobs: 1, page: []string{"the pod was lost while the job ran in it; it is not run again (Buildkite ends it with -1, within 4 minutes of its agent's last heartbeat): exit code 137"},
-		event: "JobLost: the pod was lost while the job ran in it; it is not run again (Buildkite ends it", metric: "none/pod_lost_running",
+		exit: "-1", kjobs: 1, page: []string{"the pod was lost while the job ran in it; onejob does not run the job again (Buildkite ends it with -1 within 4 minutes of the last heartbeat): exit code 137"},
+		event: "JobLost: the pod was lost while the job ran in it; onejob does not run the job again (Buildkite ends it", metric: "none/pod_lost_running",
 	},
 	{
 		name: "out-of-memory-survived", agent: "resources: {requests: {cpu: 5m, memory: 16Mi}, limits: {memory: 128Mi}}", command: "echo begun; tail /dev/zero || exit 137",
-		exit: "137", kjobs: 1, page: []string{"a process of the job was killed for want of memory (OOMKilled)"},
-		event: "JobNotice: a process of the job was killed for want of memory (OOMKilled)", metric: "none/finished",
+		exit: "137", kjobs: 1, page: []string{"a process of the job was killed because the container ran out of memory (OOMKilled)"},
+		event: "JobNotice: a process of the job was killed because the container ran out of memory (OOMKilled)", metric: "none/finished",
 	},
 	{
 		name: "step-out-of-memory", agent: "resources: {requests: {cpu: 5m, memory: 16Mi}, limits: {memory: 128Mi}}", image: image.BusyboxName,
@@ -121,10 +121,10 @@ var lostRows = []row{
 		name: "evicted-by-the-kubelet", pod: "volumes: [{name: tmp, emptyDir: {sizeLimit: 1Mi}}]", finishHeld: true,
 		command: `echo begun; [ "$BUILDKITE_RETRY_COUNT" != 0 ] || { head -c 20000000 /dev/zero > /tmp/fill; sleep 3600; }`, retry: "{exit_status: '*', limit: 1}",
 		act:  func(s *scene) { s.started(); s.told("Evicted") },
-		page: []string{"Kubernetes stops the pod in which the job runs: Evicted, ", `Usage of EmptyDir volume "tmp" exceeds the limit "1Mi"`},
+		page: []string{"Kubernetes stopped the pod in which the job ran: Evicted, ", `Usage of EmptyDir volume "tmp" exceeds the limit "1Mi"`},
 		exit: "-1", signalReason: "agent_stop", kjobs: 1,
 		// A notice when the pod is told to stop, or, when the kubelet was faster, the end at once.
-		event: ": Kubernetes stops the pod in which the job runs: Evicted, ", metric: "none/finished",
+		event: ": Kubernetes stopped the pod in which the job ran: Evicted, ", metric: "none/finished",
 	},
 	{
 		// The next attempt doesn't wait for it; once it can be told from what a
@@ -138,26 +138,26 @@ var lostRows = []row{
 			s.delete(pod)
 			s.until("the first attempt's kjob is gone", func() bool { return s.attempts() == 2 && len(s.kjobList()) == 1 })
 		},
-		page:  []string{"the pod of attempt 1 was lost before it had the job"},
-		event: "Deleted: deleted by onejob: kjob_unended", metric: "delete/kjob_unended",
+		page:  []string{"the pod of attempt 1 was lost before it acquired the job"},
+		event: "Deleted: deleted by onejob: kubernetes_job_stuck", metric: "delete/kubernetes_job_stuck",
 	},
 	{
 		// Here it does: a runner that could speak may say that it has the job.
 		name: "pod-deleted-unended", namespace: "rows-unended", faults: locked, exit: "0", kjobs: 2,
 		act:   func(s *scene) { s.refused(); s.delete(s.running(1)); s.unlockAfter(1) },
-		page:  []string{"attempt 1 is over, and its Kubernetes Job, which does not end, is being deleted; its runner's last words: ", "stopped by SIGTERM"},
-		event: "Deleted: deleted by onejob: kjob_unended", metric: "delete/kjob_unended",
+		page:  []string{"attempt 1 is over but its Kubernetes Job does not end, so onejob deletes it; the runner's last message: ", "stopped by SIGTERM"},
+		event: "Deleted: deleted by onejob: kubernetes_job_stuck", metric: "delete/kubernetes_job_stuck",
 	},
 	{
 		name: "exhausted-unended", namespace: "rows-unended", agent: once, faults: []simulator.Fault{{Endpoint: "acquire", Status: 503, Times: 1}}, exit: "0", kjobs: 2,
 		page:  []string{"attempt 1 could not reach Buildkite: "},
-		event: "Deleted: deleted by onejob: kjob_unended", metric: "delete/kjob_unended",
+		event: "Deleted: deleted by onejob: kubernetes_job_stuck", metric: "delete/kubernetes_job_stuck",
 	},
 	{
 		name: "pod-deleted-running", command: forSleep, retry: "{signal_reason: agent_stop, limit: 1}",
 		act:  func(s *scene) { s.started(); s.delete(s.running(1)) },
-		exit: "-1", signalReason: "agent_stop", kjobs: 1, page: []string{"Kubernetes stops the pod in which the job runs: it was deleted"},
-		event: "JobNotice: Kubernetes stops the pod in which the job runs: it was deleted", metric: "none/finished",
+		exit: "-1", signalReason: "agent_stop", kjobs: 1, page: []string{"Kubernetes stopped the pod in which the job ran: the pod was deleted"},
+		event: "JobNotice: Kubernetes stopped the pod in which the job ran: the pod was deleted", metric: "none/finished",
 	},
 }
 

@@ -34,7 +34,7 @@ var nodeRows = []row{
 			dying <- struct{}{}
 			s.unlockAfter(1)
 		},
-		page:  []string{"the pod of attempt 1 was lost before it had the job: DeletionByPodGC", "PodGC: node no longer exists"},
+		page:  []string{"the pod of attempt 1 was lost before it acquired the job: DeletionByPodGC", "PodGC: node no longer exists"},
 		event: "NewAttempt: the pod of attempt 1 was lost", metric: "attempt/pod_lost",
 	},
 	{
@@ -49,7 +49,7 @@ var nodeRows = []row{
 			must(s, on.Cluster.KillNode("node-1"))
 			must(s, on.Cluster.Client().CoreV1().Nodes().Delete(s.ctx, "node-1", metav1.DeleteOptions{}))
 		},
-		page:  []string{"the pod was lost while the job ran in it; it is not run again: DeletionByPodGC, PodGC: node no longer exists"},
+		page:  []string{"the pod was lost while the job ran in it; onejob does not run the job again: DeletionByPodGC, PodGC: node no longer exists"},
 		event: "JobFinished: the pod was lost while the job ran in it", metric: "finish/pod_lost_running",
 	},
 	{
@@ -59,7 +59,7 @@ var nodeRows = []row{
 			s.started()
 			must(s, on.Cluster.KillKubelet("node-2"))
 			close(dead)
-			s.told("Kubernetes stops the pod in which the job runs: DeletionByTaintManager, Taint manager: deleting due to NoExecute taint")
+			s.told("Kubernetes stopped the pod in which the job ran: DeletionByTaintManager, Taint manager: deleting due to NoExecute taint")
 			s.polled(10)
 			if j := s.job(); j.State != simulator.StateRunning || j.StackFinish != nil {
 				s.Errorf("the job is %s, finished by us with %+v, and it runs", j.State, j.StackFinish)
@@ -73,7 +73,7 @@ var nodeRows = []row{
 			}
 			must(s, on.Cluster.StartKubelet(s.ctx, "node-2"))
 		},
-		event: "JobNotice: Kubernetes stops the pod in which the job runs: DeletionByTaintManager", metric: "none/finished",
+		event: "JobNotice: Kubernetes stopped the pod in which the job ran: DeletionByTaintManager", metric: "none/finished",
 	},
 	{
 		// Its pod gets a node that is dead, and can neither start nor end there.
@@ -87,15 +87,15 @@ var nodeRows = []row{
 		},
 		act: func(s *scene) {
 			defer close(mourned)
-			s.told("if node node-2 is gone for good, delete its Node object")
+			s.told("if node node-2 is gone for good, delete it (kubectl delete node)")
 			if n := s.attempts(); n != 1 {
 				s.Errorf("%d attempts while the first one's pod may start", n)
 			}
 		},
 		page: []string{
-			"waiting for the pod to go, which was told to stop before it had the job: DeletionByTaintManager, Taint manager: deleting due to NoExecute taint",
-			"the pod of attempt 1 was lost before it had the job: DeletionByTaintManager",
+			"waiting for the pod to end: it was told to stop before it acquired the job (DeletionByTaintManager, Taint manager: deleting due to NoExecute taint",
+			"the pod of attempt 1 was lost before it acquired the job: DeletionByTaintManager",
 		},
-		event: "NewAttempt: the pod of attempt 1 was lost before it had the job: DeletionByTaintManager", metric: "attempt/pod_lost",
+		event: "NewAttempt: the pod of attempt 1 was lost before it acquired the job: DeletionByTaintManager", metric: "attempt/pod_lost",
 	},
 }

@@ -52,14 +52,14 @@ var offerRows = []row{
 				s.Errorf("the job is %s %q when its kjob is over", j.State, j.ExitStatus)
 			}
 			must(s, on.Simulator.OfferAgain(s.id))
-			s.told("left alone")
+			s.told("onejob leaves it alone")
 			s.polled(10)
 			if st := s.job().State; st != simulator.StateScheduled {
 				s.Errorf("the job is %s, want it left alone", st)
 			}
 			must(s, on.Simulator.CancelJob(s.id))
 		},
-		page:  []string{"attempt 1 reported the job's end, but Buildkite offers it again: left alone"},
-		event: "JobNotice: attempt 1 reported the job's end, but Buildkite offers it again: left alone", metric: "none/offered_again",
+		page:  []string{"attempt 1 reported the job's end, but Buildkite offers the job again; onejob leaves it alone"},
+		event: "JobNotice: attempt 1 reported the job's end, but Buildkite offers the job again; onejob leaves it alone", metric: "none/offered_again",
 	},
 }

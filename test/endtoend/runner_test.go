@@ -25,7 +25,7 @@ const once = "env: [{name: ONEJOB_ACQUIRE_ATTEMPTS, value: '1'}]"
 var runnerRows = []row{
 	{
 		name: "exit-27-rejected", agent: once, faults: []simulator.Fault{{Endpoint: "acquire", Status: 422, Body: `{"message":"not now"}`, Times: 1}}, exit: "0", kjobs: 2,
-		page: []string{"attempt 1 was refused the job", "which is offered again"}, event: "NewAttempt: attempt 1 was refused the job", metric: "attempt/rejected",
+		page: []string{"attempt 1 was refused the job", "but Buildkite offers it again"}, event: "NewAttempt: attempt 1 was refused the job", metric: "attempt/rejected",
 	},
 	{
 		name: "exit-28-locked", agent: once, faults: []simulator.Fault{{Endpoint: "acquire", Status: 423, Times: 1, Header: map[string]string{"Retry-After": "7"}}}, exit: "0", kjobs: 2,
@@ -34,8 +34,8 @@ var runnerRows = []row{
 	},
 	{
 		name: "exit-70-start-refused", faults: []simulator.Fault{{Endpoint: "start", Status: 422}}, exit: "-1", signalReason: "process_run_error", kjobs: 1,
-		page:  []string{"attempt 1 had the job, but it was not run to a reported end; it is not run again: Buildkite didn't let the job start"},
-		event: "JobLost: attempt 1 had the job, but it was not run to a reported end", metric: "none/not_run",
+		page:  []string{"attempt 1 acquired the job but did not report its end; it may have run, so onejob does not run it again: Buildkite didn't let the job start"},
+		event: "JobLost: attempt 1 acquired the job but did not report its end", metric: "none/not_run",
 	},
 	{
 		name: "exit-75-exhausted", agent: once, faults: []simulator.Fault{{Endpoint: "acquire", Status: 503, Times: 1}}, exit: "0", kjobs: 2,
@@ -53,7 +53,7 @@ var runnerRows = []row{
 	},
 	{
 		name: "exit-78-config", agent: "env: [{name: BUILDKITE_CANCEL_SIGNAL, value: SIGNOPE}]", exit: "-1", signalReason: "stack_error", kjobs: 1,
-		page:  []string{"attempt 1 could not run with the configuration it was given, and no other pod could: ", "SIGNOPE"},
+		page:  []string{"attempt 1 could not run with its configuration; another pod would fail in the same way: ", "SIGNOPE"},
 		event: "JobFinished: attempt 1 could not run", metric: "finish/bad_config",
 	},
 	{
@@ -64,7 +64,7 @@ var runnerRows = []row{
 		name: "silent-runner", job: "activeDeadlineSeconds: 120", faults: []simulator.Fault{{Endpoint: "finish", Status: 503}}, kjobs: 1,
 		act: func(s *scene) {
 			s.told("DeadlineExceeded, Job was active longer than specified deadline")
-			s.told("but it was not run to a reported end; it is not run again") // who ends it depends on the state that is told
+			s.told("did not report its end; it may have run, so onejob does not run it again") // who ends it depends on the state that is told
 			if j := s.job(); j.State.Held() {
 				must(s, on.Simulator.LoseAgent(j.AgentID))
 			}
@@ -72,14 +72,14 @@ var runnerRows = []row{
 				return slices.ContainsFunc([]string{"none", "finish"}, func(action string) bool { return s.counted(action, "not_run") })
 			})
 		},
-		exit: "-1", page: []string{"Kubernetes stops the pod in which the job runs: DeadlineExceeded"},
-		event: "JobLost: attempt 1 had the job, but it was not run to a reported end; it is not run again",
+		exit: "-1", page: []string{"Kubernetes stopped the pod in which the job ran: DeadlineExceeded"},
+		event: "JobLost: attempt 1 acquired the job but did not report its end; it may have run, so onejob does not run it again",
 	},
 	{
 		// Its result can't be delivered either, and Buildkite has ended the job.
 		name: "runner-outlives-job", faults: []simulator.Fault{{Endpoint: "finish", Status: 503}}, kjobs: 1,
 		act:  func(s *scene) { s.refused(); must(s, on.Simulator.LoseAgent(s.job().AgentID)) },
-		exit: "-1", page: []string{"the job is over, but its pod went on and is being deleted"},
+		exit: "-1", page: []string{"the job is over but its pod still ran; onejob deletes the pod"},
 		event: "Deleted: deleted by onejob: outlived", metric: "delete/outlived",
 	},
 }

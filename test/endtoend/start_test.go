@@ -39,7 +39,7 @@ var startRows = []row{
 			s.told("is being pulled again")
 			late.release()
 		},
-		page: []string{"waiting to start: image late.test/onejob-agent:dev is being pulled again (a large one takes time), after "}, metric: "none/finished",
+		page: []string{"waiting to start: image late.test/onejob-agent:dev is being pulled again (a large image takes time), after "}, metric: "none/finished",
 	},
 	notYet("image-name", "", "", "", "{image: 'Not/A/Name::x', imagePullPolicy: Always}", "image",
 		"the pod can't start: InvalidImageName: ", "(image Not/A/Name::x: check the name in the queue's template)"),
@@ -53,13 +53,13 @@ var startRows = []row{
 		"the pod did not start within 50s: ", `persistentvolumeclaim "nowhere" not found`),
 	{
 		name: "no-such-command", agent: "command: [/no/such]", exit: "-1", signalReason: "stack_error", kjobs: 3,
-		page:  []string{"the container can't be started, in 3 pods one after the other: StartError, exit code 128", "/no/such: no such file or directory"},
-		event: "JobFinished: the container can't be started", metric: "finish/container",
+		page:  []string{"the container could not be started in 3 pods in a row: StartError, exit code 128", "/no/such: no such file or directory"},
+		event: "JobFinished: the container could not be started", metric: "finish/container",
 	},
 	{
 		name: "init-container-fails", exit: "-1", signalReason: "stack_error", kjobs: 2,
 		pod:   "initContainers: [{name: first, image: 'localhost/onejob-agent:dev', imagePullPolicy: Never, command: [sh, -c, 'echo no such host >&2; exit 3'], securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]",
-		page:  []string{"container first ended with exit code 3 in two pods, the last of them on node node-0", "Its last words: no such host"},
+		page:  []string{"container first ended with exit code 3 in two pods (the last one on node node-0)", "Its last output: no such host"},
 		event: "JobFinished: container first ended with exit code 3 in two pods", metric: "finish/container",
 	},
 	{
@@ -67,16 +67,16 @@ var startRows = []row{
 		// The time that its pod may take to start begins then.
 		name: "suspended-until-admitted", queue: "pending-timeout: 20s", job: "suspend: true", exit: "0", kjobs: 1,
 		act: func(s *scene) {
-			s.told("waiting to start: the Kubernetes Job is suspended, it waits to be admitted")
+			s.told("waiting to start: the Kubernetes Job is suspended and waits to be admitted")
 			s.until("longer than its pod may take to start", func() bool { return time.Since(s.kjobList()[0].CreationTimestamp.Time) > 40*time.Second })
 			s.suspend(false)
 		},
-		event: "JobWaiting: waiting to start: the Kubernetes Job is suspended, it waits to be admitted", metric: "none/finished",
+		event: "JobWaiting: waiting to start: the Kubernetes Job is suspended and waits to be admitted", metric: "none/finished",
 	},
 	{
 		name: "suspended-and-cancelled", job: "suspend: true",
 		act: func(s *scene) {
-			s.told("it waits to be admitted")
+			s.told("waits to be admitted")
 			s.removedAfter(func() { must(s, on.Simulator.CancelJob(s.id)) })
 		},
 		event: "Deleted: deleted by onejob: job_over", metric: "delete/job_over",
@@ -84,18 +84,18 @@ var startRows = []row{
 	{
 		name: "suspended-while-waiting", faults: locked, exit: "0", kjobs: 2,
 		act:   func(s *scene) { s.refused(); s.running(1); s.suspend(true); s.unlockAfter(1) },
-		page:  []string{"the Kubernetes Job was suspended after its pod had started"},
+		page:  []string{"the Kubernetes Job was suspended after its pod had started; onejob deletes it, because resuming it would start a second pod"},
 		event: "Deleted: deleted by onejob: suspended", metric: "delete/suspended",
 	},
 	{
 		name: "deadline-before-acquisition", job: "activeDeadlineSeconds: 8", faults: locked, exit: "-1", signalReason: "stack_error", kjobs: 1,
-		page:  []string{"Kubernetes ended attempt 1 at its active deadline (activeDeadlineSeconds in the queue's template) before it had the job"},
+		page:  []string{"Kubernetes ended attempt 1 at its active deadline (activeDeadlineSeconds in the queue's template) before it acquired the job"},
 		event: "JobFinished: Kubernetes ended attempt 1 at its active deadline", metric: "finish/deadline",
 	},
 	{
 		name: "deadline-while-running", job: "activeDeadlineSeconds: 120", command: forSleep, exit: "-1", signalReason: "agent_stop", kjobs: 1,
-		page:  []string{"Kubernetes stops the pod in which the job runs: DeadlineExceeded, Job was active longer than specified deadline"},
-		event: "JobNotice: Kubernetes stops the pod in which the job runs: DeadlineExceeded", metric: "none/finished",
+		page:  []string{"Kubernetes stopped the pod in which the job ran: DeadlineExceeded, Job was active longer than specified deadline"},
+		event: "JobNotice: Kubernetes stopped the pod in which the job ran: DeadlineExceeded", metric: "none/finished",
 	},
 }
 

@@ -13,25 +13,12 @@ const (
 	mostOperators = 4   // && and || per 100 lines of k8s/
 )
 
-// long are the files and functions that are longer all the same, each with the reason.
-var long = map[string]string{
-	"cmd/onejob-agent/flags.go own":           "the table of its own flags",
-	"launcher/jobrun/config.go configuration": "the table of what the agent's library is given",
-	"launcher/run.go":                         "a run from start to report",
-	"launcher/supervise.go supervise":         "the select that everything of a run meets in",
-}
-
 // No file and no function of the product is longer than one reads at once. Its tests,
 // and what is made for tests (test/), may be.
 func TestNothingIsLong(t *testing.T) {
-	found := map[string]bool{}
 	tooLong := func(what string, lines, most int) {
-		switch {
-		case lines <= most:
-		case long[what] == "":
-			t.Errorf("%s has %d lines, more than %d: cut it, or add it to the list with a reason", what, lines, most)
-		default:
-			found[what] = true
+		if lines > most {
+			t.Errorf("%s has %d lines, more than %d: cut it", what, lines, most)
 		}
 	}
 	for path, file := range product(t) {
@@ -41,11 +28,6 @@ func TestNothingIsLong(t *testing.T) {
 				lines := file.files.Position(fn.End()).Line - file.files.Position(fn.Pos()).Line + 1
 				tooLong(path+" "+fn.Name.Name, lines, mostOfOne)
 			}
-		}
-	}
-	for what := range long {
-		if !found[what] {
-			t.Errorf("%s isn't long any more: take it off the list", what)
 		}
 	}
 }

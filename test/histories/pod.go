@@ -27,7 +27,7 @@ const (
 	exits78
 	exits143
 	lostReplyOfAcquire // has the job and doesn't know: 27, and the session is gone
-	evicted            // over without a word before it had the job
+	evicted            // over without a word before it acquired the job
 	oomKilled          // and while it ran
 	partitioned        // its Node object goes, it runs on
 	hangsForever       // silent, and doesn't end
