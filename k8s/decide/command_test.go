@@ -50,7 +50,7 @@ func TestCommandContainer(t *testing.T) {
 		says           string
 	}{
 		{"both run", runs, runs, stacks.StateReserved, 0, None, ""},
-		{"is made", runs, waitsOn("ContainerCreating"), stacks.StateReserved, 0, None, "waiting to start: node node prepares its containers (a large image takes time)"},
+		{"is made", runs, waitsOn("ContainerCreating"), stacks.StateReserved, 0, None, "waiting to start: node node is preparing its containers (a large image takes time)"},
 		{"its image can't be pulled, for a minute", runs, waitsOn("ImagePullBackOff"), stacks.StateReserved, time.Minute, None, "waiting to start: ImagePullBackOff: the kubelet's words (image node:22: "},
 		{"its image can't be pulled", runs, waitsOn("ImagePullBackOff"), stacks.StateReserved, 3 * time.Minute, Finish, "the pod can't start: ImagePullBackOff: the kubelet's words (image node:22: "},
 		{"its image has a bad name", runs, waitsOn("InvalidImageName"), stacks.StateReserved, time.Second, Finish, "the pod can't start: InvalidImageName: "},
