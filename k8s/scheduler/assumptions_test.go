@@ -1,11 +1,13 @@
 package scheduler
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
 
 	"github.com/onejob-dev/onejob/assumptions"
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
 )
 
@@ -61,22 +63,28 @@ func TestUnderEachProfile(t *testing.T) {
 	}
 }
 
-// A stack that may finish only what it has reserved reserves a job again whose reservation
-// has lapsed, and ends it then.
+// A stack that may finish only what it has reserved reserves a job first that it has to
+// end: while its pod is pending, and when its last attempt is over.
 func TestFinishAfterTheReservation(t *testing.T) {
+	stopped := func(_ *world, p *pod) { p.end(143, "Error", &contract.Message{Outcome: contract.OutcomeStopped}) }
 	for _, side := range []assumptions.StackFinishUnreserved{assumptions.StackFinishUnreservedTaken, assumptions.StackFinishUnreservedRefused} {
-		inWorld(t, simulator.Config{Profile: assumptions.Profile{StackFinishUnreserved: side}}, func(w *world) {
-			w.runs = pending
-			r := w.start("")
-			id := w.build(1)[0].ID
-			time.Sleep(20 * time.Second)
-			if err := w.sim.LapseReservation(id); err != nil {
-				t.Fatal(err)
-			}
-			w.cancel(id)
-			w.await("ended", time.Minute, func() bool { return w.job(id).StackFinish != nil })
-			r.end(w)
-		})
+		for name, runs := range map[string]func(*world, *pod){"pending": pending, "stopped": stopped} {
+			t.Run(fmt.Sprint(name, ", ", side), func(t *testing.T) {
+				inWorld(t, simulator.Config{Profile: assumptions.Profile{StackFinishUnreserved: side}}, func(w *world) {
+					w.runs = runs
+					id := w.build(1)[0].ID
+					w.attempt(id, 1) // nobody has it reserved
+					w.cancel(id)
+					time.Sleep(10 * time.Second)
+					r := w.start("")
+					w.await("ended", time.Minute, func() bool { return w.job(id).StackFinish != nil })
+					if n := w.kjobs(id); n != 1 {
+						t.Errorf("%d kjobs, want one", n)
+					}
+					r.end(w)
+				})
+			})
+		}
 	}
 }
 
