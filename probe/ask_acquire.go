@@ -50,7 +50,7 @@ func (p *prober) askUnknownQueue(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	judged(p, "register-unknown-queue", got, assumptions.RegisterUnknownQueueDefaultQueue, assumptions.RegisterUnknownQueueRefused, "register for the queue %s", name)
+	either(p, "register-unknown-queue", got.ok(), assumptions.RegisterUnknownQueueDefaultQueue, assumptions.RegisterUnknownQueueRefused, "register for the queue %s: %s", name, got)
 	if s != nil {
 		_, err = s.disconnect(ctx)
 	}
@@ -80,7 +80,7 @@ func (p *prober) askOtherQueue(ctx context.Context) error {
 	case err != nil:
 		return err
 	case g != nil || got.status == http.StatusNotFound:
-		judged(p, "acquire-other-queue", got, assumptions.AcquireOtherQueueGranted, assumptions.AcquireOtherQueueNotFound, "acquire")
+		either(p, "acquire-other-queue", g != nil, assumptions.AcquireOtherQueueGranted, assumptions.AcquireOtherQueueNotFound, "acquire: %s", got)
 	default:
 		return refused("acquire", got)
 	}

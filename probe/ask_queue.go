@@ -129,7 +129,7 @@ func (p *prober) askStarFinish(ctx context.Context) error {
 	if err := p.fail(ctx, id); err != nil {
 		return err
 	}
-	retried := p.another(ctx, stepStarFinish, 2, soon)
+	retried := p.another(ctx, stepStarFinish, 2, retriedWithin)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -147,7 +147,7 @@ func (p *prober) askExhausted(ctx context.Context) error {
 		if err := p.fail(ctx, all[n].id); err != nil {
 			return err
 		}
-		retried := p.another(ctx, stepRules, n+2, soon)
+		retried := p.another(ctx, stepRules, n+2, retriedWithin)
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)

@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -16,7 +17,9 @@ const (
 	// minutes, the one in which it is noticed, and one more.
 	lostWithin = 5 * time.Minute
 	// keptFor is how long a job that isn't started is watched.
-	keptFor = 4 * time.Minute
+	keptFor = 7 * time.Minute
+	// retriedWithin is how long a retry is waited for before there is none.
+	retriedWithin = time.Minute
 	// soon is within what a change that is made at once is seen, also where the list
 	// and the states are seconds old.
 	soon = 30 * time.Second
@@ -28,13 +31,12 @@ func (p *prober) askLife(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	either(p, "heartbeat-interval", s.Heartbeat > 60, assumptions.HeartbeatIntervalTwoMinutes, assumptions.HeartbeatIntervalShort, "%d s", s.Heartbeat)
-	either(p, "job-status-interval", s.JobStatus > 15, assumptions.JobStatusIntervalHalfMinute, assumptions.JobStatusIntervalShort, "%d s", s.JobStatus)
+	p.askIntervals(s)
 	g, err := s.take(ctx, stepLife)
 	if err != nil {
 		return err
 	}
-	either(p, "chunk-size", g.ChunkMax > 500_000, assumptions.ChunkSizeLarge, assumptions.ChunkSizeSmall, "%d bytes", g.ChunkMax)
+	number(p, "chunk-size", g.ChunkMax, "bytes", map[uint64]assumptions.ChunkSize{100 << 10: assumptions.ChunkSizeSmall, 1 << 20: assumptions.ChunkSizeLarge})
 	got, err := g.state(ctx, s.Token)
 	if err != nil {
 		return err
@@ -56,6 +58,20 @@ func (p *prober) askLife(ctx context.Context) error {
 	return p.askRun(ctx, g)
 }
 
+// askIntervals reads what register said.
+func (p *prober) askIntervals(s *session) {
+	if s.Heartbeat <= 60 {
+		found(p, "heartbeat-interval", assumptions.HeartbeatIntervalShort, "%d s", s.Heartbeat)
+	} else {
+		number(p, "heartbeat-interval", uint64(s.Heartbeat), "s", map[uint64]assumptions.HeartbeatInterval{120: assumptions.HeartbeatIntervalTwoMinutes})
+	}
+	if s.JobStatus <= 10 {
+		found(p, "job-status-interval", assumptions.JobStatusIntervalShort, "%d s", s.JobStatus)
+	} else {
+		number(p, "job-status-interval", uint64(s.JobStatus), "s", map[uint64]assumptions.JobStatusInterval{30: assumptions.JobStatusIntervalHalfMinute})
+	}
+}
+
 // askRun starts a job, ends it, and looks at what its token is worth then.
 func (p *prober) askRun(ctx context.Context, g *grant) error {
 	if err := g.run(ctx); err != nil {
@@ -72,7 +88,7 @@ func (p *prober) askRun(ctx context.Context, g *grant) error {
 		if got, err = g.chunk(ctx, 2, g.LogMax, "beyond\n"); err != nil {
 			return err
 		}
-		judged(p, "log-beyond-limit", got, assumptions.LogBeyondLimitDropped, assumptions.LogBeyondLimitRefused, "a chunk at %d", g.LogMax)
+		judged(p, "log-beyond-limit", got, assumptions.LogBeyondLimitDropped, assumptions.LogBeyondLimitRefused, fmt.Sprintf("a chunk at %d", g.LogMax))
 	}
 	if got, err = g.finish(ctx, "0", "", 1); err != nil {
 		return err
@@ -194,7 +210,7 @@ func (p *prober) askLeaveRunning(ctx context.Context) error {
 	}
 	either(p, "disconnect-running", atOnce, assumptions.DisconnectRunningEndsJob, assumptions.DisconnectRunningLostLater, "%s after %s", p.jobs.get(none).state, since(began))
 	retried := func(name string) bool { return len(p.jobs.named(name)) > 1 }
-	p.until(ctx, soon, func() bool { return retried(stepLeaveNone) || retried(stepLeaveStop) })
+	p.until(ctx, retriedWithin, func() bool { return retried(stepLeaveNone) || retried(stepLeaveStop) })
 	if retried(stepLeaveNone) == retried(stepLeaveStop) {
 		return errors.New("neither the rule for none nor the one for agent_stop decided")
 	}
@@ -225,8 +241,8 @@ func (p *prober) askLost(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	judged(p, "lost-agent", got, assumptions.LostAgentRevives, assumptions.LostAgentRefused, "lost after %s; a heartbeat", after)
-	retried := p.another(ctx, stepStarLost, 2, soon)
+	judged(p, "lost-agent", got, assumptions.LostAgentRevives, assumptions.LostAgentRefused, fmt.Sprintf("lost after %s; a heartbeat", after))
+	retried := p.another(ctx, stepStarLost, 2, retriedWithin)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -26,21 +27,25 @@ type counts struct {
 	} `json:"jobs"`
 }
 
-func (p *prober) counts(ctx context.Context) (c counts, err error) {
+// counts also returns how old they may be.
+func (p *prober) counts(ctx context.Context) (c counts, age time.Duration, err error) {
 	got, err := p.call(ctx, request{method: http.MethodGet, path: "metrics/queue?name=" + p.queueKey, again: true})
 	if err != nil {
-		return c, err
+		return c, 0, err
 	}
 	if !got.ok() {
-		return c, refused("GET metrics", got)
+		return c, 0, refused("GET metrics", got)
 	}
-	err = json.Unmarshal(got.body, &c)
-	return c, err
+	seconds, err := strconv.Atoi(got.header.Get("Buildkite-Agent-Metrics-Poll-Duration"))
+	if err != nil || seconds < 0 {
+		seconds = 10
+	}
+	return c, min(time.Duration(seconds)*time.Second, time.Minute), json.Unmarshal(got.body, &c)
 }
 
 // askMetrics reserves some jobs while nothing else is asked, and compares the counts.
 func (p *prober) askMetrics(ctx context.Context) error {
-	before, err := p.counts(ctx)
+	before, age, err := p.counts(ctx)
 	if err != nil {
 		return err
 	}
@@ -55,8 +60,8 @@ func (p *prober) askMetrics(ctx context.Context) error {
 	if err := p.hold(ctx, ids...); err != nil {
 		return err
 	}
-	jitter.Sleep(ctx, metricsAge)
-	after, err := p.counts(ctx)
+	jitter.Sleep(ctx, age+age/2)
+	after, _, err := p.counts(ctx)
 	if err != nil {
 		return err
 	}
@@ -70,9 +75,6 @@ func (p *prober) askMetrics(ctx context.Context) error {
 	}
 	return nil
 }
-
-// metricsAge is how old the counts may be: Buildkite asks to read them every ten seconds.
-const metricsAge = 15 * time.Second
 
 func (p *prober) askHeld(ctx context.Context) error {
 	s, err := p.agent(ctx, true)
@@ -162,7 +164,7 @@ func (p *prober) askDetail(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	judged(p, "long-detail", got, assumptions.LongDetailCut, assumptions.LongDetailRefused, "a finish with 5,040 bytes of detail")
+	either(p, "long-detail", got.ok(), assumptions.LongDetailCut, assumptions.LongDetailRefused, "a finish with 5,040 bytes of detail: %s", got)
 	return nil
 }
 
@@ -216,7 +218,7 @@ func (p *prober) askLostStack(ctx context.Context) error {
 	if !got.ok() && got.status != http.StatusNotFound {
 		return refused("listing", got)
 	}
-	judged(p, "lost-stack", got, assumptions.LostStackAnswered, assumptions.LostStackNotFound, "the list after %s of silence", silent)
+	either(p, "lost-stack", got.ok(), assumptions.LostStackAnswered, assumptions.LostStackNotFound, "the list after %s of silence: %s", silent, got)
 	return nil
 }
 

@@ -212,11 +212,15 @@ func (p *prober) alone(ctx context.Context) error {
 		return err
 	}
 	if strangers > 0 {
-		return fmt.Errorf("%w: it has %d jobs that the probe didn't make", ErrInUse, strangers)
+		return fmt.Errorf("%w: it has %d jobs that this run didn't make (of an earlier run of the probe? cancel its build, or give its --mark)", ErrInUse, strangers)
 	}
-	counts, err := p.counts(ctx)
+	counts, _, err := p.counts(ctx)
+	if errors.Is(err, errRefused) {
+		p.say("the queue's agents can't be counted: " + err.Error())
+		return nil // none of them meets the rule on the probe's jobs
+	}
 	if err != nil {
-		return fmt.Errorf("counting the queue's agents: %w", err)
+		return err
 	}
 	if counts.Agents.Total > 0 || counts.Jobs.Running > 0 {
 		return fmt.Errorf("%w: it has %d agents and %d running jobs", ErrInUse, counts.Agents.Total, counts.Jobs.Running)

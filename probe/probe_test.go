@@ -319,30 +319,70 @@ func TestProbeWithoutPipeline(t *testing.T) {
 	})
 }
 
-// Buildkite in trouble leaves questions open, and makes up no answer.
+// Buildkite in trouble, or what is between, leaves questions open and makes up no answer.
+// What can't be ended for that is named.
 func TestProbeInTrouble(t *testing.T) {
+	for name, fault := range map[string]simulator.Fault{
+		"acquire":      {Endpoint: "acquire", Status: 500},
+		"turned away":  {Endpoint: "*", Status: 503, Probability: .1},
+		"limited":      {Endpoint: "stacks/*", Status: 429, Header: map[string]string{"Retry-After": "2"}, Probability: .1},
+		"lost replies": {Endpoint: "*", Reset: "after", Probability: .05},
+		"a gateway":    {Endpoint: "*", Status: 502, Body: "<html>", Probability: .1},
+		"a proxy":      {Endpoint: "*", Status: 404, Body: "no", Probability: .05},
+	} {
+		for _, profile := range []assumptions.Profile{assumptions.Shipped(), assumptions.Shipped().Opposite()} {
+			t.Run(name+", "+profile.Answer("job-list"), func(t *testing.T) {
+				ask(t, profile, func(a *asked) {
+					a.upload()
+					a.sim.AddFault(fault)
+					report, err := probe.Run(a.Context(), a.options)
+					for _, f := range report.Findings {
+						if f.Answer != "" && f.Answer != profile.Answer(f.Name) {
+							a.Errorf("%s: found %q, want nothing or %q; seen: %s", f.Name, f.Answer, profile.Answer(f.Name), f.Seen)
+						}
+					}
+					if err == nil {
+						a.tidied()
+						return
+					}
+					for _, j := range a.sim.Jobs() {
+						if known := j.State == simulator.StateWaiting || j.State == simulator.StateLimited; !j.State.Terminal() && !known && !strings.Contains(err.Error(), j.ID) {
+							a.Errorf("the job of %s is %s, and %v", j.StepKey, j.State, err)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// At the pace that is promised, with the one burst on a stack of its own.
+func TestProbeIsSlow(t *testing.T) {
 	ask(t, assumptions.Shipped(), func(a *asked) {
 		a.upload()
-		a.sim.AddFault(simulator.Fault{Endpoint: "acquire", Status: 500})
-		a.sim.AddFault(simulator.Fault{Endpoint: "stacks_reserve", Status: 429, Times: 2})
-		report, err := probe.Run(a.Context(), a.options)
-		if err != nil {
+		if _, err := probe.Run(a.Context(), a.options); err != nil {
 			a.Error(err)
 		}
-		profile := assumptions.Shipped()
-		known := 0
-		for _, f := range report.Findings {
-			if f.Answer == "" {
-				continue
-			}
-			known++
-			if f.Answer != profile.Answer(f.Name) {
-				a.Errorf("%s: found %q (%s), want nothing or %q", f.Name, f.Answer, f.Seen, profile.Answer(f.Name))
+		perSecond := map[int64]int{}
+		limited := 0
+		for _, r := range a.sim.Requests() {
+			switch {
+			case strings.Contains(r.Path, "-limit/"):
+				limited++
+			case r.Status == http.StatusTooManyRequests:
+				a.Errorf("%s was answered 429", r.Path)
+			default:
+				perSecond[r.Time.Unix()]++
 			}
 		}
-		if known < 10 || known > 30 {
-			a.Errorf("%d answers were found", known)
+		over := 0
+		for _, n := range perSecond {
+			if n > 2*5 { // a burst of as many may come first, and a look without the pace
+				over++
+			}
 		}
-		a.tidied()
+		if over > 6 || limited == 0 || limited > 40 { // it ends what it made at a pace of 20
+			a.Errorf("%d seconds saw more than ten calls; %d went to the burst's stack", over, limited)
+		}
 	})
 }

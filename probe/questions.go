@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -37,9 +38,25 @@ func either[S ~string](p *prober, name string, yes bool, ifSo, ifNot S, seen str
 	found(p, name, side, seen, args...)
 }
 
-// judged is either for a call: taken if it is answered 2xx, and refused if 4xx.
-func judged[S ~string](p *prober, name string, got answer, taken, refused S, seen string, args ...any) {
-	either(p, name, got.ok(), taken, refused, seen+": "+got.String(), args...)
+// judged is either for a call: taken if it is answered 2xx, and refused if by a status that
+// refuses. Another one, such as 400 or 404, may be about how it was asked.
+func judged[S ~string](p *prober, name string, got answer, taken, refused S, what string) {
+	seen := what + ": " + got.String()
+	switch got.status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusConflict, http.StatusGone, http.StatusUnprocessableEntity, http.StatusLocked:
+		found(p, name, refused, "%s", seen)
+	default:
+		either(p, name, got.ok(), taken, "", "%s", seen)
+	}
+}
+
+// number is found for a number that has to be one of the sides.
+func number[S ~string](p *prober, name string, n uint64, unit string, sides map[uint64]S) {
+	if side, ok := sides[n]; ok {
+		found(p, name, side, "%d %s", n, unit)
+		return
+	}
+	found(p, name, "", "%d %s, which is no answer that is known", n, unit)
 }
 
 // unknown leaves questions open that have no answer yet.
@@ -97,6 +114,8 @@ func (p *prober) slow() []inquiry {
 		{[]string{"lost-stack"}, p.askLostStack},
 		{[]string{"short-reservation"}, p.askShort},
 		{[]string{"shorter-renewal"}, p.askRenewal},
+		{[]string{"star-stack-finish"}, p.askStarFinish},
+		{[]string{"exhausted-rule"}, p.askExhausted},
 	}
 }
 
@@ -116,8 +135,6 @@ func (p *prober) quick() []inquiry {
 		{[]string{"long-detail"}, p.askDetail},
 		{[]string{"unknown-job-state"}, p.askUnknownJob},
 		{[]string{"any-value-rule", "default-queue-rule"}, p.askRules},
-		{[]string{"star-stack-finish"}, p.askStarFinish},
-		{[]string{"exhausted-rule"}, p.askExhausted},
 		{[]string{"refused-calls", "limit-retry-after"}, p.askLimit},
 		{[]string{"stack-limit"}, p.askStackLimit},
 	}

@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -25,24 +26,14 @@ func (p *prober) tidy(ctx context.Context) (left []string) {
 	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), within)
 	defer done()
 	p.api.pace.SetLimit(tidyPerSecond)
-	for quiet := 0; quiet < 2 && len(p.jobs.all()) > 0; quiet++ {
-		_, err := p.look(ctx)
-		open := p.open()
-		if err != nil || len(open) > 0 || p.awaited() {
-			quiet = 0
-		}
-		p.endJobs(ctx, open)
-		if !jitter.Sleep(ctx, lookEvery/2) {
-			break
-		}
-	}
+	p.tidyJobs(ctx, within*2/3)
 	for _, j := range p.open() {
 		left = append(left, fmt.Sprintf("job %s (%s, %s): cancel the build %s", j.id, j.name, j.state, j.build))
 	}
 	for _, s := range copyOf(p, &p.sessions) {
 		if got, err := s.disconnect(ctx); err != nil {
 			left = append(left, "an agent, which is lost by itself within minutes: "+err.Error())
-		} else if !got.ok() && got.status != 401 && got.status != 404 {
+		} else if !got.ok() && got.status != http.StatusUnauthorized && got.status != http.StatusNotFound {
 			left = append(left, "an agent, which is lost by itself within minutes: "+got.String())
 		}
 	}
@@ -52,6 +43,23 @@ func (p *prober) tidy(ctx context.Context) (left []string) {
 		}
 	}
 	return left
+}
+
+// tidyJobs ends the jobs, and those that come for that.
+func (p *prober) tidyJobs(ctx context.Context, within time.Duration) {
+	ctx, done := context.WithTimeout(ctx, within)
+	defer done()
+	for quiet := 0; quiet < 2 && len(p.jobs.all()) > 0; quiet++ {
+		_, err := p.look(ctx)
+		open := p.open()
+		if err != nil || len(open) > 0 || p.awaited() {
+			quiet = 0
+		}
+		p.endJobs(ctx, open)
+		if !jitter.Sleep(ctx, lookEvery/2) {
+			return
+		}
+	}
 }
 
 func copyOf[T any](p *prober, all *[]T) (out []T) {
@@ -108,8 +116,11 @@ func (p *prober) endHeld(ctx context.Context, id contract.JobID) {
 		if g.id != id {
 			continue
 		}
-		_, _ = g.start(ctx)
-		if got, err := g.finish(ctx, "0", "", 1); err != nil || !got.ok() {
+		status, reason := "-1", "cancel" // it can't be started
+		if got, err := g.start(ctx); err == nil && got.ok() || p.jobs.get(id).state == contract.JobRunning {
+			status, reason = "0", ""
+		}
+		if got, err := g.finish(ctx, status, reason, 1); err != nil || !got.ok() {
 			_, _ = g.s.disconnect(ctx)
 		}
 		return

@@ -111,3 +111,18 @@ func TestProbeCompares(t *testing.T) {
 		})
 	}
 }
+
+// On a terminal a line that is replaced shows that the probe is at work; elsewhere the
+// lines are plain.
+func TestProgress(t *testing.T) {
+	for _, terminal := range []bool{true, false} {
+		var out bytes.Buffer
+		p := newProgress(&out)
+		p.terminal = terminal
+		p.say("job-list: late (3 of 3)\x1b[31m")
+		p.end()
+		if got := out.String(); strings.Contains(got, "\x1b[K") != terminal || strings.Contains(got, "\x1b[31m") || !strings.Contains(got, "job-list: late (3 of 3)") {
+			t.Errorf("on a terminal %t: %q", terminal, got)
+		}
+	}
+}
