@@ -15,7 +15,7 @@ func CheckEndpoint(endpoint string) error {
 	wrong := ""
 	switch {
 	case err != nil:
-		wrong = "is no URL"
+		wrong = "is not a URL"
 	case u.User != nil:
 		wrong = "has a user name or password in it"
 	case u.Scheme != "https" && u.Scheme != "http":

@@ -163,8 +163,7 @@ func decideTaken(f Facts) Decision {
 	case f.Now.Before(known):
 		return Decision{Action: None, Reason: ReasonTaken, Again: Earlier(known, f.Now.Add(TakenEvery))}
 	default:
-		return Decision{Action: None, Reason: ReasonTaken, Text: fmt.Sprintf("another agent seems to have the job, because pod %s has not started on node %s (image %s). "+
-			"onejob keeps the pod until its node reports that it still waits, or the job is over", f.Pod.Name, f.Pod.Node, f.Pod.Image)}
+		return Decision{Action: None, Reason: ReasonTaken, Text: fmt.Sprintf("another agent seems to have the job; pod %s waits on node %s. onejob keeps the pod until its node reports again (image %s)", f.Pod.Name, f.Pod.Node, f.Pod.Image)}
 	}
 }
 
@@ -177,7 +176,7 @@ func decideStopping(f Facts) Decision {
 	case f.Now.Before(late):
 		return Decision{Action: None, Again: late}
 	case !f.atDeadline():
-		return waiting(ReasonStopped, fmt.Sprintf("waiting for the pod to end: it was told to stop before it acquired the job (%s); %s", StopReason(f), deadNode(f.Pod.Node)))
+		return waiting(ReasonStopped, fmt.Sprintf("waiting for the pod to end: it was told to stop before it acquired the job; %s. Reason: %s", deadNode(f.Pod.Node), StopReason(f)))
 	case !f.believed():
 		return ask(ReasonDeadline)
 	default:

@@ -106,7 +106,7 @@ func pendingWhy(f Facts) (Reason, string, time.Duration) {
 	case p.Unschedulable != "":
 		return ReasonPending, p.Unschedulable, -1
 	case FailureKind(p.Waiting) == "name":
-		return ReasonImage, fmt.Sprintf("%s: %s (image %s: check the name in the queue's template)", p.Waiting, p.WaitingMessage, p.Image), 0
+		return ReasonImage, fmt.Sprintf("%s (image %s): check the name in the queue's template. %s", p.Waiting, p.Image, p.WaitingMessage), 0
 	case f.imageOverdue() && f.Pulling && !f.PullUnread():
 		return ReasonImage, fmt.Sprintf("image %s is being pulled again (a large image takes time), after %s: %s", p.Image, p.Waiting, p.WaitingMessage), -1
 	case FailureKind(p.Waiting) == "image":
@@ -114,7 +114,7 @@ func pendingWhy(f Facts) (Reason, string, time.Duration) {
 		if f.PullUnread() {
 			grace = -1
 		}
-		return ReasonImage, fmt.Sprintf("%s: %s (image %s: check that it exists and that the pod may pull it)", p.Waiting, p.WaitingMessage, p.Image), grace
+		return ReasonImage, fmt.Sprintf("%s (image %s): check that it exists and that the pod may pull it. %s", p.Waiting, p.Image, p.WaitingMessage), grace
 	case FailureKind(p.Waiting) == "container":
 		return ReasonContainer, fmt.Sprintf("%s: %s (check the queue's token-secret, and the Secret, ConfigMap and command in its template)", p.Waiting, p.WaitingMessage), containerGrace
 	case f.failureKind() == "mount":

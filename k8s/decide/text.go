@@ -76,7 +76,7 @@ func lingering(f Facts) string {
 
 // deadNode says what to do about a pod that stays on its node.
 func deadNode(node string) string {
-	return fmt.Sprintf("if node %s is gone for good, delete it (kubectl delete node) and the job continues", node)
+	return fmt.Sprintf("if node %s is gone for good, delete it (kubectl delete node)", node)
 }
 
 // aside explains a reported result that doesn't say by itself why the job was stopped

@@ -69,7 +69,7 @@ func (f *faults) resources(at string, r corev1.ResourceRequirements) {
 				f.bad(at, "%s is negative", &amount)
 			}
 			if !fractional(name) && amount.MilliValue()%1000 != 0 {
-				f.bad(at, "%s is no whole number", &amount)
+				f.bad(at, "%s is not a whole number", &amount)
 			}
 		}
 	}

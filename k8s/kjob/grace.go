@@ -144,13 +144,13 @@ func graceOf(e corev1.EnvVar) (time.Duration, error) {
 	if e.Name == contract.EnvCancelSignalTimeout || e.Name == contract.EnvCancelCleanupTimeout {
 		d, err := time.ParseDuration(e.Value)
 		if err != nil || d < 0 {
-			return 0, fmt.Errorf("%s: %q is no duration, such as 10s", e.Name, e.Value)
+			return 0, fmt.Errorf("%s: %q is not a duration such as 10s", e.Name, e.Value)
 		}
 		return d, nil
 	}
 	seconds, err := strconv.Atoi(e.Value)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %q is no number of seconds", e.Name, e.Value)
+		return 0, fmt.Errorf("%s: %q is not a number of seconds", e.Name, e.Value)
 	}
 	return time.Duration(seconds) * time.Second, nil
 }

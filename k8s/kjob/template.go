@@ -148,7 +148,7 @@ func asJobPatch(doc []byte) ([]byte, error) {
 	}
 	var m map[string]any
 	if err := json.Unmarshal(js, &m); err != nil {
-		return nil, errors.New("reading the template: it is no YAML mapping")
+		return nil, errors.New("reading the template: it is not a YAML mapping")
 	}
 	if m == nil {
 		return []byte("{}"), nil

@@ -99,7 +99,7 @@ func (f *faults) checkAgent(agent *corev1.Container) {
 		f.bad("spec.template.spec.containers[agent].terminationMessagePath", "%s, but the runner leaves its message in %s: take it out", p, contract.DefaultTerminationMessagePath)
 	}
 	if agent.TerminationMessagePolicy != corev1.TerminationMessageReadFile {
-		f.bad("spec.template.spec.containers[agent].terminationMessagePolicy", "must be File: what the log's end says is no message")
+		f.bad("spec.template.spec.containers[agent].terminationMessagePolicy", "must be File, because the end of the log is not the runner's message")
 	}
 }
 

@@ -45,7 +45,7 @@ func TestDeletedInForegroundOnADeadNode(t *testing.T) {
 		id := w.build(1)[0].ID
 		r := w.start("  pending-timeout: 1m\n")
 		time.Sleep(5 * time.Hour)
-		want := "waiting for the deleted Kubernetes Job of attempt 1 to go: pod onejob-" + id + "-x is still there; if node node-7 is gone for good, delete it (kubectl delete node) and the job continues"
+		want := "waiting for the deleted Kubernetes Job of attempt 1 to go: pod onejob-" + id + "-x is still there; if node node-7 is gone for good, delete it (kubectl delete node)"
 		if got := w.page(id); len(got) != 1 || got[0] != want {
 			t.Errorf("the page says %q, want %q", got, want)
 		}

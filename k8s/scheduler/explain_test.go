@@ -224,7 +224,7 @@ func TestExplainNow(t *testing.T) {
 		}, after: 30 * time.Second, now: []string{"waiting to start: Kubernetes can't create the pod yet: exceeded quota: pods"}, advice: "pending-timeout"},
 		{name: "image", runs: waits("ErrImagePull", "manifest unknown"), do: func(w *world, id string) {
 			w.says("Pod", "onejob-"+id+"-x", "kubelet", corev1.EventTypeWarning, "Failed", "manifest unknown")
-		}, after: 20 * time.Second, now: []string{"waiting to start: ErrImagePull: manifest unknown (image a:b"}, advice: "image-grace"},
+		}, after: 20 * time.Second, now: []string{"waiting to start: ErrImagePull (image a:b): check that it exists and that the pod may pull it. manifest unknown"}, advice: "image-grace"},
 		{name: "image, without an event", runs: waits("ErrImagePull", "manifest unknown"), after: 20 * time.Second, now: []string{"waiting to start: ErrImagePull"}},
 		{name: "image, for too long", runs: waits("ErrImagePull", "manifest unknown"), do: func(w *world, id string) {
 			w.says("Pod", "onejob-"+id+"-x", "kubelet", corev1.EventTypeWarning, "Failed", "manifest unknown")
@@ -239,7 +239,7 @@ func TestExplainNow(t *testing.T) {
 				o.Status.Conditions = append(o.Status.Conditions, corev1.PodCondition{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: "DeletionByTaintManager"})
 			})
 			w.sleep(time.Hour, p.kill)
-		}, after: time.Minute, now: []string{"waiting for the pod to end: it was told to stop before it acquired the job (DeletionByTaintManager"}, advice: "out-of-service"},
+		}, after: time.Minute, now: []string{"waiting for the pod to end: it was told to stop before it acquired the job; if node node-1 is gone for good, delete it (kubectl delete node). Reason: DeletionByTaintManager"}, advice: "out-of-service"},
 		{name: "cancelled, and its runner waits", runs: func(w *world, p *pod) { p.start(); w.sleep(time.Hour, p.kill) }, do: func(w *world, id string) {
 			if _, err := operate.Cancel(w.ctx, w.kube, namespace, contract.JobID(id), "ada", false); err != nil {
 				w.Error(err)
@@ -279,7 +279,7 @@ func TestExplainNow(t *testing.T) {
 			waits("ImagePullBackOff", "manifest unknown")(w, p)
 		}, do: func(w *world, id string) {
 			w.says("Pod", "onejob-"+id+"-x", "kubelet", corev1.EventTypeWarning, "Failed", "manifest unknown")
-		}, after: 2 * time.Minute, now: []string{"another agent seems to have the job, because pod"}, advice: "nothing"},
+		}, after: 2 * time.Minute, now: []string{"another agent seems to have the job; pod"}, advice: "nothing"},
 		{name: "over, and its pod may have run it", runs: func(w *world, p *pod) {
 			p.set(func(o *corev1.Pod) { o.Spec.NodeName = "node-1" })
 			a, err := w.acquire(p.id)

@@ -18,7 +18,7 @@ type listing struct {
 	neighbours neighbours
 	oldest     time.Time     // since when the job could run that waits longest
 	strangers  int           // jobs that no queue takes
-	bad        int           // jobs whose ID is no UUID
+	bad        int           // jobs whose ID is not a UUID
 	every      time.Duration // between two looks
 	waiting    int           // for their next attempt
 }

@@ -143,11 +143,11 @@ func TestOutcomes(t *testing.T) {
 				o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: contract.AgentContainer, Image: "a::b", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "InvalidImageName", Message: "couldn't parse image"}}}}
 			})
 			w.sleep(time.Hour, p.kill)
-		}, kjobs: 1, exit: "-1", within: 6 * time.Second, says: "image a::b: check the name"},
+		}, kjobs: 1, exit: "-1", within: 6 * time.Second, says: "(image a::b): check the name"},
 		{name: "image not found", runs: func(w *world, p *pod) {
 			p.pulls("not found", "Pulling", "Failed", "BackOff")
 			w.sleep(time.Hour, p.kill)
-		}, kjobs: 1, exit: "-1", within: 2*time.Minute + 10*time.Second, says: "the pod can't start: ErrImagePull: not found (image a:b"},
+		}, kjobs: 1, exit: "-1", within: 2*time.Minute + 10*time.Second, says: "the pod can't start: ErrImagePull (image a:b): check that it exists and that the pod may pull it. not found"},
 		{name: "image, a broken pull and then a slow one", runs: func(w *world, p *pod) {
 			p.pulls("EOF", "Pulling", "Failed", "BackOff")
 			w.sleep(12*time.Second, p.kill)
@@ -162,7 +162,7 @@ func TestOutcomes(t *testing.T) {
 			w.sleep(6*time.Minute, p.kill)
 			p.pulls("connection reset", "Failed")
 			w.sleep(time.Hour, p.kill)
-		}, kjobs: 1, exit: "-1", within: 7 * time.Minute, says: "the pod can't start: ErrImagePull: connection reset (image a:b"},
+		}, kjobs: 1, exit: "-1", within: 7 * time.Minute, says: "the pod can't start: ErrImagePull (image a:b): check that it exists and that the pod may pull it. connection reset"},
 		{name: "a volume that was late, and then a slow image", runs: func(w *world, p *pod) {
 			p.set(func(o *corev1.Pod) { o.Spec.NodeName = "node-1" })
 			p.w.says("Pod", p.kjob+"-x", "kubelet", corev1.EventTypeWarning, "FailedMount", `configmap "kube-root-ca.crt" not found`)
@@ -538,7 +538,7 @@ func TestTakenWhileTheImageIsPulled(t *testing.T) {
 				} else {
 					time.Sleep(20 * time.Minute)
 					page := w.page(id)
-					if len(page) != 1 || !strings.Contains(page[0], "another agent seems to have the job, because pod onejob-"+id+"-x has not started on node node-1 (image a:b)") || deleted() != 0 {
+					if len(page) != 1 || !strings.Contains(page[0], "another agent seems to have the job; pod onejob-"+id+"-x waits on node node-1. onejob keeps the pod until its node reports again (image a:b)") || deleted() != 0 {
 						t.Errorf("the page says %q, deleted %v; want the line that another agent has it, and nothing deleted", page, w.deleted)
 					}
 				}
@@ -782,7 +782,7 @@ func TestDeadNodeFailsNoBuild(t *testing.T) {
 		if j := w.job(id); j.StackFinish != nil || w.kjobs(id) != 1 {
 			t.Errorf("finished with %+v, %d kjobs; want the job to wait", j.StackFinish, w.kjobs(id))
 		}
-		for _, want := range []string{"waiting to start: node node-7 is preparing its containers", "Taint manager); if node node-7 is gone for good, delete it (kubectl delete node"} {
+		for _, want := range []string{"waiting to start: node node-7 is preparing its containers", "if node node-7 is gone for good, delete it (kubectl delete node). Reason: DeletionByTaintManager, Taint manager"} {
 			if !strings.Contains(said.String(), want) {
 				t.Errorf("the page says %q, want %q in it", said.String(), want)
 			}

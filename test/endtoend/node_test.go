@@ -93,7 +93,7 @@ var nodeRows = []row{
 			}
 		},
 		page: []string{
-			"waiting for the pod to end: it was told to stop before it acquired the job (DeletionByTaintManager, Taint manager: deleting due to NoExecute taint",
+			"waiting for the pod to end: it was told to stop before it acquired the job; if node ",
 			"the pod of attempt 1 was lost before it acquired the job: DeletionByTaintManager",
 		},
 		event: "NewAttempt: the pod of attempt 1 was lost before it acquired the job: DeletionByTaintManager", metric: "attempt/pod_lost",

@@ -28,7 +28,7 @@ var startRows = []row{
 		event: "JobFinished: the pod can't start: ", metric: "finish/image",
 	},
 	notYet("image-not-pulled", "image-grace: 3s", "", "", missing, "image",
-		"the pod can't start: ", "ImagePull", "connection refused", "(image 127.0.0.1:1/none/such:1: check that it exists and that the pod may pull it)"),
+		"the pod can't start: ", "ImagePull", "connection refused", "(image 127.0.0.1:1/none/such:1): check that it exists and that the pod may pull it"),
 	{
 		// A pull that fails at first, and then takes longer than the grace.
 		name: "image-pulled-late", queue: "image-grace: 2m", agent: "{image: 'late.test/onejob-agent:dev', imagePullPolicy: Always}", exit: "0", kjobs: 1,
@@ -42,7 +42,7 @@ var startRows = []row{
 		page: []string{"waiting to start: image late.test/onejob-agent:dev is being pulled again (a large image takes time), after "}, metric: "none/finished",
 	},
 	notYet("image-name", "", "", "", "{image: 'Not/A/Name::x', imagePullPolicy: Always}", "image",
-		"the pod can't start: InvalidImageName: ", "(image Not/A/Name::x: check the name in the queue's template)"),
+		"the pod can't start: InvalidImageName (image Not/A/Name::x): check the name in the queue's template"),
 	notYet("secret-missing", "token-secret: {name: no-token}", "", "", "", "container",
 		"the pod can't start: CreateContainerConfigError: ", `secret "no-token" not found`, "(check the queue's token-secret, and the Secret, ConfigMap and command in its template)"),
 	notYet("volume-missing", "", "", "volumes: [{name: extra, secret: {secretName: nowhere}}]", "volumeMounts: [{name: extra, mountPath: /extra}]", "container",
