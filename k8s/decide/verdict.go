@@ -9,7 +9,7 @@ import (
 // NextAttempt is for a job that is offered and of whose attempts nothing is left but
 // their number, and what was to be told of them.
 func NextAttempt(made int, told History, p Policy) Decision {
-	if made < p.MaxAttempts {
+	if made-told.free() < p.MaxAttempts {
 		return Decision{Action: Attempt}
 	}
 	return gaveUp(made, told.String())
