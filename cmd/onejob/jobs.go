@@ -32,7 +32,7 @@ that have none because they ask for a tag that their queue lacks.
 			&cli.BoolFlag{Name: "all-namespaces", Aliases: []string{"A"}, Usage: "list those of all namespaces"},
 			&cli.BoolFlag{Name: "unfinished", Usage: "leave out what is finished"},
 			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "list again every two seconds"},
-		}, kubeFlags()...),
+		}, append(installationFlags(), kubeFlags()...)...),
 		Action: jobs,
 	}
 }
@@ -118,7 +118,7 @@ func unmatched(c *cli.Context, namespace string) (rows []operate.Row, foot strin
 	leftOut := func(what string, err error) {
 		_, _ = fmt.Fprintf(c.App.ErrWriter, "%s: jobs that ask for tags which it lacks are left out: %s\n", what, err)
 	}
-	cfg, err := loadConfig(c)
+	cfg, err := loadOwned(c)
 	if err != nil {
 		leftOut(c.String("config"), err)
 		return nil, ""

@@ -73,6 +73,7 @@ func schedule(c *cli.Context) error {
 	if o.Lease, err = lease(c); err != nil {
 		return err
 	}
+	o.Installation, o.UID = installationName(c), askUID(kube, c, log)
 	s := scheduler.New(o)
 	g, ctx := errgroup.WithContext(c.Context)
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))

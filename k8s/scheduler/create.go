@@ -228,7 +228,7 @@ func (q *queue) confirm(ctx context.Context, id contract.JobID, c claim) (time.D
 	defer cancel()
 	sent := time.Now()
 	k, err := q.s.lean.BatchV1().Jobs(q.store.Namespace).Get(cctx, name, metav1.GetOptions{})
-	r := responseToGet(k, err, id, q.label)
+	r := responseToGet(k, err, id, q.label, q.s.installation)
 	switch {
 	case r != responseFailed:
 		q.s.breaker.Answered(sent)
@@ -247,6 +247,9 @@ func (q *queue) confirm(ctx context.Context, id contract.JobID, c claim) (time.D
 	case responseForeign:
 		q.log.Error("a kjob's name is taken", "job_id", id, "kjob", name, "err", ErrForeign)
 		q.giveUp(id, decide.NameTaken(name, q.store.Namespace, ErrForeign))
+		return 0, nil
+	case responseOther:
+		q.leaveToOther(id, c, name, k.Labels[contract.LabelInstallation])
 		return 0, nil
 	}
 	// Ours. Live is success; finished or on its way out means that somebody
