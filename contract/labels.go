@@ -13,6 +13,10 @@ const (
 	LabelAttempt = "onejob.dev/attempt"
 	// LabelQueue is the queue's key; every object of onejob has it.
 	LabelQueue = "onejob.dev/queue"
+	// LabelInstallation is whose kjob it is, where two installations share a namespace:
+	// the namespace and the name of the scheduler's Lease. Objects of releases before
+	// have none.
+	LabelInstallation = "onejob.dev/installation"
 	// LabelOnTerm is "drain" on pods that run on at SIGTERM; the budget of deploy/drain
 	// selects them. Other pods don't have it.
 	LabelOnTerm = "onejob.dev/on-term"

@@ -359,7 +359,7 @@ func TestOperatorRoles(t *testing.T) {
 		slices.Sort(got[role.Name])
 	}
 	want := map[string][]string{
-		"onejob-operator": {"create jobs", "delete jobs", "get jobs", "get podtemplates", "list events", "list jobs", "list pods", "update jobs"},
+		"onejob-operator": {"create jobs", "delete jobs", "get jobs", "get leases", "get podtemplates", "list events", "list jobs", "list pods", "update jobs"},
 		"onejob-lint":     {"create jobs", "create pods", "get configmaps", "get jobs", "get persistentvolumeclaims", "get podtemplates"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -5,8 +5,10 @@ import (
 	"fmt"
 
 	"github.com/urfave/cli/v2"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/config"
 )
 
 func deregisterCommand() *cli.Command {
@@ -15,44 +17,71 @@ func deregisterCommand() *cli.Command {
 		Description: `The scheduler never does this by itself: in a rollout the old replica would
 deregister the stack that the new one serves. Stop the scheduler first, or let
 --stop-deployment do it: a scheduler that runs registers its stacks again.
+Which stacks are this installation's is known from the scheduler's Lease.
 
-   onejob deregister -f onejob.yaml
-   onejob deregister -f onejob.yaml -n onejob --stop-deployment onejob`,
+   onejob deregister -f onejob.yaml -n onejob
+   onejob deregister -f onejob.yaml -n onejob --stop-deployment onejob
+   onejob deregister -f onejob.yaml --stack onejob-default   # that one, whoever uses it`,
 		Flags: append([]cli.Flag{
 			configFlag(), queueFlag(), tokenFileFlag(),
 			&cli.BoolFlag{Name: "dry-run", Usage: "stop and deregister nothing, print what would be deregistered"},
+			&cli.StringFlag{Name: "stack", Usage: "`KEY` of the one stack to deregister, such as one of a release before"},
 			&cli.StringFlag{Name: "stop-deployment", Usage: "`NAME` of the scheduler's Deployment in the namespace: scaled to 0, and waited for, first"},
-		}, kubeFlags()...),
-		Action: func(c *cli.Context) error {
-			cfg, err := loadConfig(c)
-			if err != nil {
-				return err
-			}
-			if name := c.String("stop-deployment"); name != "" && !c.Bool("dry-run") {
-				if err := stopScheduler(c, name); err != nil {
-					return err
-				}
-			}
-			var errs []error
-			for _, q := range cfg.Queues {
-				if name := c.String("queue"); name != "" && name != q.Name {
-					continue
-				}
-				client, err := buildkite(c, cfg, q)
-				switch {
-				case err != nil:
-				case client == nil:
-					err = fmt.Errorf("there is no token in %s: set --token-file or %s", q.TokenFile, contract.EnvToken)
-				case !c.Bool("dry-run"):
-					err = client.Deregister(c.Context)
-				}
-				if err != nil {
-					errs = append(errs, fmt.Errorf("queue %s: %w", q.Name, err))
-					continue
-				}
-				_, _ = fmt.Fprintln(c.App.Writer, q.Stack)
-			}
-			return errors.Join(errs...)
-		},
+		}, append(installationFlags(), kubeFlags()...)...),
+		Action: deregister,
 	}
+}
+
+func deregister(c *cli.Context) error {
+	cfg, err := loadConfig(c)
+	if err != nil {
+		return err
+	}
+	if name := c.String("stop-deployment"); name != "" && !c.Bool("dry-run") {
+		if err := stopScheduler(c, name); err != nil {
+			return err
+		}
+	}
+	if key := c.String("stack"); key != "" {
+		q, err := pickQueue(c, cfg, "")
+		if err != nil {
+			return err
+		}
+		q.Stack = key
+		return deregisterStack(c, cfg, q)
+	}
+	switch err := own(c, cfg); {
+	case apierrors.IsNotFound(err) && c.String("lease") != "":
+		namespace, lease := leaseOf(c)
+		sayTo(c.App.ErrWriter, fmt.Sprintf("no scheduler ever had the Lease %s in namespace %s: there is nothing to deregister", lease, namespace))
+		return nil
+	case err != nil:
+		// Never another installation's.
+		return fmt.Errorf("which stacks are this installation's is not known: %w (%s, or give --stack)", err, ownHint)
+	}
+	var errs []error
+	for _, q := range cfg.Queues {
+		if name := c.String("queue"); name != "" && name != q.Name {
+			continue
+		}
+		errs = append(errs, deregisterStack(c, cfg, q))
+	}
+	return errors.Join(errs...)
+}
+
+// deregisterStack makes a queue's stack unknown, and prints its key.
+func deregisterStack(c *cli.Context, cfg *config.Config, q config.Queue) error {
+	client, err := buildkite(c, cfg, q)
+	switch {
+	case err != nil:
+	case client == nil:
+		err = fmt.Errorf("there is no token in %s: set --token-file or %s", q.TokenFile, contract.EnvToken)
+	case !c.Bool("dry-run"):
+		err = client.Deregister(c.Context)
+	}
+	if err != nil {
+		return fmt.Errorf("queue %s: %w", q.Name, err)
+	}
+	_, _ = fmt.Fprintln(c.App.Writer, q.Stack)
+	return nil
 }

@@ -22,7 +22,7 @@ Buildkite, too.
 
    onejob explain 018f0000-0000-7000-8000-00000000000a
    kubectl onejob explain -f onejob.yaml 'https://buildkite.com/acme/demo/builds/7#018f0000-0000-7000-8000-00000000000a'`,
-		Flags: append([]cli.Flag{outputFlag("table"), configFlag(), queueFlag(), tokenFileFlag()}, kubeFlags()...),
+		Flags: append([]cli.Flag{outputFlag("table"), configFlag(), queueFlag(), tokenFileFlag()}, append(installationFlags(), kubeFlags()...)...),
 		Action: func(c *cli.Context) error {
 			ids, err := jobIDs(c)
 			if err != nil {
@@ -39,7 +39,7 @@ Buildkite, too.
 				var own config.Queue
 				var all []config.Queue
 				if c.String("config") != "" {
-					cfg, err := loadConfig(c)
+					cfg, err := loadOwned(c)
 					if err != nil {
 						return err
 					}

@@ -32,7 +32,7 @@ that have none because they ask for a tag that their queue lacks.
 			&cli.BoolFlag{Name: "all-namespaces", Aliases: []string{"A"}, Usage: "list those of all namespaces"},
 			&cli.BoolFlag{Name: "unfinished", Usage: "leave out what is finished"},
 			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "list again every two seconds"},
-		}, kubeFlags()...),
+		}, append(installationFlags(), kubeFlags()...)...),
 		Action: jobs,
 	}
 }
@@ -117,7 +117,7 @@ func unmatched(c *cli.Context, namespace string) (rows []operate.Row, foot strin
 	leftOut := func(what string, err error) {
 		_, _ = fmt.Fprintf(c.App.ErrWriter, "%s: can't list jobs that ask for a tag which no queue has: %s\n", what, err)
 	}
-	cfg, err := loadConfig(c)
+	cfg, err := loadOwned(c)
 	if err != nil {
 		leftOut(c.String("config"), err)
 		return nil, ""

@@ -120,9 +120,9 @@ func TestMistakes(t *testing.T) {
 func TestTokenMistakes(t *testing.T) {
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
 	file := write(t, "two words")
-	cfg := write(t, "queues: [{name: default, token-file: "+file+"}]")
+	cfg := write(t, "stack: ours\nqueues: [{name: default, token-file: "+file+"}]") // else the cluster is asked whose stack it is
 	run(t, "deregister", "-f", cfg).wants(t, 1, "queue default", "the agent token in the file "+file+" has a space")
-	run(t, "deregister", "-f", write(t, "queues: [{name: default, token-file: /nowhere}]")).wants(t, 1, "there is no token in /nowhere: set --token-file or BUILDKITE_AGENT_TOKEN")
+	run(t, "deregister", "-f", write(t, "stack: ours\nqueues: [{name: default, token-file: /nowhere}]")).wants(t, 1, "there is no token in /nowhere: set --token-file or BUILDKITE_AGENT_TOKEN")
 	t.Setenv("BUILDKITE_AGENT_TOKEN", "two words")
 	run(t, "deregister", "-f", cfg).wants(t, 2, "the agent token in BUILDKITE_AGENT_TOKEN has a space")
 }

@@ -3,12 +3,15 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
 
 	batchv1 "k8s.io/api/batch/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -183,15 +186,28 @@ func TestCancel(t *testing.T) {
 
 func TestDeregister(t *testing.T) {
 	l := aLab(t)
-	run(t, "reacquire", l.jobs(1)[0]).wants(t, 0)
-	run(t, "deregister", "--dry-run").wants(t, 0, "onejob-default")
+	id := l.jobs(1)[0]
+	run(t, "deregister").wants(t, 1, "which stacks are this installation's is not known", "--lease-namespace", "--stack")
+	run(t, "deregister", "--lease", "onejob").wants(t, 0, "there is nothing to deregister")
+	run(t, "explain", id).wants(t, 0, "the installation's stacks are not known, onejob-default is taken for the first")
+	lease, err := l.admin.CoordinationV1().Leases(l.namespace).Create(t.Context(), &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "onejob"}}, metav1.CreateOptions{})
+	l.must(err)
+	sum := sha256.Sum256([]byte(lease.UID))
+	key := fmt.Sprintf("onejob-%x-default", sum[:4])
+	run(t, "reacquire", id).wants(t, 0)
+	if got := l.sim.Stacks(); len(got) != 1 || got[0].Key != key {
+		t.Errorf("the stacks are %+v, want %s alone", got, key)
+	}
+	run(t, "explain", id).wants(t, 0, "reserved")
+	run(t, "deregister", "--dry-run").wants(t, 0, key)
 	if l.sim.Count("stacks_deregister") != 0 {
 		t.Error("the dry run has deregistered the stack")
 	}
-	run(t, "deregister", "--queue", "default").wants(t, 0, "onejob-default")
-	if l.sim.Count("stacks_deregister") != 1 {
-		t.Errorf("%d requests to deregister, want 1: %v", l.sim.Count("stacks_deregister"), l.sim.Counts())
+	run(t, "deregister", "--queue", "default").wants(t, 0, key)
+	if l.sim.Count("stacks_deregister") != 1 || l.sim.Stacks()[0].State != "disconnected" {
+		t.Errorf("%d requests to deregister, want 1: %+v", l.sim.Count("stacks_deregister"), l.sim.Stacks())
 	}
+	run(t, "deregister", "--stack", "onejob-default").wants(t, 0, "onejob-default")
 	run(t, "deregister", "--token-file", "/nowhere").wants(t, 1, "queue default")
 }
 

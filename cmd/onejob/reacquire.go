@@ -31,13 +31,13 @@ func reacquireCommand() *cli.Command {
 			&cli.BoolFlag{Name: "force", Usage: "delete a live attempt first, if Buildkite still offers the job"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "create nothing, print what would be created"},
 			&cli.BoolFlag{Name: "wait", Usage: "wait until the attempts end, and show their phases"},
-		}, kubeFlags()...),
+		}, append(installationFlags(), kubeFlags()...)...),
 		Action: func(c *cli.Context) error {
 			ids, err := jobIDs(c)
 			if err != nil {
 				return err
 			}
-			cfg, err := loadConfig(c)
+			cfg, err := loadOwned(c)
 			if err != nil {
 				return err
 			}

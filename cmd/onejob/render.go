@@ -30,9 +30,13 @@ branch, step, env); with an ID and a token it is the one that Buildkite has sche
 			configFlag(), queueFlag(), tokenFileFlag(), outputFlag("yaml"),
 			&cli.StringFlag{Name: "job", Usage: "`PATH` of a job in YAML"},
 			&cli.IntFlag{Name: "attempt", Value: 1, Usage: "`NUMBER` of the attempt"},
-		}, kubeFlags()...),
+		}, append(installationFlags(), kubeFlags()...)...),
 		Action: func(c *cli.Context) error {
-			cfg, err := loadConfig(c)
+			load := loadConfig
+			if c.NArg() > 0 {
+				load = loadOwned // Buildkite is asked
+			}
+			cfg, err := load(c)
 			if err != nil {
 				return err
 			}

@@ -77,6 +77,7 @@ func schedule(c *cli.Context) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(50) // nearly all of its heap stays, and little is made anew: a little CPU for a quarter of its memory
 	}
+	o.Installation, o.UID = installationName(c), askUID(kube, c, log)
 	s := scheduler.New(o)
 	g, ctx := errgroup.WithContext(c.Context)
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))

@@ -46,6 +46,7 @@ func loadConfig(c *cli.Context) (*config.Config, error) {
 	if err != nil {
 		return cfg, usage(err)
 	}
+	cfg.Own(installationName(c), "")
 	return cfg, nil
 }
 

@@ -14,11 +14,19 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// emptyCluster is a kubeconfig of an API server that has nothing.
+const emptyStack = "onejob-4a49acf8-default"
+
+// emptyCluster is a kubeconfig of an API server that has nothing but a scheduler's Lease,
+// which makes its stack that of the key emptyStack.
 func emptyCluster(t *testing.T) string {
 	t.Helper()
 	kinds := map[string]string{"jobs": "batch/v1 JobList", "pods": "v1 PodList", "events": "v1 EventList"}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if path.Base(path.Dir(r.URL.Path)) == "leases" {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = fmt.Fprint(w, `{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"onejob","uid":"uid-1"}}`)
+			return
+		}
 		version, kind, ok := strings.Cut(kinds[path.Base(r.URL.Path)], " ")
 		if !ok {
 			t.Errorf("asked for %s", r.URL.Path)
@@ -46,7 +54,7 @@ func TestUnmatchedJobs(t *testing.T) {
 		"\nqueues:\n- {name: default, tags: [resource_class=small]}\n- {name: other, namespace: elsewhere}\n- {name: elsewhere, token-file: /nowhere, tags: [resource_class=large]}\n"))
 
 	run(t, "jobs").wants(t, 0, "doesn't know the queue's stack")
-	client, err := stacks.New(stacks.Config{Endpoint: server.URL + "/v3", Token: stacks.Token(simulator.DefaultAgentToken), Stack: "onejob-default", Queue: "default"})
+	client, err := stacks.New(stacks.Config{Endpoint: server.URL + "/v3", Token: stacks.Token(simulator.DefaultAgentToken), Stack: emptyStack, Queue: "default"})
 	if err != nil {
 		t.Fatal(err)
 	}

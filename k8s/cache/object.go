@@ -53,7 +53,9 @@ type Object struct {
 	metav1.ObjectMeta
 	ID      contract.JobID // empty for a warm placeholder
 	Attempt int
-	Queue   string // as the label has it
+	Queue   string // as the label has it; empty for what is another installation's
+	// Unmarked: a release made it that had no mark for installations.
+	Unmarked bool
 }
 
 // entry is a Job or a Pod.
@@ -65,7 +67,14 @@ func objectOf(m *metav1.ObjectMeta) Object {
 	return Object{
 		ObjectMeta: metav1.ObjectMeta{Name: m.Name, Namespace: intern(m.Namespace), UID: m.UID, ResourceVersion: m.ResourceVersion},
 		ID:         kjob.IDOf(m.Labels), Attempt: kjob.AttemptOf(m), Queue: intern(m.Labels[contract.LabelQueue]),
+		Unmarked: m.Labels[contract.LabelInstallation] == "",
 	}
+}
+
+// bare is what is kept of an object that is another installation's: no index has it,
+// and so no queue looks after it.
+func bare(m *metav1.ObjectMeta) Object {
+	return Object{ObjectMeta: metav1.ObjectMeta{Name: m.Name, Namespace: intern(m.Namespace), UID: m.UID, ResourceVersion: m.ResourceVersion}}
 }
 
 // intern makes equal strings one: a thousand jobs have few pipelines.

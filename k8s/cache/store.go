@@ -10,11 +10,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/decide"
+	"github.com/onejob-dev/onejob/k8s/kjob"
 	"github.com/onejob-dev/onejob/k8s/kube"
 )
 
@@ -26,13 +29,15 @@ const (
 // Store is what is known of one namespace: its kjobs and their pods, reduced to what
 // decisions need.
 type Store struct {
-	Namespace  string
-	Kjobs      cache.SharedIndexInformer
-	Pods       cache.SharedIndexInformer
-	Deleted    Tombstones
-	Connection *Connection
-	sights     sights
-	whole      atomic.Bool // the first lists are complete
+	Namespace string
+	// installation is whose objects are shown, see kjob.Foreign.
+	installation string
+	Kjobs        cache.SharedIndexInformer
+	Pods         cache.SharedIndexInformer
+	Deleted      Tombstones
+	Connection   *Connection
+	sights       sights
+	whole        atomic.Bool // the first lists are complete
 }
 
 // Handlers are called from the informers' goroutines and must not wait.
@@ -41,17 +46,17 @@ type Handlers struct {
 	Pod  func(pod *Pod, deleted bool)
 }
 
-// New returns the Store of a namespace, empty until Run has filled it. It sends its
-// requests through client; h is called about changes, and b learns whether the API
+// New returns the Store of what an installation has in a namespace, empty until
+// Run has filled it. It sends its requests through client; h is called about changes, and b learns whether the API
 // server answers. skew is how far that server's clock is ahead of ours.
-func New(client kube.Client, log *slog.Logger, namespace string, h Handlers, b *kube.Breaker, skew func() time.Duration) (*Store, error) {
+func New(client kube.Client, log *slog.Logger, namespace, installation string, h Handlers, b *kube.Breaker, skew func() time.Duration) (*Store, error) {
 	indexers := cache.Indexers{
 		indexQueue: func(o any) ([]string, error) { return key(o.(entry).of().Queue), nil },
 		indexJob:   func(o any) ([]string, error) { return key(o.(entry).of().ID.String()), nil },
 	}
 	l := NewConnection(log.With("namespace", namespace), b)
 	s := &Store{
-		Namespace: namespace, Connection: l, sights: sights{skew: skew, of: map[types.UID]*sight{}},
+		Namespace: namespace, installation: installation, Connection: l, sights: sights{skew: skew, of: map[types.UID]*sight{}},
 		Kjobs: l.kjobs(client, namespace, indexers),
 		Pods:  l.pods(client, namespace, maps.Clone(indexers)),
 	}
@@ -101,6 +106,16 @@ func (s *Store) see(trim cache.TransformFunc) cache.TransformFunc {
 	return func(o any) (any, error) {
 		if _, again := o.(entry); again { // a reflector's own store has done it
 			return o, nil
+		}
+		switch o := o.(type) {
+		case *batchv1.Job:
+			if kjob.Foreign(o.Labels, s.installation) {
+				return &Job{Object: bare(&o.ObjectMeta)}, nil
+			}
+		case *corev1.Pod:
+			if kjob.Foreign(o.Labels, s.installation) {
+				return &Pod{Object: bare(&o.ObjectMeta)}, nil
+			}
 		}
 		o, err := trim(o)
 		switch o := o.(type) {
@@ -159,13 +174,13 @@ func (s *Store) KjobsOf(id contract.JobID) []*Job {
 	return ks
 }
 
-// Kjob returns the kjob of a name, nil if there is none.
+// Kjob returns the installation's kjob of a name, nil if there is none.
 func (s *Store) Kjob(name string) *Job {
-	o, ok, _ := s.Kjobs.GetIndexer().GetByKey(s.Namespace + "/" + name)
-	if !ok {
-		return nil
+	o, _, _ := s.Kjobs.GetIndexer().GetByKey(s.Namespace + "/" + name)
+	if k, ok := o.(*Job); ok && k.Queue != "" {
+		return k
 	}
-	return o.(*Job)
+	return nil
 }
 
 // PodsOf returns the pods of all attempts at a job.

@@ -17,7 +17,8 @@ import (
 // it 0 means none: no limit, no wait, no placeholders; where that makes no sense 0
 // is refused. A number that isn't given is nil until the configuration is completed.
 type Config struct {
-	// Stack begins the key of each queue's stack at Buildkite.
+	// Stack begins the key of each queue's stack at Buildkite; empty means a key of the
+	// installation's own, see Own.
 	Stack string `json:"stack,omitempty"`
 	// Endpoint is the base URL of Buildkite's agent and stacks API.
 	Endpoint string `json:"endpoint,omitempty"`
@@ -31,6 +32,8 @@ type Config struct {
 	// that of each queue.
 	TemplateDefaults json.RawMessage `json:"template-defaults,omitempty"`
 	Queues           []Queue         `json:"queues"`
+
+	StackGiven bool `json:"-"` // by the file
 }
 
 // The values of Queue.Unmatched.
@@ -56,7 +59,8 @@ const (
 type Queue struct {
 	// Name is the queue's key at Buildkite.
 	Name string `json:"name"`
-	// Stack is the stack's key; empty means Config.Stack, a dash and the name.
+	// Stack is the stack's key; empty means Config.Stack, a dash and the name, or a key
+	// of the installation's own.
 	Stack     string `json:"stack,omitempty"`
 	TokenFile string `json:"token-file,omitempty"`
 	// Namespace is where the kjobs are made; empty means the scheduler's own.
@@ -103,6 +107,10 @@ type Queue struct {
 	TokenSecrets []string `json:"-"`
 	// TemplateDefaults is Config.TemplateDefaults, filled at the same time.
 	TemplateDefaults json.RawMessage `json:"-"`
+	// Installation is whose kjobs these are, see Config.Own.
+	Installation string `json:"-"`
+
+	StackGiven bool `json:"-"` // by the file
 }
 
 // SecretRef names a key of a Secret in the queue's namespace.
@@ -201,6 +209,7 @@ func Parse(b []byte, namespace string) (*Config, error) {
 }
 
 func (c *Config) complete(namespace string) {
+	c.StackGiven = c.Stack != ""
 	def(&c.Stack, DefaultStack)
 	def(&c.Endpoint, stacks.DefaultEndpoint)
 	def(&c.TokenFile, DefaultTokenFile)
@@ -208,6 +217,7 @@ func (c *Config) complete(namespace string) {
 	defNumber(&c.CreateWorkers, DefaultCreateWorkers)
 	for i := range c.Queues {
 		q := &c.Queues[i]
+		q.StackGiven = q.Stack != ""
 		def(&q.Stack, c.Stack+"-"+q.Name)
 		def(&q.TokenFile, c.TokenFile)
 		def(&q.Namespace, namespace)

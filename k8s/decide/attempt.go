@@ -11,6 +11,9 @@ import (
 // backoff from the end of the last attempt. At the cap, or if the kjob is marked as
 // cancelled, it ends the job instead.
 func attempt(f Facts, r Reason, free int, text string) Decision {
+	if f.suspendedAway(r) {
+		r, free = ReasonSuspended, max(free, f.Attempt-1) // from the second on there is a moment's wait
+	}
 	switch {
 	case f.KJob.Cancelled != "":
 		return finish(ReasonCancelled, cancelledBy(f))
@@ -31,19 +34,25 @@ func attempt(f Facts, r Reason, free int, text string) Decision {
 	return Decision{Action: Attempt, Reason: r, NotBefore: at, Text: text}
 }
 
-// spent are the attempts that count for the cap. Those that Buildkite took back before
-// they began, because the job had to wait once more, don't count.
+// spent are the attempts that count for the cap. Those that were taken back before they
+// began don't count.
 func (f Facts) spent() int {
-	spent := f.Attempt
-	if f.Removed == ReasonNotYet {
+	spent := f.Attempt - f.Story.free()
+	if takenBack(f.Removed) {
 		spent--
 	}
-	for _, past := range f.Story {
-		if past.Reason == ReasonNotYet {
-			spent--
-		}
-	}
 	return spent
+}
+
+// suspendedAway: the attempt ended, for a reason, because its kjob was suspended when
+// its pod was there: its runner, if there was one, was stopped for that. One that had
+// failed by itself before has failed.
+func (f Facts) suspendedAway(r Reason) bool {
+	switch r {
+	case ReasonLost, ReasonStopped, ReasonDeleted:
+		return f.Removed == ReasonSuspended
+	}
+	return false
 }
 
 // endsSoon: the runner has left, and the Job controller is about to end the kjob. It

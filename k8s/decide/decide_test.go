@@ -139,6 +139,18 @@ func TestDecide(t *testing.T) {
 	neverRan := func(f *Facts) { f.Pod.Waiting = "PodInitializing" }
 	overQuota := func(f *Facts) { f.Warnings = []Warning{{"FailedCreate", "exceeded quota: q"}} }
 	suspend := func(f *Facts) { f.KJob.Suspended = true }
+	suspendedBefore := func(n int) func(*Facts) {
+		return func(f *Facts) {
+			for i := 1; i < f.Attempt; i++ {
+				r := ReasonSuspended
+				if i > n {
+					r = ReasonLost
+				}
+				// As the annotation hands it on, from one attempt to the next.
+				f.Story = ParseHistory(f.Story.With(Past{Reason: r, Attempt: i, At: t0, Text: "it ended"}).Annotation())
+			}
+		}
+	}
 	mayWait := func(d time.Duration) func(*Facts) { return func(f *Facts) { f.Policy.SuspendedTimeout = d } }
 	pulling := func(f *Facts) { f.Pulling = true }
 	type want struct {
@@ -328,7 +340,13 @@ func TestDecide(t *testing.T) {
 		{"deleted by us without a node, for another agent has it", aKJob().GoneBut().State(running).but(func(f *Facts) { f.Pod.Terminating = true }), want{action: None, reason: ReasonDeleted}},
 		{"deleted by hand while its job ran, and unreported", aKJob().Exits(70).GoneBut().State(running).but(sigterm).but(finishLost), want{action: Finish, reason: ReasonNotRun, status: -1, says: "was deleted while the job ran in its pod; attempt 1 acquired the job but did not report its end"}},
 		{"deleted by hand while its job ran, and unreported, state old", aKJob().Exits(70).GoneBut().StateBefore(running).but(sigterm), want{action: Ask, reason: ReasonDeleted}},
-		{"deleted by us, for it was suspended", aKJob().GoneBut().State(reserved).but(removed(ReasonSuspended)), want{action: Attempt, reason: ReasonLost, at: soon, says: "the pod of attempt 1 was lost before it acquired the job: its Kubernetes Job was suspended"}},
+		{"deleted by us, for it was suspended", aKJob().GoneBut().State(reserved).but(removed(ReasonSuspended)), want{action: Attempt, reason: ReasonSuspended, at: soon, says: "the pod of attempt 1 was lost before it acquired the job: its Kubernetes Job was suspended"}},
+		{"deleted by us, for it was suspended, after its runner was stopped", aKJob().Exits(143).GoneBut().State(scheduled).but(sigterm).but(before).but(removed(ReasonSuspended)), want{action: Attempt, reason: ReasonSuspended, at: soon, says: "was stopped before it acquired the job"}},
+		{"deleted by us, for it was suspended, as its runner was being stopped", aKJob().Exits(143).GoneBut().State(scheduled).but(sigterm).but(removed(ReasonSuspended)), want{action: Attempt, reason: ReasonSuspended, at: soon, says: "its Kubernetes Job was suspended"}},
+		{"deleted by us, for it was suspended, after its runner had given up", aKJob().Exits(75).GoneBut().State(scheduled).but(removed(ReasonSuspended)), want{action: Attempt, reason: ReasonExhausted, at: later(5 * time.Second), says: "could not reach Buildkite"}},
+		{"suspended time and again", aKJob().Attempt(12).GoneBut().State(reserved).but(removed(ReasonSuspended)).but(suspendedBefore(11)), want{action: Attempt, reason: ReasonSuspended, at: later(5 * time.Second), says: "its Kubernetes Job was suspended"}},
+		{"suspended more often than its history tells", aKJob().Attempt(50).GoneBut().State(reserved).but(removed(ReasonSuspended)).but(suspendedBefore(49)), want{action: Attempt, reason: ReasonSuspended, at: later(5 * time.Second), says: "its Kubernetes Job was suspended"}},
+		{"suspended often, and lost as often as may be", aKJob().Attempt(50).Lost().State(reserved).but(suspendedBefore(40)), want{action: Finish, reason: ReasonGaveUp, status: -1, says: "gave up after 50 attempts"}},
 		{"deleted by us, for its pod is gone and it didn't end", aKJob().Gone().State(reserved).but(removed(ReasonUnended)), want{action: Attempt, reason: ReasonLost, at: soon, says: "the pod of attempt 1 was lost before it acquired the job: the pod was deleted"}},
 		{"deleted by us, for it was cancelled, and its runner saw the end", aKJob().Exits(0).GoneBut().State(canceled).but(sigterm).but(removed(ReasonOver)), want{action: None, reason: ReasonDeleted, silent: true}},
 		{"deleted by us, for it is over", aKJob().Gone().State(finished), want{action: None, reason: ReasonDeleted}},

@@ -19,7 +19,7 @@ func decideDeleted(f Facts) Decision {
 	d := offered(f, r, func() Decision {
 		switch f.Removed {
 		case ReasonSuspended:
-			return attempt(f, ReasonLost, 1, fmt.Sprintf("the pod of attempt %d %sits Kubernetes Job was suspended", f.Attempt, LostBefore))
+			return attempt(f, ReasonLost, 1, fmt.Sprintf("the pod of attempt %d %sits Kubernetes Job was suspended", f.Attempt, LostBefore)) // see suspendedAway
 		case ReasonNotYet:
 			return attempt(f, ReasonNotYet, f.Attempt, "Buildkite had held the job back and now offers it again")
 		case ReasonUnended:

@@ -167,3 +167,16 @@ func (f Facts) atDeadline() bool {
 func deadline(f Facts, why string) Decision {
 	return finish(ReasonDeadline, fmt.Sprintf("Kubernetes ended attempt %d at its active deadline (activeDeadlineSeconds in the queue's template) before it acquired the job: %s", f.Attempt, why))
 }
+
+// RefusedFirst: the one runner that there was for the job was refused it, and had no
+// grant whose reply was lost.
+func (f Facts) RefusedFirst() bool {
+	m := f.Pod.Message
+	return f.Attempt == 1 && m != nil && m.Code() == contract.ExitRejected && !m.MaybeGranted
+}
+
+// TakenUnplaced: an agent has the job of a pod that is the only one there was for it, and
+// has no node yet.
+func (f Facts) TakenUnplaced() bool {
+	return f.Attempt == 1 && f.KJob.Live() && !f.Pod.OverOrGone() && f.takenElsewhere()
+}

@@ -37,16 +37,42 @@ const (
 	StoryGap   = "…"
 )
 
+// leftOut is the reason of a gap in which attempts are that don't count for the cap:
+// its number is how many.
+const leftOut Reason = "left_out"
+
 // With is the history with one more attempt.
 func (s History) With(p Past) History {
 	p.Text = contract.Line(p.Text, storyWidth)
 	s = append(slices.Clone(s), p)
-	if len(s) > StoryFirst+1+StoryLast {
-		s[StoryFirst] = Past{Text: StoryGap}
-		s = slices.Delete(s, StoryFirst+1, len(s)-StoryLast)
+	if end := len(s) - StoryLast; end > StoryFirst+1 {
+		gap := Past{Text: StoryGap}
+		if free := s[StoryFirst:end].free(); free > 0 {
+			gap.Reason, gap.Attempt, gap.At = leftOut, free, s[end-1].At
+		}
+		s[StoryFirst] = gap
+		s = slices.Delete(s, StoryFirst+1, end)
 	}
 	return s
 }
+
+// free are the attempts that don't count for the cap, because Kubernetes or Buildkite
+// took them back before they had begun: nothing about them had failed.
+func (s History) free() (n int) {
+	for _, p := range s {
+		switch {
+		case p.Reason == leftOut:
+			n += p.Attempt
+		case takenBack(p.Reason):
+			n++
+		}
+	}
+	return n
+}
+
+// takenBack: Buildkite held the job back again, or somebody who decides what may run,
+// such as Kueue, suspended its kjob, and the runner didn't have the job.
+func takenBack(r Reason) bool { return r == ReasonNotYet || r == ReasonSuspended }
 
 // Annotation is what ParseHistory reads: a line for each attempt, with its reason,
 // its number, the time and the text, and tabs between them.

@@ -21,6 +21,7 @@ func TestVerdicts(t *testing.T) {
 		{"the last attempt", NextAttempt(2, told, p), Decision{Action: Attempt}},
 		{"no more attempts", NextAttempt(3, told, p), finish(ReasonGaveUp, "gave up after 3 attempts, none of which acquired the job: attempt 1 was lost; attempt 2 was stopped")},
 		{"no more, and nothing is known of them", NextAttempt(3, nil, p), finish(ReasonGaveUp, "gave up after 3 attempts, none of which acquired the job")},
+		{"as many, of which one was suspended", NextAttempt(3, History{{Reason: ReasonLost}, {Reason: ReasonSuspended}, {Reason: ReasonLost}}, p), Decision{Action: Attempt}},
 		{"the template makes no kjob", NotMade(errors.New("env.X is not set")), finish(ReasonConfig, "env.X is not set")},
 		{"refused", CreateRefused(why), finish(ReasonAdmission, "Kubernetes refused the Job that the queue's template makes: exceeded quota")},
 		{"not let in yet", NotLetIn(limit, p, why), Decision{Action: None, Reason: ReasonAdmission}},

@@ -54,6 +54,7 @@ func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batc
 	if t.OnTerm == onTermDrain {
 		labels[contract.LabelOnTerm] = t.OnTerm
 	}
+	labels[contract.LabelInstallation] = t.Installation
 	maps.DeleteFunc(labels, func(_, v string) bool { return v == "" })
 	notes := annotations(job, t)
 

@@ -26,11 +26,16 @@ const (
 )
 
 // PlaceholderName is the queue's name as far as a Job's allows it, and with a hash if it
-// doesn't: two queues never share a placeholder.
-func PlaceholderName(queue string, n int) string {
+// doesn't, or where the installation has a name: two queues, be they of two
+// installations, never share a placeholder.
+func PlaceholderName(queue, installation string, n int) string {
 	name := strings.Trim(strings.ToLower(strings.NewReplacer("_", "-", ".", "-").Replace(LabelValue(queue))), "-")
-	if name != queue || len(name) > 40 {
-		name = strings.Trim(name[:min(len(name), 31)], "-") + "-" + Hash8(queue)
+	whole := queue
+	if installation != "" {
+		whole = installation + "/" + queue
+	}
+	if name != whole || len(name) > 40 {
+		name = strings.Trim(name[:min(len(name), 31)], "-") + "-" + Hash8(whole)
 	}
 	return fmt.Sprintf(PlaceholderPrefix+"%s-%d", name, n)
 }
@@ -60,8 +65,11 @@ func NewPlaceholder(t *Template, n int) *batchv1.Job {
 	labels := map[string]string{
 		contract.LabelQueue: LabelValue(t.Queue), labelName: "onejob-agent", labelComponent: "warm", labelManagedBy: contract.ManagedBy,
 	}
+	if t.Installation != "" {
+		labels[contract.LabelInstallation] = t.Installation
+	}
 	k.TypeMeta = metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"}
-	k.ObjectMeta = metav1.ObjectMeta{Name: PlaceholderName(t.Queue, n), Namespace: t.Namespace, Labels: labels}
+	k.ObjectMeta = metav1.ObjectMeta{Name: PlaceholderName(t.Queue, t.Installation, n), Namespace: t.Namespace, Labels: labels}
 	k.Status, k.Spec.Suspend = batchv1.JobStatus{}, nil
 	k.Spec.Completions, k.Spec.Parallelism = ptr.To[int32](1), ptr.To[int32](1)
 	// A preempted placeholder is one that has done its work.

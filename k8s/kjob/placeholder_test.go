@@ -51,13 +51,13 @@ func TestWarmNames(t *testing.T) {
 	long := "a-queue-with-a-name-that-is-longer-than-forty-characters"
 	seen := map[string]string{}
 	for _, queue := range []string{"linux", "Linux", "linux-1", "a.b", "a_b", "a-b", long + "-1", long + "-2", "ä/ö"} {
-		name := PlaceholderName(queue, MaxWarm)
+		name := PlaceholderName(queue, "", MaxWarm)
 		if other := seen[name]; other != "" || len(name) > 63 {
 			t.Errorf("%s is %s, as is %q", queue, name, other)
 		}
 		seen[name] = queue
 	}
-	if got := PlaceholderName("linux", 3); got != "onejob-warm-linux-3" {
+	if got := PlaceholderName("linux", "", 3); got != "onejob-warm-linux-3" {
 		t.Errorf("linux is %s", got)
 	}
 }

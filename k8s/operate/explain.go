@@ -59,7 +59,7 @@ const (
 const NoStack = "Buildkite doesn't know this job in this queue, or doesn't know the queue's stack. A scheduler registers the stack when it first serves the queue"
 
 // Explain tells a job's history from what is in the cluster and, unless client is nil,
-// Buildkite's state.
+// Buildkite's state. The grace in p is for want of a Kubernetes Job, which has its own.
 func Explain(ctx context.Context, kube kube.Client, client *stacks.Client, namespace string, id contract.JobID, p decide.Policy) (Story, error) {
 	t := teller{kube: kube, story: Story{JobID: id}, look: look{asked: time.Now(), policy: p}}
 	t.story.State, t.story.StateError = stateOf(ctx, client, id)
@@ -72,6 +72,9 @@ func Explain(ctx context.Context, kube kube.Client, client *stacks.Client, names
 		if err := t.tellAttempt(ctx, &kjobs[i]); err != nil {
 			return t.story, err
 		}
+	}
+	if grace := graceOf(t.look.kjob); grace > 0 {
+		t.look.policy.Grace = grace
 	}
 	if err := t.tellUnseen(ctx, namespace); err != nil {
 		return t.story, err
@@ -86,6 +89,15 @@ func Explain(ctx context.Context, kube kube.Client, client *stacks.Client, names
 	}
 	s.Now, s.Advice = outlook(t.look.facts(s), s, t.said)
 	return s, nil
+}
+
+// graceOf is the termination grace of a kjob's pod, which a template of today need not
+// have; 0 if it isn't known.
+func graceOf(k *batchv1.Job) time.Duration {
+	if k == nil || k.Spec.Template.Spec.TerminationGracePeriodSeconds == nil {
+		return 0
+	}
+	return time.Duration(*k.Spec.Template.Spec.TerminationGracePeriodSeconds) * time.Second
 }
 
 // stateOf is Buildkite's state of a job, or why it isn't known.

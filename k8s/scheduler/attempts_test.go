@@ -87,7 +87,7 @@ func TestLastKjob(t *testing.T) {
 		{name: "gone, an earlier one is live", there: made(1, false), gone: made(2, false), want: 1, remembered: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s, err := cache.New(fake.NewClientset(), slog.New(slog.DiscardHandler), namespace, cache.Handlers{}, &kube.Breaker{}, new(kube.Skew).Of)
+			s, err := cache.New(fake.NewClientset(), slog.New(slog.DiscardHandler), namespace, "", cache.Handlers{}, &kube.Breaker{}, new(kube.Skew).Of)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -231,6 +231,14 @@ func (cs *claims) drop(id contract.JobID) {
 	delete(cs.open, id)
 }
 
+// postpone turns a claim into a retry of the same attempt.
+func (cs *claims) postpone(id contract.JobID, c claim, due time.Time) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	delete(cs.open, id)
+	cs.retries[id] = retry{job: c.job, attempt: c.attempt, due: due}
+}
+
 // dropUnsent drops the claims without a create that was sent, and counts the others.
 func (cs *claims) dropUnsent() (left int) {
 	cs.mu.Lock()

@@ -19,7 +19,7 @@ import (
 // someClaims are claims over a cache that shows these kjobs.
 func someClaims(t *testing.T, kjobs ...*cache.Job) *claims {
 	t.Helper()
-	s, err := cache.New(fake.NewClientset(), slog.New(slog.DiscardHandler), namespace, cache.Handlers{}, &kube.Breaker{}, new(kube.Skew).Of)
+	s, err := cache.New(fake.NewClientset(), slog.New(slog.DiscardHandler), namespace, "", cache.Handlers{}, &kube.Breaker{}, new(kube.Skew).Of)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -232,7 +232,7 @@ func (q *queue) confirm(ctx context.Context, id contract.JobID, c claim) (time.D
 	defer cancel()
 	sent := time.Now()
 	k, err := q.s.lean.BatchV1().Jobs(q.store.Namespace).Get(cctx, name, metav1.GetOptions{})
-	r := responseToGet(k, err, id, q.label)
+	r := responseToGet(k, err, id, q.label, q.s.installation)
 	switch {
 	case r != responseFailed:
 		q.s.breaker.Answered(sent)
@@ -251,6 +251,9 @@ func (q *queue) confirm(ctx context.Context, id contract.JobID, c claim) (time.D
 	case responseForeign:
 		q.log.Error("the name of the Kubernetes Job is taken", "job_id", id, "kubernetes_job", name, "err", ErrForeign)
 		q.giveUp(id, decide.NameTaken(name, q.store.Namespace, ErrForeign))
+		return 0, nil
+	case responseOther:
+		q.leaveToOther(id, c, name, k.Labels[contract.LabelInstallation])
 		return 0, nil
 	}
 	// The kjob is ours. If it is live, that is success. If it is finished or being

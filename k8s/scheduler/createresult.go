@@ -44,6 +44,8 @@ const (
 	responseOver response = "over"
 	// responseForeign: somebody else's.
 	responseForeign response = "foreign"
+	// responseOther: another installation's, which looks after it.
+	responseOther response = "other_installation"
 )
 
 // responseToCreate sorts what came of a create.
@@ -68,7 +70,7 @@ func responseToCreate(err error) response {
 }
 
 // responseToGet sorts what a GET has found under the name of a job's kjob.
-func responseToGet(k *batchv1.Job, err error, id contract.JobID, queueLabel string) response {
+func responseToGet(k *batchv1.Job, err error, id contract.JobID, queueLabel, installation string) response {
 	switch {
 	case apierrors.IsNotFound(err):
 		return responseGone
@@ -76,6 +78,8 @@ func responseToGet(k *batchv1.Job, err error, id contract.JobID, queueLabel stri
 		return responseFailed
 	case k.Labels[contract.LabelJobID] != id.String() || k.Labels[contract.LabelQueue] != queueLabel:
 		return responseForeign
+	case kjob.Foreign(k.Labels, installation):
+		return responseOther
 	case kjob.Finished(k) || k.DeletionTimestamp != nil:
 		return responseOver
 	default:

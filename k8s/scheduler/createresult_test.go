@@ -78,9 +78,11 @@ func TestResponseToGet(t *testing.T) {
 		}), nil, responseOver},
 		{"being deleted", kjob(func(k *batchv1.Job) { k.DeletionTimestamp = &metav1.Time{Time: time.Unix(1e9, 0)} }), nil, responseOver},
 		{"another queue's", kjob(func(k *batchv1.Job) { k.Labels[contract.LabelQueue] = "other" }), nil, responseForeign},
+		{"this installation's", kjob(func(k *batchv1.Job) { k.Labels[contract.LabelInstallation] = "builds.onejob" }), nil, responseMade},
+		{"another installation's", kjob(func(k *batchv1.Job) { k.Labels[contract.LabelInstallation] = "builds.staging" }), nil, responseOther},
 		{"not ours", kjob(func(k *batchv1.Job) { k.Labels = nil }), nil, responseForeign},
 	} {
-		if got := responseToGet(tt.kjob, tt.err, id, "q"); got != tt.want {
+		if got := responseToGet(tt.kjob, tt.err, id, "q", "builds.onejob"); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
 	}

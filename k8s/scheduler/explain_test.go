@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -188,6 +189,19 @@ func TestExplainNow(t *testing.T) {
 	ends := func(code int, m contract.Message) func(*world, *pod) {
 		return func(_ *world, p *pod) { p.start(); p.end(code, "Error", &m) }
 	}
+	// goes deletes a kjob in foreground, of a pod with a grace, while its job can be had.
+	goes := func(grace int64) func(*world, string) {
+		return func(w *world, id string) {
+			w.mu.Lock()
+			p := w.pods["onejob-"+id]
+			w.mu.Unlock()
+			p.setKjob(func(k *batchv1.Job) {
+				now := metav1.Now()
+				k.DeletionTimestamp, k.Finalizers = &now, []string{metav1.FinalizerDeleteDependents}
+				k.Spec.Template.Spec.TerminationGracePeriodSeconds = &grace
+			})
+		}
+	}
 	for _, tt := range []struct {
 		name    string
 		runs    func(*world, *pod) // nil: there is no kjob
@@ -255,6 +269,8 @@ func TestExplainNow(t *testing.T) {
 			a.finish(0)
 			w.sleep(time.Hour, p.kill)
 		}, now: []string{"waiting for the pod to end: the job is finished"}},
+		{name: "is being deleted, in its pod's grace", runs: pending, do: goes(600), after: 5 * time.Minute, now: []string{"the last attempt is deleting"}},
+		{name: "is being deleted, after its pod's grace", runs: pending, do: goes(20), after: 100 * time.Second, now: []string{"waiting for the Kubernetes Job of attempt 1, which is being deleted, to go"}},
 		{name: "stopped", runs: ends(143, contract.Message{Outcome: contract.OutcomeStopped, Reason: "drained"}), now: []string{"a new attempt will be made: attempt 1 was stopped before it acquired the job: drained"}, advice: "reacquire"},
 		{name: "locked", runs: func(_ *world, p *pod) {
 			at := time.Now().Add(time.Minute)

@@ -350,6 +350,53 @@ type kueuedBatch struct {
 
 func (b kueuedBatch) RESTClient() rest.Interface { return b.rest }
 
+// What Kueue lets in and takes back, before its runner has the job, is no attempt that
+// failed, however often it does.
+func TestPreemptedByKueue(t *testing.T) {
+	const times = 24
+	inWorld(t, simulator.Config{}, func(w *world) {
+		preempted := map[string]bool{}
+		w.runs = func(w *world, p *pod) {
+			w.mu.Lock()
+			enough := len(preempted) >= times
+			preempted[p.kjob] = true
+			w.mu.Unlock()
+			if enough {
+				ran(w, p)
+				return
+			}
+			w.sleep(2*time.Second, p.kill)
+			yes := true
+			p.setKjob(func(k *batchv1.Job) { k.Spec.Suspend = &yes })
+			_ = w.kube.Tracker().Delete(podsGVR, namespace, p.kjob+"-x") // the Job controller stops it
+			w.sleep(time.Hour, p.kill)
+		}
+		w.wg.Go(func() { // Kueue lets each in, once
+			for w.sleep(time.Second, nil) {
+				w.mu.Lock()
+				var fresh []*pod
+				for _, p := range w.pods {
+					if !preempted[p.kjob] {
+						fresh = append(fresh, p)
+					}
+				}
+				w.mu.Unlock()
+				for _, p := range fresh {
+					no := false
+					p.setKjob(func(k *batchv1.Job) { k.Spec.Suspend = &no })
+				}
+			}
+		})
+		id := w.build(1)[0].ID
+		r := w.start(suspended + "  max-attempts: 3\n")
+		w.await("finished", 20*time.Minute, w.finished(1))
+		if got := w.job(id); got.ExitStatus != "0" || w.kjobs(id) != times+1 {
+			t.Errorf("it ended with %q after %d Kubernetes Jobs, want 0 after %d: %q", got.ExitStatus, w.kjobs(id), times+1, w.page(id))
+		}
+		r.end(w)
+	})
+}
+
 // explains wants explain to say these words of what is waited for, and to advise that.
 func (w *world) explains(id, words, advice string) {
 	w.Helper()

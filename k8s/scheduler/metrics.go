@@ -16,6 +16,7 @@ type Metrics struct {
 	Registry *prometheus.Registry
 
 	depth, unmatched, oldest, paused, ready *prometheus.GaugeVec
+	shared                                  *prometheus.GaugeVec
 	slots                                   *prometheus.GaugeVec
 	phase                                   *prometheus.HistogramVec
 	decisions, creates, requests, apiErrors *prometheus.CounterVec
@@ -58,6 +59,7 @@ func NewMetrics() *Metrics {
 		oldest:         gauge("queue_oldest_wait_seconds", "How long the listed job has waited that waits longest, since it could run: of one that was there at this leader's first look, since Buildkite's scheduled_at, when it was made.", "queue"),
 		paused:         gauge("queue_paused", "1 while the queue's dispatch is paused at Buildkite.", "queue"),
 		ready:          gauge("queue_ready", "1 while onejob takes jobs of the queue; 0 while the queue is stopped, see the Event QueueStopped.", "queue"),
+		shared:         gauge("queue_stack_shared", "1 while another installation seems to use the key of the queue's stack, see the Event StackShared.", "queue"),
 		slots:          gauge("slots", "Slots under max-in-flight: in use (held), and the maximum (0: no limit).", "queue", "kind"),
 		retries:        gauge("attempts_waiting", "Jobs that wait for a new attempt.", "queue"),
 		dropped:        counter("notifications_dropped_total", "Texts for jobs' pages that Buildkite did not accept, or that did not fit into the queue of waiting texts.", "queue"),
@@ -73,7 +75,7 @@ func NewMetrics() *Metrics {
 		leader:         prometheus.NewGauge(prometheus.GaugeOpts{Name: "onejob_leader", Help: "1 while this process holds the Lease."}),
 	}
 	m.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.depth, m.unmatched, m.oldest, m.paused, m.ready, m.slots, m.retries, m.phase, m.decisions, m.creates, m.requests,
+		m.depth, m.unmatched, m.oldest, m.paused, m.ready, m.shared, m.slots, m.retries, m.phase, m.decisions, m.creates, m.requests,
 		m.requestSeconds, m.remaining, m.apiErrors, m.templates, m.configs, m.leader, m.dropped)
 	return m
 }
@@ -102,7 +104,7 @@ func (m *Metrics) setReady(queue string, ready bool) {
 
 // forget drops the gauges of a queue that is served no more.
 func (m *Metrics) forget(queue string) {
-	for _, g := range []*prometheus.GaugeVec{m.depth, m.unmatched, m.oldest, m.paused, m.ready, m.slots, m.retries, m.remaining} {
+	for _, g := range []*prometheus.GaugeVec{m.depth, m.unmatched, m.oldest, m.paused, m.ready, m.shared, m.slots, m.retries, m.remaining} {
 		g.DeletePartialMatch(prometheus.Labels{"queue": queue})
 	}
 }

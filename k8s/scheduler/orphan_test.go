@@ -93,7 +93,7 @@ func TestOrphanHoldsASlot(t *testing.T) {
 		{"another kjob, which is finished", "b", true, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s, err := cache.New(fake.NewClientset(), slog.New(slog.DiscardHandler), namespace, cache.Handlers{}, &kube.Breaker{}, new(kube.Skew).Of)
+			s, err := cache.New(fake.NewClientset(), slog.New(slog.DiscardHandler), namespace, "", cache.Handlers{}, &kube.Breaker{}, new(kube.Skew).Of)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -133,7 +133,7 @@ func TestLostHoldsNoSlot(t *testing.T) {
 		{"the first one's pod is still to come", "b", false, "", 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s, err := cache.New(fake.NewClientset(), slog.New(slog.DiscardHandler), namespace, cache.Handlers{}, &kube.Breaker{}, new(kube.Skew).Of)
+			s, err := cache.New(fake.NewClientset(), slog.New(slog.DiscardHandler), namespace, "", cache.Handlers{}, &kube.Breaker{}, new(kube.Skew).Of)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -59,6 +59,7 @@ type queue struct {
 	claims   *claims
 	standing *standing
 	pages    *pages
+	rivals   rivals
 
 	work   workqueue.TypedRateLimitingInterface[contract.JobID]
 	wakeup chan struct{} // the poll loop
@@ -161,6 +162,8 @@ func (q *queue) begin(ctx context.Context, first func(error)) bool {
 		case err == nil:
 			q.standing.cannotReach(nil)
 			q.recovered(q.standing.stopCount(), true)
+			q.log.Info("stack registered", "stack", q.set.Load().Stack)
+			q.tellOldStack()
 			return true
 		case ctx.Err() != nil:
 			return false

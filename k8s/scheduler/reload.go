@@ -52,6 +52,18 @@ func (s *Scheduler) reload(ctx, hard context.Context, queues *sync.WaitGroup) {
 	}
 }
 
+// refresh reads the configuration as a process begins to lead: a standby may have waited
+// for weeks since Run read it.
+func (s *Scheduler) refresh() {
+	c := s.loadAgain()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c != nil {
+		s.config = c
+	}
+	s.config.Own(s.installation, s.uid)
+}
+
 // loadAgain reads the configuration. It returns nil if that is invalid; then this
 // process isn't ready and keeps the last good one.
 func (s *Scheduler) loadAgain() *config.Config {
@@ -59,6 +71,7 @@ func (s *Scheduler) loadAgain() *config.Config {
 	before := s.faultOf("configuration")
 	s.fault("configuration", err)
 	if err == nil {
+		c.Own(s.installation, s.uid)
 		return c
 	}
 	s.metrics.configs.WithLabelValues("error").Inc()

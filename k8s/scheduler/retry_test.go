@@ -16,7 +16,7 @@ import (
 // attempt was made, and what is more, before somebody deleted that: its name is free,
 // and it isn't made again.
 func TestRetryOfAnAttemptThatWasMade(t *testing.T) {
-	store, err := cache.New(fake.NewSimpleClientset(), slog.New(slog.DiscardHandler), namespace, cache.Handlers{}, &kube.Breaker{}, new(kube.Skew).Of) //nolint:staticcheck // as in the world
+	store, err := cache.New(fake.NewSimpleClientset(), slog.New(slog.DiscardHandler), namespace, "", cache.Handlers{}, &kube.Breaker{}, new(kube.Skew).Of) //nolint:staticcheck // as in the world
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,6 +35,12 @@ type Options struct {
 	Metrics *Metrics
 	// Lease elects a leader; nil means that this process always leads.
 	Lease *LeaseOptions
+	// Installation is the mark of what this installation of onejob makes, empty for
+	// none, and UID what no other one has, which makes its stacks' keys: see config.Own.
+	// UID is asked each time that this process begins to lead, until there is no error;
+	// nil means that the keys are those of the configuration.
+	Installation string
+	UID          func(context.Context) (string, error)
 	// Transport and Token are for tests; by default requests go out as usual
 	// and tokens are read from files.
 	Transport http.RoundTripper
@@ -57,6 +63,11 @@ type Scheduler struct {
 	transport   http.RoundTripper
 	token       stacks.TokenSource
 	reloadEvery time.Duration
+	// installation and askUID are Options' Installation and UID, and uid the last answer:
+	// only whoever leads has it.
+	installation string
+	askUID       func(context.Context) (string, error)
+	uid          string
 
 	events  *events.Recorder
 	kueue   *events.Kueue
@@ -101,7 +112,7 @@ func New(o Options) *Scheduler {
 	}
 	return &Scheduler{
 		kube: o.Kube, lean: o.Lean, skew: o.Skew, load: o.Load, version: o.Version, log: o.Log, metrics: o.Metrics, lease: o.Lease,
-		transport: o.Transport, token: o.Token, reloadEvery: o.ReloadEvery, events: events.NewRecorder(o.Kube, o.Log), kueue: events.NewKueue(o.Kube),
+		transport: o.Transport, token: o.Token, reloadEvery: o.ReloadEvery, installation: o.Installation, askUID: o.UID, events: events.NewRecorder(o.Kube, o.Log), kueue: events.NewKueue(o.Kube),
 		stores: map[string]*cache.Store{}, queues: map[string]*served{}, faults: map[string]error{},
 	}
 }
@@ -185,7 +196,7 @@ func (s *Scheduler) openStore(ctx, wait context.Context, namespace string, start
 	if st != nil {
 		return st, st.Filled(wait, fillTimeout/100) // it is tried again at each reload
 	}
-	st, err := cache.New(s.lean, s.log, namespace, cache.Handlers{
+	st, err := cache.New(s.lean, s.log, namespace, s.installation, cache.Handlers{
 		Kjob: func(old, k *cache.Job, deleted bool) {
 			if q := s.queueOf(namespace, k.Queue); q != nil {
 				q.onKjob(old, k, deleted)

@@ -33,12 +33,10 @@ func (s *Scheduler) lead(ctx context.Context) error {
 	s.metrics.leader.Set(1)
 	defer s.leading.Store(false)
 	defer s.metrics.leader.Set(0)
-	// A standby may have waited for weeks since Run read it.
-	if c := s.loadAgain(); c != nil {
-		s.mu.Lock()
-		s.config = c
-		s.mu.Unlock()
+	if !s.identify(ctx) {
+		return nil
 	}
+	s.refresh()
 	s.creates = newCreateQueue()
 
 	// hard outlives ctx by the drain, unless the Lease is lost: then nothing

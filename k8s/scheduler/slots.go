@@ -32,6 +32,7 @@ func (q *queue) free(set *settings) int {
 // measureSlots puts the count into the metrics.
 func (q *queue) measureSlots() {
 	q.s.metrics.slots.WithLabelValues(q.name, "held").Set(float64(q.claims.held()))
+	q.s.metrics.shared.WithLabelValues(q.name).Set(asNumber(q.rivals.there(time.Now())))
 	q.s.metrics.slots.WithLabelValues(q.name, "max").Set(float64(*q.set.Load().MaxInFlight))
 }
 

@@ -20,7 +20,7 @@ import (
 // claimed: the answer says nothing of that one, which is made.
 func TestLateAnswerOfAnEarlierAttempt(t *testing.T) {
 	client := fake.NewSimpleClientset() //nolint:staticcheck // as in the world
-	store, err := cache.New(client, slog.New(slog.DiscardHandler), namespace, cache.Handlers{}, &kube.Breaker{}, new(kube.Skew).Of)
+	store, err := cache.New(client, slog.New(slog.DiscardHandler), namespace, "", cache.Handlers{}, &kube.Breaker{}, new(kube.Skew).Of)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,14 +62,14 @@ func (q *queue) tryTemplate(ctx context.Context, again bool) error {
 	if last.holds(t) && (!again || last.refused != nil) {
 		return last.refused
 	}
-	if q.s.breaker.Wait() > 0 {
+	if !t.NeedsEnv() && q.s.breaker.Wait() > 0 {
 		if last.of != nil && reflect.DeepEqual(last.of, t.Job) {
 			return last.refused // it is no other for the API server's being away
 		}
 		return nil
 	}
 	now := tryout{of: t.Job, at: time.Now()}
-	now.refused, now.known = askOf(ctx, q.s.kube, t, again)
+	now.refused, now.known = askOf(ctx, q.s.kube, &q.s.breaker, t, again)
 	q.standing.try(now)
 	return now.refused
 }
@@ -78,8 +78,9 @@ func (q *queue) tryTemplate(ctx context.Context, again bool) error {
 // the job's environment makes a different one for each job: what is said of one is
 // no answer about the others. Neither is 400, which is how an API server says that a
 // webhook can't be asked by a dry run. And 403, a policy's word as a rule, may be about
-// this pipeline or branch: it counts only where a real job was refused, too.
-func askOf(ctx context.Context, client kube.Client, t *kjob.Template, jobRefused bool) (refused error, known bool) {
+// this pipeline or branch: it counts only where a real job was refused, too. The breaker,
+// which let it through, is told what came of it: it may have been the one try.
+func askOf(ctx context.Context, client kube.Client, b *kube.Breaker, t *kjob.Template, jobRefused bool) (refused error, known bool) {
 	if t.NeedsEnv() {
 		return nil, true
 	}
@@ -88,10 +89,18 @@ func askOf(ctx context.Context, client kube.Client, t *kjob.Template, jobRefused
 	if err != nil {
 		return nil, false
 	}
-	ctx, cancel := context.WithTimeout(ctx, tryoutTimeout)
+	cctx, cancel := context.WithTimeout(ctx, tryoutTimeout)
 	defer cancel()
-	_, err = client.BatchV1().Jobs(t.Namespace).Create(ctx, k, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-	switch r := responseToCreate(err); {
+	sent := time.Now()
+	_, err = client.BatchV1().Jobs(t.Namespace).Create(cctx, k, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	r := responseToCreate(err)
+	switch {
+	case r != responseFailed:
+		b.Answered(sent)
+	case ctx.Err() == nil && b.Away() > 0: // alone it doesn't open it: creates may go well
+		b.Unanswered(sent)
+	}
+	switch {
 	case r == responseMade, r == responseExists:
 		return nil, true
 	case r == responseRefused && !apierrors.IsBadRequest(err) && (jobRefused || !apierrors.IsForbidden(err)):

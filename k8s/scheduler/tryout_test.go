@@ -4,15 +4,20 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/client-go/kubernetes/fake"
+	k8stesting "k8s.io/client-go/testing"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/kjob"
+	"github.com/onejob-dev/onejob/k8s/kube"
 	"github.com/onejob-dev/onejob/simulator"
 )
 
@@ -213,4 +218,35 @@ func TestTryoutThatAPolicyRefuses(t *testing.T) {
 		w.await("ready", time.Minute, func() bool { return len(r.unready()) == 0 })
 		r.end(w)
 	})
+}
+
+// A dry run that was let through as the one try of an outage says how it went.
+func TestTryoutIsTheOneTry(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		err  error
+		away bool
+	}{
+		{"taken", nil, false},
+		{"refused", apierrors.NewForbidden(batchv1.Resource("jobs"), "x", errors.New("a policy")), false},
+		{"unanswered", unavailable(), true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client := fake.NewSimpleClientset() //nolint:staticcheck // as in the world
+				client.PrependReactor("create", "jobs", func(k8stesting.Action) (bool, runtime.Object, error) { return true, nil, tt.err })
+				var b kube.Breaker
+				b.Unanswered(time.Time{})
+				time.Sleep(kube.BreakerMax)
+				if b.Wait() != 0 {
+					t.Fatal("no try is let through")
+				}
+				_, _ = askOf(t.Context(), client, &b, parsedTemplate(t, ""), false)
+				wait := b.Wait()
+				if (b.Away() > 0) != tt.away || (wait > 0) != tt.away || wait > 2*kube.BreakerFirst+kube.BreakerFirst {
+					t.Errorf("away for %s, the next try in %s", b.Away(), wait)
+				}
+			})
+		})
+	}
 }

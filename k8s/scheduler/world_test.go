@@ -91,24 +91,8 @@ func inWorld(t *testing.T, conf simulator.Config, f func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		conf.RequestLog = 100_000
-		w := &world{
-			T: t, sim: simulator.New(conf), kube: fake.NewSimpleClientset(), //nolint:staticcheck // the newer one tracks managed fields, slowly
-			pods: map[string]*pod{}, made: map[string]time.Time{}, deleted: map[string]time.Time{}, writes: map[string]int{},
-		}
 		ctx, cancel := context.WithCancel(t.Context())
-		w.ctx = ctx
-		w.kube.PrependReactor("create", "jobs", w.reactCreate)
-		w.kube.PrependReactor("delete", "jobs", w.reactDelete)
-		w.kube.PrependReactor("*", "*", func(a k8stesting.Action) (bool, runtime.Object, error) {
-			verb := a.GetVerb()
-			if dryRun(a) {
-				verb = "try"
-			}
-			w.mu.Lock()
-			w.writes[verb+" "+a.GetResource().Resource]++
-			w.mu.Unlock()
-			return false, nil, nil
-		})
+		w := newWorld(ctx, t, simulator.New(conf))
 		f(w)
 		if vs := w.sim.Violations(); len(vs) > 0 {
 			t.Errorf("the ledger has violations: %+v", vs)
@@ -121,6 +105,36 @@ func inWorld(t *testing.T, conf simulator.Config, f func(w *world)) {
 		w.sim.Close()
 		synctest.Wait()
 	})
+}
+
+func newWorld(ctx context.Context, t *testing.T, sim *simulator.Simulator) *world {
+	w := &world{
+		T: t, sim: sim, kube: fake.NewSimpleClientset(), ctx: ctx, //nolint:staticcheck // the newer one tracks managed fields, slowly
+		pods: map[string]*pod{}, made: map[string]time.Time{}, deleted: map[string]time.Time{}, writes: map[string]int{},
+	}
+	w.kube.PrependReactor("create", "jobs", w.reactCreate)
+	w.kube.PrependReactor("delete", "jobs", w.reactDelete)
+	w.kube.PrependReactor("*", "*", func(a k8stesting.Action) (bool, runtime.Object, error) {
+		verb := a.GetVerb()
+		if dryRun(a) {
+			verb = "try"
+		}
+		w.mu.Lock()
+		w.writes[verb+" "+a.GetResource().Resource]++
+		w.mu.Unlock()
+		return false, nil, nil
+	})
+	return w
+}
+
+// elsewhere is another cluster, with the same Buildkite.
+func (w *world) elsewhere() *world {
+	other := newWorld(w.ctx, w.T, w.sim)
+	w.wg.Go(func() {
+		<-w.ctx.Done()
+		other.wg.Wait()
+	})
+	return other
 }
 
 func dryRun(a k8stesting.Action) bool {
