@@ -48,7 +48,7 @@ var sessionTable = []Assumption{
 			{string(EndedJobTokenRefused), "401 to everything.",
 				"After a lost reply of finish, a 401 means that it arrived, unless Buildkite may not have heard of the agent for three minutes."},
 			{string(EndedJobTokenReadsState), "It reads the job's state; all else is 422.",
-				"After a lost reply of finish, the state says that the job is over."},
+				"After a lost reply of finish, the state says that the job is over, with the same exception. A job that is over while it runs is stopped."},
 		},
 		Settles: "Finish, then GET jobs/:id and the same finish again.",
 	},

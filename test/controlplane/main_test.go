@@ -12,7 +12,6 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/onejob-dev/onejob/assumptions"
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/test/cluster"
@@ -76,8 +75,7 @@ func open(t *testing.T, settings string) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The opposite of what test/endtoend has.
-	set, err := controlplane.Open(ctx, c, simulator.Config{Profile: assumptions.Shipped().Opposite()})
+	set, err := controlplane.Open(ctx, c, simulator.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
