@@ -137,6 +137,7 @@ func (s *Simulator) start(c *call) reply {
 		if s.conf.Profile.StartCanceling == assumptions.StartCancelingTaken {
 			j.startedAt, j.startedBody = c.now, req.StartedAt
 			s.ledger.book(j.id).startedBy = c.agentID()
+			s.ledger.write(c.now, Entry{JobID: j.id, Event: "started", Detail: "while it was being canceled"}, c)
 			return ok(map[string]any{})
 		}
 		return *failure(http.StatusUnprocessableEntity, "This job can't be started while the build is in a `canceling` state")

@@ -184,7 +184,7 @@ func TestDecide(t *testing.T) {
 		{"0, but offered just now, as it was before it was acquired", aKJob().Exits(0).State(scheduled), want{action: None, reason: ReasonFinished, again: later(stateLag)}},
 		{"0, but offered, by a state of before", aKJob().Exits(0).StateBefore(scheduled).but(ago(stateLag)), want{action: Ask, reason: ReasonFinished}},
 		{"lost, and unknown a moment after", aKJob().Lost().State(stacks.StateUnknown), want{action: None, reason: ReasonUnknown, again: t0.Add(acceptedEvery)}},
-		{"lost, and it was unknown a moment after", aKJob().Lost().State(stacks.StateUnknown).but(ago(2*acceptedEvery)).but(func(f *Facts) { f.StateAt = t0.Add(-acceptedEvery) }), want{action: Ask, reason: ReasonUnknown}},
+		{"lost, and it was unknown a moment after", aKJob().Lost().State(stacks.StateUnknown).but(ago(2 * acceptedEvery)).but(func(f *Facts) { f.StateAt = t0.Add(-acceptedEvery) }), want{action: Ask, reason: ReasonUnknown}},
 		{"0, but offered", aKJob().Exits(0).State(scheduled).but(ago(stateLag)), want{action: None, reason: ReasonOfferAgain, says: "left alone"}},
 		{"0, but stopped", aKJob().Exits(0).but(func(f *Facts) {
 			f.Pod.Message.Received, f.Pod.Why, f.Pod.WhyMessage = "SIGTERM", "Evicted", "low on disk"

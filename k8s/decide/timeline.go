@@ -127,7 +127,8 @@ func (t *Timeline) Learn(state stacks.State, sent, told time.Time) bool {
 // Listed is for a job that Buildkite lists as scheduled. The list lags
 // (docs/protocol.md#listing), so that it only tells news of a job of which nothing is
 // known that contradicts it: no attempt, and no state but an offered one. Else ask is
-// set, unless the state was asked for just now: that is Buildkite's word.
+// set, unless the state was asked for just now: that is Buildkite's word. So it is for a job
+// that was offered before its last attempt ended: it may be offered for another one.
 func (t *Timeline) Listed(sent, told time.Time) (news, ask bool) {
 	switch {
 	case !sent.After(t.stateAt):
@@ -135,7 +136,8 @@ func (t *Timeline) Listed(sent, told time.Time) (news, ask bool) {
 	case t.attempts == 0 && (t.state == stacks.StateUnknown || t.state.Offered()):
 		return t.Learn(stacks.StateScheduled, sent, told), false
 	default:
-		return false, t.state != stacks.StateScheduled && sent.Sub(t.stateAt) >= listedAsks
+		known := t.state == stacks.StateScheduled && !t.stateAt.Before(t.ended.at)
+		return false, !known && sent.Sub(t.stateAt) >= listedAsks
 	}
 }
 

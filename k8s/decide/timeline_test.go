@@ -111,6 +111,8 @@ func TestTimeline(t *testing.T) {
 		{"listed though it has an attempt", func(l *life) any { l.Made(1); l.learns(reserved, 1); return listed(l, 2) }, list{false, true, reserved}},
 		{"listed, and asked for just before", func(l *life) any { l.Made(1); l.learns(running, 2); return listed(l, 2.5) }, list{false, false, running}},
 		{"listed, as it was said to be", func(l *life) any { l.Made(1); l.learns(scheduled, 1); return listed(l, 9) }, list{false, false, scheduled}},
+		{"listed, as it was said to be before its attempt ended", func(l *life) any { l.Made(1); l.learns(scheduled, 1); l.looks(3, ended); return listed(l, 9) }, list{false, true, scheduled}},
+		{"listed, as it was said to be since", func(l *life) any { l.Made(1); l.looks(3, ended); l.learns(scheduled, 4); return listed(l, 9) }, list{false, false, scheduled}},
 		{"listed at the same moment is no news", func(l *life) any { l.learns(running, 2); return listed(l, 2) }, list{false, false, running}},
 		{"reserved, and its state wasn't known", func(l *life) any { l.Reserved(sec(1), sec(2)); return list{l.State(), l.StateAt(), l.ToldAt()} }, list{reserved, sec(1), sec(2)}},
 		{"reserved, and it was offered", func(l *life) any {

@@ -45,9 +45,7 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d decide.Decision
 			text = fmt.Sprintf(plainNoKjob, q.kjobOf(id))
 		}
 	}
-	cctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	again, err := q.client.TryFinish(cctx, id, d.ExitStatus, text, try.times > 1)
+	again, err := q.sendFinish(ctx, id, d.ExitStatus, text, try)
 	switch {
 	case again > 0:
 		q.work.AddAfter(id, again+jitter.UpTo(min(again, time.Second)))
@@ -88,6 +86,18 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d decide.Decision
 	return nil
 }
 
+// sendFinish reserves the job first if the one before may have been refused for that.
+func (q *queue) sendFinish(ctx context.Context, id contract.JobID, status int, text string, try failedFinish) (again time.Duration, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if try.reserve {
+		if _, err := q.reserve(ctx, []contract.JobID{id}, reserveFor); err != nil {
+			q.log.Debug("reserving a job to finish it", "job_id", id, "err", err)
+		}
+	}
+	return q.client.TryFinish(ctx, id, status, text, try.times > 1)
+}
+
 // mayFinish reports whether a finish may be sent now, and what it is if it fails. After
 // one that failed the job's state is asked first: it may be over.
 func (q *queue) mayFinish(id contract.JobID, d decide.Decision) (try failedFinish, now bool) {
@@ -108,7 +118,7 @@ func (q *queue) mayFinish(id contract.JobID, d decide.Decision) (try failedFinis
 		if r.Reason != d.Reason { // its text may be one that Buildkite takes
 			return failedFinish{Decision: d, times: 1, first: time.Now()}, true
 		}
-		return failedFinish{Decision: d, times: r.times + 1, first: r.first}, true
+		return failedFinish{Decision: d, times: r.times + 1, first: r.first, reserve: r.refused && state.Offered()}, true
 	}
 	return failedFinish{}, false
 }

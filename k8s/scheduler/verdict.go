@@ -13,6 +13,7 @@ type failedFinish struct {
 	decide.Decision
 	refused bool         // with a refusal; else it may have taken effect
 	state   stacks.State // of the job, as far as was known
+	reserve bool         // it is sent once more, and the job reserved first: it may be refused without
 	times   int          // in a row
 	first   time.Time    // the first of them was tried
 	at      time.Time    // the last of them failed; the state is to be told after that

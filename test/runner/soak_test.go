@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onejob-dev/onejob/assumptions"
 	"github.com/onejob-dev/onejob/simulator"
 )
 
@@ -124,7 +125,8 @@ func TestSoak(t *testing.T) {
 	seed := uint64(number(t, "ONEJOB_SEED", int(time.Now().Unix())))
 	t.Logf("ONEJOB_SEED=%d ONEJOB_JOBS=%d", seed, jobs)
 
-	l := newLab(t, simulator.Config{Seed: seed, RequestLog: 1 << 20})
+	// The opposite of what the other tests have; the intervals are those of a test.
+	l := newLab(t, simulator.Config{Seed: seed, RequestLog: 1 << 20, Profile: assumptions.Shipped().Opposite(), HeartbeatInterval: 1, JobStatusInterval: 1})
 	soakFaults(l)
 	results := make(soakResults, jobs)
 	began := time.Now()
