@@ -33,7 +33,8 @@ type Options struct {
 	Token    stacks.TokenSource
 	// Queue is the key of a queue that nobody else uses.
 	Queue string
-	// Mark is that of a pipeline that was printed before; empty makes a new one.
+	// Mark is that of a pipeline that was printed before (see Pipeline); empty makes a new
+	// one.
 	Mark string
 	// WaitingJob and LimitedJob are the jobs of the steps of these names, which no call
 	// tells: empty leaves what depends on them unknown.
@@ -230,10 +231,10 @@ func (p *prober) alone(ctx context.Context) error {
 
 // appear shows the pipeline and waits for its jobs.
 func (p *prober) appear(ctx context.Context) error {
-	if p.Pipeline != nil {
+	if p.Pipeline != nil && !p.printed {
 		p.Pipeline(p.pipeline())
 	}
-	p.say(fmt.Sprintf("waiting for the pipeline's jobs, %s at most: upload it, for example as the only step of a new pipeline", p.Wait))
+	p.say(fmt.Sprintf("waiting for the jobs of the pipeline with the mark %s, %s at most: upload it, for example as the steps of a new pipeline", p.Mark, p.Wait))
 	var first time.Time
 	for end := time.Now().Add(p.Wait); ; {
 		missing := p.missing()

@@ -325,7 +325,7 @@ func TestProbeInTrouble(t *testing.T) {
 	for name, fault := range map[string]simulator.Fault{
 		"acquire":      {Endpoint: "acquire", Status: 500},
 		"turned away":  {Endpoint: "*", Status: 503, Probability: .1},
-		"limited":      {Endpoint: "stacks/*", Status: 429, Header: map[string]string{"Retry-After": "2"}, Probability: .1},
+		"limited":      {Endpoint: "stacks_states", Status: 429, Header: map[string]string{"Retry-After": "2"}, Probability: .1},
 		"lost replies": {Endpoint: "*", Reset: "after", Probability: .05},
 		"a gateway":    {Endpoint: "*", Status: 502, Body: "<html>", Probability: .1},
 		"a proxy":      {Endpoint: "*", Status: 404, Body: "no", Probability: .05},

@@ -116,8 +116,8 @@ func (p *prober) endHeld(ctx context.Context, id contract.JobID) {
 		if g.id != id {
 			continue
 		}
-		status, reason := "-1", "cancel" // it can't be started
-		if got, err := g.start(ctx); err == nil && got.ok() || p.jobs.get(id).state == contract.JobRunning {
+		status, reason := "-1", "cancel" // not started, and perhaps too late for that
+		if p.jobs.get(id).state == contract.JobRunning {
 			status, reason = "0", ""
 		}
 		if got, err := g.finish(ctx, status, reason, 1); err != nil || !got.ok() {
