@@ -175,7 +175,7 @@ func TestDecide(t *testing.T) {
 		{"terminating while its job runs", aKJob().Running().State(running).but(terminating(0)), want{action: None, reason: ReasonDeleted, says: "deleted while the job ran in its pod"}},
 		{"terminating while its job runs, state old", aKJob().Running().State(running).but(terminating(0)).but(func(f *Facts) { f.ToldAt = t0.Add(-time.Minute) }), want{action: Ask, reason: ReasonDeleted}},
 		{"terminating, and killed while its job ran", aKJob().Lost().State(running).but(terminating(0)).but(finishLost), want{action: Finish, reason: ReasonLostAfter, status: 137, says: "deleted while the job ran in its pod; the pod was lost while the job ran in it"}},
-		{"terminating, and its job was not reported", aKJob().Exits(70).State(running).but(unended).but(terminating(0)).but(finishLost), want{action: Finish, reason: ReasonNotRun, status: -1, says: "deleted while the job ran in its pod; attempt 1 acquired the job but did not report its end"}},
+		{"terminating, and its job was not reported", aKJob().Exits(70).State(running).but(unended).but(terminating(0)).but(finishLost), want{action: Finish, reason: ReasonNotRun, status: -1, says: "deleted while the job ran in its pod; attempt 1 acquired the job but its end was not reported"}},
 		{"terminating and marked while its job runs", aKJob().Running().State(running).but(terminating(0)).but(marked), want{action: None, reason: ReasonCancelled, says: "by ada: wrong branch"}},
 		{"terminating, and another agent has the job", aKJob().Waiting("ImagePullBackOff", "no", 0).State(running).but(terminating(0)), want{action: None}},
 		{"terminating and finished", aKJob().Exits(75).State(reserved).but(terminating(0)), want{action: Attempt, reason: ReasonExhausted, at: later(5 * time.Second)}},
@@ -281,7 +281,7 @@ func TestDecide(t *testing.T) {
 		{"ended well without a message, and another agent has the job", aKJob().Lost().State(running).but(code(0)), want{action: None, reason: ReasonFinished}},
 		{"ended well without a message, but offered", aKJob().Lost().State(reserved).but(code(0)).but(func(f *Facts) { f.Pod.Image = "ubuntu:24.04" }), want{action: Finish, reason: ReasonConfig, status: -1, says: "it did not run onejob-agent. Check the image's entrypoint and the command in the queue's template (image ubuntu:24.04)"}},
 		{"ended well without a message, but offered, its kjob complete", aKJob().Lost().State(scheduled).but(code(0)).but(func(f *Facts) { f.KJob.Finished, f.KJob.Succeeded = true, true }), want{action: Finish, reason: ReasonConfig, status: -1, says: "it did not run onejob-agent"}},
-		{"lost while running, its end unseen", aKJob().Lost().State(running).but(func(f *Facts) { f.Pod.Exited = false }), want{action: None, reason: ReasonLostAfter, says: "may still run on a node"}},
+		{"lost while running, its end unseen", aKJob().Lost().State(running).but(func(f *Facts) { f.Pod.Exited = false }), want{action: None, reason: ReasonLostAfter, says: "so it may still run"}},
 		{"lost while running, its node gone", aKJob().Lost().State(running).but(func(f *Facts) {
 			f.Pod.Exited, f.Pod.NodeGone, f.Pod.Why, f.Pod.ExitCode = false, true, "DeletionByPodGC", 0
 		}).but(finishLost), want{action: Finish, reason: ReasonLostAfter, status: -1, says: "DeletionByPodGC"}},
@@ -338,7 +338,7 @@ func TestDecide(t *testing.T) {
 		{"deleted by hand while another agent has its job, and refused it", aKJob().Lost().GoneBut().State(running).but(code(27)), want{action: None}},
 		{"deleted by hand while its job ran, and gone with its node unseen", aKJob().Lost().GoneBut().State(running).but(func(f *Facts) { f.Pod.Exited = false }), want{action: None, reason: ReasonDeleted, says: "deleted while the job ran in its pod"}},
 		{"deleted by us without a node, for another agent has it", aKJob().GoneBut().State(running).but(func(f *Facts) { f.Pod.Terminating = true }), want{action: None, reason: ReasonDeleted}},
-		{"deleted by hand while its job ran, and unreported", aKJob().Exits(70).GoneBut().State(running).but(sigterm).but(finishLost), want{action: Finish, reason: ReasonNotRun, status: -1, says: "was deleted while the job ran in its pod; attempt 1 acquired the job but did not report its end"}},
+		{"deleted by hand while its job ran, and unreported", aKJob().Exits(70).GoneBut().State(running).but(sigterm).but(finishLost), want{action: Finish, reason: ReasonNotRun, status: -1, says: "was deleted while the job ran in its pod; attempt 1 acquired the job but its end was not reported"}},
 		{"deleted by hand while its job ran, and unreported, state old", aKJob().Exits(70).GoneBut().StateBefore(running).but(sigterm), want{action: Ask, reason: ReasonDeleted}},
 		{"deleted by us, for it was suspended", aKJob().GoneBut().State(reserved).but(removed(ReasonSuspended)), want{action: Attempt, reason: ReasonSuspended, at: soon, says: "the pod of attempt 1 was lost before it acquired the job: its Kubernetes Job was suspended"}},
 		{"deleted by us, for it was suspended, after its runner was stopped", aKJob().Exits(143).GoneBut().State(scheduled).but(sigterm).but(before).but(removed(ReasonSuspended)), want{action: Attempt, reason: ReasonSuspended, at: soon, says: "was stopped before it acquired the job"}},

@@ -88,7 +88,7 @@ func decideNotRun(f Facts) Decision {
 		return ask(ReasonNotRun)
 	}
 	m := f.Pod.Message
-	reason, text := ReasonNotRun, "acquired the job but did not report its end; it may have run, so onejob does not run it again"
+	reason, text := ReasonNotRun, "acquired the job but its end was not reported; onejob does not run it again"
 	switch m.Outcome {
 	case contract.OutcomeDeclined:
 		reason, text = ReasonDeclined, "acquired the job but did not run it; onejob does not run it again"

@@ -95,7 +95,7 @@ func decideLostHeld(f Facts) Decision {
 		return endHeld(f, ReasonLostAfter, status, "the pod was lost while the job ran in it; onejob does not run the job again", Loss(f))
 	default:
 		return Decision{Action: None, Reason: ReasonLostAfter, Topic: topicUnseen,
-			Text: fmt.Sprintf("the pod was lost while the job ran in it; it may still run on a node that Kubernetes can't reach: %s", Loss(f))}
+			Text: fmt.Sprintf("the pod was lost while the job ran in it; nobody saw it end, so it may still run: %s", Loss(f))}
 	}
 }
 

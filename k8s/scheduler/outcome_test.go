@@ -367,7 +367,7 @@ func TestLeftToBuildkite(t *testing.T) {
 		{"not run", func(_ *world, p *pod, a *agent) {
 			a.finish(1)
 			p.end(contract.ExitNotRun, "Error", &contract.Message{Outcome: contract.OutcomeRunnerError, Reason: "so it says"})
-		}, "none", "not_run", "JobLost: attempt 1 acquired the job but did not report its end; it may have run, so onejob does not run it again: so it says"},
+		}, "none", "not_run", "JobLost: attempt 1 acquired the job but its end was not reported; onejob does not run it again: so it says"},
 		{"a process was killed", func(_ *world, p *pod, a *agent) {
 			a.finish(status)
 			p.end(0, "OOMKilled", &contract.Message{Outcome: contract.OutcomeFinished, ExitStatus: &status})

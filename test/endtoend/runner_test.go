@@ -34,8 +34,8 @@ var runnerRows = []row{
 	},
 	{
 		name: "exit-70-start-refused", faults: []simulator.Fault{{Endpoint: "start", Status: 422}}, exit: "-1", signalReason: "process_run_error", kjobs: 1,
-		page:  []string{"attempt 1 acquired the job but did not report its end; it may have run, so onejob does not run it again: Buildkite didn't let the job start"},
-		event: "JobLost: attempt 1 acquired the job but did not report its end", metric: "none/not_run",
+		page:  []string{"attempt 1 acquired the job but its end was not reported; onejob does not run it again: Buildkite didn't let the job start"},
+		event: "JobLost: attempt 1 acquired the job but its end was not reported", metric: "none/not_run",
 	},
 	{
 		name: "exit-75-exhausted", agent: once, faults: []simulator.Fault{{Endpoint: "acquire", Status: 503, Times: 1}}, exit: "0", kjobs: 2,
@@ -64,7 +64,7 @@ var runnerRows = []row{
 		name: "silent-runner", job: "activeDeadlineSeconds: 120", faults: []simulator.Fault{{Endpoint: "finish", Status: 503}}, kjobs: 1,
 		act: func(s *scene) {
 			s.told("DeadlineExceeded, Job was active longer than specified deadline")
-			s.told("did not report its end; it may have run, so onejob does not run it again") // who ends it depends on the state that is told
+			s.told("its end was not reported; onejob does not run it again") // who ends it depends on the state that is told
 			if j := s.job(); j.State.Held() {
 				must(s, on.Simulator.LoseAgent(j.AgentID))
 			}
@@ -73,7 +73,7 @@ var runnerRows = []row{
 			})
 		},
 		exit: "-1", page: []string{"Kubernetes stopped the pod in which the job ran: DeadlineExceeded"},
-		event: "JobLost: attempt 1 acquired the job but did not report its end; it may have run, so onejob does not run it again",
+		event: "JobLost: attempt 1 acquired the job but its end was not reported; onejob does not run it again",
 	},
 	{
 		// Its result can't be delivered either, and Buildkite has ended the job.
