@@ -24,7 +24,7 @@ func (p *Pod) addCommand(o *corev1.Pod) {
 		p.addWait(c)
 		p.ToCome = c.State.Running == nil && c.State.Terminated == nil
 		if end := c.State.Terminated; end != nil && end.ExitCode != 0 && p.Waiting == "" {
-			p.ToCome, p.Image = true, contract.Word(c.Image)
+			p.Image = contract.Word(c.Image)
 			p.Waiting, p.WaitingMessage = "StartError", contract.Sentence(fmt.Sprintf("container %s ended with exit code %d before it had the command: %s %s", c.Name, end.ExitCode, end.Reason, lastLines(end.Message)))
 		}
 	}

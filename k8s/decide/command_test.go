@@ -71,6 +71,33 @@ func TestCommandContainer(t *testing.T) {
 	}
 }
 
+// TestJobOverBeforeItsCommand: a runner that waits for a container which doesn't come is
+// stopped at once when the job is over, and has nothing to explain. One whose container was
+// killed has its time to leave.
+func TestJobOverBeforeItsCommand(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		command corev1.ContainerState
+		state   stacks.State
+		want    Action
+	}{
+		{"finished by the scheduler", waitsOn("ImagePullBackOff"), stacks.StateFinished, Delete},
+		{"cancelled", waitsOn("ContainerCreating"), stacks.StateCanceled, Delete},
+		{"forgotten", waitsOn("ContainerCreating"), stacks.StateUnknown, Delete},
+		{"killed as it ended", endsWith(137, "OOMKilled", ""), stacks.StateFinished, None},
+		{"ended", endsWith(0, "Completed", ""), stacks.StateFinished, None},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := On(aKJob().State(tt.state).but(func(f *Facts) {
+				f.Pod, f.EndedAt = OfPod(withCommand(runs, tt.command)), t0.Add(-30*time.Second)
+			}).Facts)
+			if d.Action != tt.want || d.Text != "" {
+				t.Errorf("%v %v %q, want %v", d.Action, d.Reason, d.Text, tt.want)
+			}
+		})
+	}
+}
+
 // TestCommandOutOfMemory: the job's page says which container it was.
 func TestCommandOutOfMemory(t *testing.T) {
 	m := contract.Message{Contract: contract.Version, Outcome: contract.OutcomeFinished, Reason: "the job ended with exit status 137"}

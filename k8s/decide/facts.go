@@ -215,11 +215,15 @@ func (p Pod) mayRun() bool {
 	if p.Node == "" {
 		return false
 	}
-	return p.Started || p.Waiting == ""
+	return p.complete() || p.Waiting == ""
 }
 
-// Runs: its runner has all that it needs to take the job.
-func (p Pod) Runs() bool { return p.Started && !p.ToCome }
+// complete: its runner could have taken the job, as all containers have started.
+func (p Pod) complete() bool { return p.Started && !p.ToCome }
+
+// Runs: and if it hasn't yet, it can. Of a pod that is complete, only the command's container
+// has anything to wait for: it ended too early.
+func (p Pod) Runs() bool { return p.complete() && p.Waiting == "" }
 
 // Lives reports whether the pod may be running something.
 func (p Pod) Lives() bool { return p.Phase != "" && !p.OverOrGone() }

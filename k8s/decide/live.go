@@ -16,7 +16,7 @@ func decideLive(f Facts) Decision {
 	case f.unknown():
 		// Buildkite was asked and doesn't know the job: no pod will get it.
 		return Decision{Action: Delete, Reason: ReasonUnknown}
-	case f.State.Waiting() && !f.Pod.Started:
+	case f.State.Waiting() && !f.Pod.complete():
 		return decideNotYet(f)
 	case f.KJob.Suspended && f.hadPod():
 		return suspendedAfterStart
@@ -53,7 +53,7 @@ func (f Facts) takenElsewhere() bool {
 
 // unknown: Buildkite has said so, and no runner has the job.
 func (f Facts) unknown() bool {
-	return f.State == stacks.StateUnknown && f.believed() && !f.Pod.Started
+	return f.State == stacks.StateUnknown && f.believed() && !f.Pod.complete()
 }
 
 // hadPod: there is a pod, or there was one.
@@ -61,7 +61,7 @@ func (f Facts) hadPod() bool { return f.Pod.Phase != "" || f.KJob.PodSeen }
 
 // decideOutlived is for a pod that is there while its job is over.
 func decideOutlived(f Facts) Decision {
-	neverRan := !f.Pod.Started
+	neverRan := !f.Pod.complete()
 	if soon := f.EndedAt.Add(startLag); neverRan && f.mayHaveRunAlready() && f.Now.Before(soon) {
 		return Decision{Action: None, Again: soon}
 	}

@@ -6,6 +6,10 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/pod-security-admission/api"
+	"k8s.io/pod-security-admission/policy"
 
 	"github.com/onejob-dev/onejob/contract"
 )
@@ -116,6 +120,52 @@ func TestOneContainer(t *testing.T) {
 				t.Errorf("the runner honours %q, want %q", got, tt.honoured)
 			}
 		})
+	}
+}
+
+// TestCommandContainerIsRestricted: a namespace with the strictest level of Pod Security
+// takes the shipped pod of a step with an image.
+func TestCommandContainerIsRestricted(t *testing.T) {
+	pod, err := ofImage(t, "", "", "node:22")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range all.EvaluatePod(api.LevelVersion{Level: api.LevelRestricted, Version: api.LatestVersion()}, &metav1.ObjectMeta{}, pod) {
+		if !r.Allowed {
+			t.Errorf("%s: %s", r.ForbiddenReason, r.ForbiddenDetail)
+		}
+	}
+}
+
+// TestRequestsCountOnce: what the pod of a step with an image asks for is the template's, and
+// the runner's little beside it, however the template says it.
+func TestRequestsCountOnce(t *testing.T) {
+	for resources, want := range map[string]string{
+		"{requests: {cpu: '2', memory: 1Gi}}":               "2020m 1088Mi",
+		"{requests: null, limits: {cpu: '2', memory: 1Gi}}": "2020m 1088Mi", // a limit is a request, to Kubernetes
+		"{requests: {cpu: 5m, memory: 16Mi}}":               "10m 32Mi",
+	} {
+		pod, err := ofImage(t, "spec: {containers: [{name: agent, resources: "+resources+"}]}", "", "node:22")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var cpu, memory resource.Quantity
+		for _, c := range pod.Containers {
+			for name, sum := range map[corev1.ResourceName]*resource.Quantity{corev1.ResourceCPU: &cpu, corev1.ResourceMemory: &memory} {
+				amount, ok := c.Resources.Requests[name]
+				if !ok {
+					amount = c.Resources.Limits[name]
+				}
+				sum.Add(amount)
+			}
+		}
+		if got := cpu.String() + " " + memory.String(); got != want {
+			t.Errorf("%s: the pod asks for %s, want %s", resources, got, want)
+		}
 	}
 }
 
