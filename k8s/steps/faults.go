@@ -29,6 +29,7 @@ func (f *faults) bad(field, format string, args ...any) {
 
 func (f *faults) err() error {
 	slices.SortFunc(f.list, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	f.list = slices.CompactFunc(f.list, func(a, b error) bool { return a.Error() == b.Error() })
 	if more := len(f.list) - maxFaults; more > 0 {
 		return errors.Join(append(slices.Clone(f.list[:maxFaults]), fmt.Errorf("and %d more", more))...)
 	}

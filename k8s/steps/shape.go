@@ -73,10 +73,10 @@ func (f *faults) unknown(at, key string, known []string) {
 	}
 	text := "there is no such field"
 	if nearest := nearest(key, known); nearest != "" {
-		text += "; did you mean " + nearest + "?"
+		text += ", but there is " + nearest
 	}
 	if len(known) <= maxListed {
-		text += " There are " + list(known)
+		text += ". There are " + list(known)
 	}
 	f.bad(at+"."+shown(key), "%s", text)
 }

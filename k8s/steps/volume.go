@@ -98,7 +98,11 @@ func (r *resolver) tidy() {
 		}
 		for i := range r.pod.Commands {
 			c := &r.pod.Commands[i].Container
-			f(place("containers", i, c.Name), c)
+			at := place("containers", i, c.Name)
+			if c.RestartPolicy != nil || len(c.RestartPolicyRules) > 0 {
+				r.bad(at+".restartPolicy", "a restarted container would run the command again: take it and restartPolicyRules out")
+			}
+			f(at, c)
 		}
 	}
 	every(func(at string, c *corev1.Container) {
