@@ -42,7 +42,7 @@ func newApp() *cli.App {
 		Version: build.String(), HideHelpCommand: true,
 		Commands: []*cli.Command{
 			scheduleCommand(), jobsCommand(), explainCommand(), reacquireCommand(), cancelCommand(),
-			renderCommand(), lintCommand(), deregisterCommand(),
+			renderCommand(), lintCommand(), importCommand(), deregisterCommand(),
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // main's affair
 		OnUsageError:   unknownFlag,
