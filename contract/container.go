@@ -7,3 +7,19 @@ const AgentContainer = "agent"
 // ManagedBy is the value of the label app.kubernetes.io/managed-by on all that
 // onejob makes, and the source of its Events.
 const ManagedBy = "onejob"
+
+// A step that names an image of its own has a second container in its pod. It runs
+// the command in that image, and never has the agent token:
+//
+//	init  onejob-step  copies our programs into StepDir
+//	agent              the runner: acquires the job and checks it out
+//	command            runs the command, for the runner
+const (
+	CommandContainer = "command"
+	// StepInit is the init container, and the volume at StepDir.
+	StepInit = "onejob-step"
+	// StepProgram is what the first and the last of them run.
+	StepProgram = "onejob-step"
+	// StepDir is the folder that all three share.
+	StepDir = "/onejob"
+)

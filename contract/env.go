@@ -41,6 +41,9 @@ const (
 	// that asks for another, and, started by hand without it, each. In a pod of a
 	// scheduler from before it was there, the runner only warns.
 	EnvImage = "ONEJOB_IMAGE"
+	// EnvStepDir is StepDir, in the pod of a step whose command has a container of its
+	// own; a runner has the command run there.
+	EnvStepDir = "ONEJOB_STEP_DIR"
 	// EnvAttempt is the number of the attempt, from 1.
 	EnvAttempt = "ONEJOB_ATTEMPT"
 	// EnvContractVersion is the scheduler's Version.

@@ -30,6 +30,10 @@ type Config struct {
 	Image string
 	// ImageUnknown: the pod is that of a scheduler which doesn't set it yet.
 	ImageUnknown bool
+	// StepDir is contract.EnvStepDir; empty where the command runs in this container.
+	StepDir string
+	// Step is the path of onejob-step, where there is one.
+	Step string
 	// Runner is the path of onejob-run.
 	Runner string
 	// Environ is the environment that the job's is made of.
@@ -169,6 +173,9 @@ func (r *run) serve(stop context.Context, tags []string) {
 		}
 	}()
 
+	if !r.awaitCommand(work) {
+		return
+	}
 	r.phases.begin("acquire")
 	job, err := r.session.Acquire(work, r.JobID)
 	if err != nil {

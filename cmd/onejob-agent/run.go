@@ -114,6 +114,12 @@ func (f *flags) config(c *cli.Context, log *slog.Logger) (launcher.Config, error
 	}
 	runner, err := launcher.Beside("onejob-run")
 	errs = append(errs, err)
+	var step string
+	stepDir := os.Getenv(contract.EnvStepDir)
+	if stepDir != "" {
+		step, err = launcher.Beside(contract.StepProgram)
+		errs = append(errs, err)
+	}
 	err = errors.Join(errs...)
 	if err == nil {
 		err = f.options.MakeBuildPath()
@@ -123,7 +129,7 @@ func (f *flags) config(c *cli.Context, log *slog.Logger) (launcher.Config, error
 	}
 	return launcher.Config{
 		JobID: id, Attempt: f.attempt, Image: f.image, ImageUnknown: f.image == "" && f.contract != 0, Token: token, Options: f.options, Budget: budget,
-		Acquire: f.acquire, Register: acquire.DefaultRegister, Runner: runner, Environ: os.Environ(),
+		Acquire: f.acquire, Register: acquire.DefaultRegister, Runner: runner, StepDir: stepDir, Step: step, Environ: os.Environ(),
 		UserAgent:        version.UserAgent() + " onejob-agent/" + build.String(),
 		LocalTraceparent: launcher.TraceparentSet(c),
 		Transport:        acquire.NewTransport(!f.options.NoHTTP2),

@@ -40,6 +40,12 @@ const (
 	UnmatchedIgnore = "ignore"
 )
 
+// What a step may say about its pod, see Queue.Steps.
+const (
+	StepsImage = "image"
+	StepsPlain = "plain"
+)
+
 // The values of Queue.LostJobs.
 const (
 	LostLeave  = "leave"
@@ -86,9 +92,12 @@ type Queue struct {
 	// TrustedPipelines lets the template take images, commands and names from a
 	// pipeline: whoever writes one then has the agent token. See
 	// kjob/trust.go.
-	TrustedPipelines bool        `json:"trusted-pipelines,omitempty"`
-	TokenSecret      SecretRef   `json:"token-secret,omitempty"`
-	Template         TemplateRef `json:"template,omitempty"`
+	TrustedPipelines bool `json:"trusted-pipelines,omitempty"`
+	// Steps is what a step may say about its pod: image, for the image of its command,
+	// or plain, for nothing.
+	Steps       string      `json:"steps,omitempty"`
+	TokenSecret SecretRef   `json:"token-secret,omitempty"`
+	Template    TemplateRef `json:"template,omitempty"`
 	// TokenSecrets names the Secrets with an agent token in Namespace, of this queue
 	// and of the others. It is filled when the configuration is completed.
 	TokenSecrets []string `json:"-"`
@@ -210,6 +219,7 @@ func (c *Config) complete(namespace string) {
 		def(&q.OnTerm, "cancel")
 		def(&q.LostJobs, LostLeave)
 		def(&q.Unmatched, UnmatchedNotify)
+		def(&q.Steps, StepsImage)
 		def(&q.AgentEndpoint, c.Endpoint)
 		def(&q.TokenSecret.Name, "onejob-agent-token")
 		def(&q.TokenSecret.Key, "token")

@@ -150,6 +150,10 @@ type Pod struct {
 	Broke Failure
 	// Message is what the runner left, nil if nothing was.
 	Message *contract.Message
+	// ToCome: the runner waits for the command's container before it takes the job.
+	ToCome bool
+	// OutOfMemory is the container beside the agent's that ran out of it, and its image.
+	OutOfMemory string
 	// Waiting is why a container hasn't started: ImagePullBackOff.
 	Waiting, WaitingMessage, Image string
 	// Unschedulable is the scheduler's own message, empty if it has placed the pod.
@@ -214,6 +218,9 @@ func (p Pod) mayRun() bool {
 	}
 	return p.Started || p.Waiting == ""
 }
+
+// Runs: its runner has all that it needs to take the job.
+func (p Pod) Runs() bool { return p.Started && !p.ToCome }
 
 // Lives reports whether the pod may be running something.
 func (p Pod) Lives() bool { return p.Phase != "" && !p.OverOrGone() }

@@ -26,7 +26,7 @@ func decideLive(f Facts) Decision {
 		return decideHeld(f)
 	case f.State.Offered():
 		return decideOffered(f)
-	case f.Pod.Started:
+	case f.Pod.Runs():
 		return Decision{Action: None}
 	default:
 		return decidePending(f)
@@ -107,7 +107,7 @@ func decideOffered(f Facts) Decision {
 	switch {
 	case f.Pod.Terminating:
 		return decideStopping(f)
-	case f.Pod.Started:
+	case f.Pod.Runs():
 		return decideIdle(f)
 	case !f.Podless():
 		return decidePending(f)

@@ -86,6 +86,8 @@ func aside(f Facts) (Topic, string) {
 	switch {
 	case p.Why == "OOMKilled":
 		return topicOutOfMemory, "a process of the job was killed for want of memory (OOMKilled); the limit is in the queue's template"
+	case p.OutOfMemory != "":
+		return topicOutOfMemory, fmt.Sprintf("a process of the job was killed for want of memory (OOMKilled, container %s); the limit is that of the container agent in the queue's template", p.OutOfMemory)
 	case p.Message.SessionLost:
 		return topicSessionLost, said(f, "lost its session at Buildkite and told the job to stop")
 	case p.Message.Received == "":

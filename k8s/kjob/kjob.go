@@ -27,7 +27,7 @@ const (
 
 // New makes the kjob of one attempt at a job. It is a pure function; what it
 // returns shares nothing with the template. env is the job's own environment,
-// needed only if the template says so; the error is the job's fault, and the
+// needed if t.WantsEnv; the error is the job's fault, and the
 // same for every attempt.
 func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batchv1.Job, error) {
 	k := t.Job.DeepCopy()
@@ -68,15 +68,23 @@ func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batc
 	pod := &k.Spec.Template
 	pod.Labels, pod.Annotations = merge(pod.Labels, labels), merge(pod.Annotations, notes)
 
+	agent := FindAgent(&pod.Spec)
+	image := honoured(t.Image(), agent.Image, env)
+	if own := ofStep(t, agent, env); own != "" {
+		if err := checkImage(own); err != nil {
+			return nil, err
+		}
+		addCommand(&pod.Spec, own)
+		agent, image = FindAgent(&pod.Spec), own
+	}
 	for i := range pod.Spec.InitContainers {
 		// The end of its log is all that says why it failed, when the pod is gone.
 		if c := &pod.Spec.InitContainers[i]; c.TerminationMessagePolicy == "" {
 			c.TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
 		}
 	}
-	agent := FindAgent(&pod.Spec)
 	agent.Env = append(agent.Env, podEnv(job.ID, attempt, t)...)
-	agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvImage, Value: honoured(t.Image(), agent.Image, env)})
+	agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvImage, Value: image})
 	return k, nil
 }
 

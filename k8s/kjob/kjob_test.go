@@ -243,7 +243,8 @@ func FuzzPipelineCannotChangeItsPod(f *testing.F) {
 	})
 }
 
-// TestPodHonoursImage: the runner is told of which `image:` its pod is.
+// TestPodHonoursImage: the runner of a pod with one container is told of which `image:`
+// that is.
 func TestPodHonoursImage(t *testing.T) {
 	for _, tt := range []struct{ name, image, asked, want string }{
 		{"the pod's own", "registry.local/agent:v1", "node:22", "registry.local/agent:v1"},
@@ -252,7 +253,7 @@ func TestPodHonoursImage(t *testing.T) {
 		{"of another variable", "mirror.local/{{env.CI_IMAGE}}", "node:22", "mirror.local/go:1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tpl, err := Parse([]byte(`spec: {containers: [{name: agent, image: "`+tt.image+`"}]}`), aQueue(t, "  trusted-pipelines: true\n"))
+			tpl, err := Parse([]byte(`spec: {containers: [{name: agent, image: "`+tt.image+`"}]}`), aQueue(t, "  trusted-pipelines: true\n  steps: plain\n"))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -40,6 +40,8 @@ type Template struct {
 	Tags          []string
 	OnTerm        string
 	TokenSecret   config.SecretRef
+	// Plain: a step's image: changes nothing about its pod.
+	Plain bool
 	// tokens names the Secrets with an agent token in the namespace.
 	tokens []string
 	// Org is the organization's slug, for the jobs' URLs; it may be empty.
@@ -55,6 +57,10 @@ type Template struct {
 // NeedsEnv reports whether the template takes something from the job's own
 // environment, so that Buildkite must be asked for it.
 func (t *Template) NeedsEnv() bool { return t.raw != "" }
+
+// WantsEnv reports whether a job's environment must be asked for: because the template
+// takes something from it, or because a step may say there what its pod is.
+func (t *Template) WantsEnv() bool { return t.NeedsEnv() || !t.Plain }
 
 // Grace is the template's terminationGracePeriodSeconds.
 func (t *Template) Grace() int64 { return *t.Job.Spec.Template.Spec.TerminationGracePeriodSeconds }
@@ -92,7 +98,7 @@ func Parse(doc []byte, q config.Queue) (*Template, error) {
 	}
 	t := &Template{
 		Queue: q.Name, Namespace: q.Namespace, AgentEndpoint: q.AgentEndpoint, Tags: q.Tags,
-		OnTerm: q.OnTerm, TokenSecret: q.TokenSecret, Job: &batchv1.Job{},
+		OnTerm: q.OnTerm, TokenSecret: q.TokenSecret, Plain: q.Steps == config.StepsPlain, Job: &batchv1.Job{},
 		tokens: append([]string{q.TokenSecret.Name}, q.TokenSecrets...),
 	}
 	errs, err := config.DecodeStrict(merged, t.Job)

@@ -133,15 +133,9 @@ func (f *found) next(ctx context.Context) (*batchv1.Job, error) {
 			job = j
 		}
 	}
-	var env map[string]string
-	if f.Template.NeedsEnv() {
-		if f.Client == nil {
-			return nil, f.refuse("the queue's template needs the job's environment, and there is no token to ask for it%s", f.url)
-		}
-		var err error
-		if env, err = f.Client.Env(ctx, f.id); err != nil {
-			return nil, err
-		}
+	env, err := f.environment(ctx)
+	if err != nil {
+		return nil, err
 	}
 	k, err := kjob.New(job, f.attempts+1, f.Template, env)
 	if err != nil {
@@ -151,6 +145,20 @@ func (f *found) next(ctx context.Context) (*batchv1.Job, error) {
 		f.handOn(last, k)
 	}
 	return k, nil
+}
+
+// environment is the job's, if its pod is made of that. Without a token, what its last
+// pod was made of counts.
+func (f *found) environment(ctx context.Context) (map[string]string, error) {
+	switch {
+	case !f.Template.WantsEnv():
+		return nil, nil
+	case f.Client != nil:
+		return f.Client.Env(ctx, f.id)
+	case f.Template.NeedsEnv():
+		return nil, f.refuse("the queue's template needs the job's environment, and there is no token to ask for it%s", f.url)
+	}
+	return kjob.EnvOf(f.last()), nil
 }
 
 // handOn has a kjob take along what became of the attempts before it.

@@ -98,7 +98,7 @@ func (q *queue) letGo(ctx context.Context, id contract.JobID, c claim, why strin
 // make makes a claim's kjob, and has it created.
 func (q *queue) make(ctx context.Context, id contract.JobID, c claim) (again time.Duration, err error) {
 	set := q.set.Load()
-	if set.template.NeedsEnv() && c.env == nil {
+	if set.template.WantsEnv() && c.env == nil {
 		if c.env, again, err = q.envOf(ctx, id); err != nil || again > 0 {
 			return again, err
 		}
@@ -140,7 +140,7 @@ func (q *queue) envOf(ctx context.Context, id contract.JobID) (env map[string]st
 	case err == nil && again == 0:
 		q.claims.setEnv(id, env)
 	case err != nil && !stacks.Temporary(err) && q.standing.now().stopped == nil:
-		q.tellWaiting(id, decide.NotCreated("Buildkite doesn't give the job's environment, which the queue's template needs: "+err.Error()))
+		q.tellWaiting(id, decide.NotCreated("Buildkite doesn't give the job's environment, which says what its pod is: "+err.Error()))
 	}
 	return env, min(again, envAgain), err
 }

@@ -173,7 +173,7 @@ func (q *queue) claimAll(ctx context.Context, set *settings, take []candidate) e
 			q.s.metrics.took(q.name, phaseReserved, c.job.ScheduledAt, began)
 		}
 	}
-	if set.template.NeedsEnv() {
+	if set.template.WantsEnv() {
 		q.fetchEnv(ctx, claimed)
 	}
 	for _, c := range claimed {

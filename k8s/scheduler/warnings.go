@@ -39,7 +39,7 @@ func (q *queue) wantsWarnings(id contract.JobID, d decide.Decision, f decide.Fac
 // time. The look that a read asks for may have come at once: of two looks that a job is
 // due for, the queue keeps the earlier.
 func (q *queue) readOn(id contract.JobID, f decide.Facts) {
-	waits := f.EndedAt.IsZero() && !f.Pod.Started
+	waits := f.EndedAt.IsZero() && !f.Pod.Runs()
 	if next := f.EventsAt.Add(decide.WarningsEvery + time.Second); waits && f.Now.Before(next) {
 		q.work.AddAfter(id, next.Sub(f.Now))
 	}
@@ -76,7 +76,7 @@ func eventsDecide(d decide.Decision, f decide.Facts) bool {
 // doesn't say why not.
 func waitsUnexplained(f decide.Facts) bool {
 	switch p := f.Pod; {
-	case !f.KJob.Live(), f.KJob.Suspended && !f.KeptOut(), p.Started, p.Unschedulable != "", p.Waiting != "":
+	case !f.KJob.Live(), f.KJob.Suspended && !f.KeptOut(), p.Runs(), p.Unschedulable != "", p.Waiting != "":
 		return false
 	}
 	switch f.Pod.Phase {

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/onejob-dev/onejob/simulator"
+	"github.com/onejob-dev/onejob/test/cluster/image"
 )
 
 func TestLostPods(t *testing.T) {
@@ -103,6 +104,20 @@ var lostRows = []row{
 		event: "JobNotice: a process of the job was killed for want of memory (OOMKilled)", metric: "none/finished",
 	},
 	{
+		name: "step-out-of-memory", agent: "resources: {requests: {cpu: 5m, memory: 16Mi}, limits: {memory: 128Mi}}", image: image.BusyboxName,
+		command: "echo begun; sh -c 'x=aaaaaaaa; while :; do x=$x$x; done' || exit 137",
+		exit:    "137", kjobs: 1, page: []string{"a process of the job was killed for want of memory (OOMKilled, container command, image localhost/onejob-busybox:dev)"},
+		event: "JobNotice: a process of the job was killed for want of memory (OOMKilled, container command", metric: "none/finished",
+	},
+	{
+		name: "step-container-killed", image: image.BusyboxName, command: forSleep,
+		act: func(s *scene) {
+			s.started()
+			must(s, syscall.Kill(s.firstOf(s.running(1), "onejob-step"), syscall.SIGKILL))
+		},
+		exit: "137", kjobs: 1, metric: "none/finished",
+	},
+	{
 		name: "evicted-by-the-kubelet", pod: "volumes: [{name: tmp, emptyDir: {sizeLimit: 1Mi}}]", finishHeld: true,
 		command: `echo begun; [ "$BUILDKITE_RETRY_COUNT" != 0 ] || { head -c 20000000 /dev/zero > /tmp/fill; sleep 3600; }`, retry: "{exit_status: '*', limit: 1}",
 		act:  func(s *scene) { s.started(); s.told("Evicted") },
@@ -182,12 +197,15 @@ func (s *scene) offerUp(p corev1.Pod) {
 	}
 }
 
-// first is the pod's PID 1, by this machine's numbers.
-func (s *scene) first(p corev1.Pod) (found int) {
+// first is the runner's PID 1, by this machine's numbers.
+func (s *scene) first(p corev1.Pod) int { return s.firstOf(p, "onejob-agent") }
+
+// firstOf is the PID 1 of a container, by its program.
+func (s *scene) firstOf(p corev1.Pod, program string) (found int) {
 	s.Helper()
 	s.until("PID 1 of "+p.Name, func() bool {
 		for _, pid := range processes(s, string(p.UID)) {
-			if one, name := identity(pid); one && name == "onejob-agent" {
+			if one, name := identity(pid); one && name == program {
 				found = pid
 			}
 		}

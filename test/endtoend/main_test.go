@@ -64,6 +64,9 @@ func run(m *testing.M) int {
 		err = importHome(ctx)
 	}
 	if err == nil {
+		err = importForeign(ctx)
+	}
+	if err == nil {
 		err = settle(ctx)
 	}
 	if err == nil {

@@ -105,7 +105,7 @@ func promises(t *testing.T, queue, uid string) {
 		"checkout-hook":        {"said-by-the-checkout-hook"},
 		"everything (updated)": {"this was [REDACTED], the password is [REDACTED]", "finished with everything"},
 		"uploaded":             {"said-by-the-uploaded"},
-		"image":                {`"example.test/debian-tools:1"`},
+		"image":                {"BusyBox v1.", uid, "What the jobs of promises_test.go check out"},
 		"own-pod":              {"kubernetes", "podSpec"},
 	}
 	for _, id := range build.JobIDs {
@@ -120,7 +120,7 @@ func promises(t *testing.T, queue, uid string) {
 			}
 			rest = after
 		}
-		if refused := job.Label == "image" || job.Label == "own-pod"; refused {
+		if job.Label == "own-pod" {
 			wantRefused(t, ctx, job, string(log))
 		} else if job.ExitStatus != "0" {
 			t.Errorf("%s: exit status %s\n%s", job.Label, job.ExitStatus, log)

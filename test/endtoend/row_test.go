@@ -29,6 +29,8 @@ type row struct {
 	queue, job, pod, agent string
 	// command is the job's; empty: it passes at once. retry is its rule.
 	command, retry string
+	// image is the step's.
+	image string
 	// finishHeld: in this queue Buildkite lets a stack finish held jobs.
 	finishHeld bool
 	// faults are for calls about this job, from its first moment on.
@@ -166,6 +168,9 @@ func (s *scene) schedule() {
 		command = "echo made it"
 	}
 	step := map[string]any{"command": strings.ReplaceAll(command, "GATE", at.path()), "agents": map[string]any{"queue": s.name}, "env": map[string]any{"BUILDKITE_SKIP_CHECKOUT": "true"}}
+	if s.image != "" {
+		step["image"] = s.image
+	}
 	if s.retry != "" {
 		step["retry"] = map[string]any{"automatic": []any{parse(s.retry)}}
 	}

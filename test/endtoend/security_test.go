@@ -21,6 +21,7 @@ import (
 	"github.com/onejob-dev/onejob/k8s/decide"
 	"github.com/onejob-dev/onejob/k8s/operate"
 	"github.com/onejob-dev/onejob/simulator"
+	"github.com/onejob-dev/onejob/test/cluster/image"
 	"github.com/onejob-dev/onejob/test/fixture"
 	"github.com/onejob-dev/onejob/test/hunt"
 )
@@ -33,6 +34,12 @@ const victimSecret = "a-secret-of-another-job-6f6e656a6f62"
 // agent token, for another job's secret and for a way into Kubernetes; then the
 // test looks in all that people can see.
 func TestJobFindsNoSecret(t *testing.T) {
+	for name, of := range map[string]string{"in the runner's container": "", "in an image of the step's": image.BusyboxName} {
+		t.Run(name, func(t *testing.T) { findsNoSecret(t, of) })
+	}
+}
+
+func findsNoSecret(t *testing.T, of string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	sim, kube := on.Simulator, on.Cluster.Client()
@@ -51,29 +58,38 @@ func TestJobFindsNoSecret(t *testing.T) {
 	untilSet := func(key string) string {
 		return "for i in $(seq 200); do test \"$(buildkite-agent meta-data get " + key + " --default no)\" = yes && break; sleep 1; done"
 	}
+	hunter := map[string]any{
+		"key": "hunter", "env": map[string]string{
+			"HUNT_SECRETS":    hunt.Backwards(simulator.DefaultAgentToken) + " " + hunt.Backwards(victimSecret),
+			"HUNT_API_SERVER": on.Cluster.RESTConfig().Host, "HUNT_NODE": node.Status.Addresses[0].Address,
+		},
+		"command": untilSet("ready") + "; env; ./hunter || true; buildkite-agent meta-data set hunted yes",
+	}
+	if of != "" {
+		hunter["image"] = of
+	}
 	build := create(t, simulator.BuildRequest{Repo: on.URL + "git/hunt.git"},
 		map[string]any{
 			"key": "victim", "env": map[string]string{"VICTIM_SECRET": victimSecret},
 			"command": "echo $VICTIM_SECRET > /builds/secret; buildkite-agent meta-data set ready yes; " + untilSet("hunted"),
 		},
-		map[string]any{
-			"key": "hunter", "env": map[string]string{
-				"HUNT_SECRETS":    hunt.Backwards(simulator.DefaultAgentToken) + " " + hunt.Backwards(victimSecret),
-				"HUNT_API_SERVER": on.Cluster.RESTConfig().Host, "HUNT_NODE": node.Status.Addresses[0].Address,
-			},
-			"command": untilSet("ready") + "; env; ./hunter || true; buildkite-agent meta-data set hunted yes",
-		})
+		hunter)
 	over := func() bool { b, _ := sim.Build(build.Number); return b.Done() }
 	if err := sim.Wait(ctx, over); err != nil {
 		t.Fatalf("%v\n%s", err, table())
 	}
 	log, _ := sim.Log(build.JobIDs[1])
-	for _, want := range []string{"onejob-agent hidden=true", "onejob-run hidden=true", "control=[environ mem]"} {
+	wanted := []string{"onejob-agent hidden=true", "onejob-run hidden=true", "control=[environ mem]"}
+	unwanted := []string{"FOUND", "MOUNTED", simulator.DefaultAgentToken, victimSecret, contract.EnvToken + "="}
+	if of != "" { // the runner's processes aren't even there
+		wanted, unwanted = []string{"onejob-step hidden", "control=[environ mem]"}, append(unwanted, "onejob-agent hidden", "onejob-run hidden")
+	}
+	for _, want := range wanted {
 		if !bytes.Contains(log, []byte(want)) {
 			t.Errorf("the hunter's log doesn't say %q", want)
 		}
 	}
-	for _, bad := range []string{"FOUND", "MOUNTED", simulator.DefaultAgentToken, victimSecret, contract.EnvToken + "="} {
+	for _, bad := range unwanted {
 		if bytes.Contains(log, []byte(bad)) {
 			t.Errorf("the hunter's log has %q", bad)
 		}

@@ -36,6 +36,7 @@ var rules = []struct {
 	{of: "acquire", forbidden: []string{module + "k8s/", module + "stacks", "k8s.io/"}, reason: "no Kubernetes client is in a job's pod"},
 	{of: "cmd/onejob-agent", forbidden: []string{module + "k8s/", module + "stacks", "k8s.io/", "github.com/buildkite/agent/v3/agent"}, reason: "PID 1 of every job's pod stays small: the agent's job runner is in onejob-run, which starts once a job is ours"},
 	{of: "cmd/onejob-run", forbidden: []string{module + "k8s/", module + "stacks", "k8s.io/"}, reason: "no Kubernetes client is in a job's pod"},
+	{of: "cmd/onejob-step", forbidden: []string{module + "k8s/", module + "stacks", module + "acquire", "k8s.io/", "github.com/buildkite/agent/v3/agent", "github.com/buildkite/agent/v3/api"}, reason: "it is copied into every pod of a step with an image, and waits there beside the command"},
 	{of: "stacks", forbidden: []string{"github.com/buildkite/agent/", "k8s.io/"}, reason: "Buildkite's queue is asked without the agent's library and without Kubernetes"},
 	{of: "k8s/...", forbidden: []string{"github.com/buildkite/agent/"}, reason: "the agent's library belongs into the runner"},
 	{of: "simulator", forbidden: []string{module + "k8s/", module + "launcher", module + "acquire", module + "stacks"}, reason: "it is the oracle: it shares no code with what it judges"},

@@ -78,7 +78,7 @@ func TestDockerfile(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]string{
 		"/out/onejob": "./cmd/onejob", "/out/onejob-agent": "./cmd/onejob-agent",
-		"/out/onejob-run": "./cmd/onejob-run", "/out/buildkite-agent": "github.com/buildkite/agent/v3",
+		"/out/onejob-run": "./cmd/onejob-run", "/out/onejob-step": "./cmd/onejob-step", "/out/buildkite-agent": "github.com/buildkite/agent/v3",
 	}, packages); diff != "" {
 		t.Errorf("programs: want -, got +:\n%s", diff)
 	}

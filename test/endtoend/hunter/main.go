@@ -23,7 +23,7 @@ func main() {
 	for _, s := range strings.Fields(os.Getenv("HUNT_SECRETS")) {
 		secrets = append(secrets, hunt.Backwards(s))
 	}
-	if err := hunt.Run(os.Stdout, secrets, time.Time{}, "/builds", "/home", "/var", "/etc", "/dev"); err != nil {
+	if err := hunt.Run(os.Stdout, secrets, time.Time{}, "/builds", "/home", "/var", "/etc", "/dev", "/onejob"); err != nil {
 		fmt.Println("hunt:", err)
 		os.Exit(1)
 	}

@@ -1,0 +1,92 @@
+package decide
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/stacks"
+)
+
+// withCommand is the pod of a step with an image of its own, whose runner runs.
+func withCommand(agent, command corev1.ContainerState) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: corev1.PodSpec{NodeName: "node"},
+		Status: corev1.PodStatus{
+			Phase:                 corev1.PodPending,
+			InitContainerStatuses: []corev1.ContainerStatus{{Name: contract.StepInit, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{}}}},
+			ContainerStatuses: []corev1.ContainerStatus{
+				{Name: contract.AgentContainer, Image: "agent:v1", State: agent},
+				{Name: contract.CommandContainer, Image: "node:22", State: command},
+			},
+		},
+	}
+}
+
+var (
+	runs    = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(t0.Add(-30 * time.Second))}}
+	waitsOn = func(reason string) corev1.ContainerState {
+		return corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: "the kubelet's words"}}
+	}
+	endsWith = func(code int32, reason, message string) corev1.ContainerState {
+		return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: code, Reason: reason, Message: message}}
+	}
+)
+
+// TestCommandContainer: while the runner waits for the command's container, its pod is one
+// that starts, with all that is said and done about such a pod. Once the container was
+// there, the runner knows better.
+func TestCommandContainer(t *testing.T) {
+	for _, tt := range []struct {
+		name           string
+		agent, command corev1.ContainerState
+		state          stacks.State
+		failingFor     time.Duration
+		want           Action
+		says           string
+	}{
+		{"both run", runs, runs, stacks.StateReserved, 0, None, ""},
+		{"is made", runs, waitsOn("ContainerCreating"), stacks.StateReserved, 0, None, "waiting to start: node node prepares its containers (a large image takes time)"},
+		{"its image can't be pulled, for a minute", runs, waitsOn("ImagePullBackOff"), stacks.StateReserved, time.Minute, None, "waiting to start: ImagePullBackOff: the kubelet's words (image node:22: "},
+		{"its image can't be pulled", runs, waitsOn("ImagePullBackOff"), stacks.StateReserved, 3 * time.Minute, Finish, "the pod can't start: ImagePullBackOff: the kubelet's words (image node:22: "},
+		{"its image has a bad name", runs, waitsOn("InvalidImageName"), stacks.StateReserved, time.Second, Finish, "the pod can't start: InvalidImageName: "},
+		{"can't be run", runs, endsWith(128, "StartError", "exec format error"), stacks.StateReserved, 2 * time.Minute, Finish, "container command ended with exit code 128 before it had the command: StartError exec format error"},
+		{"fails by itself", runs, endsWith(1, "Error", "onejob-step: no room"), stacks.StateReserved, 2 * time.Minute, Finish, "ended with exit code 1 before it had the command: Error onejob-step: no room"},
+		{"has ended well", runs, endsWith(0, "Completed", ""), stacks.StateReserved, 2 * time.Minute, None, ""},
+		{"was killed while the job runs", runs, endsWith(137, "OOMKilled", ""), stacks.StateRunning, 2 * time.Minute, None, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := aKJob().State(tt.state).but(func(f *Facts) {
+				f.Pod = OfPod(withCommand(tt.agent, tt.command))
+				f.FailingSince, f.EventsAt = t0.Add(-tt.failingFor), t0
+			}).Facts
+			if d := On(f); d.Action != tt.want || !strings.Contains(d.Text, tt.says) || tt.says == "" && d.Text != "" {
+				t.Errorf("%v %q, want %v %q", d.Action, d.Text, tt.want, tt.says)
+			}
+		})
+	}
+}
+
+// TestCommandOutOfMemory: the job's page says which container it was.
+func TestCommandOutOfMemory(t *testing.T) {
+	m := contract.Message{Contract: contract.Version, Outcome: contract.OutcomeFinished, Reason: "the job ended with exit status 137"}
+	p := withCommand(endsWith(0, "Completed", string(m.Encode())), endsWith(0, "OOMKilled", ""))
+	p.Status.Phase = corev1.PodSucceeded
+	d := On(aKJob().State(stacks.StateFinished).Ended().but(func(f *Facts) { f.Pod = OfPod(p) }).Facts)
+	if want := "OOMKilled, container command, image node:22"; d.Reason != ReasonFinished || !strings.Contains(d.Text, want) {
+		t.Errorf("%v %q, want %q", d.Reason, d.Text, want)
+	}
+}
+
+// A container of that name that somebody else put there is like any other.
+func TestForeignCommandContainer(t *testing.T) {
+	p := withCommand(runs, waitsOn("ImagePullBackOff"))
+	p.Status.InitContainerStatuses = nil
+	if got := OfPod(p); got.ToCome || got.Waiting != "" {
+		t.Errorf("%+v", got)
+	}
+}

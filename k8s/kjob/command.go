@@ -1,0 +1,174 @@
+package kjob
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/utils/ptr"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// ofStep is the image that a step asks for its command, empty if the pod's agent runs
+// the command itself: in a plain queue, or because it has that image, or takes it.
+func ofStep(t *Template, agent *corev1.Container, env map[string]string) string {
+	image := env[envImage]
+	if t.Plain || image == honoured(t.Image(), agent.Image, env) {
+		return ""
+	}
+	return image
+}
+
+// checkImage refuses what is no image's name and would not fit into an object or a
+// sentence. The kubelet has the last word on the rest.
+func checkImage(image string) error {
+	const longest = 512
+	switch {
+	case len(image) > longest:
+		return fmt.Errorf("the step's image: has %d characters, and the name of an image has %d at most", len(image), longest)
+	case contract.Word(image) != image, strings.ContainsAny(image, " \t"):
+		return fmt.Errorf("the step's image: %q has spaces or characters that no image's name has", contract.Line(image, 55))
+	}
+	return nil
+}
+
+// EnvOf is as much of a job's environment as its kjob tells: what New took from it.
+func EnvOf(k *batchv1.Job) map[string]string {
+	if k == nil {
+		return nil
+	}
+	for _, c := range k.Spec.Template.Spec.Containers {
+		if c.Name == contract.CommandContainer {
+			return map[string]string{envImage: c.Image}
+		}
+	}
+	return nil
+}
+
+// addCommand gives a pod a container that runs the command in an image of the step's.
+// Whoever writes the pipeline chose that image, so the container has nothing of the
+// queue's but the job's own folders: neither the token, nor the template's Secrets and
+// volumes, nor another namespace of processes than its own.
+//
+// An image volume would save the copy of our programs; it needs Kubernetes 1.35 and
+// containerd 2.1.
+func addCommand(pod *corev1.PodSpec, image string) {
+	agent := FindAgent(pod)
+	shared := corev1.VolumeMount{Name: contract.StepInit, MountPath: contract.StepDir}
+	folder := corev1.EnvVar{Name: contract.EnvStepDir, Value: contract.StepDir}
+	pod.ShareProcessNamespace, pod.HostPID = nil, false
+	pod.Volumes = append(pod.Volumes, corev1.Volume{Name: contract.StepInit, VolumeSource: corev1.VolumeSource{
+		EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: ptr.To(resource.MustParse("512Mi"))},
+	}})
+	// It is of the agent's image, and done before the agent begins: a pod asks for the
+	// larger of the two.
+	pod.InitContainers = append([]corev1.Container{{
+		Name: contract.StepInit, Image: agent.Image, ImagePullPolicy: agent.ImagePullPolicy,
+		Command: []string{contract.StepProgram, "copy"}, Env: []corev1.EnvVar{folder},
+		Resources: *agent.Resources.DeepCopy(), SecurityContext: agent.SecurityContext.DeepCopy(),
+		VolumeMounts: []corev1.VolumeMount{shared},
+	}}, pod.InitContainers...)
+	command := corev1.Container{
+		Name: contract.CommandContainer, Image: image, WorkingDir: contract.StepDir,
+		Command: []string{path.Join(contract.StepDir, "bin", contract.StepProgram), "run"},
+		Env:     append(home(agent), folder), Resources: commandResources(agent), SecurityContext: commandSecurity(agent),
+		VolumeMounts:             append(ownFolders(pod, agent), shared),
+		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
+	}
+	agent.Resources = runnerResources(pod, agent)
+	agent.VolumeMounts = append(agent.VolumeMounts, shared)
+	agent.Env = append(agent.Env, folder)
+	pod.Containers = append(pod.Containers, command)
+}
+
+// home is where a job's own files are: the image may have no user of that number, and so no
+// home for it.
+func home(agent *corev1.Container) (env []corev1.EnvVar) {
+	for _, e := range agent.Env {
+		if e.Name == "HOME" && e.ValueFrom == nil {
+			env = append(env, corev1.EnvVar{Name: e.Name, Value: e.Value})
+		}
+	}
+	return env
+}
+
+// ownFolders are the agent's mounts of volumes that begin empty and end with the pod.
+func ownFolders(pod *corev1.PodSpec, agent *corev1.Container) (mounts []corev1.VolumeMount) {
+	for _, m := range agent.VolumeMounts {
+		for _, v := range pod.Volumes {
+			if v.Name == m.Name && v.EmptyDir != nil {
+				mounts = append(mounts, *m.DeepCopy())
+			}
+		}
+	}
+	return mounts
+}
+
+// commandResources are the agent's, which are the job's. Those of the node's disk stay
+// where they are: a pod's limit is the sum, and a container's is for its log and what it
+// writes beside the volumes.
+func commandResources(agent *corev1.Container) corev1.ResourceRequirements {
+	r := *agent.Resources.DeepCopy()
+	delete(r.Requests, corev1.ResourceEphemeralStorage)
+	delete(r.Limits, corev1.ResourceEphemeralStorage)
+	return r
+}
+
+// runner is what the runner takes while another container does the work. Its limits
+// stay the template's, because it checks out.
+var runner = corev1.ResourceList{
+	corev1.ResourceCPU:    resource.MustParse("20m"),
+	corev1.ResourceMemory: resource.MustParse("64Mi"),
+}
+
+// runnerResources leave the runner its share of the agent's: what Kubernetes would take a
+// limit for, too. Devices and claims are the command's. What the whole pod asks for counts
+// once.
+func runnerResources(pod *corev1.PodSpec, agent *corev1.Container) corev1.ResourceRequirements {
+	r := *agent.Resources.DeepCopy()
+	r.Claims = nil
+	for name, limit := range agent.Resources.Limits {
+		if _, ok := r.Requests[name]; !ok {
+			if r.Requests == nil {
+				r.Requests = corev1.ResourceList{}
+			}
+			r.Requests[name] = limit
+		}
+	}
+	for name, amount := range r.Requests {
+		most, share := runner[name]
+		switch {
+		case !share && name != corev1.ResourceEphemeralStorage:
+			delete(r.Requests, name)
+			delete(r.Limits, name)
+		case share && ofPod(pod, name):
+			r.Requests[name] = resource.Quantity{}
+		case share && amount.Cmp(most) > 0:
+			r.Requests[name] = most
+		}
+	}
+	return r
+}
+
+// ofPod: the template says how much the pod as a whole asks for.
+func ofPod(pod *corev1.PodSpec, name corev1.ResourceName) bool {
+	if pod.Resources == nil {
+		return false
+	}
+	_, ok := pod.Resources.Requests[name]
+	return ok
+}
+
+// commandSecurity is the agent's, with a root file system that can be written: an
+// image's own folders are made to be written by its user, and end with the pod.
+func commandSecurity(agent *corev1.Container) *corev1.SecurityContext {
+	s := agent.SecurityContext.DeepCopy()
+	if s != nil {
+		s.ReadOnlyRootFilesystem = nil
+	}
+	return s
+}

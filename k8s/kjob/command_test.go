@@ -1,0 +1,146 @@
+package kjob
+
+import (
+	"strings"
+	"testing"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// ofImage is the kjob of a step with an image, from a queue's template.
+func ofImage(t *testing.T, template, queue, image string) (*corev1.PodSpec, error) {
+	t.Helper()
+	tpl, err := Parse([]byte(template), aQueue(t, queue))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := New(aJob(), 1, tpl, map[string]string{"BUILDKITE_IMAGE": image})
+	if err != nil {
+		return nil, err
+	}
+	return &k.Spec.Template.Spec, nil
+}
+
+// TestCommandContainer: the image of a step gets the command's container, and nothing
+// that the template gives to the runner alone.
+func TestCommandContainer(t *testing.T) {
+	pod, err := ofImage(t, `
+spec:
+  shareProcessNamespace: true
+  initContainers: [{name: db, image: "postgres:16", restartPolicy: Always}]
+  containers:
+  - name: agent
+    env: [{name: KEY, valueFrom: {secretKeyRef: {name: git, key: key}}}]
+    envFrom: [{secretRef: {name: more}}]
+    resources: {requests: {cpu: "2", memory: 1Gi, example.com/gpu: "1"}, limits: {memory: 4Gi, example.com/gpu: "1"}}
+    volumeMounts: [{name: keys, mountPath: /keys}, {name: claim, mountPath: /cache}]
+  volumes: [{name: keys, secret: {secretName: git-key}}, {name: claim, persistentVolumeClaim: {claimName: cache}}]
+`, "", "node:22")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(pod.Containers) != 2 || len(pod.InitContainers) != 2 || pod.InitContainers[0].Name != contract.StepInit {
+		t.Fatalf("%d containers, init containers %+v", len(pod.Containers), pod.InitContainers)
+	}
+	if pod.ShareProcessNamespace != nil {
+		t.Error("the command could see the runner's processes")
+	}
+	agent, command := FindAgent(pod), &pod.Containers[1]
+	if command.Name != contract.CommandContainer || command.Image != "node:22" || strings.Join(command.Command, " ") != "/onejob/bin/onejob-step run" {
+		t.Errorf("%s runs %v in %s", command.Name, command.Command, command.Image)
+	}
+	if pod.InitContainers[0].Image != agent.Image {
+		t.Errorf("the programs come from %s", pod.InitContainers[0].Image)
+	}
+	for _, e := range command.Env {
+		if e.ValueFrom != nil || e.Name == contract.EnvToken {
+			t.Errorf("the command's container has %+v", e)
+		}
+	}
+	mounts := map[string]string{}
+	for _, m := range command.VolumeMounts {
+		mounts[m.MountPath] = m.Name
+	}
+	if len(command.EnvFrom) > 0 || len(mounts) != 5 || mounts["/builds"] == "" || mounts["/onejob"] == "" || mounts["/keys"] != "" || mounts["/cache"] != "" {
+		t.Errorf("the command's container has %+v and %v", command.EnvFrom, mounts)
+	}
+	s := command.SecurityContext
+	if s == nil || s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation || s.ReadOnlyRootFilesystem != nil || len(s.Capabilities.Drop) != 1 {
+		t.Errorf("its security context is %+v", s)
+	}
+	if got := env(agent, contract.EnvImage) + " " + env(agent, contract.EnvStepDir) + " " + env(command, contract.EnvStepDir); got != "node:22 /onejob /onejob" {
+		t.Errorf("they are told %q", got)
+	}
+	if cpu, gpu := command.Resources.Requests.Cpu().String(), command.Resources.Limits["example.com/gpu"]; cpu != "2" || gpu.String() != "1" || !command.Resources.Limits.StorageEphemeral().IsZero() {
+		t.Errorf("the command's resources are %+v", command.Resources)
+	}
+	_, twice := agent.Resources.Limits["example.com/gpu"]
+	if agent.Resources.Requests.Cpu().String() != "20m" || agent.Resources.Requests.Memory().String() != "64Mi" || twice || agent.Resources.Limits.Memory().String() != "4Gi" {
+		t.Errorf("the runner's resources are %+v", agent.Resources)
+	}
+	if err := checkAdmissible(&batchv1.Job{Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: *pod}}}); err != nil {
+		t.Error(err)
+	}
+}
+
+func env(c *corev1.Container, name string) string {
+	for _, e := range c.Env {
+		if e.Name == name {
+			return e.Value
+		}
+	}
+	return ""
+}
+
+// TestOneContainer: where the step asks for nothing that the pod isn't, there is no
+// second container, and the runner refuses what a plain queue doesn't do.
+func TestOneContainer(t *testing.T) {
+	for _, tt := range []struct{ name, template, queue, image, honoured string }{
+		{"no image", "", "", "", "agent"},
+		{"the template's own", `spec: {containers: [{name: agent, image: "registry.local/agent:v1"}]}`, "", "registry.local/agent:v1", "registry.local/agent:v1"},
+		{"a template that takes it", `spec: {containers: [{name: agent, image: "{{env.BUILDKITE_IMAGE}}"}]}`, "  trusted-pipelines: true\n", "node:22", "node:22"},
+		{"a plain queue", `spec: {containers: [{name: agent, image: "registry.local/agent:v1"}]}`, "  steps: plain\n", "node:22", "registry.local/agent:v1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			pod, err := ofImage(t, tt.template, tt.queue, tt.image)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(pod.Containers) != 1 || len(pod.InitContainers) != 0 || env(&pod.Containers[0], contract.EnvStepDir) != "" {
+				t.Errorf("%d containers, %d init containers", len(pod.Containers), len(pod.InitContainers))
+			}
+			if got := env(&pod.Containers[0], contract.EnvImage); !strings.Contains(got, tt.honoured) {
+				t.Errorf("the runner honours %q, want %q", got, tt.honoured)
+			}
+		})
+	}
+}
+
+// TestNoImagesName: what isn't one ends the job before it has a pod, in a sentence.
+func TestNoImagesName(t *testing.T) {
+	for _, image := range []string{"node:22 --privileged", " node:22", "node\n22", "no\x00de", strings.Repeat("x", 513)} {
+		if _, err := ofImage(t, "", "", image); err == nil || len(err.Error()) > 200 || !strings.Contains(err.Error(), "the step's image: ") {
+			t.Errorf("%.20q: %v", image, err)
+		}
+	}
+}
+
+// TestEnvOfAttempt: the next attempt by hand, without a token, has the pod of the last.
+func TestEnvOfAttempt(t *testing.T) {
+	tpl := aTemplate(t, "")
+	for _, image := range []string{"", "node:22"} {
+		k, err := New(aJob(), 1, tpl, map[string]string{"BUILDKITE_IMAGE": image})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := EnvOf(k)["BUILDKITE_IMAGE"]; got != image {
+			t.Errorf("%q, want %q", got, image)
+		}
+	}
+	if EnvOf(nil) != nil {
+		t.Error("no attempt has an environment")
+	}
+}

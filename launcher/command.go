@@ -1,0 +1,58 @@
+package launcher
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/buildkite/shellwords"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/launcher/container"
+	"github.com/onejob-dev/onejob/signals"
+)
+
+// awaitCommand returns true when the job may be taken: at once where it runs in this
+// container, else when the container of its command is there. Until then the pod is one
+// that starts, and the scheduler is who says for how long it may.
+func (r *run) awaitCommand(work context.Context) bool {
+	if r.StepDir == "" {
+		return true
+	}
+	err := container.HoldRunner(r.StepDir)
+	if err == nil {
+		err = container.CopyHooks(r.StepDir, append([]string{r.Options.HooksPath}, r.Options.AdditionalHooksPaths...)...)
+	}
+	if err != nil {
+		r.ended(contract.OutcomeUnready, "preparing the command's container: %v", err)
+		return false
+	}
+	if err := container.AwaitCommand(work, r.StepDir); err != nil {
+		r.failed(work, err)
+		if sig, signalled := signals.From(work); signalled {
+			r.ended(contract.OutcomeStopped, "stopped by %v while the container of the command (image %s) was not there", sig, r.Image)
+		}
+		return false
+	}
+	return true
+}
+
+// inCommand are the options of a job whose command has a container of its own.
+func (r *run) inCommand(o Options) Options {
+	if r.StepDir == "" {
+		return o
+	}
+	serve := []string{r.Step, "serve", "--dir", r.StepDir, "--image", r.Image, "--"}
+	o.BootstrapScript = fmt.Sprintf("%s %s", quoted(serve), o.BootstrapScript)
+	o.JobContextDir = r.StepDir // the job's files are for both containers
+	return o
+}
+
+func quoted(words []string) (line string) {
+	for i, w := range words {
+		if i > 0 {
+			line += " "
+		}
+		line += shellwords.Quote(w)
+	}
+	return line
+}

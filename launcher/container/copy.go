@@ -1,0 +1,57 @@
+package container
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// Copy brings programs into a pod's shared folder, for an image that has none of
+// them. Where source and folder are on one file system that can share blocks, the
+// kernel copies nothing.
+func Copy(dir string, programs ...string) error {
+	bin := filepath.Join(dir, binFolder)
+	if err := os.MkdirAll(bin, 0o755); err != nil { //nolint:gosec // any user runs them
+		return fmt.Errorf("making the folder for programs: %w", err)
+	}
+	for _, p := range programs {
+		if err := copyProgram(p, filepath.Join(bin, filepath.Base(p))); err != nil {
+			return fmt.Errorf("copying %s for the command's container: %w", p, err)
+		}
+	}
+	// Anybody makes sockets there: the containers' users may differ.
+	for _, folder := range []string{dir, filepath.Join(dir, "sockets")} {
+		if err := os.MkdirAll(folder, 0o777); err != nil { //nolint:gosec // see above
+			return fmt.Errorf("making %s: %w", folder, err)
+		}
+	}
+	return nil
+}
+
+// Beside finds a program where another is, or on PATH.
+func Beside(other, name string) (string, error) {
+	path := filepath.Join(filepath.Dir(other), name)
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	return exec.LookPath(name)
+}
+
+func copyProgram(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()                                                       //nolint:errcheck // only read
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755) //nolint:gosec // it is run
+	if err != nil {
+		return err
+	}
+	if _, err = io.Copy(out, in); err != nil {
+		out.Close() //nolint:errcheck // it isn't whole
+		return err
+	}
+	return out.Close()
+}

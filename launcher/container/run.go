@@ -1,0 +1,177 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/rpc"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/buildkite/agent/v3/kubernetes"
+)
+
+// Run is the command's container: it runs what the runner gives it, and returns the
+// container's exit code: 0 once the runner knows the end of the command, or is gone.
+// stop is a signal to this container. While there is a runner it counts for nothing:
+// the runner gets the same one, and decides what comes of it.
+func Run(stop context.Context, dir string, log io.Writer) int {
+	if err := run(stop, dir); err != nil {
+		fmt.Fprintln(log, "onejob-step:", err) //nolint:errcheck // then there is no log
+		return 1
+	}
+	return 0
+}
+
+func run(stop context.Context, dir string) error {
+	if err := hold(filepath.Join(dir, commandFile)); err != nil {
+		return fmt.Errorf("%w (the image's user must be able to write there: the pod's fsGroup sees to that)", err)
+	}
+	runner := filepath.Join(dir, runnerFile)
+	if err := await(stop, runner); err != nil {
+		return nil //nolint:nilerr // stopped before there was a runner
+	}
+	work, over := context.WithCancel(context.Background())
+	defer over()
+	left := gone(runner)
+	go func() {
+		<-left
+		over()
+	}()
+	socket := filepath.Join(dir, socketFile)
+	if await(work, socket) != nil {
+		return nil // the runner had no job, or none of the kind that comes here
+	}
+	c := dial(work, socket)
+	if c == nil {
+		return nil
+	}
+	defer c.rpc.Close() //nolint:errcheck // the process ends
+	return c.work(dir, left)
+}
+
+// client is the command container's side of the RPC.
+type client struct{ rpc *rpc.Client }
+
+// dial connects to a socket that is there; nil if its runner went first.
+func dial(ctx context.Context, socket string) *client {
+	for {
+		c, err := rpc.DialHTTP("unix", socket)
+		if err == nil {
+			return &client{c}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(appears):
+		}
+	}
+}
+
+// work registers, waits for the start, and runs the bootstrap until it ends, or there
+// is nobody any more who would hear of it.
+func (c *client) work(dir string, left <-chan struct{}) error {
+	var job kubernetes.RegisterResponse
+	if err := c.rpc.Call(name+".Register", 0, &job); isOver(err) {
+		return nil // the job was over before it came to its command
+	} else if err != nil {
+		return fmt.Errorf("registering with the runner: %w", err)
+	}
+	states := c.states()
+	for state := range states {
+		switch state {
+		case kubernetes.RunStateStart:
+			return c.bootstrap(dir, job.Env, states, left)
+		case kubernetes.RunStateInterrupt:
+			return c.exit(Exit{Signal: int(syscall.SIGTERM)})
+		}
+	}
+	return nil // the runner needs no command: the checkout failed, or it is gone
+}
+
+// states are the runner's answers. They end with the connection.
+func (c *client) states() <-chan kubernetes.RunState {
+	states := make(chan kubernetes.RunState)
+	go func() {
+		defer close(states)
+		for last := kubernetes.RunState(-1); ; {
+			var state kubernetes.RunState
+			if err := c.rpc.Call(name+".Status", 0, &state); err != nil {
+				return
+			}
+			if state == last {
+				time.Sleep(appears) // the stock server doesn't wait for news
+				continue
+			}
+			last = state
+			states <- state
+		}
+	}()
+	return states
+}
+
+// Write sends what the bootstrap says to the job's log.
+func (c *client) Write(p []byte) (int, error) {
+	if err := c.rpc.Call(name+".WriteLogs", kubernetes.Logs{Data: p}, &kubernetes.Empty{}); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// isOver: the other side has closed the connection, or died.
+func isOver(err error) bool {
+	return errors.Is(err, rpc.ErrShutdown) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// exit tells the runner of the end.
+func (c *client) exit(e Exit) error {
+	if err := c.rpc.Call(name+".Exit", e, &kubernetes.Empty{}); err != nil && !isOver(err) {
+		return fmt.Errorf("telling the runner of the command's end: %w", err)
+	}
+	return nil
+}
+
+// bootstrap runs the stock bootstrap, in a process group of its own, which gets the
+// signal of a cancellation. When it is to be killed, this process ends, and with it
+// the container.
+func (c *client) bootstrap(dir string, env []string, states <-chan kubernetes.RunState, left <-chan struct{}) error {
+	cmd := exec.Command(filepath.Join(dir, binFolder, "buildkite-agent"), "bootstrap")
+	cmd.Env = environment(os.Environ(), env, dir)
+	cmd.Stdout, cmd.Stderr = c, c
+	cmd.Dir = value(cmd.Env, "BUILDKITE_BUILD_PATH")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// A process that outlives the bootstrap may keep its output open.
+	cmd.WaitDelay = time.Second
+	if err := cmd.Start(); err != nil {
+		fmt.Fprintf(c, "+++ onejob: the bootstrap can't be started in the container \"command\": %v\n", err) //nolint:errcheck // its end says so, too
+		return c.exit(Exit{ExitStatus: unready})
+	}
+	end := make(chan error, 1)
+	go func() { end <- cmd.Wait() }()
+	for {
+		select {
+		case err := <-end:
+			if errors.Is(err, exec.ErrWaitDelay) {
+				err = nil // it exited with 0
+			}
+			e, err := ended(err)
+			if err != nil {
+				e = Exit{ExitStatus: unready}
+			}
+			return c.exit(e)
+		case state, more := <-states:
+			if !more {
+				return nil // the runner's side was killed
+			}
+			if state == kubernetes.RunStateInterrupt {
+				syscall.Kill(-cmd.Process.Pid, cancelSignal(cmd.Env)) //nolint:errcheck // it may be gone
+			}
+		case <-left:
+			return nil
+		}
+	}
+}

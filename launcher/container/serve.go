@@ -1,0 +1,195 @@
+package container
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/buildkite/agent/v3/kubernetes"
+)
+
+// connects is how long a container that is there may take to connect.
+const connects = 30 * time.Second
+
+// unready is the stock bootstrap's exit status for what isn't the command's fault:
+// Buildkite is told -1 (process_run_error).
+const unready = 125
+
+// killed is the exit status that Kubernetes has for a container that was killed.
+const killed = 137
+
+// Job is what the runner's side serves.
+type Job struct {
+	Dir   string
+	Image string // for words
+	// Bootstrap is the command that runs a job's phases.
+	Bootstrap []string
+	// Env is the job's.
+	Env []string
+	Log io.Writer
+}
+
+// Serve is what the agent's job runner starts in the place of the bootstrap. It runs
+// the first phases here, has the command's container run the others, and ends as the
+// bootstrap would have: by the same exit status, or the same signal.
+func Serve(j Job) {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
+	end, err := j.serve(signals)
+	if err != nil {
+		j.say("%v. The command did not run.", err)
+		end = Exit{ExitStatus: unready}
+	}
+	end.die()
+}
+
+// die ends this process as e was ended.
+func (e Exit) die() {
+	if s := syscall.Signal(e.Signal); e.Signal != 0 {
+		if dumps(s) {
+			os.Exit(128 + e.Signal)
+		}
+		signal.Reset(s)
+		if err := syscall.Kill(os.Getpid(), s); err == nil {
+			time.Sleep(time.Second) // it comes to any of our threads
+		}
+		os.Exit(128 + e.Signal)
+	}
+	os.Exit(e.ExitStatus)
+}
+
+// dumps: by such a signal a Go program ends with its stacks in the log, and status 2.
+func dumps(s syscall.Signal) bool {
+	switch s {
+	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGKILL, syscall.SIGUSR1, syscall.SIGUSR2:
+		return false
+	}
+	return true
+}
+
+// say explains something in the job's log, where nobody can miss it.
+func (j Job) say(format string, a ...any) {
+	fmt.Fprintf(j.Log, "+++ onejob: the container %q\n%s\n", "command", fmt.Sprintf(format, a...)) //nolint:errcheck // then there is no log
+}
+
+func (j Job) serve(signals <-chan os.Signal) (Exit, error) {
+	s := newServer(j.Env, j.Log)
+	socket := filepath.Join(j.Dir, socketFile)
+	l, err := s.listen(socket)
+	if err != nil {
+		return Exit{}, err
+	}
+	defer l.Close() //nolint:errcheck // the process ends
+	lost := gone(filepath.Join(j.Dir, commandFile))
+
+	end, err := j.here()
+	if err != nil || end != (Exit{}) {
+		return end, err
+	}
+	select {
+	case sig := <-signals: // in the last moment of the phases here
+		return Exit{Signal: int(sig.(syscall.Signal))}, nil
+	default:
+	}
+	s.set(kubernetes.RunStateStart)
+	return j.await(s, lost, signals)
+}
+
+// here runs the first phases in this container. The signals of a cancellation go to
+// the whole process group.
+func (j Job) here() (Exit, error) {
+	cmd := exec.Command(j.Bootstrap[0], j.Bootstrap[1:]...)
+	cmd.Env = with(j.Env, "BUILDKITE_BOOTSTRAP_PHASES", "plugin,checkout")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, j.Log, j.Log
+	return ended(cmd.Run())
+}
+
+// ended is the end of a process.
+func ended(err error) (Exit, error) {
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return Exit{}, nil
+	case !errors.As(err, &exit):
+		return Exit{}, fmt.Errorf("the bootstrap can't be started: %w", err)
+	}
+	if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		return Exit{Signal: int(ws.Signal())}, nil
+	}
+	return Exit{ExitStatus: exit.ExitCode()}, nil
+}
+
+// await waits for the end of the command, or of its container.
+func (j Job) await(s *server, lost <-chan struct{}, signals <-chan os.Signal) (Exit, error) {
+	late := time.NewTimer(connects)
+	defer late.Stop()
+	registered := s.registered
+	var cancelled syscall.Signal
+	for {
+		select {
+		case end := <-s.exit:
+			return end, nil
+		case <-registered:
+			registered = nil
+			late.Stop()
+		case sig := <-signals:
+			cancelled, _ = sig.(syscall.Signal)
+			s.set(kubernetes.RunStateInterrupt)
+		case <-late.C:
+			return Exit{}, fmt.Errorf("it (image %s) is there, but did not connect to the runner within %s", j.Image, connects)
+		case <-lost:
+			return j.lost(s, cancelled)
+		}
+	}
+}
+
+// lost is for a container that is gone. Its last word may still be on its way.
+func (j Job) lost(s *server, cancelled syscall.Signal) (Exit, error) {
+	select {
+	case end := <-s.exit:
+		return end, nil
+	case <-time.After(200 * time.Millisecond):
+	}
+	if cancelled != 0 {
+		return Exit{Signal: int(cancelled)}, nil
+	}
+	select {
+	case <-s.registered:
+	default:
+		return Exit{}, fmt.Errorf("it (image %s) ended before it had the command", j.Image)
+	}
+	j.say("It (image %s) was killed while the command ran. A common cause is its memory limit, which is that of the container agent in the queue's template; the job's page says what Kubernetes knows. Exit status %d stands for that.", j.Image, killed)
+	return Exit{ExitStatus: killed}, nil
+}
+
+// with is an environment with a variable set.
+func with(env []string, name, value string) []string {
+	return append(slices.DeleteFunc(slices.Clone(env), func(e string) bool { return strings.HasPrefix(e, name+"=") }), name+"="+value)
+}
+
+// CopyHooks has the command's container find the agent's own hooks, which are in the
+// runner's image, or on a volume of its container.
+func CopyHooks(dir string, folders ...string) error {
+	for i, folder := range folders {
+		if _, err := os.Stat(folder); err != nil {
+			continue // as in the agent, there need not be one
+		}
+		if err := os.CopyFS(hooksAt(dir, i), os.DirFS(folder)); err != nil {
+			return fmt.Errorf("copying the hooks of %s for the command's container: %w", folder, err)
+		}
+	}
+	return nil
+}
+
+// hooksAt is where the command's container finds the hooks of a folder.
+func hooksAt(dir string, i int) string {
+	return filepath.Join(dir, fmt.Sprintf("%s-%d", hooksFolder, i))
+}
