@@ -32,7 +32,7 @@ func TestRefusal(t *testing.T) {
 		{name: "strange entries", plugins: `[1,null,[]]`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := refusal(map[string]string{"BUILDKITE_IMAGE": tt.image, "BUILDKITE_PLUGINS": tt.plugins}, tt.pod)
+			got := refusal(map[string]string{"BUILDKITE_IMAGE": tt.image, "BUILDKITE_PLUGINS": tt.plugins}, tt.pod, false)
 			if (got == "") != (tt.says == nil) {
 				t.Errorf("got %q, want words: %v", got, tt.says != nil)
 			}

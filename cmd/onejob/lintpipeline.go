@@ -10,7 +10,6 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/config"
 	"github.com/onejob-dev/onejob/k8s/kjob"
-	"github.com/onejob-dev/onejob/k8s/policy"
 	"github.com/onejob-dev/onejob/k8s/steps"
 	"github.com/onejob-dev/onejob/stacks"
 )
@@ -59,30 +58,26 @@ func lintStep(cfg *config.Config, templates map[string]*kjob.Template, s pipelin
 	if err != nil {
 		return append(faults, lines(err.Error())...), notes
 	}
-	faults = append(faults, notOffered(step, t)...)
-	d := steps.Defaults{Command: s.env[steps.EnvCommand], Image: t.Image()}
-	if name := step.PodTemplate(); name != "" {
-		return faults, append(notes, fmt.Sprintf("what the PodTemplate %s has is known in the cluster only", contract.Line(name, 60)))
+	faults = append(faults, notOffered(step, t, q)...)
+	if step.Plugin == nil || q.Steps != config.StepsPod {
+		return faults, notes
 	}
-	pod, found, err := policy.Resolve(config.Policy{}, step, d, q.TokenSecrets)
+	pod, err := t.Describe(step, s.env)
 	if err != nil {
 		return append(faults, lines(err.Error())...), notes
-	}
-	for _, v := range found {
-		faults = append(faults, v.String())
 	}
 	return faults, append(notes, pod.Notes...)
 }
 
-// notOffered is what no pod of this version is: launcher refuses such a step by the same
-// rules, once its pod is there.
-func notOffered(step steps.Step, t *kjob.Template) (faults []string) {
-	const instead = "this queue's pods are its template's, and the job would end with a reason (docs/limits.md)"
-	takesImage := strings.Contains(t.Image(), "{{env."+steps.EnvImage+"}}") || step.Image == t.Image()
+// notOffered is what the queue takes of no step: the runner refuses such a step by the
+// same rules, once its pod is there.
+func notOffered(step steps.Step, t *kjob.Template, q config.Queue) (faults []string) {
+	instead := "the queue has steps: " + q.Steps + ", and the job would end with a reason (docs/limits.md)"
+	takesImage := q.Steps != config.StepsPlain || strings.Contains(t.Image(), "{{env."+steps.EnvImage+"}}") || step.Image == t.Image()
 	if step.Image != "" && !takesImage {
 		faults = append(faults, fmt.Sprintf("image: %q: %s", contract.Line(step.Image, 60), instead))
 	}
-	if step.Plugin != nil {
+	if step.Plugin != nil && q.Steps != config.StepsPod {
 		faults = append(faults, "kubernetes: "+instead)
 	}
 	return faults

@@ -21,7 +21,10 @@ queues:
 - name: default
   tags: [os=linux]
 - name: node
+  steps: plain
   template: {inline: {spec: {containers: [{name: agent, image: "node:22"}]}}}
+- name: trusted
+  policy: {secrets: [npm]}
 `
 
 // One fault a row, and what is fine beside it.
@@ -34,16 +37,20 @@ func TestLintPipeline(t *testing.T) {
 	}{
 		{"nothing special", "steps: [{command: make}, wait, {block: go}, {group: g, steps: [{label: in, command: x}]}]", 0, []string{"2 command steps, 0 faults"}},
 		{"a list of steps", "[{command: make}]", 0, []string{"1 command steps, 0 faults"}},
-		{"an image", "steps: [{label: build, command: make, image: golang}]", 2, []string{`step 1 (build): image: "golang": this queue's pods are its template's`}},
-		{"an image for all", "image: golang\nsteps: [{command: make}, {command: make, image: rust}]", 2, []string{`step 1: image: "golang"`, `step 2: image: "rust"`}},
-		{"an image as a variable", "env: {BUILDKITE_IMAGE: golang}\nsteps: [{command: make}]", 2, []string{`step 1: image: "golang"`}},
+		{"an image", "steps: [{label: build, command: make, image: golang}]", 0, []string{"0 faults"}},
+		{"an image in a plain queue", "agents: {queue: node}\nsteps: [{label: build, command: make, image: golang}]", 2, []string{`step 1 (build): image: "golang": the queue has steps: plain`}},
+		{"an image for all", "agents: {queue: node}\nimage: golang\nsteps: [{command: make}, {command: make, image: rust}]", 2, []string{`step 1: image: "golang"`, `step 2: image: "rust"`}},
+		{"an image as a variable", "agents: {queue: node}\nenv: {BUILDKITE_IMAGE: golang}\nsteps: [{command: make}]", 2, []string{`step 1: image: "golang"`}},
 		{"the queue's image", "agents: {queue: node}\nsteps: [{command: make, image: 'node:22'}]", 0, nil},
 		{"no image's name", "steps: [{command: make, image: Golang}]", 2, []string{`step 1: image: "Golang" is no name of an image`}},
-		{"an image that the upload makes", "steps: [{command: make, image: 'app:$TAG'}, {command: x, image: 'app:${TAG:-v1}'}]", 2, []string{"step 1: note: its image or its plugin has variables", `image: "app:x"`}},
-		{"the plugin", "steps: [{key: k, command: make, plugins: [{kubernetes: {podSpec: {containers: [{image: golang}]}}}]}]", 2, []string{"step 1 (k): kubernetes: this queue's pods are its template's"}},
+		{"an image that the upload makes", "agents: {queue: node}\nsteps: [{command: make, image: 'app:$TAG'}, {command: x, image: 'app:${TAG:-v1}'}]", 2, []string{"step 1: note: its image or its plugin has variables", `image: "app:x"`}},
+		{"the plugin", "steps: [{key: k, command: make, plugins: [{kubernetes: {podSpec: {containers: [{image: golang}]}}}]}]", 0, []string{"0 faults"}},
+		{"the plugin in a plain queue", "agents: {queue: node}\nsteps: [{key: k, command: make, plugins: [{kubernetes: {podSpec: {containers: [{image: golang}]}}}]}]", 2, []string{"step 1 (k): kubernetes: the queue has steps: plain"}},
+		{"what the queue's policy allows", "agents: {queue: trusted}\nsteps: [{command: make, plugins: [{kubernetes: {podSpec: {containers: [{image: golang, envFrom: [{secretRef: {name: npm}}]}]}}}]}]", 0, nil},
+		{"what isn't built", "steps: [{command: make, plugins: [{kubernetes: {podSpec: {containers: [{image: a}, {image: b}]}}}]}]", 2, []string{"2 containers with a command, and one is supported"}},
 		{"a field of the plugin, in a group", "steps: [{group: g, steps: [{command: make, plugins: {kubernetes: {podspec: {}}}}]}]", 2, []string{"step 1: kubernetes.podspec: there is no such field, but there is podSpec"}},
 		{"what no step may have", "steps: [{command: make, plugins: [{kubernetes: {podSpec: {hostNetwork: true, containers: [{image: golang}]}, gitEnvFrom: [{secretRef: {name: onejob-agent-token}}]}}]}]", 2, []string{"step 1: hostNetwork: it is the node's network", "the Secret onejob-agent-token has the agent token in it"}},
-		{"what the peer would ignore", "steps: [{command: make, plugins: [{kubernetes: {podSpec: {containers: [{image: golang, args: [x]}]}}}]}]", 2, []string{"note: kubernetes.podSpec.containers[container-0]: args without a command are not used"}},
+		{"what the peer would ignore", "steps: [{command: make, plugins: [{kubernetes: {podSpec: {containers: [{image: golang, args: [x]}]}}}]}]", 0, []string{"note: kubernetes.podSpec.containers[container-0]: args without a command are not used"}},
 		{"another plugin", "steps: [{command: make, plugins: ['docker#v5', {cache#v1: {path: x}}]}]", 0, nil},
 		{"a tag that the queue lacks", "steps: [{command: make, agents: [queue=default, os=windows]}]", 2, []string{"step 1: ", "lacks the tag os=windows"}},
 		{"a queue of others", "steps: [{command: make, agents: {queue: mac}, image: x}]", 0, []string{"note: its queue isn't in this configuration"}},

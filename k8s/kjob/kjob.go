@@ -70,13 +70,22 @@ func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batc
 
 	agent := FindAgent(&pod.Spec)
 	image := honoured(t.Image(), agent.Image, env)
-	if own := ofStep(t, agent, env); own != "" {
+	plugin, err := pluginOf(t, env)
+	if err != nil {
+		return nil, err
+	}
+	if plugin != nil {
+		if image, err = addPlugin(k, t, plugin, env); err != nil {
+			return nil, err
+		}
+	} else if own := ofStep(t, agent, env); own != "" {
 		if err := checkImage(own); err != nil {
 			return nil, err
 		}
 		addCommand(&pod.Spec, own)
-		agent, image = FindAgent(&pod.Spec), own
+		image = own
 	}
+	agent = FindAgent(&pod.Spec)
 	for i := range pod.Spec.InitContainers {
 		// The end of its log is all that says why it failed, when the pod is gone.
 		if c := &pod.Spec.InitContainers[i]; c.TerminationMessagePolicy == "" {

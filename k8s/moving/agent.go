@@ -96,7 +96,7 @@ var paramRows = map[string]row{
 		m.note(key, everyJob)
 	},
 	"config.default-checkout-params.extraVolumeMounts": func(m *mover, _ string, v any) { m.add(m.agent, "volumeMounts", v) },
-	"config.default-command-params.interposer":         no("it is for containers of the kubernetes plugin, which a step can't have here (docs/limits.md)"),
+	"config.default-command-params.interposer":         no("it is buildkite for every queue: a step that wants another says so in commandParams"),
 	"config.default-command-params.envFrom":            func(m *mover, _ string, v any) { m.add(m.agent, "envFrom", v) },
 	"config.default-command-params.extraVolumeMounts":  func(m *mover, _ string, v any) { m.add(m.agent, "volumeMounts", v) },
 	"config.default-sidecar-params.envFrom":            no("sidecars are the template's, each with its own variables"),

@@ -67,7 +67,7 @@ var keys = []struct{ key, value, want string }{
 	{"config.skip-image-check-containers", "true", ""},
 	{"config.image-check-container-cpu-limit", "1", ""},
 	{"config.image-check-container-memory-limit", "1Gi", ""},
-	{"config.prohibit-kubernetes-plugin", "true", ""},
+	{"config.prohibit-kubernetes-plugin", "true", "steps: image"},
 	{"config.allow-pod-spec-patch-unsafe-command-modification", "true", ""},
 	{"config.prometheus-port", "9216", ""},
 	{"config.profiler-address", "localhost:6060", ""},

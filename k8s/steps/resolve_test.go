@@ -188,6 +188,7 @@ func TestResolveRefuses(t *testing.T) {
 		{"the checkout's mounts", "", `{podSpecPatch: {containers: [{name: checkout, volumeMounts: [{name: v, mountPath: /usr/local/bin}]}]}}`, "kubernetes.podSpecPatch.containers[checkout].volumeMounts: a step may set"},
 		{"a mount over the checkout's programs", "", `{checkout: {extraVolumeMounts: [{name: v, mountPath: /usr/local/bin}]}}`, "kubernetes.checkout.extraVolumeMounts[v]: /usr/local/bin is not free"},
 		{"the same by a detour", "", `{checkout: {extraVolumeMounts: [{name: v, mountPath: /mnt/../usr}]}}`, "is not free"},
+		{"the token as a folder's name", "", `{checkout: {extraVolumeMounts: [{name: v, mountPath: /mnt/a, subPathExpr: $(BUILDKITE_AGENT_TOKEN)}]}}`, "kubernetes.checkout.extraVolumeMounts[v].subPathExpr: it would be made of the runner's variables"},
 		{"mirrors over them", "", `{checkout: {gitMirrors: {path: /usr/bin, volume: {name: v}}}}`, "kubernetes.checkout.gitMirrors.path: /usr/bin is not free"},
 		{"a container by our name", "", `{podSpec: {containers: [{name: agent, image: x}]}}`, "kubernetes.podSpec.containers[agent]: the name agent is kept"},
 		{"a sidecar by our name", "", `{sidecars: [{name: onejob-x, image: x}]}`, "kubernetes.sidecars[onejob-x]: the name onejob-x is kept"},
@@ -233,7 +234,7 @@ func TestVariablesMountsAndMetadata(t *testing.T) {
 	const plugin = `
 podSpec: {containers: [{image: node, imagePullPolicy: Always, envFrom: [{secretRef: {name: own}}], volumeMounts: [{name: own, mountPath: /mnt/own}]}]}
 gitEnvFrom: [{secretRef: {name: git}}]
-extraVolumeMounts: [{name: shared, mountPath: /mnt/shared}, {name: other, mountPath: /mnt/own/}, {name: deep, mountPath: /usr/share/deep}]
+extraVolumeMounts: [{name: shared, mountPath: /mnt/shared}, {name: other, mountPath: /mnt/own/}, {name: deep, mountPath: /usr/share/deep}, {name: token, mountPath: /mnt/token, subPathExpr: $(BUILDKITE_AGENT_TOKEN)}]
 sidecars: [{image: db}]
 metadata: {labels: {team: step}}
 checkout: {cloneFlags: "-v", noSubmodules: true, submoduleCloneConfig: ["a=b", "c=d"], envFrom: [{secretRef: {name: checkout}}], extraVolumeMounts: [{name: checkout, mountPath: /mnt/checkout}], gitMirrors: {volume: {name: mirrors}, lockTimeout: 60}}
@@ -248,8 +249,8 @@ jobActiveDeadlineSeconds: 60`
 		{"variables of a command", sources(first(p).EnvFrom), []string{"own", "q-command", "command", "git"}},
 		{"variables of a sidecar", sources(p.Sidecars[0].EnvFrom), []string{"q-sidecar", "sidecar", "git"}},
 		{"variables of the checkout", sources(p.Checkout.EnvFrom), []string{"q-checkout", "checkout", "git"}},
-		{"mounts of a command: one at each path, the queue's volumes among them", mounts(first(p).VolumeMounts), []string{"own:/mnt/own", "q-command:/mnt/q-command", "command:/mnt/command", "shared:/mnt/shared", "deep:/usr/share/deep", "hooks:/hooks", "plugins:/plugins", "signing:/signing"}},
-		{"mounts of a sidecar", mounts(p.Sidecars[0].VolumeMounts), []string{"q-sidecar:/mnt/q-sidecar", "shared:/mnt/shared", "other:/mnt/own/", "deep:/usr/share/deep"}},
+		{"mounts of a command: one at each path, the queue's volumes among them", mounts(first(p).VolumeMounts), []string{"own:/mnt/own", "q-command:/mnt/q-command", "command:/mnt/command", "shared:/mnt/shared", "deep:/usr/share/deep", "token:/mnt/token", "hooks:/hooks", "plugins:/plugins", "signing:/signing"}},
+		{"mounts of a sidecar", mounts(p.Sidecars[0].VolumeMounts), []string{"q-sidecar:/mnt/q-sidecar", "shared:/mnt/shared", "other:/mnt/own/", "deep:/usr/share/deep", "token:/mnt/token"}},
 		{"mounts of the checkout: what is free for a pipeline, no signing key", mounts(p.Checkout.Mounts), []string{"q-checkout:/mnt/q-checkout", "checkout:/mnt/checkout", "shared:/mnt/shared", "other:/mnt/own/", "mirrors:/buildkite/git-mirrors", "hooks:/hooks", "plugins:/plugins"}},
 		{"settings of the checkout: the step's over the queue's", variables(p.Checkout.Env), []string{
 			"BUILDKITE_GIT_CLEAN_FLAGS=-ffdx", "BUILDKITE_GIT_CLONE_FLAGS=-v", "BUILDKITE_NO_GIT_SUBMODULES=true", "BUILDKITE_GIT_SUBMODULE_CLONE_CONFIG=a=b,c=d",

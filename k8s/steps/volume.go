@@ -21,6 +21,9 @@ func (r *resolver) checkout() {
 	}
 	if own := r.plugin.Checkout; own != nil {
 		for i, m := range own.ExtraVolumeMounts {
+			if m.SubPathExpr != "" {
+				r.bad(place("kubernetes.checkout.extraVolumeMounts", i, m.Name)+".subPathExpr", "it would be made of the runner's variables, the agent token among them: use subPath")
+			}
 			if !isFree(m.MountPath) {
 				r.bad(place("kubernetes.checkout.extraVolumeMounts", i, m.Name), "%s is not free in the container that checks out, where a volume could stand in a program's place: mount it under one of %s", shown(m.MountPath), list(free))
 			}
@@ -28,10 +31,10 @@ func (r *resolver) checkout() {
 		}
 	}
 	for _, m := range r.plugin.ExtraVolumeMounts {
-		if isFree(m.MountPath) {
+		if isFree(m.MountPath) && m.SubPathExpr == "" {
 			plan.Mounts = append(plan.Mounts, m)
 		} else {
-			r.note("kubernetes.extraVolumeMounts[%s]: %s is mounted for the commands, and not for the checkout, where only %s are free", shown(m.Name), shown(m.MountPath), list(free))
+			r.note("kubernetes.extraVolumeMounts[%s]: %s is mounted for the commands, and not for the checkout, where only %s are free, and no subPathExpr is taken", shown(m.Name), shown(m.MountPath), list(free))
 		}
 	}
 	r.mirrors(c)
