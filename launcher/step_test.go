@@ -51,3 +51,14 @@ func TestRefusal(t *testing.T) {
 		})
 	}
 }
+
+// In a pod that the plugin described, it is no reason to refuse; another image is.
+func TestNoRefusalOfWhatThePodIs(t *testing.T) {
+	env := map[string]string{"BUILDKITE_IMAGE": "node:22", "BUILDKITE_PLUGINS": `["kubernetes"]`}
+	if got := refusal(env, "node:22", true); got != "" {
+		t.Errorf("got %q", got)
+	}
+	if got := refusal(env, "node:20", true); !strings.Contains(got, `image "node:22"`) || strings.Contains(got, "plugin") {
+		t.Errorf("got %q", got)
+	}
+}

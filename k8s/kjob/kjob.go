@@ -68,30 +68,17 @@ func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batc
 	pod := &k.Spec.Template
 	pod.Labels, pod.Annotations = merge(pod.Labels, labels), merge(pod.Annotations, notes)
 
-	agent := FindAgent(&pod.Spec)
-	image := honoured(t.Image(), agent.Image, env)
-	plugin, err := pluginOf(t, env)
+	image, err := addStep(k, t, env)
 	if err != nil {
 		return nil, err
 	}
-	if plugin != nil {
-		if image, err = addPlugin(k, t, plugin, env); err != nil {
-			return nil, err
-		}
-	} else if own := ofStep(t, agent, env); own != "" {
-		if err := checkImage(own); err != nil {
-			return nil, err
-		}
-		addCommand(&pod.Spec, own)
-		image = own
-	}
-	agent = FindAgent(&pod.Spec)
 	for i := range pod.Spec.InitContainers {
 		// The end of its log is all that says why it failed, when the pod is gone.
 		if c := &pod.Spec.InitContainers[i]; c.TerminationMessagePolicy == "" {
 			c.TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
 		}
 	}
+	agent := FindAgent(&pod.Spec)
 	agent.Env = append(agent.Env, podEnv(job.ID, attempt, t)...)
 	agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvImage, Value: image})
 	return k, nil
