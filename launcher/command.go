@@ -11,6 +11,18 @@ import (
 	"github.com/onejob-dev/onejob/signals"
 )
 
+// HoldStep tells the command's container, where there is one, that its runner is there
+// until this process ends, and finds the program that has it run the command.
+func HoldStep(dir string) (program string, err error) {
+	if dir == "" {
+		return "", nil
+	}
+	if err := container.HoldRunner(dir); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrUnready, err)
+	}
+	return Beside(contract.StepProgram)
+}
+
 // awaitCommand returns true when the job may be taken: at once where it runs in this
 // container, else when the container of its command is there. Until then the pod is one
 // that starts, and the scheduler is who says for how long it may.
@@ -18,11 +30,7 @@ func (r *run) awaitCommand(work context.Context) bool {
 	if r.StepDir == "" {
 		return true
 	}
-	err := container.HoldRunner(r.StepDir)
-	if err == nil {
-		err = container.CopyHooks(r.StepDir, append([]string{r.Options.HooksPath}, r.Options.AdditionalHooksPaths...)...)
-	}
-	if err != nil {
+	if err := container.CopyHooks(r.StepDir, append([]string{r.Options.HooksPath}, r.Options.AdditionalHooksPaths...)...); err != nil {
 		r.ended(contract.OutcomeUnready, "preparing the command's container: %v", err)
 		return false
 	}

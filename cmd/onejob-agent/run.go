@@ -114,12 +114,9 @@ func (f *flags) config(c *cli.Context, log *slog.Logger) (launcher.Config, error
 	}
 	runner, err := launcher.Beside("onejob-run")
 	errs = append(errs, err)
-	var step string
 	stepDir := os.Getenv(contract.EnvStepDir)
-	if stepDir != "" {
-		step, err = launcher.Beside(contract.StepProgram)
-		errs = append(errs, err)
-	}
+	step, err := launcher.HoldStep(stepDir)
+	errs = append(errs, err)
 	err = errors.Join(errs...)
 	if err == nil {
 		err = f.options.MakeBuildPath()

@@ -151,7 +151,7 @@ func PhaseOf(k KJob, p Pod) (phase, reason string) {
 		return "failed", k.FailReason
 	case k.Suspended:
 		return "suspended", ""
-	case p.Started:
+	case p.Runs():
 		return "running", ""
 	case p.Phase == "" && k.PodSeen:
 		return "lost", "its pod is gone"

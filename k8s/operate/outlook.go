@@ -82,7 +82,7 @@ func outlookAlive(f decide.Facts, d decide.Decision) (now, advice string) {
 		return d.Text, "look at its node; if that is dead, delete the Node object or taint it node.kubernetes.io/out-of-service"
 	case stopping && d.Action == decide.None:
 		return "the end of the pod, which was told to stop: " + decide.StopReason(f), "nothing"
-	case !f.Pod.Started, f.Pod.Over():
+	case !f.Pod.Runs(), f.Pod.Over():
 		return "", ""
 	case f.State.Over():
 		return "the pod's end: the job is " + string(f.State), "nothing: a pod that goes on is deleted"

@@ -417,12 +417,13 @@ func TestChangeOfIdentityKeepsTheCap(t *testing.T) {
 	})
 }
 
-// {{env.NAME}}: get job is called once a job, for the queues that need it only.
+// {{env.NAME}}: get job is called once a job, for the queues that need it only: a plain
+// one doesn't.
 func TestEnvInTemplates(t *testing.T) {
 	inWorld(t, simulator.Config{}, func(w *world) {
 		w.buildOn("default", 30, map[string]string{"TAG": "v9"})
 		gpu := w.buildOn("gpu", 25, map[string]string{"TAG": "v1.2"})
-		r := w.start("- name: gpu\n  trusted-pipelines: true\n  template: {inline: {spec: {containers: [{name: agent, image: 'runner:{{env.TAG}}'}]}}}\n")
+		r := w.start("  steps: plain\n- name: gpu\n  trusted-pipelines: true\n  template: {inline: {spec: {containers: [{name: agent, image: 'runner:{{env.TAG}}'}]}}}\n")
 		w.await("finished", time.Minute, w.finished(55))
 		for _, id := range gpu {
 			if got := w.imageOf(id); got != "runner:v1.2" {
@@ -503,7 +504,7 @@ func TestEnvOutageStopsNoOther(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, simulator.Config{}, func(w *world) {
-				r := w.start("  max-in-flight: 0\n  trusted-pipelines: true\n  template: {inline: {spec: {containers: [{name: agent, image: 'runner:{{env.TAG}}'}]}}}\n- name: other\n  max-in-flight: 0\n")
+				r := w.start("  max-in-flight: 0\n  trusted-pipelines: true\n  template: {inline: {spec: {containers: [{name: agent, image: 'runner:{{env.TAG}}'}]}}}\n- name: other\n  steps: plain\n  max-in-flight: 0\n")
 				time.Sleep(time.Second)
 				tt.fault.Endpoint, tt.fault.Until = "stacks_job", lasts
 				w.sim.AddFault(tt.fault)

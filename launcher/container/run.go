@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/buildkite/agent/v3/kubernetes"
+
+	"github.com/onejob-dev/onejob/jitter"
 )
 
 // Run is the command's container: it runs what the runner gives it, and returns the
@@ -64,10 +66,8 @@ func dial(ctx context.Context, socket string) *client {
 		if err == nil {
 			return &client{c}
 		}
-		select {
-		case <-ctx.Done():
+		if !jitter.Sleep(ctx, appears) {
 			return nil
-		case <-time.After(appears):
 		}
 	}
 }
@@ -104,7 +104,7 @@ func (c *client) states() <-chan kubernetes.RunState {
 				return
 			}
 			if state == last {
-				time.Sleep(appears) // the stock server doesn't wait for news
+				jitter.Sleep(context.Background(), appears) // the stock server doesn't wait for news
 				continue
 			}
 			last = state

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,10 +15,16 @@ import (
 	"time"
 
 	"github.com/buildkite/agent/v3/kubernetes"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/jitter"
 )
 
 // connects is how long a container that is there may take to connect.
 const connects = 30 * time.Second
+
+// lastWord is how long the end of a command may take to come when its container is gone.
+const lastWord = 200 * time.Millisecond
 
 // unready is the stock bootstrap's exit status for what isn't the command's fault:
 // Buildkite is told -1 (process_run_error).
@@ -59,7 +66,7 @@ func (e Exit) die() {
 		}
 		signal.Reset(s)
 		if err := syscall.Kill(os.Getpid(), s); err == nil {
-			time.Sleep(time.Second) // it comes to any of our threads
+			jitter.Sleep(context.Background(), time.Second) // it comes to any of our threads
 		}
 		os.Exit(128 + e.Signal)
 	}
@@ -77,7 +84,7 @@ func dumps(s syscall.Signal) bool {
 
 // say explains something in the job's log, where nobody can miss it.
 func (j Job) say(format string, a ...any) {
-	fmt.Fprintf(j.Log, "+++ onejob: the container %q\n%s\n", "command", fmt.Sprintf(format, a...)) //nolint:errcheck // then there is no log
+	fmt.Fprintf(j.Log, "+++ onejob: the container %q\n%s\n", contract.CommandContainer, fmt.Sprintf(format, a...)) //nolint:errcheck // then there is no log
 }
 
 func (j Job) serve(signals <-chan os.Signal) (Exit, error) {
@@ -130,21 +137,20 @@ func ended(err error) (Exit, error) {
 
 // await waits for the end of the command, or of its container.
 func (j Job) await(s *server, lost <-chan struct{}, signals <-chan os.Signal) (Exit, error) {
-	late := time.NewTimer(connects)
-	defer late.Stop()
-	registered := s.registered
+	connecting, connected := context.WithTimeout(context.Background(), connects)
+	defer connected()
+	late, registered := connecting.Done(), s.registered
 	var cancelled syscall.Signal
 	for {
 		select {
 		case end := <-s.exit:
 			return end, nil
 		case <-registered:
-			registered = nil
-			late.Stop()
+			registered, late = nil, nil
 		case sig := <-signals:
 			cancelled, _ = sig.(syscall.Signal)
 			s.set(kubernetes.RunStateInterrupt)
-		case <-late.C:
+		case <-late:
 			return Exit{}, fmt.Errorf("it (image %s) is there, but did not connect to the runner within %s", j.Image, connects)
 		case <-lost:
 			return j.lost(s, cancelled)
@@ -154,10 +160,12 @@ func (j Job) await(s *server, lost <-chan struct{}, signals <-chan os.Signal) (E
 
 // lost is for a container that is gone. Its last word may still be on its way.
 func (j Job) lost(s *server, cancelled syscall.Signal) (Exit, error) {
+	last, over := context.WithTimeout(context.Background(), lastWord)
+	defer over()
 	select {
 	case end := <-s.exit:
 		return end, nil
-	case <-time.After(200 * time.Millisecond):
+	case <-last.Done():
 	}
 	if cancelled != 0 {
 		return Exit{Signal: int(cancelled)}, nil

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -101,8 +102,8 @@ func (c *calls) Register(id int, reply *kubernetes.RegisterResponse) error {
 
 // Status answers with the state when it isn't what it was, or after a while.
 func (c *calls) Status(_ int, reply *kubernetes.RunState) error {
-	end := time.NewTimer(longest)
-	defer end.Stop()
+	long, over := context.WithTimeout(context.Background(), longest)
+	defer over()
 	for {
 		c.s.mu.Lock()
 		state, changed, news := c.s.state, c.s.changed, c.s.state != c.s.told
@@ -114,7 +115,7 @@ func (c *calls) Status(_ int, reply *kubernetes.RunState) error {
 		}
 		select {
 		case <-changed:
-		case <-end.C:
+		case <-long.Done():
 			return nil
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/onejob-dev/onejob/simulator"
+	"github.com/onejob-dev/onejob/test/cluster/image"
 )
 
 // TestDrainPolicies is what deploy/drain/README.md promises.
@@ -21,6 +22,19 @@ func TestDrainPolicies(t *testing.T) {
 }
 
 var drainRows = []row{
+	{
+		// The signal comes to both containers, and the runner decides for both.
+		name: "cancel-step-deleted", image: image.BusyboxName, command: forSleep,
+		act:  func(s *scene) { s.started(); s.delete(s.running(1)) },
+		exit: "-1", signalReason: "agent_stop", kjobs: 1, page: []string{"Kubernetes stops the pod in which the job runs: it was deleted"},
+		event: "JobNotice: Kubernetes stops the pod in which the job runs: it was deleted", metric: "none/finished",
+	},
+	{
+		name: "drain-step", namespace: "rows-drain", queue: "on-term: drain", pod: "terminationGracePeriodSeconds: 60", image: image.BusyboxName,
+		command: "echo begun; sleep 8; echo made it", exit: "0", kjobs: 1,
+		act:  func(s *scene) { s.started(); s.delete(s.running(1)) },
+		page: []string{"Kubernetes stops the pod in which the job runs: it was deleted"}, metric: "none/finished",
+	},
 	{
 		name: "cancel-evicted", command: forSleep, retry: "{signal_reason: agent_stop, limit: 1}",
 		act:  func(s *scene) { s.started(); must(s, s.evict(s.running(1))) },
