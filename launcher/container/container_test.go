@@ -107,6 +107,7 @@ func (p *pod) all() (runner, command, serve *process) {
 	if err := AwaitCommand(p.Context(), p.dir); err != nil {
 		p.Fatal(err)
 	}
+	p.until("the runner is there", func() bool { return isHeld(filepath.Join(p.dir, runnerFile)) })
 	return runner, command, p.start("serve")
 }
 

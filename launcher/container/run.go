@@ -122,9 +122,11 @@ func (c *client) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// isOver: the other side has closed the connection, or died.
+// isOver: the connection is over, as the other side is. Whatever else is wrong is an
+// answer of the other side's.
 func isOver(err error) bool {
-	return errors.Is(err, rpc.ErrShutdown) || errors.Is(err, io.ErrUnexpectedEOF)
+	var answer rpc.ServerError
+	return err != nil && !errors.As(err, &answer)
 }
 
 // exit tells the runner of the end.
