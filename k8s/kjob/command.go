@@ -41,7 +41,7 @@ func EnvOf(k *batchv1.Job) map[string]string {
 	if k == nil {
 		return nil
 	}
-	if ofPlugin(&k.Spec.Template.Spec) {
+	if OfPlugin(k) {
 		return nil // it can't be read back from its pod
 	}
 	for _, c := range k.Spec.Template.Spec.Containers {

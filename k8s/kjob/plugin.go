@@ -70,8 +70,10 @@ func addPlugin(k *batchv1.Job, t *Template, step *steps.Step, env map[string]str
 	secure := commandSecurity(agent)
 	ours := &spec.Containers[len(spec.Containers)-1]
 	*ours = commandOf(command, *ours, env[steps.EnvCommand])
+	policy.Bound(t.policy, &ours.Resources)
 	for _, c := range slices.Concat(pod.Init, pod.Sidecars) {
 		c.SecurityContext = secured(c.SecurityContext, secure)
+		policy.Bound(t.policy, &c.Resources)
 		spec.InitContainers = append(spec.InitContainers, c)
 	}
 	spec.Volumes = append(spec.Volumes, pod.Volumes...)
@@ -106,7 +108,10 @@ func (t *Template) Describe(step steps.Step, env map[string]string) (*steps.Pod,
 	return pod, nil
 }
 
-// ofPlugin reports whether a pod is one that a step described.
+// OfPlugin reports whether a kjob's pod is one that a step described: it can't be made
+// anew without the job's environment.
+func OfPlugin(k *batchv1.Job) bool { return k != nil && ofPlugin(&k.Spec.Template.Spec) }
+
 func ofPlugin(spec *corev1.PodSpec) bool {
 	agent := FindAgent(spec)
 	return agent != nil && slices.ContainsFunc(agent.Env, func(e corev1.EnvVar) bool { return e.Name == contract.EnvPlugin })

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/onejob-dev/onejob/k8s/config"
@@ -243,12 +244,14 @@ func TestFullNames(t *testing.T) {
 }
 
 func TestBound(t *testing.T) {
-	pod, _, err := Resolve(aPolicy(t, "{limits: {container: {memory: 4Gi}}}"), aStep(t, "", "{podSpec: {containers: [{image: x}, {image: z, resources: {limits: {memory: 1Gi}}}]}}"), steps.Defaults{Image: "agent:1"}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, b := pod.Commands[0].Container.Resources, pod.Commands[1].Container.Resources
-	if a.Limits.Memory().String() != "4Gi" || a.Requests.Memory().String() != "0" || b.Limits.Memory().String() != "1Gi" {
-		t.Errorf("got %+v and %+v", a, b)
+	p := aPolicy(t, "{limits: {container: {memory: 4Gi}}}")
+	for doc, want := range map[string]string{"{}": "0 4Gi", "{requests: {memory: 1Gi}}": "1Gi 4Gi", "{limits: {memory: 2Gi}}": "0 2Gi"} {
+		var r corev1.ResourceRequirements
+		if err := yaml.Unmarshal([]byte(doc), &r); err != nil {
+			t.Fatal(err)
+		}
+		if Bound(p, &r); r.Requests.Memory().String()+" "+r.Limits.Memory().String() != want {
+			t.Errorf("%s: got %+v, want %s", doc, r, want)
+		}
 	}
 }

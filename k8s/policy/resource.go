@@ -10,7 +10,6 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/onejob-dev/onejob/k8s/config"
-	"github.com/onejob-dev/onejob/k8s/steps"
 )
 
 // resources holds what is asked for against the most that there is of it.
@@ -74,32 +73,22 @@ func (c *check) sum(name corev1.ResourceName, of func(corev1.ResourceRequirement
 	return together
 }
 
-// Bound gives the containers that have no limit of a resource the most that the policy
-// allows. They ask for nothing by that.
-func Bound(p config.Policy, pod *steps.Pod) {
-	bound := func(r *corev1.ResourceRequirements) {
-		for name, most := range p.Limits.Container {
-			if _, limited := r.Limits[name]; limited {
-				continue
-			}
-			if r.Limits == nil {
-				r.Limits = corev1.ResourceList{}
-			}
-			r.Limits[name] = most.DeepCopy()
-			if _, asked := r.Requests[name]; !asked {
-				if r.Requests == nil {
-					r.Requests = corev1.ResourceList{}
-				}
-				r.Requests[name] = resource.Quantity{}
-			}
+// Bound gives a container that has no limit of a resource the most that the policy
+// allows. It asks for nothing by that.
+func Bound(p config.Policy, r *corev1.ResourceRequirements) {
+	for name, most := range p.Limits.Container {
+		if _, limited := r.Limits[name]; limited {
+			continue
 		}
-	}
-	for i := range pod.Commands {
-		bound(&pod.Commands[i].Container.Resources)
-	}
-	for _, of := range [][]corev1.Container{pod.Init, pod.Sidecars, pod.Others} {
-		for i := range of {
-			bound(&of[i].Resources)
+		if r.Limits == nil {
+			r.Limits = corev1.ResourceList{}
+		}
+		r.Limits[name] = most.DeepCopy()
+		if _, asked := r.Requests[name]; !asked {
+			if r.Requests == nil {
+				r.Requests = corev1.ResourceList{}
+			}
+			r.Requests[name] = resource.Quantity{}
 		}
 	}
 }

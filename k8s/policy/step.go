@@ -27,7 +27,6 @@ func Resolve(p config.Policy, step steps.Step, d steps.Defaults, tokens []string
 	brought := Check(p, queue, nil)
 	found := slices.DeleteFunc(Check(p, asked, nil), func(v Violation) bool { return slices.Contains(brought, v) })
 	found = append(found, tokenSecrets(pod, tokens)...)
-	Bound(p, pod)
 	return pod, found, nil
 }
 
