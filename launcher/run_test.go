@@ -83,7 +83,7 @@ func attempt(t *testing.T, dir, script string) (*buildkite, *signals.Watcher, <-
 	return b, w, done
 }
 
-func (b *buildkite) attempt(t *testing.T, dir, script string, budget Budget) (*signals.Watcher, <-chan contract.Message) {
+func (b *buildkite) attempt(t *testing.T, dir, script string, budget Budget, with ...func(*Config)) (*signals.Watcher, <-chan contract.Message) {
 	t.Helper()
 	server := httptest.NewServer(b)
 	t.Cleanup(server.Close)
@@ -91,14 +91,16 @@ func (b *buildkite) attempt(t *testing.T, dir, script string, budget Budget) (*s
 	w := signals.Watch(t.Context())
 	t.Cleanup(w.Close)
 	done := make(chan contract.Message, 1)
-	go func() {
-		done <- Run(w, Config{
-			JobID: job, Token: "cluster", Budget: budget, Runner: filepath.Join(dir, "runner"),
-			Options: Options{Endpoint: server.URL + "/v3", Name: "a-%spawn", HooksPath: dir},
-			Acquire: acquire.DefaultAcquire, Register: acquire.DefaultRegister, Environ: append(os.Environ(), "DIR="+dir),
-			Transport: acquire.NewTransport(false), Rand: acquire.NewRand(1), Log: slog.New(slog.DiscardHandler),
-		})
-	}()
+	conf := Config{
+		JobID: job, Token: "cluster", Budget: budget, Runner: filepath.Join(dir, "runner"),
+		Options: Options{Endpoint: server.URL + "/v3", Name: "a-%spawn", HooksPath: dir},
+		Acquire: acquire.DefaultAcquire, Register: acquire.DefaultRegister, Environ: append(os.Environ(), "DIR="+dir),
+		Transport: acquire.NewTransport(false), Rand: acquire.NewRand(1), Log: slog.New(slog.DiscardHandler),
+	}
+	for _, set := range with {
+		set(&conf)
+	}
+	go func() { done <- Run(w, conf) }()
 	return w, done
 }
 

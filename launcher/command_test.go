@@ -1,0 +1,94 @@
+package launcher
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/buildkite/shellwords"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/signals"
+)
+
+// TestHoldStep: a folder that can't be written is this pod's fault, not the job's.
+func TestHoldStep(t *testing.T) {
+	if program, err := HoldStep(""); program != "" || err != nil {
+		t.Errorf("%q, %v", program, err)
+	}
+	if _, err := HoldStep(filepath.Join(t.TempDir(), "none")); !errors.Is(err, ErrUnready) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestInCommand: the job's runner gets a command line that starts the runner's side, with
+// the bootstrap's own behind it.
+func TestInCommand(t *testing.T) {
+	r := &run{Config: Config{StepDir: "/onejob", Step: "/usr/local/bin/onejob-step", Image: "node:22"}}
+	o := r.inCommand(Options{BootstrapScript: "/usr/local/bin/buildkite-agent bootstrap"})
+	words, err := shellwords.Split(o.BootstrapScript)
+	if got, want := strings.Join(words, "|"), "/usr/local/bin/onejob-step|serve|--dir|/onejob|--image|node:22|--|/usr/local/bin/buildkite-agent|bootstrap"; got != want || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	if o.JobContextDir != "/onejob" {
+		t.Errorf("the job's files are in %q", o.JobContextDir)
+	}
+	r.StepDir = ""
+	if o := r.inCommand(Options{BootstrapScript: "x"}); o.BootstrapScript != "x" || o.JobContextDir != "" {
+		t.Errorf("%+v", o)
+	}
+}
+
+// attemptInTwo runs an attempt whose command has a container of its own.
+func attemptInTwo(t *testing.T, set func(*Config)) (*buildkite, *signals.Watcher, <-chan contract.Message) {
+	t.Helper()
+	budget, err := NewBudget(0, 10, -1, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := new(buildkite)
+	b.alive.Store(true)
+	w, done := b.attempt(t, t.TempDir(), "exit 1", budget, set)
+	return b, w, done
+}
+
+// TestNoJobWithoutItsContainer: a runner whose command's container isn't there doesn't take
+// the job; told to stop, it says that it never had it.
+func TestNoJobWithoutItsContainer(t *testing.T) {
+	b, watch, end := attemptInTwo(t, func(c *Config) { c.StepDir, c.Image = t.TempDir(), "node:22" })
+	for range 500 {
+		if b.had("connect") {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	time.Sleep(200 * time.Millisecond) // for what must not happen
+	if b.had("acquire") {
+		t.Error("the job was acquired")
+	}
+	watch.Deliver(syscall.SIGTERM)
+	m := result(t, end)
+	if m.Outcome != contract.OutcomeStopped || m.ExitCode != contract.ExitTerminated || !strings.Contains(m.Reason, "node:22") {
+		t.Errorf("%+v", m)
+	}
+	if b.had("acquire") {
+		t.Error("the job was acquired")
+	}
+}
+
+// TestJobOnceItsContainerIsThere: then it does.
+func TestJobOnceItsContainerIsThere(t *testing.T) {
+	dir := t.TempDir()
+	b, _, end := attemptInTwo(t, func(c *Config) { c.StepDir = dir })
+	if err := os.WriteFile(filepath.Join(dir, "command"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	result(t, end)
+	if !b.had("acquire") {
+		t.Error("the job wasn't acquired")
+	}
+}
