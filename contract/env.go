@@ -44,6 +44,9 @@ const (
 	// EnvStepDir is StepDir, in the pod of a step whose command has a container of its
 	// own; a runner has the command run there.
 	EnvStepDir = "ONEJOB_STEP_DIR"
+	// EnvPlugin is set in the pod of a step that described it by the kubernetes plugin. A
+	// runner refuses a step with that plugin in any other pod.
+	EnvPlugin = "ONEJOB_PLUGIN"
 	// EnvAttempt is the number of the attempt, from 1.
 	EnvAttempt = "ONEJOB_ATTEMPT"
 	// EnvContractVersion is the scheduler's Version.

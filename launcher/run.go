@@ -30,6 +30,8 @@ type Config struct {
 	ImageUnknown bool
 	// StepDir is contract.EnvStepDir; empty where the command runs in this container.
 	StepDir string
+	// Described: the pod is what the step's kubernetes plugin says (contract.EnvPlugin).
+	Described bool
 	// Step is the path of onejob-step, where there is one.
 	Step string
 	// Runner is the path of onejob-run.
@@ -177,7 +179,7 @@ func (r *run) have(work, lost context.Context, job *acquire.Job, tags []string) 
 	if r.ImageUnknown {
 		r.warning, r.Image = ignoredImage(job.Env), job.Env["BUILDKITE_IMAGE"]
 	}
-	if why := refusal(job.Env, r.Image); why != "" {
+	if why := refusal(job.Env, r.Image, r.Described); why != "" {
 		r.Log.Error("the step asks for what this pod can't do", "reason", why)
 		r.finishUnrun(job, contract.OutcomeUnsupported, Finish{ExitStatus: "-1", SignalReason: "agent_refused", Start: true, Text: why})
 		return

@@ -7,24 +7,20 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/buildkite/go-pipeline"
-
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/launcher/container"
 )
 
-// kubernetesPlugin is the plugin by which a step describes its pod. There is no
-// such repository: a stock agent fails to clone it.
-const kubernetesPlugin = "github.com/buildkite-plugins/kubernetes-buildkite-plugin"
-
 // refusal says why a step's demands on its pod can't be met; "" if they can. image is
-// the image that the pod honours (contract.EnvImage). A job that ran nevertheless would
+// the image that the pod honours (contract.EnvImage); with described the pod is what the
+// plugin says (contract.EnvPlugin). A job that ran nevertheless would
 // run in another image than its step says, and might pass there.
-func refusal(env map[string]string, image string) string {
+func refusal(env map[string]string, image string, described bool) string {
 	var texts []string
 	if want := env["BUILDKITE_IMAGE"]; want != "" && want != image {
 		texts = append(texts, fmt.Sprintf("The step asks for the image %q, and this pod doesn't run it. Take image: out of the step, or send the step to a queue whose template names that image.", cut(want)))
 	}
-	if is, keys := describesPod(env["BUILDKITE_PLUGINS"]); is {
+	if is, keys := describesPod(env["BUILDKITE_PLUGINS"]); is && !described {
 		texts = append(texts, fmt.Sprintf("The step has the kubernetes plugin%s, and this queue's pods are its template's. Take the plugin out, and put what the job needs into the queue's template or image.", keys))
 	}
 	return strings.Join(texts, " ")
@@ -58,7 +54,7 @@ func describesPod(plugins string) (is bool, keys string) {
 			continue
 		}
 		for source, settings := range byName {
-			if !isKubernetesPlugin(source) {
+			if !container.IsKubernetesPlugin(source) {
 				continue
 			}
 			var set map[string]any
@@ -69,17 +65,6 @@ func describesPod(plugins string) (is bool, keys string) {
 		}
 	}
 	return false, ""
-}
-
-// isKubernetesPlugin knows the plugin by all of its names, with or without a
-// version.
-func isKubernetesPlugin(source string) bool {
-	full := (&pipeline.Plugin{Source: source}).FullSource()
-	full, _, _ = strings.Cut(full, "#")
-	if _, path, found := strings.Cut(full, "://"); found {
-		full = path
-	}
-	return strings.EqualFold(strings.TrimSuffix(full, ".git"), kubernetesPlugin)
 }
 
 // cut shortens a pipeline's text, so that it can't fill the job's page.

@@ -32,7 +32,7 @@ func TestRefusal(t *testing.T) {
 		{name: "strange entries", plugins: `[1,null,[]]`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := refusal(map[string]string{"BUILDKITE_IMAGE": tt.image, "BUILDKITE_PLUGINS": tt.plugins}, tt.pod)
+			got := refusal(map[string]string{"BUILDKITE_IMAGE": tt.image, "BUILDKITE_PLUGINS": tt.plugins}, tt.pod, false)
 			if (got == "") != (tt.says == nil) {
 				t.Errorf("got %q, want words: %v", got, tt.says != nil)
 			}
@@ -49,5 +49,16 @@ func TestRefusal(t *testing.T) {
 				t.Errorf("%q has %d characters, want 220 at the most", got, n)
 			}
 		})
+	}
+}
+
+// In a pod that the plugin described, it is no reason to refuse; another image is.
+func TestNoRefusalOfWhatThePodIs(t *testing.T) {
+	env := map[string]string{"BUILDKITE_IMAGE": "node:22", "BUILDKITE_PLUGINS": `["kubernetes"]`}
+	if got := refusal(env, "node:22", true); got != "" {
+		t.Errorf("got %q", got)
+	}
+	if got := refusal(env, "node:20", true); !strings.Contains(got, `image "node:22"`) || strings.Contains(got, "plugin") {
+		t.Errorf("got %q", got)
 	}
 }

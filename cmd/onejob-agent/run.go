@@ -127,7 +127,7 @@ func (f *flags) config(c *cli.Context, log *slog.Logger) (launcher.Config, error
 	}
 	return launcher.Config{
 		JobID: id, Attempt: f.attempt, Image: f.image, ImageUnknown: f.image == "" && f.contract != 0, Token: token, Options: f.options, Budget: budget,
-		Acquire: f.acquire, Register: acquire.DefaultRegister, Runner: runner, StepDir: stepDir, Step: step, Environ: os.Environ(),
+		Acquire: f.acquire, Register: acquire.DefaultRegister, Runner: runner, StepDir: stepDir, Step: step, Described: stepDir != "" && os.Getenv(contract.EnvPlugin) != "", Environ: os.Environ(),
 		UserAgent:        version.UserAgent() + " onejob-agent/" + build.String(),
 		LocalTraceparent: launcher.TraceparentSet(c),
 		Transport:        acquire.NewTransport(!f.options.NoHTTP2),

@@ -45,6 +45,7 @@ const (
 
 // What a step may say about its pod, see Queue.Steps.
 const (
+	StepsPod   = "pod"
 	StepsImage = "image"
 	StepsPlain = "plain"
 )
@@ -97,9 +98,10 @@ type Queue struct {
 	// pipeline: whoever writes one then has the agent token. See
 	// kjob/trust.go.
 	TrustedPipelines bool `json:"trusted-pipelines,omitempty"`
-	// Steps is what a step may say about its pod: image, for the image of its command,
-	// or plain, for nothing.
+	// Steps is what a step may say about its pod: pod, for its image: and its kubernetes
+	// plugin, within Policy; image, for the image of its command alone; plain, for nothing.
 	Steps       string      `json:"steps,omitempty"`
+	Policy      Policy      `json:"policy,omitzero"`
 	TokenSecret SecretRef   `json:"token-secret,omitempty"`
 	Template    TemplateRef `json:"template,omitempty"`
 	// TokenSecrets names the Secrets with an agent token in Namespace, of this queue
@@ -229,7 +231,7 @@ func (c *Config) complete(namespace string) {
 		def(&q.OnTerm, "cancel")
 		def(&q.LostJobs, LostLeave)
 		def(&q.Unmatched, UnmatchedNotify)
-		def(&q.Steps, StepsImage)
+		def(&q.Steps, StepsPod)
 		def(&q.AgentEndpoint, c.Endpoint)
 		def(&q.TokenSecret.Name, "onejob-agent-token")
 		def(&q.TokenSecret.Key, "token")

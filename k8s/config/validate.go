@@ -112,8 +112,11 @@ func (f *faults) words(at string, q Queue) {
 	if !slices.Contains([]string{LostLeave, LostFinish}, q.LostJobs) {
 		f.bad("%s: lost-jobs: %q is neither leave nor finish", at, q.LostJobs)
 	}
-	if !slices.Contains([]string{StepsImage, StepsPlain}, q.Steps) {
-		f.bad("%s: steps: %q is neither image nor plain", at, q.Steps)
+	if !slices.Contains([]string{StepsPod, StepsImage, StepsPlain}, q.Steps) {
+		f.bad("%s: steps: %q is neither pod nor image nor plain", at, q.Steps)
+	}
+	if err := q.Policy.Validate(); err != nil {
+		f.bad("%s: %w", at, err)
 	}
 	if !slices.Contains([]string{UnmatchedNotify, UnmatchedFail, UnmatchedIgnore}, q.Unmatched) {
 		f.bad("%s: unmatched: %q is neither notify nor fail nor ignore", at, q.Unmatched)

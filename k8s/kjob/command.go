@@ -41,6 +41,9 @@ func EnvOf(k *batchv1.Job) map[string]string {
 	if k == nil {
 		return nil
 	}
+	if OfPlugin(k) {
+		return nil // it can't be read back from its pod
+	}
 	for _, c := range k.Spec.Template.Spec.Containers {
 		if c.Name == contract.CommandContainer {
 			return map[string]string{envImage: c.Image}

@@ -69,14 +69,9 @@ func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batc
 	pod := &k.Spec.Template
 	pod.Labels, pod.Annotations = merge(pod.Labels, labels), merge(pod.Annotations, notes)
 
-	agent := FindAgent(&pod.Spec)
-	image := honoured(t.Image(), agent.Image, env)
-	if own := ofStep(t, agent, env); own != "" {
-		if err := checkImage(own); err != nil {
-			return nil, err
-		}
-		addCommand(&pod.Spec, own)
-		agent, image = FindAgent(&pod.Spec), own
+	image, err := addStep(k, t, env)
+	if err != nil {
+		return nil, err
 	}
 	for i := range pod.Spec.InitContainers {
 		// The end of its log is all that says why it failed, when the pod is gone.
@@ -84,6 +79,7 @@ func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batc
 			c.TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
 		}
 	}
+	agent := FindAgent(&pod.Spec)
 	agent.Env = append(agent.Env, podEnv(job.ID, attempt, t)...)
 	agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvImage, Value: image})
 	return k, nil

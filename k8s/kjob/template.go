@@ -42,6 +42,9 @@ type Template struct {
 	TokenSecret   config.SecretRef
 	// Plain: a step's image: changes nothing about its pod.
 	Plain bool
+	// Pods: a step describes its pod by the kubernetes plugin, within policy.
+	Pods   bool
+	policy config.Policy
 	// Installation marks the kjobs, see Foreign; empty for no mark.
 	Installation string
 	// tokens names the Secrets with an agent token in the namespace.
@@ -100,7 +103,8 @@ func Parse(doc []byte, q config.Queue) (*Template, error) {
 	}
 	t := &Template{
 		Queue: q.Name, Namespace: q.Namespace, AgentEndpoint: q.AgentEndpoint, Tags: q.Tags,
-		OnTerm: q.OnTerm, TokenSecret: q.TokenSecret, Installation: q.Installation, Plain: q.Steps == config.StepsPlain, Job: &batchv1.Job{},
+		OnTerm: q.OnTerm, TokenSecret: q.TokenSecret, Installation: q.Installation, Plain: q.Steps == config.StepsPlain,
+		Pods: q.Steps == config.StepsPod, policy: q.Policy, Job: &batchv1.Job{},
 		tokens: append([]string{q.TokenSecret.Name}, q.TokenSecrets...),
 	}
 	errs, err := config.DecodeStrict(merged, t.Job)

@@ -158,6 +158,9 @@ func (f *found) environment(ctx context.Context) (map[string]string, error) {
 	case f.Template.NeedsEnv():
 		return nil, f.refuse("the queue's template needs the job's environment, and there is no token to ask Buildkite for it%s", f.url)
 	}
+	if kjob.OfPlugin(f.last()) {
+		return nil, f.refuse("the step describes its pod by the kubernetes plugin, and there is no token to ask how%s", f.url)
+	}
 	return kjob.EnvOf(f.last()), nil
 }
 

@@ -88,6 +88,7 @@ func (j Job) say(format string, a ...any) {
 }
 
 func (j Job) serve(signals <-chan os.Signal) (Exit, error) {
+	j.Env = withoutPlugin(j.Env)
 	s := newServer(j.Env, j.Log)
 	socket := filepath.Join(j.Dir, socketFile)
 	l, err := s.listen(socket)

@@ -1,0 +1,239 @@
+package kjob
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/policy"
+	"github.com/onejob-dev/onejob/k8s/steps"
+)
+
+// pluginOf is what a step says by the kubernetes plugin, nil if it has none or the
+// queue's pods are not a step's to describe; then the runner refuses the step.
+func pluginOf(t *Template, env map[string]string) (*steps.Step, error) {
+	if !t.Pods {
+		return nil, nil
+	}
+	step, err := steps.Parse(map[string]string{steps.EnvPlugins: env[steps.EnvPlugins]})
+	if step.Plugin != nil {
+		step, err = steps.Parse(env) // what is wrong with both, at once
+	}
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("the step's pod can't be read:\n%w", err)
+	case step.Plugin == nil:
+		return nil, nil
+	}
+	return &step, nil
+}
+
+// addStep gives a pod what its step says of it, and returns the image that it honours.
+func addStep(k *batchv1.Job, t *Template, env map[string]string) (image string, err error) {
+	spec := &k.Spec.Template.Spec
+	plugin, err := pluginOf(t, env)
+	switch {
+	case err != nil:
+		return "", err
+	case plugin != nil:
+		return addPlugin(k, t, plugin, env)
+	}
+	agent := FindAgent(spec)
+	own := ofStep(t, agent, env)
+	if own == "" {
+		return honoured(t.Image(), agent.Image, env), nil
+	}
+	if err := checkImage(own); err != nil {
+		return "", err
+	}
+	addCommand(spec, own)
+	return own, nil
+}
+
+// addPlugin puts what a step describes into a pod beside the runner, and returns the
+// image that the runner is told of.
+func addPlugin(k *batchv1.Job, t *Template, step *steps.Step, env map[string]string) (image string, err error) {
+	pod, err := t.Describe(*step, env)
+	if err != nil {
+		return "", err
+	}
+	spec, command := &k.Spec.Template.Spec, pod.Commands[0]
+	addCommand(spec, command.Container.Image)
+	agent := FindAgent(spec)
+	secure := commandSecurity(agent)
+	ours := &spec.Containers[len(spec.Containers)-1]
+	*ours = commandOf(command, *ours, env[steps.EnvCommand])
+	policy.Bound(t.policy, &ours.Resources)
+	for _, c := range slices.Concat(pod.Init, pod.Sidecars) {
+		c.SecurityContext = secured(c.SecurityContext, secure)
+		policy.Bound(t.policy, &c.Resources)
+		spec.InitContainers = append(spec.InitContainers, c)
+	}
+	spec.Volumes = append(spec.Volumes, pod.Volumes...)
+	addCheckout(spec, agent, pod)
+	overlayResources(&agent.Resources, pod.Runner.Resources)
+	agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvPlugin, Value: "kubernetes"})
+	addPodFields(spec, &pod.Spec)
+	own := &k.Spec.Template.ObjectMeta
+	for _, to := range []struct{ labels, annotations *map[string]string }{{&own.Labels, &own.Annotations}, {&k.Labels, &k.Annotations}} {
+		*to.labels, *to.annotations = merge(pod.Metadata.Labels, *to.labels), merge(pod.Metadata.Annotations, *to.annotations)
+	}
+	if pod.Deadline > 0 {
+		k.Spec.ActiveDeadlineSeconds = ptr.To(pod.Deadline)
+	}
+	return cmp.Or(step.Image, command.Container.Image), nil
+}
+
+// Describe works out the pod of a step with the plugin, as far as this queue's pods have
+// room for it. The error has every fault, a line for each.
+func (t *Template) Describe(step steps.Step, env map[string]string) (*steps.Pod, error) {
+	d := steps.Defaults{Command: env[steps.EnvCommand], Image: t.Image()}
+	pod, violations, err := policy.Resolve(t.policy, step, d, t.tokens)
+	if err != nil {
+		return nil, fmt.Errorf("the step's pod can't be made:\n%w", err)
+	}
+	if len(violations) > 0 {
+		return nil, fmt.Errorf("the queue's policy refuses the step's pod:\n%s", policy.Text(violations))
+	}
+	if err := errors.Join(unsupported(pod), collisions(pod, &t.Job.Spec.Template.Spec)); err != nil {
+		return nil, fmt.Errorf("the step's pod can't be made:\n%w", err)
+	}
+	return pod, nil
+}
+
+// OfPlugin reports whether a kjob's pod is one that a step described: it can't be made
+// anew without the job's environment.
+func OfPlugin(k *batchv1.Job) bool { return k != nil && ofPlugin(&k.Spec.Template.Spec) }
+
+func ofPlugin(spec *corev1.PodSpec) bool {
+	agent := FindAgent(spec)
+	return agent != nil && slices.ContainsFunc(agent.Env, func(e corev1.EnvVar) bool { return e.Name == contract.EnvPlugin })
+}
+
+// unsupported is what can be described, and isn't built yet.
+func unsupported(pod *steps.Pod) error {
+	var errs []error
+	if n := len(pod.Commands); n > 1 {
+		errs = append(errs, fmt.Errorf("kubernetes.podSpec.containers: %d containers with a command, and one is supported: make the others sidecars, or steps of their own", n))
+	}
+	for _, c := range pod.Others {
+		errs = append(errs, fmt.Errorf("kubernetes.podSpecPatch.containers[%s]: a patch can't add a container: make it a sidecar", contract.Line(c.Name, 60)))
+	}
+	if len(pod.Checkout.EnvFrom) > 0 {
+		errs = append(errs, errors.New("kubernetes.gitEnvFrom, kubernetes.checkout.envFrom: the checkout gets no variables from a step, because it is beside the agent token: use checkout: {gitCredentialsSecret}, or put them into the queue's template"))
+	}
+	if pod.Spec.TerminationGracePeriodSeconds != nil {
+		errs = append(errs, errors.New("kubernetes.podSpec.terminationGracePeriodSeconds: it is divided between the runner and the job: set it in the queue's template"))
+	}
+	return errors.Join(errs...)
+}
+
+// collisions are names of the step's that the template has, too.
+func collisions(pod *steps.Pod, spec *corev1.PodSpec) error {
+	taken := map[string]bool{contract.CommandContainer: true, contract.StepInit: true}
+	for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
+		taken[c.Name] = true
+	}
+	var errs []error
+	for _, c := range slices.Concat(pod.Init, pod.Sidecars) {
+		if taken[c.Name] {
+			errs = append(errs, fmt.Errorf("initContainers[%s]: the queue's pods have a container of that name: give it another", contract.Line(c.Name, 60)))
+		}
+	}
+	for _, v := range pod.Volumes {
+		if slices.ContainsFunc(spec.Volumes, func(o corev1.Volume) bool { return o.Name == v.Name }) {
+			errs = append(errs, fmt.Errorf("volumes[%s]: the queue's pods have a volume of that name: give it another", contract.Line(v.Name, 60)))
+		}
+	}
+	return errors.Join(append(errs, foreignMounts(pod)...)...)
+}
+
+// foreignMounts are those of volumes that aren't the step's: the queue's hold what is for
+// the runner, such as keys.
+func foreignMounts(pod *steps.Pod) (errs []error) {
+	check := func(at string, mounts []corev1.VolumeMount) {
+		for _, m := range mounts {
+			if !slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name }) {
+				errs = append(errs, fmt.Errorf("%s.volumeMounts[%s]: the step has no volume %s, and the queue's own are for its runner: add it to volumes", at, contract.Line(m.MountPath, 60), contract.Line(m.Name, 60)))
+			}
+		}
+	}
+	for _, placed := range pod.Containers() {
+		check(placed.At, placed.Container.VolumeMounts)
+		for _, d := range placed.Container.VolumeDevices {
+			check(placed.At, []corev1.VolumeMount{{Name: d.Name, MountPath: d.DevicePath}})
+		}
+	}
+	check("kubernetes.checkout", pod.Checkout.Mounts)
+	return errs
+}
+
+// commandOf is the step's own container, with what ours has for the runner's sake. ours
+// comes last: of two variables of one name the last counts.
+func commandOf(command steps.Command, ours corev1.Container, job string) corev1.Container {
+	c := command.Container
+	c.Name, c.Command, c.Args, c.WorkingDir = ours.Name, ours.Command, ours.Args, ours.WorkingDir
+	c.TerminationMessagePolicy, c.TerminationMessagePath = ours.TerminationMessagePolicy, ""
+	hasHome := slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "HOME" })
+	for _, e := range ours.Env {
+		if e.Name != "HOME" || !hasHome {
+			c.Env = append(c.Env, e)
+		}
+	}
+	if command.Line != job {
+		c.Env = append(c.Env, corev1.EnvVar{Name: steps.EnvCommand, Value: escaped(command.Line)})
+	}
+	for _, m := range ours.VolumeMounts {
+		c.VolumeMounts = slices.DeleteFunc(c.VolumeMounts, func(o corev1.VolumeMount) bool { return path.Clean(o.MountPath) == path.Clean(m.MountPath) })
+	}
+	c.VolumeMounts = append(c.VolumeMounts, ours.VolumeMounts...)
+	resources := ours.Resources
+	overlayResources(&resources, c.Resources)
+	c.Resources = resources
+	c.SecurityContext = secured(c.SecurityContext, ours.SecurityContext)
+	return c
+}
+
+// escaped keeps the kubelet from expanding $(…), which a shell is to.
+func escaped(line string) string {
+	out := make([]byte, 0, len(line))
+	for i := range len(line) {
+		out = append(out, line[i])
+		if line[i] == '$' {
+			out = append(out, '$')
+		}
+	}
+	return string(out)
+}
+
+// addCheckout gives the runner what the checkout needs: settings by fixed names, volumes
+// where none of its programs is.
+func addCheckout(spec *corev1.PodSpec, agent *corev1.Container, pod *steps.Pod) {
+	plan := pod.Checkout
+	set := func(name, value string) {
+		agent.Env = append(agent.Env, corev1.EnvVar{Name: name, Value: escaped(value)})
+	}
+	for _, e := range plan.Env {
+		set(e.Name, e.Value)
+	}
+	if plan.Skip {
+		set("BUILDKITE_SKIP_CHECKOUT", "true")
+	}
+	agent.VolumeMounts = append(agent.VolumeMounts, plan.Mounts...)
+	if plan.Credentials == nil {
+		return
+	}
+	const name, dir = steps.OwnPrefix + "git-credentials", "/buildkite/git-credentials"
+	spec.Volumes = append(spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Secret: plan.Credentials}})
+	agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: dir, ReadOnly: true})
+	set("GIT_CONFIG_COUNT", "1")
+	set("GIT_CONFIG_KEY_0", "credential.helper")
+	set("GIT_CONFIG_VALUE_0", "store --file "+dir+"/.git-credentials")
+}

@@ -1,0 +1,47 @@
+package policy
+
+import (
+	"strings"
+)
+
+// image holds one against the lists, by its whole name: node is docker.io/library/node.
+func (c *check) image(at, name string) {
+	if name == "" {
+		return
+	}
+	host, whole := fullName(name)
+	if c.policy.Registries != nil {
+		c.in(at, host, "the registry", "registries", c.policy.Registries)
+	}
+	if c.policy.Images != nil {
+		c.in(at, whole, "the image", "images", c.policy.Images)
+	}
+	if c.policy.Digests && !strings.Contains(name, "@") {
+		c.bad(at, "this queue runs images by digest only, and "+shown(name)+" has none", "write %s@sha256:… as the registry gives it", shown(strings.SplitN(name, "@", 2)[0]))
+	}
+}
+
+// fullName is an image's registry and its name with that, as runtimes complete it.
+func fullName(name string) (host, whole string) {
+	first, rest, found := strings.Cut(name, "/")
+	isHost := found && (strings.ContainsAny(first, ".:") || first == "localhost" || strings.ToLower(first) != first)
+	switch {
+	case !found:
+		host, rest = dockerHub, "library/"+name
+	case !isHost:
+		host, rest = dockerHub, name
+	case first == "index.docker.io":
+		host = dockerHub
+	default:
+		host = first
+	}
+	if host == dockerHub && !strings.Contains(rest, "/") {
+		rest = "library/" + rest
+	}
+	if !strings.Contains(rest, "@") && !strings.Contains(rest[strings.LastIndex(rest, "/")+1:], ":") {
+		rest += ":latest"
+	}
+	return host, host + "/" + rest
+}
+
+const dockerHub = "docker.io"

@@ -1,0 +1,127 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// placement is where a pod may go, and whom it may push aside.
+func (c *check) placement() {
+	s := c.pod.Spec
+	if c.policy.NodeSelectors != nil {
+		for _, k := range slices.Sorted(maps.Keys(s.NodeSelector)) {
+			c.in("nodeSelector."+shown(k), k+"="+s.NodeSelector[k], "the node selector", "node-selectors", c.policy.NodeSelectors)
+		}
+		c.nodeAffinity()
+	}
+	for i, t := range s.Tolerations {
+		c.toleration(fmt.Sprintf("tolerations[%d]", i), t)
+	}
+	c.in("priorityClassName", s.PriorityClassName, "the priority class", "priority-classes", withoutSystem(c.policy.PriorityClasses, s.PriorityClassName))
+	c.in("runtimeClassName", deref(s.RuntimeClassName), "the runtime class", "runtime-classes", c.policy.RuntimeClasses)
+	c.namespaces()
+}
+
+// withoutSystem: those that begin with system- are the cluster's own, whatever a pattern
+// says.
+func withoutSystem(patterns []string, name string) []string {
+	if strings.HasPrefix(name, "system-") {
+		return nil
+	}
+	return patterns
+}
+
+// toleration: by default any but for a taint that keeps pods from the control plane, or
+// from nodes that aren't well, and but for all taints at once.
+func (c *check) toleration(at string, t corev1.Toleration) {
+	switch {
+	case t.Key == "" && !matchesAny(c.policy.Tolerations, "any key"):
+		c.bad(at, "a toleration without a key is for every taint", "name the taint's key")
+	case c.policy.Tolerations != nil:
+		c.in(at+".key", t.Key, "the taint", "tolerations", c.policy.Tolerations)
+	case matchesAny([]string{"node-role.kubernetes.io/**", "node.kubernetes.io/**", "node.cloudprovider.kubernetes.io/**"}, t.Key):
+		c.bad(at+".key", fmt.Sprintf("the taint %s keeps pods from nodes that have other work or aren't well", shown(t.Key)), ask, "it to tolerations")
+	}
+}
+
+// nodeAffinity is a node selector by another name.
+func (c *check) nodeAffinity() {
+	a := c.pod.Spec.Affinity
+	if a == nil || a.NodeAffinity == nil {
+		return
+	}
+	var terms []corev1.NodeSelectorTerm
+	if r := a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution; r != nil {
+		terms = append(terms, r.NodeSelectorTerms...)
+	}
+	for _, p := range a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution {
+		terms = append(terms, p.Preference)
+	}
+	const at = "affinity.nodeAffinity"
+	for _, t := range terms {
+		if len(t.MatchFields) > 0 {
+			c.bad(at+".matchFields", "it names nodes, as nodeName does", "use matchExpressions")
+		}
+		for _, e := range t.MatchExpressions {
+			if e.Operator != corev1.NodeSelectorOpIn {
+				c.bad(at, fmt.Sprintf("where node selectors are listed, %s of %s can't be held against the list", shown(string(e.Operator)), shown(e.Key)), "use the operator In")
+				continue
+			}
+			for _, v := range e.Values {
+				c.in(at+"."+shown(e.Key), e.Key+"="+v, "the node selector", "node-selectors", c.policy.NodeSelectors)
+			}
+		}
+	}
+}
+
+// namespaces are those of pods that a pod wants to be near to, or far from.
+func (c *check) namespaces() {
+	a := c.pod.Spec.Affinity
+	if a == nil {
+		return
+	}
+	var terms []corev1.PodAffinityTerm
+	add := func(required []corev1.PodAffinityTerm, preferred []corev1.WeightedPodAffinityTerm) {
+		terms = append(terms, required...)
+		for _, p := range preferred {
+			terms = append(terms, p.PodAffinityTerm)
+		}
+	}
+	if p := a.PodAffinity; p != nil {
+		add(p.RequiredDuringSchedulingIgnoredDuringExecution, p.PreferredDuringSchedulingIgnoredDuringExecution)
+	}
+	if p := a.PodAntiAffinity; p != nil {
+		add(p.RequiredDuringSchedulingIgnoredDuringExecution, p.PreferredDuringSchedulingIgnoredDuringExecution)
+	}
+	for _, t := range terms {
+		for _, n := range t.Namespaces {
+			c.in("affinity.namespaces", n, "the namespace", "namespaces", c.policy.Namespaces)
+		}
+		if t.NamespaceSelector != nil && !matchesAny(c.policy.Namespaces, "**") {
+			c.bad("affinity.namespaceSelector", "it is about pods of any namespace", "take it out, or name namespaces that the policy lists")
+		}
+	}
+}
+
+// defaultMetadata are keys that no program of a cluster takes for an order, but for two
+// that say how long a pod may stay.
+var defaultMetadata = []string{"buildkite.com/**", "tag.buildkite.com/**", "cluster-autoscaler.kubernetes.io/safe-to-evict", "karpenter.sh/do-not-disrupt"}
+
+func (c *check) metadata() {
+	for what, m := range map[string]map[string]string{"labels": c.pod.Metadata.Labels, "annotations": c.pod.Metadata.Annotations} {
+		for k := range m {
+			at := "kubernetes.metadata." + what + "[" + shown(k) + "]"
+			switch {
+			case strings.HasPrefix(k, "onejob.dev/"):
+				c.bad(at, "onejob's own keys are not a step's to set", "take it out")
+			case !strings.ContainsAny(k, "/."): // people's own
+			default:
+				c.in(at, k, "the key", "metadata", slices.Concat(defaultMetadata, c.policy.Metadata))
+			}
+		}
+	}
+}

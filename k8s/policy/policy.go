@@ -1,0 +1,139 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/steps"
+)
+
+// DefaultLevel is a policy's that names none.
+const DefaultLevel = config.LevelBaseline
+
+// Violation is one thing that a step may not have.
+type Violation struct {
+	// Field is its place, such as containers[test].securityContext.privileged.
+	Field string
+	// Rule says what is not allowed, Fix what to do.
+	Rule, Fix string
+}
+
+func (v Violation) String() string { return v.Field + ": " + v.Rule + ": " + v.Fix }
+
+// Check holds a step's pod against a queue's policy. tokens are the Secrets with an agent
+// token in the namespace. The violations are sorted.
+func Check(p config.Policy, pod *steps.Pod, tokens []string) []Violation {
+	p.Level = cmp.Or(p.Level, DefaultLevel)
+	c := &check{policy: p, pod: pod, tokens: tokens}
+	c.podFields()
+	c.host()
+	c.account()
+	c.placement()
+	c.volumes()
+	c.secrets()
+	for _, placed := range pod.Containers() {
+		c.container(placed.At, placed.Container)
+	}
+	c.resources()
+	c.metadata()
+	c.deadline()
+	c.level()
+	slices.SortFunc(c.found, func(a, b Violation) int { return strings.Compare(a.String(), b.String()) })
+	return slices.Compact(c.found)
+}
+
+// Text is violations for a job's page.
+func Text(violations []Violation) string {
+	lines := make([]string, len(violations))
+	for i, v := range violations {
+		lines[i] = v.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+type check struct {
+	policy config.Policy
+	pod    *steps.Pod
+	tokens []string
+	found  []Violation
+}
+
+func (c *check) bad(field, rule, fix string, args ...any) {
+	c.found = append(c.found, Violation{Field: field, Rule: rule, Fix: fmt.Sprintf(fix, args...)})
+}
+
+// ask is the end of what only the queue's administrator can change.
+const ask = "take it out, or have %s added to the queue's policy"
+
+func shown(s string) string { return contract.Line(s, 60) }
+
+// in refuses a value that no pattern of a list matches; a nil list is its default, which
+// says so itself.
+func (c *check) in(field, value, what, key string, patterns []string) {
+	if value == "" || matchesAny(patterns, value) {
+		return
+	}
+	rule := fmt.Sprintf("%s %q is not one that this queue's steps may use", what, shown(value))
+	if len(patterns) > 0 {
+		rule += ", which are " + strings.Join(patterns, ", ")
+	}
+	c.bad(field, rule, ask, fmt.Sprintf("it to %s", key))
+}
+
+// container checks what is a container's own.
+func (c *check) container(at string, ctr corev1.Container) {
+	c.image(at+".image", ctr.Image)
+	s := ctr.SecurityContext
+	if s == nil {
+		return
+	}
+	if s.Privileged != nil && *s.Privileged && !c.policy.Privileged {
+		c.bad(at+".securityContext.privileged", "a privileged container is the node, with the runner and all others on it", ask, "privileged: true")
+	}
+	if s.ProcMount != nil && *s.ProcMount != corev1.DefaultProcMount && !c.policy.Privileged {
+		c.bad(at+".securityContext.procMount", "it shows of the node what is hidden", ask, "privileged: true")
+	}
+	if s.Capabilities != nil {
+		c.capabilities(at+".securityContext.capabilities.add", s.Capabilities.Add)
+	}
+}
+
+// harmlessCapabilities are those that Pod Security's baseline allows.
+var harmlessCapabilities = []string{"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"}
+
+func (c *check) capabilities(at string, add []corev1.Capability) {
+	allowed := c.policy.Capabilities
+	if allowed == nil {
+		allowed = harmlessCapabilities
+	}
+	for _, capability := range add {
+		c.in(at, strings.TrimPrefix(string(capability), "CAP_"), "the capability", "capabilities", allowed)
+	}
+}
+
+// deadline: what a step gives itself.
+func (c *check) deadline() {
+	if c.policy.MaxDeadline == nil {
+		return
+	}
+	most := int64(time.Duration(*c.policy.MaxDeadline).Seconds())
+	for field, seconds := range map[string]int64{"kubernetes.jobActiveDeadlineSeconds": c.pod.Deadline, "activeDeadlineSeconds": deref(c.pod.Spec.ActiveDeadlineSeconds)} {
+		if seconds > most {
+			c.bad(field, fmt.Sprintf("%d s is more than this queue's steps may take, %d s", seconds, most), "lower it, or have max-deadline raised in the queue's policy")
+		}
+	}
+}
+
+func deref[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}

@@ -1,0 +1,240 @@
+package policy_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/kjob"
+	"github.com/onejob-dev/onejob/k8s/policy"
+	"github.com/onejob-dev/onejob/k8s/steps"
+)
+
+// Of 1,000 plugins made at random, of what pipelines write and of what they mustn't: what
+// the parser and the policy let through, a template's checks take (which are held against
+// a real API server by TestAdmissibleAsTheAPIServer), or they name the field. And none that
+// was let through has anything of the node's, or the agent token's Secret.
+func TestRandomPlugins(t *testing.T) {
+	const tokenSecret = "onejob-agent-token"
+	counts := map[string]int{}
+	for seed := range uint64(1000) {
+		plugin := (&dice{rand.New(rand.NewPCG(seed, 16))}).plugin()
+		doc, err := json.Marshal(plugin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		step, err := steps.Parse(map[string]string{steps.EnvPlugins: `[{"kubernetes":` + string(doc) + `}]`})
+		if err != nil {
+			counts["parse"]++
+			named(t, seed, err)
+			continue
+		}
+		pod, found, err := policy.Resolve(config.Policy{Secrets: []string{"*"}}, step, steps.Defaults{Command: "make", Image: "agent:1"}, []string{tokenSecret})
+		switch {
+		case err != nil:
+			counts["resolve"]++
+			named(t, seed, err)
+		case len(found) > 0:
+			counts["policy"]++
+		default:
+			counts["passed"]++
+			harmless(t, seed, pod, tokenSecret)
+			if err := asTemplate(t, pod); err != nil {
+				counts["refused by Kubernetes' rules"]++
+				named(t, seed, err)
+			}
+		}
+	}
+	t.Log(counts)
+	for _, outcome := range []string{"parse", "resolve", "policy", "passed"} {
+		if counts[outcome] < 20 {
+			t.Errorf("only %d ended with %s: the plugins are too much alike", counts[outcome], outcome)
+		}
+	}
+}
+
+// named wants each line of an error to begin with a field.
+func named(t *testing.T, seed uint64, err error) {
+	t.Helper()
+	for line := range strings.Lines(err.Error()) {
+		field, _, found := strings.Cut(line, ": ")
+		if !found || strings.Contains(field, " ") {
+			t.Errorf("seed %d: %q names no field", seed, line)
+		}
+	}
+}
+
+func harmless(t *testing.T, seed uint64, pod *steps.Pod, token string) {
+	t.Helper()
+	spec := pod.PodSpec()
+	doc, _ := json.Marshal(pod)
+	escapes := []bool{
+		spec.HostNetwork, spec.HostPID, spec.HostIPC, spec.ServiceAccountName != "", spec.NodeName != "", len(spec.HostAliases) > 0,
+		strings.Contains(string(doc), `"privileged":true`), strings.Contains(string(doc), "hostPath"), strings.Contains(string(doc), token),
+	}
+	if i := slices.Index(escapes, true); i >= 0 {
+		t.Errorf("seed %d: escape %d was let through: %s", seed, i, doc)
+	}
+}
+
+// asTemplate is what onejob lint would say of the pod: its containers as init containers,
+// because a template has one main container.
+func asTemplate(t *testing.T, pod *steps.Pod) error {
+	t.Helper()
+	spec := pod.PodSpec()
+	spec.InitContainers = append(spec.InitContainers, spec.Containers...)
+	spec.Containers = []corev1.Container{{Name: "agent", Resources: pod.Runner.Resources}}
+	doc, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": pod.Metadata.Labels, "annotations": pod.Metadata.Annotations}, "spec": spec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Parse([]byte("queues: [{name: default}]"), "ci")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = kjob.Parse(doc, c.Queues[0])
+	return err
+}
+
+// dice makes plugins.
+type dice struct{ *rand.Rand }
+
+func (d *dice) some(of ...string) string { return of[d.IntN(len(of))] }
+
+// maybe is true once in n.
+func (d *dice) maybe(n int) bool { return d.IntN(n) == 0 }
+
+type object = map[string]any
+
+func (d *dice) plugin() object {
+	p := object{}
+	if !d.maybe(4) {
+		p["podSpec"] = d.pod(true)
+	}
+	if d.maybe(3) {
+		p["podSpecPatch"] = d.pod(false)
+	}
+	if d.maybe(4) {
+		p["sidecars"] = []any{d.container("db")}
+	}
+	if d.maybe(4) {
+		p["metadata"] = object{"labels": object{d.some("team", "a b", "x/y/z", "onejob.dev/queue", "acme.io/t"): d.some("a", "", "not a label!", strings.Repeat("x", 64))}}
+	}
+	if d.maybe(4) {
+		p["extraVolumeMounts"] = []any{d.mount()}
+	}
+	if d.maybe(4) {
+		p["gitEnvFrom"] = []any{object{"secretRef": object{"name": d.secret()}}, object{"configMapRef": object{"name": "settings"}}}
+	}
+	if d.maybe(4) {
+		p["checkout"] = object{d.some("skip", "noSubmodules"): d.maybe(2), "gitCredentialsSecret": object{"secretName": d.secret()}}
+	}
+	if d.maybe(20) {
+		p[d.some("podspec", "sidecar", "image")] = object{}
+	}
+	if d.maybe(5) {
+		p["jobActiveDeadlineSeconds"] = d.IntN(100) - 2
+	}
+	return p
+}
+
+func (d *dice) image() string {
+	if d.maybe(30) {
+		return d.some("Upper/Case", "a b", "ghcr.io/acme/app@sha256:0")
+	}
+	return d.some("node:22", "ghcr.io/acme/app:v1", "postgres")
+}
+
+func (d *dice) secret() string {
+	if d.maybe(8) {
+		return "onejob-agent-token"
+	}
+	return d.some("git", "ssh-key", "Not_A_Name")
+}
+
+func (d *dice) pod(whole bool) object {
+	s := object{}
+	var containers []any
+	for i := range 1 + d.IntN(2) {
+		c := d.container(d.some("", "test", fmt.Sprintf("c%d", i)))
+		if !whole {
+			c["name"] = d.some("container-0", "agent", "test", "proxy")
+		}
+		containers = append(containers, c)
+	}
+	s["containers"] = containers
+	s["volumes"] = []any{object{"name": d.some("cache", "data"), d.some("emptyDir", "emptyDir", "configMap", "secret", "hostPath", "persistentVolumeClaim"): d.source()}}
+	if d.maybe(5) {
+		s["initContainers"] = []any{d.container("setup")}
+	}
+	if d.maybe(5) {
+		s["nodeSelector"] = object{d.some("pool", "pool", "a/b/c"): d.some("ci", "ci", "!")}
+	}
+	if d.maybe(5) {
+		s["tolerations"] = []any{object{"key": d.some("ci", "", "node-role.kubernetes.io/control-plane"), "operator": d.some("Exists", "Equal", "Near")}}
+	}
+	if d.maybe(10) {
+		s[d.some("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "hostUsers")] = true
+	}
+	if d.maybe(10) {
+		s[d.some("serviceAccountName", "nodeName", "priorityClassName", "hostname")] = d.some("builder", "Bad Name")
+	}
+	if d.maybe(5) {
+		s["securityContext"] = object{d.some("runAsUser", "fsGroup", "runAsGroup"): d.IntN(2000) - 2}
+	}
+	return s
+}
+
+// source fits some kinds of volumes, so that some are wrong.
+func (d *dice) source() object {
+	switch d.IntN(4) {
+	case 0:
+		return object{"name": d.some("settings", "")}
+	case 1:
+		return object{"secretName": d.secret()}
+	case 2:
+		return object{"path": d.some("/", "/var/lib/kubelet", "../x")}
+	}
+	return object{}
+}
+
+func (d *dice) mount() object {
+	return object{"name": d.some("cache", "data", "gone"), "mountPath": d.some("/mnt/a", "/usr/local/bin", "relative", "/a:b", "")}
+}
+
+func (d *dice) container(name string) object {
+	c := object{"image": d.image(), "name": name}
+	if name == "" {
+		delete(c, "name")
+	}
+	if d.maybe(3) {
+		c["command"] = []any{d.some("make", "a b")}
+	}
+	if d.maybe(4) {
+		c["env"] = []any{object{"name": d.some("A", "B", "has=equals", ""), "value": d.some("x", "")}}
+	}
+	if d.maybe(4) {
+		c["resources"] = object{"requests": object{d.some("cpu", "memory", "nvidia.com/gpu", "gpu"): d.some("1", "500m", "2Gi", "-1", "3", "3", "4", "lots")}, "limits": object{"memory": d.some("1Gi", "64Gi")}}
+	}
+	if d.maybe(4) {
+		c["volumeMounts"] = []any{d.mount()}
+	}
+	if d.maybe(8) {
+		c["securityContext"] = object{d.some("privileged", "allowPrivilegeEscalation", "readOnlyRootFilesystem"): true}
+	}
+	if d.maybe(10) {
+		c["ports"] = []any{object{"containerPort": d.number(80, 0, 70000), "hostPort": d.number(0, 0, 80)}}
+	}
+	if d.maybe(12) {
+		c["imagePullPolicy"] = d.some("Always", "Sometimes")
+	}
+	return c
+}
+
+func (d *dice) number(of ...int) int { return of[d.IntN(len(of))] }

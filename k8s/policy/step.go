@@ -1,0 +1,48 @@
+package policy
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/steps"
+)
+
+// Resolve works out a step's pod, and what of it the step may not have. What the queue
+// itself brings (its patch, its classes, the PodTemplate that a step chooses) is its
+// administrator's, and not judged; but no pod gets a Secret with an agent token.
+func Resolve(p config.Policy, step steps.Step, d steps.Defaults, tokens []string) (*steps.Pod, []Violation, error) {
+	pod, err := steps.Resolve(step, d)
+	if err != nil {
+		return nil, nil, err
+	}
+	asked, err := steps.Resolve(step, bare(d))
+	if err != nil {
+		return nil, nil, err
+	}
+	queue, err := steps.Resolve(steps.Step{Plugin: &steps.Plugin{PodTemplate: step.PodTemplate()}}, bare(d))
+	if err != nil {
+		return nil, nil, err
+	}
+	brought := Check(p, queue, nil)
+	found := slices.DeleteFunc(Check(p, asked, nil), func(v Violation) bool { return slices.Contains(brought, v) })
+	found = append(found, tokenSecrets(pod, tokens)...)
+	return pod, found, nil
+}
+
+// bare is what of a queue's defaults a step builds on: the containers that its patches may
+// name.
+func bare(d steps.Defaults) steps.Defaults {
+	image := d.Image
+	if d.Class != nil {
+		image = cmp.Or(d.Class.Image, image)
+	}
+	return steps.Defaults{Command: d.Command, Image: image, Template: d.Template, Patch: d.Patch}
+}
+
+// tokenSecrets are the places of a pod that name a Secret with an agent token.
+func tokenSecrets(pod *steps.Pod, tokens []string) []Violation {
+	c := &check{policy: config.Policy{Secrets: []string{"**"}}, pod: pod, tokens: tokens}
+	c.secrets()
+	return c.found
+}

@@ -1,0 +1,140 @@
+package steps
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/buildkite/go-pipeline"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// The variables of a job's environment that say something of its pod.
+const (
+	EnvImage   = "BUILDKITE_IMAGE"
+	EnvPlugins = "BUILDKITE_PLUGINS"
+	EnvCommand = "BUILDKITE_COMMAND"
+)
+
+const (
+	// kubernetesPlugin is the plugin by which a step describes its pod.
+	kubernetesPlugin = "github.com/buildkite-plugins/kubernetes-buildkite-plugin"
+	// maxPlugins bounds the plugins of a step. An object in etcd has 1.5 MB, and an API
+	// server takes 3.
+	maxPlugins = 256 << 10
+	// maxFaults is how many faults are told; a job's page has room for no more.
+	maxFaults = 20
+	// maxShown bounds a pipeline's own word in a sentence of ours.
+	maxShown = 60
+)
+
+// Parse reads what a step says of its pod from its job's environment. The error names
+// every fault, each with its field; it is the pipeline's, and the same for each attempt.
+func Parse(env map[string]string) (Step, error) {
+	f := &faults{}
+	step := Step{Image: env[EnvImage]}
+	if step.Image != "" {
+		f.image("image", step.Image)
+	}
+	raw, err := pluginOf(env[EnvPlugins])
+	if err != nil {
+		f.bad("plugins", "%s", err)
+	}
+	if len(raw) > 0 && string(raw) != "null" {
+		step.Plugin = readPlugin(f, raw)
+	}
+	return step, f.err()
+}
+
+// pluginOf is the kubernetes plugin's configuration in a job's plugins, empty if they
+// have none. What else is wrong with plugins is for the bootstrap to say.
+func pluginOf(plugins string) (found json.RawMessage, err error) {
+	if len(plugins) > maxPlugins {
+		if strings.Contains(plugins, "kubernetes") {
+			return nil, fmt.Errorf("they have %d bytes, and the kubernetes plugin is read in %d at the most", len(plugins), maxPlugins)
+		}
+		return nil, nil
+	}
+	var entries []json.RawMessage
+	if json.Unmarshal([]byte(plugins), &entries) != nil {
+		return nil, nil
+	}
+	n := 0
+	for _, entry := range entries {
+		byName := map[string]json.RawMessage{}
+		if json.Unmarshal(entry, &byName) != nil {
+			continue // a name alone, which sets nothing
+		}
+		for source, settings := range byName {
+			if IsKubernetesPlugin(source) {
+				found = settings
+				n++
+			}
+		}
+	}
+	if n > 1 {
+		return nil, errors.New("the step has the kubernetes plugin more than once: put all of it into one")
+	}
+	return found, nil
+}
+
+// IsKubernetesPlugin knows the plugin by all of its names, with or without a version.
+func IsKubernetesPlugin(source string) bool {
+	full := (&pipeline.Plugin{Source: source}).FullSource()
+	full, _, _ = strings.Cut(full, "#")
+	if _, path, found := strings.Cut(full, "://"); found {
+		full = path
+	}
+	return strings.EqualFold(strings.TrimSuffix(full, ".git"), kubernetesPlugin)
+}
+
+func readPlugin(f *faults, raw json.RawMessage) *Plugin {
+	var doc any
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		f.bad("kubernetes", "it is no JSON")
+		return nil
+	}
+	before := len(f.list)
+	f.shape("kubernetes", doc, pluginType)
+	p := &Plugin{}
+	if err := json.Unmarshal(raw, p); err != nil {
+		if len(f.list) == before { // a quantity, a date: what only its own type can read
+			f.bad("kubernetes", "%s", contract.Line(err.Error(), 3*maxShown))
+		}
+		return nil
+	}
+	p.check(f)
+	return p
+}
+
+// check says what is wrong with values.
+func (p *Plugin) check(f *faults) {
+	if p.JobActiveDeadlineSeconds < 0 {
+		f.bad("kubernetes.jobActiveDeadlineSeconds", "%d is negative: write the seconds that the job may take, from 1", p.JobActiveDeadlineSeconds)
+	}
+	if c := p.CommandParams; c != nil {
+		f.oneOf("kubernetes.commandParams.interposer", string(c.Interposer), interposers)
+	}
+	f.podImages("kubernetes.podSpec", p.PodSpec)
+	f.podImages("kubernetes.podSpecPatch", p.PodSpecPatch)
+	for i, c := range p.Sidecars {
+		at := place("kubernetes.sidecars", i, c.Name)
+		if c.Image == "" {
+			f.bad(at+".image", "none given")
+			continue
+		}
+		f.image(at+".image", c.Image)
+	}
+	if m := p.gitMirrors(); m != nil && m.LockTimeout < 0 {
+		f.bad("kubernetes.checkout.gitMirrors.lockTimeout", "%d is negative", m.LockTimeout)
+	}
+}
+
+func (p *Plugin) gitMirrors() *GitMirrors {
+	if p.Checkout == nil {
+		return nil
+	}
+	return p.Checkout.GitMirrors
+}

@@ -1,0 +1,266 @@
+package steps
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// The containers of agent-stack-k8s that patches name. Here the runner is all of them.
+const (
+	agentContainer    = contract.AgentContainer
+	checkoutContainer = "checkout"
+	copyAgent         = "copy-agent"
+	imageCheck        = "imagecheck-"
+	defaultContainer  = "container-0"
+)
+
+// OwnPrefix begins the names of the containers and the volumes that onejob adds itself.
+const OwnPrefix = "onejob-"
+
+// resolver is the work of one Resolve.
+type resolver struct {
+	faults
+	d       Defaults
+	image   string
+	plugin  *Plugin
+	pod     *Pod
+	lines   map[string]string // of the command containers
+	sidecar map[string]bool
+}
+
+// Resolve works out the pod that a step describes. The rules, each of which is a row in
+// its test:
+//
+//	containers  the plugin's podSpec, else its PodTemplate, else one container container-0
+//	command     of a container: its command and args by the interposer, else the job's
+//	image       the step's patch, else image:, else the queue's patch, else the container's own, else the class's, else the queue's
+//	class       over the podSpec, under all patches
+//	patches     the queue's first, then the step's; once each; neither takes away
+//	variables   the container's, then the queue's, then the step's, then gitEnvFrom; the last wins
+//	mounts      the same; of two at one path the first is mounted
+//	metadata    the queue's, then the step's
+func Resolve(step Step, d Defaults) (*Pod, error) {
+	r := &resolver{d: d, image: step.Image, plugin: &Plugin{}, pod: &Pod{}, lines: map[string]string{}, sidecar: map[string]bool{}}
+	if step.Plugin != nil {
+		r.plugin = cloned(step.Plugin)
+	}
+	base := r.base()
+	r.names(base)
+	r.commands(base)
+	r.sidecars(base)
+	d.Class.apply(base, r.isCommand)
+	for _, name := range []string{agentContainer, checkoutContainer} {
+		base.Containers = append(base.Containers, corev1.Container{Name: name})
+	}
+	base = r.patch(base, d.Patch, "pod-spec-patch of the queue", true)
+	if r.image != "" {
+		for i := range base.Containers {
+			if r.isCommand(base.Containers[i].Name) {
+				base.Containers[i].Image = r.image
+			}
+		}
+	}
+	base = r.patch(base, r.plugin.PodSpecPatch, "kubernetes.podSpecPatch", false)
+	lowerSecurity(base)
+	r.split(base)
+	r.checkout()
+	r.shared()
+	r.pod.Metadata = Metadata{Labels: merged(d.Metadata.Labels, r.plugin.Metadata.Labels), Annotations: merged(d.Metadata.Annotations, r.plugin.Metadata.Annotations)}
+	r.pod.Deadline = r.plugin.JobActiveDeadlineSeconds
+	r.tidy()
+	if err := r.err(); err != nil {
+		return nil, err
+	}
+	return r.pod, nil
+}
+
+func (r *resolver) note(format string, args ...any) {
+	r.pod.Notes = append(r.pod.Notes, fmt.Sprintf(format, args...))
+}
+
+func (r *resolver) isCommand(name string) bool { _, ok := r.lines[name]; return ok }
+
+// base is the podSpec that all else is put into.
+func (r *resolver) base() *corev1.PodSpec {
+	template := r.plugin.PodTemplate
+	base := &corev1.PodSpec{}
+	switch {
+	case r.plugin.PodSpec != nil:
+		base = r.plugin.PodSpec
+		if template != "" {
+			r.note("kubernetes.podTemplate: %s is not used, because there is a podSpec", shown(template))
+		}
+	case template != "" && r.d.Template == nil:
+		r.bad("kubernetes.podTemplate", "there is no PodTemplate %q in the queue's namespace", shown(template))
+	case template != "":
+		base = r.d.Template.DeepCopy()
+	}
+	if p := base.RestartPolicy; p != "" && p != corev1.RestartPolicyNever {
+		r.note("kubernetes.podSpec.restartPolicy: %s is not used: a job runs once", shown(string(p)))
+	}
+	base.RestartPolicy = ""
+	if len(base.EphemeralContainers) > 0 {
+		r.bad("kubernetes.podSpec.ephemeralContainers", "a pod can't be made with some: use sidecars")
+	}
+	return base
+}
+
+// names gives each container one, and refuses what is somebody else's.
+func (r *resolver) names(base *corev1.PodSpec) {
+	used := map[string]bool{}
+	claim := func(at, name string) {
+		switch {
+		case name == agentContainer, name == checkoutContainer, name == copyAgent, strings.HasPrefix(name, OwnPrefix):
+			r.bad(at, "the name %s is kept for onejob's own containers: give it another", shown(name))
+		case used[name]:
+			r.bad(at, "two containers are called %s: give each a name of its own", shown(name))
+		}
+		used[name] = true
+	}
+	for i := range base.Containers {
+		c := &base.Containers[i]
+		if c.Name == "" {
+			c.Name = fmt.Sprintf("container-%d", i)
+		}
+		claim(place("kubernetes.podSpec.containers", i, c.Name), c.Name)
+	}
+	for i, c := range base.InitContainers {
+		claim(place("kubernetes.podSpec.initContainers", i, c.Name), c.Name)
+	}
+	for i := range r.plugin.Sidecars {
+		c := &r.plugin.Sidecars[i]
+		if c.Name == "" {
+			c.Name = fmt.Sprintf("sidecar-%d", i)
+		}
+		claim(place("kubernetes.sidecars", i, c.Name), c.Name)
+	}
+	for i, v := range base.Volumes {
+		if strings.HasPrefix(v.Name, OwnPrefix) {
+			r.bad(place("kubernetes.podSpec.volumes", i, v.Name), "names that begin with %s are kept for onejob's own volumes: give it another", OwnPrefix)
+		}
+	}
+}
+
+// commands takes the commands out of the containers, and gives these what is for all of
+// them.
+func (r *resolver) commands(base *corev1.PodSpec) {
+	if len(base.Containers) == 0 {
+		base.Containers = []corev1.Container{{Name: defaultContainer}}
+	}
+	how := interposer(r.plugin.CommandParams, r.d.CommandParams)
+	for i := range base.Containers {
+		c := &base.Containers[i]
+		line := r.d.Command
+		switch {
+		case len(c.Command) > 0:
+			line = how.line(c.Command, c.Args)
+		case len(c.Args) > 0:
+			r.note("%s: args without a command are not used: the container runs the step's command", place("kubernetes.podSpec.containers", i, c.Name))
+		}
+		r.lines[c.Name] = line
+		c.Command, c.Args = nil, nil
+		if c.Image == "" && r.d.Class != nil {
+			c.Image = r.d.Class.Image
+		}
+		if c.Image == "" {
+			c.Image = r.d.Image
+		}
+		for _, p := range []*CommandParams{r.d.CommandParams, r.plugin.CommandParams} {
+			if p != nil {
+				c.EnvFrom = append(c.EnvFrom, p.EnvFrom...)
+				c.VolumeMounts = append(c.VolumeMounts, p.ExtraVolumeMounts...)
+			}
+		}
+		r.forAll(c)
+	}
+}
+
+// forAll are a step's variables and mounts for each of its containers.
+func (r *resolver) forAll(c *corev1.Container) {
+	c.EnvFrom = append(c.EnvFrom, r.plugin.GitEnvFrom...)
+	c.VolumeMounts = append(c.VolumeMounts, r.plugin.ExtraVolumeMounts...)
+}
+
+func (r *resolver) sidecars(base *corev1.PodSpec) {
+	for _, c := range r.plugin.Sidecars {
+		for _, p := range []*SidecarParams{r.d.SidecarParams, r.plugin.SidecarParams} {
+			if p != nil {
+				c.EnvFrom = append(c.EnvFrom, p.EnvFrom...)
+				c.VolumeMounts = append(c.VolumeMounts, p.ExtraVolumeMounts...)
+			}
+		}
+		r.forAll(&c)
+		always := corev1.ContainerRestartPolicyAlways
+		c.RestartPolicy = &always
+		r.sidecar[c.Name] = true
+		base.InitContainers = append(base.InitContainers, c)
+	}
+}
+
+// split puts the patched containers where they belong.
+func (r *resolver) split(base *corev1.PodSpec) {
+	stubs := map[string]corev1.Container{}
+	for _, c := range base.Containers {
+		switch {
+		case c.Name == agentContainer, c.Name == checkoutContainer:
+			stubs[c.Name] = c
+		case r.isCommand(c.Name):
+			r.pod.Commands = append(r.pod.Commands, Command{Container: c, Line: r.lines[c.Name]})
+		default:
+			r.pod.Others = append(r.pod.Others, c)
+		}
+	}
+	for _, c := range base.InitContainers {
+		if r.sidecar[c.Name] {
+			r.pod.Sidecars = append(r.pod.Sidecars, c)
+		} else {
+			r.pod.Init = append(r.pod.Init, c)
+		}
+	}
+	r.pod.Runner = runner(stubs[agentContainer], stubs[checkoutContainer])
+	r.pod.Volumes = base.Volumes
+	base.Containers, base.InitContainers, base.Volumes = nil, nil, nil
+	r.pod.Spec = *base
+}
+
+// runner is one container of two: of each amount the larger, because they work one after
+// the other.
+func runner(agent, checkout corev1.Container) corev1.Container {
+	agent.Name = ""
+	for _, pair := range []struct{ to, from *corev1.ResourceList }{{&agent.Resources.Requests, &checkout.Resources.Requests}, {&agent.Resources.Limits, &checkout.Resources.Limits}} {
+		for name, amount := range *pair.from {
+			if *pair.to == nil {
+				*pair.to = corev1.ResourceList{}
+			}
+			if has, ok := (*pair.to)[name]; !ok || amount.Cmp(has) > 0 {
+				(*pair.to)[name] = amount
+			}
+		}
+	}
+	agent.Env = slices.Concat(checkout.Env, agent.Env)
+	agent.EnvFrom = slices.Concat(checkout.EnvFrom, agent.EnvFrom)
+	agent.VolumeMounts = slices.Concat(checkout.VolumeMounts, agent.VolumeMounts)
+	if agent.SecurityContext == nil {
+		agent.SecurityContext = checkout.SecurityContext
+	}
+	return agent
+}
+
+// cloned shares nothing with the plugin, which several goroutines may resolve.
+func cloned(p *Plugin) *Plugin {
+	out := &Plugin{}
+	b, err := json.Marshal(p)
+	if err == nil {
+		err = json.Unmarshal(b, out)
+	}
+	if err != nil {
+		panic(err) // it came from JSON
+	}
+	return out
+}

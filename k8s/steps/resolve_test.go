@@ -1,0 +1,428 @@
+package steps
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// aStep is one with the plugin, written in YAML.
+func aStep(t testing.TB, image, plugin string) Step {
+	t.Helper()
+	e := env(t, plugin)
+	e[EnvImage] = image
+	step, err := Parse(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return step
+}
+
+func aPodSpec(t testing.TB, doc string) *corev1.PodSpec {
+	t.Helper()
+	if doc == "" {
+		return nil
+	}
+	s := &corev1.PodSpec{}
+	if err := yaml.UnmarshalStrict([]byte(doc), s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// What tests look at in a pod, in words.
+func lines(p *Pod) (out []string) {
+	for _, c := range p.Commands {
+		out = append(out, fmt.Sprintf("%s %s %q", c.Container.Name, c.Container.Image, c.Line))
+	}
+	return out
+}
+
+func names(cs []corev1.Container) (out []string) {
+	for _, c := range cs {
+		out = append(out, c.Name)
+	}
+	return out
+}
+
+func mounts(ms []corev1.VolumeMount) (out []string) {
+	for _, m := range ms {
+		out = append(out, m.Name+":"+m.MountPath)
+	}
+	return out
+}
+
+func sources(es []corev1.EnvFromSource) (out []string) {
+	for _, e := range es {
+		switch {
+		case e.SecretRef != nil:
+			out = append(out, e.SecretRef.Name)
+		case e.ConfigMapRef != nil:
+			out = append(out, e.ConfigMapRef.Name)
+		}
+	}
+	return out
+}
+
+func variables(es []corev1.EnvVar) (out []string) {
+	for _, e := range es {
+		out = append(out, e.Name+"="+e.Value)
+	}
+	return out
+}
+
+func first(p *Pod) corev1.Container { return p.Commands[0].Container }
+
+func resolved(t testing.TB, step Step, d Defaults) *Pod {
+	t.Helper()
+	p, err := Resolve(step, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestContainersAndCommands(t *testing.T) {
+	const own = `podSpec: {containers: [{image: node, command: ["npm ci", "npm test --"], args: ["a b", "c"]}]}`
+	for _, tt := range []struct {
+		name, image, plugin string
+		queue               Interposer
+		want                []string
+	}{
+		{name: "image alone", image: "node:22", plugin: "null", want: []string{`container-0 node:22 "make"`}},
+		{name: "no container: the default one", plugin: "{checkout: {skip: true}}", want: []string{`container-0 agent:1 "make"`}},
+		{name: "a container without a command runs the step's", plugin: "{podSpec: {containers: [{image: node}]}}", want: []string{`container-0 node "make"`}},
+		{name: "a container without an image has the queue's", plugin: "{podSpec: {containers: [{command: [ls]}]}}", want: []string{`container-0 agent:1 "ls"`}},
+		{name: "each item of command is a line, args come quoted after the last", plugin: own, want: []string{`container-0 node "npm ci\nnpm test -- 'a b' c"`}},
+		{name: "vector: one command of quoted words", plugin: "{" + own + ", commandParams: {interposer: vector}}", want: []string{`container-0 node "'npm ci' 'npm test --' 'a b' c"`}},
+		{name: "legacy: nothing is quoted", plugin: "{" + own + ", commandParams: {interposer: legacy}}", want: []string{`container-0 node "npm ci npm test -- a b c"`}},
+		{name: "the queue's interposer", plugin: own, queue: InterposeLegacy, want: []string{`container-0 node "npm ci npm test -- a b c"`}},
+		{name: "the step's interposer before the queue's", plugin: "{" + own + ", commandParams: {interposer: vector}}", queue: InterposeLegacy, want: []string{`container-0 node "'npm ci' 'npm test --' 'a b' c"`}},
+		{name: "a quote in a word", plugin: `{podSpec: {containers: [{image: node, command: [echo], args: ["it's", ""]}]}}`, want: []string{`container-0 node "echo 'it'\\''s' ''"`}},
+		{name: "several containers, named and not", plugin: `{podSpec: {containers: [{name: unit, image: node, command: [a]}, {image: go, command: [b]}, {image: c}]}}`, want: []string{`unit node "a"`, `container-1 go "b"`, `container-2 c "make"`}},
+		{name: "image: is every command container's", image: "node:22", plugin: `{podSpec: {containers: [{image: a}, {name: b, image: b}]}, sidecars: [{image: db}]}`, want: []string{`container-0 node:22 "make"`, `b node:22 "make"`}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := Defaults{Command: "make", Image: "agent:1", CommandParams: &CommandParams{Interposer: tt.queue}}
+			p := resolved(t, aStep(t, tt.image, tt.plugin), d)
+			if diff := cmp.Diff(tt.want, lines(p)); diff != "" {
+				t.Error(diff)
+			}
+			for _, c := range p.Commands {
+				if len(c.Container.Command)+len(c.Container.Args) > 0 {
+					t.Errorf("%s still has its command", c.Container.Name)
+				}
+			}
+		})
+	}
+}
+
+// The order in which images win, each without the one before it.
+func TestWhoseImage(t *testing.T) {
+	const queue = `{containers: [{name: container-0, image: "queue-patch"}]}`
+	for _, tt := range []struct{ name, image, plugin, patch, class, want string }{
+		{"the step's patch", "attribute", `{podSpec: {containers: [{image: own}]}, podSpecPatch: {containers: [{name: container-0, image: step-patch}]}}`, queue, "class", "step-patch"},
+		{"image:", "attribute", `{podSpec: {containers: [{image: own}]}}`, queue, "class", "attribute"},
+		{"the queue's patch", "", `{podSpec: {containers: [{image: own}]}}`, queue, "class", "queue-patch"},
+		{"the container's own", "", `{podSpec: {containers: [{image: own}]}}`, "", "class", "own"},
+		{"the class's", "", "null", "", "class", "class"},
+		{"the queue's", "", "null", "", "", "agent:1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := Defaults{Image: "agent:1", Patch: aPodSpec(t, tt.patch), Class: &Class{Image: tt.class}}
+			if got := first(resolved(t, aStep(t, tt.image, tt.plugin), d)).Image; got != tt.want {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestPatches(t *testing.T) {
+	for _, tt := range []struct {
+		name, queue, plugin string
+		look                func(*Pod) any
+		want                any
+	}{
+		{"a command becomes the job's command", "", `{podSpecPatch: {containers: [{name: container-0, command: [a, b], args: [c]}]}}`, func(p *Pod) any { return p.Commands[0].Line }, "a\nb c"},
+		{"args alone become it, too", "", `{podSpecPatch: {containers: [{name: container-0, args: [c]}]}}`, func(p *Pod) any { return p.Commands[0].Line }, "c"},
+		{"one without containers takes none away", "{nodeSelector: {a: b}}", `{podSpec: {containers: [{image: a}, {image: b}]}, podSpecPatch: {nodeSelector: {c: d}}}`, func(p *Pod) any { return []any{len(p.Commands), p.Spec.NodeSelector} }, []any{2, map[string]string{"a": "b", "c": "d"}}},
+		{"the queue's, then the step's", "{nodeSelector: {a: queue, b: queue}}", `{podSpecPatch: {nodeSelector: {a: step}}}`, func(p *Pod) any { return p.Spec.NodeSelector }, map[string]string{"a": "step", "b": "queue"}},
+		{"each once", "{containers: [{name: container-0, envFrom: [{secretRef: {name: q}}]}]}", `{podSpecPatch: {containers: [{name: container-0, envFrom: [{secretRef: {name: s}}]}]}}`, func(p *Pod) any { return sources(first(p).EnvFrom) }, []string{"s"}},
+		{"an init container is reached", "", `{podSpec: {initContainers: [{name: setup, image: a}], containers: [{image: b}]}, podSpecPatch: {initContainers: [{name: setup, image: c, command: [x]}]}}`, func(p *Pod) any { return []any{p.Init[0].Image, p.Init[0].Command} }, []any{"c", []string{"x"}}},
+		{"a sidecar is reached", "", `{sidecars: [{name: db, image: a}], podSpecPatch: {initContainers: [{name: db, image: b}]}}`, func(p *Pod) any { return []any{names(p.Init), p.Sidecars[0].Image} }, []any{[]string(nil), "b"}},
+		{"a named command container is reached, and known as one", "", `{podSpec: {containers: [{name: unit, image: a}]}, podSpecPatch: {containers: [{name: unit, image: b}]}}`, func(p *Pod) any { return append(lines(p), names(p.Others)...) }, []string{`unit b "make"`}},
+		{"a new container runs beside the job", "", `{podSpecPatch: {containers: [{name: proxy, image: envoy, command: [envoy]}]}}`, func(p *Pod) any { return append(lines(p), p.Others[0].Name+p.Others[0].Command[0]) }, []string{`container-0 agent:1 "make"`, "proxyenvoy"}},
+		{"a volume's new source replaces the old one", "", `{podSpec: {containers: [{image: a}], volumes: [{name: v, emptyDir: {}}]}, podSpecPatch: {volumes: [{name: v, configMap: {name: c}}]}}`, func(p *Pod) any {
+			return []any{len(p.Volumes), p.Volumes[0].EmptyDir == nil, p.Volumes[0].ConfigMap.Name}
+		}, []any{1, true, "c"}},
+		{"so does a variable's", "", `{podSpec: {containers: [{image: a, env: [{name: E, value: x}, {name: F, value: z}]}]}, podSpecPatch: {containers: [{name: container-0, env: [{name: E, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]}]}}`, func(p *Pod) any { return fmt.Sprint(variables(first(p).Env)) }, "[E= F=z]"},
+		{"the runner's resources are those of agent and checkout, the larger", "", `{podSpecPatch: {containers: [{name: agent, resources: {requests: {cpu: 100m, memory: 1Gi}}}, {name: checkout, resources: {requests: {cpu: "1", memory: 50Mi}}}]}}`, func(p *Pod) any {
+			r := p.Runner.Resources.Requests
+			return []string{r.Cpu().String(), r.Memory().String()}
+		}, []string{"1", "1Gi"}},
+		{"the queue's own may say more of the runner", "{containers: [{name: agent, env: [{name: A, value: b}]}, {name: checkout, volumeMounts: [{name: v, mountPath: /usr/x}]}]}", "null", func(p *Pod) any { return []any{variables(p.Runner.Env), mounts(p.Runner.VolumeMounts)} }, []any{[]string{"A=b"}, []string{"v:/usr/x"}}},
+		{"with no checkout, a patch of it brings no container", "", `{checkout: {skip: true}, podSpecPatch: {containers: [{name: checkout, resources: {requests: {cpu: "1"}}}]}}`, func(p *Pod) any { return []any{p.Checkout.Skip, len(p.Commands), len(p.Others)} }, []any{true, 1, 0}},
+		{"containers of the peer are none here", "{initContainers: [{name: copy-agent, resources: {}}, {name: imagecheck-0}]}", "null", func(p *Pod) any { return []any{len(p.Init), len(p.Notes)} }, []any{0, 2}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := Defaults{Command: "make", Image: "agent:1", Patch: aPodSpec(t, tt.queue)}
+			if diff := cmp.Diff(tt.want, tt.look(resolved(t, aStep(t, "", tt.plugin), d))); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// What a step may say of no pod, by the field.
+func TestResolveRefuses(t *testing.T) {
+	for _, tt := range []struct{ name, queue, plugin, want string }{
+		{"the agent's command", "", `{podSpecPatch: {containers: [{name: agent, command: [x]}]}}`, "kubernetes.podSpecPatch.containers[agent].command: what this container runs can't be changed"},
+		{"the checkout's command", "", `{podSpecPatch: {containers: [{name: checkout, args: [x]}]}}`, "kubernetes.podSpecPatch.containers[checkout].command: "},
+		{"the agent's image", "", `{podSpecPatch: {containers: [{name: agent, image: evil}]}}`, "kubernetes.podSpecPatch.containers[agent].image: a step may set the resources of this container and nothing else"},
+		{"the agent's variables", "", `{podSpecPatch: {containers: [{name: agent, env: [{name: LD_PRELOAD, value: /x}]}]}}`, "kubernetes.podSpecPatch.containers[agent].env: a step may set"},
+		{"the checkout's mounts", "", `{podSpecPatch: {containers: [{name: checkout, volumeMounts: [{name: v, mountPath: /usr/local/bin}]}]}}`, "kubernetes.podSpecPatch.containers[checkout].volumeMounts: a step may set"},
+		{"a mount over the checkout's programs", "", `{checkout: {extraVolumeMounts: [{name: v, mountPath: /usr/local/bin}]}}`, "kubernetes.checkout.extraVolumeMounts[v]: /usr/local/bin is not free"},
+		{"the same by a detour", "", `{checkout: {extraVolumeMounts: [{name: v, mountPath: /mnt/../usr}]}}`, "is not free"},
+		{"the token as a folder's name", "", `{checkout: {extraVolumeMounts: [{name: v, mountPath: /mnt/a, subPathExpr: $(BUILDKITE_AGENT_TOKEN)}]}}`, "kubernetes.checkout.extraVolumeMounts[v].subPathExpr: it would be made of the runner's variables"},
+		{"mirrors over them", "", `{checkout: {gitMirrors: {path: /usr/bin, volume: {name: v}}}}`, "kubernetes.checkout.gitMirrors.path: /usr/bin is not free"},
+		{"a container by our name", "", `{podSpec: {containers: [{name: agent, image: x}]}}`, "kubernetes.podSpec.containers[agent]: the name agent is kept"},
+		{"a sidecar by our name", "", `{sidecars: [{name: onejob-x, image: x}]}`, "kubernetes.sidecars[onejob-x]: the name onejob-x is kept"},
+		{"a volume by our name", "", `{podSpec: {volumes: [{name: onejob-x}]}}`, "kubernetes.podSpec.volumes[onejob-x]: names that begin with onejob- are kept"},
+		{"a name twice", "", `{podSpec: {containers: [{name: a, image: x}]}, sidecars: [{name: a, image: z}]}`, "kubernetes.sidecars[a]: two containers are called a"},
+		{"a volume in the place of the queue's", "", `{podSpec: {volumes: [{name: hooks, emptyDir: {}}]}}`, "volumes[hooks]: the name is that of another volume, the queue's hooks"},
+		{"another restart policy in a patch", "", `{podSpecPatch: {restartPolicy: OnFailure}}`, "kubernetes.podSpecPatch.restartPolicy: OnFailure: a job runs once"},
+		{"a command container that restarts", "", `{podSpec: {containers: [{image: x, restartPolicy: Always}]}}`, "containers[container-0].restartPolicy: a restarted container would run the command again"},
+		{"a patch of nobody", "", `{podSpecPatch: {containers: [{image: x}]}}`, "kubernetes.podSpecPatch.containers[0]: it has no name"},
+		{"a new container without an image", "", `{podSpecPatch: {containers: [{name: cont-0, env: []}]}}`, "containers[cont-0].image: none given"},
+		{"a template that isn't there", "", `{podTemplate: gone}`, `kubernetes.podTemplate: there is no PodTemplate "gone"`},
+		{"every job's command, in the queue's patch", "{containers: [{name: container-0, command: [x]}]}", "null", "pod-spec-patch of the queue.containers[container-0].command: it would take the place of every job's command"},
+		{"all at once", "", `{podSpec: {containers: [{name: a, image: x}, {name: a, image: z}]}, podSpecPatch: {restartPolicy: Always}}`, "two containers are called a: give each a name of its own\nkubernetes.podSpecPatch.restartPolicy"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := Defaults{Command: "make", Image: "agent:1", Patch: aPodSpec(t, tt.queue), Hooks: &Mounted{Volume: corev1.Volume{Name: "hooks"}, Path: "/hooks"}}
+			p, err := Resolve(aStep(t, "", tt.plugin), d)
+			if p != nil || err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestVariablesMountsAndMetadata(t *testing.T) {
+	ref := func(name string) []corev1.EnvFromSource {
+		return []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: name}}}}
+	}
+	at := func(name string) []corev1.VolumeMount {
+		return []corev1.VolumeMount{{Name: name, MountPath: "/mnt/" + name}}
+	}
+	clone, clean := "--depth=1", "-ffdx"
+	d := Defaults{
+		Command: "make", Image: "agent:1", PullPolicy: corev1.PullIfNotPresent,
+		Checkout:      &Checkout{CloneFlags: &clone, CleanFlags: &clean, EnvFrom: ref("q-checkout"), ExtraVolumeMounts: at("q-checkout"), GitCredentialsSecret: &corev1.SecretVolumeSource{SecretName: "q-git"}},
+		CommandParams: &CommandParams{EnvFrom: ref("q-command"), ExtraVolumeMounts: at("q-command")},
+		SidecarParams: &SidecarParams{EnvFrom: ref("q-sidecar"), ExtraVolumeMounts: at("q-sidecar")},
+		Metadata:      Metadata{Labels: map[string]string{"team": "queue", "cost": "1"}, Annotations: map[string]string{"a": "queue"}},
+		Hooks:         &Mounted{Volume: corev1.Volume{Name: "hooks"}, Path: "/hooks"},
+		Plugins:       &Mounted{Volume: corev1.Volume{Name: "plugins"}, Path: "/plugins"},
+		Signing:       &Mounted{Volume: corev1.Volume{Name: "signing"}, Path: "/signing"},
+	}
+	const plugin = `
+podSpec: {containers: [{image: node, imagePullPolicy: Always, envFrom: [{secretRef: {name: own}}], volumeMounts: [{name: own, mountPath: /mnt/own}]}]}
+gitEnvFrom: [{secretRef: {name: git}}]
+extraVolumeMounts: [{name: shared, mountPath: /mnt/shared}, {name: other, mountPath: /mnt/own/}, {name: deep, mountPath: /usr/share/deep}, {name: token, mountPath: /mnt/token, subPathExpr: $(BUILDKITE_AGENT_TOKEN)}]
+sidecars: [{image: db}]
+metadata: {labels: {team: step}}
+checkout: {cloneFlags: "-v", noSubmodules: true, submoduleCloneConfig: ["a=b", "c=d"], envFrom: [{secretRef: {name: checkout}}], extraVolumeMounts: [{name: checkout, mountPath: /mnt/checkout}], gitMirrors: {volume: {name: mirrors}, lockTimeout: 60}}
+commandParams: {envFrom: [{secretRef: {name: command}}], extraVolumeMounts: [{name: command, mountPath: /mnt/command}]}
+sidecarParams: {envFrom: [{secretRef: {name: sidecar}}]}
+jobActiveDeadlineSeconds: 60`
+	p := resolved(t, aStep(t, "", plugin), d)
+	for _, tt := range []struct {
+		name      string
+		got, want any
+	}{
+		{"variables of a command", sources(first(p).EnvFrom), []string{"own", "q-command", "command", "git"}},
+		{"variables of a sidecar", sources(p.Sidecars[0].EnvFrom), []string{"q-sidecar", "sidecar", "git"}},
+		{"variables of the checkout", sources(p.Checkout.EnvFrom), []string{"q-checkout", "checkout", "git"}},
+		{"mounts of a command: one at each path, the queue's volumes among them", mounts(first(p).VolumeMounts), []string{"own:/mnt/own", "q-command:/mnt/q-command", "command:/mnt/command", "shared:/mnt/shared", "deep:/usr/share/deep", "token:/mnt/token", "hooks:/hooks", "plugins:/plugins", "signing:/signing"}},
+		{"mounts of a sidecar", mounts(p.Sidecars[0].VolumeMounts), []string{"q-sidecar:/mnt/q-sidecar", "shared:/mnt/shared", "other:/mnt/own/", "deep:/usr/share/deep", "token:/mnt/token"}},
+		{"mounts of the checkout: what is free for a pipeline, no signing key", mounts(p.Checkout.Mounts), []string{"q-checkout:/mnt/q-checkout", "checkout:/mnt/checkout", "shared:/mnt/shared", "other:/mnt/own/", "mirrors:/buildkite/git-mirrors", "hooks:/hooks", "plugins:/plugins"}},
+		{"settings of the checkout: the step's over the queue's", variables(p.Checkout.Env), []string{
+			"BUILDKITE_GIT_CLEAN_FLAGS=-ffdx", "BUILDKITE_GIT_CLONE_FLAGS=-v", "BUILDKITE_NO_GIT_SUBMODULES=true", "BUILDKITE_GIT_SUBMODULE_CLONE_CONFIG=a=b,c=d",
+			"BUILDKITE_GIT_MIRRORS_PATH=/buildkite/git-mirrors", "BUILDKITE_GIT_MIRRORS_LOCK_TIMEOUT=60",
+		}},
+		{"credentials", p.Checkout.Credentials.SecretName, "q-git"},
+		{"labels", p.Metadata.Labels, map[string]string{"team": "step", "cost": "1"}},
+		{"annotations", p.Metadata.Annotations, map[string]string{"a": "queue"}},
+		{"deadline", p.Deadline, int64(60)},
+		{"pull policies: what is said stays", []corev1.PullPolicy{first(p).ImagePullPolicy, p.Sidecars[0].ImagePullPolicy}, []corev1.PullPolicy{"Always", "IfNotPresent"}},
+		{"images, each once", p.Images(), []string{"db", "node"}},
+		{"sidecars are native", *p.Sidecars[0].RestartPolicy, corev1.ContainerRestartPolicyAlways},
+	} {
+		if diff := cmp.Diff(tt.want, tt.got); diff != "" {
+			t.Errorf("%s: %s", tt.name, diff)
+		}
+	}
+	if notes := strings.Join(p.Notes, "\n"); !strings.Contains(notes, "other is not mounted, because own is there") || !strings.Contains(notes, "/usr/share/deep is mounted for the commands, and not for the checkout") {
+		t.Errorf("notes: %s", notes)
+	}
+}
+
+// What the peer ignores without a word, or what a step can't have, is said.
+func TestNotes(t *testing.T) {
+	for _, tt := range []struct{ name, plugin, want string }{
+		{"args without a command", `{podSpec: {containers: [{image: x, args: [a]}]}}`, "kubernetes.podSpec.containers[container-0]: args without a command are not used"},
+		{"a restart policy", `{podSpec: {restartPolicy: OnFailure, containers: [{image: x}]}}`, "restartPolicy: OnFailure is not used"},
+		{"a template beside a podSpec", `{podTemplate: a, podSpec: {containers: [{image: x}]}}`, "kubernetes.podTemplate: a is not used"},
+		{"a container of the peer's", `{podSpecPatch: {initContainers: [{name: copy-agent}]}}`, "kubernetes.podSpecPatch.initContainers[copy-agent] is not used"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := resolved(t, aStep(t, "", tt.plugin), Defaults{Image: "agent:1"})
+			if len(p.Notes) != 1 || !strings.Contains(p.Notes[0], tt.want) {
+				t.Errorf("got %q, want %s", p.Notes, tt.want)
+			}
+		})
+	}
+}
+
+// Peers.md, W-6: which images a pod runs is known after all patches, not before.
+func TestImagesAfterPatches(t *testing.T) {
+	p := resolved(t, aStep(t, "attribute", `{podSpec: {initContainers: [{name: i, image: init}], containers: [{image: own}]}, podSpecPatch: {containers: [{name: proxy, image: patched}]}}`), Defaults{Image: "agent:1"})
+	if diff := cmp.Diff([]string{"init", "attribute", "patched"}, p.Images()); diff != "" {
+		t.Error(diff)
+	}
+	if got := first(p).ImagePullPolicy; got != "" {
+		t.Errorf("the pull policy is %s, though nobody said one: a moved tag would not be pulled", got)
+	}
+}
+
+// W-11: many steps at once leave the queue's defaults, and the step, as they were.
+func TestResolveChangesNothingOfOthers(t *testing.T) {
+	d := Defaults{
+		Command: "make", Image: "agent:1", Template: aPodSpec(t, "{containers: [{name: t, image: x, command: [a]}], securityContext: {runAsUser: 1}, volumes: [{name: v}]}"),
+		Patch:    aPodSpec(t, "{containers: [{name: t, env: [{name: A, value: b}]}], volumes: [{name: v, configMap: {name: c}}]}"),
+		Checkout: &Checkout{GitMirrors: &GitMirrors{Volume: &corev1.Volume{Name: "m"}}}, Metadata: Metadata{Labels: map[string]string{"a": "b"}},
+		Class: &Class{NodeSelector: map[string]string{"a": "b"}, Tolerations: []corev1.Toleration{{Key: "k"}}, Resource: &corev1.ResourceRequirements{Requests: corev1.ResourceList{}}},
+	}
+	step := aStep(t, "", `{podTemplate: x, podSpecPatch: {containers: [{name: t, command: [c]}]}, extraVolumeMounts: [{name: v, mountPath: /v}], sidecars: [{image: s}]}`)
+	before := []string{asYAML(t, d), asYAML(t, step)}
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			p, err := Resolve(step, d)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			p.Spec.NodeSelector["a"], p.Metadata.Labels["a"] = "changed", "changed"
+			p.Commands[0].Container.VolumeMounts[0].Name, p.Volumes[0].Name = "changed", "changed"
+		})
+	}
+	group.Wait()
+	if diff := cmp.Diff(before, []string{asYAML(t, d), asYAML(t, step)}); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func asYAML(t *testing.T, v any) string {
+	t.Helper()
+	b, err := yaml.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// §3.2, 33: a step's user is its containers', and the runner keeps its own.
+func TestWhoseSecurityContext(t *testing.T) {
+	p := resolved(t, aStep(t, "", `{podSpec: {containers: [{image: a, securityContext: {runAsUser: 5}}, {image: b}], initContainers: [{name: i, image: c}]}, sidecars: [{image: d}], podSpecPatch: {securityContext: {runAsUser: 1000, runAsGroup: 2000, fsGroup: 3000}}}`), Defaults{})
+	var got []string
+	for _, c := range p.Containers() {
+		s := c.Container.SecurityContext
+		got = append(got, fmt.Sprintf("%s %d:%d", c.At, *s.RunAsUser, *s.RunAsGroup))
+	}
+	want := []string{"initContainers[i] 1000:2000", "sidecars[sidecar-0] 1000:2000", "containers[container-0] 5:2000", "containers[container-1] 1000:2000"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if s := p.Spec.SecurityContext; s.RunAsUser != nil || s.RunAsGroup != nil || *s.FSGroup != 3000 || p.Runner.SecurityContext != nil {
+		t.Errorf("the pod has %+v, the runner %+v", s, p.Runner.SecurityContext)
+	}
+}
+
+// §3.2, 39: whose keys the checkout gets doesn't depend on what else a step says.
+func TestCheckoutIsTheSameWithAnyPodSpec(t *testing.T) {
+	const git = "gitEnvFrom: [{secretRef: {name: ssh}}], checkout: {gitCredentialsSecret: {secretName: g}}"
+	var want string
+	for _, more := range []string{"", ", podSpec: {containers: [{image: x}]}", ", podSpec: {securityContext: {runAsUser: 7}, containers: [{image: x}, {image: z}]}", ", podSpecPatch: {containers: [{name: container-0, image: z}]}"} {
+		got := asYAML(t, resolved(t, aStep(t, "", "{"+git+more+"}"), Defaults{Image: "agent:1"}).Checkout)
+		if want == "" {
+			want = got
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", more, diff)
+		}
+	}
+}
+
+func TestClass(t *testing.T) {
+	gvisor := "gvisor"
+	var large Class
+	if err := yaml.UnmarshalStrict([]byte(`
+resource: {requests: {cpu: "4"}, limits: {memory: 8Gi}}
+podResource: {limits: {cpu: "6"}}
+nodeSelector: {pool: big}
+tolerations: [{key: big, operator: Exists}]
+affinity: {nodeAffinity: {}}
+priorityClassName: ci
+runtimeClassName: gvisor
+image: class:1`), &large); err != nil {
+		t.Fatal(err)
+	}
+	classes := map[string]Class{"large": large, "small": {}}
+	for _, tt := range []struct {
+		name, byDefault, want string
+		tags                  []string
+	}{
+		{name: "none"},
+		{name: "by tag", tags: []string{"queue=x", "resource_class=large"}, byDefault: "small", want: "class:1"},
+		{name: "by default", byDefault: "large", want: "class:1"},
+		{name: "an unknown one", tags: []string{"resource_class=huge"}, want: `resource_class: there is no class "huge"; this queue has large, small`},
+		{name: "an empty one", tags: []string{"resource_class="}, byDefault: "large"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			class, err := ClassOf(tt.tags, classes, tt.byDefault)
+			got := ""
+			if class != nil {
+				got = class.Image
+			}
+			if err != nil {
+				got = err.Error()
+			}
+			if got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+
+	p := resolved(t, aStep(t, "", `{podSpec: {nodeSelector: {pool: own, disk: ssd}, priorityClassName: own, containers: [{image: a, resources: {requests: {cpu: "1", memory: 1Gi}}}], initContainers: [{name: i, image: b}]}, sidecars: [{image: s}]}`), Defaults{Class: &large})
+	if got := first(p).Resources; got.Requests.Cpu().String() != "4" || got.Requests.Memory().String() != "1Gi" || got.Limits.Memory().String() != "8Gi" {
+		t.Errorf("command: %+v", got)
+	}
+	if len(p.Init[0].Resources.Requests)+len(p.Sidecars[0].Resources.Requests) > 0 {
+		t.Error("the class reached a container that isn't a command's")
+	}
+	s := p.Spec
+	if diff := cmp.Diff(map[string]string{"pool": "big", "disk": "ssd"}, s.NodeSelector); diff != "" || s.PriorityClassName != "ci" || *s.RuntimeClassName != gvisor || len(s.Tolerations) != 1 || s.Affinity.NodeAffinity == nil || s.Resources.Limits.Cpu().String() != "6" {
+		t.Errorf("pod: %s%+v", diff, s)
+	}
+	p = resolved(t, aStep(t, "", `{podSpecPatch: {nodeSelector: {pool: patched}, containers: [{name: container-0, resources: {requests: {cpu: "2"}}}]}}`), Defaults{Class: &large})
+	if got := first(p); got.Resources.Requests.Cpu().String() != "2" || got.Image != "class:1" || p.Spec.NodeSelector["pool"] != "patched" {
+		t.Errorf("a patch comes after the class: %+v", got)
+	}
+}

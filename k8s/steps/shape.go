@@ -1,0 +1,199 @@
+package steps
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+var (
+	pluginType  = reflect.TypeFor[Plugin]()
+	unmarshaler = reflect.TypeFor[json.Unmarshaler]()
+	interposers = []string{string(InterposeBuildkite), string(InterposeVector), string(InterposeLegacy)}
+)
+
+// maxListed bounds how many of a field's neighbours are listed: a PodSpec has forty.
+const maxListed = 30
+
+// shape holds a JSON value against the type that it is for, and says every field that
+// the type lacks and every value of another kind. encoding/json would say the first
+// alone, and take PODSPEC for podSpec.
+func (f *faults) shape(at string, v any, t reflect.Type) {
+	if v == nil {
+		return
+	}
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if reflect.PointerTo(t).Implements(unmarshaler) {
+		return // a quantity, a time, a number or a name: it reads itself
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		if m, ok := v.(map[string]any); ok {
+			f.fields(at, m, t)
+		} else {
+			f.bad(at, "%s, and it is for a mapping", kindOf(v))
+		}
+	case reflect.Map:
+		m, ok := v.(map[string]any)
+		if !ok {
+			f.bad(at, "%s, and it is for a mapping", kindOf(v))
+		}
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			f.shape(at+"."+shown(k), m[k], t.Elem())
+		}
+	case reflect.Slice:
+		f.entries(at, v, t)
+	default:
+		f.scalar(at, v, t)
+	}
+}
+
+func (f *faults) fields(at string, m map[string]any, t reflect.Type) {
+	known := fieldsOf(t)
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		if of, ok := known[k]; ok {
+			f.shape(at+"."+k, m[k], of)
+			continue
+		}
+		f.unknown(at, k, slices.Sorted(maps.Keys(known)))
+	}
+}
+
+func (f *faults) unknown(at, key string, known []string) {
+	if strings.HasPrefix(key, "$") {
+		f.bad(at, "%s: there are no directives here; a patch adds and replaces, it can't remove", shown(key))
+		return
+	}
+	text := "there is no such field"
+	if nearest := nearest(key, known); nearest != "" {
+		text += ", but there is " + nearest
+	}
+	if len(known) <= maxListed {
+		text += ". There are " + list(known)
+	}
+	f.bad(at+"."+shown(key), "%s", text)
+}
+
+func (f *faults) entries(at string, v any, t reflect.Type) {
+	if t.Elem().Kind() == reflect.Uint8 {
+		f.scalar(at, v, reflect.TypeFor[string]())
+		return
+	}
+	entries, ok := v.([]any)
+	if !ok {
+		f.bad(at, "%s, and it is for a list", kindOf(v))
+	}
+	for i, entry := range entries {
+		m, _ := entry.(map[string]any)
+		name, _ := m["name"].(string)
+		f.shape(place(at, i, name), entry, t.Elem())
+	}
+}
+
+func (f *faults) scalar(at string, v any, t reflect.Type) {
+	want, fits := "a string", false
+	switch t.Kind() {
+	case reflect.Bool:
+		want = "true or false"
+		_, fits = v.(bool)
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		want = "a whole number"
+		n, number := v.(float64)
+		fits = number && n == float64(int64(n))
+	case reflect.String:
+		var s string
+		if s, fits = v.(string); strings.ContainsRune(s, 0) {
+			f.bad(at, "it has a NUL character in it, which no container can be given")
+		}
+	default:
+		return
+	}
+	if !fits {
+		f.bad(at, "%s, and it is for %s%s", kindOf(v), want, quotes(v, t))
+	}
+}
+
+// quotes is the hint for the commonest of all: a number where Kubernetes has a string.
+func quotes(v any, t reflect.Type) string {
+	switch v.(type) {
+	case float64, bool:
+		if t.Kind() == reflect.String {
+			return ": put it in quotes"
+		}
+	}
+	return ""
+}
+
+func kindOf(v any) string {
+	switch v := v.(type) {
+	case map[string]any:
+		return "it is a mapping"
+	case []any:
+		return "it is a list"
+	case string:
+		return fmt.Sprintf("it is the string %q", shown(v))
+	}
+	return fmt.Sprintf("it is %v", v)
+}
+
+// fieldsOf are a struct's fields by their names in JSON, those of what it embeds among
+// them.
+func fieldsOf(t reflect.Type) map[string]reflect.Type {
+	fields := map[string]reflect.Type{}
+	for i := range t.NumField() {
+		field := t.Field(i)
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		switch {
+		case name == "-":
+		case name == "" && field.Anonymous:
+			maps.Copy(fields, fieldsOf(field.Type))
+		case name != "":
+			fields[name] = field.Type
+		}
+	}
+	return fields
+}
+
+// nearest is the word that somebody may have meant: at most a third of it is otherwise.
+func nearest(key string, known []string) string {
+	best, least := "", len(key)/3+1
+	if len(key) > 2*maxShown {
+		return ""
+	}
+	for _, word := range known {
+		if d := distance(strings.ToLower(key), strings.ToLower(word)); d < least {
+			best, least = word, d
+		}
+	}
+	return best
+}
+
+// distance is Levenshtein's, in bytes.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		last := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := last
+			if a[i] != b[j] {
+				change++
+			}
+			last = row[j+1]
+			row[j+1] = min(change, row[j]+1, last+1)
+		}
+	}
+	return row[len(b)]
+}
+
+func shown(s string) string { return contract.Line(s, maxShown) }

@@ -1,0 +1,144 @@
+package steps
+
+import (
+	"path"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+)
+
+// checkout is the plan of the checkout, and what its volumes need.
+func (r *resolver) checkout() {
+	c := r.plugin.Checkout.over(r.d.Checkout)
+	plan := &r.pod.Checkout
+	plan.Skip = c.Skip != nil && *c.Skip
+	plan.Env = c.env()
+	plan.EnvFrom = deepEnvFrom(slices.Concat(c.EnvFrom, r.plugin.GitEnvFrom))
+	plan.Credentials = c.GitCredentialsSecret.DeepCopy()
+	if r.d.Checkout != nil {
+		plan.Mounts = append(plan.Mounts, r.d.Checkout.ExtraVolumeMounts...)
+	}
+	if own := r.plugin.Checkout; own != nil {
+		for i, m := range own.ExtraVolumeMounts {
+			if m.SubPathExpr != "" {
+				r.bad(place("kubernetes.checkout.extraVolumeMounts", i, m.Name)+".subPathExpr", "it would be made of the runner's variables, the agent token among them: use subPath")
+			}
+			if !isFree(m.MountPath) {
+				r.bad(place("kubernetes.checkout.extraVolumeMounts", i, m.Name), "%s is not free in the container that checks out, where a volume could stand in a program's place: mount it under one of %s", shown(m.MountPath), list(free))
+			}
+			plan.Mounts = append(plan.Mounts, m)
+		}
+	}
+	for _, m := range r.plugin.ExtraVolumeMounts {
+		if isFree(m.MountPath) && m.SubPathExpr == "" {
+			plan.Mounts = append(plan.Mounts, m)
+		} else {
+			r.note("kubernetes.extraVolumeMounts[%s]: %s is mounted for the commands, and not for the checkout, where only %s are free, and no subPathExpr is taken", shown(m.Name), shown(m.MountPath), list(free))
+		}
+	}
+	r.mirrors(c)
+}
+
+func (r *resolver) mirrors(c *Checkout) {
+	m := c.GitMirrors
+	if m == nil || m.Volume == nil {
+		return
+	}
+	at := *m.at()
+	if own := r.plugin.gitMirrors(); own != nil && (own.Path != nil || own.Volume != nil) && !isFree(at) {
+		r.bad("kubernetes.checkout.gitMirrors.path", "%s is not free in the container that checks out: use a folder under one of %s", shown(at), list(free))
+	}
+	r.volume("kubernetes.checkout.gitMirrors.volume", *m.Volume)
+	r.pod.Checkout.Mounts = append(r.pod.Checkout.Mounts, corev1.VolumeMount{Name: m.Volume.Name, MountPath: at})
+}
+
+// shared are the queue's volumes that the checkout and the commands have in common.
+func (r *resolver) shared() {
+	for _, of := range []struct {
+		field    string
+		m        *Mounted
+		checkout bool
+	}{{"hooks", r.d.Hooks, true}, {"plugins", r.d.Plugins, true}, {"signing", r.d.Signing, false}} {
+		if of.m == nil {
+			continue
+		}
+		r.volume("the queue's "+of.field, of.m.Volume)
+		mount := corev1.VolumeMount{Name: of.m.Volume.Name, MountPath: of.m.Path}
+		for i := range r.pod.Commands {
+			c := &r.pod.Commands[i].Container
+			c.VolumeMounts = append(c.VolumeMounts, mount)
+		}
+		if of.checkout {
+			r.pod.Checkout.Mounts = append(r.pod.Checkout.Mounts, mount)
+		}
+	}
+}
+
+// volume adds one. A step's own volume of the same name would be mounted in its place,
+// for the runner too.
+func (r *resolver) volume(field string, v corev1.Volume) {
+	i := slices.IndexFunc(r.pod.Volumes, func(o corev1.Volume) bool { return o.Name == v.Name })
+	switch {
+	case i < 0:
+		r.pod.Volumes = append(r.pod.Volumes, *v.DeepCopy())
+	case !equality.Semantic.DeepEqual(r.pod.Volumes[i], v):
+		r.bad("volumes["+shown(v.Name)+"]", "the name is that of another volume, %s: give it another", field)
+	}
+}
+
+// tidy leaves one mount at each path, and gives the containers without a pull policy the
+// queue's.
+func (r *resolver) tidy() {
+	every := func(f func(at string, c *corev1.Container)) {
+		for _, l := range []struct {
+			at string
+			of []corev1.Container
+		}{{"initContainers", r.pod.Init}, {"sidecars", r.pod.Sidecars}, {"containers", r.pod.Others}} {
+			for i := range l.of {
+				f(place(l.at, i, l.of[i].Name), &l.of[i])
+			}
+		}
+		for i := range r.pod.Commands {
+			c := &r.pod.Commands[i].Container
+			at := place("containers", i, c.Name)
+			if c.RestartPolicy != nil || len(c.RestartPolicyRules) > 0 {
+				r.bad(at+".restartPolicy", "a restarted container would run the command again: take it and restartPolicyRules out")
+			}
+			f(at, c)
+		}
+	}
+	every(func(at string, c *corev1.Container) {
+		c.VolumeMounts = r.once(at, c.VolumeMounts)
+		if c.ImagePullPolicy == "" {
+			c.ImagePullPolicy = r.d.PullPolicy
+		}
+		if c.Image == "" {
+			r.bad(at+".image", "none given")
+		}
+	})
+	r.pod.Checkout.Mounts = r.once("checkout", r.pod.Checkout.Mounts)
+}
+
+func (r *resolver) once(at string, mounts []corev1.VolumeMount) []corev1.VolumeMount {
+	var kept []corev1.VolumeMount
+	for _, m := range mounts {
+		same := func(o corev1.VolumeMount) bool { return path.Clean(o.MountPath) == path.Clean(m.MountPath) }
+		i := slices.IndexFunc(kept, same)
+		if i < 0 {
+			kept = append(kept, *m.DeepCopy())
+			continue
+		}
+		if kept[i].Name != m.Name {
+			r.note("%s.volumeMounts[%s]: %s is not mounted, because %s is there", at, shown(m.MountPath), shown(m.Name), shown(kept[i].Name))
+		}
+	}
+	return kept
+}
+
+func deepEnvFrom(in []corev1.EnvFromSource) (out []corev1.EnvFromSource) {
+	for _, e := range in {
+		out = append(out, *e.DeepCopy())
+	}
+	return out
+}
