@@ -227,7 +227,7 @@ func TestOptionsValidate(t *testing.T) {
 		{"--endpoint=http://:8080/v3", "no host"},
 		{"--endpoint=http://127.0.0.1:65536/v3", "65535"},
 		{"--endpoint=http://127.0.0.1:0/v3", "65535"},
-		{"--endpoint=::", "no URL"},
+		{"--endpoint=::", "not a URL"},
 		{"--endpoint=https://a:b@c/v3", "password"},
 		{"--endpoint=https://a/v3?x=1", "query"},
 		{"--build-path=", "no folder for builds"},

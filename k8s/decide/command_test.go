@@ -51,9 +51,9 @@ func TestCommandContainer(t *testing.T) {
 	}{
 		{"both run", runs, runs, stacks.StateReserved, 0, None, ""},
 		{"is made", runs, waitsOn("ContainerCreating"), stacks.StateReserved, 0, None, "waiting to start: node node is preparing its containers (a large image takes time)"},
-		{"its image can't be pulled, for a minute", runs, waitsOn("ImagePullBackOff"), stacks.StateReserved, time.Minute, None, "waiting to start: ImagePullBackOff: the kubelet's words (image node:22: "},
-		{"its image can't be pulled", runs, waitsOn("ImagePullBackOff"), stacks.StateReserved, 3 * time.Minute, Finish, "the pod can't start: ImagePullBackOff: the kubelet's words (image node:22: "},
-		{"its image has a bad name", runs, waitsOn("InvalidImageName"), stacks.StateReserved, time.Second, Finish, "the pod can't start: InvalidImageName: "},
+		{"its image can't be pulled, for a minute", runs, waitsOn("ImagePullBackOff"), stacks.StateReserved, time.Minute, None, "waiting to start: ImagePullBackOff (image node:22): "},
+		{"its image can't be pulled", runs, waitsOn("ImagePullBackOff"), stacks.StateReserved, 3 * time.Minute, Finish, "the pod can't start: ImagePullBackOff (image node:22): "},
+		{"its image has a bad name", runs, waitsOn("InvalidImageName"), stacks.StateReserved, time.Second, Finish, "the pod can't start: InvalidImageName (image node:22): "},
 		{"can't be run", runs, endsWith(128, "StartError", "exec format error"), stacks.StateReserved, 2 * time.Minute, Finish, "container command ended with exit code 128 before it had the command: StartError exec format error"},
 		{"fails by itself", runs, endsWith(1, "Error", "onejob-step: no room"), stacks.StateReserved, 2 * time.Minute, Finish, "ended with exit code 1 before it had the command: Error onejob-step: no room"},
 		{"has ended well", runs, endsWith(0, "Completed", ""), stacks.StateReserved, 2 * time.Minute, None, ""},

@@ -68,5 +68,5 @@ const otherAgain = reserveFor + 10*time.Second
 func (q *queue) leaveToOther(id contract.JobID, c claim, name, by string) {
 	q.claims.postpone(id, c, time.Now().Add(otherAgain))
 	q.tellWaiting(id, decide.NotCreated(fmt.Sprintf("the Kubernetes Job %s in namespace %s is there, and another installation of onejob (%s) looks after it", name, q.store.Namespace, by)))
-	q.log.Info("claim dropped", "job_id", id, "kjob", name, "reason", "another installation has its kjob", "installation", by)
+	q.log.Info("claim dropped", "job_id", id, "kubernetes_job", name, "reason", "another installation has its Kubernetes Job", "installation", by)
 }
