@@ -91,7 +91,7 @@ func (a *api) call(ctx context.Context, r request) (answer, error) {
 		switch {
 		case ctx.Err() != nil:
 			return answer{}, cause(ctx, err)
-		case !turnedAway && !(trouble && r.again):
+		case !turnedAway && (!trouble || !r.again):
 			if err == nil && trouble {
 				err = fmt.Errorf("%w: %s %s: %s", errNoAnswer, r.method, r.path, got)
 			}

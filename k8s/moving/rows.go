@@ -20,14 +20,6 @@ func toJob(name string) row { return func(m *mover, _ string, v any) { m.job[nam
 // no is a key without a counterpart.
 func no(why string) row { return func(m *mover, key string, _ any) { m.note(key, why) } }
 
-// toVolume mounts a volume, at the folder of a variable that may be given beside it.
-func toVolume(mountPath, variable string) row {
-	return func(m *mover, _ string, v any) {
-		m.mounted(v, mountPath)
-		m.env(variable, mountPath)
-	}
-}
-
 // rows are the keys of the chart, of config, and of what is in it.
 func rows() map[string]row {
 	all := map[string]row{}

@@ -59,7 +59,7 @@ func pluginOf(plugins string) (found json.RawMessage, err error) {
 	}
 	var entries []json.RawMessage
 	if json.Unmarshal([]byte(plugins), &entries) != nil {
-		return nil, nil
+		return nil, nil //nolint:nilerr // the bootstrap will say so
 	}
 	n := 0
 	for _, entry := range entries {
