@@ -270,7 +270,7 @@ func TestExplainNow(t *testing.T) {
 			w.sleep(time.Hour, p.kill)
 		}, now: []string{"waiting for the pod to end: the job is finished"}},
 		{name: "is being deleted, in its pod's grace", runs: pending, do: goes(600), after: 5 * time.Minute, now: []string{"the last attempt is deleting"}},
-		{name: "is being deleted, after its pod's grace", runs: pending, do: goes(20), after: 100 * time.Second, now: []string{"waiting for the Kubernetes Job of attempt 1, which is being deleted, to go"}},
+		{name: "is being deleted, after its pod's grace", runs: pending, do: goes(20), after: 100 * time.Second, now: []string{"waiting for the deleted Kubernetes Job of attempt 1 to go"}},
 		{name: "stopped", runs: ends(143, contract.Message{Outcome: contract.OutcomeStopped, Reason: "drained"}), now: []string{"a new attempt will be made: attempt 1 was stopped before it acquired the job: drained"}, advice: "reacquire"},
 		{name: "locked", runs: func(_ *world, p *pod) {
 			at := time.Now().Add(time.Minute)

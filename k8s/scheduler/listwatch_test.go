@@ -137,7 +137,7 @@ func TestNoEventsFromAnAPIServerThatIsAway(t *testing.T) {
 		if q.wantsWarnings(id, decide.Decision{}, pending) {
 			t.Error("an API server that doesn't answer is asked for Events")
 		}
-		time.Sleep(2 * decide.NoticeAfter)
+		time.Sleep(2*decide.NoticeAfter + q.turn())
 		synctest.Wait()
 		if n := q.work.Len(); n != 1 {
 			t.Errorf("%d jobs are to be looked at again, want 1", n)
