@@ -42,11 +42,15 @@ func everyJobOnce(t *testing.T, n int, settings string, mostCalls int) {
 			t.Errorf("the template was tried %d times, want once", w.writes["try jobs"])
 		}
 		calls := 0
-		for _, e := range []string{"stacks_reserve", "stacks_states", "stacks_job", "stacks_finish", "stacks_notify"} {
+		for _, e := range []string{"stacks_reserve", "stacks_states", "stacks_finish", "stacks_notify"} {
 			calls += w.sim.Count(e)
 		}
 		if calls > mostCalls {
 			t.Errorf("%d calls beyond listing for %d jobs, want at most %d: %v", calls, n, mostCalls, w.sim.Counts())
+		}
+		// The default asks each job for its step's image, once.
+		if asked := w.sim.Count("stacks_job"); asked != n {
+			t.Errorf("%d jobs of %d were asked for", asked, n)
 		}
 	})
 }
