@@ -131,6 +131,13 @@ func pendingWhy(f Facts) (Reason, string, time.Duration) {
 	}
 }
 
+// PendingReason is why an attempt's pod hasn't started, as far as the kjob and the pod
+// say it. Events may say more.
+func PendingReason(k KJob, p Pod) Reason {
+	reason, _, _ := pendingWhy(Facts{KJob: k, Pod: p})
+	return reason
+}
+
 // imageOverdue: the image's grace is over, by a status that stays as it is while
 // the kubelet pulls again: the kubelet keeps a container's last failure until the
 // next try has ended. Whether there is one only Events say.
