@@ -5,6 +5,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/cache"
 	"github.com/onejob-dev/onejob/k8s/decide"
 )
@@ -61,7 +62,7 @@ func (cs *claims) pending(now time.Time) map[pendingAt]*pendingJobs {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	for id, c := range cs.open {
-		if cs.unseenKjob(id, c) {
+		if cs.store.Kjob(contract.KjobName(id, c.attempt)) == nil {
 			add(pendingAt{phaseReserved, decide.ReasonNotCreated}, c.at)
 		}
 	}

@@ -61,16 +61,11 @@ func (cs *claims) held() int {
 // unseen counts those claims whose kjob the cache doesn't show. Callers hold the guard.
 func (cs *claims) unseen(open map[contract.JobID]*claim) (n int) {
 	for id, c := range open {
-		if cs.unseenKjob(id, c) {
+		if cs.store.Kjob(contract.KjobName(id, c.attempt)) == nil {
 			n++
 		}
 	}
 	return n
-}
-
-// unseenKjob: the cache doesn't show the claim's kjob.
-func (cs *claims) unseenKjob(id contract.JobID, c *claim) bool {
-	return cs.store.Kjob(contract.KjobName(id, c.attempt)) == nil
 }
 
 // unseenBefore counts those of the queue before, and lets go of them when there are no
