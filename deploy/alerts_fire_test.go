@@ -151,6 +151,15 @@ var scenarios = []scenario{
 		alert: "OnejobKubernetesErrors", labels: map[string]string{"queue": "q", "verb": "delete", "reason": "Timeout"}, series: values{`onejob_kubernetes_errors_total{queue="q",verb="delete",reason="Timeout"}`: "0+2x90"},
 		neighbours: map[string]values{"none of late": {`onejob_kubernetes_errors_total{queue="q",verb="delete",reason="Timeout"}`: "99" + always}},
 	},
+	{
+		alert: "OnejobKubernetesFailing", series: values{`onejob_kubernetes_requests_total{method="GET",code="200"}`: "0+8x90", `onejob_kubernetes_requests_total{method="GET",code="0"}`: "0+4x90"},
+		neighbours: map[string]values{
+			"few of them": {`onejob_kubernetes_requests_total{method="GET",code="0"}`: grows},
+			"answers of another kind": {
+				`onejob_kubernetes_requests_total{method="GET",code="0"}`: "", `onejob_kubernetes_requests_total{method="POST",code="409"}`: "0+4x90",
+			},
+		},
+	},
 }
 
 // idleWithJobs is a queue where jobs wait and none is taken.
