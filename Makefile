@@ -27,7 +27,7 @@ demo: $(if $(EXISTING),,build $(if $(LOCAL),,packages)) ## run an example pipeli
 	@go run ./demo $(if $(EXISTING),--kubeconfig '$(EXISTING)') $(if $(LOCAL),--local) $(DEMOFLAGS)
 
 .PHONY: test
-test: packages ## run all tests, as root: real processes, a real Kubernetes (needs no network but apt and Go modules)
+test: packages promtool ## run all tests, as root: real processes, a real Kubernetes (needs no network but apt and Go modules)
 	go vet ./...
 	$(MAKE) -j2 race background
 
@@ -79,9 +79,9 @@ fuzz: ## run each fuzz target for FUZZTIME (60s)
 	    echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; done; done
 
 .PHONY: chart
-chart: ## render deploy/base, the chart's schema and its goldens again, from deploy/chart
+chart: ## render deploy/base, deploy/alerts, the chart's schema and its goldens again, from deploy/chart
 	go test -count=1 -run '^TestValuesSchema$$' ./deploy -update
-	go test -count=1 -run '^(TestBaseIsRendered|TestChartGoldens)$$' ./deploy -update
+	go test -count=1 -run '^(TestBaseIsRendered|TestChartGoldens|TestAlertsAreRendered)$$' ./deploy -update
 
 .PHONY: build
 build: ## build the programs and the stock agent of the pinned version into bin/
@@ -102,6 +102,15 @@ packages:
 	if [ "$$missing" != 0 ]; then \
 	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$(cat test/cluster/packages.txt) >/dev/null; \
 	  else echo "the tests need these packages; install them with:"; echo "  sudo apt-get install $$(tr '\n' ' ' < test/cluster/packages.txt)"; exit 1; fi; fi
+
+# It tests the alerts. Only this program is taken from the package: installed, the
+# package would start a Prometheus.
+.PHONY: promtool
+promtool: ## have promtool, from Debian's package prometheus, in .cache/
+	@command -v promtool >/dev/null || test -x .cache/promtool/promtool || { \
+	  rm -rf .cache/promtool/package && mkdir -p .cache/promtool/package && cd .cache/promtool/package && apt-get download -qq prometheus && \
+	  dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x --strip-components=3 ./usr/bin/promtool && \
+	  mv promtool .. && cd .. && rm -r package; }
 
 .PHONY: graph
 graph: ## print which package of this module imports which

@@ -20,7 +20,7 @@ import (
 	"github.com/onejob-dev/onejob/k8s/kjob"
 )
 
-// monitor is what the chart uses of a PodMonitor or ServiceMonitor.
+// monitor is what the chart uses of a PodMonitor, ServiceMonitor or PrometheusRule.
 type monitor struct {
 	metav1.TypeMeta
 	metav1.ObjectMeta `json:"metadata"`
@@ -28,6 +28,7 @@ type monitor struct {
 		Selector            metav1.LabelSelector `json:"selector"`
 		PodMetricsEndpoints []endpoint           `json:"podMetricsEndpoints,omitempty"`
 		Endpoints           []endpoint           `json:"endpoints,omitempty"`
+		Groups              []ruleGroup          `json:"groups,omitempty"`
 	} `json:"spec"`
 }
 

@@ -68,6 +68,7 @@ func schedule(c *cli.Context) error {
 		Kube: kube, Lean: lean, Skew: skew.Of, Load: func() (*config.Config, error) { return loadConfig(c) },
 		Version: build.String(), Log: log, Metrics: scheduler.NewMetrics(),
 	}
+	o.Metrics.WatchClients()
 	if o.Token, err = givenToken(c); err != nil {
 		return err
 	}

@@ -130,6 +130,13 @@ func pendingWhy(f Facts) (Reason, string, time.Duration) {
 	}
 }
 
+// PendingReason is why an attempt's pod hasn't started, as far as the kjob and the pod
+// say it. Events may say more.
+func PendingReason(k KJob, p Pod) Reason {
+	reason, _, _ := pendingWhy(Facts{KJob: k, Pod: p})
+	return reason
+}
+
 // imageOverdue: the image's grace is over according to the pod's status. The kubelet
 // keeps a container's last failure in the status until the next try has ended, so only
 // Events say whether it is pulling again.

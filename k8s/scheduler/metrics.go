@@ -27,6 +27,10 @@ type Metrics struct {
 	leader                                  prometheus.Gauge
 	retries                                 *prometheus.GaugeVec
 	dropped                                 *prometheus.CounterVec
+	pending, pendingOldest                  *prometheus.GaugeVec
+	placeholders, build                     *prometheus.GaugeVec
+	kubeRequests                            *prometheus.CounterVec
+	kubeSeconds                             *prometheus.HistogramVec
 }
 
 // phases of a job on its way, as label values of onejob_phase_seconds.
@@ -72,11 +76,17 @@ func NewMetrics() *Metrics {
 		apiErrors:      counter("kubernetes_errors_total", "Requests to the API server that failed.", "queue", "verb", "reason"),
 		templates:      counter("template_loads_total", "Templates loaded, by result; a bad one leaves the last good one in use.", "queue", "result"),
 		configs:        counter("config_loads_total", "Configurations loaded, by result.", "result"),
+		pending:        gauge("jobs_pending", "Jobs that hold a slot and have not started, by the last phase that they reached and by why they are no further.", "queue", "phase", "reason"),
+		pendingOldest:  gauge("jobs_pending_oldest_seconds", "Age of the oldest of these jobs' reservations (phase reserved) or Kubernetes Jobs (other phases).", "queue", "phase", "reason"),
+		placeholders:   gauge("placeholders", "Warm placeholders of min-agents and buffer: wanted, and running.", "queue", "kind"),
+		kubeRequests:   counter("kubernetes_requests_total", "Requests to the API server, by HTTP method and status; 0 means no reply.", "method", "code"),
+		kubeSeconds:    histogram("kubernetes_request_seconds", "Latency of requests to the API server, without watches.", prometheus.DefBuckets, "method"),
+		build:          gauge("build_info", "Always 1; the label has the scheduler's version.", "version"),
 		leader:         prometheus.NewGauge(prometheus.GaugeOpts{Name: "onejob_leader", Help: "1 while this process holds the Lease."}),
 	}
 	m.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		m.depth, m.unmatched, m.oldest, m.paused, m.ready, m.shared, m.slots, m.retries, m.phase, m.decisions, m.creates, m.requests,
-		m.requestSeconds, m.remaining, m.apiErrors, m.templates, m.configs, m.leader, m.dropped)
+		m.requestSeconds, m.remaining, m.apiErrors, m.templates, m.configs, m.leader, m.dropped, m.pending, m.pendingOldest, m.placeholders, m.build, m.kubeRequests, m.kubeSeconds)
 	return m
 }
 
@@ -104,7 +114,7 @@ func (m *Metrics) setReady(queue string, ready bool) {
 
 // forget drops the gauges of a queue that is served no more.
 func (m *Metrics) forget(queue string) {
-	for _, g := range []*prometheus.GaugeVec{m.depth, m.unmatched, m.oldest, m.paused, m.ready, m.shared, m.slots, m.retries, m.remaining} {
+	for _, g := range []*prometheus.GaugeVec{m.depth, m.unmatched, m.oldest, m.paused, m.ready, m.shared, m.slots, m.retries, m.remaining, m.pending, m.pendingOldest, m.placeholders} {
 		g.DeletePartialMatch(prometheus.Labels{"queue": queue})
 	}
 }

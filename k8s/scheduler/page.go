@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,6 +39,7 @@ type page struct {
 	countedAs    decide.Action
 	countedAgain bool      // with ReasonOfferAgain
 	measured     types.UID // the kjob whose phases are in the metrics
+	phases       []string  // those
 	touched      time.Time
 }
 
@@ -162,15 +164,20 @@ func (ps *pages) isCounted(id contract.JobID, kjob types.UID, as decide.Action) 
 	return p.counted == kjob && p.countedAs == as
 }
 
-// measure notes that a kjob's phases are in the metrics, and reports whether that is
+// measure notes that a phase of a kjob is in the metrics, and reports whether that is
 // news.
-func (ps *pages) measure(id contract.JobID, kjob types.UID) (news bool) {
+func (ps *pages) measure(id contract.JobID, kjob types.UID, phase string) (news bool) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	p := ps.page(id)
-	news = p.measured != kjob
-	p.measured = kjob
-	return news
+	if p.measured != kjob {
+		p.measured, p.phases = kjob, nil
+	}
+	if slices.Contains(p.phases, phase) {
+		return false
+	}
+	p.phases = append(p.phases, phase)
+	return true
 }
 
 // idle are the jobs without any text for memoLife.

@@ -117,7 +117,7 @@ func TestToldOnce(t *testing.T) {
 		if got := ps.announce(someJob, decide.Decision{Reason: decide.ReasonLost, Text: "lost"}, f); got != want {
 			t.Errorf("announced: news is %t, want %t", got, want)
 		}
-		if got := ps.measure(someJob, "k"); got != want {
+		if got := ps.measure(someJob, "k", phaseStarted); got != want {
 			t.Errorf("measured: news is %t, want %t", got, want)
 		}
 	}

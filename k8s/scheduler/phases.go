@@ -7,13 +7,11 @@ import (
 	"github.com/onejob-dev/onejob/k8s/decide"
 )
 
-// measure puts the phases of an attempt that has ended into the histograms,
-// once. All times are Kubernetes', except the last, which the runner took.
+// measure puts the phases that an attempt has reached into the histograms, each once,
+// and as soon as it is seen: a job may run for hours after it. All times are Kubernetes',
+// except the last, which the runner took and which its last message tells.
 func (q *queue) measure(id contract.JobID, f decide.Facts) {
-	if !f.Pod.Over() && !f.KJob.Finished || f.Pod.Name == "" {
-		return
-	}
-	if !q.pages.measure(id, f.KJob.UID) || q.countedByPreviousLeader(f) {
+	if f.Pod.Name == "" {
 		return
 	}
 	var made, scheduled, started time.Time
@@ -25,14 +23,28 @@ func (q *queue) measure(id contract.JobID, f decide.Facts) {
 			scheduled, started = p.Scheduled, p.Started
 		}
 	}
-	took := q.s.metrics.took
-	took(q.name, phaseScheduled, made, scheduled)
-	took(q.name, phaseStarted, scheduled, started)
-	if msg := f.Pod.Message; msg != nil {
-		for _, p := range msg.Phases {
-			if p.Name == "acquire" {
-				took(q.name, phaseAcquired, started, p.Start.Add(decide.Seconds(p.Seconds)))
-			}
+	q.reached(id, f, phaseScheduled, made, scheduled)
+	q.reached(id, f, phaseStarted, scheduled, started)
+	if f.Pod.Message == nil || !f.Pod.Over() && !f.KJob.Finished {
+		return
+	}
+	for _, p := range f.Pod.Message.Phases {
+		if p.Name == "acquire" {
+			q.reached(id, f, phaseAcquired, started, p.Start.Add(decide.Seconds(p.Seconds)))
 		}
+	}
+}
+
+// reached puts a phase into its histogram, unless it is there. That of an attempt which
+// has ended is there if a leader before us saw the end. Of one that goes on, whoever led
+// at its time saw it; and so did this leader, should the job's page be forgotten since.
+func (q *queue) reached(id contract.JobID, f decide.Facts, phase string, from, to time.Time) {
+	if from.IsZero() || to.IsZero() || q.countedByPreviousLeader(f) {
+		return
+	}
+	here := to.Add(-q.s.skew()) // by our clock
+	early := phase != phaseAcquired && (here.Before(q.since.Add(-leaseDuration-leaseRetry)) || time.Since(here) > memoLife)
+	if !early && q.pages.measure(id, f.KJob.UID, phase) {
+		q.s.metrics.took(q.name, phase, from, to)
 	}
 }

@@ -110,6 +110,7 @@ func New(o Options) *Scheduler {
 	if o.Lean == nil {
 		o.Lean = o.Kube
 	}
+	o.Metrics.build.WithLabelValues(o.Version).Set(1)
 	return &Scheduler{
 		kube: o.Kube, lean: o.Lean, skew: o.Skew, load: o.Load, version: o.Version, log: o.Log, metrics: o.Metrics, lease: o.Lease,
 		transport: o.Transport, token: o.Token, reloadEvery: o.ReloadEvery, installation: o.Installation, askUID: o.UID, events: events.NewRecorder(o.Kube, o.Log), kueue: events.NewKueue(o.Kube),

@@ -44,6 +44,7 @@ func (q *queue) upkeep(ctx context.Context) {
 		if time.Since(measured) >= q.measureEvery() {
 			measured = time.Now()
 			q.measureSlots()
+			q.measurePending()
 		}
 		if q.standing.now().looksAfter() {
 			q.askStates(ctx)

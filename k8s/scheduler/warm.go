@@ -40,6 +40,7 @@ func (q *queue) warm(ctx context.Context) {
 		if q.standing.now().stopped == nil {
 			want = warmWanted(set.Queue, q.claims.liveKjobs())
 		}
+		q.measureWarm(want)
 		for n := 1; n <= want; n++ {
 			made := kjob.NewPlaceholder(set.template, n)
 			k := have[made.Name]
@@ -56,6 +57,19 @@ func (q *queue) warm(ctx context.Context) {
 			q.deletePlaceholder(ctx, k)
 		}
 	}
+}
+
+// measureWarm puts how many placeholders there should be, and how many run, into the
+// metrics.
+func (q *queue) measureWarm(want int) {
+	running := 0
+	for _, p := range q.store.PodsIn(q.label) {
+		if p.ID == "" && p.Pod.Started && p.Lives() {
+			running++
+		}
+	}
+	q.s.metrics.placeholders.WithLabelValues(q.name, "wanted").Set(float64(want))
+	q.s.metrics.placeholders.WithLabelValues(q.name, "running").Set(float64(running))
 }
 
 // deletePlaceholder deletes a placeholder.
