@@ -26,14 +26,14 @@ var drainRows = []row{
 		// The signal comes to both containers, and the runner decides for both.
 		name: "cancel-step-deleted", image: image.BusyboxName, command: forSleep,
 		act:  func(s *scene) { s.started(); s.delete(s.running(1)) },
-		exit: "-1", signalReason: "agent_stop", kjobs: 1, page: []string{"Kubernetes stops the pod in which the job runs: it was deleted"},
-		event: "JobNotice: Kubernetes stops the pod in which the job runs: it was deleted", metric: "none/finished",
+		exit: "-1", signalReason: "agent_stop", kjobs: 1, page: []string{"Kubernetes stopped the pod in which the job ran: the pod was deleted"},
+		event: "JobNotice: Kubernetes stopped the pod in which the job ran: the pod was deleted", metric: "none/finished",
 	},
 	{
 		name: "drain-step", namespace: "rows-drain", queue: "on-term: drain", pod: "terminationGracePeriodSeconds: 60", image: image.BusyboxName,
 		command: "echo begun; sleep 8; echo made it", exit: "0", kjobs: 1,
 		act:  func(s *scene) { s.started(); s.delete(s.running(1)) },
-		page: []string{"Kubernetes stops the pod in which the job runs: it was deleted"}, metric: "none/finished",
+		page: []string{"Kubernetes stopped the pod in which the job ran: the pod was deleted"}, metric: "none/finished",
 	},
 	{
 		name: "cancel-evicted", command: forSleep, retry: "{signal_reason: agent_stop, limit: 1}",

@@ -106,8 +106,8 @@ var lostRows = []row{
 	{
 		name: "step-out-of-memory", agent: "resources: {requests: {cpu: 5m, memory: 16Mi}, limits: {memory: 128Mi}}", image: image.BusyboxName,
 		command: "echo begun; sh -c 'x=aaaaaaaa; while :; do x=$x$x; done' || exit 137",
-		exit:    "137", kjobs: 1, page: []string{"a process of the job was killed for want of memory (OOMKilled, container command, image localhost/onejob-busybox:dev)"},
-		event: "JobNotice: a process of the job was killed for want of memory (OOMKilled, container command", metric: "none/finished",
+		exit:    "137", kjobs: 1, page: []string{"a process of the job was killed because its container ran out of memory (OOMKilled, container command, image localhost/onejob-busybox:dev)"},
+		event: "JobNotice: a process of the job was killed because its container ran out of memory (OOMKilled, container command", metric: "none/finished",
 	},
 	{
 		name: "step-container-killed", image: image.BusyboxName, command: forSleep,

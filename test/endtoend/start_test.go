@@ -24,7 +24,7 @@ func notYet(name, queue, job, pod, agent, metric string, page ...string) row {
 var startRows = []row{
 	{
 		name: "step-image-not-pulled", queue: "image-grace: 3s", image: "127.0.0.1:1/none/of-the-step:1", exit: "-1", signalReason: "stack_error", kjobs: 1,
-		page:  []string{"the pod can't start: ", "ImagePull", "connection refused", "(image 127.0.0.1:1/none/of-the-step:1: check that it exists and that the pod may pull it)"},
+		page:  []string{"the pod can't start: ", "ImagePull", "connection refused", "(image 127.0.0.1:1/none/of-the-step:1): check that it exists and that the pod may pull it"},
 		event: "JobFinished: the pod can't start: ", metric: "finish/image",
 	},
 	notYet("image-not-pulled", "image-grace: 3s", "", "", missing, "image",
