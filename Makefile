@@ -108,7 +108,7 @@ packages:
 .PHONY: promtool
 promtool: ## have promtool, from Debian's package prometheus, in .cache/
 	@command -v promtool >/dev/null || test -x .cache/promtool/promtool || { \
-	  rm -rf .cache/promtool/package && mkdir -p .cache/promtool/package && cd .cache/promtool/package && apt-get download -qq prometheus && \
+	  rm -rf .cache/promtool/package && mkdir -p .cache/promtool/package && cd .cache/promtool/package && { apt-get download -qq prometheus 2>/dev/null || { apt-get update -qq && apt-get download -qq prometheus; }; } && \
 	  dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x --strip-components=3 ./usr/bin/promtool && \
 	  mv promtool .. && cd .. && rm -r package; }
 
