@@ -17,11 +17,11 @@ import (
 var (
 	described = regexp.MustCompile(`fqName: "(\w+)".*variableLabels: \{([^}]*)\}`)
 	// selected is a metric with what it is selected by; every one of ours has some.
-	selected = regexp.MustCompile(`(onejob_\w+)\{([^}]*)\}`)
-	named    = regexp.MustCompile(`onejob_\w+`)
-	matcher  = regexp.MustCompile(`(\w+)(?:=~|!~|!=|=)"`)
-	grouped  = regexp.MustCompile(`\bby \(([^)]*)\)`)
-	series   = regexp.MustCompile(`_(bucket|count|sum)$`)
+	selected   = regexp.MustCompile(`(onejob_\w+)\{([^}]*)\}`)
+	metricName = regexp.MustCompile(`onejob_\w+`)
+	matcher    = regexp.MustCompile(`(\w+)(?:=~|!~|!=|=)"`)
+	grouped    = regexp.MustCompile(`\bby \(([^)]*)\)`)
+	series     = regexp.MustCompile(`_(bucket|count|sum)$`)
 )
 
 // metricsOf are the scheduler's metrics with their labels, beside which Prometheus has
@@ -46,7 +46,7 @@ func metricsOf(t *testing.T) map[string][]string {
 // knows reports what an expression has of metrics and labels that aren't there.
 func knows(metrics map[string][]string, expr string) (faults []string) {
 	with := selected.FindAllStringSubmatch(expr, -1)
-	if n := len(named.FindAllString(expr, -1)); n != len(with) {
+	if n := len(metricName.FindAllString(expr, -1)); n != len(with) {
 		faults = append(faults, fmt.Sprintf("%d metrics, of which %d select", n, len(with)))
 	}
 	var all []string
@@ -119,7 +119,7 @@ func TestDashboard(t *testing.T) {
 			for _, fault := range knows(metrics, expr) {
 				t.Errorf("panel %q: %s", p.Title, fault)
 			}
-			for _, m := range named.FindAllString(expr, -1) {
+			for _, m := range metricName.FindAllString(expr, -1) {
 				used[series.ReplaceAllString(m, "")] = true
 			}
 			for _, l := range legend.FindAllStringSubmatch(target.LegendFormat, -1) {
@@ -130,7 +130,7 @@ func TestDashboard(t *testing.T) {
 		}
 	}
 	for _, v := range dashboard.Templating.List {
-		for _, m := range named.FindAllString(v.Query, -1) {
+		for _, m := range metricName.FindAllString(v.Query, -1) {
 			if metrics[m] == nil {
 				t.Errorf("variable %s: there is no metric %s", v.Name, m)
 			}
