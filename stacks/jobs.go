@@ -127,6 +127,29 @@ type uuids struct {
 	Expiry   int              `json:"reservation_expiry_seconds,omitempty"`
 }
 
+const reservePath = "/scheduled-jobs/batch-reserve"
+
+// reserved is the reply to a reservation.
+type reserved struct {
+	Reserved []wireID `json:"reserved"`
+}
+
+func (r reserved) jobs() (ids []contract.JobID) {
+	for _, id := range r.Reserved {
+		if id.JobID != "" {
+			ids = append(ids, id.JobID)
+		}
+	}
+	return ids
+}
+
+func (c *Client) reservation(ids []contract.JobID, expiry time.Duration) uuids {
+	if c.usual.Load() {
+		return uuids{JobUUIDs: ids}
+	}
+	return uuids{JobUUIDs: ids, Expiry: max(1, int(expiry/time.Second))}
+}
+
 // Reserve holds jobs for this stack for the given time (whole seconds, at most an
 // hour), or prolongs their reservation. It returns those that are held now. More than
 // MaxBatch jobs take several calls; if one of them fails, the jobs that the others
@@ -137,30 +160,38 @@ type uuids struct {
 func (c *Client) Reserve(ctx context.Context, ids []contract.JobID, expiry time.Duration) ([]contract.JobID, error) {
 	var got []contract.JobID
 	for chunk := range slices.Chunk(ids, MaxBatch) {
-		var out struct {
-			Reserved []wireID `json:"reserved"`
-		}
-		in := uuids{JobUUIDs: chunk, Expiry: max(1, int(expiry/time.Second))}
-		if c.usual.Load() {
-			in.Expiry = 0
-		}
-		err := c.do(ctx, EndpointReserve, http.MethodPut, c.stackPath("/scheduled-jobs/batch-reserve"), in, &out)
+		var out reserved
+		in := c.reservation(chunk, expiry)
+		err := c.do(ctx, EndpointReserve, http.MethodPut, c.stackPath(reservePath), in, &out)
 		if errors.Is(err, ErrInvalid) && in.Expiry > 0 {
 			in.Expiry = 0
-			if err = c.do(ctx, EndpointReserve, http.MethodPut, c.stackPath("/scheduled-jobs/batch-reserve"), in, &out); err == nil {
+			if err = c.do(ctx, EndpointReserve, http.MethodPut, c.stackPath(reservePath), in, &out); err == nil {
 				c.usual.Store(true)
 			}
 		}
 		if err != nil {
 			return got, err
 		}
-		for _, id := range out.Reserved {
-			if id.JobID != "" {
-				got = append(got, id.JobID)
-			}
-		}
+		got = append(got, out.jobs()...)
 	}
 	return got, nil
+}
+
+// TryReserve is Reserve for one job and for callers that must not wait. If no request may
+// be sent now, it sends none and returns when to come again.
+func (c *Client) TryReserve(ctx context.Context, id contract.JobID, expiry time.Duration) (got []contract.JobID, again time.Duration, err error) {
+	body, err := json.Marshal(c.reservation([]contract.JobID{id}, expiry))
+	if err != nil {
+		return nil, 0, fmt.Errorf("encoding %s: %w", EndpointReserve, err)
+	}
+	release, again := c.gates[EndpointReserve].try()
+	if again > 0 {
+		return nil, again, nil
+	}
+	defer release()
+	var out reserved
+	err = c.send(ctx, c.gates[EndpointReserve], EndpointReserve, http.MethodPut, c.stackPath(reservePath), body, &out)
+	return out.jobs(), 0, err
 }
 
 // UsualReservation reports whether Buildkite chooses how long jobs are reserved.
@@ -190,47 +221,6 @@ func (c *Client) TryEnv(ctx context.Context, id contract.JobID) (env map[string]
 	var out jobReply
 	err = c.send(ctx, c.gates[EndpointJob], EndpointJob, http.MethodGet, c.jobPath(id), nil, &out)
 	return out.Env, 0, err
-}
-
-// States asks for the states of jobs, in as many calls as MaxBatch makes of
-// them. A job that Buildkite doesn't know is missing in the answer. What was
-// learned before an error is returned with it.
-func (c *Client) States(ctx context.Context, ids []contract.JobID) (map[contract.JobID]State, error) {
-	states := make(map[contract.JobID]State, len(ids))
-	for chunk := range slices.Chunk(ids, MaxBatch) {
-		if err := c.addStates(ctx, chunk, states); err != nil {
-			return states, err
-		}
-	}
-	return states, nil
-}
-
-// addStates is one call, as a rule. Should Buildkite refuse it for a job that it doesn't
-// know (docs/assumptions.md#unknown-job-state), halves of it find out which; one alone is
-// looked for, as another reason may have it refused.
-func (c *Client) addStates(ctx context.Context, ids []contract.JobID, states map[contract.JobID]State) error {
-	var out struct {
-		States map[wireID]State `json:"states"`
-	}
-	err := c.do(ctx, EndpointStates, http.MethodPost, c.stackPath("/jobs/get-states"), uuids{JobUUIDs: ids}, &out)
-	switch {
-	case errors.Is(err, ErrInvalid) && len(ids) > 1:
-		half := len(ids) / 2
-		if err := c.addStates(ctx, ids[:half], states); err != nil {
-			return err
-		}
-		return c.addStates(ctx, ids[half:], states)
-	case errors.Is(err, ErrInvalid) && len(ids) == 1:
-		if _, there := c.Env(ctx, ids[0]); errors.Is(there, ErrNotFound) {
-			return nil
-		}
-	}
-	for id, s := range out.States {
-		if id.JobID != "" && s != "" {
-			states[id.JobID] = s
-		}
-	}
-	return err
 }
 
 // TryFinish ends a job with an exit status (0 too) and a detail for its page (cut to

@@ -3,9 +3,12 @@ package stacks
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/onejob-dev/onejob/contract"
 )
@@ -62,12 +65,12 @@ func TestStatesOfUnknownJobs(t *testing.T) {
 				if err == nil || len(states) != 0 {
 					t.Errorf("States = %v, %v; want an error", states, err)
 				}
-			} else if err != nil || len(states) != len(ids)-len(tt.unknown) {
-				t.Errorf("%d states, %v; want those of %d jobs", len(states), err, len(ids)-len(tt.unknown))
+			} else if err != nil || len(states) != len(ids) {
+				t.Errorf("%d states, %v; want those of %d jobs", len(states), err, len(ids))
 			}
-			for id := range states {
-				if tt.unknown[id] {
-					t.Errorf("the unknown %s is %q", id, states[id])
+			for id, state := range states {
+				if (state == StateUnknown) != tt.unknown[id] {
+					t.Errorf("%s is %q", id, state)
 				}
 			}
 			if calls > tt.calls {
@@ -75,4 +78,50 @@ func TestStatesOfUnknownJobs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Of many unknown jobs, one question finds some, in a number of calls that is bounded, and
+// says which jobs it learned of: asked again about the rest, it comes to an end.
+func TestStatesOfManyUnknownJobs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		left := map[contract.JobID]bool{}
+		for n := range 1000 {
+			left[contract.JobID(fmt.Sprintf("00000000-0000-4000-8000-%012d", n))] = n%16 == 0
+		}
+		calls := 0
+		c := client(t, func(r *http.Request, body []byte) (int, map[string]string, any) {
+			calls++
+			if r.Method == http.MethodGet {
+				return 404, nil, map[string]string{"message": "Job not found"}
+			}
+			var in uuids
+			if err := json.Unmarshal(body, &in); err != nil {
+				t.Error(err)
+			}
+			states := map[contract.JobID]any{}
+			for _, id := range in.JobUUIDs {
+				if left[id] {
+					return 422, nil, map[string]string{"message": "no"}
+				}
+				states[id] = "running"
+			}
+			return 200, nil, map[string]any{"states": states}
+		})
+		for round := 1; len(left) > 0; round++ {
+			calls = 0
+			states, err := c.States(t.Context(), slices.Sorted(maps.Keys(left)))
+			if calls > 2*searchCalls || len(states) == 0 || round > 20 {
+				t.Fatalf("round %d: %d calls, %d of %d jobs told, %v", round, calls, len(states), len(left), err)
+			}
+			for id, state := range states {
+				if (state == StateUnknown) != left[id] {
+					t.Errorf("%s is %q", id, state)
+				}
+				delete(left, id)
+			}
+			if (err == nil) != (len(left) == 0) {
+				t.Fatalf("round %d: %v, and %d jobs are left", round, err, len(left))
+			}
+		}
+	})
 }

@@ -21,7 +21,7 @@ func attempt(f Facts, r Reason, free int, text string) Decision {
 		return waitForPod(f, r)
 	case f.endsSoon():
 		return Decision{Action: None, Reason: r} // there is never a second kjob beside it
-	case f.spent() >= f.Policy.MaxAttempts:
+	case f.Policy.usedUp(f.Attempt, f.free()):
 		return gaveUp(f.Attempt, f.Story.and(text))
 	}
 	at := f.EndedAt.Add(Backoff(f.Attempt - free))
@@ -34,14 +34,24 @@ func attempt(f Facts, r Reason, free int, text string) Decision {
 	return Decision{Action: Attempt, Reason: r, NotBefore: at, Text: text}
 }
 
-// spent are the attempts that count for the cap. Those that were taken back before they
-// began don't count.
-func (f Facts) spent() int {
-	spent := f.Attempt - f.Story.free()
+// takenBackMost is how many times the cap a job's attempts may be in all, with those that
+// don't count for it. A pod that can't start and is evicted for that before its pending
+// timeout, time and again, looks like one that had to make room.
+const takenBackMost = 10
+
+// usedUp reports whether there is no further attempt after so many, of which some don't
+// count for the cap.
+func (p Policy) usedUp(made, free int) bool {
+	return made-free >= p.MaxAttempts || made >= takenBackMost*p.MaxAttempts
+}
+
+// free are the attempts that were taken back before they began, the last one too.
+func (f Facts) free() int {
+	free := f.Story.free()
 	if takenBack(f.Removed) {
-		spent--
+		free++
 	}
-	return spent
+	return free
 }
 
 // suspendedAway: the attempt ended, for a reason, because its kjob was suspended when

@@ -14,12 +14,18 @@ import (
 // the runner still waits will not come any more.
 func (p *Pod) addCommand(o *corev1.Pod) {
 	ours := slices.ContainsFunc(o.Status.InitContainerStatuses, func(c corev1.ContainerStatus) bool { return c.Name == contract.StepInit })
-	if !ours || p.Ended {
+	if !ours {
 		return
 	}
 	for _, c := range o.Status.ContainerStatuses {
 		if c.Name != contract.CommandContainer {
 			continue
+		}
+		if end := c.State.Terminated; end != nil && end.Reason == "OOMKilled" {
+			p.OutOfMemory = fmt.Sprintf("%s, image %s", contract.Word(c.Name), contract.Word(c.Image))
+		}
+		if p.Ended {
+			return // and waits for nothing
 		}
 		p.addWait(c)
 		p.ToCome = c.State.Running == nil && c.State.Terminated == nil

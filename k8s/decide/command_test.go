@@ -104,7 +104,7 @@ func TestCommandOutOfMemory(t *testing.T) {
 	p := withCommand(endsWith(0, "Completed", string(m.Encode())), endsWith(0, "OOMKilled", ""))
 	p.Status.Phase = corev1.PodSucceeded
 	d := On(aKJob().State(stacks.StateFinished).Ended().but(func(f *Facts) { f.Pod = OfPod(p) }).Facts)
-	if want := "OOMKilled, container command, image node:22"; d.Reason != ReasonFinished || !strings.Contains(d.Text, want) {
+	if want := "OOMKilled, container command, image node:22); the limit is the step's or the queue's template's"; d.Reason != ReasonFinished || !strings.Contains(d.Text, want) {
 		t.Errorf("%v %q, want %q", d.Reason, d.Text, want)
 	}
 }
@@ -115,5 +115,20 @@ func TestForeignCommandContainer(t *testing.T) {
 	p.Status.InitContainerStatuses = nil
 	if got := OfPod(p); got.ToCome || got.Waiting != "" {
 		t.Errorf("%+v", got)
+	}
+}
+
+// Only the command's container has processes of the job: a mesh's sidecar that ran out of
+// memory has killed none.
+func TestSidecarOutOfMemory(t *testing.T) {
+	status := 0
+	m := contract.Message{Contract: contract.Version, Outcome: contract.OutcomeFinished, ExitStatus: &status, Reason: "the job ended with exit status 0"}
+	p := withCommand(endsWith(0, "Completed", string(m.Encode())), endsWith(0, "Completed", ""))
+	sidecar := endsWith(137, "OOMKilled", "")
+	p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{Name: "istio-proxy", Image: "proxy", State: sidecar})
+	p.Status.Phase = corev1.PodFailed
+	d := On(aKJob().State(stacks.StateFinished).Ended().but(func(f *Facts) { f.Pod = OfPod(p) }).Facts)
+	if d.Reason != ReasonFinished || d.Text != "" {
+		t.Errorf("%v %q, want nothing said", d.Reason, d.Text)
 	}
 }

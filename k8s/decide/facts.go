@@ -151,7 +151,7 @@ type Pod struct {
 	Message *contract.Message
 	// ToCome: the runner waits for the command's container before it takes the job.
 	ToCome bool
-	// OutOfMemory is the container beside the agent's that ran out of it, and its image.
+	// OutOfMemory is the command's container and its image, if it ran out of that.
 	OutOfMemory string
 	// Waiting is why a container hasn't started: ImagePullBackOff.
 	Waiting, WaitingMessage, Image string

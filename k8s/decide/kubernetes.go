@@ -142,9 +142,6 @@ func (p *Pod) addContainer(c corev1.ContainerStatus) {
 		return
 	}
 	end := c.State.Terminated
-	if end != nil && end.Reason == "OOMKilled" {
-		p.OutOfMemory = fmt.Sprintf("%s, image %s", contract.Word(c.Name), contract.Word(c.Image))
-	}
 	if end != nil && end.ExitCode != 0 {
 		p.explain(fmt.Sprintf("container %s ended with exit code %d: %s %s", c.Name, end.ExitCode, end.Reason, lastLines(end.Message)))
 	}

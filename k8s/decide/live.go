@@ -34,7 +34,7 @@ func decideLive(f Facts) Decision {
 }
 
 // suspendedAfterStart: on resume the Job controller would make a second pod.
-var suspendedAfterStart = Decision{Action: Delete, Reason: ReasonSuspended, Text: "the Kubernetes Job was suspended after its pod had started; onejob deletes it, because resuming it would start a second pod"}
+var suspendedAfterStart = Decision{Action: Delete, Reason: ReasonSuspended, Text: "the Kubernetes Job was suspended after its pod was created; onejob deletes it, because resuming it would start a second pod"}
 
 // decideNotYet is for a pod whose job waits again, for a limit or a dependency.
 // Buildkite offers the job again later. A runner with a node finds the job locked.

@@ -87,7 +87,7 @@ func aside(f Facts) (Topic, string) {
 	case p.Why == "OOMKilled":
 		return topicOutOfMemory, "a process of the job was killed because the container ran out of memory (OOMKilled); the limit is in the queue's template"
 	case p.OutOfMemory != "":
-		return topicOutOfMemory, fmt.Sprintf("a process of the job was killed because its container ran out of memory (OOMKilled, container %s); the limit is that of the container agent in the queue's template", p.OutOfMemory)
+		return topicOutOfMemory, fmt.Sprintf("a process of the job was killed because its container ran out of memory (OOMKilled, container %s); the limit is the step's or the queue's template's", p.OutOfMemory)
 	case p.Message.SessionLost:
 		return topicSessionLost, said(f, "lost its session with Buildkite, so it stopped the job")
 	case p.Message.Received == "":

@@ -9,7 +9,7 @@ import (
 // NextAttempt is for an offered job of whose attempts only the number and the history
 // are left.
 func NextAttempt(made int, told History, p Policy) Decision {
-	if made-told.free() < p.MaxAttempts {
+	if !p.usedUp(made, told.free()) {
 		return Decision{Action: Attempt}
 	}
 	return gaveUp(made, told.String())

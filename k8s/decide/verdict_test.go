@@ -12,6 +12,7 @@ func TestVerdicts(t *testing.T) {
 	why, quota := errors.New("exceeded quota"), errors.New("exceeded quota: q")
 	p := Policy{MaxAttempts: 3, PendingTimeout: limit}
 	told := ParseHistory("attempt 1 was lost\nattempt 2 was stopped")
+	suspended := History{{Reason: leftOut, Attempt: 29}}
 	for _, tt := range []struct {
 		name string
 		got  Decision
@@ -22,6 +23,8 @@ func TestVerdicts(t *testing.T) {
 		{"no more attempts", NextAttempt(3, told, p), finish(ReasonGaveUp, "gave up after 3 attempts, none of which acquired the job: attempt 1 was lost; attempt 2 was stopped")},
 		{"no more, and nothing is known of them", NextAttempt(3, nil, p), finish(ReasonGaveUp, "gave up after 3 attempts, none of which acquired the job")},
 		{"as many, of which one was suspended", NextAttempt(3, History{{Reason: ReasonLost}, {Reason: ReasonSuspended}, {Reason: ReasonLost}}, p), Decision{Action: Attempt}},
+		{"suspended time and again", NextAttempt(29, suspended, p), Decision{Action: Attempt}},
+		{"suspended for ever", NextAttempt(30, suspended, p), finish(ReasonGaveUp, "gave up after 30 attempts, none of which acquired the job")},
 		{"the template makes no kjob", NotMade(errors.New("env.X is not set")), finish(ReasonConfig, "env.X is not set")},
 		{"refused", CreateRefused(why), finish(ReasonAdmission, "Kubernetes refused the Job that the queue's template makes: exceeded quota")},
 		{"not let in yet", NotLetIn(limit, p, why), Decision{Action: None, Reason: ReasonAdmission}},

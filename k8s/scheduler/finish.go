@@ -86,12 +86,19 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d decide.Decision
 	return nil
 }
 
-// sendFinish reserves the job first if the one before may have been refused for that.
+// reserveWait bounds a reservation before a finish, for which a worker waits: a cancelled
+// job's pod is to be gone in five seconds.
+const reserveWait = 2 * time.Second
+
+// sendFinish reserves the job first if an earlier one may have been refused for that.
 func (q *queue) sendFinish(ctx context.Context, id contract.JobID, status int, text string, try failedFinish) (again time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	if try.reserve {
-		if _, err := q.reserve(ctx, []contract.JobID{id}, reserveFor); err != nil {
+		switch again, err := q.tryReserve(ctx, id); {
+		case again > 0:
+			return again, nil
+		case err != nil:
 			q.log.Debug("reserving a job to finish it", "job_id", id, "err", err)
 		}
 	}
@@ -118,7 +125,7 @@ func (q *queue) mayFinish(id contract.JobID, d decide.Decision) (try failedFinis
 		if r.Reason != d.Reason { // its text may be one that Buildkite takes
 			return failedFinish{Decision: d, times: 1, first: time.Now()}, true
 		}
-		return failedFinish{Decision: d, times: r.times + 1, first: r.first, reserve: r.refused && state.Offered()}, true
+		return failedFinish{Decision: d, times: r.times + 1, first: r.first, reserve: (r.refused || r.reserve) && state.Offered()}, true
 	}
 	return failedFinish{}, false
 }

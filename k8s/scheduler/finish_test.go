@@ -12,6 +12,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/onejob-dev/onejob/assumptions"
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/events"
 	"github.com/onejob-dev/onejob/k8s/kube"
@@ -216,4 +217,43 @@ func TestFinishWithoutKjobIsPlainInTheEnd(t *testing.T) {
 			t.Errorf("%d finishes and %d creates, want a few", n, w.creates)
 		}
 	})
+}
+
+// While Buildkite can't reserve, finishes that want a reservation first don't hold the
+// workers: a cancelled job's kjob is deleted as ever.
+func TestFinishThatReservesHoldsNoWorker(t *testing.T) {
+	for name, fault := range map[string]simulator.Fault{
+		"no reply": {Endpoint: "stacks_reserve", Hang: true},
+		"503":      {Endpoint: "stacks_reserve", Status: 503},
+		"429":      {Endpoint: "stacks_reserve", Status: 429, Header: map[string]string{"Retry-After": "30"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, simulator.Config{Profile: assumptions.Profile{StackFinishUnreserved: assumptions.StackFinishUnreservedRefused}}, func(w *world) {
+				w.runs = func(w *world, p *pod) { w.sleep(time.Hour, p.kill) }
+				jobs, others := w.build(8), w.build(6)
+				for _, j := range append(slices.Clone(jobs), others...) {
+					w.attempt(j.ID, 1)
+				}
+				for _, j := range jobs {
+					w.cancel(j.ID) // in Kubernetes: to be finished
+				}
+				w.sim.AddFault(fault)
+				r := w.start("")
+				time.Sleep(15 * time.Second)
+				for _, j := range others {
+					if err := w.sim.CancelJob(j.ID); err != nil {
+						t.Fatal(err)
+					}
+					w.await("the kjob is deleted", 6*time.Second, func() bool {
+						_, err := w.kube.Tracker().Get(jobsGVR, namespace, "onejob-"+j.ID)
+						return err != nil
+					})
+					time.Sleep(3 * time.Second)
+				}
+				w.sim.ClearFaults()
+				w.await("the others are finished", 2*time.Minute, func() bool { return w.sim.JobsIn()[simulator.StateFinished] == len(jobs) })
+				r.end(w)
+			})
+		})
+	}
 }

@@ -219,3 +219,36 @@ func TestUnknownInstallation(t *testing.T) {
 		r.end(w)
 	})
 }
+
+// While the watch of pods is cut, pods of ours get nodes and jobs, and look as if others
+// had those: nobody else is there.
+func TestNoRivalsInAnOutage(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = func(w *world, p *pod) {
+			w.sleep(5*time.Second, p.kill)
+			a, err := w.acquire(p.id) // placed and running, which the cut watch doesn't show
+			if err != nil {
+				p.end(contract.ExitRejected, "Error", nil)
+				return
+			}
+			w.sleep(15*time.Second, p.kill)
+			p.start()
+			w.sleep(15*time.Second, p.kill)
+			a.finish(0)
+			zero := 0
+			p.end(0, "Completed", &contract.Message{Outcome: contract.OutcomeFinished, ExitStatus: &zero})
+		}
+		r := w.start("")
+		time.Sleep(5 * time.Second)
+		w.build(4)
+		time.Sleep(3 * time.Second)
+		r.stores[namespace].Connection.Note("pods", time.Now(), errTorn)
+		time.Sleep(22 * time.Second)
+		r.stores[namespace].Connection.Note("pods", time.Now(), nil)
+		w.await("finished", time.Minute, w.finished(4))
+		if n := w.eventsSaying("StackShared", "was"); n > 0 || r.metric("onejob_queue_stack_shared")["default"] > 0 {
+			t.Errorf("rivals: %d Events, gauge %v", n, r.metric("onejob_queue_stack_shared"))
+		}
+		r.end(w)
+	})
+}

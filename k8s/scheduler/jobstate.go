@@ -221,7 +221,7 @@ func (cs *claims) learn(ids []contract.JobID, states map[contract.JobID]stacks.S
 	defer cs.mu.Unlock()
 	for _, id := range ids {
 		m, state := cs.state(id), states[id]
-		was := m.State()
+		was, first := m.State(), m.ToldAt().IsZero()
 		if !m.Learn(state, sent, time.Now()) {
 			continue // something newer has been learned meanwhile
 		}
@@ -231,7 +231,7 @@ func (cs *claims) learn(ids []contract.JobID, states map[contract.JobID]stacks.S
 		if state == stacks.StateScheduled && cs.open[id] == nil {
 			m.reservedUntil = time.Time{} // it has lapsed, whatever was thought of it
 		}
-		if state != was || m.ask {
+		if state != was || first || m.ask { // the first answer may be that it isn't known
 			changed = append(changed, id)
 		}
 		m.ask = false

@@ -405,3 +405,25 @@ func (w *world) explains(id, words, advice string) {
 		w.Errorf("explain says %q and %q, want %q and %q", s.Now, s.Advice, words, advice)
 	}
 }
+
+// Kueue's waitForPodsReady evicts a kjob whose pod no node fits, before pending-timeout
+// ends the job. Each attempt is a new Workload, so that Kueue's own limit never counts.
+func TestEvictedTimeAndAgain(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = func(w *world, p *pod) {
+			no, yes := false, true
+			p.setKjob(func(k *batchv1.Job) { k.Spec.Suspend = &no })
+			w.sleep(5*time.Minute, p.kill)
+			p.setKjob(func(k *batchv1.Job) { k.Spec.Suspend = &yes })
+			_ = w.kube.Tracker().Delete(podsGVR, namespace, p.kjob+"-x")
+			w.sleep(time.Hour, p.kill)
+		}
+		id := w.build(1)[0].ID
+		r := w.start("  max-attempts: 3\n  pending-timeout: 10m\n")
+		w.await("the job's end", 4*time.Hour, w.finished(1))
+		if f := w.job(id).StackFinish; f == nil || !strings.Contains(f.Detail, "gave up after 30 attempts") || w.kjobs(id) > 30 {
+			t.Errorf("%d kjobs, %+v", w.kjobs(id), f)
+		}
+		r.end(w)
+	})
+}

@@ -41,6 +41,7 @@ func (q *queue) list(ctx context.Context, set *settings) (listing, error) {
 	if err := q.readPages(ctx, set, &l); err != nil {
 		return l, err
 	}
+	q.waiting.forget(time.Now(), l.seen)
 	var due []candidate
 	due, l.waiting = q.claims.due(l.seen)
 	l.candidates = append(l.candidates, due...)

@@ -26,6 +26,17 @@ func (q *queue) reserve(ctx context.Context, ids []contract.JobID, d time.Durati
 	return q.claims.reserved(got, began, d), err
 }
 
+// tryReserve is reserve for one job, and doesn't wait: if no request may be sent now, it
+// returns when to come again.
+func (q *queue) tryReserve(ctx context.Context, id contract.JobID) (again time.Duration, err error) {
+	ctx, cancel := context.WithTimeout(ctx, reserveWait)
+	defer cancel()
+	began := time.Now()
+	got, again, err := q.client.TryReserve(ctx, id, reserveFor)
+	q.claims.reserved(got, began, reserveFor)
+	return again, err
+}
+
 // renew extends first reservations that are about to expire, and in the same call all
 // that would be due soon.
 func (q *queue) renew(ctx context.Context) {

@@ -80,6 +80,9 @@ func (q *queue) watchRivals(id contract.JobID, f decide.Facts) {
 	case !f.State.Held():
 		return
 	}
+	if q.cacheMayBeStale(id) {
+		return // the pod may have got a node and the job meanwhile
+	}
 	n := q.rivals.have(id, f.Now)
 	if n == 0 {
 		return

@@ -1,12 +1,14 @@
 package scheduler
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/onejob-dev/onejob/assumptions"
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/decide"
 	"github.com/onejob-dev/onejob/simulator"
@@ -91,6 +93,28 @@ func TestUnknownJobIsFinishedOnce(t *testing.T) {
 		if finishes != 1 {
 			t.Errorf("%d requests to finish it, want 1", finishes)
 		}
+		r.end(w)
+	})
+}
+
+// Where Buildkite refuses a question for a job that it doesn't know, many such jobs take
+// several questions: what each has found counts, though it fails.
+func TestManyUnknownJobsAreDeleted(t *testing.T) {
+	inWorld(t, simulator.Config{Profile: assumptions.Profile{UnknownJobState: assumptions.UnknownJobStateRefused}}, func(w *world) {
+		const unknown, known = 200, 5
+		w.runs = func(w *world, p *pod) { w.sleep(time.Hour, p.kill) }
+		for _, j := range w.build(known) {
+			w.attempt(j.ID, 1)
+		}
+		for n := range unknown {
+			w.attempt(fmt.Sprintf("00000000-0000-4000-8000-%012d", n), 1)
+		}
+		r := w.start("  pending-timeout: 1h\n")
+		w.await("the unknown ones are deleted", 2*time.Minute, func() bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return len(w.deleted) == unknown
+		})
 		r.end(w)
 	})
 }

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -80,7 +81,8 @@ func (q *queue) askStates(ctx context.Context) {
 		sent := time.Now()
 		states, err := q.client.States(cctx, some)
 		cancel()
-		if err != nil { // asked again
+		if err != nil { // the rest is asked again
+			q.answered(slices.Collect(maps.Keys(states)), states, sent)
 			if ctx.Err() == nil && !q.refusal(ctx, err) {
 				q.log.Debug("states of jobs not read", "err", err)
 			}

@@ -44,12 +44,14 @@ func (w *waiting) since(j stacks.Job) time.Time {
 	return j.ScheduledAt
 }
 
-// readToEnd notes that all of the list was read, in a look that began at a time, and
-// forgets what has long been off it.
-func (w *waiting) readToEnd(at time.Time) {
-	w.whole = at
+// readToEnd notes that all of the list was read, in a look that began at a time.
+func (w *waiting) readToEnd(at time.Time) { w.whole = at }
+
+// forget drops what has long been off the list. What a look has is on it, even if that
+// is of an older look.
+func (w *waiting) forget(at time.Time, has map[contract.JobID]bool) {
 	for id, one := range w.jobs {
-		if at.Sub(one.seen) > waitingLife {
+		if !has[id] && at.Sub(one.seen) > waitingLife {
 			delete(w.jobs, id)
 		}
 	}

@@ -84,8 +84,8 @@ func TestWaiting(t *testing.T) {
 			w.readToEnd(at(s.seen))
 		}
 	}
-	w.readToEnd(at(52).Add(2 * waitingLife))
-	if len(w.jobs) != 0 {
-		t.Errorf("%d jobs are remembered that have long been off the list", len(w.jobs))
+	w.forget(at(52).Add(2*waitingLife), map[contract.JobID]bool{"d": true})
+	if len(w.jobs) != 1 || w.jobs["d"] == nil {
+		t.Errorf("%d jobs are remembered, want the one that is on the list", len(w.jobs))
 	}
 }

@@ -84,7 +84,7 @@ var startRows = []row{
 	{
 		name: "suspended-while-waiting", faults: locked, exit: "0", kjobs: 2,
 		act:   func(s *scene) { s.refused(); s.running(1); s.suspend(true); s.unlockAfter(1) },
-		page:  []string{"the Kubernetes Job was suspended after its pod had started; onejob deletes it, because resuming it would start a second pod"},
+		page:  []string{"the Kubernetes Job was suspended after its pod was created; onejob deletes it, because resuming it would start a second pod"},
 		event: "Deleted: deleted by onejob: suspended", metric: "delete/suspended",
 	},
 	{
