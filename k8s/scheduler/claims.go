@@ -107,7 +107,8 @@ func (cs *claims) full() bool {
 
 // take makes claims of the candidates that Buildkite reserved, and returns them. If
 // Buildkite's reply was unclear, the others are due again at once: they may be reserved
-// nevertheless, and would then not be listed again.
+// nevertheless, and would then not be listed again. What another stack holds is left to
+// it for a while.
 func (cs *claims) take(candidates []candidate, held map[contract.JobID]bool, asked time.Time, unclear bool) (claimed []candidate) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -117,10 +118,15 @@ func (cs *claims) take(candidates []candidate, held map[contract.JobID]bool, ask
 		case !held[id] && unclear:
 			cs.retries[id] = retry{job: c.job, attempt: c.attempt, due: asked}
 		case !held[id]:
-			if m := cs.jobs[id]; m != nil {
+			m := cs.jobs[id]
+			if m != nil {
 				m.ask = true
 			}
-			delete(cs.retries, id)
+			if m != nil && m.State() == stacks.StateReserved {
+				cs.retries[id] = retry{job: c.job, attempt: c.attempt, due: asked.Add(otherAgain), left: true}
+			} else {
+				delete(cs.retries, id)
+			}
 		case cs.open[id] == nil:
 			cs.open[id] = &claim{job: c.job, attempt: c.attempt, at: time.Now()}
 			delete(cs.retries, id)
