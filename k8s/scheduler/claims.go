@@ -114,19 +114,19 @@ func (cs *claims) take(candidates []candidate, held map[contract.JobID]bool, ask
 	defer cs.mu.Unlock()
 	for _, c := range candidates {
 		id := c.job.ID
+		m := cs.jobs[id]
+		elsewhere := m != nil && m.State() == stacks.StateReserved
 		switch {
 		case !held[id] && unclear:
 			cs.retries[id] = retry{job: c.job, attempt: c.attempt, due: asked}
+		case !held[id] && elsewhere:
+			m.ask = true
+			cs.retries[id] = retry{job: c.job, attempt: c.attempt, due: asked.Add(otherAgain), left: true}
 		case !held[id]:
-			m := cs.jobs[id]
 			if m != nil {
 				m.ask = true
 			}
-			if m != nil && m.State() == stacks.StateReserved {
-				cs.retries[id] = retry{job: c.job, attempt: c.attempt, due: asked.Add(otherAgain), left: true}
-			} else {
-				delete(cs.retries, id)
-			}
+			delete(cs.retries, id)
 		case cs.open[id] == nil:
 			cs.open[id] = &claim{job: c.job, attempt: c.attempt, at: time.Now()}
 			delete(cs.retries, id)
