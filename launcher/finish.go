@@ -160,8 +160,8 @@ func (r *run) finish(job *acquire.Job, f Finish) Delivery {
 	return d
 }
 
-// believed is d, without what the job's state, or the refusal of its token, seems to prove if the
-// heartbeats failed too: Buildkite may have ended the job as lost.
+// believed is d, without what the job's state, or the refusal of its token, seems to
+// prove if the heartbeats failed too: Buildkite may have ended the job as lost.
 func (r *run) believed(d Delivery) Delivery {
 	silence := r.session.Silence()
 	if !d.Inferred || silence < acquire.LostAfter {

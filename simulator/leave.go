@@ -6,8 +6,9 @@ import (
 	"github.com/onejob-dev/onejob/assumptions"
 )
 
-// lose ends a session, or makes it one of a lost agent. What it still held fails with -1, as Buildkite fails
-// the job of an agent it lost contact with, and may be retried by its rules.
+// lose ends a session, or makes it one of a lost agent. What it still held fails with -1,
+// as Buildkite fails the job of an agent it lost contact with, and may be retried by its
+// rules.
 func (s *Simulator) lose(a *agent, how string, now time.Time, c *call) {
 	a.state = how
 	j := a.job

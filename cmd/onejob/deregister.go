@@ -50,21 +50,24 @@ func deregister(c *cli.Context) error {
 		q.Stack = key
 		return deregisterStack(c, cfg, q)
 	}
-	switch err := own(c, cfg); {
-	case apierrors.IsNotFound(err) && c.String("lease") != "":
-		namespace, lease := leaseOf(c)
-		sayTo(c.App.ErrWriter, fmt.Sprintf("no scheduler ever had the Lease %s in namespace %s: there is nothing to deregister", lease, namespace))
-		return nil
-	case err != nil:
-		// Never another installation's.
-		return fmt.Errorf("which stacks are this installation's is not known: %w (%s, or give --stack)", err, ownHint)
-	}
+	unknown := own(c, cfg) // matters for keys that the file doesn't give
 	var errs []error
+	left := false
 	for _, q := range cfg.Queues {
-		if name := c.String("queue"); name != "" && name != q.Name {
-			continue
+		switch name := c.String("queue"); {
+		case name != "" && name != q.Name:
+		case unknown != nil && !q.StackGiven:
+			left = true // never another installation's
+		default:
+			errs = append(errs, deregisterStack(c, cfg, q))
 		}
-		errs = append(errs, deregisterStack(c, cfg, q))
+	}
+	switch namespace, lease := leaseOf(c); {
+	case !left:
+	case apierrors.IsNotFound(unknown) && c.String("lease") != "":
+		sayTo(c.App.ErrWriter, fmt.Sprintf("no scheduler ever had the Lease %s in namespace %s: there is nothing to deregister of it", lease, namespace))
+	default:
+		errs = append(errs, fmt.Errorf("which stacks are this installation's is not known: %w (%s, or give --stack KEY: a scheduler without a Lease logs its keys)", unknown, ownHint))
 	}
 	return errors.Join(errs...)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -29,42 +30,48 @@ func leaseOf(c *cli.Context) (namespace, name string) {
 
 func installationName(c *cli.Context) string { return kjob.InstallationName(leaseOf(c)) }
 
-// own gives the stacks the keys that the installation's scheduler has given them.
+// ownTimeout bounds the question for the Lease.
+const ownTimeout = 10 * time.Second
+
+// own makes a configuration that of the scheduler which has the Lease. Without the Lease
+// another's may be near, under a name that wasn't given: then it is nobody's, so that
+// what is made of it is looked after by whoever serves the queue.
 func own(c *cli.Context, cfg *config.Config) error {
-	if !cfg.Derived() {
-		return nil
-	}
+	cfg.Own("", "")
 	kube, err := kubeClient(c)
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(c.Context, ownTimeout)
+	defer cancel()
 	namespace, lease := leaseOf(c)
-	find := kjob.InstallationUID
-	if c.String("lease") != "" {
-		find = kjob.LeaseUID
+	uid, err := kjob.LeaseUID(ctx, kube, namespace, lease)
+	switch {
+	case err == nil:
+		cfg.Own(installationName(c), uid)
+	case c.String("lease") == "":
+		// A scheduler that was started without a Lease has these keys.
+		if uid, uidErr := kjob.InstallationUID(ctx, kube, namespace, lease); uidErr == nil {
+			cfg.Own("", uid)
+		}
 	}
-	uid, err := find(c.Context, kube, namespace, lease)
-	if err != nil {
-		return err
-	}
-	cfg.Own(installationName(c), uid)
-	return nil
+	return err
 }
 
-// loadOwned is loadConfig with the installation's own stacks. Where they can't be known
-// the keys are those of a scheduler that doesn't know them either, which is said.
+// loadOwned is loadConfig with the installation's own stacks and mark. Where they can't
+// be known that is said, if they matter, and the keys are a guess.
 func loadOwned(c *cli.Context) (*config.Config, error) {
 	cfg, err := loadConfig(c)
 	if err != nil {
 		return cfg, err
 	}
-	if err := own(c, cfg); err != nil {
-		sayTo(c.App.ErrWriter, fmt.Sprintf("the installation's stacks are not known, %s is taken for the first: %s (%s)", cfg.Queues[0].Stack, err, ownHint))
+	if err := own(c, cfg); err != nil && cfg.Derived() {
+		sayTo(c.App.ErrWriter, fmt.Sprintf("the installation's stacks are not known, %s is taken for the first, and what is made has no installation's mark: %s (%s)", cfg.Queues[0].Stack, err, ownHint))
 	}
 	return cfg, nil
 }
 
-const ownHint = "give --lease-namespace, and --lease if it isn't " + kjob.DefaultLease + "; or set stack in the configuration"
+const ownHint = "name the scheduler's Lease: --lease NAME if it isn't " + kjob.DefaultLease + ", as of a Helm release with another name, and --lease-namespace; or set stack in the configuration"
 
 // askUID is what a scheduler asks for what tells its installation from others.
 func askUID(kube kube.Client, c *cli.Context, log *slog.Logger) func(context.Context) (string, error) {

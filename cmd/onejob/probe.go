@@ -52,6 +52,8 @@ other job. docs/probe.md has the questions.
 // errDiffers has an exit code of its own: Buildkite isn't what onejob assumes.
 var errDiffers = errors.New("Buildkite differs from what onejob assumes")
 
+var errNothingSettled = errors.New("the probe settled none of the questions: what it saw fits no answer")
+
 func runProbe(c *cli.Context) error {
 	o, err := probeOptions(c)
 	if err != nil {
@@ -80,12 +82,15 @@ func runProbe(c *cli.Context) error {
 
 // conclude prints what was found, if anything was, beside an error too.
 func conclude(c *cli.Context, report probe.Report, err error) error {
-	if len(report.Unknown()) == len(report.Findings) {
+	nothing := len(report.Unknown()) == len(report.Findings)
+	if nothing && err != nil {
 		return err
 	}
 	switch printErr := printReport(c, report); {
 	case printErr != nil:
 		return errors.Join(err, printErr)
+	case nothing:
+		return errNothingSettled
 	case err == nil && c.Bool("compare") && len(report.Differs) > 0:
 		return errDiffers
 	}

@@ -112,6 +112,22 @@ func TestProbeCompares(t *testing.T) {
 	}
 }
 
+// A run that settles nothing has found no agreement: it fails, and shows what was seen.
+func TestProbeThatSettlesNothing(t *testing.T) {
+	var out, errOut bytes.Buffer
+	app, set := newApp(), flag.NewFlagSet("probe", flag.ContinueOnError)
+	app.Writer = &out
+	set.Bool("compare", true, "")
+	set.String("output", "table", "")
+	r := probe.Report{Findings: []probe.Finding{{Name: "job-list", Seen: "no answer"}}}
+	if code := exitCode(&errOut, conclude(cli.NewContext(app, set, nil), r, nil)); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	if !strings.Contains(out.String(), "job-list") || !strings.Contains(errOut.String(), "none of the questions") {
+		t.Errorf("it prints\n%s%s", out.String(), errOut.String())
+	}
+}
+
 // On a terminal a line that is replaced shows that the probe is at work; elsewhere the
 // lines are plain.
 func TestProgress(t *testing.T) {

@@ -47,8 +47,9 @@ type Handlers struct {
 }
 
 // New returns the Store of what an installation has in a namespace, empty until
-// Run has filled it. It sends its requests through client; h is called about changes, and b learns whether the API
-// server answers. skew is how far that server's clock is ahead of ours.
+// Run has filled it. It sends its requests through client; h is called about changes,
+// and b learns whether the API server answers. skew is how far that server's clock is
+// ahead of ours.
 func New(client kube.Client, log *slog.Logger, namespace, installation string, h Handlers, b *kube.Breaker, skew func() time.Duration) (*Store, error) {
 	indexers := cache.Indexers{
 		indexQueue: func(o any) ([]string, error) { return key(o.(entry).of().Queue), nil },

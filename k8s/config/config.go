@@ -32,8 +32,6 @@ type Config struct {
 	// that of each queue.
 	TemplateDefaults json.RawMessage `json:"template-defaults,omitempty"`
 	Queues           []Queue         `json:"queues"`
-
-	StackGiven bool `json:"-"` // by the file
 }
 
 // The values of Queue.Unmatched.
@@ -112,7 +110,7 @@ type Queue struct {
 	// Installation is whose kjobs these are, see Config.Own.
 	Installation string `json:"-"`
 
-	StackGiven bool `json:"-"` // by the file
+	StackGiven bool `json:"-"` // by the file, here or for all queues
 }
 
 // SecretRef names a key of a Secret in the queue's namespace.
@@ -211,7 +209,7 @@ func Parse(b []byte, namespace string) (*Config, error) {
 }
 
 func (c *Config) complete(namespace string) {
-	c.StackGiven = c.Stack != ""
+	given := c.Stack != ""
 	def(&c.Stack, DefaultStack)
 	def(&c.Endpoint, stacks.DefaultEndpoint)
 	def(&c.TokenFile, DefaultTokenFile)
@@ -219,7 +217,7 @@ func (c *Config) complete(namespace string) {
 	defNumber(&c.CreateWorkers, DefaultCreateWorkers)
 	for i := range c.Queues {
 		q := &c.Queues[i]
-		q.StackGiven = q.Stack != ""
+		q.StackGiven = given || q.Stack != ""
 		def(&q.Stack, c.Stack+"-"+q.Name)
 		def(&q.TokenFile, c.TokenFile)
 		def(&q.Namespace, namespace)

@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 )
 
 // maxStackKey is the longest key that Buildkite takes.
@@ -21,7 +22,7 @@ func (c *Config) Own(name, uid string) {
 	for i := range c.Queues {
 		q := &c.Queues[i]
 		q.Installation = name
-		if !c.StackGiven && !q.StackGiven {
+		if !q.StackGiven {
 			q.Stack = ownKey(q.Name, uid)
 		}
 	}
@@ -49,13 +50,5 @@ func DefaultKey(queue string) string { return DefaultStack + "-" + queue }
 
 // Derived reports whether the key of any stack depends on the installation.
 func (c *Config) Derived() bool {
-	if c.StackGiven {
-		return false
-	}
-	for _, q := range c.Queues {
-		if !q.StackGiven {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(c.Queues, func(q Queue) bool { return !q.StackGiven })
 }

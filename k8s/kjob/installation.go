@@ -15,9 +15,10 @@ import (
 // An installation is what shares a Lease: the replicas of one Deployment. The Lease's
 // namespace and name tell it from others of its cluster, and mark its kjobs. Its UID
 // tells it from all others, and makes its stacks' keys: the scheduler may read it
-// without a further right, people's commands find the same, no copy of the cluster has
-// it, and the Lease is nobody's to delete: it outlives restarts, upgrades and
-// `helm uninstall`. Should it be made anew all the same, the keys are new ones.
+// without a further right, people's commands find the same, and a cluster made of the
+// same manifests has another, though not one restored from a snapshot of etcd. The Lease
+// is nobody's to delete: it outlives restarts, upgrades and `helm uninstall`. Should it
+// be made anew all the same, the keys are new ones, from the next leader on.
 
 // DefaultLease is the name of the Lease of deploy/, and of a scheduler that has none.
 const DefaultLease = "onejob"
@@ -37,8 +38,8 @@ func LeaseUID(ctx context.Context, client kube.Client, namespace, lease string) 
 // ErrNoInstallation: nothing that may be read tells this installation from others.
 var ErrNoInstallation = errors.New("nothing that may be read tells this installation of onejob from others")
 
-// InstallationUID is LeaseUID or, where there never was such a Lease, the UID of the
-// namespace: that of a scheduler without leader election.
+// InstallationUID is LeaseUID or, where there is no such Lease, the UID of the namespace:
+// that of a scheduler without leader election.
 func InstallationUID(ctx context.Context, client kube.Client, namespace, lease string) (string, error) {
 	uid, err := LeaseUID(ctx, client, namespace, lease)
 	if err == nil || !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {

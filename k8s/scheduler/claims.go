@@ -107,17 +107,23 @@ func (cs *claims) full() bool {
 
 // take makes claims of the candidates that Buildkite reserved, and returns them. If
 // Buildkite's reply was unclear, the others are due again at once: they may be reserved
-// nevertheless, and would then not be listed again.
+// nevertheless, and would then not be listed again. What another stack holds is left to
+// it for a while.
 func (cs *claims) take(candidates []candidate, held map[contract.JobID]bool, asked time.Time, unclear bool) (claimed []candidate) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	for _, c := range candidates {
 		id := c.job.ID
+		m := cs.jobs[id]
+		elsewhere := m != nil && m.State() == stacks.StateReserved
 		switch {
 		case !held[id] && unclear:
 			cs.retries[id] = retry{job: c.job, attempt: c.attempt, due: asked}
+		case !held[id] && elsewhere:
+			m.ask = true
+			cs.retries[id] = retry{job: c.job, attempt: c.attempt, due: asked.Add(otherAgain), left: true}
 		case !held[id]:
-			if m := cs.jobs[id]; m != nil {
+			if m != nil {
 				m.ask = true
 			}
 			delete(cs.retries, id)

@@ -45,16 +45,19 @@ func (s *Scheduler) identify(ctx context.Context) bool {
 // tellOldStack is for a queue that has kjobs of a release in which all installations'
 // stacks had one key. Its own jobs need nothing: what the old key has reserved lapses in
 // a minute, and is then reserved with this one. The old stack may be in use elsewhere,
-// which nothing that can be asked tells: a person knows.
+// which nothing that can be asked tells: a person knows. A stack that the file names has
+// not been renamed.
 func (q *queue) tellOldStack() {
-	old, now := config.DefaultKey(q.name), q.set.Load().Stack
+	set := q.set.Load()
+	old, now := config.DefaultKey(q.name), set.Stack
 	made := func(k *cache.Job) bool { return k.Unmarked }
-	if old == now || !slices.ContainsFunc(q.store.KjobsIn(q.label), made) {
+	if old == now || set.StackGiven || !slices.ContainsFunc(q.store.KjobsIn(q.label), made) {
 		return
 	}
-	text := fmt.Sprintf("queue %s: its stack at Buildkite is now %s. A release before used %s, which is left registered, because another installation may use it: if none does, run `onejob deregister --stack %s`", q.name, now, old, old)
+	do := fmt.Sprintf("run `onejob deregister --queue %s --stack %s`", q.name, old)
+	text := fmt.Sprintf("queue %s: its stack at Buildkite is now %s. A release before used %s, which is left registered, because another installation may use it: if none does, %s", q.name, now, old, do)
 	q.log.Warn("the queue's stack has another key than in the release before", "stack", now, "before", old,
-		"hint", "if no other installation uses the old one, run `onejob deregister --stack "+old+"`")
+		"hint", "if no other installation uses the old one, "+do)
 	q.s.events.Event(q.store.Namespace, "onejob-queue-"+q.label, "", false, "StackRenamed", text, decide.Decision{})
 }
 

@@ -138,11 +138,32 @@ func TestOldKeyIsLeft(t *testing.T) {
 		if want := []string{"onejob-4a49acf8-default", "onejob-default"}; !slices.Equal(w.stacks(), want) {
 			t.Errorf("stacks %q, want %q", w.stacks(), want)
 		}
-		if got := w.eventsSaying("StackRenamed", "A release before used onejob-default, which is left registered, because another installation may use it"); got != 1 {
+		if got := w.eventsSaying("StackRenamed", "A release before used onejob-default, which is left registered, because another installation may use it: if none does, run `onejob deregister --queue default --stack onejob-default`"); got != 1 {
 			t.Errorf("%d Events of it, want 1", got)
 		}
 		r.end(w)
 	})
+}
+
+// A stack that the configuration names has not been renamed by the upgrade.
+func TestGivenStackIsNotRenamed(t *testing.T) {
+	for name, text := range map[string]string{"the queue's": "  stack: mine\n", "of all": "stack: mine\n"} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, simulator.Config{}, func(w *world) {
+				w.podAfter = 90 * time.Second
+				w.build(2)
+				r := w.start(text)
+				w.await("Kubernetes Jobs", 10*time.Second, func() bool { return w.created() == 2 })
+				r.end(w)
+				r = w.start(text, installed("builds.onejob", "uid-1"))
+				w.await("finished", 10*time.Minute, w.finished(2))
+				if got := w.eventsSaying("StackRenamed", "A release before used"); got != 0 {
+					t.Errorf("%d Events of it; the stacks are %q", got, w.stacks())
+				}
+				r.end(w)
+			})
+		})
+	}
 }
 
 // Another installation's Kubernetes Jobs are left alone, whatever its queue's settings
@@ -191,6 +212,44 @@ func TestTwoInstallationsInOneNamespace(t *testing.T) {
 				t.Errorf("job %s ended with %q: %q", j.ID, got.ExitStatus, w.page(j.ID))
 			}
 		}
+		b.end(w)
+	})
+}
+
+// Two installations adopt an unmarked Kubernetes Job whose pod was stopped, and one of
+// them makes the next attempt, which pends: the other asks for the job now and then.
+func TestUnmarkedOfTwo(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = func(w *world, p *pod) {
+			if p.attempt == 1 {
+				w.sleep(20*time.Second, p.kill)
+				p.end(143, "Error", &contract.Message{Outcome: contract.OutcomeStopped})
+				return
+			}
+			w.sleep(3*time.Minute, p.kill)
+			ran(w, p)
+		}
+		id := w.build(1)[0].ID
+		w.attempt(id, 1)
+		const text = "  pending-timeout: 1h\n"
+		a := w.start(text, installed("builds.a", "uid-a"))
+		b := w.start(text, installed("builds.b", "uid-b"))
+		w.await("a second attempt", time.Minute, func() bool { return w.kjobs(id) == 2 })
+		time.Sleep(10 * time.Second)
+		reserves, states := w.sim.Count("stacks_reserve"), w.sim.Count("stacks_states")
+		time.Sleep(time.Minute)
+		// The winner's renewals and looks are among them.
+		if got := w.sim.Count("stacks_reserve") - reserves; got > 6 {
+			t.Errorf("%d reservations asked for in a minute", got)
+		}
+		if got := w.sim.Count("stacks_states") - states; got > 30 {
+			t.Errorf("%d questions for states in a minute", got)
+		}
+		w.await("finished", 10*time.Minute, w.finished(1))
+		if got := w.job(id); got.ExitStatus != "0" || w.kjobs(id) != 2 {
+			t.Errorf("it ended with %q and %d Kubernetes Jobs: %q", got.ExitStatus, w.kjobs(id), w.page(id))
+		}
+		a.end(w)
 		b.end(w)
 	})
 }

@@ -14,16 +14,21 @@ type retry struct {
 	job     stacks.Job
 	attempt int
 	due     time.Time
+	left    bool // to another stack, which holds the job
 }
 
 // retry records the next attempt, which the poll loop makes when it is due. It reports
 // false if that attempt was made while Buildkite was asked: then f is out of date. Its
 // kjob may even be gone, and its name free; so nobody may make it between the look and
-// the record.
+// the record. And false if the attempt is left to another stack, as long as that holds
+// the job.
 func (cs *claims) retry(id contract.JobID, d decide.Decision, f decide.Facts) bool {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if cs.open[id] != nil || cs.state(id).Attempts() > f.Attempt {
+		return false
+	}
+	if r := cs.retries[id]; r.left && r.attempt == f.Attempt+1 && cs.state(id).State() == stacks.StateReserved {
 		return false
 	}
 	job := stacks.Job{ID: id}
