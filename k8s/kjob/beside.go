@@ -47,7 +47,9 @@ func foreignMounts(pod *steps.Pod) error {
 	var errs []error
 	check := func(at string, mounts []corev1.VolumeMount) {
 		for _, m := range mounts {
-			if !slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name }) {
+			if m.Name == "" {
+				errs = append(errs, fmt.Errorf("%s.volumeMounts[%s]: it names no volume: give it the name of one in volumes", at, contract.Line(m.MountPath, 60)))
+			} else if !slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name }) {
 				errs = append(errs, fmt.Errorf("%s.volumeMounts[%s]: the step has no volume %s, and the queue's own are for its runner: add it to volumes", at, contract.Line(m.MountPath, 60), contract.Line(m.Name, 60)))
 			}
 		}

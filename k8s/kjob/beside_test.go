@@ -67,6 +67,7 @@ func TestBesideTheTemplate(t *testing.T) {
 		{"our variable", "", ctr("env: [{name: ONEJOB_X, value: a}]"), "containers[container-0].env[ONEJOB_X]: "},
 		{"Kubernetes' variable", "", ctr("env: [{name: KUBERNETES_X, value: a}]"), "containers[container-0].env[KUBERNETES_X]: "},
 		{"a container without a name", "", pod("initContainers: [{image: x}]"), "initContainers[0]: it has no name: give it one"},
+		{"a mount of no name", "", ctr("volumeMounts: [{mountPath: /k}]"), "containers[container-0].volumeMounts[/k]: it names no volume: give it the name of one in volumes"},
 		{"a volume without a name", "", pod("volumes: [{emptyDir: {}}]"), "volumes[0]: it has no name: give it one"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
