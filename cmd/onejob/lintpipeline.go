@@ -59,6 +59,12 @@ func lintStep(cfg *config.Config, templates map[string]*kjob.Template, s pipelin
 		return append(faults, lines(err.Error())...), notes
 	}
 	faults = append(faults, notOffered(step, t, q)...)
+	ownImage := step.Image != "" && step.Image != t.Image() && q.Steps != config.StepsPlain
+	if step.Plugin == nil && ownImage {
+		if err := t.CheckImage(step.Image); err != nil {
+			faults = append(faults, lines(err.Error())...)
+		}
+	}
 	if step.Plugin == nil || q.Steps != config.StepsPod {
 		return faults, notes
 	}

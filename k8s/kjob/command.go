@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/policy"
 )
 
 // ofStep is the image that a step asks for its command, empty if the pod's agent runs
@@ -21,6 +22,17 @@ func ofStep(t *Template, agent *corev1.Container, env map[string]string) string 
 		return ""
 	}
 	return image
+}
+
+// CheckImage is what is wrong with a step's image: for this queue.
+func (t *Template) CheckImage(image string) error {
+	if err := checkImage(image); err != nil {
+		return err
+	}
+	if refused := policy.Image(t.policy, "image", image); len(refused) > 0 {
+		return fmt.Errorf("the queue's policy refuses the step's image:\n%s", policy.Text(refused))
+	}
+	return nil
 }
 
 // checkImage refuses what is no image's name and would not fit into an object or a

@@ -3,6 +3,7 @@ package kjob
 import (
 	"cmp"
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
@@ -45,6 +46,11 @@ func secured(own, queue *corev1.SecurityContext) *corev1.SecurityContext {
 		s.AllowPrivilegeEscalation = queue.AllowPrivilegeEscalation
 	}
 	s.Capabilities = cmp.Or(s.Capabilities, queue.Capabilities.DeepCopy())
+	if queue.Capabilities != nil && len(s.Capabilities.Drop) == 0 {
+		s.Capabilities.Drop = slices.Clone(queue.Capabilities.Drop)
+	}
+	s.SELinuxOptions = cmp.Or(s.SELinuxOptions, queue.SELinuxOptions.DeepCopy())
+	s.AppArmorProfile = cmp.Or(s.AppArmorProfile, queue.AppArmorProfile.DeepCopy())
 	s.RunAsUser = cmp.Or(s.RunAsUser, queue.RunAsUser)
 	s.RunAsGroup = cmp.Or(s.RunAsGroup, queue.RunAsGroup)
 	s.RunAsNonRoot = cmp.Or(s.RunAsNonRoot, queue.RunAsNonRoot)
@@ -67,8 +73,6 @@ func addPodFields(spec, step *corev1.PodSpec) {
 	spec.PreemptionPolicy = cmp.Or(step.PreemptionPolicy, spec.PreemptionPolicy)
 	spec.ServiceAccountName = cmp.Or(step.ServiceAccountName, spec.ServiceAccountName)
 	spec.ActiveDeadlineSeconds = cmp.Or(step.ActiveDeadlineSeconds, spec.ActiveDeadlineSeconds)
-	spec.Hostname, spec.Subdomain = cmp.Or(step.Hostname, spec.Hostname), cmp.Or(step.Subdomain, spec.Subdomain)
-	spec.SetHostnameAsFQDN = cmp.Or(step.SetHostnameAsFQDN, spec.SetHostnameAsFQDN)
 	spec.HostUsers = cmp.Or(step.HostUsers, spec.HostUsers)
 	spec.Resources = cmp.Or(step.Resources, spec.Resources)
 	spec.HostNetwork, spec.HostIPC = spec.HostNetwork || step.HostNetwork, spec.HostIPC || step.HostIPC

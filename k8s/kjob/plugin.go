@@ -4,8 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
+	"strconv"
+	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -50,7 +51,7 @@ func addStep(k *batchv1.Job, t *Template, env map[string]string) (image string, 
 	if own == "" {
 		return honoured(t.Image(), agent.Image, env), nil
 	}
-	if err := checkImage(own); err != nil {
+	if err := t.CheckImage(own); err != nil {
 		return "", err
 	}
 	addCommand(spec, own)
@@ -70,14 +71,16 @@ func addPlugin(k *batchv1.Job, t *Template, step *steps.Step, env map[string]str
 	secure := commandSecurity(agent)
 	ours := &spec.Containers[len(spec.Containers)-1]
 	*ours = commandOf(command, *ours, env[steps.EnvCommand])
-	policy.Bound(t.policy, &ours.Resources)
+	t.keep(ours)
 	for _, c := range slices.Concat(pod.Init, pod.Sidecars) {
 		c.SecurityContext = secured(c.SecurityContext, secure)
-		policy.Bound(t.policy, &c.Resources)
+		t.keep(&c)
 		spec.InitContainers = append(spec.InitContainers, c)
 	}
 	spec.Volumes = append(spec.Volumes, pod.Volumes...)
-	addCheckout(spec, agent, pod)
+	if err := addCheckout(spec, agent, pod); err != nil {
+		return "", err
+	}
 	overlayResources(&agent.Resources, pod.Runner.Resources)
 	agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvPlugin, Value: "kubernetes"})
 	addPodFields(spec, &pod.Spec)
@@ -102,7 +105,7 @@ func (t *Template) Describe(step steps.Step, env map[string]string) (*steps.Pod,
 	if len(violations) > 0 {
 		return nil, fmt.Errorf("the queue's policy refuses the step's pod:\n%s", policy.Text(violations))
 	}
-	if err := errors.Join(unsupported(pod), collisions(pod, &t.Job.Spec.Template.Spec)); err != nil {
+	if err := errors.Join(unsupported(pod), beside(pod, &t.Job.Spec.Template.Spec)); err != nil {
 		return nil, fmt.Errorf("the step's pod can't be made:\n%w", err)
 	}
 	return pod, nil
@@ -129,50 +132,21 @@ func unsupported(pod *steps.Pod) error {
 	if len(pod.Checkout.EnvFrom) > 0 {
 		errs = append(errs, errors.New("kubernetes.gitEnvFrom, kubernetes.checkout.envFrom: the checkout gets no variables from a step, because it is beside the agent token: use checkout: {gitCredentialsSecret}, or put them into the queue's template"))
 	}
+	unnamed := func(list string, i int, name string) {
+		if name == "" {
+			errs = append(errs, fmt.Errorf("%s[%d]: it has no name: give it one", list, i))
+		}
+	}
+	for i, c := range pod.Init {
+		unnamed("initContainers", i, c.Name)
+	}
+	for i, v := range pod.Volumes {
+		unnamed("volumes", i, v.Name)
+	}
 	if pod.Spec.TerminationGracePeriodSeconds != nil {
 		errs = append(errs, errors.New("kubernetes.podSpec.terminationGracePeriodSeconds: it is divided between the runner and the job: set it in the queue's template"))
 	}
 	return errors.Join(errs...)
-}
-
-// collisions are names of the step's that the template has, too.
-func collisions(pod *steps.Pod, spec *corev1.PodSpec) error {
-	taken := map[string]bool{contract.CommandContainer: true, contract.StepInit: true}
-	for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
-		taken[c.Name] = true
-	}
-	var errs []error
-	for _, c := range slices.Concat(pod.Init, pod.Sidecars) {
-		if taken[c.Name] {
-			errs = append(errs, fmt.Errorf("initContainers[%s]: the queue's pods have a container of that name: give it another", contract.Line(c.Name, 60)))
-		}
-	}
-	for _, v := range pod.Volumes {
-		if slices.ContainsFunc(spec.Volumes, func(o corev1.Volume) bool { return o.Name == v.Name }) {
-			errs = append(errs, fmt.Errorf("volumes[%s]: the queue's pods have a volume of that name: give it another", contract.Line(v.Name, 60)))
-		}
-	}
-	return errors.Join(append(errs, foreignMounts(pod)...)...)
-}
-
-// foreignMounts are those of volumes that aren't the step's: the queue's hold what is for
-// the runner, such as keys.
-func foreignMounts(pod *steps.Pod) (errs []error) {
-	check := func(at string, mounts []corev1.VolumeMount) {
-		for _, m := range mounts {
-			if !slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name }) {
-				errs = append(errs, fmt.Errorf("%s.volumeMounts[%s]: the step has no volume %s, and the queue's own are for its runner: add it to volumes", at, contract.Line(m.MountPath, 60), contract.Line(m.Name, 60)))
-			}
-		}
-	}
-	for _, placed := range pod.Containers() {
-		check(placed.At, placed.Container.VolumeMounts)
-		for _, d := range placed.Container.VolumeDevices {
-			check(placed.At, []corev1.VolumeMount{{Name: d.Name, MountPath: d.DevicePath}})
-		}
-	}
-	check("kubernetes.checkout", pod.Checkout.Mounts)
-	return errs
 }
 
 // commandOf is the step's own container, with what ours has for the runner's sake. ours
@@ -187,11 +161,12 @@ func commandOf(command steps.Command, ours corev1.Container, job string) corev1.
 			c.Env = append(c.Env, e)
 		}
 	}
-	if command.Line != job {
-		c.Env = append(c.Env, corev1.EnvVar{Name: steps.EnvCommand, Value: escaped(command.Line)})
+	line := command.Line
+	if dir := command.Container.WorkingDir; dir != "" {
+		line = "cd '" + strings.ReplaceAll(dir, "'", `'\''`) + "'\n" + line
 	}
-	for _, m := range ours.VolumeMounts {
-		c.VolumeMounts = slices.DeleteFunc(c.VolumeMounts, func(o corev1.VolumeMount) bool { return path.Clean(o.MountPath) == path.Clean(m.MountPath) })
+	if line != job {
+		c.Env = append(c.Env, corev1.EnvVar{Name: steps.EnvCommand, Value: escaped(line)})
 	}
 	c.VolumeMounts = append(c.VolumeMounts, ours.VolumeMounts...)
 	resources := ours.Resources
@@ -215,7 +190,7 @@ func escaped(line string) string {
 
 // addCheckout gives the runner what the checkout needs: settings by fixed names, volumes
 // where none of its programs is.
-func addCheckout(spec *corev1.PodSpec, agent *corev1.Container, pod *steps.Pod) {
+func addCheckout(spec *corev1.PodSpec, agent *corev1.Container, pod *steps.Pod) error {
 	plan := pod.Checkout
 	set := func(name, value string) {
 		agent.Env = append(agent.Env, corev1.EnvVar{Name: name, Value: escaped(value)})
@@ -228,12 +203,37 @@ func addCheckout(spec *corev1.PodSpec, agent *corev1.Container, pod *steps.Pod) 
 	}
 	agent.VolumeMounts = append(agent.VolumeMounts, plan.Mounts...)
 	if plan.Credentials == nil {
-		return
+		return nil
 	}
-	const name, dir = steps.OwnPrefix + "git-credentials", "/buildkite/git-credentials"
+	n, err := gitSettings(agent)
+	if err != nil {
+		return err
+	}
+	const name = steps.OwnPrefix + "git-credentials"
 	spec.Volumes = append(spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Secret: plan.Credentials}})
-	agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: dir, ReadOnly: true})
-	set("GIT_CONFIG_COUNT", "1")
-	set("GIT_CONFIG_KEY_0", "credential.helper")
-	set("GIT_CONFIG_VALUE_0", "store --file "+dir+"/.git-credentials")
+	agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: credentialsDir, ReadOnly: true})
+	agent.Env = slices.DeleteFunc(agent.Env, func(e corev1.EnvVar) bool { return e.Name == gitCount })
+	set(gitCount, strconv.Itoa(n+1))
+	set(fmt.Sprintf("GIT_CONFIG_KEY_%d", n), "credential.helper")
+	set(fmt.Sprintf("GIT_CONFIG_VALUE_%d", n), "store --file "+credentialsDir+"/.git-credentials")
+	return nil
+}
+
+const (
+	credentialsDir = "/buildkite/git-credentials"
+	gitCount       = "GIT_CONFIG_COUNT"
+)
+
+// gitSettings is how many settings of git's the template has in variables, which are
+// numbered.
+func gitSettings(agent *corev1.Container) (n int, err error) {
+	for _, e := range agent.Env {
+		if e.Name != gitCount {
+			continue
+		}
+		if n, err = strconv.Atoi(e.Value); err != nil || n < 0 {
+			return 0, fmt.Errorf("kubernetes.checkout.gitCredentialsSecret: the queue's template has settings of git's by %s, and no number there to go on from: put the credentials into the template", gitCount)
+		}
+	}
+	return n, nil
 }

@@ -36,9 +36,9 @@ spec:
   nodeSelector: {pool: ci, disk: ssd}
   containers:
   - {name: agent, env: [{name: KEY, valueFrom: {secretKeyRef: {name: git, key: key}}}]}
-`, "policy: {secrets: [db, git-*], limits: {container: {cpu: '8'}}}", "", `
+`, "policy: {secrets: [db, git-*], limits: {container: {cpu: '8'}}, tolerations: [big], metadata: [team]}", "", `
 podSpec:
-  nodeSelector: {pool: big}
+  nodeSelector: {pool: ci, arch: arm}
   securityContext: {fsGroup: 5, runAsUser: 2000}
   tolerations: [{key: big, operator: Exists}]
   initContainers: [{name: setup, image: "setup:1", command: [a]}]
@@ -87,7 +87,7 @@ jobActiveDeadlineSeconds: 60
 		{"user of the init container", *pod.InitContainers[1].SecurityContext.RunAsUser, 2000},
 		{"user of the pod, who is the runner's", *pod.SecurityContext.RunAsUser, 1000},
 		{"group", *pod.SecurityContext.FSGroup, 5},
-		{"node selector", pod.NodeSelector, map[string]string{"pool": "big", "disk": "ssd"}},
+		{"node selector", pod.NodeSelector, map[string]string{"pool": "ci", "arch": "arm", "disk": "ssd"}},
 		{"tolerations", len(pod.Tolerations), 1},
 		{"deadline", *k.Spec.ActiveDeadlineSeconds, 60},
 		{"label", k.Labels["team"] + k.Spec.Template.Labels["team"], "aa"},

@@ -43,8 +43,10 @@ type Template struct {
 	// Plain: a step's image: changes nothing about its pod.
 	Plain bool
 	// Pods: a step describes its pod by the kubernetes plugin, within policy.
-	Pods   bool
-	policy config.Policy
+	Pods bool
+	// policy is the queue's, with what the template has for the most that a step may have;
+	// bound has the limits of a container that names none.
+	policy, bound config.Policy
 	// Installation marks the kjobs, see Foreign; empty for no mark.
 	Installation string
 	// tokens names the Secrets with an agent token in the namespace.
@@ -104,7 +106,7 @@ func Parse(doc []byte, q config.Queue) (*Template, error) {
 	t := &Template{
 		Queue: q.Name, Namespace: q.Namespace, AgentEndpoint: q.AgentEndpoint, Tags: q.Tags,
 		OnTerm: q.OnTerm, TokenSecret: q.TokenSecret, Installation: q.Installation, Plain: q.Steps == config.StepsPlain,
-		Pods: q.Steps == config.StepsPod, policy: q.Policy, Job: &batchv1.Job{},
+		Pods: q.Steps == config.StepsPod, Job: &batchv1.Job{},
 		tokens: append([]string{q.TokenSecret.Name}, q.TokenSecrets...),
 	}
 	errs, err := config.DecodeStrict(merged, t.Job)
@@ -120,6 +122,7 @@ func Parse(doc []byte, q config.Queue) (*Template, error) {
 	if hasVariable(string(merged)) {
 		t.raw = string(merged)
 	}
+	t.policy, t.bound = ceilings(q.Policy, t.Job)
 	if q.MinAgents > 0 || q.Buffer.N > 0 {
 		errs = append(errs, checkPlaceholder(t))
 	}

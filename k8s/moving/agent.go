@@ -23,7 +23,7 @@ var agentRows = map[string]row{
 	"config.agent-config.disable-warnings-for":            toEnv("BUILDKITE_AGENT_DISABLE_WARNINGS_FOR"),
 	"config.agent-config.debug-signing":                   toEnv("BUILDKITE_AGENT_DEBUG_SIGNING"),
 	"config.agent-config.git-skip-fetch-existing-commits": toEnv("BUILDKITE_GIT_SKIP_FETCH_EXISTING_COMMITS"),
-	"config.agent-config.container-start-timeout":         no("there is one container, and nothing to wait for: pending-timeout is for a pod that doesn't start"),
+	"config.agent-config.container-start-timeout":         no("the runner takes the job when all containers are there: pending-timeout is for a pod that doesn't start"),
 	"config.agent-config.no-pty":                          toEnv("BUILDKITE_NO_PTY"),
 	"config.agent-config.no-command-eval":                 toEnv("BUILDKITE_NO_COMMAND_EVAL"),
 	"config.agent-config.no-local-hooks":                  toEnv("BUILDKITE_NO_LOCAL_HOOKS"),
@@ -39,26 +39,30 @@ var agentRows = map[string]row{
 	"config.agent-config.verificationJWKSVolume":        jwks("/buildkite/verification-jwks", "BUILDKITE_AGENT_VERIFICATION_JWKS_FILE"),
 	"config.agent-config.hooks-path":                    toEnv("BUILDKITE_HOOKS_PATH"),
 	"config.agent-config.hooksVolume":                   volumeAt("/workspace/hooks", "BUILDKITE_HOOKS_PATH"),
-	"config.agent-config.additional-hooks-paths":        hooksPaths,
-	"config.agent-config.additional-hooks":              additionalHooks,
+	"config.agent-config.additional-hooks-paths":        words(hooksPaths),
+	"config.agent-config.additional-hooks":              mappings(additionalHooks),
 	"config.agent-config.plugins-path":                  no("plugins are in the job's home; a shared folder of plugins would fill up (docs/limits.md)"),
 	"config.agent-config.pluginsVolume":                 no("plugins are in the job's home; a shared folder of plugins would fill up (docs/limits.md)"),
 }
 
 // volumeAt mounts a volume at the folder that a variable has, or else at one of its own.
 func volumeAt(byDefault, variable string) row {
-	return func(m *mover, _ string, v any) {
+	return volume(func(m *mover, _ string, v any) {
 		at := m.given(variable)
 		if at == "" {
 			at = byDefault
 		}
 		m.mounted(v, at)
 		m.env(variable, at)
-	}
+	})
 }
 
 func additionalHooks(m *mover, key string, v any) {
 	for _, hook := range containersOf(v) {
+		if !isWord(hook["path"]) || !isVolume(hook["volume"]) {
+			m.unread(key, v)
+			return
+		}
 		at := text(hook["path"])
 		m.mounted(hook["volume"], at)
 		hooksPaths(m, key, at)
@@ -74,7 +78,7 @@ func hooksPaths(m *mover, _ string, v any) {
 }
 
 // everyJob is said where a Secret was the checkout's alone.
-const everyJob = "it is in the configuration; mind that there is one container, so that every job of the queue can read it"
+const everyJob = "it is in the configuration, for the container that checks out; mind that a step without an image of its own runs its command there, too, and can read it"
 
 // paramRows are the defaults of checkout, commands and sidecars.
 var paramRows = map[string]row{
@@ -90,15 +94,15 @@ var paramRows = map[string]row{
 	"config.default-checkout-params.gitMirrors.cloneFlags":  toEnv("BUILDKITE_GIT_CLONE_MIRROR_FLAGS"),
 	"config.default-checkout-params.gitMirrors.lockTimeout": toEnv("BUILDKITE_GIT_MIRRORS_LOCK_TIMEOUT"),
 	"config.default-checkout-params.gitMirrors.skipUpdate":  toEnv("BUILDKITE_GIT_MIRRORS_SKIP_UPDATE"),
-	"config.default-checkout-params.gitCredentialsSecret":   credentials,
-	"config.default-checkout-params.envFrom": func(m *mover, key string, v any) {
+	"config.default-checkout-params.gitCredentialsSecret":   mapping(credentials),
+	"config.default-checkout-params.envFrom": mappings(func(m *mover, key string, v any) {
 		m.add(m.agent, "envFrom", v)
 		m.note(key, everyJob)
-	},
-	"config.default-checkout-params.extraVolumeMounts": func(m *mover, _ string, v any) { m.add(m.agent, "volumeMounts", v) },
+	}),
+	"config.default-checkout-params.extraVolumeMounts": mappings(func(m *mover, _ string, v any) { m.add(m.agent, "volumeMounts", v) }),
 	"config.default-command-params.interposer":         no("it is buildkite for every queue: a step that wants another says so in commandParams"),
-	"config.default-command-params.envFrom":            func(m *mover, _ string, v any) { m.add(m.agent, "envFrom", v) },
-	"config.default-command-params.extraVolumeMounts":  func(m *mover, _ string, v any) { m.add(m.agent, "volumeMounts", v) },
+	"config.default-command-params.envFrom":            mappings(func(m *mover, _ string, v any) { m.add(m.agent, "envFrom", v) }),
+	"config.default-command-params.extraVolumeMounts":  mappings(func(m *mover, _ string, v any) { m.add(m.agent, "volumeMounts", v) }),
 	"config.default-sidecar-params.envFrom":            no("sidecars are the template's, each with its own variables"),
 	"config.default-sidecar-params.extraVolumeMounts":  no("sidecars are the template's, each with its own mounts"),
 }

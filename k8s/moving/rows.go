@@ -9,13 +9,17 @@ import (
 
 // Rows that many keys share.
 
-func toEnv(name string) row { return func(m *mover, _ string, v any) { m.env(name, v) } }
+func toEnv(name string) row { return words(func(m *mover, _ string, v any) { m.env(name, v) }) }
 
-func toQueue(name string) row { return func(m *mover, _ string, v any) { m.queue[name] = v } }
+func toQueue(name string) row { return word(func(m *mover, _ string, v any) { m.queue[name] = v }) }
 
-func toTop(name string) row { return func(m *mover, _ string, v any) { m.top[name] = v } }
+func toTop(name string) row { return word(func(m *mover, _ string, v any) { m.top[name] = v }) }
 
-func toJob(name string) row { return func(m *mover, _ string, v any) { m.job[name] = v } }
+func toJob(name string) row { return word(func(m *mover, _ string, v any) { m.job[name] = v }) }
+
+func toMeta(name string) row { return mapping(func(m *mover, _ string, v any) { m.meta[name] = v }) }
+
+var tokenSecret = word(func(m *mover, _ string, v any) { m.queue["token-secret"] = map[string]any{"name": v, "key": tokenKey} })
 
 // no is a key without a counterpart.
 func no(why string) row { return func(m *mover, key string, _ any) { m.note(key, why) } }
@@ -33,7 +37,7 @@ func rows() map[string]row {
 var chartRows = map[string]row{
 	"agentToken":                           no("a token is written into no file: make a Secret from it (deploy/README.md), and revoke this one if the file was shared"),
 	"graphqlToken":                         no("it isn't needed"),
-	"agentStackSecret":                     func(m *mover, _ string, v any) { m.queue["token-secret"] = map[string]any{"name": v, "key": tokenKey} },
+	"agentStackSecret":                     tokenSecret,
 	"image":                                no("it is the controller's image: onejob's chart has image.registry and image.tag"),
 	"nameOverride":                         no("onejob's chart has fullnameOverride"),
 	"fullnameOverride":                     no("it is a value of onejob's chart, with the same name"),
@@ -57,9 +61,9 @@ const tokenKey = "BUILDKITE_AGENT_TOKEN" //nolint:gosec // the name of one
 // configRows are the controller's settings.
 var configRows = map[string]row{
 	"config.queue":                            toQueue("name"),
-	"config.tags":                             tags,
+	"config.tags":                             words(tags),
 	"config.namespace":                        toQueue("namespace"),
-	"config.agent-token-secret":               func(m *mover, _ string, v any) { m.queue["token-secret"] = map[string]any{"name": v, "key": tokenKey} },
+	"config.agent-token-secret":               tokenSecret,
 	"config.max-in-flight":                    toQueue("max-in-flight"),
 	"config.job-creation-concurrency":         toTop("create-workers"),
 	"config.poll-interval":                    toTop("idle-interval"),
@@ -131,19 +135,19 @@ func tags(m *mover, _ string, v any) {
 
 // podRows are of every job's pod.
 var podRows = map[string]row{
-	"config.job-ttl":                                  func(m *mover, key string, v any) { seconds(m, key, v, "ttlSecondsAfterFinished") },
+	"config.job-ttl":                                  word(func(m *mover, key string, v any) { seconds(m, key, v, "ttlSecondsAfterFinished") }),
 	"config.job-active-deadline-seconds":              toJob("activeDeadlineSeconds"),
-	"config.default-termination-grace-period-seconds": func(m *mover, _ string, v any) { m.pod["terminationGracePeriodSeconds"] = v },
-	"config.default-metadata.labels":                  func(m *mover, _ string, v any) { m.meta["labels"] = v },
-	"config.default-metadata.annotations":             func(m *mover, _ string, v any) { m.meta["annotations"] = v },
-	"config.default-image-pull-policy":                func(m *mover, _ string, v any) { m.agent["imagePullPolicy"] = v },
-	"config.additional-redacted-vars": func(m *mover, _ string, v any) {
+	"config.default-termination-grace-period-seconds": word(func(m *mover, _ string, v any) { m.pod["terminationGracePeriodSeconds"] = v }),
+	"config.default-metadata.labels":                  toMeta("labels"),
+	"config.default-metadata.annotations":             toMeta("annotations"),
+	"config.default-image-pull-policy":                word(func(m *mover, _ string, v any) { m.agent["imagePullPolicy"] = v }),
+	"config.additional-redacted-vars": words(func(m *mover, _ string, v any) {
 		m.redacted = strings.Split(text(v), ",")
-	},
-	"config.workspace-volume":              workspace,
-	"config.workspaceVolume":               workspace,
-	"config.workspace-mount-sub-path-expr": subPath,
-	"config.pod-spec-patch":                podSpecPatch,
+	}),
+	"config.workspace-volume":              mapping(workspace),
+	"config.workspaceVolume":               mapping(workspace),
+	"config.workspace-mount-sub-path-expr": word(subPath),
+	"config.pod-spec-patch":                mapping(podSpecPatch),
 }
 
 // workspace: builds are in a volume of their own here.
@@ -177,7 +181,15 @@ func containersOf(v any) (out []map[string]any) {
 func podSpecPatch(m *mover, key string, v any) {
 	patch, _ := v.(map[string]any)
 	for _, field := range slices.Sorted(maps.Keys(patch)) {
-		switch at := key + "." + field; field {
+		at := key + "." + field
+		isList := field == "containers" || field == "initContainers" || field == "volumes"
+		if v := patch[field]; v == nil {
+			continue
+		} else if isList && !isMappings(v) {
+			m.unread(at, v)
+			continue
+		}
+		switch field {
 		case "containers":
 			for _, c := range containersOf(patch[field]) {
 				m.patchContainer(at, c)
@@ -211,13 +223,20 @@ func (m *mover) patchContainer(at string, c map[string]any) {
 	switch name {
 	case "container-0":
 	case "agent", "checkout":
-		m.note(at, "one container acquires, checks out and runs the command: what it needs is what container-0 needs")
+		m.note(at, "the template's container agent acquires, checks out, and runs the commands of steps without an image of their own: what it needs is what container-0 needs")
 		return
 	default:
 		m.note(at, "a helper is an init container with restartPolicy: Always in the template (docs/pods.md)")
 		return
 	}
 	for _, field := range slices.Sorted(maps.Keys(c)) {
+		isList := field == "env" || field == "envFrom" || field == "volumeMounts"
+		if v := c[field]; v == nil {
+			continue
+		} else if isList && !isMappings(v) {
+			m.unread(at+"."+field, v)
+			continue
+		}
 		switch field {
 		case "name":
 		case "env":
@@ -237,9 +256,9 @@ func (m *mover) patchContainer(at string, c map[string]any) {
 }
 
 // jwks is where a file of keys is: its folder is the volume's.
-func jwks(dir, variable string) row {
-	return func(m *mover, _ string, v any) {
-		file := path.Join(dir, "key")
+func jwks(byDefault, variable string) row {
+	return volume(func(m *mover, _ string, v any) {
+		dir, file := byDefault, path.Join(byDefault, "key")
 		if given := m.given(variable); path.IsAbs(given) {
 			dir, file = path.Dir(given), given
 		} else if given != "" {
@@ -247,7 +266,7 @@ func jwks(dir, variable string) row {
 		}
 		m.mounted(v, dir)
 		m.env(variable, file)
-	}
+	})
 }
 
 // given is a variable that was set already.

@@ -2,7 +2,16 @@ package policy
 
 import (
 	"strings"
+
+	"github.com/onejob-dev/onejob/k8s/config"
 )
+
+// Image holds the image of a step without a plugin against the lists.
+func Image(p config.Policy, at, name string) []Violation {
+	c := &check{policy: p}
+	c.image(at, name)
+	return c.found
+}
 
 // image holds one against the lists, by its whole name: node is docker.io/library/node.
 func (c *check) image(at, name string) {

@@ -35,16 +35,13 @@ func withoutSystem(patterns []string, name string) []string {
 	return patterns
 }
 
-// toleration: by default any but for a taint that keeps pods from the control plane, or
-// from nodes that aren't well, and but for all taints at once.
+// toleration: a taint is there to keep pods away, so by default none is tolerated.
 func (c *check) toleration(at string, t corev1.Toleration) {
 	switch {
 	case t.Key == "" && !matchesAny(c.policy.Tolerations, "any key"):
 		c.bad(at, "a toleration without a key is for every taint", "name the taint's key")
-	case c.policy.Tolerations != nil:
+	default:
 		c.in(at+".key", t.Key, "the taint", "tolerations", c.policy.Tolerations)
-	case matchesAny([]string{"node-role.kubernetes.io/**", "node.kubernetes.io/**", "node.cloudprovider.kubernetes.io/**"}, t.Key):
-		c.bad(at+".key", fmt.Sprintf("the taint %s keeps pods from nodes that have other work or aren't well", shown(t.Key)), ask, "it to tolerations")
 	}
 }
 
@@ -78,7 +75,8 @@ func (c *check) nodeAffinity() {
 	}
 }
 
-// namespaces are those of pods that a pod wants to be near to, or far from.
+// namespaces are those of pods that a pod wants to be near to, or far from. What it is
+// required to be far from is kept off by it, too, as long as it runs: any other job.
 func (c *check) namespaces() {
 	a := c.pod.Spec.Affinity
 	if a == nil {
@@ -95,6 +93,9 @@ func (c *check) namespaces() {
 		add(p.RequiredDuringSchedulingIgnoredDuringExecution, p.PreferredDuringSchedulingIgnoredDuringExecution)
 	}
 	if p := a.PodAntiAffinity; p != nil {
+		if len(p.RequiredDuringSchedulingIgnoredDuringExecution) > 0 {
+			c.bad("affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution", "it would keep other jobs' pods off nodes", "use preferredDuringSchedulingIgnoredDuringExecution or topologySpreadConstraints, or have it put into the queue's template")
+		}
 		add(p.RequiredDuringSchedulingIgnoredDuringExecution, p.PreferredDuringSchedulingIgnoredDuringExecution)
 	}
 	for _, t := range terms {
@@ -107,21 +108,27 @@ func (c *check) namespaces() {
 	}
 }
 
-// defaultMetadata are keys that no program of a cluster takes for an order, but for two
+// defaultLabels are keys by which nothing of a cluster's chooses pods, as a Service does
+// by app. defaultAnnotations are those that no program takes for an order, but for two
 // that say how long a pod may stay.
-var defaultMetadata = []string{"buildkite.com/**", "tag.buildkite.com/**", "cluster-autoscaler.kubernetes.io/safe-to-evict", "karpenter.sh/do-not-disrupt"}
+var (
+	defaultLabels      = []string{"buildkite.com/**", "tag.buildkite.com/**"}
+	defaultAnnotations = []string{"buildkite.com/**", "tag.buildkite.com/**", "cluster-autoscaler.kubernetes.io/safe-to-evict", "karpenter.sh/do-not-disrupt"}
+)
 
 func (c *check) metadata() {
-	for what, m := range map[string]map[string]string{"labels": c.pod.Metadata.Labels, "annotations": c.pod.Metadata.Annotations} {
+	keys := func(what string, m map[string]string, byDefault []string, free bool) {
 		for k := range m {
 			at := "kubernetes.metadata." + what + "[" + shown(k) + "]"
 			switch {
 			case strings.HasPrefix(k, "onejob.dev/"):
 				c.bad(at, "onejob's own keys are not a step's to set", "take it out")
-			case !strings.ContainsAny(k, "/."): // people's own
+			case free && !strings.ContainsAny(k, "/."): // people's own
 			default:
-				c.in(at, k, "the key", "metadata", slices.Concat(defaultMetadata, c.policy.Metadata))
+				c.in(at, k, "the key", "metadata", slices.Concat(byDefault, c.policy.Metadata))
 			}
 		}
 	}
+	keys("labels", c.pod.Metadata.Labels, defaultLabels, false)
+	keys("annotations", c.pod.Metadata.Annotations, defaultAnnotations, true)
 }

@@ -16,7 +16,7 @@ var podFields = []string{
 	"containers", "initContainers", "volumes", // by role
 	"nodeSelector", "affinity", "tolerations", "topologySpreadConstraints", "priorityClassName", "runtimeClassName", "preemptionPolicy",
 	"serviceAccountName", "automountServiceAccountToken", "imagePullSecrets", "securityContext", "hostNetwork", "hostIPC", "hostUsers",
-	"activeDeadlineSeconds", "terminationGracePeriodSeconds", "hostname", "subdomain", "setHostnameAsFQDN", "resources", "os",
+	"activeDeadlineSeconds", "terminationGracePeriodSeconds", "resources", "os",
 }
 
 // reasons say why some of the others aren't there.
@@ -32,6 +32,9 @@ var reasons = map[string]string{
 	"serviceAccount":        "it is the old name of serviceAccountName",
 	"schedulingGates":       "nobody would lift the gate",
 	"priority":              "the priority class sets it",
+	"hostname":              "it is a name in the cluster's DNS",
+	"subdomain":             "it is a name in the cluster's DNS",
+	"setHostnameAsFQDN":     "it is a name in the cluster's DNS",
 }
 
 func (c *check) podFields() {
@@ -48,7 +51,14 @@ func (c *check) podFields() {
 		if why := reasons[name]; why != "" {
 			rule += ", because " + why
 		}
-		c.bad(name, rule, "take it out, or have it put into the queue's template")
+		c.bad(name, rule, askPod)
+	}
+	if s := c.pod.Spec.SecurityContext; s != nil {
+		for field, isSet := range map[string]bool{"supplementalGroupsPolicy": s.SupplementalGroupsPolicy != nil, "seLinuxChangePolicy": s.SELinuxChangePolicy != nil} {
+			if isSet {
+				c.bad("securityContext."+field, "it is about the runner's container and its volumes, too", askPod)
+			}
+		}
 	}
 	if os := c.pod.Spec.OS; os != nil && os.Name != "linux" {
 		c.bad("os.name", "pods of jobs are Linux's", "take it out")

@@ -70,7 +70,11 @@ func (c *check) bad(field, rule, fix string, args ...any) {
 }
 
 // ask is the end of what only the queue's administrator can change.
-const ask = "take it out, or have %s added to the queue's policy"
+const (
+	ask     = "take it out, or have %s added to the queue's policy"
+	askList = "take it out, or have it added to %s in the queue's policy"
+	askPod  = "take it out, or have it put into the queue's template"
+)
 
 func shown(s string) string { return contract.Line(s, 60) }
 
@@ -84,12 +88,16 @@ func (c *check) in(field, value, what, key string, patterns []string) {
 	if len(patterns) > 0 {
 		rule += ", which are " + strings.Join(patterns, ", ")
 	}
-	c.bad(field, rule, ask, fmt.Sprintf("it to %s", key))
+	c.bad(field, rule, askList, key)
 }
 
 // container checks what is a container's own.
 func (c *check) container(at string, ctr corev1.Container) {
 	c.image(at+".image", ctr.Image)
+	c.variables(at, ctr.Env)
+	if ctr.TerminationMessagePath != "" {
+		c.bad(at+".terminationMessagePath", "the message is read where Kubernetes has it by default", "take it out")
+	}
 	s := ctr.SecurityContext
 	if s == nil {
 		return
@@ -102,6 +110,19 @@ func (c *check) container(at string, ctr corev1.Container) {
 	}
 	if s.Capabilities != nil {
 		c.capabilities(at+".securityContext.capabilities.add", s.Capabilities.Add)
+	}
+}
+
+// variables: a file of a volume that the queue has for its runner is the runner's.
+func (c *check) variables(at string, env []corev1.EnvVar) {
+	for _, e := range env {
+		if e.ValueFrom == nil || e.ValueFrom.FileKeyRef == nil {
+			continue
+		}
+		name := e.ValueFrom.FileKeyRef.VolumeName
+		if !slices.ContainsFunc(c.pod.Volumes, func(v corev1.Volume) bool { return v.Name == name }) {
+			c.bad(at+".env["+shown(e.Name)+"].valueFrom.fileKeyRef.volumeName", fmt.Sprintf("the step has no volume %q, and the queue's own are for its runner", shown(name)), "add it to volumes")
+		}
 	}
 }
 

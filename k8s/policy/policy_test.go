@@ -45,7 +45,7 @@ func TestRules(t *testing.T) {
 	for _, tt := range []struct{ name, policy, image, plugin, want string }{
 		{name: "an image", image: "node:22"},
 		{"an image of a list", "images: [docker.io/library/*]", "node:22", "null", ""},
-		{"an image of none", "images: [ghcr.io/acme/**]", "node:22", "null", `containers[container-0].image: the image "docker.io/library/node:22" is not one that this queue's steps may use, which are ghcr.io/acme/**: take it out, or have it to images added to the queue's policy`},
+		{"an image of none", "images: [ghcr.io/acme/**]", "node:22", "null", `containers[container-0].image: the image "docker.io/library/node:22" is not one that this queue's steps may use, which are ghcr.io/acme/**: take it out, or have it added to images in the queue's policy`},
 		{"a star ends at a slash", "images: ['*.acme.io/*']", "evil.com/x.acme.io/y", "null", "containers[container-0].image"},
 		{"a sidecar's image", "images: ['docker.io/library/*']", "", "{sidecars: [{image: quay.io/x/y}], podSpec: {containers: [{image: x}]}}", "sidecars[sidecar-0].image"},
 		{"an image volume's", "images: ['docker.io/library/*']", "", volume("image: {reference: quay.io/x/y}"), "volumes[v].image.reference"},
@@ -123,8 +123,9 @@ func TestRules(t *testing.T) {
 		{"none of the list", "node-selectors: ['pool=ci-*']", "", pod("nodeSelector: {pool: prod}"), `nodeSelector.pool: the node selector "pool=prod"`},
 		{"one of the list", "node-selectors: ['pool=ci-*']", "", pod("nodeSelector: {pool: ci-big}"), ""},
 		{"by affinity", "node-selectors: ['pool=ci-*']", "", pod("affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: pool, operator: In, values: [prod]}]}]}}}"), `affinity.nodeAffinity.pool: the node selector "pool=prod"`},
-		{"a toleration", "", "", pod("tolerations: [{key: gpu, operator: Exists}]"), ""},
-		{"of the control plane", "", "", pod("tolerations: [{key: node-role.kubernetes.io/control-plane, operator: Exists}]"), "tolerations[0].key: the taint node-role.kubernetes.io/control-plane"},
+		{"a toleration", "", "", pod("tolerations: [{key: dedicated, operator: Exists}]"), `tolerations[0].key: the taint "dedicated" is not one`},
+		{"one of the list", "tolerations: [gpu]", "", pod("tolerations: [{key: gpu, operator: Exists}]"), ""},
+		{"of the control plane", "", "", pod("tolerations: [{key: node-role.kubernetes.io/control-plane, operator: Exists}]"), `tolerations[0].key: the taint "node-role.kubernetes.io/control-plane"`},
 		{"of every taint", "", "", pod("tolerations: [{operator: Exists}]"), "tolerations[0]: a toleration without a key is for every taint"},
 		{"none of the list", "tolerations: [gpu]", "", pod("tolerations: [{key: big, operator: Exists}]"), `tolerations[0].key: the taint "big"`},
 		{"a priority class", "", "", pod("priorityClassName: high"), `priorityClassName: the priority class "high"`},
@@ -133,7 +134,34 @@ func TestRules(t *testing.T) {
 		{"a runtime class", "", "", pod("runtimeClassName: runc-debug"), `runtimeClassName: the runtime class "runc-debug"`},
 		{"pods of another namespace", "", "", pod("affinity: {podAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: a, namespaces: [prod]}]}}"), `affinity.namespaces: the namespace "prod"`},
 
-		{"people's own keys", "", "", "{metadata: {labels: {team: a}, annotations: {buildkite.com/x: z, cluster-autoscaler.kubernetes.io/safe-to-evict: 'true'}}}", ""},
+		{"far from other jobs, or else not at all", "", "", pod("affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: kubernetes.io/os, labelSelector: {}}]}}"), "affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution: it would keep other jobs' pods off"},
+		{"far from them where there is room", "", "", pod("affinity: {podAntiAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 1, podAffinityTerm: {topologyKey: kubernetes.io/os, labelSelector: {}}}]}}"), ""},
+		{"a name in DNS", "", "", pod("hostname: proxy"), "hostname: a step may not set this of its pod, because"},
+		{"a name in a domain", "", "", pod("subdomain: proxy"), "subdomain: a step may not set this of its pod, because"},
+		{"a long name", "", "", pod("setHostnameAsFQDN: true"), "setHostnameAsFQDN: "},
+		{"a pod's supplemental groups", "", "", pod("securityContext: {supplementalGroupsPolicy: Strict}"), "securityContext.supplementalGroupsPolicy: "},
+		{"how volumes are relabelled", "", "", pod("securityContext: {seLinuxChangePolicy: MountOption}"), "securityContext.seLinuxChangePolicy: "},
+		{"a message's path", "", "", ctr("terminationMessagePath: /x"), "containers[t].terminationMessagePath: "},
+		{"amounts of the pod as a whole", "", "", pod("resources: {requests: {cpu: '1'}}"), "resources: what the pod asks for as a whole has no limit"},
+		{"with a limit for them", "limits: {pod: {cpu: '4'}}", "", pod("resources: {requests: {cpu: '1'}}"), ""},
+
+		{"a new claim", "", "", volume("ephemeral: {volumeClaimTemplate: {spec: {}}}"), `volumes[v]: the kind of volume "ephemeral" is not one`},
+		{"one that is allowed", "volumes: [ephemeral]", "", volume("ephemeral: {volumeClaimTemplate: {spec: {storageClassName: fast}}}"), ""},
+		{"a copy of a claim", "volumes: [ephemeral]", "", volume("ephemeral: {volumeClaimTemplate: {spec: {dataSource: {kind: PersistentVolumeClaim, name: vault}}}}"), "volumes[v].ephemeral.volumeClaimTemplate.spec.dataSource: "},
+		{"the same by reference", "volumes: [ephemeral]", "", volume("ephemeral: {volumeClaimTemplate: {spec: {dataSourceRef: {kind: PersistentVolumeClaim, name: vault}}}}"), "spec.dataSourceRef: "},
+		{"somebody's volume", "volumes: [ephemeral]", "", volume("ephemeral: {volumeClaimTemplate: {spec: {volumeName: pv}}}"), "spec.volumeName: "},
+		{"the same by labels", "volumes: [ephemeral]", "", volume("ephemeral: {volumeClaimTemplate: {spec: {selector: {}}}}"), "spec.selector: "},
+		{"a certificate of the account's", "service-accounts: ['*']", "", pod("serviceAccountName: a, volumes: [{name: v, projected: {sources: [{podCertificate: {signerName: s/t, keyType: ED25519}}]}}]"), "volumes[v].projected.sources.podCertificate: "},
+		{"a bundle of the cluster's", "", "", volume("projected: {sources: [{clusterTrustBundle: {name: a, path: b}}]}"), "volumes[v].projected.sources.clusterTrustBundle: "},
+		{"settings and names", "", "", volume("projected: {sources: [{configMap: {name: a}}, {downwardAPI: {items: []}}]}"), ""},
+		{"variables of no volume of its own", "", "", ctr("env: [{name: A, valueFrom: {fileKeyRef: {volumeName: vault, path: p, key: k}}}]"), "containers[t].env[A].valueFrom.fileKeyRef.volumeName: "},
+		{"of one of its own", "", "", "{podSpec: {containers: [{image: x, env: [{name: A, valueFrom: {fileKeyRef: {volumeName: v, path: p, key: k}}}]}], volumes: [{name: v, emptyDir: {}}]}}", ""},
+
+		{"a label by which a Service finds pods", "", "", "{metadata: {labels: {app: mirror}}}", `kubernetes.metadata.labels[app]: the key "app" is not one`},
+		{"a label that an autoscaler obeys", "", "", "{metadata: {labels: {karpenter.sh/do-not-disrupt: 'true'}}}", "kubernetes.metadata.labels[karpenter.sh/do-not-disrupt]"},
+		{"labels of Buildkite", "", "", "{metadata: {labels: {buildkite.com/a: b, tag.buildkite.com/c: d}}}", ""},
+		{"a label of the list", "metadata: [team]", "", "{metadata: {labels: {team: a}}}", ""},
+		{"people's own keys", "", "", "{metadata: {annotations: {team: a, buildkite.com/x: z, cluster-autoscaler.kubernetes.io/safe-to-evict: 'true'}}}", ""},
 		{"a key that orders something", "", "", "{metadata: {annotations: {container.apparmor.security.beta.kubernetes.io/t: unconfined}}}", "kubernetes.metadata.annotations[container.apparmor.security.beta.kubernetes.io/t]: the key"},
 		{"a key of the list", "metadata: ['acme.io/**']", "", "{metadata: {labels: {acme.io/team: a}}}", ""},
 		{"ours", "metadata: ['**']", "", "{metadata: {labels: {onejob.dev/job-id: a}}}", "kubernetes.metadata.labels[onejob.dev/job-id]: onejob's own keys"},
@@ -244,7 +272,7 @@ func TestFullNames(t *testing.T) {
 }
 
 func TestBound(t *testing.T) {
-	p := aPolicy(t, "{limits: {container: {memory: 4Gi}}}")
+	p := aPolicy(t, "{limits: {container: {memory: 4Gi, nvidia.com/gpu: 1}}}")
 	for doc, want := range map[string]string{"{}": "0 4Gi", "{requests: {memory: 1Gi}}": "1Gi 4Gi", "{limits: {memory: 2Gi}}": "0 2Gi"} {
 		var r corev1.ResourceRequirements
 		if err := yaml.Unmarshal([]byte(doc), &r); err != nil {
@@ -252,6 +280,9 @@ func TestBound(t *testing.T) {
 		}
 		if Bound(p, &r); r.Requests.Memory().String()+" "+r.Limits.Memory().String() != want {
 			t.Errorf("%s: got %+v, want %s", doc, r, want)
+		}
+		if len(r.Limits) != 1 {
+			t.Errorf("%s: a device for who asked for none: %+v", doc, r.Limits)
 		}
 	}
 }

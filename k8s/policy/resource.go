@@ -19,6 +19,9 @@ func (c *check) resources() {
 	}
 	c.amounts("containers[agent].resources", c.pod.Runner.Resources, c.policy.Limits.Container, "container")
 	if r := c.pod.Spec.Resources; r != nil {
+		if len(c.policy.Limits.Pod) == 0 {
+			c.bad("resources", "what the pod asks for as a whole has no limit in this queue", ask, "limits: {pod: …}")
+		}
 		c.amounts("resources", *r, c.policy.Limits.Pod, "pod")
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.policy.Limits.Pod)) {
@@ -74,10 +77,11 @@ func (c *check) sum(name corev1.ResourceName, of func(corev1.ResourceRequirement
 }
 
 // Bound gives a container that has no limit of a resource the most that the policy
-// allows. It asks for nothing by that.
+// allows. It asks for nothing by that. A device is only for who asks for it.
 func Bound(p config.Policy, r *corev1.ResourceRequirements) {
+	shared := []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage}
 	for name, most := range p.Limits.Container {
-		if _, limited := r.Limits[name]; limited {
+		if _, limited := r.Limits[name]; limited || !slices.Contains(shared, name) {
 			continue
 		}
 		if r.Limits == nil {

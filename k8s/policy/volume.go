@@ -15,7 +15,7 @@ import (
 
 // defaultVolumes are kinds that bring nothing of the node's and of nobody else's: claims
 // and Secrets are named each.
-var defaultVolumes = []string{"emptyDir", "configMap", "downwardAPI", "projected", "secret", "persistentVolumeClaim", "ephemeral", "image"}
+var defaultVolumes = []string{"emptyDir", "configMap", "downwardAPI", "projected", "secret", "persistentVolumeClaim", "image"}
 
 func (c *check) volumes() {
 	kinds := c.policy.Volumes
@@ -35,6 +35,32 @@ func (c *check) volumes() {
 			c.in(at+".persistentVolumeClaim.claimName", s.PersistentVolumeClaim.ClaimName, "the claim", "claims", c.policy.Claims)
 		case s.Image != nil:
 			c.image(at+".image.reference", s.Image.Reference)
+		case s.Ephemeral != nil && s.Ephemeral.VolumeClaimTemplate != nil:
+			c.newClaim(at+".ephemeral.volumeClaimTemplate.spec.", s.Ephemeral.VolumeClaimTemplate.Spec)
+		case s.Projected != nil:
+			c.projected(at+".projected.sources.", s.Projected.Sources)
+		}
+	}
+}
+
+// newClaim is one that begins empty: whatever else it could begin with is somebody's.
+func (c *check) newClaim(at string, s corev1.PersistentVolumeClaimSpec) {
+	for field, isSet := range map[string]bool{"dataSource": s.DataSource != nil, "dataSourceRef": s.DataSourceRef != nil, "volumeName": s.VolumeName != "", "selector": s.Selector != nil} {
+		if isSet {
+			c.bad(at+field, "it would bring what is in another claim or volume", "take it out")
+		}
+	}
+}
+
+// projected: names of Secrets and service accounts are held against their own lists.
+func (c *check) projected(at string, sources []corev1.VolumeProjection) {
+	for _, source := range sources {
+		s := reflect.ValueOf(source)
+		for i := range s.NumField() {
+			name, _, _ := strings.Cut(s.Type().Field(i).Tag.Get("json"), ",")
+			if !s.Field(i).IsNil() && !slices.Contains([]string{"configMap", "secret", "downwardAPI", "serviceAccountToken"}, name) {
+				c.bad(at+name, "a step's volume is made of configMap, secret, downwardAPI and serviceAccountToken only", "take it out, or have the volume put into the queue's template")
+			}
 		}
 	}
 }
@@ -57,7 +83,7 @@ func (c *check) hostPath(at, p string) {
 		return p == dir || strings.HasPrefix(p, dir+"/")
 	}
 	if path.Clean(p) != strings.TrimSuffix(p, "/") || !slices.ContainsFunc(c.policy.Host.Paths, isUnder) {
-		c.bad(at, fmt.Sprintf("%q is the node's", shown(p)), ask, "it to host: {paths: […]}")
+		c.bad(at, fmt.Sprintf("%q is the node's", shown(p)), askList, "host: {paths: […]}")
 	}
 }
 

@@ -41,7 +41,7 @@ func TestPlugin(t *testing.T) {
 					"volumes": []any{object{"name": "shared", "emptyDir": object{}}},
 				},
 				"sidecars": []any{container(object{"name": "side", "command": []any{"sh", "-c", "trap exit TERM; while :; do sleep 0.2; done"}})},
-				"metadata": object{"labels": object{"team": "a"}},
+				"metadata": object{"labels": object{"buildkite.com/team": "a"}},
 				"checkout": object{"skip": true},
 			},
 			says: []string{"in-the-plugin 1000", "from-init", "no-account", "two  spaces"},
