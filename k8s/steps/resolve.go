@@ -48,7 +48,11 @@ type resolver struct {
 func Resolve(step Step, d Defaults) (*Pod, error) {
 	r := &resolver{d: d, image: step.Image, plugin: &Plugin{}, pod: &Pod{}, lines: map[string]string{}, sidecar: map[string]bool{}}
 	if step.Plugin != nil {
-		r.plugin = cloned(step.Plugin)
+		var err error
+		if r.plugin, err = cloned(step.Plugin); err != nil {
+			r.bad("kubernetes", "it has a value that no object can hold: %s", contract.Line(err.Error(), 3*maxShown))
+			return nil, r.err()
+		}
 	}
 	base := r.base()
 	r.names(base)
@@ -253,14 +257,12 @@ func runner(agent, checkout corev1.Container) corev1.Container {
 }
 
 // cloned shares nothing with the plugin, which several goroutines may resolve.
-func cloned(p *Plugin) *Plugin {
-	out := &Plugin{}
+// It came from JSON, and yet not all of it goes back: a date after the year 9999 doesn't.
+func cloned(p *Plugin) (*Plugin, error) {
 	b, err := json.Marshal(p)
-	if err == nil {
-		err = json.Unmarshal(b, out)
-	}
 	if err != nil {
-		panic(err) // it came from JSON
+		return nil, err
 	}
-	return out
+	out := &Plugin{}
+	return out, json.Unmarshal(b, out)
 }
