@@ -49,14 +49,14 @@ func Parse(env map[string]string) (Step, error) {
 	if err != nil {
 		f.bad("plugins", "%s", err)
 	}
-	if len(raw) > 0 && string(raw) != "null" {
+	if len(raw) > 0 {
 		step.Plugin = readPlugin(f, raw)
 	}
 	return step, f.err()
 }
 
-// pluginOf is the kubernetes plugin's configuration in a job's plugins, empty if they
-// have none. What else is wrong with plugins is for the bootstrap to say.
+// pluginOf is the kubernetes plugin's configuration in a job's plugins, null if they
+// have its name alone, empty if they have none. What else is wrong with plugins is for the bootstrap to say.
 func pluginOf(plugins string) (found json.RawMessage, err error) {
 	if len(plugins) > maxPlugins {
 		if strings.Contains(plugins, "kubernetes") {
@@ -71,8 +71,11 @@ func pluginOf(plugins string) (found json.RawMessage, err error) {
 	n := 0
 	for _, entry := range entries {
 		byName := map[string]json.RawMessage{}
-		if json.Unmarshal(entry, &byName) != nil {
-			continue // a name alone, which sets nothing
+		var name string
+		if json.Unmarshal(entry, &name) == nil {
+			byName[name] = json.RawMessage("null")
+		} else if json.Unmarshal(entry, &byName) != nil {
+			continue
 		}
 		for source, settings := range byName {
 			if IsKubernetesPlugin(source) {
@@ -80,6 +83,9 @@ func pluginOf(plugins string) (found json.RawMessage, err error) {
 				n++
 			}
 		}
+	}
+	if n == 1 && len(found) == 0 {
+		found = json.RawMessage("null")
 	}
 	if n > 1 {
 		return nil, errors.New("the step has the kubernetes plugin more than once: put all of it into one")
