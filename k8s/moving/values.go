@@ -62,7 +62,7 @@ type mover struct {
 
 func newMover() *mover {
 	m := &mover{
-		top: map[string]any{}, queue: map[string]any{"name": "__default__", "max-in-flight": 25},
+		top: map[string]any{}, queue: map[string]any{"name": "__default__", "max-in-flight": 25, "steps": "pod"},
 		job: map[string]any{}, pod: map[string]any{}, agent: map[string]any{"name": contract.AgentContainer}, meta: map[string]any{},
 	}
 	m.env("BUILDKITE_SHELL", "/bin/sh -ec") // agent-stack-k8s's default; the agent's own is bash
