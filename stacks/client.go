@@ -127,7 +127,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	c.checked.one = make(chan struct{}, 1)
 	c.finishAgain = newGate(documented[EndpointFinish])
-	c.gates[EndpointFinish].lone = true
+	c.gates[EndpointFinish].lone, c.gates[EndpointJob].lone = true, true
 	return c, nil
 }
 

@@ -19,11 +19,14 @@ func aFile(t *testing.T, name, text string) string {
 const lintConfig = `
 queues:
 - name: default
+  steps: pod
   tags: [os=linux]
+- name: images
 - name: node
   steps: plain
   template: {inline: {spec: {containers: [{name: agent, image: "node:22"}]}}}
 - name: trusted
+  steps: pod
   policy: {secrets: [npm]}
 `
 
@@ -46,6 +49,8 @@ func TestLintPipeline(t *testing.T) {
 		{"an image that the upload makes", "agents: {queue: node}\nsteps: [{command: make, image: 'app:$TAG'}, {command: x, image: 'app:${TAG:-v1}'}]", 2, []string{"step 1: note: its image or its plugin has variables", `image: "app:x"`}},
 		{"the plugin", "steps: [{key: k, command: make, plugins: [{kubernetes: {podSpec: {containers: [{image: golang}]}}}]}]", 0, []string{"0 faults"}},
 		{"the plugin in a plain queue", "agents: {queue: node}\nsteps: [{key: k, command: make, plugins: [{kubernetes: {podSpec: {containers: [{image: golang}]}}}]}]", 2, []string{"step 1 (k): kubernetes: the queue has steps: plain"}},
+		{"the plugin in a queue as it comes", "agents: {queue: images}\nsteps: [{key: k, command: make, image: golang, plugins: [{kubernetes: {podSpec: {containers: [{image: golang}]}}}]}]", 2, []string{"step 1 (k): kubernetes: the queue has steps: image"}},
+		{"the plugin by its name alone, in a queue as it comes", "agents: {queue: images}\nsteps: [{key: k, command: make, plugins: [kubernetes]}]", 2, []string{"step 1 (k): kubernetes: the queue has steps: image"}},
 		{"what the queue's policy allows", "agents: {queue: trusted}\nsteps: [{command: make, plugins: [{kubernetes: {podSpec: {containers: [{image: golang, envFrom: [{secretRef: {name: npm}}]}]}}}]}]", 0, nil},
 		{"what isn't built", "steps: [{command: make, plugins: [{kubernetes: {podSpec: {containers: [{image: a}, {image: b}]}}}]}]", 2, []string{"2 containers with a command, and one is supported"}},
 		{"a field of the plugin, in a group", "steps: [{group: g, steps: [{command: make, plugins: {kubernetes: {podspec: {}}}}]}]", 2, []string{"step 1: kubernetes.podspec: there is no such field, but there is podSpec"}},

@@ -96,8 +96,8 @@ type Queue struct {
 	// pipeline: whoever writes one then has the agent token. See
 	// kjob/trust.go.
 	TrustedPipelines bool `json:"trusted-pipelines,omitempty"`
-	// Steps is what a step may say about its pod: pod, for its image: and its kubernetes
-	// plugin, within Policy; image, for the image of its command alone; plain, for nothing.
+	// Steps is what a step may say about its pod: image, for the image of its command alone;
+	// pod, for its kubernetes plugin, too, within Policy; plain, for nothing.
 	Steps       string      `json:"steps,omitempty"`
 	Policy      Policy      `json:"policy,omitzero"`
 	TokenSecret SecretRef   `json:"token-secret,omitempty"`
@@ -229,7 +229,7 @@ func (c *Config) complete(namespace string) {
 		def(&q.OnTerm, "cancel")
 		def(&q.LostJobs, LostLeave)
 		def(&q.Unmatched, UnmatchedNotify)
-		def(&q.Steps, StepsPod)
+		def(&q.Steps, StepsImage)
 		def(&q.AgentEndpoint, c.Endpoint)
 		def(&q.TokenSecret.Name, "onejob-agent-token")
 		def(&q.TokenSecret.Key, "token")

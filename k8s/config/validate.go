@@ -113,7 +113,7 @@ func (f *faults) words(at string, q Queue) {
 		f.bad("%s: lost-jobs: %q is neither leave nor finish", at, q.LostJobs)
 	}
 	if !slices.Contains([]string{StepsPod, StepsImage, StepsPlain}, q.Steps) {
-		f.bad("%s: steps: %q is neither pod nor image nor plain", at, q.Steps)
+		f.bad("%s: steps: %q is neither image nor pod nor plain", at, q.Steps)
 	}
 	if err := q.Policy.Validate(); err != nil {
 		f.bad("%s: %w", at, err)

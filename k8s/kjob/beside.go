@@ -18,7 +18,8 @@ import (
 // taken, and what the template has said of the pod itself.
 func beside(pod *steps.Pod, spec *corev1.PodSpec) error {
 	agent := FindAgent(spec)
-	return errors.Join(collisions(pod, spec), foreignMounts(pod), onRunners(pod, agent), onCommands(pod, ownFolders(spec, agent)), overTemplate(&pod.Spec, spec))
+	folders, _ := ownFolders(spec, agent)
+	return errors.Join(collisions(pod, spec), foreignMounts(pod), onRunners(pod, agent), onCommands(pod, folders), overTemplate(&pod.Spec, spec))
 }
 
 // collisions are names of the step's that the template has, too.

@@ -3,6 +3,8 @@ package kjob
 import (
 	"fmt"
 	"path"
+	"regexp"
+	"slices"
 	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/policy"
+	"github.com/onejob-dev/onejob/k8s/steps"
 )
 
 // ofStep is the image that a step asks for its command, empty if the pod's agent runs
@@ -35,15 +38,11 @@ func (t *Template) CheckImage(image string) error {
 	return nil
 }
 
-// checkImage refuses what is no image's name and would not fit into an object or a
-// sentence. The kubelet has the last word on the rest.
+// checkImage refuses what is no image's name. The kubelet would say so at last, if it
+// didn't take it for a variable or not fit into an object.
 func checkImage(image string) error {
-	const longest = 512
-	switch {
-	case len(image) > longest:
-		return fmt.Errorf("the step's image: has %d characters, and the name of an image has %d at most", len(image), longest)
-	case contract.Word(image) != image, strings.ContainsAny(image, " \t"):
-		return fmt.Errorf("the step's image: %q has spaces or characters that no image's name has", contract.Line(image, 55))
+	if err := steps.CheckImage(image); err != nil {
+		return fmt.Errorf("the step's %w", err)
 	}
 	return nil
 }
@@ -87,11 +86,12 @@ func addCommand(pod *corev1.PodSpec, image string) {
 		Resources: *agent.Resources.DeepCopy(), SecurityContext: agent.SecurityContext.DeepCopy(),
 		VolumeMounts: []corev1.VolumeMount{shared},
 	}}, pod.InitContainers...)
+	folders, variables := ownFolders(pod, agent)
 	command := corev1.Container{
 		Name: contract.CommandContainer, Image: image, WorkingDir: contract.StepDir,
 		Command: []string{path.Join(contract.StepDir, "bin", contract.StepProgram), "run"},
-		Env:     append(home(agent), folder), Resources: commandResources(agent), SecurityContext: commandSecurity(agent),
-		VolumeMounts:             append(ownFolders(pod, agent), shared),
+		Env:     slices.Concat(home(agent), variables, []corev1.EnvVar{folder}), Resources: commandResources(agent), SecurityContext: commandSecurity(agent),
+		VolumeMounts:             append(folders, shared),
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 	}
 	agent.Resources = runnerResources(pod, agent)
@@ -111,16 +111,38 @@ func home(agent *corev1.Container) (env []corev1.EnvVar) {
 	return env
 }
 
-// ownFolders are the agent's mounts of volumes that begin empty and end with the pod.
-func ownFolders(pod *corev1.PodSpec, agent *corev1.Container) (mounts []corev1.VolumeMount) {
+// ownFolders are the agent's mounts of volumes that begin empty and end with the pod, and
+// the variables that their paths (subPathExpr) are made of. A mount whose variable is a
+// Secret's or the like stays out: it would give the command what isn't its own.
+func ownFolders(pod *corev1.PodSpec, agent *corev1.Container) (mounts []corev1.VolumeMount, env []corev1.EnvVar) {
 	for _, m := range agent.VolumeMounts {
+		named, ok := pathVariables(agent, m.SubPathExpr)
+		if !ok {
+			continue
+		}
 		for _, v := range pod.Volumes {
 			if v.Name == m.Name && v.EmptyDir != nil {
 				mounts = append(mounts, *m.DeepCopy())
+				env = append(env, named...)
 			}
 		}
 	}
-	return mounts
+	return mounts, env
+}
+
+var pathVariable = regexp.MustCompile(`\$\(([^)]*)\)`)
+
+// pathVariables are a container's variables that a subPathExpr names, if all are values
+// or fields of the pod.
+func pathVariables(c *corev1.Container, expr string) (env []corev1.EnvVar, ok bool) {
+	for _, m := range pathVariable.FindAllStringSubmatch(expr, -1) {
+		i := slices.IndexFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == m[1] })
+		if i < 0 || c.Env[i].ValueFrom != nil && c.Env[i].ValueFrom.FieldRef == nil || strings.Contains(c.Env[i].Value, "$(") {
+			return nil, false
+		}
+		env = append(env, *c.Env[i].DeepCopy())
+	}
+	return env, true
 }
 
 // commandResources are the agent's, which are the job's. Those of the node's disk stay

@@ -1,6 +1,7 @@
 package kjob
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -171,10 +172,42 @@ func TestRequestsCountOnce(t *testing.T) {
 
 // TestNoImagesName: what isn't one ends the job before it has a pod, in a sentence.
 func TestNoImagesName(t *testing.T) {
-	for _, image := range []string{"node:22 --privileged", " node:22", "node\n22", "no\x00de", strings.Repeat("x", 513)} {
+	for _, image := range []string{"node:22 --privileged", " node:22", "node\n22", "no\x00de", "docker://node:22", "$(BUILDKITE_BRANCH)", "Node:22", "node:22@", "../x", strings.Repeat("x", 513)} {
 		if _, err := ofImage(t, "", "", image); err == nil || len(err.Error()) > 200 || !strings.Contains(err.Error(), "the step's image: ") {
 			t.Errorf("%.20q: %v", image, err)
 		}
+	}
+}
+
+// TestPathsOfVariables: a folder by a variable's name is the same one for the command; a
+// variable that isn't the command's own leaves its folder out.
+func TestPathsOfVariables(t *testing.T) {
+	const template = `
+spec:
+  containers:
+  - name: agent
+    env:
+    - {name: POD, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+    - {name: WORD, value: w}
+    - {name: KEY, valueFrom: {secretKeyRef: {name: s, key: k}}}
+    volumeMounts: [{name: e, mountPath: /w, subPathExpr: $(POD)/$(WORD)}, {name: e, mountPath: /s, subPathExpr: $(KEY)}]
+  volumes: [{name: e, emptyDir: {}}]
+`
+	pod, err := ofImage(t, template, "", "node:22")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := pod.Containers[1]
+	var paths []string
+	for _, m := range c.VolumeMounts {
+		paths = append(paths, m.MountPath)
+	}
+	names := map[string]bool{}
+	for _, e := range c.Env {
+		names[e.Name] = true
+	}
+	if !slices.Contains(paths, "/w") || slices.Contains(paths, "/s") || !names["POD"] || !names["WORD"] || names["KEY"] {
+		t.Errorf("mounts %v, variables %v", paths, names)
 	}
 }
 

@@ -16,6 +16,9 @@ import (
 // ofPluginStep is the kjob of a step with the plugin, in YAML.
 func ofPluginStep(t *testing.T, template, queue, image, plugin string) (*batchv1.Job, error) {
 	t.Helper()
+	if !strings.HasPrefix(queue, "steps: ") {
+		queue = "steps: pod\n  " + queue
+	}
 	tpl, err := Parse([]byte(template), aQueue(t, "  "+queue))
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +158,7 @@ spec:
 		{"several commands", "", "{podSpec: {containers: [{image: x}, {image: y1}]}}", "kubernetes.podSpec.containers: 2 containers with a command, and one is supported"},
 		{"another container", "", "{podSpecPatch: {containers: [{name: more, image: x}]}}", "kubernetes.podSpecPatch.containers[more]: a patch can't add a container: make it a sidecar"},
 		{"variables beside the token", "policy: {secrets: [s]}", "{gitEnvFrom: [{secretRef: {name: s}}]}", "kubernetes.gitEnvFrom, kubernetes.checkout.envFrom: the checkout gets no variables"},
-		{"a template", "", "{podTemplate: x}", `kubernetes.podTemplate: there is no PodTemplate "x"`},
+		{"a template", "", "{podTemplate: x}", "kubernetes.podTemplate: x: it isn't supported: use a queue whose template is that pod"},
 		{"a grace", "", "{podSpec: {terminationGracePeriodSeconds: 5, containers: [{image: x}]}}", "kubernetes.podSpec.terminationGracePeriodSeconds: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

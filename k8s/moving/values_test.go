@@ -68,6 +68,7 @@ var keys = []struct{ key, value, want string }{
 	{"config.image-check-container-cpu-limit", "1", ""},
 	{"config.image-check-container-memory-limit", "1Gi", ""},
 	{"config.prohibit-kubernetes-plugin", "true", "steps: image"},
+	{"config.prohibit-kubernetes-plugin", "false", "steps: pod"},
 	{"config.allow-pod-spec-patch-unsafe-command-modification", "true", ""},
 	{"config.prometheus-port", "9216", ""},
 	{"config.profiler-address", "localhost:6060", ""},

@@ -45,6 +45,8 @@ type claim struct {
 	created bool      // a create succeeded
 	// forbidden is when a create was first refused for now, zero if never.
 	forbidden time.Time
+	// unanswered is when Buildkite first failed to give its environment, zero if never.
+	unanswered time.Time
 }
 
 func newClaims(store *cache.Store, label string, before *claims) *claims {
@@ -201,6 +203,22 @@ func (cs *claims) forbiddenSince(id contract.JobID) time.Time {
 		c.forbidden = now
 	}
 	return c.forbidden
+}
+
+// unansweredSince is when Buildkite first failed to give a claim's environment, which it
+// does.
+func (cs *claims) unansweredSince(id contract.JobID) time.Time {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	now := time.Now()
+	c := cs.open[id]
+	if c == nil {
+		return now
+	}
+	if c.unanswered.IsZero() {
+		c.unanswered = now
+	}
+	return c.unanswered
 }
 
 // sees records what the informer shows of a kjob; ended: this is news of its end. It

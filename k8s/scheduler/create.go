@@ -12,7 +12,6 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/decide"
 	"github.com/onejob-dev/onejob/k8s/kjob"
-	"github.com/onejob-dev/onejob/stacks"
 )
 
 const (
@@ -26,9 +25,6 @@ const (
 	forbiddenAgain = 5 * time.Second
 	forbiddenRate  = 4
 	forbiddenMost  = time.Minute
-	// envAgain is the longest time between two looks at a claim that waits for its
-	// environment, so that an expired one is dropped.
-	envAgain = 5 * time.Second
 )
 
 // ErrForeign: the kjob's name is taken by an object that isn't ours.
@@ -102,11 +98,11 @@ func (q *queue) letGo(ctx context.Context, id contract.JobID, c claim, why strin
 func (q *queue) make(ctx context.Context, id contract.JobID, c claim) (again time.Duration, err error) {
 	set := q.set.Load()
 	if set.template.WantsEnv() && c.env == nil {
-		if c.env, again, err = q.envOf(ctx, id); err != nil || again > 0 {
+		if c.env, again, err = q.envOf(ctx, id); c.env == nil {
 			return again, err
 		}
 	}
-	k, err := kjob.New(c.job, c.attempt, set.template, c.env)
+	k, err := q.newKjob(c, set.template)
 	if err != nil {
 		q.giveUp(id, decide.NotMade(err))
 		return 0, nil
@@ -132,21 +128,6 @@ func (q *queue) make(ctx context.Context, id contract.JobID, c claim) (again tim
 	kjob.SetMadeAt(k, sent)
 	_, err = q.s.lean.BatchV1().Jobs(k.Namespace).Create(cctx, k, metav1.CreateOptions{})
 	return q.created(ctx, id, c, sent, err)
-}
-
-// envOf asks for a job's environment, which the template needs. All queues share the
-// creators, so they don't wait here for this queue's endpoint. The client's own timeout
-// bounds the request: one that hangs counts as a failure, and then one request at a
-// time is sent.
-func (q *queue) envOf(ctx context.Context, id contract.JobID) (env map[string]string, again time.Duration, err error) {
-	env, again, err = q.client.TryEnv(ctx, id)
-	switch {
-	case err == nil && again == 0:
-		q.claims.setEnv(id, env)
-	case err != nil && !stacks.Temporary(err) && q.standing.now().stopped == nil:
-		q.tellWaiting(id, decide.NotCreated("Buildkite doesn't give the job's environment, which says what its pod is: "+err.Error()))
-	}
-	return env, min(again, envAgain), err
 }
 
 // markedMeanwhile reports whether the kjob of the attempt before was marked as

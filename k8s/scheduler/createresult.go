@@ -1,6 +1,9 @@
 package scheduler
 
 import (
+	"errors"
+	"net/http"
+	"regexp"
 	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -57,7 +60,7 @@ func responseToCreate(err error) response {
 		return responseExists
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), apierrors.IsNotFound(err) && !byWebhook(err), noRole(err):
 		return responseNoNamespace
-	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err),
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err), tooLarge(err),
 		apierrors.IsForbidden(err) && decide.PermanentRefusal(err.Error()):
 		return responseRefused
 	case apierrors.IsForbidden(err), apierrors.IsConflict(err), byWebhook(err):
@@ -87,11 +90,27 @@ func responseToGet(k *batchv1.Job, err error, id contract.JobID, queueLabel, ins
 	}
 }
 
+// forbiddenUser begins the API server's own refusal of a user: `jobs.batch "x" is
+// forbidden: User "u" cannot create resource "jobs" …`. A policy's or a webhook's may
+// quote any text of a step's, but not at the beginning.
+var forbiddenUser = regexp.MustCompile(`^\S+( "[^"]*")? is forbidden: User "[^"]*" cannot create resource `)
+
 // noRole: not this kjob is refused, but we, in the whole namespace. A namespace that is
 // being deleted loses its RoleBindings first. The API has one code, Forbidden, for this
 // and for refusals of admission; only the text differs.
 func noRole(err error) bool {
-	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot create resource")
+	return apierrors.IsForbidden(err) && forbiddenUser.MatchString(err.Error())
+}
+
+// tooLarge: etcd, or the client of it in the API server, takes no object of that size.
+// It is answered with a 500, as if the server had trouble.
+func tooLarge(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || status.Status().Code != http.StatusInternalServerError || byWebhook(err) {
+		return false
+	}
+	text := status.Status().Message
+	return strings.Contains(text, "etcdserver: request is too large") || strings.Contains(text, "trying to send message larger than max")
 }
 
 // byWebhook: an admission webhook could not be called, or refused with a code of its

@@ -15,22 +15,22 @@ import (
 type Metrics struct {
 	Registry *prometheus.Registry
 
-	depth, unmatched, oldest, paused, ready *prometheus.GaugeVec
-	shared                                  *prometheus.GaugeVec
-	slots                                   *prometheus.GaugeVec
-	phase                                   *prometheus.HistogramVec
-	decisions, creates, requests, apiErrors *prometheus.CounterVec
-	requestSeconds                          *prometheus.HistogramVec
-	remaining                               *prometheus.GaugeVec
-	templates                               *prometheus.CounterVec
-	configs                                 *prometheus.CounterVec
-	leader                                  prometheus.Gauge
-	retries                                 *prometheus.GaugeVec
-	dropped                                 *prometheus.CounterVec
-	pending, pendingOldest                  *prometheus.GaugeVec
-	placeholders, build                     *prometheus.GaugeVec
-	kubeRequests                            *prometheus.CounterVec
-	kubeSeconds                             *prometheus.HistogramVec
+	depth, unmatched, oldest, paused, ready         *prometheus.GaugeVec
+	shared                                          *prometheus.GaugeVec
+	slots                                           *prometheus.GaugeVec
+	phase                                           *prometheus.HistogramVec
+	decisions, creates, panics, requests, apiErrors *prometheus.CounterVec
+	requestSeconds                                  *prometheus.HistogramVec
+	remaining                                       *prometheus.GaugeVec
+	templates                                       *prometheus.CounterVec
+	configs                                         *prometheus.CounterVec
+	leader                                          prometheus.Gauge
+	retries                                         *prometheus.GaugeVec
+	dropped                                         *prometheus.CounterVec
+	pending, pendingOldest                          *prometheus.GaugeVec
+	placeholders, build                             *prometheus.GaugeVec
+	kubeRequests                                    *prometheus.CounterVec
+	kubeSeconds                                     *prometheus.HistogramVec
 }
 
 // phases of a job on its way, as label values of onejob_phase_seconds.
@@ -70,6 +70,7 @@ func NewMetrics() *Metrics {
 		phase:          histogram("phase_seconds", "Time a job takes to reach a phase from the one before it.", []float64{.01, .025, .05, .1, .2, .3, .5, 1, 2, 5, 10, 30, 60, 300, 900}, "queue", "phase"),
 		decisions:      counter("decisions_total", "Decisions about jobs, by action and reason.", "queue", "action", "reason"),
 		creates:        counter("kubernetes_job_creates_total", "Requests to create Kubernetes Jobs, by result.", "queue", "result"),
+		panics:         counter("panics_total", "Jobs whose Kubernetes Job onejob could not make because of an error of its own; its log has the stack.", "queue"),
 		requests:       counter("buildkite_requests_total", "Requests to Buildkite, by HTTP status; 0 means no reply.", "queue", "endpoint", "status"),
 		requestSeconds: histogram("buildkite_request_seconds", "Latency of requests to Buildkite.", prometheus.DefBuckets, "endpoint"),
 		remaining:      gauge("buildkite_rate_limit_remaining", "Requests left under the rate limit, as Buildkite last reported.", "queue", "endpoint"),
@@ -85,7 +86,7 @@ func NewMetrics() *Metrics {
 		leader:         prometheus.NewGauge(prometheus.GaugeOpts{Name: "onejob_leader", Help: "1 while this process holds the Lease."}),
 	}
 	m.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.depth, m.unmatched, m.oldest, m.paused, m.ready, m.shared, m.slots, m.retries, m.phase, m.decisions, m.creates, m.requests,
+		m.depth, m.unmatched, m.oldest, m.paused, m.ready, m.shared, m.slots, m.retries, m.phase, m.decisions, m.creates, m.panics, m.requests,
 		m.requestSeconds, m.remaining, m.apiErrors, m.templates, m.configs, m.leader, m.dropped, m.pending, m.pendingOldest, m.placeholders, m.build, m.kubeRequests, m.kubeSeconds)
 	return m
 }

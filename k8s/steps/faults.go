@@ -49,6 +49,13 @@ var imageName = regexp.MustCompile(`^` +
 	`[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*` +
 	`(?::[\w][\w.-]{0,127})?(?:@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?$`)
 
+// CheckImage says what is wrong with the name of an image, nil if nothing is.
+func CheckImage(name string) error {
+	f := &faults{}
+	f.image("image", name)
+	return f.err()
+}
+
 func (f *faults) image(field, name string) {
 	switch {
 	case len(name) > contract.MaxName:

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/buildkite/go-pipeline"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/onejob-dev/onejob/contract"
 )
@@ -24,6 +25,12 @@ const (
 	// maxPlugins bounds the plugins of a step. An object in etcd has 1.5 MB, and an API
 	// server takes 3.
 	maxPlugins = 256 << 10
+	// maxPlugin bounds the kubernetes plugin's own text.
+	maxPlugin = 64 << 10
+	// maxContainers bounds a pod's containers of all kinds, and maxEntries each list of
+	// mounts, variables, volumes and the like: what is for all containers is copied into each.
+	maxContainers = 32
+	maxEntries    = 64
 	// maxFaults is how many faults are told; a job's page has room for no more.
 	maxFaults = 20
 	// maxShown bounds a pipeline's own word in a sentence of ours.
@@ -42,14 +49,14 @@ func Parse(env map[string]string) (Step, error) {
 	if err != nil {
 		f.bad("plugins", "%s", err)
 	}
-	if len(raw) > 0 && string(raw) != "null" {
+	if len(raw) > 0 {
 		step.Plugin = readPlugin(f, raw)
 	}
 	return step, f.err()
 }
 
-// pluginOf is the kubernetes plugin's configuration in a job's plugins, empty if they
-// have none. What else is wrong with plugins is for the bootstrap to say.
+// pluginOf is the kubernetes plugin's configuration in a job's plugins, null if they
+// have its name alone, empty if they have none. What else is wrong with plugins is for the bootstrap to say.
 func pluginOf(plugins string) (found json.RawMessage, err error) {
 	if len(plugins) > maxPlugins {
 		if strings.Contains(plugins, "kubernetes") {
@@ -64,8 +71,11 @@ func pluginOf(plugins string) (found json.RawMessage, err error) {
 	n := 0
 	for _, entry := range entries {
 		byName := map[string]json.RawMessage{}
-		if json.Unmarshal(entry, &byName) != nil {
-			continue // a name alone, which sets nothing
+		var name string
+		if json.Unmarshal(entry, &name) == nil {
+			byName[name] = json.RawMessage("null")
+		} else if json.Unmarshal(entry, &byName) != nil {
+			continue
 		}
 		for source, settings := range byName {
 			if IsKubernetesPlugin(source) {
@@ -73,6 +83,9 @@ func pluginOf(plugins string) (found json.RawMessage, err error) {
 				n++
 			}
 		}
+	}
+	if n == 1 && len(found) == 0 {
+		found = json.RawMessage("null")
 	}
 	if n > 1 {
 		return nil, errors.New("the step has the kubernetes plugin more than once: put all of it into one")
@@ -91,6 +104,10 @@ func IsKubernetesPlugin(source string) bool {
 }
 
 func readPlugin(f *faults, raw json.RawMessage) *Plugin {
+	if len(raw) > maxPlugin {
+		f.bad("kubernetes", "it has %d bytes, and %d are read at the most", len(raw), maxPlugin)
+		return nil
+	}
 	var doc any
 	if err := json.Unmarshal(raw, &doc); err != nil {
 		f.bad("kubernetes", "it is no JSON")
@@ -98,11 +115,17 @@ func readPlugin(f *faults, raw json.RawMessage) *Plugin {
 	}
 	before := len(f.list)
 	f.shape("kubernetes", doc, pluginType)
+	if len(f.list) > before {
+		return nil
+	}
+	// Read what was checked: of a key that is there twice doc has one.
+	checked, err := json.Marshal(doc)
 	p := &Plugin{}
-	if err := json.Unmarshal(raw, p); err != nil {
-		if len(f.list) == before { // a quantity, a date: what only its own type can read
-			f.bad("kubernetes", "%s", contract.Line(err.Error(), 3*maxShown))
-		}
+	if err == nil {
+		err = json.Unmarshal(checked, p)
+	}
+	if err != nil { // a quantity, a date: what only its own type can read
+		f.bad("kubernetes", "%s", contract.Line(err.Error(), 3*maxShown))
 		return nil
 	}
 	p.check(f)
@@ -116,6 +139,15 @@ func (p *Plugin) check(f *faults) {
 	}
 	if c := p.CommandParams; c != nil {
 		f.oneOf("kubernetes.commandParams.interposer", string(c.Interposer), interposers)
+	}
+	n := len(p.Sidecars)
+	for _, s := range []*corev1.PodSpec{p.PodSpec, p.PodSpecPatch} {
+		if s != nil {
+			n += len(s.InitContainers) + len(s.Containers)
+		}
+	}
+	if n > maxContainers {
+		f.bad("kubernetes", "it has %d containers in all, and a step may have %d", n, maxContainers)
 	}
 	f.podImages("kubernetes.podSpec", p.PodSpec)
 	f.podImages("kubernetes.podSpecPatch", p.PodSpecPatch)

@@ -88,7 +88,7 @@ func (r *resolver) patchRunner(c *corev1.Container, at string, own bool) {
 		if slices.Contains([]string{"name", "resources", "command", "args"}, name) || !isSet {
 			continue
 		}
-		r.bad(at+"."+name, "a step may set the resources of this container and nothing else: it has the agent token. Use checkout: {envFrom, extraVolumeMounts, …}, or ask whoever runs the queue")
+		r.bad(at+"."+name, "a step may set the resources of this container and nothing else: it has the agent token. Use checkout: {extraVolumeMounts, gitCredentialsSecret}, or ask whoever runs the queue")
 	}
 }
 

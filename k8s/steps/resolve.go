@@ -48,7 +48,11 @@ type resolver struct {
 func Resolve(step Step, d Defaults) (*Pod, error) {
 	r := &resolver{d: d, image: step.Image, plugin: &Plugin{}, pod: &Pod{}, lines: map[string]string{}, sidecar: map[string]bool{}}
 	if step.Plugin != nil {
-		r.plugin = cloned(step.Plugin)
+		var err error
+		if r.plugin, err = cloned(step.Plugin); err != nil {
+			r.bad("kubernetes", "it has a value that no object can hold: %s", contract.Line(err.Error(), 3*maxShown))
+			return nil, r.err()
+		}
 	}
 	base := r.base()
 	r.names(base)
@@ -97,7 +101,7 @@ func (r *resolver) base() *corev1.PodSpec {
 			r.note("kubernetes.podTemplate: %s is not used, because there is a podSpec", shown(template))
 		}
 	case template != "" && r.d.Template == nil:
-		r.bad("kubernetes.podTemplate", "there is no PodTemplate %q in the queue's namespace", shown(template))
+		r.bad("kubernetes.podTemplate", "%s: it isn't supported: use a queue whose template is that pod, or write the podSpec into the step", shown(template))
 	case template != "":
 		base = r.d.Template.DeepCopy()
 	}
@@ -253,14 +257,12 @@ func runner(agent, checkout corev1.Container) corev1.Container {
 }
 
 // cloned shares nothing with the plugin, which several goroutines may resolve.
-func cloned(p *Plugin) *Plugin {
-	out := &Plugin{}
+// It came from JSON, and yet not all of it goes back: a date after the year 9999 doesn't.
+func cloned(p *Plugin) (*Plugin, error) {
 	b, err := json.Marshal(p)
-	if err == nil {
-		err = json.Unmarshal(b, out)
-	}
 	if err != nil {
-		panic(err) // it came from JSON
+		return nil, err
 	}
-	return out
+	out := &Plugin{}
+	return out, json.Unmarshal(b, out)
 }

@@ -5,16 +5,21 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/onejob-dev/onejob/contract"
 )
 
 var (
-	pluginType  = reflect.TypeFor[Plugin]()
-	unmarshaler = reflect.TypeFor[json.Unmarshaler]()
-	interposers = []string{string(InterposeBuildkite), string(InterposeVector), string(InterposeLegacy)}
+	pluginType   = reflect.TypeFor[Plugin]()
+	quantityType = reflect.TypeFor[resource.Quantity]()
+	unmarshaler  = reflect.TypeFor[json.Unmarshaler]()
+	interposers  = []string{string(InterposeBuildkite), string(InterposeVector), string(InterposeLegacy)}
 )
 
 // maxListed bounds how many of a field's neighbours are listed: a PodSpec has forty.
@@ -29,6 +34,9 @@ func (f *faults) shape(at string, v any, t reflect.Type) {
 	}
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
+	}
+	if t == quantityType {
+		f.quantity(at, v)
 	}
 	if reflect.PointerTo(t).Implements(unmarshaler) {
 		return // a quantity, a time, a number or a name: it reads itself
@@ -90,10 +98,31 @@ func (f *faults) entries(at string, v any, t reflect.Type) {
 	if !ok {
 		f.bad(at, "%s, and it is for a list", kindOf(v))
 	}
+	if len(entries) > maxEntries && t.Elem().Kind() == reflect.Struct {
+		f.bad(at, "it has %d entries, and a list of a step's may have %d", len(entries), maxEntries)
+		return
+	}
 	for i, entry := range entries {
 		m, _ := entry.(map[string]any)
 		name, _ := m["name"].(string)
 		f.shape(place(at, i, name), entry, t.Elem())
+	}
+}
+
+// hugeExponent is of three digits or more: a Quantity is computed digit by digit.
+var hugeExponent = regexp.MustCompile(`[eE][+-]?[0-9]{3}`)
+
+func (f *faults) quantity(at string, v any) {
+	const longest = 32
+	var text string
+	switch v := v.(type) {
+	case string:
+		text = v
+	case float64:
+		text = strconv.FormatFloat(v, 'g', -1, 64)
+	}
+	if len(text) > longest || hugeExponent.MatchString(text) {
+		f.bad(at, "%q is no amount: write it with %d characters at the most, and an exponent of two digits, such as 1500m or 2Gi", shown(text), longest)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 type Step struct {
 	// Image is the attribute image:, empty if there is none.
 	Image string
-	// Plugin is the kubernetes plugin, nil if the step has none or says nothing by it.
+	// Plugin is the kubernetes plugin, nil if the step has none.
 	Plugin *Plugin
 }
 

@@ -122,15 +122,15 @@ func (r *resolver) tidy() {
 
 func (r *resolver) once(at string, mounts []corev1.VolumeMount) []corev1.VolumeMount {
 	var kept []corev1.VolumeMount
+	there := map[string]string{}
 	for _, m := range mounts {
-		same := func(o corev1.VolumeMount) bool { return path.Clean(o.MountPath) == path.Clean(m.MountPath) }
-		i := slices.IndexFunc(kept, same)
-		if i < 0 {
+		name, taken := there[path.Clean(m.MountPath)]
+		switch {
+		case !taken:
+			there[path.Clean(m.MountPath)] = m.Name
 			kept = append(kept, *m.DeepCopy())
-			continue
-		}
-		if kept[i].Name != m.Name {
-			r.note("%s.volumeMounts[%s]: %s is not mounted, because %s is there", at, shown(m.MountPath), shown(m.Name), shown(kept[i].Name))
+		case name != m.Name:
+			r.note("%s.volumeMounts[%s]: %s is not mounted, because %s is there", at, shown(m.MountPath), shown(m.Name), shown(name))
 		}
 	}
 	return kept

@@ -354,3 +354,19 @@ func TestExecWithoutAShell(t *testing.T) {
 		}
 	}
 }
+
+// Any user makes sockets, whatever the umask was.
+func TestSocketsAreForAll(t *testing.T) {
+	dir, program := t.TempDir(), filepath.Join(t.TempDir(), "onejob-step")
+	if err := os.WriteFile(program, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Umask(syscall.Umask(0o022))
+	if err := Copy(dir, program); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(filepath.Join(dir, "sockets"))
+	if err != nil || info.Mode().Perm() != 0o777 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}

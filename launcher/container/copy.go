@@ -26,6 +26,12 @@ func Copy(dir string, programs ...string) error {
 		if err := os.MkdirAll(folder, 0o777); err != nil { //nolint:gosec // see above
 			return fmt.Errorf("making %s: %w", folder, err)
 		}
+		if folder == dir {
+			continue // a volume, whose owner says who writes there
+		}
+		if err := os.Chmod(folder, 0o777); err != nil { //nolint:gosec // whatever the umask was
+			return fmt.Errorf("opening %s for all users: %w", folder, err)
+		}
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,7 +122,8 @@ func setting(repositories string) (fixture.Options, error) {
 	}
 	o.Namespaces = append(o.Namespaces, foreigners...)
 	rows, err := yaml.Marshal(queues)
-	o.Config = fixture.QueueConfig(8, 20) + anyUID + trusted + deployer + ownHome + foreign + string(rows)
+	withPlugin := strings.Replace(fixture.QueueConfig(8, 20), "- name: default\n", "- name: default\n  steps: pod\n", 1) // TestPlugin, and a promise
+	o.Config = withPlugin + anyUID + trusted + deployer + ownHome + foreign + string(rows)
 	return o, err
 }
 
