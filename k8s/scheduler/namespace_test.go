@@ -7,7 +7,9 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	k8stesting "k8s.io/client-go/testing"
@@ -66,7 +68,9 @@ func TestNamespaceThatTakesNoKjobs(t *testing.T) {
 func TestNamespaceThatTakesNothing(t *testing.T) {
 	inWorld(t, simulator.Config{}, func(w *world) {
 		going := func(kind, name string) error {
-			return apierrors.NewForbidden(schema.GroupResource{Resource: kind}, name, errors.New("unable to create new content in namespace builds because it is being terminated: cannot create resource"))
+			err := apierrors.NewForbidden(schema.GroupResource{Resource: kind}, name, errors.New("unable to create new content in namespace builds because it is being terminated"))
+			err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
+			return err
 		}
 		w.onCreate = func(k *batchv1.Job) (error, error) { return going("jobs", k.Name), nil }
 		w.kube.PrependReactor("create", "events", func(a k8stesting.Action) (bool, runtime.Object, error) {
