@@ -3,7 +3,6 @@ package scheduler
 import (
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
