@@ -38,15 +38,15 @@ type ruleFile struct {
 // alerts are the rules of a rendering with them.
 func alerts(t *testing.T, more ...string) ruleFile {
 	t.Helper()
-	for _, doc := range documents(mustRender(t, "base", append(more, "--set", "prometheusRule.enabled=true")...))["prometheusrule.yaml"] {
-		var m monitor
-		if err := yaml.UnmarshalStrict([]byte(doc), &m); err != nil {
-			t.Fatal(err)
-		}
-		return ruleFile{m.Spec.Groups}
+	docs := documents(mustRender(t, "base", append(more, "--set", "prometheusRule.enabled=true")...))["prometheusrule.yaml"]
+	if len(docs) != 1 {
+		t.Fatalf("%d PrometheusRules are rendered, want 1", len(docs))
 	}
-	t.Fatal("no PrometheusRule is rendered")
-	return ruleFile{}
+	var m monitor
+	if err := yaml.UnmarshalStrict([]byte(docs[0]), &m); err != nil {
+		t.Fatal(err)
+	}
+	return ruleFile{m.Spec.Groups}
 }
 
 // promtool runs it, in a directory with files, and returns what it says.

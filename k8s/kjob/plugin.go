@@ -220,7 +220,7 @@ func addCheckout(spec *corev1.PodSpec, agent *corev1.Container, pod *steps.Pod) 
 }
 
 const (
-	credentialsDir = "/buildkite/git-credentials"
+	credentialsDir = "/buildkite/git-credentials" //nolint:gosec // a folder
 	gitCount       = "GIT_CONFIG_COUNT"
 )
 
