@@ -98,9 +98,10 @@ func (q *queue) letGo(ctx context.Context, id contract.JobID, c claim, why strin
 func (q *queue) make(ctx context.Context, id contract.JobID, c claim) (again time.Duration, err error) {
 	set := q.set.Load()
 	if set.template.WantsEnv() && c.env == nil {
-		if c.env, again, err = q.envOf(ctx, id); c.env == nil {
+		if there, again, err := q.envOf(ctx, id); !there {
 			return again, err
 		}
+		return q.carryOut(ctx, id) // the answer took its time: all is checked again
 	}
 	k, err := q.newKjob(c, set.template)
 	if err != nil {

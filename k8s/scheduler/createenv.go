@@ -15,23 +15,24 @@ import (
 // environment, so that an expired one is dropped.
 const envAgain = 5 * time.Second
 
-// envOf asks for a job's environment, which says what its pod is; it is nil, without an
-// error, if the claim is to be looked at again or is over. All queues share the
+// envOf asks for a job's environment, which says what its pod is. It isn't there, without
+// an error, if the claim is to be looked at again or is over. All queues share the
 // creators, so they don't wait here for this queue's endpoint. The client's own timeout
 // bounds the request: one that hangs counts as a failure, and then one request at a
 // time is sent.
-func (q *queue) envOf(ctx context.Context, id contract.JobID) (env map[string]string, again time.Duration, err error) {
-	env, again, err = q.client.TryEnv(ctx, id)
+func (q *queue) envOf(ctx context.Context, id contract.JobID) (there bool, again time.Duration, err error) {
+	env, again, err := q.client.TryEnv(ctx, id)
 	switch {
 	case err == nil && again == 0:
 		if env == nil {
 			env = map[string]string{}
 		}
 		q.claims.setEnv(id, env)
+		return true, 0, nil
 	case err != nil && ctx.Err() == nil:
-		return nil, 0, q.noEnv(ctx, id, err)
+		return false, 0, q.noEnv(ctx, id, err)
 	}
-	return env, min(again, envAgain), err
+	return false, min(again, envAgain), err
 }
 
 // noEnv acts on a failure to give a job's environment, and returns it if it is to be

@@ -61,3 +61,30 @@ func (w *world) containerImage(id, name string) string {
 	}
 	return ""
 }
+
+// While Buildkite takes its time to tell an environment, the queue may be paused: what is
+// checked before a create is checked after the answer.
+func TestPausedWhileTheEnvironmentComes(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		r := w.start("")
+		time.Sleep(time.Second)
+		w.sim.AddFault(simulator.Fault{Endpoint: "stacks_job", Delay: 8 * time.Second})
+		id := w.build(1)[0].ID
+		w.await("the question", 10*time.Second, func() bool { return w.sim.Count("stacks_job") == 1 })
+		if err := w.sim.SetQueuePaused("default", true); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(30 * time.Second)
+		if n := w.kjobs(id); n != 0 {
+			t.Errorf("%d Kubernetes Jobs were made in a paused queue", n)
+		}
+		if err := w.sim.SetQueuePaused("default", false); err != nil {
+			t.Fatal(err)
+		}
+		w.await("the job's end", 2*time.Minute, w.finished(1))
+		if n := w.kjobs(id); n != 1 {
+			t.Errorf("%d Kubernetes Jobs, want 1", n)
+		}
+		r.end(w)
+	})
+}

@@ -182,8 +182,15 @@ func (q *queue) claimAll(ctx context.Context, set *settings, take []candidate) e
 	return err
 }
 
-// fetchEnv asks for the environment of claims; if that fails, the create asks again.
+// envWithin is how long the poll waits for environments.
+const envWithin = time.Second
+
+// fetchEnv asks for the environment of claims; what isn't there in time the creates ask
+// for.
 func (q *queue) fetchEnv(ctx context.Context, claimed []candidate) {
+	ctx, stop := context.WithCancel(ctx) // a deadline would count as a failure of the endpoint
+	defer stop()
+	defer time.AfterFunc(envWithin, stop).Stop()
 	// In an outage each request would wait for the endpoint's next probe, and the poll
 	// with it: the first failure ends them all.
 	g, ctx := errgroup.WithContext(ctx)
