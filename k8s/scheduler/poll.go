@@ -183,14 +183,14 @@ func (q *queue) claimAll(ctx context.Context, set *settings, take []candidate) e
 }
 
 // envWithin is how long the poll waits for environments.
-const envWithin = time.Second
+const envWithin = 2 * time.Second
 
 // fetchEnv asks for the environment of claims; what isn't there in time the creates ask
-// for.
+// for, one at a time at first: all queues share them, and a reply that is late may never
+// come.
 func (q *queue) fetchEnv(ctx context.Context, claimed []candidate) {
-	ctx, stop := context.WithCancel(ctx) // a deadline would count as a failure of the endpoint
-	defer stop()
-	defer time.AfterFunc(envWithin, stop).Stop()
+	ctx, cancel := context.WithTimeout(ctx, envWithin)
+	defer cancel()
 	// In an outage each request would wait for the endpoint's next probe, and the poll
 	// with it: the first failure ends them all.
 	g, ctx := errgroup.WithContext(ctx)
