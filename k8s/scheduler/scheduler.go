@@ -27,7 +27,8 @@ type Options struct {
 	Lean kube.Client
 	// Skew is how far the API server's clock is ahead; nil means that it isn't.
 	Skew func() time.Duration
-	// Load reads the configuration; it is called at start and every ReloadEvery.
+	// Load reads the configuration; it is called at start and every ReloadEvery. What it
+	// returns is the scheduler's, which makes it that of its installation.
 	Load func() (*config.Config, error)
 	// Version is told to Buildkite.
 	Version string

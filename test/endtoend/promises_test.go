@@ -13,6 +13,7 @@ import (
 
 // anyUID is a queue whose pods differ from the default's in the user alone.
 const anyUID = `- name: any-uid
+  steps: pod
   max-in-flight: 8
   template:
     inline:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,13 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/stacks"
 )
+
+// load is the configuration, read anew.
+func (h *history) load() (*config.Config, error) {
+	c := *h.config
+	c.Queues = slices.Clone(c.Queues)
+	return &c, nil
+}
 
 // instance is one process of the scheduler: what it holds in memory dies with
 // it. All but its requests are guarded by h.mu.
@@ -56,7 +64,7 @@ func (h *history) launch() *instance {
 	h.mu.Unlock()
 	s.s = scheduler.New(scheduler.Options{
 		Kube: client{h.fake, s}, Version: "test", Transport: s, Token: stacks.Token(simulator.DefaultAgentToken), Log: h.log(s),
-		Load: func() (*config.Config, error) { return h.config, nil }, Metrics: h.metrics, Skew: s.skew.Of,
+		Load: h.load, Metrics: h.metrics, Skew: s.skew.Of,
 	})
 	h.wg.Go(func() {
 		err := s.s.Run(ctx)
