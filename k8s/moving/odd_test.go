@@ -61,21 +61,15 @@ func TestImportsShareNothing(t *testing.T) {
 
 func FuzzImport(f *testing.F) {
 	for _, tt := range keys {
-		f.Add(tt.key, tt.value)
-		f.Add(tt.key, "x")
+		for _, value := range []string{tt.value, "x"} {
+			doc, err := yaml.Marshal(nested(f, tt.key, value))
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(doc)
+		}
 	}
-	f.Fuzz(func(t *testing.T, key, value string) {
-		if len(key) > 100 || strings.Count(key, ".") > 5 {
-			t.Skip()
-		}
-		var v any
-		if yaml.Unmarshal([]byte(value), &v) != nil {
-			t.Skip()
-		}
-		doc, err := yaml.Marshal(nested(t, key, value))
-		if err != nil {
-			t.Skip()
-		}
+	f.Fuzz(func(_ *testing.T, doc []byte) {
 		_, _, _ = Import(doc) // it may refuse, and mustn't panic
 	})
 }

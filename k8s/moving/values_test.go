@@ -148,7 +148,7 @@ var keys = []struct{ key, value, want string }{
 }
 
 // nested is a value under a key such as a.b.c.
-func nested(t *testing.T, key, value string) map[string]any {
+func nested(t testing.TB, key, value string) map[string]any {
 	t.Helper()
 	var v any
 	if err := yaml.Unmarshal([]byte(value), &v); err != nil {
