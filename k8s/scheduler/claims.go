@@ -192,22 +192,17 @@ func (cs *claims) created(id contract.JobID) {
 
 // forbiddenSince is when a claim's create was first refused for now, which it is.
 func (cs *claims) forbiddenSince(id contract.JobID) time.Time {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	now := time.Now()
-	c := cs.open[id]
-	if c == nil {
-		return now
-	}
-	if c.forbidden.IsZero() {
-		c.forbidden = now
-	}
-	return c.forbidden
+	return cs.since(id, func(c *claim) *time.Time { return &c.forbidden })
 }
 
 // unansweredSince is when Buildkite first failed to give a claim's environment, which it
 // does.
 func (cs *claims) unansweredSince(id contract.JobID) time.Time {
+	return cs.since(id, func(c *claim) *time.Time { return &c.unanswered })
+}
+
+// since is when something was first noted of a claim: now, if it wasn't before.
+func (cs *claims) since(id contract.JobID, when func(*claim) *time.Time) time.Time {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	now := time.Now()
@@ -215,10 +210,10 @@ func (cs *claims) unansweredSince(id contract.JobID) time.Time {
 	if c == nil {
 		return now
 	}
-	if c.unanswered.IsZero() {
-		c.unanswered = now
+	if at := when(c); at.IsZero() {
+		*at = now
 	}
-	return c.unanswered
+	return *when(c)
 }
 
 // sees records what the informer shows of a kjob; ended: this is news of its end. It
