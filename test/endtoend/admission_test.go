@@ -107,8 +107,14 @@ func stopped(words string) func(*scene) {
 			must(s, err)
 			return slices.ContainsFunc(list.Items, func(e corev1.Event) bool { return strings.Contains(e.Message, words) })
 		})
-		if !strings.Contains(s.metrics(), `onejob_queue_ready{queue="webhook-down"} 1`) {
-			s.Error("another queue is stopped too")
+		// A replica that has just begun to lead says 0 of every queue until it serves it.
+		s.until("another queue is served", func() bool {
+			return strings.Contains(s.metrics(), `onejob_queue_ready{queue="webhook-down"} 1`)
+		})
+		list, err := on.Cluster.Client().CoreV1().Events("rows-webhook").List(s.ctx, metav1.ListOptions{FieldSelector: "reason=QueueStopped"})
+		must(s, err)
+		for _, e := range list.Items {
+			s.Errorf("another queue was stopped too: %s", e.Message)
 		}
 		must(s, on.Simulator.CancelJob(s.id))
 	}
