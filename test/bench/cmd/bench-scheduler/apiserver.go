@@ -18,6 +18,21 @@ var labelPair = regexp.MustCompile(`(\w+)="([^"]*)"`)
 // jobWrites is how many requests that write Jobs, their status apart, the API
 // server has answered, by its own count: of each verb and code, as "POST 201".
 func (b *bench) jobWrites(ctx context.Context) (map[string]int, error) {
+	return b.writes(ctx, func(labels map[string]string) bool {
+		return labels["group"] == "batch" && labels["resource"] == "jobs" && labels["subresource"] == ""
+	})
+}
+
+// eventWrites is the same of Events, in sum.
+func (b *bench) eventWrites(ctx context.Context) (n int, err error) {
+	writes, err := b.writes(ctx, func(labels map[string]string) bool { return labels["resource"] == "events" })
+	for _, of := range writes {
+		n += of
+	}
+	return n, err
+}
+
+func (b *bench) writes(ctx context.Context, count func(labels map[string]string) bool) (map[string]int, error) {
 	text, err := b.cluster.Client().CoreV1().RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
 	if err != nil {
 		return nil, err
@@ -32,7 +47,7 @@ func (b *bench) jobWrites(ctx context.Context) (map[string]int, error) {
 		for _, pair := range labelPair.FindAllStringSubmatch(rest, -1) {
 			labels[pair[1]] = pair[2]
 		}
-		if labels["group"] != "batch" || labels["resource"] != "jobs" || labels["subresource"] != "" {
+		if !count(labels) {
 			continue
 		}
 		switch labels["verb"] {

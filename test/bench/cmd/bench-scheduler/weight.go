@@ -35,10 +35,42 @@ func (b *bench) weigh(ctx context.Context, s *subject) error {
 		b.report.add("d", fmt.Sprintf("RSS, %d kjobs", n), mib(u.RSS), "MiB", memory, peers[n][0])
 		b.report.add("d", fmt.Sprintf("RSS, the most until then, %d kjobs", n), mib(u.Peak), "MiB", noBar, "")
 		b.report.add("d", fmt.Sprintf("CPU per 1,000, %d kjobs", n), (u.CPU-before.CPU).Seconds()*1000/float64(n), "s", atMost(1.3), peers[n][1])
+		if err := b.told(ctx, s, n); err != nil {
+			return err
+		}
 		if err := b.rest(ctx, s, n, rest); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// told waits until every job that has waited for a minute was told so, and measures
+// what that costs: it happens once to each job, so it is no part of what follows.
+func (b *bench) told(ctx context.Context, s *subject, n int) error {
+	from, err := s.process.Usage()
+	if err != nil {
+		return err
+	}
+	pause(ctx, restFor*b.settle)
+	for before := -1; ; {
+		now, err := b.eventWrites(ctx)
+		if err != nil {
+			return err
+		}
+		if now == before {
+			break
+		}
+		before = now
+		if !pause(ctx, b.settle) {
+			return context.Cause(ctx)
+		}
+	}
+	to, err := s.process.Usage()
+	if err != nil {
+		return err
+	}
+	b.report.add("d", fmt.Sprintf("CPU per 1,000 until told that they wait, %d kjobs", n), (to.CPU-from.CPU).Seconds()*1000/float64(n), "s", noBar, "")
 	return nil
 }
 
