@@ -27,12 +27,12 @@ func String() string {
 func ImageTag() string { return imageTag(Version) }
 
 var (
-	validTag = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+	validTag = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
 	between  = regexp.MustCompile(`^devel$|^[0-9a-f]{7,40}$|-g[0-9a-f]{7,40}$|-dirty$`)
 )
 
 func imageTag(version string) string {
-	if !validTag.MatchString(version) || between.MatchString(version) {
+	if len(version) > 128 || !validTag.MatchString(version) || between.MatchString(version) {
 		return "latest"
 	}
 	return version

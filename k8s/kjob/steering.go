@@ -3,14 +3,19 @@ package kjob
 import (
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // The names of variables and of annotations are free, so no list can have all that
 // are harmless. These are the ones that are known not to be, each group with its
 // reason; where a whole family is somebody's, the family is in it.
 
-func anyOf(flags, end string, patterns ...string) *regexp.Regexp {
-	return regexp.MustCompile(flags + "^(" + strings.Join(patterns, "|") + ")" + end)
+// anyOf compiles when it is first asked: a scheduler whose templates have no variables
+// never does, and these two are half a megabyte.
+func anyOf(flags, end string, patterns ...string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(flags + "^(" + strings.Join(patterns, "|") + ")" + end)
+	})
 }
 
 // steering matches the variables that change where the runner, or a program that

@@ -83,7 +83,7 @@ func containerVariables(c corev1.Container, list string, annotations map[string]
 	filled := filledEnv(c, annotations)
 	prefix := place{path: "spec.template.spec." + list + "[" + c.Name + "].", kind: "spec.template.spec." + list + "[*]."}
 	for _, e := range c.Env {
-		if steering.MatchString(e.Name) {
+		if steering().MatchString(e.Name) {
 			judge(place{path: prefix.path + "env[" + e.Name + "].value", kind: prefix.kind + "env[*].value"}, e.Value, filled[e.Name])
 		}
 	}
@@ -121,7 +121,7 @@ func fileVariables(v corev1.Volume, annotations map[string]string, judge func(pl
 
 func refuseVariable(at place, names []string, trusted bool) error {
 	_, annotation, _ := strings.Cut(at.kind, "metadata.annotations.")
-	isRestraint := restraints.MatchString(annotation)
+	isRestraint := restraints().MatchString(annotation)
 	isHarmless := !at.key && !isRestraint && beginsWith(harmless, at.kind)
 	byTrust := !at.key && forTrusted.MatchString(at.kind)
 	if isHarmless || byTrust && trusted {

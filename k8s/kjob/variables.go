@@ -22,7 +22,7 @@ func hasVariable(s string) bool { return strings.Contains(s, "{{env.") }
 
 var (
 	templateVariable = regexp.MustCompile(`\{\{env\.([A-Za-z_][A-Za-z0-9_]*)\}\}`)
-	envValue         = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,252}$`)
+	envValue         = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/:@+-]*$`)
 )
 
 // variableNames are the variables that a string of a template takes from a pipeline.
@@ -64,6 +64,9 @@ func fill(raw string, env map[string]string) (*batchv1.Job, error) {
 	return k, nil
 }
 
+// maxEnvValue is what the longest of the fields takes that a variable may fill: a name.
+const maxEnvValue = 253
+
 func expandEnv(s string, env map[string]string) (string, error) {
 	var err error
 	out := templateVariable.ReplaceAllStringFunc(s, func(variable string) string {
@@ -72,6 +75,8 @@ func expandEnv(s string, env map[string]string) (string, error) {
 		switch {
 		case !ok:
 			err = fmt.Errorf("the queue's template needs %s in the job's environment, and it isn't there", name)
+		case len(v) > maxEnvValue:
+			err = fmt.Errorf("the queue's template needs %s from the job's environment, and its value has %d bytes, which is more than %d", name, len(v), maxEnvValue)
 		case !envValue.MatchString(v):
 			err = fmt.Errorf("the queue's template needs %s from the job's environment, and %q is not made of A-Z a-z 0-9 . _ / : @ + -", name, contract.Line(v, 60))
 		}

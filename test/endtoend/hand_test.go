@@ -178,9 +178,7 @@ var handRows = []row{
 			if st := s.job().State; st != simulator.StateRunning {
 				s.Errorf("what ran is %s", st)
 			}
-			if !s.measured("onejob_queue_paused", "queue", s.name) {
-				s.Error("the metric doesn't say that the queue is paused")
-			}
+			s.until("the metric says that the queue is paused", func() bool { return s.measured("onejob_queue_paused", "queue", s.name) })
 			must(s, on.Simulator.CancelJob(s.id))
 			must(s, on.Simulator.SetQueuePaused(s.name, false))
 			s.happens("the second job's end", func() bool { b, _ := on.Simulator.Build(b.Number); return b.Done() })
