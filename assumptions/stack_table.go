@@ -60,7 +60,7 @@ var stackTable = []Assumption{
 			{string(ShortReservationRaised), "A minute: a shorter one is made as long.",
 				"The same; a scheduler's death costs up to a minute."},
 			{string(ShortReservationRefused), "A minute: a shorter one is 422.",
-				"Reservations name no time from then on, and last as long as Buildkite makes them: a scheduler's death, or a Job that Kubernetes refuses, costs up to a quarter of an hour."},
+				"Jobs are reserved for a minute from then on, if that is taken, else for five, else for as long as Buildkite makes it, a quarter of an hour: so much a scheduler's death can cost, or a Job that Kubernetes refuses."},
 		},
 		Settles: "Reserve for 1, 20 and 60 seconds; watch when the job is listed again.",
 	},

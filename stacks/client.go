@@ -84,8 +84,8 @@ type Client struct {
 	// finishAgain is the gate of the finishes that have failed before.
 	finishAgain *gate
 	checked     tokenAnswer
-	// usual is set once Buildkite has refused a given reservation time.
-	usual atomic.Bool
+	// length is which of the lengths Buildkite takes for a reservation, as far as known.
+	length atomic.Int32
 }
 
 // timeout bounds one request.

@@ -105,7 +105,7 @@ func TestReserveKeepsWhatItGot(t *testing.T) {
 			t.Errorf("body %.60s: %v, expiry %d", body, err, in.Expiry)
 		}
 		sizes = append(sizes, len(in.JobUUIDs))
-		if len(sizes) >= 3 { // also with Buildkite's own time
+		if len(sizes) >= 3 { // also with a longer time, and with none
 			return 422, nil, map[string]string{"message": "no"}
 		}
 		return 200, nil, map[string]any{"reserved": in.JobUUIDs, "not_reserved": []string{}}
@@ -114,7 +114,7 @@ func TestReserveKeepsWhatItGot(t *testing.T) {
 	if len(got) != 2000 || !errors.Is(err, ErrInvalid) {
 		t.Errorf("Reserve: %d jobs, %v; want 2000 and ErrInvalid", len(got), err)
 	}
-	if want := []int{1000, 1000, 500, 500}; !cmp.Equal(sizes, want) {
+	if want := []int{1000, 1000, 500, 500, 500, 500}; !cmp.Equal(sizes, want) {
 		t.Errorf("chunks %v, want %v", sizes, want)
 	}
 }
@@ -139,29 +139,59 @@ func TestJobIDsOfReplies(t *testing.T) {
 	}
 }
 
-// Where Buildkite doesn't reserve for so short a time, it says for how long itself.
+// Where Buildkite doesn't reserve for so short a time, it is asked for longer ones, and
+// at last says for how long itself.
 func TestReserveForAsLongAsBuildkiteAllows(t *testing.T) {
-	var sent []int
-	c := client(t, func(_ *http.Request, body []byte) (int, map[string]string, any) {
-		var in struct {
-			JobUUIDs []string `json:"job_uuids"`
-			Expiry   *int     `json:"reservation_expiry_seconds"`
-		}
-		_ = json.Unmarshal(body, &in)
-		if in.Expiry != nil {
-			sent = append(sent, *in.Expiry)
-			return 422, nil, map[string]string{"message": "reservation_expiry_seconds must be at least 60"}
-		}
-		sent = append(sent, 0)
-		return 200, nil, map[string]any{"reserved": in.JobUUIDs, "not_reserved": []string{}}
-	})
-	for range 2 {
-		if got, err := c.Reserve(t.Context(), ids(3), 20*time.Second); len(got) != 3 || err != nil {
-			t.Errorf("%d jobs, %v; want 3", len(got), err)
+	for least, want := range map[int][]int{10: {20, 20}, 60: {20, 60, 60}, 300: {20, 60, 300, 300}, 3601: {20, 60, 300, 0, 0}} {
+		for name, reserve := range map[string]func(c *Client) ([]contract.JobID, error){
+			"Reserve": func(c *Client) ([]contract.JobID, error) { return c.Reserve(t.Context(), ids(1), 20*time.Second) },
+			"TryReserve": func(c *Client) ([]contract.JobID, error) {
+				for {
+					got, again, err := c.TryReserve(t.Context(), ids(1)[0], 20*time.Second)
+					if again == 0 {
+						return got, err
+					}
+					time.Sleep(again)
+				}
+			},
+		} {
+			var sent []int
+			c := client(t, func(_ *http.Request, body []byte) (int, map[string]string, any) {
+				var in struct {
+					JobUUIDs []string `json:"job_uuids"`
+					Expiry   int      `json:"reservation_expiry_seconds"`
+				}
+				_ = json.Unmarshal(body, &in)
+				sent = append(sent, in.Expiry)
+				if in.Expiry > 0 && in.Expiry < least {
+					return 422, nil, map[string]string{"message": "reservation_expiry_seconds must be longer"}
+				}
+				return 200, nil, map[string]any{"reserved": in.JobUUIDs, "not_reserved": []string{}}
+			})
+			for range 2 {
+				if got, err := reserve(c); len(got) != 1 || err != nil {
+					t.Errorf("%s: %d jobs, %v; want one", name, len(got), err)
+				}
+			}
+			if !cmp.Equal(sent, want) {
+				t.Errorf("%s, at least %d s: sent %v, want %v: the refusal is remembered", name, least, sent, want)
+			}
 		}
 	}
-	if want := []int{20, 0, 0}; !cmp.Equal(sent, want) || !c.UsualReservation() {
-		t.Errorf("sent %v, want %v: the refusal is remembered", sent, want)
+}
+
+// What is refused for another reason is refused, and the next reservation is as short.
+func TestReserveRefused(t *testing.T) {
+	var sent []string
+	c := client(t, func(_ *http.Request, body []byte) (int, map[string]string, any) {
+		sent = append(sent, string(body))
+		return 422, nil, map[string]string{"message": "no"}
+	})
+	for range 2 {
+		sent = nil
+		if _, err := c.Reserve(t.Context(), ids(1), 2*time.Minute); !errors.Is(err, ErrInvalid) || len(sent) != 3 || !strings.Contains(sent[0], "120") {
+			t.Errorf("%v, sent %q; want 120 s, 300 s and no time, each refused", err, sent)
+		}
 	}
 }
 

@@ -143,32 +143,37 @@ func (r reserved) jobs() (ids []contract.JobID) {
 	return ids
 }
 
-func (c *Client) reservation(ids []contract.JobID, expiry time.Duration) uuids {
-	if c.usual.Load() {
+// lengths are the times that reservations name, each longer than the one before it: as
+// long as the caller asks; where Buildkite refuses so short a time, these; and at last
+// none, which is a quarter of an hour (docs/protocol.md#reservation). Nobody knows which
+// is the shortest, and a scheduler that dies holds its reserved jobs up for that long.
+var lengths = [...]time.Duration{1: time.Minute, 5 * time.Minute, 0}
+
+// unnamed is where Buildkite chooses.
+const unnamed = int32(len(lengths) - 1)
+
+// reservation is the request for one of the lengths.
+func reservation(ids []contract.JobID, expiry time.Duration, length int32) uuids {
+	if length == unnamed {
 		return uuids{JobUUIDs: ids}
 	}
-	return uuids{JobUUIDs: ids, Expiry: max(1, int(expiry/time.Second))}
+	return uuids{JobUUIDs: ids, Expiry: max(1, int(max(expiry, lengths[length])/time.Second))}
 }
 
 // Reserve holds jobs for this stack for the given time (whole seconds, at most an
 // hour), or prolongs their reservation. It returns those that are held now. More than
 // MaxBatch jobs take several calls; if one of them fails, the jobs that the others
 // reserved are returned beside the error. A call whose reply is lost may have reserved
-// jobs; that expires by itself. If Buildkite doesn't accept so short a time
-// (docs/protocol.md#reservation), later calls leave the time to Buildkite;
-// UsualReservation says so.
+// jobs; that expires by itself. If Buildkite refuses so short a time, it is asked for
+// longer ones at once, and later calls begin with the one that it took.
 func (c *Client) Reserve(ctx context.Context, ids []contract.JobID, expiry time.Duration) ([]contract.JobID, error) {
 	var got []contract.JobID
 	for chunk := range slices.Chunk(ids, MaxBatch) {
 		var out reserved
-		in := c.reservation(chunk, expiry)
-		err := c.do(ctx, EndpointReserve, http.MethodPut, c.stackPath(reservePath), in, &out)
-		if errors.Is(err, ErrInvalid) && in.Expiry > 0 {
-			in.Expiry = 0
-			if err = c.do(ctx, EndpointReserve, http.MethodPut, c.stackPath(reservePath), in, &out); err == nil {
-				c.usual.Store(true)
-			}
-		}
+		err := c.reserveFor(chunk, expiry, func(in uuids) error {
+			out = reserved{}
+			return c.do(ctx, EndpointReserve, http.MethodPut, c.stackPath(reservePath), in, &out)
+		})
 		if err != nil {
 			return got, err
 		}
@@ -177,25 +182,42 @@ func (c *Client) Reserve(ctx context.Context, ids []contract.JobID, expiry time.
 	return got, nil
 }
 
+// reserveFor sends a reservation, and longer ones while Buildkite refuses it.
+func (c *Client) reserveFor(ids []contract.JobID, expiry time.Duration, send func(uuids) error) (err error) {
+	first := c.length.Load()
+	for length := first; length <= unnamed; length++ {
+		if length > first && length < unnamed && lengths[length] <= expiry {
+			continue // no longer than the one that was refused
+		}
+		if err = send(reservation(ids, expiry, length)); err == nil && length > first {
+			c.length.Store(length)
+		}
+		if !errors.Is(err, ErrInvalid) {
+			break
+		}
+	}
+	return err
+}
+
 // TryReserve is Reserve for one job and for callers that must not wait. If no request may
 // be sent now, it sends none and returns when to come again.
 func (c *Client) TryReserve(ctx context.Context, id contract.JobID, expiry time.Duration) (got []contract.JobID, again time.Duration, err error) {
-	body, err := json.Marshal(c.reservation([]contract.JobID{id}, expiry))
-	if err != nil {
-		return nil, 0, fmt.Errorf("encoding %s: %w", EndpointReserve, err)
-	}
 	release, again := c.gates[EndpointReserve].try()
 	if again > 0 {
 		return nil, again, nil
 	}
 	defer release()
 	var out reserved
-	err = c.send(ctx, c.gates[EndpointReserve], EndpointReserve, http.MethodPut, c.stackPath(reservePath), body, &out)
+	err = c.reserveFor([]contract.JobID{id}, expiry, func(in uuids) error {
+		body, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("encoding %s: %w", EndpointReserve, err)
+		}
+		out = reserved{}
+		return c.send(ctx, c.gates[EndpointReserve], EndpointReserve, http.MethodPut, c.stackPath(reservePath), body, &out)
+	})
 	return out.jobs(), 0, err
 }
-
-// UsualReservation reports whether Buildkite chooses how long jobs are reserved.
-func (c *Client) UsualReservation() bool { return c.usual.Load() }
 
 type jobReply struct {
 	Env map[string]string `json:"env"`
