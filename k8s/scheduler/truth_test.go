@@ -49,6 +49,24 @@ func TestShortReservationsAreRefused(t *testing.T) {
 	})
 }
 
+// A scheduler that dies before it has created what it reserved costs those jobs a minute,
+// also where Buildkite takes no shorter reservation.
+func TestDeathBetweenReserveAndCreate(t *testing.T) {
+	inWorld(t, simulator.Config{Profile: simulator.Profile{ShortReservation: assumptions.ShortReservationRefused}}, func(w *world) {
+		dead := w.client()
+		if _, err := dead.Register(w.ctx, nil); err != nil {
+			t.Fatal(err)
+		}
+		id := contract.JobID(w.build(1)[0].ID)
+		if got, err := dead.Reserve(w.ctx, []contract.JobID{id}, reserveFor); len(got) != 1 || err != nil {
+			t.Fatalf("reserved %v, %v", got, err)
+		}
+		r := w.start("")
+		w.await("finished", 70*time.Second, w.finished(1))
+		r.end(w)
+	})
+}
+
 // A list that lags tells of jobs that are over as if they were offered: that is nothing
 // that anybody is told, and makes no second attempt.
 func TestListLags(t *testing.T) {
