@@ -163,7 +163,7 @@ spec:
 	}
 	for _, want := range []string{"backoffLimit", "podFailurePolicy", "ttlSecondsAfterFinished", "restartPolicy", "automountServiceAccountToken", "extra", "nowhere", "onejob.dev/queue",
 		`unknown field "spec.backofLimit"`, `unknown field "spec.template.spec.containers[0].imagePullPolcy"`, "managedBy: kueue.x-k8s.io/multikueue",
-		"BUILDKITE_AGENT_TOKEN is", "BUILDKITE_AGENT_QUEUE is", "terminationMessagePath: /tmp/message", "terminationMessagePolicy: must be File", "containers[agent]: restartPolicy and restartPolicyRules can't be set", "(10m0s)"} {
+		"scheduler sets BUILDKITE_AGENT_TOKEN", "scheduler sets BUILDKITE_AGENT_QUEUE", "terminationMessagePath: /tmp/message", "terminationMessagePolicy: must be File", "containers[agent]: restartPolicy and restartPolicyRules can't be set", "(10m0s)"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error says nothing of %s:\n%v", want, err)
 		}

@@ -71,7 +71,7 @@ func TestPipelineCannotTakeTheToken(t *testing.T) {
 		{name: "ours", doc: agent(`env: [{name: ONEJOB_ACQUIRE_ATTEMPTS, value: "{{env.X}}"}]`), want: settings},
 		{name: "what holds a container", doc: `{metadata: {annotations: {container.apparmor.security.beta.kubernetes.io/agent: "{{env.X}}"}}, spec: {}}`, want: unknown, always: true},
 		{name: "an annotation's key", doc: `{metadata: {annotations: {"{{env.X}}": a}}, spec: {}}`, want: unknown, always: true},
-		{name: "no variable", doc: `{metadata: {annotations: {a: "{{env.A-B}}"}}, spec: {}}`, want: "is a variable's name, made of", always: true},
+		{name: "no variable", doc: `{metadata: {annotations: {a: "{{env.A-B}}"}}, spec: {}}`, want: "must be a variable's name", always: true},
 
 		{name: "a file of an annotation", doc: podinfo("metadata.annotations['a']"), want: file},
 		{name: "a file of the step's label", doc: podinfo("metadata.annotations['onejob.dev/step']"), want: file},

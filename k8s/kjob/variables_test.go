@@ -31,7 +31,7 @@ func TestMisplacedVariables(t *testing.T) {
 		},
 		{
 			`{spec: {containers: [{name: agent, image: {{env.IMAGE}}}]}}`,
-			[]string{"{{env.NAME}} works in strings only, such as an annotation or a node selector's value, and the string is put in quotes"},
+			[]string{"{{env.NAME}} works in strings only, such as an annotation or a node selector's value: put the string in quotes"},
 		},
 		// Not the template variable's fault.
 		{
