@@ -22,7 +22,7 @@ var (
 	interposers  = []string{string(InterposeBuildkite), string(InterposeVector), string(InterposeLegacy)}
 )
 
-// maxListed bounds how many of a field's neighbours are listed: a PodSpec has forty.
+// maxListed is the largest number of known fields that an error lists: a PodSpec has forty.
 const maxListed = 30
 
 // shape holds a JSON value against the type that it is for, and says every field that
@@ -109,7 +109,8 @@ func (f *faults) entries(at string, v any, t reflect.Type) {
 	}
 }
 
-// hugeExponent is of three digits or more: a Quantity is computed digit by digit.
+// hugeExponent matches an exponent of three digits or more: Quantity's parser computes such
+// a number digit by digit.
 var hugeExponent = regexp.MustCompile(`[eE][+-]?[0-9]{3}`)
 
 func (f *faults) quantity(at string, v any) {
@@ -190,7 +191,8 @@ func fieldsOf(t reflect.Type) map[string]reflect.Type {
 	return fields
 }
 
-// nearest is the word that somebody may have meant: at most a third of it is otherwise.
+// nearest is the known word that differs least from key, empty if more than a third of key's
+// letters differ.
 func nearest(key string, known []string) string {
 	best, least := "", len(key)/3+1
 	if len(key) > 2*maxShown {
