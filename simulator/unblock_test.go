@@ -30,8 +30,8 @@ func TestUnblock(t *testing.T) {
 	}{
 		{"a required field", `{}`, 422, `"name\" is required`},
 		{"a format", `{"fields":{"name":"A1"}}`, 422, "want it to match"},
-		{"no such option", `{"fields":{"name":"x","stream":"odd"}}`, 422, "none of its options"},
-		{"one of several", `{"fields":{"name":"x","where":["na","sa"]}}`, 422, "none of its options"},
+		{"no such option", `{"fields":{"name":"x","stream":"odd"}}`, 422, "it has no such option"},
+		{"one of several", `{"fields":{"name":"x","where":["na","sa"]}}`, 422, "it has no such option"},
 		{"no such field", `{"fields":{"name":"x","nome":"y"}}`, 422, `no field \"nome\"`},
 		{"no text", `{"fields":{"name":{}}}`, 400, "is no text"},
 		{"no JSON", `{`, 400, ""},
