@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Each field of a Profile has its question, in the same order, with two answers at least
-// and all that the page says of them.
+// Each field of a Profile has its question, in the same order, with at least two answers and
+// all the text for the page.
 func TestTable(t *testing.T) {
 	if n := profileType.NumField(); n != len(All) {
 		t.Fatalf("%d fields, %d questions", n, len(All))
@@ -56,7 +56,7 @@ func TestOpposite(t *testing.T) {
 	}
 }
 
-// A seed's profile is the same each time, and each answer comes.
+// A seed gives the same profile each time, and every answer appears.
 func TestRandom(t *testing.T) {
 	seen := map[string]bool{}
 	for seed := range uint64(200) {
@@ -112,7 +112,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// What is written is read back, as a file too.
+// Parse and Load read back the YAML of a profile.
 func TestFile(t *testing.T) {
 	want := Random(rand.New(rand.NewPCG(1, 2))).With("unknown-job-state", "null") // in YAML a word of its own
 	path := filepath.Join(t.TempDir(), "profile.yaml")

@@ -83,7 +83,7 @@ func TestCancelOfABlockedBuild(t *testing.T) {
 	})
 }
 
-// A step that failed before a block and is retried lets the block be reached.
+// After a retry of a step that failed before a block, the build reaches the block.
 func TestRetryBeforeABlock(t *testing.T) {
 	inBubble(t, simulator.Config{}, func(w *wire) {
 		ids := w.build(`steps: [{command: a}, {block: go}, {command: b}]`)
@@ -178,7 +178,7 @@ func TestCancelOnBuildFailing(t *testing.T) {
 	})
 }
 
-// All that is wrong is named at once.
+// The error names every fault at once.
 func TestRefusalsComeTogether(t *testing.T) {
 	sim := simulator.New(simulator.Config{})
 	defer sim.Close()
@@ -210,7 +210,7 @@ func TestBuildOfNothing(t *testing.T) {
 	}
 }
 
-// A key that an upload brings fulfils a dependency that waited for it.
+// A step that an upload adds satisfies a dependency on its key.
 func TestDependencyThatAnUploadBrings(t *testing.T) {
 	inBubble(t, simulator.Config{}, func(w *wire) {
 		ids := w.build(`steps: [{command: a}, {command: z, depends_on: late}]`)

@@ -104,7 +104,7 @@ func TestParsePluginsAndImages(t *testing.T) {
 	}
 }
 
-// However many faults there are, a page has room for what is told of them.
+// The error fits on a job's page with any number of faults.
 func TestFaultsAreBounded(t *testing.T) {
 	fields := map[string]int{}
 	for i := range 3000 {
@@ -117,8 +117,8 @@ func TestFaultsAreBounded(t *testing.T) {
 	}
 }
 
-// FuzzParse: a pipeline's text makes no panic, and nothing in an error that isn't text.
-// What is read can be resolved.
+// FuzzParse: no text of a pipeline causes a panic, or puts control characters into an error.
+// Resolve accepts, or refuses without a panic, every step that Parse accepts.
 func FuzzParse(f *testing.F) {
 	f.Add(`{"podSpec":{"containers":[{"image":"node:22","command":["a"],"args":["b c"]}]},"sidecars":[{"image":"x"}]}`, "node:22")
 	f.Add(`{"podSpecPatch":{"containers":[{"name":"container-0","command":["x"]},{"name":"agent","image":"x"}],"volumes":[{"name":"v","emptyDir":{}}]},"checkout":{"skip":true,"gitMirrors":{"volume":{"name":"m"}}}}`, "")
