@@ -61,7 +61,7 @@ func (f *faults) image(field, name string) {
 	case len(name) > contract.MaxName:
 		f.bad(field, "it has %d characters, and an image's name has %d at the most", len(name), contract.MaxName)
 	case !imageName.MatchString(name):
-		f.bad(field, "%q is no name of an image, such as registry.example/team/app:1.2; repositories are in lower case", contract.Line(name, maxShown))
+		f.bad(field, "%q is not an image name, such as registry.example/team/app:1.2; repositories are in lower case", contract.Line(name, maxShown))
 	}
 }
 

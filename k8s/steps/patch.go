@@ -38,7 +38,7 @@ func (r *resolver) patch(base, patch *corev1.PodSpec, field string, own bool) *c
 	}
 	p.RestartPolicy = ""
 	if len(p.EphemeralContainers) > 0 {
-		r.bad(field+".ephemeralContainers", "a pod can't be made with some: use sidecars")
+		r.bad(field+".ephemeralContainers", "a new pod can't have ephemeral containers: use sidecars")
 	}
 	if p.Containers == nil {
 		p.Containers = []corev1.Container{} // null would take them all away

@@ -111,7 +111,7 @@ func (r *resolver) base() *corev1.PodSpec {
 	}
 	base.RestartPolicy = ""
 	if len(base.EphemeralContainers) > 0 {
-		r.bad("kubernetes.podSpec.ephemeralContainers", "a pod can't be made with some: use sidecars")
+		r.bad("kubernetes.podSpec.ephemeralContainers", "a new pod can't have ephemeral containers: use sidecars")
 	}
 	return base
 }
