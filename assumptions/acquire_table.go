@@ -1,6 +1,6 @@
 package assumptions
 
-// acquireTable is about acquiring.
+// acquireTable has the questions about acquiring.
 var acquireTable = []Assumption{
 	{
 		Name: "unstarted-job", Question: "What becomes of a job that its agent doesn't start in time?",
@@ -62,7 +62,7 @@ var acquireTable = []Assumption{
 			{string(LockedStatesAllWaiting), "In each that waits.",
 				"The pod tries again, then ends with 28; the next attempt comes when Buildkite offers the job."},
 			{string(LockedStatesDependencies), "In pending and waiting; in the others it is 422.",
-				"After 423 the same. After 422 the pod ends with 27; the job isn't offered, so that it is waited for, and the next attempt comes when Buildkite offers it."},
+				"After 423 the same. After 422 the pod ends with 27; the scheduler waits, because the job isn't offered, and the next attempt comes when Buildkite offers it."},
 		},
 		Settles: "Acquire jobs that wait for a step, for a concurrency group and for a block step.",
 	},

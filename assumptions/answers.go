@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Answer is a Profile's answer to a question.
+// Answer is a Profile's answer to a question, empty if there is none or no such question.
 func (p Profile) Answer(name string) string {
 	field, ok := p.field(name)
 	if !ok {
@@ -16,7 +16,8 @@ func (p Profile) Answer(name string) string {
 }
 
 // With is the Profile with another answer to one question. It panics if there is no such
-// question or answer, which only code can bring about: Parse reads what people write.
+// question or answer. Only a mistake in code causes that, because people's profiles go
+// through Parse.
 func (p Profile) With(name, side string) Profile {
 	p.set(name, side)
 	if err := p.Check(); err != nil || p.Answer(name) == "" {
@@ -25,10 +26,11 @@ func (p Profile) With(name, side string) Profile {
 	return p
 }
 
-// Shipped is what onejob-sim plays, and what onejob assumes where it has to.
+// Shipped is the Profile that onejob-sim plays by default, and that onejob assumes where it
+// must.
 func Shipped() Profile { return Profile{}.WithDefaults() }
 
-// WithDefaults has the shipped answer where there is none.
+// WithDefaults is the Profile with the shipped answer in each empty field.
 func (p Profile) WithDefaults() Profile {
 	for _, a := range All {
 		if p.Answer(a.Name) == "" {
@@ -38,7 +40,8 @@ func (p Profile) WithDefaults() Profile {
 	return p
 }
 
-// Opposite differs in each answer. That of Shipped has the last side of each.
+// Opposite is a Profile that differs from p in each answer. The Opposite of Shipped has the
+// last side of each question.
 func (p Profile) Opposite() Profile {
 	p = p.WithDefaults()
 	for _, a := range All {
@@ -47,7 +50,7 @@ func (p Profile) Opposite() Profile {
 	return p
 }
 
-// Random has each answer by chance.
+// Random is a Profile of random answers.
 func Random(rng *rand.Rand) Profile {
 	var p Profile
 	for _, a := range All {
@@ -70,7 +73,7 @@ func Diff(a, b Profile) (out []Difference) {
 	return out
 }
 
-// String has what differs from the shipped profile.
+// String lists the answers that differ from the shipped profile.
 func (p Profile) String() string {
 	var out []string
 	for _, d := range Diff(Shipped(), p) {
@@ -97,7 +100,7 @@ func (p Profile) field(name string) (reflect.Value, bool) {
 	return reflect.ValueOf(p).Field(i), true
 }
 
-// fieldOf is the number of the field of a name, or -1.
+// fieldOf is the index of Profile's field with a JSON name, or -1.
 func fieldOf(name string) int {
 	for i := range profileType.NumField() {
 		if tag, _, _ := strings.Cut(profileType.Field(i).Tag.Get("json"), ","); tag == name {

@@ -4,25 +4,25 @@ import "slices"
 
 // Assumption is a question about Buildkite that no public text answers.
 type Assumption struct {
-	// Name is the field of a Profile.
+	// Name is the JSON name of the field of a Profile.
 	Name     string
 	Question string
-	// Sides are the answers that it may have. The first is the shipped one.
+	// Sides are the possible answers. The first is the shipped one.
 	Sides []Side
-	// Settles is what to do at the real Buildkite to know.
+	// Settles says which calls to the real Buildkite answer the question.
 	Settles string
-	// Why says of one of Unplayed that no Profile has it.
+	// Why says for a question of Unplayed why Profile has no field for it; else it is empty.
 	Why string
 }
 
-// Side is an answer.
+// Side is a possible answer.
 type Side struct {
 	Name string
-	// Buildkite is what it does, Onejob what onejob does then.
+	// Buildkite says what Buildkite does, Onejob what onejob does then.
 	Buildkite, Onejob string
 }
 
-// All are the questions that a Profile answers, in its order.
+// All are the questions that a Profile answers, in the order of its fields.
 var All = slices.Concat(acquireTable, sessionTable, stackTable, pipelineTable)
 
 func (a Assumption) names() []string {
@@ -35,8 +35,8 @@ func (a Assumption) names() []string {
 
 func (a Assumption) has(side string) bool { return slices.Contains(a.names(), side) }
 
-// other is the answer that differs most from one: the shipped one, or the last if it is
-// that.
+// other is the answer that differs most from side: the shipped one, or the last one if side
+// is the shipped one.
 func (a Assumption) other(side string) string {
 	if names := a.names(); side == names[0] {
 		return names[len(names)-1]

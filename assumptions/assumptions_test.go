@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Each field of a Profile has its question, in the same order, with two answers at least
-// and all that the page says of them.
+// Each field of a Profile has its question, in the same order, with at least two answers and
+// all the text for the page.
 func TestTable(t *testing.T) {
 	if n := profileType.NumField(); n != len(All) {
 		t.Fatalf("%d fields, %d questions", n, len(All))
@@ -56,7 +56,7 @@ func TestOpposite(t *testing.T) {
 	}
 }
 
-// A seed's profile is the same each time, and each answer comes.
+// A seed gives the same profile each time, and every answer appears.
 func TestRandom(t *testing.T) {
 	seen := map[string]bool{}
 	for seed := range uint64(200) {
@@ -89,11 +89,11 @@ func TestParse(t *testing.T) {
 		{"empty", "", Shipped(), nil},
 		{"yaml", "job-list: late\n", Shipped().With("job-list", "late"), nil},
 		{"json", `{"start-again": "refused"}`, Shipped().With("start-again", "refused"), nil},
-		{"unknown question", "job-lists: late", Profile{}, []string{`"job-lists" is none of unstarted-job,`, "exhausted-rule"}},
-		{"unknown answer", "job-list: later", Profile{}, []string{`job-list: "later" is none of current, late`}},
+		{"unknown question", "job-lists: late", Profile{}, []string{`"job-lists" is not one of unstarted-job,`, "exhausted-rule"}},
+		{"unknown answer", "job-list: later", Profile{}, []string{`job-list: "later" is not one of current, late`}},
 		{"both", "job-list: later\nx: y", Profile{}, []string{`"later"`, `"x"`}},
-		{"no text", "job-list: 3", Profile{}, []string{"job-list has to be a text"}},
-		{"null", "job-list:", Profile{}, []string{"job-list has to be a text"}},
+		{"no text", "job-list: 3", Profile{}, []string{"job-list must be a string"}},
+		{"null", "job-list:", Profile{}, []string{"job-list must be a string"}},
 		{"twice", "job-list: late\njob-list: current", Profile{}, []string{"job-list"}},
 		{"list", "[]", Profile{}, []string{"reading the profile"}},
 	}
@@ -112,7 +112,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// What is written is read back, as a file too.
+// Parse and Load read back the YAML of a profile.
 func TestFile(t *testing.T) {
 	want := Random(rand.New(rand.NewPCG(1, 2))).With("unknown-job-state", "null") // in YAML a word of its own
 	path := filepath.Join(t.TempDir(), "profile.yaml")

@@ -1,5 +1,5 @@
-// Package assumptions has what nobody outside can know of Buildkite: each question, the
-// answers that it may have, what onejob does under each, and the call that settles it.
+// Package assumptions lists the questions about Buildkite that no public text answers: each
+// question, its possible answers, what onejob does under each, and the call that settles it.
 //
 //	            All ─▶ docs/assumptions.md
 //	             │
@@ -7,6 +7,6 @@
 //	                    ▲
 //	               onejob probe                            asks the real one
 //
-// A Profile answers all of them. Shipped is what onejob-sim plays unless it is told
-// otherwise; its Opposite differs in each answer. onejob has to be right under any.
+// A Profile answers all questions. onejob-sim plays Shipped by default; the Opposite of
+// Shipped differs in each answer. onejob must be right under every Profile.
 package assumptions

@@ -10,8 +10,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Parse reads a profile, YAML or JSON. What is left out is answered as shipped. A
-// question or an answer that there isn't is an error that names those there are.
+// Parse reads a profile, YAML or JSON. A question that is left out has the shipped answer. An
+// unknown question or answer is an error, which lists the known ones.
 func Parse(text []byte) (Profile, error) {
 	raw := map[string]json.RawMessage{}
 	if err := yaml.UnmarshalStrict(text, &raw); err != nil {
@@ -23,9 +23,9 @@ func Parse(text []byte) (Profile, error) {
 		var side string
 		switch err := json.Unmarshal(value, &side); {
 		case fieldOf(name) < 0:
-			errs = append(errs, fmt.Errorf("%q is none of %s", name, strings.Join(questions(), ", ")))
+			errs = append(errs, fmt.Errorf("%q is not one of %s", name, strings.Join(questions(), ", ")))
 		case err != nil || side == "":
-			errs = append(errs, fmt.Errorf("%s has to be a text", name))
+			errs = append(errs, fmt.Errorf("%s must be a string", name))
 		default:
 			p.set(name, side)
 		}
@@ -36,12 +36,12 @@ func Parse(text []byte) (Profile, error) {
 	return p.WithDefaults(), nil
 }
 
-// Check names the answers that there aren't.
+// Check returns an error that names every unknown answer. An empty field is no error.
 func (p Profile) Check() error {
 	var errs []error
 	for _, a := range All {
 		if side := p.Answer(a.Name); side != "" && !a.has(side) {
-			errs = append(errs, fmt.Errorf("%s: %q is none of %s", a.Name, side, strings.Join(a.names(), ", ")))
+			errs = append(errs, fmt.Errorf("%s: %q is not one of %s", a.Name, side, strings.Join(a.names(), ", ")))
 		}
 	}
 	return errors.Join(errs...)
@@ -53,7 +53,7 @@ const (
 	NameOpposite = "opposite"
 )
 
-// Load is the profile of a name, or of a file.
+// Load is the profile with a name (NameShipped, NameOpposite), or the one in a file.
 func Load(nameOrFile string) (Profile, error) {
 	switch nameOrFile {
 	case NameShipped:
@@ -73,7 +73,7 @@ func (p Profile) YAML() []byte {
 	p = p.WithDefaults()
 	var out strings.Builder
 	for _, a := range All {
-		fmt.Fprintf(&out, "%s: %q\n", a.Name, p.Answer(a.Name)) // null is no text without the quotes
+		fmt.Fprintf(&out, "%s: %q\n", a.Name, p.Answer(a.Name)) // without quotes, null would not be a string
 	}
 	return []byte(out.String())
 }

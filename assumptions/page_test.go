@@ -17,7 +17,7 @@ const (
 	from = "<!-- the tables: go test ./assumptions -update -->\n"
 )
 
-// What the page says of each assumption is what the table says.
+// The page says of each assumption what the table says.
 func TestPage(t *testing.T) {
 	b, err := os.ReadFile(page)
 	if err != nil {

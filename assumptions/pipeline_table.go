@@ -1,6 +1,6 @@
 package assumptions
 
-// pipelineTable is about a pipeline's steps.
+// pipelineTable has the questions about a pipeline's steps.
 var pipelineTable = []Assumption{
 	{
 		Name: "any-value-rule", Question: "How does the list write a rule that asks for any value?",

@@ -1,7 +1,7 @@
 package assumptions
 
-// Profile is one Buildkite: an answer to each question of All that can be played. An
-// empty field is the shipped answer.
+// Profile describes one possible Buildkite by an answer to each question of All. An empty
+// field means the shipped answer.
 type Profile struct {
 	UnstartedJob          UnstartedJob          `json:"unstarted-job,omitempty"`
 	UnstartedJobToken     UnstartedJobToken     `json:"unstarted-job-token,omitempty"`

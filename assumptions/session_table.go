@@ -1,6 +1,6 @@
 package assumptions
 
-// sessionTable is about an agent and its job.
+// sessionTable has the questions about an agent and its job.
 var sessionTable = []Assumption{
 	{
 		Name: "session-reads-job", Question: "May the session that acquired a job read its state?",
@@ -36,7 +36,7 @@ var sessionTable = []Assumption{
 		Name: "lost-agent", Question: "What does a heartbeat of an agent that was lost do?",
 		Sides: []Side{
 			{string(LostAgentRevives), "It brings the agent back. The token of its job stays refused.",
-				"The job's token is refused, for which the runner stops the job; the message says that the token was refused."},
+				"The runner stops the job, because the job's token is refused; the message says so."},
 			{string(LostAgentRefused), "It is refused with 401: the session is over.",
 				"The runner stops its job, and the message says that the session was lost."},
 		},
@@ -98,7 +98,7 @@ var sessionTable = []Assumption{
 			{string(LogBeyondLimitDropped), "200, and it isn't kept.",
 				"The job goes on; its log ends at the limit."},
 			{string(LogBeyondLimitRefused), "422.",
-				"The same: the chunk is given up, and finish says how many were."},
+				"The same: the runner gives up the chunk, and its finish says how many it gave up."},
 		},
 		Settles: "Send chunks beyond it.",
 	},

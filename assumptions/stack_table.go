@@ -1,6 +1,6 @@
 package assumptions
 
-// stackTable is about a stack's calls.
+// stackTable has the questions about a stack's calls.
 var stackTable = []Assumption{
 	{
 		Name: "stack-finish-held", Question: "May a stack finish a job that an agent holds?",
@@ -78,7 +78,7 @@ var stackTable = []Assumption{
 		Name: "job-list", Question: "How new is the list of scheduled jobs?",
 		Sides: []Side{
 			{string(JobListCurrent), "It has what is.",
-				"A listing that contradicts what is known of a job isn't believed: its state is asked for."},
+				"If a listing contradicts what the scheduler knows of a job, the scheduler asks for the job's state."},
 			{string(JobListLate), "It has what was 5 s ago.",
 				"The same."},
 		},
@@ -88,9 +88,9 @@ var stackTable = []Assumption{
 		Name: "job-states", Question: "How new are the states of get-states?",
 		Sides: []Side{
 			{string(JobStatesCurrent), "They are those of the moment of the request.",
-				"States are asked for again before something is done that can't be undone, and Buildkite decides: a job that is held can't be acquired or finished."},
+				"The scheduler asks for a state again before it does something that can't be undone, and Buildkite decides: a job that is held can't be acquired or finished."},
 			{string(JobStatesLate), "They are those of 2 s ago.",
-				"The same. Of a pod that is lost within 2 s after it had the job, the page may say that it hadn't; the next pod ends with 27, and nothing runs twice."},
+				"The same. If a pod is lost within 2 s after it acquired the job, the page may say that the pod didn't have the job; the next pod ends with 27, and nothing runs twice."},
 		},
 		Settles: "The same loop, asking for the states.",
 	},
@@ -102,7 +102,7 @@ var stackTable = []Assumption{
 			{string(UnknownJobStateNull), "null.",
 				"The same."},
 			{string(UnknownJobStateRefused), "The call is refused with 422.",
-				"The states of the others are asked for without it. Of one alone its environment is asked for: 404 means that Buildkite doesn't know it."},
+				"The scheduler asks for the states of the other jobs without it. For a single job it asks for the environment: 404 means that Buildkite doesn't know the job."},
 		},
 		Settles: "Ask for the state of a UUID made up.",
 	},
@@ -120,7 +120,7 @@ var stackTable = []Assumption{
 		Name: "stack-limit", Question: "Which stacks count among the organization's 30?",
 		Sides: []Side{
 			{string(StackLimitConnected), "Those that are connected.",
-				"A register beyond the limit is told as the limit, and is tried again."},
+				"If a register is refused beyond the limit, the scheduler names the limit as the cause and tries again."},
 			{string(StackLimitCreated), "All there ever were.",
 				"The same. A stack's key stays the same, so that restarts make no new ones."},
 		},
@@ -142,7 +142,7 @@ var stackTable = []Assumption{
 			{string(LimitRetryAfterNone), "No.",
 				"RateLimit-Reset says how long to wait."},
 			{string(LimitRetryAfterSent), "Yes.",
-				"The longer one of both is waited for."},
+				"The scheduler waits for the longer one of both."},
 		},
 		Settles: "The same calls: read the header.",
 	},

@@ -1,7 +1,7 @@
 package assumptions
 
-// Unplayed are questions whose answer no call of onejob's depends on, or that a simulator
-// can't play: a Profile has no field for them.
+// Unplayed are the questions without a field in Profile: no call of onejob's depends on the
+// answer, or a simulator can't play it.
 var Unplayed = []Assumption{
 	{Name: "agent-with-job", Question: "What is the answer to an acquire by an agent that has another job?",
 		Why:     "A session of onejob asks for one job, once in its life.",

@@ -25,14 +25,15 @@ const (
 	perSecond = 5
 	// callTimeout bounds one request.
 	callTimeout = 20 * time.Second
-	// tries are for calls that are turned away, or that may be repeated.
+	// tries is how often a call is sent that Buildkite turns away, or that may be repeated.
 	tries    = 5
 	maxReply = 8 << 20
-	// longestWait is the longest Retry-After that is waited for: more leaves a question open.
+	// longestWait is the longest wait that Buildkite may ask for. If it asks for more, the
+	// question stays open.
 	longestWait = time.Minute
 )
 
-// api calls Buildkite and returns each answer as it is: for a probe, a refusal is one.
+// api calls Buildkite. A refusal is an answer, not an error, because probes ask for refusals.
 type api struct {
 	http  *http.Client
 	agent string
@@ -54,11 +55,12 @@ type request struct {
 	header             map[string]string
 	body               any
 	raw                []byte // instead of body
-	// again: to repeat it changes nothing, so that a lost reply may be asked for again.
+	// again says that a repeat changes nothing, so that call sends the request again after a
+	// lost reply.
 	again bool
 }
 
-// answer is Buildkite's word on a request.
+// answer is Buildkite's reply to a request.
 type answer struct {
 	status  int
 	header  http.Header
@@ -75,11 +77,12 @@ func (a answer) String() string {
 	return strconv.Itoa(a.status) + " " + a.message
 }
 
-// errNoAnswer is a call of which nobody knows what became of it.
-var errNoAnswer = errors.New("no answer of Buildkite's")
+// errNoAnswer means that the call's outcome is unknown.
+var errNoAnswer = errors.New("no answer from Buildkite")
 
-// call sends a request at the probe's pace. What is turned away (429, 503) is sent again
-// when Buildkite says, and what may be repeated after any trouble.
+// call sends a request at the probe's pace, at most tries times. It repeats a request that
+// Buildkite turned away (429, 503) after the wait that the reply names. It repeats a request
+// with again set after any error and any 5xx, too.
 func (a *api) call(ctx context.Context, r request) (answer, error) {
 	for try := 0; ; try++ {
 		if err := a.pace.Wait(ctx); err != nil {
@@ -119,7 +122,7 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-// askedWait is how long a reply asks to stay away.
+// askedWait is the wait that a reply asks for, by Retry-After or else by RateLimit-Reset.
 func askedWait(h http.Header) (time.Duration, bool) {
 	if wait, given := retryafter.Parse(h, time.Now()); given {
 		return wait, true
@@ -128,7 +131,7 @@ func askedWait(h http.Header) (time.Duration, bool) {
 	return time.Duration(n) * time.Second, err == nil && n > 0
 }
 
-// once sends a request, whatever the pace.
+// once sends a request once, without waiting for the pace.
 func (a *api) once(ctx context.Context, r request) (answer, error) {
 	body := r.raw
 	if body == nil && r.body != nil {

@@ -32,7 +32,7 @@ func (p *prober) askUnconnected(ctx context.Context) error {
 	return p.done(ctx, g)
 }
 
-// done runs a job to its end, if it was given.
+// done starts and finishes a job, if its acquire was granted (g isn't nil).
 func (p *prober) done(ctx context.Context, g *grant) error {
 	if g == nil {
 		return nil
@@ -59,7 +59,7 @@ func (p *prober) askUnknownQueue(ctx context.Context) error {
 
 func (p *prober) askOtherQueue(ctx context.Context) error {
 	if p.OtherQueue == "" {
-		return errors.New("it takes another queue of the cluster: --other-queue")
+		return errors.New("this question needs another queue of the cluster: give --other-queue")
 	}
 	s, got, err := p.register(ctx, p.OtherQueue)
 	if err != nil {
@@ -87,8 +87,8 @@ func (p *prober) askOtherQueue(ctx context.Context) error {
 	return p.done(ctx, g)
 }
 
-// askCanceling cancels a job's step before it is started. It is the probe's own step: the
-// build may be somebody else's.
+// askCanceling cancels the step of an acquired job and then starts the job. It cancels the
+// step and not the build, because the build may belong to somebody else.
 func (p *prober) askCanceling(ctx context.Context) error {
 	s, err := p.agent(ctx, true)
 	if err != nil {
@@ -121,11 +121,11 @@ func (p *prober) askCanceling(ctx context.Context) error {
 	return err
 }
 
-// buildOf is the UUID of a job's build, as the job's environment has it.
+// buildOf is the UUID of a job's build, from the job's environment.
 func (p *prober) buildOf(ctx context.Context, id contract.JobID) (string, error) {
 	env, err := p.envOf(ctx, id)
 	if err == nil && env["BUILDKITE_BUILD_ID"] == "" {
-		err = errors.New("the job's environment doesn't tell its build")
+		err = errors.New("the job's environment has no BUILDKITE_BUILD_ID")
 	}
 	return env["BUILDKITE_BUILD_ID"], err
 }
@@ -149,7 +149,7 @@ func (p *prober) envOf(ctx context.Context, id contract.JobID) (map[string]strin
 // that waits for its concurrency group.
 func (p *prober) askLocked(ctx context.Context) error {
 	if p.WaitingJob == "" || p.LimitedJob == "" {
-		return errors.New("no call tells the IDs of jobs that wait: --waiting-job and --limited-job")
+		return errors.New("no call returns the IDs of jobs that wait: give --waiting-job and --limited-job")
 	}
 	s, err := p.agent(ctx, true)
 	if err != nil {
@@ -173,7 +173,8 @@ func (p *prober) askLocked(ctx context.Context) error {
 	return nil
 }
 
-// locked423 acquires a job that a person named, if it is that of the probe's step.
+// locked423 acquires a job that a person named, and returns the answer. It is an error if
+// the job isn't that of the probe's step, or is granted.
 func (p *prober) locked423(ctx context.Context, s *session, id contract.JobID, name string) (answer, error) {
 	env, err := p.envOf(ctx, id)
 	if err != nil {
@@ -189,7 +190,8 @@ func (p *prober) locked423(ctx context.Context, s *session, id contract.JobID, n
 	return got, err
 }
 
-// askLag acquires some jobs, and looks at once whether the list and the states have it.
+// askLag acquires some jobs. After each acquire it reads the list and the states at once, to
+// see whether they are late.
 func (p *prober) askLag(ctx context.Context) error {
 	s, err := p.agent(ctx, true)
 	if err != nil {
@@ -222,7 +224,8 @@ func (p *prober) askLag(ctx context.Context) error {
 	return nil
 }
 
-// nowOf is whether a job is listed, and whether its state says that it is held, at once.
+// nowOf asks at once, without waiting for the pace, whether a job is listed and whether its
+// state is that of a held job.
 func (p *prober) nowOf(ctx context.Context, id contract.JobID) (listed, held bool, err error) {
 	states, err := p.callNow(ctx, request{method: http.MethodPost, path: "stacks/" + p.stack + "/jobs/get-states", body: map[string]any{"job_uuids": []contract.JobID{id}}})
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// isPaused asks whether the queue is.
+// isPaused asks Buildkite whether the probe's queue is paused.
 func (p *prober) isPaused(ctx context.Context) (bool, error) {
 	got, err := p.call(ctx, request{method: http.MethodGet, path: "stacks/" + p.stack + "/scheduled-jobs?limit=1&queue_key=" + p.Queue, again: true})
 	if err != nil {
@@ -55,7 +55,8 @@ func (p *prober) askShort(ctx context.Context) error {
 	return nil
 }
 
-// lapses waits for a job that was reserved now to be offered again.
+// lapses waits, at most within, until a job that was just reserved is offered again, and
+// returns how long that took.
 func (p *prober) lapses(ctx context.Context, id contract.JobID, within time.Duration) (time.Duration, error) {
 	began := time.Now()
 	state := func() contract.JobState { return p.jobs.get(id).state }
@@ -71,8 +72,8 @@ func (p *prober) lapses(ctx context.Context, id contract.JobID, within time.Dura
 	return since(began), nil
 }
 
-// askRenewal renews a reservation by less than is left of it. Both times are long enough
-// for a Buildkite that takes no short ones.
+// askRenewal renews a reservation for less time than it has left. Both times are over a
+// minute, in case Buildkite refuses shorter ones.
 func (p *prober) askRenewal(ctx context.Context) error {
 	const first, second = 200, 75
 	id, err := p.jobOf(stepRenew)
@@ -97,7 +98,7 @@ func (p *prober) askRenewal(ctx context.Context) error {
 	return nil
 }
 
-// askRules reads the rules that the list has.
+// askRules reads the agent_query_rules in the list.
 func (p *prober) askRules(context.Context) error {
 	if all := p.jobs.named(stepAnyValue); len(all) > 0 {
 		rules := strings.Join(all[0].rules, " ")
@@ -111,7 +112,7 @@ func (p *prober) askRules(context.Context) error {
 		}
 	}
 	if !p.ownsDefault {
-		return errors.New("a step that names no queue goes to the cluster's default queue, and that isn't the probe's: make a cluster for the probe to know it")
+		return errors.New("a step without a queue goes to the cluster's default queue, which is not the probe's queue: to answer this, make a cluster whose default queue is for the probe")
 	}
 	if all := p.jobs.named(stepNoQueue); len(all) > 0 {
 		named := slices.ContainsFunc(all[0].rules, func(r string) bool { return strings.HasPrefix(r, "queue=") })
@@ -137,7 +138,7 @@ func (p *prober) askStarFinish(ctx context.Context) error {
 	return nil
 }
 
-// askExhausted spends a rule's limit while the next one would match too.
+// askExhausted uses up the limit of a retry rule whose successor matches, too.
 func (p *prober) askExhausted(ctx context.Context) error {
 	for n := range 2 {
 		all := p.jobs.named(stepRules)

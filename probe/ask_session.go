@@ -13,15 +13,15 @@ import (
 )
 
 const (
-	// lostWithin is how long an agent that is silent may be taken for alive: three
-	// minutes, the one in which it is noticed, and one more.
+	// lostWithin is how long the probe waits until Buildkite loses a silent agent: three
+	// minutes of silence, up to one until Buildkite looks, and one in reserve.
 	lostWithin = 5 * time.Minute
-	// keptFor is how long a job that isn't started is watched.
+	// keptFor is how long the probe watches a job that it doesn't start.
 	keptFor = 7 * time.Minute
-	// retriedWithin is how long a retry is waited for before there is none.
+	// retriedWithin is how long the probe waits for a retry before it assumes none.
 	retriedWithin = time.Minute
-	// soon is within what a change that is made at once is seen, also where the list
-	// and the states are seconds old.
+	// soon is how long the probe waits to see an immediate change. The list and the states
+	// may be seconds old.
 	soon = 30 * time.Second
 )
 
@@ -58,7 +58,7 @@ func (p *prober) askLife(ctx context.Context) error {
 	return p.askRun(ctx, g)
 }
 
-// askIntervals reads what register said.
+// askIntervals reads the intervals in the reply to register.
 func (p *prober) askIntervals(s *session) {
 	if s.Heartbeat <= 60 {
 		found(p, "heartbeat-interval", assumptions.HeartbeatIntervalShort, "%d s", s.Heartbeat)
@@ -72,7 +72,7 @@ func (p *prober) askIntervals(s *session) {
 	}
 }
 
-// askRun starts a job, ends it, and looks at what its token is worth then.
+// askRun starts a job, finishes it, and then tries the job's token.
 func (p *prober) askRun(ctx context.Context, g *grant) error {
 	if err := g.run(ctx); err != nil {
 		return err
@@ -141,7 +141,7 @@ func (p *prober) askUnstarted(ctx context.Context) error {
 	return nil
 }
 
-// left takes a step's job, starts it if it is to run, and disconnects.
+// left acquires a step's job, starts it if runs is set, and disconnects.
 func (p *prober) left(ctx context.Context, name string, runs bool) (contract.JobID, error) {
 	s, err := p.agent(ctx, true)
 	if err != nil {
@@ -156,7 +156,8 @@ func (p *prober) left(ctx context.Context, name string, runs bool) (contract.Job
 			return "", err
 		}
 	}
-	// It has to have been seen with the agent, or an old state is taken for a new one.
+	// The probe must have seen the job as held. Otherwise it would take an old state for a
+	// new one.
 	if !p.until(ctx, soon, func() bool { return p.jobs.get(g.id).state.Held() }) {
 		return "", errors.New("its job was never seen with the agent")
 	}
@@ -179,7 +180,7 @@ func (p *prober) askLeaveAccepted(ctx context.Context) error {
 	if !atOnce && !p.until(ctx, lostWithin, over) {
 		return errors.New("the job is still held after " + since(began).String())
 	}
-	// What comes later isn't the disconnect's: the agent is lost, or had the job for too long.
+	// A later change has another cause: Buildkite lost the agent, or took the job back.
 	switch state := p.jobs.get(id).state; {
 	case !atOnce:
 		found(p, "disconnect-accepted", assumptions.DisconnectAcceptedLostLater, "%s after %s", state, since(began))
@@ -191,8 +192,8 @@ func (p *prober) askLeaveAccepted(ctx context.Context) error {
 	return nil
 }
 
-// askLeaveRunning leaves two jobs that run. Which of them is retried tells the reason: one
-// has a rule for none, the other one for agent_stop.
+// askLeaveRunning leaves two running jobs. One has a retry rule for no signal_reason, the
+// other one for agent_stop. The job that Buildkite retries shows the reason.
 func (p *prober) askLeaveRunning(ctx context.Context) error {
 	none, err := p.left(ctx, stepLeaveNone, true)
 	if err != nil {
@@ -253,7 +254,7 @@ func (p *prober) askLost(ctx context.Context) error {
 // askPaused waits for a person to pause the queue.
 func (p *prober) askPaused(ctx context.Context) error {
 	if !p.AskPaused {
-		return errors.New("it takes a person who pauses the queue: --ask-pause")
+		return errors.New("a person must pause the queue for this question: give --ask-pause")
 	}
 	s, err := p.agent(ctx, true)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/onejob-dev/onejob/jitter"
 )
 
-// counts are what GET metrics says of the queue.
+// counts are the queue's agents and jobs, from GET metrics.
 type counts struct {
 	Agents struct {
 		Total int `json:"total"`
@@ -27,7 +27,7 @@ type counts struct {
 	} `json:"jobs"`
 }
 
-// counts also returns how old they may be.
+// counts reads the queue's counts. age is how old they may be, a minute at most.
 func (p *prober) counts(ctx context.Context) (c counts, age time.Duration, err error) {
 	got, err := p.call(ctx, request{method: http.MethodGet, path: "metrics/queue?name=" + p.queueKey, again: true})
 	if err != nil {
@@ -43,7 +43,8 @@ func (p *prober) counts(ctx context.Context) (c counts, age time.Duration, err e
 	return c, min(time.Duration(seconds)*time.Second, time.Minute), json.Unmarshal(got.body, &c)
 }
 
-// askMetrics reserves some jobs while nothing else is asked, and compares the counts.
+// askMetrics reserves some jobs and compares the counts before and after. No other question
+// may run at the same time.
 func (p *prober) askMetrics(ctx context.Context) error {
 	before, age, err := p.counts(ctx)
 	if err != nil {
@@ -199,7 +200,7 @@ func (p *prober) askUnknownJob(ctx context.Context) error {
 	return nil
 }
 
-// askLostStack lets a stack be silent.
+// askLostStack keeps a stack silent for seven minutes and then lists with it.
 func (p *prober) askLostStack(ctx context.Context) error {
 	const silent = 7 * time.Minute
 	key := p.stack + "-silent"
@@ -222,9 +223,9 @@ func (p *prober) askLostStack(ctx context.Context) error {
 	return nil
 }
 
-// askLimit makes one burst on a stack of its own: 20 calls a second, for a second and a
-// half, where ten are allowed. If refused ones count there are never less than ten in a
-// second, so that none is taken after the first.
+// askLimit sends one burst on a stack of its own: 36 calls at 20 a second, where Buildkite
+// allows ten a second. If refused calls count, every second has ten calls or more, so that
+// Buildkite takes no call after the first second.
 func (p *prober) askLimit(ctx context.Context) error {
 	const every, calls = 50 * time.Millisecond, 36
 	key := p.stack + "-limit"
@@ -261,11 +262,11 @@ func (p *prober) askLimit(ctx context.Context) error {
 	return nil
 }
 
-// askStackLimit makes stacks and takes them back, one after the other, until one is
-// refused or there were more than an organization may have.
+// askStackLimit registers and deregisters stacks, one after the other, until Buildkite
+// refuses one or 31 were taken: one more than an organization may have.
 func (p *prober) askStackLimit(ctx context.Context) error {
 	if !p.SpendStacks {
-		return errors.New("it may use up the organization's stacks: --spend-stacks")
+		return errors.New("this question may use up the organization's stacks: give --spend-stacks to ask it")
 	}
 	const most = 31
 	for n := range most {

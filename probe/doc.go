@@ -9,12 +9,12 @@
 //	                      ▼      which all of them share
 //	                    findings ─▶ finish every job, disconnect, deregister ─▶ Report
 //
-// It touches no job that its own pipeline didn't make: a job is its own by the key of
-// its step and by a rule on its agent, both of which have the run's mark. No agent meets
-// that rule by accident, and the probe acquires by job ID.
+// The probe touches only the jobs of its own pipeline. It knows them by the key of their
+// step and by a rule on their agent, both of which contain the run's mark. No other agent
+// meets that rule by accident, and the probe acquires by job ID.
 //
-// A question that isn't answered clearly is unknown, with the reason. All waits are
-// bounded, so that a run takes ten minutes at most after its jobs are listed. Calls are
-// made a few a second, and Retry-After is obeyed; the one burst above a limit is on a
-// stack of its own, because the limits are per stack.
+// The answer to a question is unknown, with the reason, unless it is clear. All waits are
+// bounded: a run takes ten minutes at most after its jobs are listed. The probe sends five
+// calls a second at most (twenty while it tidies up) and obeys Retry-After. It exceeds a
+// limit once, on a stack of its own, because the limits are per stack.
 package probe

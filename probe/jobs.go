@@ -20,7 +20,7 @@ const (
 	maxPages  = 5
 )
 
-// job is one of the pipeline's, as it was seen last.
+// job is a job of the probe's pipeline, as the probe saw it last.
 type job struct {
 	id     contract.JobID
 	name   string // of its step, without the prefix
@@ -28,20 +28,22 @@ type job struct {
 	rules  []string
 	state  contract.JobState
 	listed bool
-	// leftAt is when it was on the list last, cameAt when it came there (again).
+	// cameAt is when the job appeared on the list, leftAt when it disappeared; the last time
+	// of each.
 	cameAt, leftAt time.Time
 }
 
-// jobs are all of the run's that were ever listed: what the questions share of the looks
-// at the queue.
+// jobs are all jobs of the run that were ever listed. All questions read them; watch keeps
+// them current. Safe for concurrent use.
 type jobs struct {
 	mu    sync.Mutex
 	byID  map[contract.JobID]*job
-	order []contract.JobID // as they came
-	build string           // of the first: the one that is asked about
+	order []contract.JobID // in which they appeared
+	build string           // of the first job: named ignores jobs of other builds
 }
 
-// named are the jobs of a step, the first one and its retries, in order of their coming.
+// named are the jobs of a step in the order in which they appeared: the first one and its
+// retries.
 func (j *jobs) named(name string) (out []job) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -86,7 +88,7 @@ type listedJob struct {
 	} `json:"step"`
 }
 
-// listing notes what is listed now, and returns how many of it are somebody else's.
+// listing notes the jobs that are listed now, and returns how many are not the run's.
 func (j *jobs) listing(listed []listedJob, mark string, at time.Time) (strangers int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -120,7 +122,7 @@ func (j *jobs) listing(listed []listedJob, mark string, at time.Time) (strangers
 	return strangers
 }
 
-// nameOf is the name of a step of this run's pipeline.
+// nameOf is the name of a listed job's step; own says whether the job is this run's.
 func nameOf(l listedJob, mark string) (name string, own bool) {
 	name, own = strings.CutPrefix(l.Step.Key, keyPrefix(mark))
 	return name, own && slices.Contains(l.Rules, ruleOf(mark))
@@ -182,7 +184,8 @@ func (p *prober) statesOf(ctx context.Context, ids ...contract.JobID) (map[strin
 	return reply.States, got, nil
 }
 
-// look takes the queue's list and the states of all own jobs.
+// look reads the queue's list and the states of the run's jobs that haven't ended. strangers
+// is how many listed jobs are not the run's.
 func (p *prober) look(ctx context.Context) (strangers int, err error) {
 	listed, got, err := p.list(ctx, p.stack)
 	if err == nil && !got.ok() {
@@ -206,16 +209,17 @@ func (p *prober) look(ctx context.Context) (strangers int, err error) {
 	return strangers, err
 }
 
-// watch looks again and again until ctx ends.
+// watch calls look every lookEvery until ctx ends.
 func (p *prober) watch(ctx context.Context) {
 	for jitter.Sleep(ctx, lookEvery) {
 		if _, err := p.look(ctx); err != nil && ctx.Err() == nil {
-			p.say("the queue can't be seen: " + err.Error())
+			p.say("reading the queue: " + err.Error())
 		}
 	}
 }
 
-// until waits for what the looks show, for so long at most.
+// until waits until shown is true, or for limit, or until ctx ends. It reports whether shown
+// was true.
 func (p *prober) until(ctx context.Context, limit time.Duration, shown func() bool) bool {
 	for end := time.Now().Add(limit); ; {
 		if shown() {

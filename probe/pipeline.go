@@ -11,7 +11,7 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// markPattern is what a mark looks like: it is part of step keys and of tags.
+// markPattern matches a mark, which is part of step keys and of tags.
 var markPattern = regexp.MustCompile(`^[a-z0-9]{6,20}$`)
 
 // NewMark is a mark that no other run has.
@@ -24,12 +24,12 @@ func NewMark() string {
 func keyPrefix(mark string) string { return "onejob-probe-" + mark + "-" }
 func ruleOf(mark string) string    { return "onejob-probe=" + mark }
 
-// step is one of the pipeline's: a job for some of the questions.
+// step is a step of the probe's pipeline: a job for some of the questions.
 type step struct {
 	name  string
 	more  []string // lines of YAML
-	rule  string   // one more rule on its agent
-	queue bool     // false: it names no queue
+	rule  string   // one more rule on its agent, if not empty
+	queue bool     // the step names the probe's queue
 }
 
 // The names of the steps.
@@ -60,10 +60,11 @@ const (
 	stepWaiting     = "waiting"
 )
 
-// lags is how many jobs are looked at for how late the list and the states are.
+// lags is how many jobs askLag acquires to see how late the list and the states are.
 const lags = 3
 
-// steps are the pipeline's. Those behind stepFirst can't run until it has passed.
+// steps are the pipeline's steps. stepLimited and stepWaiting can't run until stepFirst has
+// passed.
 func (p *prober) steps() []step {
 	retry := func(rules ...string) []string {
 		return []string{"retry: {automatic: [" + strings.Join(rules, ", ") + "]}"}
@@ -95,10 +96,11 @@ func (p *prober) steps() []step {
 
 func lagStep(n int) string { return fmt.Sprintf("%s-%d", stepLag, n+1) }
 
-// waits: the step's job isn't listed before stepFirst's has ended.
+// waits reports whether the step's job is listed only after stepFirst's has ended.
 func (s step) waits() bool { return s.name == stepLimited || s.name == stepWaiting }
 
-// Pipeline is that of a run with these options, for who uploads it before the run.
+// Pipeline is the pipeline of a run with these options, as YAML, to upload before the run.
+// It is an error if o has no Mark.
 func Pipeline(o Options) (string, error) {
 	if o.Mark == "" {
 		return "", errors.New("no mark given: choose one, 6 to 20 small letters and digits, and give it to the run too")
@@ -112,10 +114,10 @@ func Pipeline(o Options) (string, error) {
 	return p.pipeline(), nil
 }
 
-// pipeline is what is to be uploaded. No step of it ever runs a command.
+// pipeline is the YAML to upload. No step of it ever runs a command.
 func (p *prober) pipeline() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Made by onejob probe for the queue %s, mark %s. Nothing of it runs a command.\nsteps:\n", p.Queue, p.Mark)
+	fmt.Fprintf(&b, "# Made by onejob probe for the queue %s, mark %s. No step runs a command.\nsteps:\n", p.Queue, p.Mark)
 	for _, s := range p.steps() {
 		rules := []string{ruleOf(p.Mark)}
 		if s.queue {

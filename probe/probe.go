@@ -16,48 +16,48 @@ import (
 )
 
 const (
-	// appearWithin is how long jobs may be listed one after the other.
+	// appearWithin is how long after the first job the others may be listed.
 	appearWithin = 30 * time.Second
-	// askWithin bounds all questions together, and tidyWithin what is done after them:
-	// ten minutes are both.
+	// askWithin bounds all questions together, tidyWithin the cleaning up after them: ten
+	// minutes together.
 	askWithin  = 9 * time.Minute
 	tidyWithin = time.Minute
-	// stopWithin is what is left for that after a SIGTERM.
+	// stopWithin bounds the cleaning up after a SIGTERM.
 	stopWithin = 15 * time.Second
 )
 
-// Options are what a run is given.
+// Options are the options of a run.
 type Options struct {
 	// Endpoint is the API's base URL; empty means stacks.DefaultEndpoint.
 	Endpoint string
 	Token    stacks.TokenSource
 	// Queue is the key of a queue that nobody else uses.
 	Queue string
-	// Mark is that of a pipeline that was printed before (see Pipeline); empty makes a new
-	// one.
+	// Mark is the mark of a pipeline that was printed before (see Pipeline); empty makes a
+	// new one.
 	Mark string
-	// WaitingJob and LimitedJob are the jobs of the steps of these names, which no call
-	// tells: empty leaves what depends on them unknown.
+	// WaitingJob and LimitedJob are the jobs of the steps waiting and limited. No call
+	// returns their IDs; without them locked-states and locked-retry-after stay unknown.
 	WaitingJob, LimitedJob contract.JobID
-	// OtherQueue is another queue of the cluster, with which an agent registers that
-	// takes no work.
+	// OtherQueue is another queue of the cluster. The probe registers an agent with it that
+	// takes no dispatched work.
 	OtherQueue string
-	// DefaultQueue: the queue is the cluster's default one, as whoever printed the pipeline
-	// before knew. Without a Mark that is found out.
+	// DefaultQueue says that Queue is the cluster's default queue, for a pipeline that was
+	// printed before. Without a Mark the probe finds that out.
 	DefaultQueue bool
-	// AskPaused has a person pause the queue.
+	// AskPaused makes the probe ask a person to pause the queue.
 	AskPaused bool
 	// SpendStacks registers and deregisters more stacks than an organization may have.
 	SpendStacks bool
-	// Wait is how long the pipeline's jobs are waited for.
+	// Wait is how long the probe waits for the pipeline's first job.
 	Wait time.Duration
-	// Version is that of onejob.
+	// Version is onejob's version.
 	Version string
-	// Transport is for tests; nil means the usual one.
+	// Transport is for tests; nil means a clone of http.DefaultTransport.
 	Transport http.RoundTripper
-	// Pipeline is given what is to be uploaded.
+	// Pipeline, if not nil, is called with the pipeline to upload, unless Mark is given.
 	Pipeline func(yaml string)
-	// Say is given a line of progress.
+	// Say, if not nil, is called with each line of progress, by several goroutines.
 	Say func(line string)
 }
 
@@ -66,25 +66,26 @@ type prober struct {
 	Options
 	api         *api
 	stack       string
-	queueKey    string // as Buildkite calls the queue
+	queueKey    string // the queue's key, as Buildkite returned it
 	printed     bool   // the pipeline was printed before
-	ownsDefault bool   // it is the cluster's default queue
+	ownsDefault bool   // the queue is the cluster's default one
 	jobs        jobs
 	background  sync.WaitGroup
 
 	mu       sync.Mutex
-	stacks   []string   // that are to be deregistered
-	sessions []*session // that are to be disconnected
-	grants   []*grant   // that are to be finished
+	stacks   []string   // still to be deregistered
+	sessions []*session // still to be disconnected
+	grants   []*grant   // still to be finished
 	findings map[string]Finding
 }
 
-// ErrInUse is a queue that isn't the probe's own.
-var ErrInUse = errors.New("the queue is somebody else's")
+// ErrInUse means that others use the queue, too.
+var ErrInUse = errors.New("others use the queue, too")
 
-// Run asks all questions. Whatever happens it ends all jobs of its pipeline, and leaves no
-// agent and no stack. If ctx ends, it does that and returns with the cause; beside an
-// error stands what was found out until then.
+// Run asks all questions. In every case it then ends all jobs of its pipeline, disconnects
+// its agents and deregisters its stacks; an error names what it couldn't clean up. If ctx
+// ends, Run cleans up and returns ctx's cause. The Report beside an error has the findings
+// until then.
 func Run(ctx context.Context, o Options) (report Report, err error) {
 	p, err := newProber(o)
 	if err != nil {
@@ -131,7 +132,7 @@ func newProber(o Options) (*prober, error) {
 	}
 	switch {
 	case !markPattern.MatchString(o.Mark):
-		return nil, fmt.Errorf("the mark %q is not that of a pipeline that was printed", o.Mark)
+		return nil, fmt.Errorf("the mark %q must be 6 to 20 small letters and digits, as in the printed pipeline", o.Mark)
 	case o.Queue == "":
 		return nil, errors.New("no queue given: make one for the probe alone, and name its key")
 	case o.Token == nil:
@@ -144,7 +145,7 @@ func newProber(o Options) (*prober, error) {
 		jobs: jobs{byID: map[contract.JobID]*job{}}, findings: map[string]Finding{}}, nil
 }
 
-// call is api.call with the agent token and the usual base where none is given.
+// call is api.call. A request without a token or a base gets the agent token and Endpoint.
 func (p *prober) call(ctx context.Context, r request) (answer, error) {
 	r, err := p.whole(r)
 	if err != nil {
@@ -153,7 +154,7 @@ func (p *prober) call(ctx context.Context, r request) (answer, error) {
 	return p.api.call(ctx, r)
 }
 
-// callNow is one call at once, whatever the pace, of which any answer is the answer.
+// callNow is api.once, with call's defaults: it neither waits for the pace nor repeats.
 func (p *prober) callNow(ctx context.Context, r request) (answer, error) {
 	r, err := p.whole(r)
 	if err != nil {
@@ -206,14 +207,14 @@ func (p *prober) begin(ctx context.Context) error {
 	return p.deregister(ctx, p.stack+"-default")
 }
 
-// alone makes sure that nobody else uses the queue.
+// alone returns ErrInUse if others use the queue.
 func (p *prober) alone(ctx context.Context) error {
 	strangers, err := p.look(ctx)
 	if err != nil {
 		return err
 	}
 	if strangers > 0 {
-		return fmt.Errorf("%w: it has %d jobs that this run didn't make (of an earlier run of the probe? cancel its build, or give its --mark)", ErrInUse, strangers)
+		return fmt.Errorf("%w: it has %d jobs that this run didn't make. If they are from an earlier run of the probe, cancel its build, or give its --mark", ErrInUse, strangers)
 	}
 	counts, _, err := p.counts(ctx)
 	if errors.Is(err, errRefused) {
@@ -260,7 +261,7 @@ func (p *prober) appear(ctx context.Context) error {
 	}
 }
 
-// missing are the steps whose jobs aren't listed though nothing holds them back.
+// missing are the steps whose jobs aren't listed yet, without those that wait for stepFirst.
 func (p *prober) missing() (names []string) {
 	for _, s := range p.steps() {
 		if !s.waits() && len(p.jobs.named(s.name)) == 0 {

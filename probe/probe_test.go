@@ -21,7 +21,7 @@ import (
 
 const mark = "test1234"
 
-// asked is a simulator that a probe is to ask, with the pipeline uploaded.
+// asked is a simulator for a probe to ask, which uploads the probe's pipeline.
 type asked struct {
 	*testing.T
 	sim     *simulator.Simulator
@@ -44,7 +44,7 @@ func ask(t *testing.T, profile assumptions.Profile, f func(a *asked)) {
 	})
 }
 
-// hear is a person at the terminal.
+// hear acts on the probe's lines as a person at the terminal does.
 func (a *asked) hear(line string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -56,7 +56,7 @@ func (a *asked) hear(line string) {
 	}
 }
 
-// upload makes the build, and finds the jobs that no call tells.
+// upload makes the build, and finds the jobs whose IDs no call returns.
 func (a *asked) upload() {
 	a.Helper()
 	pipeline, err := probe.Pipeline(a.options)
@@ -80,7 +80,7 @@ func (a *asked) upload() {
 	}
 }
 
-// tidied checks that nothing of the probe's is left.
+// tidied checks that no job, agent or stack of the probe is left.
 func (a *asked) tidied(foreign ...string) {
 	a.Helper()
 	for _, j := range a.sim.Jobs() {
@@ -111,7 +111,7 @@ func moot(p assumptions.Profile) map[string]bool {
 	return map[string]bool{"unstarted-job-token": p.UnstartedJob != assumptions.UnstartedJobOfferedAgain}
 }
 
-// Of any Buildkite the probe finds out each answer, in ten minutes, and leaves nothing.
+// The probe finds every answer of any Buildkite, in ten minutes, and leaves nothing behind.
 func TestProbeFindsOut(t *testing.T) {
 	shipped := assumptions.Shipped()
 	third := shipped.Opposite()
@@ -130,7 +130,7 @@ func TestProbeFindsOut(t *testing.T) {
 	}
 }
 
-// findsOut asks a Buildkite of a profile.
+// findsOut runs the probe against a Buildkite with a profile.
 func findsOut(t *testing.T, profile assumptions.Profile) {
 	shipped := assumptions.Shipped()
 	ask(t, profile, func(a *asked) {
@@ -168,8 +168,8 @@ func findsOut(t *testing.T, profile assumptions.Profile) {
 	})
 }
 
-// What takes somebody's help, or more than the probe may spend, is unknown without it,
-// with the reason.
+// A question that needs a person's help or a permission is unknown without it, with the
+// reason.
 func TestProbeUnasked(t *testing.T) {
 	ask(t, assumptions.Shipped(), func(a *asked) {
 		a.upload()
@@ -199,8 +199,8 @@ func TestProbeUnasked(t *testing.T) {
 	})
 }
 
-// A queue with somebody's jobs is refused, and they are left alone; so are those that
-// come later.
+// The probe refuses a queue with jobs of others and leaves them alone. It also leaves alone
+// jobs of others that come later.
 func TestProbeLeavesOthersAlone(t *testing.T) {
 	foreign := func(a *asked) string {
 		b, err := a.sim.CreateBuild(simulator.BuildRequest{Pipeline: []byte("steps: [{command: make, key: onejob-probe-other567-life, agents: {onejob-probe: other567}}]")})
@@ -319,8 +319,8 @@ func TestProbeWithoutPipeline(t *testing.T) {
 	})
 }
 
-// Buildkite in trouble, or what is between, leaves questions open and makes up no answer.
-// What can't be ended for that is named.
+// Failures of Buildkite, or of a proxy, leave questions open and cause no wrong answer. The
+// report names the jobs, agents and stacks that the probe couldn't end.
 func TestProbeInTrouble(t *testing.T) {
 	for name, fault := range map[string]simulator.Fault{
 		"acquire":      {Endpoint: "acquire", Status: 500},
@@ -356,7 +356,7 @@ func TestProbeInTrouble(t *testing.T) {
 	}
 }
 
-// At the pace that is promised, with the one burst on a stack of its own.
+// The probe keeps its pace, except for the one burst on a stack of its own.
 func TestProbeIsSlow(t *testing.T) {
 	ask(t, assumptions.Shipped(), func(a *asked) {
 		a.upload()

@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// Finding is what is known of one question after a run.
+// Finding is the answer to one question after a run.
 type Finding struct {
-	// Name is that of the assumption.
+	// Name is the assumption's name.
 	Name string `json:"name"`
-	// Answer is one of its sides, empty if it isn't known.
+	// Answer is one of the assumption's sides, empty if it is unknown.
 	Answer string `json:"answer,omitempty"`
-	// Seen is what was observed, or why there is no answer.
+	// Seen is the observation, or the reason for no answer.
 	Seen string `json:"seen"`
 }
 
-// found is the answer to a question.
+// found notes the answer to a question, and says it. An empty side means unknown.
 func found[S ~string](p *prober, name string, side S, seen string, args ...any) {
 	f := Finding{name, string(side), fmt.Sprintf(seen, args...)}
 	p.locked(func() { p.findings[name] = f })
@@ -29,7 +29,7 @@ func found[S ~string](p *prober, name string, side S, seen string, args ...any) 
 	p.say(line + " (" + f.Seen + ")")
 }
 
-// either is found for a question that a yes or no answers.
+// either is found with the side ifSo or ifNot.
 func either[S ~string](p *prober, name string, yes bool, ifSo, ifNot S, seen string, args ...any) {
 	side := ifNot
 	if yes {
@@ -38,8 +38,8 @@ func either[S ~string](p *prober, name string, yes bool, ifSo, ifNot S, seen str
 	found(p, name, side, seen, args...)
 }
 
-// judged is either for a call: taken if it is answered 2xx, and refused if by a status that
-// refuses. Another one, such as 400 or 404, may be about how it was asked.
+// judged is found by the answer to a call: taken for 2xx, refused for a status that refuses.
+// Another status, such as 400 or 404, means unknown, because the call itself may be wrong.
 func judged[S ~string](p *prober, name string, got answer, taken, refused S, what string) {
 	seen := what + ": " + got.String()
 	switch got.status {
@@ -50,16 +50,16 @@ func judged[S ~string](p *prober, name string, got answer, taken, refused S, wha
 	}
 }
 
-// number is found for a number that has to be one of the sides.
+// number is found with the side that stands for n, unknown if none does.
 func number[S ~string](p *prober, name string, n uint64, unit string, sides map[uint64]S) {
 	if side, ok := sides[n]; ok {
 		found(p, name, side, "%d %s", n, unit)
 		return
 	}
-	found(p, name, "", "%d %s, which is no answer that is known", n, unit)
+	found(p, name, "", "%d %s, which is none of the known answers", n, unit)
 }
 
-// unknown leaves questions open that have no answer yet.
+// unknown notes why the questions without a finding have no answer.
 func (p *prober) unknown(why string, names ...string) {
 	for _, name := range names {
 		known := false
@@ -70,16 +70,17 @@ func (p *prober) unknown(why string, names ...string) {
 	}
 }
 
-// inquiry answers some questions. What it leaves without a finding is unknown, because of
-// its error.
+// inquiry answers some questions. A question that ask leaves without a finding is unknown,
+// with ask's error as the reason.
 type inquiry struct {
 	names []string
 	ask   func(ctx context.Context) error
 }
 
-// askAll asks the quick ones one after the other, and those that take minutes beside them.
+// askAll asks the quick questions one after the other, and at the same time those that take
+// minutes.
 func (p *prober) askAll(ctx context.Context) {
-	// It counts the queue's jobs, so that nothing else may change them.
+	// askMetrics counts the queue's jobs, so no other question may change them meanwhile.
 	p.inquire(ctx, inquiry{[]string{"metrics-scheduled"}, p.askMetrics})
 	var all sync.WaitGroup
 	for _, q := range p.slow() {
@@ -101,7 +102,7 @@ func (p *prober) inquire(ctx context.Context, q inquiry) {
 	case err != nil:
 		p.unknown(err.Error(), q.names...)
 	default:
-		p.unknown("what was seen fits no answer", q.names...)
+		p.unknown("the observation fits no known answer", q.names...)
 	}
 }
 
@@ -140,7 +141,8 @@ func (p *prober) quick() []inquiry {
 	}
 }
 
-// another waits for a step to have so many jobs: its first one and its retries.
+// another waits, at most within, until a step has this many jobs: its first one and its
+// retries. It reports whether the step has them.
 func (p *prober) another(ctx context.Context, name string, jobs int, within time.Duration) bool {
 	return p.until(ctx, within, func() bool { return len(p.jobs.named(name)) >= jobs })
 }

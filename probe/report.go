@@ -8,7 +8,7 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// Report is what a run found out.
+// Report is the result of a run.
 type Report struct {
 	Queue string `json:"queue"`
 	Mark  string `json:"mark"`
@@ -16,7 +16,7 @@ type Report struct {
 	Findings []Finding `json:"findings"`
 	// Differs are the answers that aren't the shipped ones.
 	Differs []Difference `json:"differs"`
-	// Left is what couldn't be cleaned up, and what to do about it.
+	// Left names what the run couldn't clean up, and what to do about it.
 	Left []string `json:"left,omitempty"`
 }
 
@@ -33,7 +33,7 @@ func (p *prober) report(left []string) Report {
 	for _, a := range assumptions.All {
 		f, asked := p.findings[a.Name]
 		if !asked {
-			f = Finding{Name: a.Name, Seen: "it wasn't asked"}
+			f = Finding{Name: a.Name, Seen: "the question was not asked"}
 		}
 		f.Seen = contract.Sentence(f.Seen)
 		r.Findings = append(r.Findings, f)
@@ -54,17 +54,17 @@ func (r Report) Unknown() (out []Finding) {
 	return out
 }
 
-// YAML is the profile that was found, as assumptions.Parse reads it: what was seen is a
-// comment, and so is what isn't known, which is then as shipped.
+// YAML is the profile that the run found, as assumptions.Parse reads it. Observations are
+// comments. An unknown answer is a comment, too, so that Parse sets the shipped one.
 func (r Report) YAML() []byte {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# What onejob probe saw in the queue %s. A line that is missing means the shipped answer.\n", r.Queue)
+	fmt.Fprintf(&b, "# What onejob probe saw in the queue %s. A missing line means the shipped answer.\n", r.Queue)
 	for _, f := range r.Findings {
 		if f.Answer == "" {
 			fmt.Fprintf(&b, "# %s: unknown: %s\n", f.Name, f.Seen)
 			continue
 		}
-		fmt.Fprintf(&b, "%s: %q # %s\n", f.Name, f.Answer, f.Seen) // null is no text without the quotes
+		fmt.Fprintf(&b, "%s: %q # %s\n", f.Name, f.Answer, f.Seen) // without quotes, null would not be a string
 	}
 	return []byte(b.String())
 }

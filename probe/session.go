@@ -17,10 +17,10 @@ import (
 	"github.com/onejob-dev/onejob/jitter"
 )
 
-// beatEvery keeps a session alive, whatever interval Buildkite names.
+// beatEvery is the interval of heartbeats, short enough for any interval that Buildkite names.
 const beatEvery = 30 * time.Second
 
-// session is one agent of the probe's. It takes no dispatched work.
+// session is an agent of the probe. It takes no dispatched work.
 type session struct {
 	Token     string            `json:"access_token"`
 	Endpoint  string            `json:"endpoint"`
@@ -32,7 +32,7 @@ type session struct {
 	stop context.CancelFunc // of its heartbeats
 }
 
-// grant is a job that a session has.
+// grant is a job that a session acquired.
 type grant struct {
 	ID       string `json:"id"`
 	Token    string `json:"token"`
@@ -44,12 +44,13 @@ type grant struct {
 	started string // started_at of its start
 }
 
-// errRefused is an answer that leaves a question open.
+// errRefused means that Buildkite refused a call that a question needs.
 var errRefused = errors.New("refused")
 
 func refused(what string, got answer) error { return fmt.Errorf("%s: %w: %s", what, errRefused, got) }
 
-// register makes a session of a queue that doesn't beat, and isn't connected.
+// register makes a session of a queue, without heartbeats and not connected. The session is
+// nil if Buildkite refuses.
 func (p *prober) register(ctx context.Context, queue string) (*session, answer, error) {
 	got, err := p.call(ctx, request{method: http.MethodPost, path: "register", body: map[string]any{
 		"name": "onejob-probe-" + p.Mark, "hostname": "onejob-probe", "os": "linux", "arch": "amd64",
@@ -67,8 +68,8 @@ func (p *prober) register(ctx context.Context, queue string) (*session, answer, 
 	return s, got, nil
 }
 
-// agent registers and connects a session of the probe's queue. It beats unless it is to
-// be lost.
+// agent registers and connects a session of the probe's queue. The session sends heartbeats
+// if beats is set; without them Buildkite loses it.
 func (p *prober) agent(ctx context.Context, beats bool) (*session, error) {
 	s, got, err := p.register(ctx, p.queueKey)
 	if err != nil {
@@ -94,7 +95,7 @@ func (p *prober) agent(ctx context.Context, beats bool) (*session, error) {
 	return s, nil
 }
 
-// send makes a call as the session's endpoint and headers ask for.
+// send makes a call with the session's endpoint, headers and, by default, token.
 func (s *session) send(ctx context.Context, r request) (answer, error) {
 	r.base = s.Endpoint
 	header := map[string]string{}
@@ -133,7 +134,7 @@ func (s *session) disconnect(ctx context.Context) (answer, error) {
 	return got, err
 }
 
-// acquire asks for a job; the grant is nil if it isn't given.
+// acquire asks for a job. The grant is nil if Buildkite refuses.
 func (s *session) acquire(ctx context.Context, id contract.JobID) (*grant, answer, error) {
 	got, err := s.send(ctx, request{method: http.MethodPut, path: "jobs/" + id.String() + "/acquire",
 		header: map[string]string{"X-Buildkite-Lock-Acquire-Job": "1", "X-Buildkite-Backoff-Sequence": "0"}})
@@ -178,7 +179,7 @@ func (g *grant) start(ctx context.Context) (answer, error) {
 	return g.send(ctx, http.MethodPut, "start", map[string]any{"started_at": g.started})
 }
 
-// run starts the job, which every question after that needs.
+// run starts the job. A refusal is an error, because every later question needs the start.
 func (g *grant) run(ctx context.Context) error {
 	got, err := g.start(ctx)
 	if err == nil && !got.ok() {
@@ -187,7 +188,7 @@ func (g *grant) run(ctx context.Context) error {
 	return err
 }
 
-// state asks for the job's state by a token.
+// state asks for the job's state with the given token.
 func (g *grant) state(ctx context.Context, token string) (answer, error) {
 	return g.s.send(ctx, request{method: http.MethodGet, path: "jobs/" + g.id.String(), token: token, again: true})
 }
@@ -211,7 +212,7 @@ func (g *grant) chunk(ctx context.Context, sequence int, offset uint64, text str
 		header: map[string]string{"Content-Type": "text/plain", "Content-Encoding": "gzip"}, raw: zipped(text)})
 }
 
-// zipped is a text as log chunks are sent.
+// zipped is a text compressed with gzip, as log chunks are.
 func zipped(text string) []byte {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)

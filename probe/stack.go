@@ -11,7 +11,7 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// registerStack makes a stack of the probe's for a queue, and returns the queue's key.
+// registerStack registers a stack of the probe for a queue, and returns the queue's key.
 func (p *prober) registerStack(ctx context.Context, key, queue string) (queueKey string, got answer, err error) {
 	p.mu.Lock()
 	p.stacks = append(p.stacks, key)
@@ -48,7 +48,7 @@ func (p *prober) deregister(ctx context.Context, key string) error {
 	return nil
 }
 
-// reserve asks for jobs, and returns those that were given.
+// reserve asks for jobs and returns those that Buildkite reserved.
 func (p *prober) reserve(ctx context.Context, stack string, seconds int, ids ...contract.JobID) ([]string, answer, error) {
 	got, err := p.call(ctx, request{method: http.MethodPut, path: "stacks/" + stack + "/scheduled-jobs/batch-reserve", again: true,
 		body: map[string]any{"job_uuids": ids, "reservation_expiry_seconds": seconds}})
@@ -71,7 +71,7 @@ func (p *prober) hold(ctx context.Context, ids ...contract.JobID) error {
 	case !got.ok():
 		return refused("reserving", got)
 	case len(reserved) < len(ids):
-		return errors.New("a job of the probe's own can't be reserved")
+		return errors.New("a job of the probe was not reserved")
 	}
 	return nil
 }
@@ -94,5 +94,5 @@ func (p *prober) fail(ctx context.Context, id contract.JobID) error {
 	return err
 }
 
-// detail is what the jobs' pages say.
+// detail is the text on the jobs' pages.
 const detail = "This job belongs to onejob probe, which asks Buildkite questions and runs nothing."

@@ -11,12 +11,13 @@ import (
 	"github.com/onejob-dev/onejob/jitter"
 )
 
-// tidyPerSecond is the pace at the end: of one call after the other, and for no more than
-// two or three calls a job.
+// tidyPerSecond is the pace of the cleaning up, which sends one call at a time, and two or
+// three for each job.
 const tidyPerSecond = 20
 
-// tidy ends what the run made, also after ctx has ended, and returns what it couldn't.
-// A job that ends with 0 isn't retried, and what waits for it comes and is ended too.
+// tidy ends the run's jobs, agents and stacks, also after ctx has ended, and returns what it
+// couldn't end. It ends jobs with 0: Buildkite doesn't retry those, and lists the jobs that
+// waited for them, which tidy then ends, too.
 func (p *prober) tidy(ctx context.Context) (left []string) {
 	within := tidyWithin
 	if ctx.Err() != nil {
@@ -32,9 +33,9 @@ func (p *prober) tidy(ctx context.Context) (left []string) {
 	}
 	for _, s := range copyOf(p, &p.sessions) {
 		if got, err := s.disconnect(ctx); err != nil {
-			left = append(left, "an agent, which is lost by itself within minutes: "+err.Error())
+			left = append(left, "an agent, which Buildkite loses within minutes: "+err.Error())
 		} else if !got.ok() && got.status != http.StatusUnauthorized && got.status != http.StatusNotFound {
-			left = append(left, "an agent, which is lost by itself within minutes: "+got.String())
+			left = append(left, "an agent, which Buildkite loses within minutes: "+got.String())
 		}
 	}
 	for _, key := range copyOf(p, &p.stacks) {
@@ -45,7 +46,7 @@ func (p *prober) tidy(ctx context.Context) (left []string) {
 	return left
 }
 
-// tidyJobs ends the jobs, and those that come for that.
+// tidyJobs ends the run's jobs, and those that Buildkite lists because others ended.
 func (p *prober) tidyJobs(ctx context.Context, within time.Duration) {
 	ctx, done := context.WithTimeout(ctx, within)
 	defer done()
@@ -67,13 +68,12 @@ func copyOf[T any](p *prober, all *[]T) (out []T) {
 	return out
 }
 
-// awaited: a step's job is to be listed yet, as what it waited for has ended.
+// awaited reports whether a job that waits for stepFirst isn't listed yet.
 func (p *prober) awaited() bool {
 	return len(p.jobs.named(stepFirst)) > 0 && (len(p.jobs.named(stepLimited)) == 0 || len(p.jobs.named(stepWaiting)) == 0)
 }
 
-// open are the jobs that haven't ended, as far as is known. One that is held and has no
-// grant here ends with its agent.
+// open are the jobs that haven't ended, by their last known state.
 func (p *prober) open() (out []job) {
 	for _, j := range p.jobs.all() {
 		if !j.state.Over() {
@@ -83,7 +83,7 @@ func (p *prober) open() (out []job) {
 	return out
 }
 
-// endJobs ends jobs, each as what holds it can.
+// endJobs ends jobs: offered and reserved ones as a stack, held ones by their agent.
 func (p *prober) endJobs(ctx context.Context, open []job) {
 	var free []contract.JobID
 	for _, j := range open {
@@ -107,8 +107,9 @@ func (p *prober) endJobs(ctx context.Context, open []job) {
 	}
 }
 
-// endHeld ends a job that an agent of the probe's has: by its token, or with the agent. One
-// that was granted in a reply that was lost ends with the agents that have no other.
+// endHeld ends a job that an agent of the probe holds: with the job's token, or else by
+// disconnecting the agent. If the reply with the grant was lost, it disconnects every agent
+// without a job, because one of them holds the job.
 func (p *prober) endHeld(ctx context.Context, id contract.JobID) {
 	busy := map[*session]bool{}
 	for _, g := range copyOf(p, &p.grants) {
@@ -116,7 +117,7 @@ func (p *prober) endHeld(ctx context.Context, id contract.JobID) {
 		if g.id != id {
 			continue
 		}
-		status, reason := "-1", "cancel" // not started, and perhaps too late for that
+		status, reason := "-1", "cancel" // the job isn't started, and a start may be refused
 		if p.jobs.get(id).state == contract.JobRunning {
 			status, reason = "0", ""
 		}
@@ -132,5 +133,5 @@ func (p *prober) endHeld(ctx context.Context, id contract.JobID) {
 	}
 }
 
-// since is a time that has gone by, for people.
+// since is the time since t, rounded to seconds for messages.
 func since(t time.Time) time.Duration { return time.Since(t).Round(time.Second) }

@@ -6,8 +6,8 @@ import (
 	"github.com/onejob-dev/onejob/assumptions"
 )
 
-// watchAcceptance looks at a job that its agent doesn't start in time: as a rule it is
-// taken back. The event is ACCEPTED_EXPIRED (docs/protocol.md#start).
+// watchAcceptance takes a job back, or ends it, if its agent doesn't start it in time, as
+// Profile.UnstartedJob says. Buildkite's event is ACCEPTED_EXPIRED (docs/protocol.md#start).
 func (s *Simulator) watchAcceptance(j *job, a *agent, granted time.Time) {
 	if s.conf.Profile.UnstartedJob == assumptions.UnstartedJobKept {
 		return
@@ -27,7 +27,7 @@ func (s *Simulator) watchAcceptance(j *job, a *agent, granted time.Time) {
 	})
 }
 
-// takeBack offers a job again that its agent hasn't started.
+// takeBack takes a job from its agent, which hasn't started it, and offers it again.
 func (s *Simulator) takeBack(j *job, now time.Time, why cause) {
 	j.agent.job = nil
 	j.agent, j.token, j.acquiredAt, j.leaving = nil, "", time.Time{}, false
@@ -35,8 +35,8 @@ func (s *Simulator) takeBack(j *job, now time.Time, why cause) {
 	s.setState(j, StateScheduled, now, why)
 }
 
-// noteAfterExpiry looks at a call for a job that was taken back. Nobody may start it
-// who was given it longer ago than it may be his.
+// noteAfterExpiry checks a call for a job that was taken back. A start is then a violation,
+// unless a fault delayed it: the agent must know that its time to start is over.
 func (s *Simulator) noteAfterExpiry(c *call) {
 	delayed := c.fault != nil && c.fault.Delay > 0
 	if c.route.name == "start" && !delayed {

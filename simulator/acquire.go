@@ -39,7 +39,7 @@ func (s *Simulator) acquire(c *call) reply {
 		s.ledger.repeat(c, j.id, opAcquire)
 		s.ledger.book(j.id).mark(opAcquire, c.withheld)
 		again := play.AcquireAgain == assumptions.AcquireAgainGranted && j.state == StateAccepted
-		s.ledger.book(j.id).granted = again && !c.withheld // who knows of a grant doesn't ask again
+		s.ledger.book(j.id).granted = again && !c.withheld // a client that asks again doesn't know of its grant
 		if again {
 			return s.jobReply(j)
 		}
@@ -47,7 +47,8 @@ func (s *Simulator) acquire(c *call) reply {
 	return *failure(http.StatusUnprocessableEntity, "The job is "+string(j.state)+" and can't be acquired")
 }
 
-// locked answers who asks for a job that waits: 423 if he knows that word.
+// locked answers an acquire of a job that waits: 423 if the client sent
+// X-Buildkite-Lock-Acquire-Job and Profile.LockedStates allows it, else 422.
 func (s *Simulator) locked(c *call, j *job) reply {
 	dependent := j.state == StatePending || j.state == StateWaiting
 	known := dependent || s.conf.Profile.LockedStates == assumptions.LockedStatesAllWaiting
@@ -117,8 +118,8 @@ func (s *Simulator) jobReply(j *job) reply {
 	return ok(body)
 }
 
-// start: accepted -> running. A job that was cancelled in between stays
-// canceling and is refused (docs/protocol.md#start).
+// start moves a job from accepted to running. A job that was canceled in between stays
+// canceling; Profile.StartCanceling says whether start is refused (docs/protocol.md#start).
 func (s *Simulator) start(c *call) reply {
 	var req struct {
 		StartedAt string `json:"started_at"`
@@ -167,7 +168,7 @@ func (s *Simulator) jobState(c *call) reply {
 	return ok(map[string]any{"id": c.job.id, "state": c.job.state})
 }
 
-// finish ends a job. From then on its token is refused.
+// finish ends a job. Profile.EndedJobToken says what its token is good for after that.
 func (s *Simulator) finish(c *call) reply {
 	res, failed, rep := readFinish(c)
 	if rep != nil {
@@ -205,8 +206,8 @@ func readFinish(c *call) (result, int, *reply) {
 	return result{req.ExitStatus, req.Signal, req.SignalReason}, req.ChunksFailedCount, nil
 }
 
-// noteAfterEnd looks at a call that a spent job token makes: repeats are
-// counted, contradictions are violations. The answer is 401 either way.
+// noteAfterEnd checks a call with the token of a job that has ended. It counts repeats, and
+// contradictions are violations. It doesn't change the answer.
 func (s *Simulator) noteAfterEnd(c *call) {
 	j := c.job
 	switch c.route.name {
@@ -232,7 +233,7 @@ func (s *Simulator) noteRepeatedFinish(c *call, j *job, res result) {
 	b := s.ledger.book(j.id)
 	switch {
 	case b.finishedBy != c.agentID() || j.orphaned:
-		// Buildkite gave the job up before: the result comes too late.
+		// Buildkite had ended the job itself: the result comes too late.
 		s.ledger.write(c.now, Entry{JobID: j.id, Event: "finish came late", Detail: res.String()}, c)
 	case b.result != res:
 		s.ledger.accuse(c, ResultChanged, j.id, "was %s, now %s", b.result, res)
@@ -242,7 +243,7 @@ func (s *Simulator) noteRepeatedFinish(c *call, j *job, res result) {
 	}
 }
 
-// updateJob is `buildkite-agent job update`.
+// updateJob serves `buildkite-agent job update`.
 func (s *Simulator) updateJob(c *call) reply {
 	attrs := map[string]any{}
 	if rep := c.decode(&attrs); rep != nil {

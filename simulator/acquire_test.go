@@ -26,7 +26,7 @@ steps:
   - command: echo three
 `
 
-// lock asks for a 423 where the job waits.
+// lock is the header that asks for 423 if the job waits.
 var lock = api.Header{Name: "X-Buildkite-Lock-Acquire-Job", Value: "1"}
 
 func TestJobFromAcquireToFinish(t *testing.T) {

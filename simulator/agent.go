@@ -20,7 +20,7 @@ const (
 	agentLost         = "lost"
 )
 
-// agent is one session: what one register made.
+// agent is one session, which one register made.
 type agent struct {
 	id, name, token string
 	hostname        string
@@ -32,13 +32,14 @@ type agent struct {
 	paused          bool
 	pauseNote       string
 	seen            time.Time
-	job             *job // what it holds
+	job             *job // the job that it holds
 }
 
-// over: the session has ended. That of a lost agent hasn't: a heartbeat brings it back.
+// over reports whether the session has ended by a disconnect. A lost agent is not over:
+// Profile.LostAgent says whether a heartbeat brings it back.
 func (a *agent) over() bool { return a.state == agentDisconnected }
 
-// away: nobody is there, as far as is known.
+// away reports whether the agent has disconnected or is lost.
 func (a *agent) away() bool { return a.over() || a.state == agentLost }
 
 // Agent is a snapshot of one session.
@@ -140,14 +141,15 @@ func (s *Simulator) register(c *call) reply {
 	return ok(body)
 }
 
-// queueKnown honours Config.Queues: a name is no alias here.
+// queueKnown reports whether Config.Queues allows a queue, by its key: register takes no
+// other name of the default queue.
 func (s *Simulator) queueKnown(key string) bool {
 	return len(s.conf.Queues) == 0 || slices.ContainsFunc(s.conf.Queues, func(q string) bool { return queueKey(q) == key })
 }
 
-// watch loses the agent once it has been silent for the timeout, and up to a third
-// of that longer: Buildkite looks once a minute. There is one deadline an agent: a
-// heartbeat only moves a.seen.
+// watch loses the agent after HeartbeatTimeout of silence, or up to a third of that later,
+// because Buildkite looks once a minute. Each agent has one deadline; a heartbeat only moves
+// a.seen.
 func (s *Simulator) watch(a *agent) {
 	timeout := s.patience(a)
 	s.deadlines.add(a.seen.Add(timeout), func(now time.Time) {
@@ -170,8 +172,8 @@ func (s *Simulator) patience(a *agent) time.Duration {
 	return timeout + time.Duration(float64(timeout/3)*float64(h.Sum32())/(1<<32))
 }
 
-// alive notes a sign of life. It brings back an agent that was lost; its job's token
-// stays refused.
+// alive notes a connect or a heartbeat. It brings back an agent that was lost; the token of
+// the agent's job stays refused.
 func (s *Simulator) alive(a *agent, now time.Time) {
 	a.seen = now
 	if a.state == agentLost {
@@ -199,7 +201,8 @@ func (s *Simulator) heartbeat(c *call) reply {
 	return ok(map[string]any{"sent_at": req.SentAt, "received_at": c.now.UTC().Format(time.RFC3339Nano)})
 }
 
-// ping tells an agent what to do; an agent that takes dispatched work gets a job.
+// ping answers with the agent's next action. It dispatches a job to an agent that takes
+// dispatched work.
 func (s *Simulator) ping(c *call) reply {
 	a := c.agent
 	switch {

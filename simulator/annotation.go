@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Annotation is a note on a build, or with scope "job" on a job.
+// Annotation is a note on a build, or, with the scope "job", on a job.
 type Annotation struct {
 	Context  string `json:"context"`
 	Style    string `json:"style,omitempty"`

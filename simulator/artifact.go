@@ -16,14 +16,14 @@ import (
 	"time"
 )
 
-// multipartAbove is the size from which an artifact is uploaded in parts, if
-// the client can; partSize is that of one part.
+// multipartAbove is the size, in bytes, above which a client that can uploads an artifact in
+// parts. partSize is the size of one part.
 const (
 	multipartAbove = 8 << 20
 	partSize       = 5 << 20
 )
 
-// artifact is a file of a job: announced, uploaded, then finished.
+// artifact is a file of a job, which the job announces, uploads and then finishes.
 type artifact struct {
 	Artifact
 	job   *job
@@ -62,7 +62,7 @@ type uploadInstructions struct {
 	Data    map[string]string `json:"data"`
 }
 
-// createArtifacts announces a batch; its id makes a repeat harmless.
+// createArtifacts announces a batch. The batch's id makes a repeat harmless.
 func (s *Simulator) createArtifacts(c *call) reply {
 	var req struct {
 		ID                 string     `json:"id"`
@@ -131,14 +131,14 @@ func partInstructions(host string, a *artifact) uploadInstructions {
 	return in
 }
 
-// artifactForm is a form upload, unpacked.
+// artifactForm is the content of a form upload.
 type artifactForm struct {
 	batch, path string
 	data        []byte
 }
 
-// readArtifactForm stands in for the object store, which takes no token: the
-// batch in the form is what entitles.
+// readArtifactForm reads an upload as an object store does, without a token: uploadArtifact
+// checks the batch in the form instead.
 func (s *Simulator) readArtifactForm(c *call) *reply {
 	_, params, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
 	if err != nil || params["boundary"] == "" {

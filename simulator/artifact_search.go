@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// searchArtifacts finds what is finished, the newest of each path unless
-// duplicates are asked for, and nothing of jobs that were retried unless they
-// are.
+// searchArtifacts finds finished artifacts, or those in the state that the query names. It
+// returns the newest of each path, unless include_duplicates is true, and skips jobs that
+// were retried, unless include_retried_jobs is true.
 func (s *Simulator) searchArtifacts(c *call) reply {
 	b, rep := s.buildOf(c)
 	if rep != nil {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// nodeOf is the step that a path names by ID or, within the job's build, by key.
+// nodeOf is the step that a path names, by ID or key. It must be of the job's build.
 func (s *Simulator) nodeOf(c *call, buildID string) (*node, *reply) {
 	name := c.params["step"]
 	n := s.stepByID[name]
@@ -25,7 +25,7 @@ func (s *Simulator) nodeOf(c *call, buildID string) (*node, *reply) {
 	return n, nil
 }
 
-// attribute is what `buildkite-agent step get` prints.
+// attribute is the value that `buildkite-agent step get` prints.
 func (n *node) attribute(name string) (string, bool) {
 	if value, set := n.attributes[name]; set {
 		return value, true
@@ -177,8 +177,8 @@ func (s *Simulator) updateStep(c *call) reply {
 	return ok(map[string]any{})
 }
 
-// cancelStep cancels a step's jobs; with force, an agent that hasn't finished
-// within the grace no longer matters.
+// cancelStep cancels a step's jobs. With force it ends a job whose agent hasn't finished it
+// within the grace: 10 s by default, an hour at most.
 func (s *Simulator) cancelStep(c *call) reply {
 	var req struct {
 		Build string `json:"build_id"`

@@ -16,12 +16,12 @@ type build struct {
 	nodes      []*node
 	keys       map[string][]*node // by step key and group key
 	open       int                // nodes not done
-	active     int                // nodes open, but for those that a person opens
+	active     int                // open nodes, except block and input steps
 	gates      int                // block and input steps that wait for a person
 	failed     int                // nodes done and failed
 	failing    bool               // a job has failed for good
 	canceled   bool
-	uploads    int // by its jobs
+	uploads    int // pipeline uploads of its jobs
 	warnings   []string
 	unblocker  string
 	createdAt  time.Time
@@ -71,7 +71,7 @@ func (b *build) state() string {
 	return BuildScheduled
 }
 
-// allOmitted reports a build of which no step was to run.
+// allOmitted reports whether every step but waits was skipped or left out.
 func (b *build) allOmitted() bool {
 	omitted := 0
 	for _, n := range b.nodes {
@@ -118,9 +118,9 @@ type Build struct {
 	StartedAt  time.Time `json:"started_at,omitzero"`
 	FinishedAt time.Time `json:"finished_at,omitzero"`
 	JobIDs     []string  `json:"job_ids"` // in step order, attempts together
-	Steps      []Step    `json:"steps"`   // those without jobs: block, input and trigger
+	Steps      []Step    `json:"steps"`   // block, input and trigger steps, which have no jobs
 	Warnings   []string  `json:"warnings,omitempty"`
-	// BlockedState is what a blocked build counts as: passed, failed or running.
+	// BlockedState is the state that a blocked build counts as: passed, failed or running.
 	BlockedState string            `json:"blocked_state,omitempty"`
 	MetaData     map[string]string `json:"meta_data,omitempty"`
 	Annotations  []Annotation      `json:"annotations,omitempty"`

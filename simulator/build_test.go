@@ -12,8 +12,8 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 )
 
-// play runs all that is scheduled, by the exit status that each command line
-// is, until nothing is; "cancel" cancels. It returns the commands in order.
+// play runs scheduled jobs until there is none. Each command line is the exit status of its
+// job; "cancel" cancels it. play returns the commands in order.
 func play(w *wire) []string {
 	w.Helper()
 	var played []string
@@ -199,7 +199,7 @@ func TestRefusedPipelines(t *testing.T) {
 	}
 }
 
-// What Buildkite fills in of the label of a parallel step: https://buildkite.com/docs/tutorials/parallel-builds#parallel-jobs
+// Buildkite fills in the label of a parallel step: https://buildkite.com/docs/tutorials/parallel-builds#parallel-jobs
 func TestParallelLabels(t *testing.T) {
 	inBubble(t, simulator.Config{}, func(w *wire) {
 		var got []string

@@ -6,15 +6,14 @@ import (
 	"time"
 )
 
-// The one registry that there is, under the name that the agent has for the
-// cluster's own.
+// The only cache registry, by the agent's name for the cluster's own one.
 const (
 	cacheRegistry = "~"
 	cacheStore    = "agent_managed"
 	cacheLife     = 14 * 24 * time.Hour
 )
 
-// cacheEntry is known of a cache; its blobs are in the agents' own store
+// cacheEntry is the record of a cache. The cache's blobs are in the agents' own store
 // (BUILDKITE_AGENT_CACHE_STORE_URL).
 type cacheEntry struct {
 	cacheAddress
@@ -23,7 +22,7 @@ type cacheEntry struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
-// cacheAddress is what an entry is found by: a set of paths, and a key of parts.
+// cacheAddress identifies an entry: a set of paths, and a key of parts.
 type cacheAddress struct {
 	TargetPaths []string  `json:"target_paths"`
 	Key         []keyPart `json:"cache_key"`
@@ -38,7 +37,7 @@ func (a cacheAddress) samePaths(b cacheAddress) bool {
 	return slices.Equal(slices.Sorted(slices.Values(a.TargetPaths)), slices.Sorted(slices.Values(b.TargetPaths)))
 }
 
-// agree is how many parts of both keys are equal before the first that isn't.
+// agree is the number of equal parts at the beginning of both keys.
 func (a cacheAddress) agree(b cacheAddress) (n int) {
 	for n < min(len(a.Key), len(b.Key)) && a.Key[n].Value == b.Key[n].Value {
 		n++
@@ -68,7 +67,7 @@ func (e *cacheEntry) at(a cacheAddress) bool {
 	return e.samePaths(a) && len(e.Key) == len(a.Key) && e.agree(a) == len(a.Key)
 }
 
-// dropCaches forgets the entry at an address, and those that have expired.
+// dropCaches deletes the entry at an address, and all expired entries.
 func (s *Simulator) dropCaches(a cacheAddress, now time.Time) {
 	s.caches = slices.DeleteFunc(s.caches, func(e *cacheEntry) bool { return e.at(a) || !now.Before(e.ExpiresAt) })
 }
@@ -87,7 +86,7 @@ func knownRegistry(c *call) *reply {
 	return nil
 }
 
-// address reads the address that a call is about, and what else into takes.
+// address reads a call's body into into, which contains a, and checks the registry and a.
 func (c *call) address(a *cacheAddress, into any) *reply {
 	if rep := knownRegistry(c); rep != nil {
 		return rep
@@ -137,8 +136,8 @@ func (s *Simulator) expireCache(c *call) reply {
 	return ok(map[string]any{})
 }
 
-// storeCache begins an entry: the agent puts its blobs into the store, and
-// commits it.
+// storeCache begins an entry. The agent puts the entry's blobs into the store and then calls
+// commitCache.
 func (s *Simulator) storeCache(c *call) reply {
 	e := new(cacheEntry)
 	if rep := c.address(&e.cacheAddress, e); rep != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 )
 
-// What a cache is found by, with the real client; TestStockAgentRunsJobs has the
-// agent's commands.
+// TestCacheRegistry finds caches with the real client; TestStockAgentRunsJobs runs the agent's
+// commands.
 func TestCacheRegistry(t *testing.T) {
 	l := newLab(t, simulator.Config{})
 	_, ids := l.build(`steps: [{command: a}]`)

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// CancelJob cancels a job as a person does: one that nobody runs is canceled
-// at once, one that an agent has is canceling until the agent finishes it.
+// CancelJob cancels a job as a person does. A job that no agent holds is canceled at once; a
+// job that an agent holds is canceling until the agent finishes it. A job that has ended is
+// an error.
 func (s *Simulator) CancelJob(id string) error {
 	return s.lockedWrite(func(now time.Time) error {
 		j := s.jobs[id]
@@ -36,7 +37,7 @@ func (s *Simulator) cancel(j *job, now time.Time, why cause) bool {
 	return true
 }
 
-// CancelBuild cancels all that is left of a build.
+// CancelBuild cancels a build's jobs and open steps. A build that has ended is an error.
 func (s *Simulator) CancelBuild(number int) error {
 	return s.lockedWrite(func(now time.Time) error {
 		b := s.build(number)
@@ -66,8 +67,8 @@ func (s *Simulator) cancelBuild(b *build, now time.Time, why cause) {
 	}
 }
 
-// TimeOutJob makes a running job time out now, whatever its step's limit, and
-// one that waits for an agent expire.
+// TimeOutJob makes a running job time out now, whatever its step's limit. A job that waits
+// for an agent expires. Any other state is an error.
 func (s *Simulator) TimeOutJob(id string) error {
 	return s.lockedWrite(func(now time.Time) error {
 		j := s.jobs[id]
@@ -86,7 +87,7 @@ func (s *Simulator) TimeOutJob(id string) error {
 	})
 }
 
-// LoseAgent declares an agent lost now, as its silence would.
+// LoseAgent declares an agent lost now, as Buildkite does after its silence.
 func (s *Simulator) LoseAgent(id string) error {
 	return s.lockedWrite(func(now time.Time) error {
 		a := s.agents[id]
@@ -96,14 +97,14 @@ func (s *Simulator) LoseAgent(id string) error {
 		switch {
 		case !a.away():
 			s.lose(a, agentLost, now, nil)
-		case a.job != nil: // it has disconnected, and its job still waits for this
+		case a.job != nil: // it has disconnected, and its job ends once it is lost
 			s.orphan(a.job, s.disconnectReason(), now, cause{event: "agent lost", agentID: a.id})
 		}
 		return nil
 	})
 }
 
-// cancelBuildCall is `buildkite-agent build cancel`.
+// cancelBuildCall serves `buildkite-agent build cancel`.
 func (s *Simulator) cancelBuildCall(c *call) reply {
 	b, rep := s.buildOf(c)
 	if rep != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/onejob-dev/onejob/assumptions"
 )
 
-// maxLogOffset keeps sums of offset and size far from overflow.
+// maxLogOffset is the largest offset or size, in bytes, so that their sum can't overflow.
 const maxLogOffset = 1 << 40
 
 // chunk is one piece of a job's log. offset counts uncompressed bytes.
@@ -22,8 +22,8 @@ type chunk struct {
 	data             []byte
 }
 
-// parseChunk reads a chunk from its query and body. maxSize bounds what is
-// decompressed, so that a small body can't fill the memory.
+// parseChunk reads a chunk from its query and body. maxSize bounds the uncompressed bytes, so
+// that a small body can't fill the memory.
 func parseChunk(query url.Values, encoding string, body []byte, maxSize uint64) (*chunk, error) {
 	sequence, err := chunkNumber(query, "sequence")
 	if err != nil {
@@ -82,7 +82,7 @@ func gunzip(body []byte, size uint64) ([]byte, error) {
 	return data, nil
 }
 
-// readChunk unpacks outside the lock.
+// readChunk decompresses a chunk, without the lock.
 func (s *Simulator) readChunk(c *call) *reply {
 	chunk, err := parseChunk(c.r.URL.Query(), c.r.Header.Get("Content-Encoding"), c.body, s.conf.ChunksMaxSizeBytes)
 	if err != nil {
@@ -113,10 +113,10 @@ func (s *Simulator) saveChunk(c *call) reply {
 	return ok(map[string]any{})
 }
 
-// checkLog is done at finish: what arrived must reach from 0 to the end, and
-// where the job ran to its own end to that of all that was sent (behind a job
-// that was cut short there may be a remark that didn't get through), or the
-// client must own up to what is missing.
+// checkLog checks the log at finish. The log must have no gap. If the job ran to its own end,
+// the log must also reach the end of all chunks that were sent. (A client may add a remark
+// about a job that was cut short, and this remark may get lost.) A client that reports failed
+// chunks is excused.
 func (s *Simulator) checkLog(c *call, j *job, res result) {
 	switch {
 	case j.failed > 0:
@@ -126,7 +126,7 @@ func (s *Simulator) checkLog(c *call, j *job, res result) {
 	}
 }
 
-// saveHeaderTimes is sent by agents without ANSI timestamps.
+// saveHeaderTimes serves header_times, which agents without ANSI timestamps send.
 func (s *Simulator) saveHeaderTimes(c *call) reply {
 	var req struct {
 		Times map[string]string `json:"header_times"`

@@ -63,7 +63,7 @@ func TestLogFromChunksInAnyOrder(t *testing.T) {
 		for at := 0; at < len(text); {
 			end := min(at+1+rng.IntN(90), len(text))
 			chunks = append(chunks, &chunk{offset: uint64(at), data: text[at:end]})
-			// Some overlap what comes next: a retry that was cut differently.
+			// Some chunks overlap the next one, like a retry that was cut differently.
 			at = max(end-rng.IntN(5), at+1)
 			if end == len(text) {
 				break

@@ -8,8 +8,8 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 )
 
-// A clock that is set forward ends a reservation, one that is set back makes it
-// last; what the Simulator tells of the time moves along.
+// A clock that is set forward ends a reservation, one that is set back prolongs it. All times
+// that the Simulator sends follow the clock.
 func TestJumpClock(t *testing.T) {
 	tests := []struct {
 		name string

@@ -15,8 +15,8 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 )
 
-// TestWhatJobsAskFor drives each helper endpoint by the real client. Stock
-// commands do the same in TestStockAgentRunsJobs; here are the refusals too.
+// TestWhatJobsAskFor calls each helper endpoint with the real client, with refusals. Stock
+// commands do the same in TestStockAgentRunsJobs, without refusals.
 func TestWhatJobsAskFor(t *testing.T) {
 	l := newLab(t, simulator.Config{Secrets: map[string]string{"KEY": "VALUE"}})
 	build, ids := l.build(`steps: [{command: a, key: one, label: One}, {command: b, key: two}, {command: c, key: three}]`)

@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// concurrency is a step's limit, 0 for none, by https://buildkite.com/docs/pipelines/configure/workflows/controlling-concurrency.
+// concurrency is a step's concurrency limit, see
+// https://buildkite.com/docs/pipelines/configure/workflows/controlling-concurrency.
 type concurrency struct {
 	limit  int
 	group  string
-	method string // ordered by default, or eager
+	method string // ordered or eager; empty is ordered
 }
 
 func (c *command) limited() *concurrency {
@@ -30,19 +31,19 @@ func (c *concurrency) check() error {
 	return nil
 }
 
-// concurrencyGroup is the queue of all jobs that name one group, in whatever
-// pipeline: in order of their build's or their upload's time.
+// concurrencyGroup is the queue of all jobs of all pipelines that name one group, in the
+// order in which the jobs were made. A retry keeps the place of the job that it retries.
 type concurrencyGroup struct{ jobs []*job }
 
 func byEntry(a, b *job) int {
 	return cmp.Or(a.enteredAt.Compare(b.enteredAt), cmp.Compare(a.number, b.number))
 }
 
-// queues reports a job that has a place in its group. One behind a block step has
-// none until the step is unblocked.
+// queues reports whether a job has a place in its group. A job behind a block step has none
+// until somebody unblocks the step.
 func (j *job) queues() bool { return j.state != StateBlocked && !j.state.Terminal() }
 
-// runs reports a job that takes one of the group's slots.
+// runs reports whether a job counts against the group's limit.
 func (j *job) runs() bool {
 	switch j.state {
 	case StatePending, StateWaiting, StateBlocked, StateLimiting, StateLimited:
@@ -51,7 +52,8 @@ func (j *job) runs() bool {
 	return !j.state.Terminal()
 }
 
-// follow keeps a job's group while the job moves.
+// follow adds a job to its group, or removes it, as the job's state changes. It lets the
+// group admit others if the job gave up its place.
 func (s *Simulator) follow(j *job, from, to JobState) {
 	c := j.node.concurrency
 	if c == nil {
@@ -74,7 +76,7 @@ func (s *Simulator) follow(j *job, from, to JobState) {
 	}
 }
 
-// offer schedules a job, or lets it wait for its concurrency group.
+// offer schedules a job. If its concurrency group has no room, the job is limited.
 func (s *Simulator) offer(j *job, now time.Time, why cause) {
 	if j.node.concurrency == nil {
 		s.setState(j, StateScheduled, now, why)
@@ -87,9 +89,9 @@ func (s *Simulator) offer(j *job, now time.Time, why cause) {
 	}
 }
 
-// admit schedules what the group has room for. Ordered, a job also waits for
-// those before it that wait for something else; eager, the highest priority is
-// first.
+// admit schedules as many jobs as the group has room for. With ordered, a job also waits for
+// the jobs before it, even if those wait for something else. With eager, the job with the
+// highest priority is first.
 func (s *Simulator) admit(g *concurrencyGroup, now time.Time) {
 	running, ahead := 0, 0
 	place := map[*job]int{}

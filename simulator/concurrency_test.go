@@ -8,7 +8,7 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 )
 
-// states are those of jobs, in order.
+// states are the states of jobs, in order.
 func (w *wire) states(ids []string) string {
 	w.Helper()
 	var out []string
@@ -122,7 +122,7 @@ func TestConcurrencyOfWhatEndsOtherwise(t *testing.T) {
 	})
 }
 
-// What is behind a block has no place in its group, and gets that of its upload.
+// A job behind a block has no place in its group; it gets the place of its upload later.
 func TestConcurrencyBehindABlock(t *testing.T) {
 	inBubble(t, simulator.Config{}, func(w *wire) {
 		one := w.build(`steps: [{block: go}, {command: a, concurrency: 1, concurrency_group: g}]`)

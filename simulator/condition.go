@@ -9,8 +9,8 @@ import (
 	"github.com/buildkite/conditional"
 )
 
-// condition evaluates an `if` with Buildkite's own evaluator. It returns why the
-// step is left out, or "".
+// condition evaluates an `if` with Buildkite's own evaluator. It returns the reason why the
+// step is left out, empty if the step runs.
 func (p *parser) condition(value any) (string, error) {
 	if value == nil {
 		return "", nil
@@ -19,7 +19,7 @@ func (p *parser) condition(value any) (string, error) {
 	holds, err := conditional.Evaluate(expr, p.context)
 	switch {
 	case conditional.IsErrorKind(err, conditional.ErrorKindEvaluation):
-		// Buildkite takes a condition that can't be decided for false.
+		// Buildkite treats a condition that can't be evaluated as false.
 		p.warn("`if: %s` is taken for false: %v", expr, err)
 	case err != nil:
 		return "", fmt.Errorf("`if: %s`: %w", expr, err)
@@ -29,8 +29,8 @@ func (p *parser) condition(value any) (string, error) {
 	return "if: " + expr, nil
 }
 
-// branches matches a branch pattern: one of the positive ones must match, and
-// none of those that begin with "!"
+// branches matches branch patterns and returns why the step is left out, if it is. One of
+// the positive patterns must match, and no pattern that begins with "!"
 // (https://buildkite.com/docs/pipelines/configure/workflows/branch-configuration#branch-pattern-examples).
 func (p *parser) branches(value any) (string, error) {
 	list, err := parseStrings("branches", value)
@@ -60,9 +60,9 @@ func branchMatches(pattern, branch string) bool {
 	return regexp.MustCompile("^(?s:" + quoted + ")$").MatchString(branch)
 }
 
-// unchanged decides an if_changed as the agent does at an upload: a step runs
-// when one of the changed files is included and not excluded, or when nobody
-// knows which files changed.
+// unchanged reports whether an if_changed skips a step, as the agent decides at an upload. A
+// step runs if a changed file is included and not excluded, or if the changed files are
+// unknown.
 func (p *parser) unchanged(value any) bool {
 	if p.changed == nil {
 		p.warn("if_changed: no list of changed files was given, so the step runs")
@@ -115,7 +115,7 @@ func anyMatches(patterns []*zzglob.Pattern, file string) bool {
 	return false
 }
 
-// conditionContext is what `if` sees of a build.
+// conditionContext has the values of a build that an `if` can use.
 func (s *Simulator) conditionContext(b *build) conditional.Context {
 	r := b.request
 	context := conditional.Context{EntryPoint: conditional.EntryPointBuildCondition, BuildEnv: r.Env}
@@ -137,7 +137,7 @@ func (s *Simulator) conditionContext(b *build) conditional.Context {
 	return context
 }
 
-// present is nil for what isn't there.
+// present is a pointer to text, nil if text is empty.
 func present(text string) *string {
 	if text == "" {
 		return nil

@@ -12,47 +12,47 @@ import (
 // names none.
 const DefaultAgentToken = "bkct_simulator"
 
-// Config says how a Simulator behaves. The zero value is a Buildkite that
-// serves well: one-second intervals, per-job tokens, the documented limits.
+// Config says how a Simulator behaves. The zero value is a Buildkite without faults:
+// intervals of a second, job tokens, the documented limits.
 type Config struct {
 	// AgentToken is the registration (cluster) token.
 	AgentToken string
 	// Organization and Cluster are slugs; the defaults are "acme" and "simulated".
 	Organization, Cluster string
-	// Queues, when set, are the only queues that exist: others are answered
-	// 404. By default a queue exists as soon as it is named.
+	// Queues, when set, are the only queues that exist. For another queue the Stacks API
+	// answers 404, register answers as Profile.RegisterUnknownQueue says, and CreateBuild
+	// returns an error. By default a queue exists as soon as a call or a pipeline names it.
 	Queues []string
 
 	// PingInterval, HeartbeatInterval and JobStatusInterval go into the register reply,
 	// in seconds; 0 means 1, or what the Profile says. RegisterReply can send any value.
 	PingInterval, HeartbeatInterval, JobStatusInterval int
 	// RegisterReply, when set, may change the register reply before it is
-	// sent: absurd intervals, request_headers, an endpoint. It is called with
-	// the Simulator locked and must not call it.
+	// sent: absurd intervals, request_headers, an endpoint. The Simulator is locked
+	// meanwhile, so RegisterReply must not call its methods.
 	RegisterReply func(reply map[string]any)
 	// AcquireReply does the same for the reply of acquire and accept.
 	AcquireReply func(reply map[string]any)
 
-	// Profile is which Buildkite is played where nobody outside can know; the default is
-	// the shipped one. An unknown side in it makes New panic: assumptions.Parse checks
-	// what people write.
+	// Profile has the answers to the questions that only Buildkite knows (package
+	// assumptions); the default is the shipped profile. New panics if the Profile has an
+	// unknown answer.
 	Profile assumptions.Profile
-	// HeartbeatTimeout is how long an agent may be silent (no connect, no
-	// heartbeat) before it is lost and its job fails; the default is 3 min. It is
-	// noticed up to a third of that later.
+	// HeartbeatTimeout is how long an agent may be silent (no connect, no heartbeat) before
+	// it is lost and its job fails; the default is 3 min. The Simulator loses the agent up to
+	// a third of that time later.
 	HeartbeatTimeout time.Duration
-	// AcceptTimeout is how long an agent may have a job without starting it, unless the
-	// Profile has it kept. The default is 30 s.
+	// AcceptTimeout is how long an agent may have a job without starting it, unless
+	// Profile.UnstartedJob is kept. The default is 30 s.
 	AcceptTimeout time.Duration
-	// ReservationDefault is the life of a reservation that names none; the
+	// ReservationDefault is how long a reservation lasts whose request names no time; the
 	// default is 900 s.
 	ReservationDefault time.Duration
-	// ReservationMin is the shortest reservation where the Profile has a shorter one
-	// refused or made longer; the default is a minute.
+	// ReservationMin is the shortest reservation, if Profile.ShortReservation refuses or
+	// raises shorter ones; the default is a minute.
 	ReservationMin time.Duration
-	// ListLag and StatesLag are how late the list of scheduled jobs and get-states are:
-	// what has come isn't there yet, and what is gone still is. The default is 5 s and
-	// 2 s where the Profile says that they are late, and none elsewhere.
+	// ListLag and StatesLag are how late the list of scheduled jobs and get-states are. The
+	// defaults are 5 s and 2 s if the Profile says late, else 0.
 	ListLag, StatesLag time.Duration
 
 	// ChunksMaxSizeBytes (default 102,400, or what the Profile says), LogMaxSizeBytes (default
@@ -63,45 +63,47 @@ type Config struct {
 	// ArtifactMaxBytes limits one artifact; the default is 64 MiB.
 	ArtifactMaxBytes int64
 
-	// JobToken: acquire gives a token per job, and start, chunks, finish and
-	// the helper commands need it. nil means true; set new(false) for a
-	// Buildkite that leaves the session token in charge.
+	// JobToken says that acquire returns a token for the job, which start, chunks, finish and
+	// the helper commands then need. nil means true. With new(false) these calls take the
+	// session token.
 	JobToken *bool
-	// FinishHeld are queues in which a stack may finish a job that an agent holds,
-	// whatever the Profile says of others.
+	// FinishHeld are the keys of queues in which a stack may finish a job that an agent holds,
+	// whatever the Profile says.
 	FinishHeld []string
-	// LockedRetryAfter is the Retry-After of a 423, verbatim; "" sends none, or the 5 of
-	// the Profile.
+	// LockedRetryAfter is the Retry-After of a 423, verbatim. Empty sends none, or 5 if
+	// Profile.LockedRetryAfter is sent.
 	LockedRetryAfter string
-	// SyncUploads applies pipeline uploads before the reply (200) rather
-	// than after it (202 and a Location to poll).
+	// SyncUploads answers asynchronous pipeline uploads with 200 or 422, instead of 202 and a
+	// Location to poll. In both cases the upload is applied before the reply.
 	SyncUploads bool
 
-	// RateLimits are those of the Stacks API.
+	// RateLimits are the limits of the Stacks API.
 	RateLimits RateLimits
-	// MaxStacks is the number of connected stacks above which register is
-	// answered 403. The default is 30, as in Buildkite; below zero there is no limit.
+	// MaxStacks is the largest number of stacks; registering one more is answered 403.
+	// Profile.StackLimit says whether only connected stacks count. The default is 30, as in
+	// Buildkite; below zero there is no limit.
 	MaxStacks int
 
-	// Downstream are pipelines by slug that trigger steps can start.
+	// Downstream are the pipelines that trigger steps can start, by slug.
 	Downstream map[string][]byte
-	// Secrets are what `buildkite-agent secret get` finds.
+	// Secrets are the values that `buildkite-agent secret get` finds, by key.
 	Secrets map[string]string
 	// RequestLog is how many calls Requests remembers; the default is 20,000.
 	RequestLog int
 
-	// Seed makes IDs and tokens reproducible; IDs also hold the time. The default
-	// is one at random: two simulators of one machine never give the same ID.
+	// Seed makes IDs and tokens reproducible; IDs also contain the time. The default
+	// is random, so that two simulators don't use the same IDs.
 	Seed uint64
-	// Logger gets one debug line a request; the default discards.
+	// Logger gets one debug line a request, and a warning for each unsupported attribute of
+	// a pipeline; the default discards both.
 	Logger *slog.Logger
 }
 
-// RateLimits are requests per second, stack and endpoint. 0 means the
-// documented limit, a negative number none (docs/protocol.md#rate-limits).
+// RateLimits are requests per second, for each stack and endpoint. 0 means the documented
+// limit, a negative number no limit (docs/protocol.md#rate-limits).
 type RateLimits struct {
 	List, Reserve, Job, States, Finish, Notify, Default int
-	// Disabled switches all of them off, and the headers stay away too.
+	// Disabled switches all limits off, and sends no RateLimit headers.
 	Disabled bool
 }
 

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// serveControl serves the page and /_sim, by which scripts and other
-// processes do what Go code does by method calls. It needs no token: a
-// simulator holds nothing worth one.
+// serveControl serves the page, and the control API under /_sim, by which scripts and other
+// processes call the Simulator's methods. It needs no token, because a simulator has no
+// secrets. It reports whether the path was one of its own.
 func (s *Simulator) serveControl(w http.ResponseWriter, r *http.Request, segments []string) bool {
 	if len(segments) == 0 {
 		s.servePage(w, r)
@@ -29,8 +29,8 @@ func (s *Simulator) serveControl(w http.ResponseWriter, r *http.Request, segment
 	return true
 }
 
-// control finds what a path asks for: of everything of a kind ("GET jobs"), or of
-// one ("POST jobs cancel").
+// control serves a path of the control API: one about all objects of a kind ("GET jobs") or
+// about one object ("POST jobs cancel").
 func (s *Simulator) control(r *http.Request, segments []string) (int, any) {
 	if serve := controlsOfAll[r.Method+" "+strings.Join(segments, "/")]; serve != nil {
 		return serve(s, r)
@@ -146,8 +146,8 @@ func numbered[T any](get func(*Simulator, int) (T, bool)) func(*Simulator, strin
 	}
 }
 
-// controlUnblock unblocks a block or input step, with {"fields": {key: value}} for
-// what it asks; a value is text, or a list for a field of several options.
+// controlUnblock unblocks a block or input step. The body is {"fields": {key: value}} with
+// the values of the step's fields. A value is a scalar, or a list for a field with multiple.
 func (s *Simulator) controlUnblock(r *http.Request, id string) (int, any) {
 	var in struct{ Fields map[string]any }
 	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, 1<<20))

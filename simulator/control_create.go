@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// controlCreate takes a pipeline.yml as it is, with slug, repo, branch,
-// commit, message and queue in the query; or JSON that holds them too, the
-// pipeline as a string or an object.
+// controlCreate creates a build. The body is a pipeline.yml, with slug, repo, branch, commit,
+// message and queue in the query. Or it is JSON with these fields and env, and the pipeline
+// as a string or an object.
 func (s *Simulator) controlCreate(r *http.Request) (int, any) {
 	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, 64<<20))
 	if err != nil {
 		return http.StatusBadRequest, message(err.Error())
 	}
 	q := r.URL.Query()
-	// With ?interpolate it is interpolated as by an upload.
+	// With ?interpolate the pipeline is interpolated, as an upload does.
 	req := BuildRequest{Pipeline: body, Slug: q.Get("slug"), Repo: q.Get("repo"), Branch: q.Get("branch"),
 		Commit: q.Get("commit"), Message: q.Get("message"), Queue: q.Get("queue")}
 	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {

@@ -10,7 +10,7 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 )
 
-// sim calls the control API and returns status and body.
+// control calls the control API and returns status and body.
 func (w *wire) control(method, path, body string) (int, string) {
 	w.Helper()
 	req, err := http.NewRequestWithContext(w.Context(), method, "http://sim/"+path, strings.NewReader(body))

@@ -15,32 +15,31 @@ const (
 	creatorEmail  = "simulator@buildkite.example"
 )
 
-// BuildRequest is what CreateBuild makes a build of.
+// BuildRequest describes the build that CreateBuild makes.
 type BuildRequest struct {
 	Pipeline []byte `json:"-"` // a pipeline.yml, or the same as JSON
 	// Slug names the pipeline; the default is "demo". Repo, Branch and Commit
 	// default to a made-up repository, "main" and "HEAD".
 	Slug, Repo, Branch, Commit, Message string
-	// Queue is that of steps which name none; the default is "default".
+	// Queue is the queue of steps that name none; the default is "default".
 	Queue string
-	// Env is the build's environment; the pipeline's and the steps' win. Of
-	// Buildkite's own variables BUILDKITE_TAG, BUILDKITE_SOURCE and
-	// BUILDKITE_PULL_REQUEST with its _BASE_BRANCH and _REPO count, for conditions too.
+	// Env is the build's environment. The pipeline's and the steps' variables win. Of
+	// Buildkite's own variables, Env can set BUILDKITE_TAG, BUILDKITE_SOURCE and
+	// BUILDKITE_PULL_REQUEST with its _BASE_BRANCH and _REPO, for conditions, too.
 	Env map[string]string
-	// Interpolate, when not nil, has the pipeline interpolated as by
-	// `buildkite-agent pipeline upload` in a job of this build on a machine with
-	// this environment.
+	// Interpolate, when not nil, is the environment with which the pipeline is
+	// interpolated, as `buildkite-agent pipeline upload` does in a job of this build.
 	Interpolate map[string]string
-	// ChangedFiles is what if_changed looks at. When it is nil nobody knows, and
-	// steps with if_changed run.
+	// ChangedFiles are the files that if_changed matches. If it is nil, the changed files
+	// are unknown, and steps with if_changed run.
 	ChangedFiles []string
-	// MetaData is what the build begins with.
+	// MetaData is the build's meta-data at its start.
 	MetaData map[string]string
 }
 
-// CreateBuild starts a build: steps that wait for nothing are scheduled at
-// once. The error names all that Buildkite would refuse too; Build.Warnings what
-// the simulator doesn't do.
+// CreateBuild starts a build. Steps without dependencies are scheduled at once. The error has
+// every fault for which Buildkite, too, would refuse the pipeline. Build.Warnings name what
+// the Simulator doesn't support.
 func (s *Simulator) CreateBuild(req BuildRequest) (Build, error) {
 	var snapshot Build
 	err := s.lockedWrite(func(now time.Time) error {
@@ -55,7 +54,7 @@ func (s *Simulator) CreateBuild(req BuildRequest) (Build, error) {
 	return snapshot, err
 }
 
-// createBuild makes a build, of a trigger step if by is one.
+// createBuild makes a build; by is the trigger step that asked for it, or nil.
 func (s *Simulator) createBuild(req BuildRequest, by *node, now time.Time) (*build, error) {
 	req.Slug = cmp.Or(req.Slug, "demo")
 	req.Repo = cmp.Or(req.Repo, "git@git.example:"+req.Slug+".git")
@@ -100,7 +99,7 @@ func (s *Simulator) createBuild(req BuildRequest, by *node, now time.Time) (*bui
 	return b, nil
 }
 
-// parserOf parses what is added to a build.
+// parserOf is a parser of pipelines that are added to a build.
 func (s *Simulator) parserOf(b *build) *parser {
 	p := &parser{
 		def: defaults{queue: b.request.Queue}, context: s.conditionContext(b), branch: b.request.Branch, changed: b.request.ChangedFiles,
@@ -113,10 +112,10 @@ func (s *Simulator) parserOf(b *build) *parser {
 	return p
 }
 
-// later runs f after the change that is under way, under the same lock.
+// later runs f after the current change, under the same lock.
 func (s *Simulator) later(f func(now time.Time)) { s.deferred = append(s.deferred, f) }
 
-// runLater runs what is due, and what that brings about.
+// runLater runs the deferred functions, and those that these defer.
 func (s *Simulator) runLater(now time.Time) {
 	for len(s.deferred) > 0 {
 		f := s.deferred[0]

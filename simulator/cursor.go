@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// A cursor is a place in a queue's order of scheduling. It stays good while
-// jobs come and go: it names a place, not a job.
+// A cursor is a place in a queue's order of scheduling. It stays valid while jobs come and
+// go, because it names a place and not a job.
 const cursorPrefix = "v1:"
 
 func encodeCursor(order uint64) string {

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// deadline is a moment at which run is called under the lock. run decides
-// itself whether the reason still stands: nothing is ever taken out early,
-// which keeps heartbeats free of heap work.
+// deadline is a time at which run is called under the lock. run must check whether its
+// reason still holds, because a deadline is never removed early. That saves heartbeats the
+// work on the heap.
 type deadline struct {
 	at  time.Time
 	run func(now time.Time)
 }
 
-// deadlines is a heap of moments with one timer on the earliest.
+// deadlines is a heap of deadlines with one timer for the earliest. Simulator.mu guards it.
 type deadlines struct {
 	items []deadline
 	timer *time.Timer
@@ -63,7 +63,8 @@ func (d *deadlines) stop() {
 	}
 }
 
-// expire is the timer's function: it runs what is due and arms the next.
+// expire is the timer's function. It runs the deadlines that are due and sets the timer to
+// the next.
 func (s *Simulator) expire() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// nodeState is where a step stands.
+// nodeState is the state of a step.
 type nodeState int
 
 const (
@@ -17,10 +17,10 @@ const (
 // node is a step within a build: a command with its jobs, a wait, a block or
 // input step that somebody opens, or a trigger with its builds.
 //
-// What a step waits for: with depends_on those steps alone; without it the
-// last wait or block before it. These wait for every step since the one before.
-// Waits in a group are between its own steps. Nothing waits for an input step
-// but what depends on it.
+// A step with depends_on waits for those steps only. A step without it waits for the last
+// wait or block step before it. A wait or block step waits for every step since the wait or
+// block before it. A wait in a group counts for the group's own steps only. Only steps that
+// depend on an input step wait for it.
 type node struct {
 	plan
 	build   *build
@@ -30,10 +30,10 @@ type node struct {
 
 	state    nodeState
 	live     int  // slots whose latest attempt hasn't ended
-	failed   bool // done, and not well
+	failed   bool // done, and failed
 	blocked  bool // failed because of a dependency: it never ran
 	canceled bool
-	tainted  bool // a wait that went on in spite of failures
+	tainted  bool // a wait that continued after a failure (continue_on_failure)
 	note     string
 
 	deps       []edge
@@ -52,8 +52,8 @@ type edge struct {
 	allowFailure bool
 }
 
-// relink computes all edges anew. Builds grow only by uploads and reopen only
-// by manual retries, so its cost, linear in the steps, is paid rarely.
+// relink computes all edges again. The cost is linear in the steps, but relink runs rarely:
+// for new steps (a build, an upload), manual retries and unblocks.
 func (s *Simulator) relink(b *build, now time.Time) {
 	links := linked(b.nodes, b.keys)
 	for _, n := range b.nodes {
@@ -81,7 +81,8 @@ func (s *Simulator) relink(b *build, now time.Time) {
 	s.advance(b, ready, now)
 }
 
-// holdBack shows what a job waits for: one behind a block step is blocked.
+// holdBack sets the state of a waiting step's jobs: blocked if the step waits for a block or
+// input step, else waiting.
 func (s *Simulator) holdBack(n *node, now time.Time) {
 	to := StateWaiting
 	if slices.ContainsFunc(n.deps, func(e edge) bool { return e.on.gate() && e.on.state != nodeDone }) {
@@ -94,8 +95,8 @@ func (s *Simulator) holdBack(n *node, now time.Time) {
 	}
 }
 
-// advance works through steps whose dependencies are all done, and through
-// those that this makes ready in turn.
+// advance starts the ready steps, whose dependencies are all done, and those that become
+// ready thereby.
 func (s *Simulator) advance(b *build, ready []*node, now time.Time) {
 	for {
 		if len(ready) == 0 {
@@ -116,8 +117,8 @@ func (s *Simulator) advance(b *build, ready []*node, now time.Time) {
 	s.announce(b)
 }
 
-// stuck are the steps that depend on a key which no step has, once nothing is
-// left that could add one: Buildkite then fails the build without running them.
+// stuck are the steps that depend on a key that no step has, once no open step is left that
+// could upload one. Buildkite then fails the build without running them.
 func (b *build) stuck() []*node {
 	if b.open == 0 || b.active > 0 || b.gates > 0 {
 		return nil
@@ -131,7 +132,8 @@ func (b *build) stuck() []*node {
 	return out
 }
 
-// proceed takes a step whose turn it is, and returns what that makes ready.
+// proceed opens, passes or fails a step whose dependencies are done. It returns the steps
+// that become ready.
 func (s *Simulator) proceed(n *node, now time.Time) []*node {
 	switch {
 	case n.kind == kindWait:
@@ -195,8 +197,8 @@ func (n *node) done(failed bool) []*node {
 	return ready
 }
 
-// count keeps live, so that a step of ten thousand jobs isn't looked through
-// each time that one of them ends.
+// count keeps live current, so that a step of ten thousand jobs needn't be searched each
+// time that one of them ends.
 func (n *node) count(from, to JobState) {
 	was, is := from != "" && !from.Terminal(), !to.Terminal()
 	switch {
@@ -229,7 +231,7 @@ func (s *Simulator) settle(n *node, now time.Time) {
 		return
 	}
 	if n.state == nodeWaiting {
-		// Cancelled before its turn came.
+		// The jobs were canceled before the step's dependencies were done.
 		n.canceled = true
 		s.advance(n.build, n.done(true), now)
 		return
@@ -237,8 +239,8 @@ func (s *Simulator) settle(n *node, now time.Time) {
 	s.advance(n.build, s.tally(n), now)
 }
 
-// reopen undoes done for a manual retry, and for every step that only failed
-// because of this one.
+// reopen undoes done, for a manual retry and for OfferAgain. It also reopens every step that
+// failed only because of this one.
 func (s *Simulator) reopen(n *node, to nodeState, now time.Time) {
 	if n.state != nodeDone {
 		return

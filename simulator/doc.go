@@ -1,4 +1,4 @@
-// Package simulator is Buildkite as far as runners and schedulers see it: an
+// Package simulator plays the part of Buildkite that runners and schedulers call. It is an
 // http.Handler that real clients use unmodified (the stock buildkite-agent,
 // its api package, the stacksapi client), for tests, demos and end-to-end runs.
 //
@@ -23,63 +23,60 @@
 //	                    └───┬───────┴─▶ timing_out ─▶ timed_out
 //	                        └─▶ canceling ─▶ canceled
 //
-// A job that isn't to run is skipped, or broken when if or branches left it out.
+// A job that doesn't run is skipped, or broken if its if or branches left it out.
 //
-// All state sits behind one mutex; no goroutine is owned; all that happens by
-// itself hangs on one timer. A Simulator made in a synctest bubble, and called
-// through Transport, lives in virtual time. One exception: a condition with a
-// regular expression starts the clock of regexp2 for two seconds, so such a test
-// sleeps for longer at its end.
+// One mutex guards all state. A Simulator owns no goroutine; one timer runs all deadlines. A
+// Simulator that is made in a synctest bubble, and called through Transport, runs in virtual
+// time. One exception: a condition with a regular expression starts the clock of regexp2
+// for two seconds, so that such a test must sleep for longer at its end.
 //
 // # Faults and the ledger
 //
-// A Fault acts before the state changes or after it. After it, the reply is
-// withheld: the client can't know what happened, and a repeat of the same call
-// is right. The ledger counts such repeats and doesn't blame them. It blames
-// what no loss explains: a job with two holders, two results, a log with a
-// hole that finish doesn't own up to.
+// A Fault acts before the state changes or after it. If it acts after, the client loses the
+// reply and can't know what happened, so that a repeat of the same call is right. The ledger
+// counts such repeats. A violation is what no lost reply explains: a job with two holders,
+// two results, a gap in the log that finish doesn't report.
 //
 // # Known
 //
-// From captures of the real clients and from Buildkite's documents
-// (docs/protocol.md): paths, bodies, headers, tokens by call, 423 for a
-// job that waits and 422 for one that is gone, 404 for StreamPings; the whole
-// of the Stacks API with limits, scopes and 429 bodies; waits, soft failures
-// and retry rules as the documents tell them, each rule with its own count, no
-// automatic retry of what was canceled; exit status -1 for a lost agent; a stack's
-// reservation, which no other stack can take over.
+// From captures of the real clients and from Buildkite's documents (docs/protocol.md):
+// paths, bodies, headers, tokens by call; 423 for a job that waits and 422 for one that
+// can't be acquired any more; 404 for StreamPings; the whole Stacks API with limits, scopes
+// and 429 bodies; documented waits, soft failures and retry rules, each rule with its own
+// count; no automatic retry of a canceled job; exit status -1 for a lost agent; no stack can
+// take over another's reservation.
 //
 // # Played
 //
-// Where nobody outside can know what Buildkite does, Config.Profile says what is played:
-// docs/assumptions.md has all questions and answers.
+// Config.Profile has the answers to the questions that only Buildkite knows;
+// docs/assumptions.md lists the questions and answers.
 //
 // # Guessed
 //
-//   - acquire by an agent with another job is 422; the reserving stack isn't checked,
-//     nor are tags but the queue.
-//   - GET jobs/:id answers the holder's session token even after finish, and refuses
-//     another's with 403. Without job tokens a second finish is 422.
+//   - acquire by an agent with another job is 422. acquire checks neither the reserving
+//     stack nor any tag but the queue.
+//   - GET jobs/:id answers the holder's session token (if Profile.SessionReadsJob allows it)
+//     even after finish, and refuses another's with 403. Without job tokens a second finish
+//     is 422.
 //   - A disconnect ends the session: 401 from then on.
 //   - A chunk whose size is wrong is 400, one that contradicts another 422.
-//   - What times out before an agent has it is expired, and isn't retried by a
-//     rule.
+//   - A job that times out before an agent has it is expired, and no rule retries it.
 //   - A pipeline upload is applied before its 202 is sent; env at the top of an
 //     upload reaches its own steps only.
 //   - A retried job keeps its place in its concurrency group. A concurrency_group
 //     without concurrency limits nothing.
-//   - A dependency that nobody has fails its step once nothing else of the build
-//     runs or waits for a person.
+//   - A step that depends on a missing key fails once no other step of the build runs or
+//     waits for a person.
 //   - A job is blocked if it waits for a block or input step itself, not through
 //     a wait. Behind a failure it becomes waiting_failed, not blocked_failed.
 //   - Attributes of one kind of step are refused on another.
-//   - A cache that isn't there is restored from the newest that shares the longest
-//     beginning of its key, all mandatory parts included.
-//   - The limit of a page is 100 when it is left out.
+//   - A missing cache is restored from the newest one that shares the longest beginning of
+//     its key, all mandatory parts included.
+//   - A page has 100 jobs if the call names no limit.
 //
 // # Missing
 //
-// Notifications aren't sent, teams don't exist, OIDC tokens are unsigned,
-// StreamPings is refused. docs/simulator.md has what a pipeline can use; what it
-// uses in vain stands in Build.Warnings.
+// notify sends nothing, teams don't exist, OIDC tokens are unsigned, StreamPings is refused.
+// docs/simulator.md lists the attributes that a pipeline can use. Build.Warnings names those
+// of a build that have no effect.
 package simulator

@@ -5,8 +5,8 @@ import (
 	"net/http"
 )
 
-// Limits of https://buildkite.com/docs/platform/limits and of the matrix. Builds that are
-// made by CreateBuild may be larger: no document says what a test may ask for.
+// Limits of https://buildkite.com/docs/platform/limits and of the matrix. The limits of jobs
+// and uploads don't apply to the pipeline of CreateBuild, because tests may need more jobs.
 const (
 	maxJobsPerUpload    = 500
 	maxUploadsPerBuild  = 500
@@ -21,7 +21,7 @@ const (
 	maxOIDCLifetime     = 2 * 60 * 60 // seconds
 )
 
-// tooLarge is the answer to a text beyond its limit; nil if it isn't.
+// tooLarge is the answer to a text of size bytes, nil if size is within limit.
 func tooLarge(what string, size, limit int) *reply {
 	if size <= limit {
 		return nil

@@ -9,7 +9,7 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 )
 
-// Buildkite's documented limits are enforced on what jobs ask for.
+// The Simulator enforces Buildkite's documented limits on the calls of jobs.
 func TestDocumentedLimits(t *testing.T) {
 	many := func(n int, item string) string {
 		return strings.TrimSuffix(strings.Repeat(item+",", n), ",")
@@ -49,7 +49,7 @@ func TestDocumentedLimits(t *testing.T) {
 	}
 }
 
-// 500 uploads a build, and no more.
+// A build takes 500 uploads at most.
 func TestUploadLimits(t *testing.T) {
 	inBubble(t, simulator.Config{SyncUploads: true}, func(w *wire) {
 		id, session := w.build(`steps: [{command: a}]`)[0], w.session()
@@ -65,7 +65,7 @@ func TestUploadLimits(t *testing.T) {
 	})
 }
 
-// A failure that was promised stands, and of a job that timed out its exit status decides.
+// A promised failure always counts. For a job that timed out, its exit status decides.
 func TestPassed(t *testing.T) {
 	for _, tt := range []struct {
 		name, promise string

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// jobEnv is the environment that a job is acquired with: all that the stock
-// bootstrap refuses to run without, and what jobs commonly read
+// jobEnv is the environment in the reply to acquire: all variables without which the stock
+// bootstrap refuses to run, and those that jobs commonly read
 // (docs/protocol.md#job-environment).
 func (s *Simulator) jobEnv(j *job) map[string]string {
 	env := maps.Clone(j.build.request.Env)
@@ -27,7 +27,7 @@ func (s *Simulator) jobEnv(j *job) map[string]string {
 	return env
 }
 
-// buildEnv is what all jobs of a build have.
+// buildEnv has the variables that are the same in all jobs of a build.
 func (s *Simulator) buildEnv(b *build) map[string]string {
 	given := b.request.Env
 	env := map[string]string{
@@ -71,7 +71,7 @@ func (s *Simulator) buildEnv(b *build) map[string]string {
 	return env
 }
 
-// env is what only this job has.
+// env has the variables of this job and its step.
 func (j *job) env() map[string]string {
 	n := j.node
 	env := map[string]string{

@@ -8,8 +8,8 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 )
 
-// TestAcceptanceExpires: a job that isn't started in time is offered again, and who
-// had it has nothing any more.
+// TestAcceptanceExpires: a job that isn't started in time is offered again, and the agent that
+// had it can't start it any more.
 func TestAcceptanceExpires(t *testing.T) {
 	inBubble(t, simulator.Config{}, func(w *wire) {
 		ids := w.build(`steps: [{command: a}]`)

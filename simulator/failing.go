@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// warn tells what a pipeline uses and the simulator doesn't do: in the build, and
-// in the log.
+// warn adds a warning about an unsupported part of a pipeline to the build, once, and logs it.
 func (s *Simulator) warn(b *build, text string) {
 	if !slices.Contains(b.warnings, text) {
 		b.warnings = append(b.warnings, text)
@@ -14,8 +13,8 @@ func (s *Simulator) warn(b *build, text string) {
 	}
 }
 
-// noticeFailure is called when a job has ended and isn't retried. The first
-// failure makes the build failing, and cancels what asks for that.
+// noticeFailure is called when a job has ended and isn't retried. The first failure makes
+// the build failing, and cancels the jobs of steps with cancel_on_build_failing.
 func (s *Simulator) noticeFailure(j *job) {
 	if !j.passed() && !j.softFailed() && j.state != StateWaitingFailed {
 		s.fails(j.build)

@@ -12,34 +12,35 @@ import (
 	"time"
 )
 
-// Fault is trouble for the calls it matches. Exactly one fault, the first
-// that was added and still applies, acts on a call.
+// Fault is a fault that is injected into the calls that it matches. At most one fault acts on
+// a call: the first added that still applies.
 //
-// What comes "before" leaves the state as it was; what comes "after" changes
-// the state and then loses the reply.
+// A fault "before" leaves the state as it was. A fault "after" lets the call change the state
+// and then loses the reply.
 type Fault struct {
 	// Endpoint is a name (see Endpoints), "*", "agent/*" or "stacks/*".
 	Endpoint string `json:"endpoint"`
 	// JobID, when set, restricts the fault to calls for that job.
 	JobID string `json:"job_id,omitempty"`
-	// Contains, when set, restricts the fault to calls with that text in their body as
-	// it was sent: `\u0000`, for one, is a NUL in JSON, to which a Rails application with
-	// PostgreSQL answers 500.
+	// Contains, when set, restricts the fault to calls whose raw body contains that text. An
+	// example is `\u0000`, a NUL in JSON, to which a Rails application with PostgreSQL answers
+	// 500.
 	Contains string `json:"contains,omitempty"`
-	// Skip leaves so many matching calls alone first; Times ends the fault
-	// after it acted so often, 0 means never.
+	// Skip is how many matching calls the fault leaves alone first. Times is how often the
+	// fault acts; 0 means without limit.
 	Skip  int `json:"skip,omitempty"`
 	Times int `json:"times,omitempty"`
-	// Probability is that of acting on a matching call; 0 means 1.
+	// Probability is the probability that the fault acts on a matching call; 0 means 1.
 	Probability float64 `json:"probability,omitempty"`
 	// From and Until bound an outage, measured from AddFault; Until 0 is open.
 	From  time.Duration `json:"from,omitempty"`
 	Until time.Duration `json:"until,omitempty"`
 
-	// Delay passes before anything else. The call is then processed even if
-	// the client has left: its reply counts as withheld.
+	// Delay passes before anything else. The call is then processed even if the client has
+	// given up; its reply then counts as withheld.
 	Delay time.Duration `json:"delay,omitempty"`
-	// Status, when set, answers with it, Body and Header: the state is untouched.
+	// Status, when set, is the status of the reply, with Body and Header. The state doesn't
+	// change.
 	Status int               `json:"status,omitempty"`
 	Body   string            `json:"body,omitempty"`
 	Header map[string]string `json:"header,omitempty"`
@@ -47,7 +48,7 @@ type Fault struct {
 	Hang bool `json:"hang,omitempty"`
 	// Reset tears the connection "before" or "after" the state changed.
 	Reset string `json:"reset,omitempty"`
-	// Garbage answers 200 with what isn't JSON, "before" or "after".
+	// Garbage answers 200 with a body that isn't JSON, "before" or "after".
 	Garbage string `json:"garbage,omitempty"`
 	// Truncate cuts the reply in half, after the state changed.
 	Truncate bool `json:"truncate,omitempty"`
@@ -58,8 +59,8 @@ type Fault struct {
 	acted   int
 }
 
-// UnmarshalJSON takes durations as Go writes them ("1m30s") or as
-// nanoseconds.
+// UnmarshalJSON takes durations as Go writes them ("1m30s") or as nanoseconds. An unknown
+// field is an error.
 func (f *Fault) UnmarshalJSON(b []byte) error {
 	type plain Fault
 	aux := struct {
@@ -155,8 +156,8 @@ func (fs *faults) pick(endpoint, jobID string, body []byte, now time.Time) *Faul
 	return nil
 }
 
-// AddFault makes f act from now on and returns its id. It panics on a fault
-// that can't act (an unknown endpoint, nothing to do): that is a broken test.
+// AddFault makes f act from now on and returns its id. It panics if f is invalid (an unknown
+// endpoint, nothing to do), because then the test is broken.
 func (s *Simulator) AddFault(f Fault) (id string) {
 	id, err := s.addFault(f)
 	if err != nil {
@@ -177,7 +178,8 @@ func (s *Simulator) addFault(f Fault) (string, error) {
 	return f.id, nil
 }
 
-// RemoveFault ends one fault; it reports whether it was there.
+// RemoveFault removes a fault, and reports whether it existed. Calls that the fault holds
+// stay held.
 func (s *Simulator) RemoveFault(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -186,14 +188,14 @@ func (s *Simulator) RemoveFault(id string) bool {
 	return len(s.faults.list) < n
 }
 
-// ClearFaults ends all faults. Calls that one of them holds go on being held.
+// ClearFaults removes all faults. Calls that a fault holds stay held.
 func (s *Simulator) ClearFaults() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults.list = nil
 }
 
-// FaultCount returns how often a fault acted.
+// FaultCount returns how often a fault acted, 0 after its removal.
 func (s *Simulator) FaultCount(id string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -205,8 +207,8 @@ func (s *Simulator) FaultCount(id string) int {
 	return 0
 }
 
-// handleFaulty serves a call on which a fault acts. abort means that there is
-// no reply, reached that the handler ran.
+// handleFaulty serves a call on which a fault acts. abort says that there is no reply, reached
+// that the handler ran.
 func (s *Simulator) handleFaulty(c *call) (rep reply, abort, reached bool) {
 	f := c.fault
 	if f.Delay > 0 {
@@ -214,7 +216,7 @@ func (s *Simulator) handleFaulty(c *call) (rep reply, abort, reached bool) {
 		select {
 		case <-delay.C:
 		case <-c.r.Context().Done():
-			// What was sent arrives, whether or not the sender still waits.
+			// The request arrives, whether or not its sender still waits.
 			select {
 			case <-delay.C:
 			case <-s.closed:

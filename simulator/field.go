@@ -9,7 +9,7 @@ import (
 	"github.com/buildkite/go-pipeline/ordered"
 )
 
-// plain turns the parser's ordered maps into ordinary ones, all the way down.
+// plain converts the parser's ordered maps into Go maps, recursively.
 func plain(v any) any { return ordered.ToMapRecursive(v) }
 
 func parseAgents(value any) ([]string, error) {
@@ -20,7 +20,7 @@ func parseAgents(value any) ([]string, error) {
 		var rules []string
 		for key, val := range v {
 			if val == nil {
-				val = "" // agents: {gpu: } asks for any
+				val = "" // agents: {gpu: } asks for any value
 			}
 			rules = append(rules, fmt.Sprintf("%s=%v", key, val))
 		}
@@ -75,7 +75,8 @@ func parseInt(name string, value any) (int, error) {
 	return 0, fmt.Errorf("%s is %v: want an integer", name, value)
 }
 
-// parseSwitch also takes the text that an interpolated variable leaves.
+// parseSwitch reads a boolean. It also takes the strings "true" and "false", which an
+// interpolated variable leaves.
 func parseSwitch(name string, value any) (bool, error) {
 	switch value {
 	case true, "true":
@@ -86,7 +87,8 @@ func parseSwitch(name string, value any) (bool, error) {
 	return false, fmt.Errorf("%s is %v: want true or false", name, value)
 }
 
-// parseMinutes allows fractions, so that a test need not wait a minute.
+// parseMinutes reads timeout_in_minutes. It allows fractions, so that a test needn't wait for
+// a minute.
 func parseMinutes(value any) (time.Duration, error) {
 	if f, isFloat := value.(float64); isFloat && f > 0 && f < 1e6 {
 		return time.Duration(f * float64(time.Minute)), nil
@@ -98,8 +100,8 @@ func parseMinutes(value any) (time.Duration, error) {
 	return time.Duration(n) * time.Minute, nil
 }
 
-// parseSkip takes a reason for true, and the text that an interpolated variable
-// leaves for what it says.
+// parseSkip reads a boolean or a reason; a reason means true. It also takes the strings
+// "true" and "false", which an interpolated variable leaves.
 func parseSkip(value any) (skipped bool, reason string, err error) {
 	switch skip := value.(type) {
 	case nil:
@@ -118,8 +120,8 @@ func parseSkip(value any) (skipped bool, reason string, err error) {
 	return false, "", fmt.Errorf("skip is %v: want true, false or a reason", value)
 }
 
-// parseSoftFail also takes the text that an interpolated variable leaves, and
-// exit statuses without a name.
+// parseSoftFail reads a boolean, or a list of exit statuses, each as {exit_status: N} or as
+// N. It also takes the strings "true" and "false", which an interpolated variable leaves.
 func parseSoftFail(value any) (softFail, error) {
 	list, isList := value.([]any)
 	if !isList {

@@ -19,7 +19,7 @@ func (s *Simulator) newID() string {
 	return id.String()
 }
 
-// newToken returns a token whose prefix tells its kind to a reader of logs.
+// newToken returns a token. Its prefix shows its kind to readers of logs.
 func (s *Simulator) newToken(prefix string) string {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[0:8], s.rng.Uint64())

@@ -10,13 +10,13 @@ import (
 	"github.com/buildkite/go-pipeline"
 )
 
-// ErrNotFound is wrapped by errors about a job, build, agent or queue that
-// isn't there.
+// ErrNotFound is wrapped by errors about a job, build, step, agent or queue that doesn't
+// exist.
 var ErrNotFound = errors.New("not found")
 
 func notFound(kind, id string) error { return fmt.Errorf("%s %q: %w", kind, id, ErrNotFound) }
 
-// JobState is a job's state by Buildkite's names (docs/protocol.md#job-states).
+// JobState is a job's state, with Buildkite's names (docs/protocol.md#job-states).
 type JobState string
 
 // The states that the simulator uses.
@@ -25,7 +25,7 @@ const (
 	StateWaiting       JobState = "waiting"
 	StateWaitingFailed JobState = "waiting_failed"
 	StateBlocked       JobState = "blocked"  // behind a block or input step
-	StateLimiting      JobState = "limiting" // on its way to limited or scheduled
+	StateLimiting      JobState = "limiting" // about to be limited or scheduled
 	StateLimited       JobState = "limited"  // its concurrency group is full
 	StateScheduled     JobState = "scheduled"
 	StateReserved      JobState = "reserved"
@@ -42,7 +42,8 @@ const (
 	StateExpired       JobState = "expired"
 )
 
-// Terminal reports whether nothing runs, or ever will, for a job in this state.
+// Terminal reports whether a job in this state has ended. (A manual retry of a dependency
+// lets a waiting_failed job wait again.)
 func (st JobState) Terminal() bool {
 	switch st {
 	case StateFinished, StateCanceled, StateTimedOut, StateWaitingFailed, StateSkipped, StateBroken, StateExpired:
@@ -69,7 +70,7 @@ type result struct {
 
 func (r result) passed() bool { return r.exitStatus == "0" }
 
-// ofRun reports a result that only a job that ran to its own end can have.
+// ofRun reports whether only a job that ran to its own end can have this result.
 func (r result) ofRun() bool { return r.signalReason == "" && r.exitStatus != "-1" }
 
 func (r result) String() string {
@@ -87,9 +88,9 @@ type job struct {
 	step   *pipeline.CommandStep // with the matrix filled in
 	rules  []string              // agent_query_rules
 	state  JobState
-	order  uint64 // in its queue: scheduled_at, then as it came
-	listed bool   // in queue.list
-	// cameAt and leftAt are when it was scheduled last, and when it was it no more.
+	order  uint64 // its place in its queue: by scheduled_at, then by arrival
+	listed bool   // it is in queue.list
+	// cameAt is when the job became scheduled last, leftAt when it left that state last.
 	cameAt, leftAt time.Time
 
 	priority int
@@ -97,14 +98,14 @@ type job struct {
 	token    string
 	result   result
 	failed   int  // chunks_failed_count
-	orphaned bool // it was ended as its agent had gone
+	orphaned bool // Buildkite ended it because its agent was gone
 
 	createdAt, runnableAt, reservedUntil time.Time
 	acquiredAt, startedAt, finishedAt    time.Time
-	// scheduledAt is when it was made, or the job that uploaded it: older builds go first
-	// (docs/protocol.md#listing).
+	// scheduledAt is when the job was made, or the job that uploaded it, so that older builds
+	// go first (docs/protocol.md#listing).
 	scheduledAt time.Time
-	startedBody string // started_at as it was sent
+	startedBody string // started_at, as the client sent it
 	reservedBy  string
 
 	enteredAt time.Time // its place in its concurrency group, with number
@@ -121,14 +122,14 @@ type job struct {
 	stackFinish   *StackFinish
 	promised      *PromisedFailure
 	uploads       map[string]*upload
-	artifacts     int // of how many it told
+	artifacts     int // how many it announced
 
 	past    []moment // see remember
-	expired bool     // its agent didn't start it in time, and it ended for that
-	leaving bool     // its agent has disconnected, and is going to count as lost
+	expired bool     // it ended because its agent didn't start it in time
+	leaving bool     // its agent has disconnected, and will count as lost later
 }
 
-// label is the step's, with the job's number in a parallel step filled in:
+// label is the step's label, with the job's number in a parallel step filled in:
 // https://buildkite.com/docs/tutorials/parallel-builds#parallel-jobs
 func (j *job) label() string {
 	label, set := j.node.attributes["label"]
@@ -143,14 +144,14 @@ func (j *job) label() string {
 	).Replace(label)
 }
 
-// passed: of a job that timed out its exit status decides, and a failure that was promised
-// stands: https://buildkite.com/docs/agent/cli/reference/job
+// passed reports whether a job passed. For a job that timed out, its exit status decides. A
+// promised failure always counts: https://buildkite.com/docs/agent/cli/reference/job
 func (j *job) passed() bool {
 	ended := j.state == StateFinished || j.state == StateTimedOut
 	return ended && j.result.passed() && j.promised == nil || j.state == StateSkipped || j.state == StateBroken
 }
 
-// note says why a job isn't run, or not yet.
+// note says why a job doesn't run, or doesn't run yet.
 func (j *job) note() string {
 	switch j.state {
 	case StateSkipped:
@@ -166,7 +167,7 @@ func (j *job) note() string {
 	return ""
 }
 
-// softFailed reports a failure that its step allows.
+// softFailed reports whether a job failed in a way that its step allows (soft_fail).
 func (j *job) softFailed() bool {
 	if j.state != StateFinished && j.state != StateTimedOut || j.result.passed() {
 		return false
@@ -175,8 +176,8 @@ func (j *job) softFailed() bool {
 	return err == nil && j.node.variants[j.slot].softFail.matches(code)
 }
 
-// setState moves a job, writes the ledger and keeps the counters. All moves
-// come through here.
+// setState changes a job's state, writes the ledger and keeps the counters. Only setState
+// changes job.state.
 func (s *Simulator) setState(j *job, to JobState, now time.Time, why cause) {
 	s.ledger.transition(now, j.id, to, why)
 	s.remember(j, now)
@@ -202,8 +203,8 @@ func (s *Simulator) setState(j *job, to JobState, now time.Time, why cause) {
 	}
 }
 
-// end brings a job to its terminal state, spends its token, frees its agent,
-// and lets its step and its build take notice.
+// end moves a job to its terminal state, frees its agent, and updates its step and build. A
+// canceling job becomes canceled, a timing-out one timed_out, any other finished.
 func (s *Simulator) end(j *job, res result, now time.Time, why cause) {
 	to := StateFinished
 	switch j.state {

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// segment is a run of log bytes. data may be shorter than its extent when the
-// log outgrew what is kept.
+// segment is the log's bytes from from to to. data is shorter if the log is longer than the
+// limit of bytes that are kept.
 type segment struct {
 	from, to uint64
 	data     []byte
@@ -17,7 +17,7 @@ type segment struct {
 // touch nor overlap, in order.
 type jobLog struct {
 	segments []segment
-	offered  uint64 // where the log ends by the chunks that were sent, taken or not
+	offered  uint64 // the end of the log by all chunks that were sent, accepted or not
 }
 
 func (l *jobLog) size() int64 {
@@ -28,13 +28,13 @@ func (l *jobLog) size() int64 {
 	return int64(n)
 }
 
-// gapless reports that no byte before the last is missing.
+// gapless reports whether no byte before the last is missing.
 func (l *jobLog) gapless() bool {
 	return len(l.segments) == 0 || len(l.segments) == 1 && l.segments[0].from == 0
 }
 
-// complete reports that no byte is missing of what was ever sent. What the
-// client dropped before it tried can't be seen from here.
+// complete reports whether the log has every byte that the client ever sent. The Simulator
+// can't see bytes that the client dropped before sending.
 func (l *jobLog) complete() bool {
 	end := uint64(0)
 	if n := len(l.segments); n > 0 {
@@ -51,7 +51,7 @@ func (l *jobLog) ranges() string {
 	return b.String()
 }
 
-// bytes returns the log; gaps are left out.
+// bytes returns the log without its gaps.
 func (l *jobLog) bytes() []byte {
 	var out []byte
 	for _, s := range l.segments {
@@ -60,7 +60,7 @@ func (l *jobLog) bytes() []byte {
 	return out
 }
 
-// has reports whether the very same bytes are there already.
+// has reports whether the log has the chunk's bytes already.
 func (l *jobLog) has(c *chunk) bool {
 	to := c.offset + uint64(len(c.data))
 	for _, s := range l.segments {
@@ -71,7 +71,7 @@ func (l *jobLog) has(c *chunk) bool {
 	return false
 }
 
-// agree compares data at offset with the part of it that s keeps.
+// agree reports whether data at offset equals the bytes that s keeps there.
 func agree(s segment, offset uint64, data []byte) bool {
 	from, to := max(s.from, offset), min(s.from+uint64(len(s.data)), offset+uint64(len(data)))
 	if from >= to {
@@ -80,7 +80,8 @@ func agree(s segment, offset uint64, data []byte) bool {
 	return bytes.Equal(s.data[from-s.from:to-s.from], data[from-offset:to-offset])
 }
 
-// add takes a chunk in, or returns an error if it contradicts what is there.
+// add adds a chunk, and keeps no byte whose offset is keep or more. It returns an error if
+// the chunk contradicts the log.
 func (l *jobLog) add(c *chunk, keep uint64) error {
 	from, to := c.offset, c.offset+uint64(len(c.data))
 	if from == to {
@@ -139,7 +140,8 @@ func (s segment) extend(offset uint64, data []byte, keep uint64) segment {
 	return s
 }
 
-// Log returns a job's log as far as it arrived.
+// Log returns a job's log as far as it arrived, without gaps. The bool reports whether the
+// job exists.
 func (s *Simulator) Log(jobID string) ([]byte, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,9 +6,8 @@ import (
 	"github.com/onejob-dev/onejob/assumptions"
 )
 
-// lose ends a session, or makes it one of a lost agent. What it still held fails with -1,
-// as Buildkite fails the job of an agent it lost contact with, and may be retried by its
-// rules.
+// lose marks a session as disconnected or lost (how). A job that a lost agent held ends with
+// -1, as Buildkite does, and a retry rule may retry it. leave says what a disconnect does.
 func (s *Simulator) lose(a *agent, how string, now time.Time, c *call) {
 	a.state = how
 	j := a.job
@@ -18,7 +17,7 @@ func (s *Simulator) lose(a *agent, how string, now time.Time, c *call) {
 	why := cause{event: "agent " + how, call: c, agentID: a.id}
 	switch {
 	case j.state == StateAssigned:
-		// It never accepted: the next agent gets the job.
+		// The agent never accepted the job: the next agent gets it.
 		a.job, j.agent = nil, nil
 		s.setState(j, StateScheduled, now, why)
 	case how == agentDisconnected:
@@ -28,7 +27,8 @@ func (s *Simulator) lose(a *agent, how string, now time.Time, c *call) {
 	}
 }
 
-// leave is a disconnect of the agent that has the job.
+// leave handles the job of an agent that disconnects, as Profile.DisconnectAccepted and
+// Profile.DisconnectRunning say.
 func (s *Simulator) leave(j *job, now time.Time, why cause) {
 	a, unstarted := j.agent, j.state == StateAccepted
 	accepted, running := s.conf.Profile.DisconnectAccepted, s.conf.Profile.DisconnectRunning
@@ -55,14 +55,14 @@ func (s *Simulator) disconnectReason() string {
 	return ""
 }
 
-// orphan ends a job whose agent is gone.
+// orphan ends a job with -1 because its agent is gone.
 func (s *Simulator) orphan(j *job, reason string, now time.Time, why cause) {
 	j.agent.job = nil
 	j.orphaned = true
 	s.end(j, result{exitStatus: "-1", signalReason: reason}, now, why)
 }
 
-// disconnect ends the session at once; a job it leaves behind is lost.
+// disconnect ends the session at once. leave handles a job that the agent still holds.
 func (s *Simulator) disconnect(c *call) reply {
 	if !c.agent.over() {
 		if j := c.agent.job; j != nil {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Entry is one line of the ledger: a job's transition, a repeat, or something
-// worth knowing about its log.
+// Entry is one line of the ledger: a job's change of state, a repeated call, a late finish
+// or an incomplete log.
 type Entry struct {
 	Seq      uint64    `json:"seq"`
 	Time     time.Time `json:"time"`
@@ -19,11 +19,11 @@ type Entry struct {
 	AgentID  string    `json:"agent_id,omitempty"`
 	Token    TokenKind `json:"token,omitempty"`
 	Request  uint64    `json:"request,omitempty"`  // Request.Seq
-	Withheld bool      `json:"withheld,omitempty"` // the reply to it was lost
+	Withheld bool      `json:"withheld,omitempty"` // the client lost the reply
 	Detail   string    `json:"detail,omitempty"`
 }
 
-// Violation is something that must not happen.
+// Violation is a breach of the protocol by a client, or a mistake of the Simulator.
 type Violation struct {
 	Time    time.Time `json:"time"`
 	Kind    string    `json:"kind"`
@@ -41,20 +41,20 @@ func (v Violation) String() string {
 const (
 	AcquiredTwice     = "acquired_twice"
 	StartedTwice      = "started_twice"
-	StartedLate       = "started_late" // tried to, after its acceptance had expired
+	StartedLate       = "started_late" // a start came after the job was taken back
 	FinishedTwice     = "finished_twice"
 	ResultChanged     = "result_changed"
-	FinishedUnstarted = "finished_unstarted" // with a status only a run can give
+	FinishedUnstarted = "finished_unstarted" // with a status that only a run can have
 	ImpossibleStep    = "impossible_step"
 	LogMissing        = "log_missing"
 	LogContradiction  = "log_contradiction"
 	ChunkAfterFinish  = "chunk_after_finish"
-	Abandoned         = "abandoned" // by a session that had it, and left without a try to finish it
-	Unsettled         = "unsettled" // acquired, and nobody is left to finish it
+	Abandoned         = "abandoned" // its session disconnected without sending a finish
+	Unsettled         = "unsettled" // acquired, but its agent is gone
 )
 
-// book is what the ledger knows of one job. It is filled from transitions
-// alone, so that it checks the simulator as well as its clients.
+// book is the ledger's own record of one job. Transitions and calls fill it, not the
+// Simulator's job, so that the ledger checks the Simulator as well as its clients.
 type book struct {
 	state      JobState
 	acquiredBy string
@@ -63,12 +63,12 @@ type book struct {
 	ended      bool
 	result     result
 	withheld   map[string]bool // operations whose last reply was lost
-	granted    bool            // its session was told that it has the job
-	endAsked   bool            // a finish was sent, whatever became of it
+	granted    bool            // its session got the reply that grants the job
+	endAsked   bool            // a client sent a finish, with any outcome
 	unsettled  bool
 }
 
-// ledger records transitions and refuses the impossible. Simulator.mu guards it.
+// ledger records transitions and notes violations. Simulator.mu guards it.
 type ledger struct {
 	entries    []Entry
 	violations []Violation
@@ -77,7 +77,7 @@ type ledger struct {
 	lost       int // repeats of an operation whose reply was withheld
 }
 
-// successors lists what may follow a state.
+// successors lists the states that may follow a state.
 var successors = map[JobState][]JobState{
 	"":                 {StatePending, StateWaiting, StateLimiting, StateScheduled, StateSkipped, StateBroken},
 	StatePending:       {StateWaiting, StateScheduled, StateCanceled},
@@ -95,7 +95,7 @@ var successors = map[JobState][]JobState{
 	StateTimingOut:     {StateTimedOut, StateCanceling},
 }
 
-// cause is why a job moved.
+// cause is the reason for a job's change of state.
 type cause struct {
 	event   string
 	call    *call
@@ -123,7 +123,7 @@ func (l *ledger) write(now time.Time, e Entry, c *call) {
 	l.entries = append(l.entries, e)
 }
 
-// transition records from -> to and checks it against what the book allows.
+// transition records a change of state and notes a violation if the book forbids it.
 func (l *ledger) transition(now time.Time, job string, to JobState, why cause) {
 	b := l.book(job)
 	e := Entry{JobID: job, Event: why.event, From: b.state, To: to, AgentID: why.agentID, Detail: why.detail}
@@ -157,15 +157,15 @@ func (l *ledger) transition(now time.Time, job string, to JobState, why cause) {
 		b.ended, b.finishedBy = true, e.AgentID
 		b.mark(opFinish, e.Withheld)
 	} else if b.state.Terminal() {
-		b.ended = false // a retry let its dependents wait again
+		b.ended = false // a retry of a dependency let the job wait again
 	}
 	b.state = to
 }
 
-// acceptanceExpired is the event of a job that is taken back from its agent.
+// acceptanceExpired is the event of a job whose agent didn't start it in time.
 const acceptanceExpired = "acceptance expired"
 
-// takenBack: whoever had the job has it no more, and the next one is its first.
+// takenBack forgets the session that had the job, so that the next acquire is the first.
 func (l *ledger) takenBack(job string) {
 	b := l.book(job)
 	b.acquiredBy, b.granted, b.endAsked, b.withheld = "", false, false, nil
@@ -181,7 +181,7 @@ func (b *book) mark(op string, withheld bool) {
 	b.withheld[op] = withheld
 }
 
-// The operations a client may have to repeat.
+// The operations that a client may have to repeat.
 const (
 	opAcquire     = "acquire"
 	opStart       = "start"
@@ -190,7 +190,7 @@ const (
 	opStackFinish = "stack finish"
 )
 
-// repeat records that the same session did the same thing again.
+// repeat records that a session or a stack sent the same operation again.
 func (l *ledger) repeat(c *call, job, op string) {
 	l.repeats++
 	b := l.book(job)
@@ -211,16 +211,17 @@ func (l *ledger) accuse(c *call, kind, job, format string, args ...any) {
 	l.violate(c.now, Violation{Kind: kind, JobID: job, AgentID: c.agentID(), Request: c.seq, Detail: fmt.Sprintf(format, args...)})
 }
 
-// left looks at the job of a session that says goodbye. A session that never
-// heard of its grant can't finish the job, and one whose finish was refused or
-// lost has done what it could; any other must not go.
+// left notes a violation if a session that disconnects abandons its job. A session that never
+// got its grant can't finish the job, and a session that sent a finish has done its part. Any
+// other session must not disconnect.
 func (l *ledger) left(c *call, job string) {
 	if b := l.book(job); b.granted && !b.endAsked {
 		l.accuse(c, Abandoned, job, "%s left it as %s, and never sent a finish", c.agentID(), b.state)
 	}
 }
 
-// markWithheld notes that the reply of c did not reach its client after all.
+// markWithheld notes that the client of c did not get the reply. It looks for the entries of
+// c among the last thousand.
 func (s *Simulator) markWithheld(c *call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -251,25 +252,24 @@ func (s *Simulator) Ledger() []Entry {
 	return slices.Clone(s.ledger.entries)
 }
 
-// Violations returns what should not have happened. It is empty when all is well.
+// Violations returns all violations so far, oldest first.
 func (s *Simulator) Violations() []Violation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.ledger.violations)
 }
 
-// Repeats returns how often a session repeated an acquire, start, finish or
-// chunk, and how many of those followed a reply that was withheld from it.
+// Repeats returns how often a session repeated an acquire, start, finish or chunk, or a stack
+// a finish; and how many of these followed a reply that was withheld.
 func (s *Simulator) Repeats() (all, provoked int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.ledger.repeats, s.ledger.lost
 }
 
-// CheckSettled adds a violation for each job that was acquired and that
-// nobody can finish any more: its agent is gone and was not declared lost,
-// which only a mistake of the simulator can bring about. Close calls it. It
-// returns all violations.
+// CheckSettled adds a violation for each job that is held by an agent that has disconnected
+// or is lost, because nobody can finish such a job. Only a mistake of the Simulator causes
+// that. Close calls CheckSettled. It returns all violations.
 func (s *Simulator) CheckSettled() []Violation {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -44,8 +44,7 @@ func TestLedgerCatches(t *testing.T) {
 	}
 }
 
-// A session that ends must take its job with it: one that the simulator forgot
-// is blamed, once.
+// When a session ends, its job must end. A job that the Simulator forgot is one violation.
 func TestLedgerCatchesUnsettled(t *testing.T) {
 	s := New(Config{})
 	defer s.Close()

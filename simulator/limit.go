@@ -10,16 +10,15 @@ import (
 	"github.com/onejob-dev/onejob/assumptions"
 )
 
-// window is a sliding window of one second over the calls that were let
-// through: a ring of their times.
+// window is a sliding window of one second: a ring of the times of the calls that count.
 type window struct {
 	times []time.Time
 	head  int
 	n     int
 }
 
-// take counts a call in, if the limit allows, or all does. reset is the time until the
-// oldest call leaves the window.
+// take counts a call if the limit allows it; with all it counts refused calls, too. reset is
+// the time until the oldest call leaves the window.
 func (w *window) take(now time.Time, limit int, all bool) (current int, allowed bool, reset time.Duration) {
 	if len(w.times) != limit {
 		w.times, w.head, w.n = make([]time.Time, limit), 0, 0
@@ -30,7 +29,7 @@ func (w *window) take(now time.Time, limit int, all bool) (current int, allowed 
 	}
 	if w.n >= limit {
 		if all {
-			w.times[w.head] = now // in the place of the oldest
+			w.times[w.head] = now // replaces the oldest
 			w.head = (w.head + 1) % limit
 		}
 		return w.n + 1, false, time.Second - now.Sub(w.times[w.head])
@@ -40,8 +39,8 @@ func (w *window) take(now time.Time, limit int, all bool) (current int, allowed 
 	return w.n, true, time.Second - now.Sub(w.times[w.head])
 }
 
-// limited wraps a Stacks endpoint in its rate limit and puts the RateLimit
-// headers on every reply (docs/protocol.md#rate-limits).
+// limited applies a Stacks endpoint's rate limit to a call, and adds the RateLimit headers to
+// every reply (docs/protocol.md#rate-limits).
 func (s *Simulator) limited(c *call, st *stack, scope string, limit int, serve func() reply) reply {
 	if s.conf.RateLimits.Disabled || limit < 0 {
 		return serve()

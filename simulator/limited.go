@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// LimitJob holds a job back that was offered, as a concurrency limit does: it is
-// limited, its reservation is over, and no agent can acquire it.
+// LimitJob makes a scheduled or reserved job limited, as a concurrency limit does. The job's
+// reservation ends, and no agent can acquire the job.
 func (s *Simulator) LimitJob(id string) error {
 	return s.lockedWrite(func(now time.Time) error {
 		j := s.jobs[id]
@@ -22,7 +22,7 @@ func (s *Simulator) LimitJob(id string) error {
 	})
 }
 
-// ReleaseJob offers a limited job again.
+// ReleaseJob schedules a limited job.
 func (s *Simulator) ReleaseJob(id string) error {
 	return s.lockedWrite(func(now time.Time) error {
 		j := s.jobs[id]

@@ -2,21 +2,21 @@ package simulator
 
 import "fmt"
 
-// link is what one step waits for: steps, and keys that no step has.
+// link has the dependencies of one step: steps, and keys that no step has.
 type link struct {
 	edges   []edge
 	missing []string
 }
 
-// scope is what waits stand between: the steps of the pipeline, those in groups
-// among them, or of one group (https://buildkite.com/docs/pipelines/group-step#using-wait-steps-in-job-groups).
+// scope is the set of steps that a wait separates: the steps of the pipeline, with those in
+// groups, or the steps of one group (https://buildkite.com/docs/pipelines/group-step#using-wait-steps-in-job-groups).
 type scope struct {
 	wait  *node   // the last wait or block
-	since []*node // the steps behind it
+	since []*node // the steps after it
 }
 
-// of is the scope that a node is in. A group begins behind the pipeline's last
-// wait, unless it says itself what it depends on.
+// of is the scope of a node. A group waits for the pipeline's last wait before it, unless the
+// group has a depends_on.
 func (s *scope) of(n *node, groups map[*group]*scope) *scope {
 	if n.group == nil {
 		return s
@@ -32,8 +32,8 @@ func (s *scope) of(n *node, groups map[*group]*scope) *scope {
 	return in
 }
 
-// linked says of each node what it waits for. Keys may look ahead. A step that is
-// left out takes no part in waits.
+// linked returns the dependencies of each node. A depends_on may name a later step. Waits
+// ignore a step that is left out.
 func linked(nodes []*node, keys map[string][]*node) []link {
 	links := make([]link, len(nodes))
 	outer, groups := &scope{}, map[*group]*scope{}
@@ -82,8 +82,7 @@ func (n *node) link(in *scope, keys map[string][]*node) link {
 	return l
 }
 
-// keysOf finds steps by their key and by their group's. A group whose steps are all
-// left out still has its key.
+// keysOf maps each key of a step or group to its steps, with steps that are left out.
 func keysOf(nodes []*node) map[string][]*node {
 	keys := map[string][]*node{}
 	for _, n := range nodes {
@@ -97,8 +96,8 @@ func keysOf(nodes []*node) map[string][]*node {
 	return keys
 }
 
-// acyclic refuses steps that wait for each other, by depends_on or by a wait or
-// block between them: none of them would ever run.
+// acyclic refuses steps that wait for each other, by depends_on or by a wait or block between
+// them, because none of them would ever run.
 func acyclic(nodes []*node) error {
 	links := linked(nodes, keysOf(nodes))
 	index := map[*node]int{}
@@ -134,7 +133,7 @@ func acyclic(nodes []*node) error {
 	return nil
 }
 
-// named is how an error or a warning calls a step.
+// named is a step's name in errors and warnings.
 func (p *plan) named() string {
 	switch {
 	case p.key != "":

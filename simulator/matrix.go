@@ -13,11 +13,11 @@ import (
 // cell is one job of a matrix.
 type cell struct {
 	values   pipeline.MatrixPermutation
-	softFail *softFail // of an adjustment; nil: the step's
+	softFail *softFail // of an adjustment; nil means the step's
 }
 
-// matrixCells is the product of a matrix's dimensions, less what its
-// adjustments skip, plus what they add.
+// matrixCells is the product of a matrix's dimensions, without the cells that its adjustments
+// skip, and with those that they add.
 func matrixCells(m *pipeline.Matrix) ([]cell, error) {
 	if m == nil || m.IsEmpty() {
 		return nil, nil

@@ -19,14 +19,14 @@ const (
 	notifiableAfterEnd     = 300 * time.Second
 )
 
-// Notification is what a stack told a job's reader.
+// Notification is a message of a stack on a job's page.
 type Notification struct {
 	Detail string    `json:"detail"`
 	At     time.Time `json:"at"`
 	Stack  string    `json:"stack"`
 }
 
-// StackFinish is how a stack ended a job that no agent ran.
+// StackFinish is how a stack finished a job.
 type StackFinish struct {
 	Stack      string `json:"stack"`
 	ExitStatus int    `json:"exit_status"`
@@ -38,7 +38,7 @@ type notificationError struct {
 	Indexes []int  `json:"indexes"`
 }
 
-// notifyJobs takes the good ones and names the bad ones by index.
+// notifyJobs stores the valid notifications. The reply names the others by index.
 func (s *Simulator) notifyJobs(c *call) reply {
 	st, rep := s.stack(c)
 	if rep != nil {
@@ -78,7 +78,7 @@ func (s *Simulator) notifyJobs(c *call) reply {
 func (s *Simulator) noteFor(st *stack, jobID, detail string, at, now time.Time) (problem string) {
 	j, given := s.jobs[jobID], !at.IsZero()
 	if !given {
-		at = now // its own clock, whatever has become of it
+		at = now // the Simulator's clock, which JumpClock may have moved
 	}
 	switch {
 	case j == nil:
@@ -100,8 +100,8 @@ func (s *Simulator) noteFor(st *stack, jobID, detail string, at, now time.Time) 
 	return ""
 }
 
-// stackFinish ends a job that no agent has. exit_status is -1 when it is left
-// out, which is also what the Go client's 0 becomes.
+// stackFinish ends a job for a stack, if stackMayFinish allows it. A missing exit_status means
+// -1; Buildkite's Go client leaves out 0.
 func (s *Simulator) stackFinish(c *call) reply {
 	st, rep := s.stack(c)
 	if rep != nil {
@@ -162,7 +162,7 @@ func (s *Simulator) stackMayFinish(j *job, st *stack) bool {
 	return false
 }
 
-// stackFinishAgain is the answer to a second finish of a job.
+// stackFinishAgain is the answer to a second finish of a job by a stack.
 func (s *Simulator) stackFinishAgain(c *call, j *job, status int) reply {
 	s.ledger.repeat(c, j.id, opStackFinish)
 	if j.stackFinish.ExitStatus != status {

@@ -10,7 +10,7 @@ import (
 //go:embed page.html
 var page []byte
 
-// shownJobs bounds the page: a browser needs no ten thousand rows.
+// shownJobs is the largest number of jobs on the page.
 const shownJobs = 500
 
 // servePage serves the page, and with ?data its data. The version is the

@@ -13,7 +13,7 @@ import (
 	"github.com/buildkite/go-pipeline/warning"
 )
 
-// defaults are what a pipeline and a build lend to their steps.
+// defaults are the values that steps inherit from their pipeline and build.
 type defaults struct {
 	queue    string
 	priority int
@@ -22,16 +22,16 @@ type defaults struct {
 	env      map[string]string
 }
 
-// parser turns a pipeline.yml, or its JSON, into plans. It accepts what
-// Buildkite accepts, warns of what the simulator doesn't do, and collects all
-// that Buildkite refuses before it gives up.
+// parser turns a pipeline.yml, or its JSON, into plans. It accepts the attributes that
+// Buildkite accepts, warns about those that have no effect here, and collects all faults for
+// which Buildkite refuses a pipeline.
 type parser struct {
 	def     defaults
-	context conditional.Context // what `if` sees
+	context conditional.Context // the values for `if`
 	branch  string
 	// environ, when not nil, is interpolated as `buildkite-agent pipeline upload` does.
 	environ environ
-	changed []string // files, for if_changed; nil: unknown
+	changed []string // files, for if_changed; nil means unknown
 
 	pipeline *pipeline.Pipeline // the document that is being parsed
 	warnings []string
@@ -44,7 +44,7 @@ type environ map[string]string
 func (e environ) Get(name string) (string, bool) { value, set := e[name]; return value, set }
 func (e environ) Set(name, value string)         { e[name] = value }
 
-// warn notes once what the simulator leaves out.
+// warn adds a warning, once.
 func (p *parser) warn(format string, args ...any) {
 	if text := fmt.Sprintf(format, args...); !slices.Contains(p.warnings, text) {
 		p.warnings = append(p.warnings, text)
@@ -57,11 +57,11 @@ func (p *parser) refuse(err error) {
 	}
 }
 
-// parse reads every document of source, each as an upload of its own.
+// parse reads every YAML document of source, each as a pipeline of its own.
 func (p *parser) parse(source []byte) ([]plan, error) {
 	var plans []plan
 	for doc, err := range pipeline.ParseAll(bytes.NewReader(source)) {
-		// Warnings are about steps of no known type; normalized sees to those.
+		// Warnings are about steps of unknown type, which normalized handles.
 		if err != nil && !warning.Is(err) {
 			return nil, fmt.Errorf("parsing the pipeline: %w", err)
 		}
@@ -75,7 +75,7 @@ func (p *parser) parse(source []byte) ([]plan, error) {
 	return plans, errors.Join(p.errs...)
 }
 
-// document parses one pipeline. What it says at its top holds for its own steps.
+// document parses one pipeline. The attributes at its top apply to its own steps only.
 func (p *parser) document(doc *pipeline.Pipeline) []plan {
 	outer, outerContext := p.def, p.context
 	defer func() { p.def, p.context = outer, outerContext }()
@@ -94,8 +94,8 @@ func (p *parser) document(doc *pipeline.Pipeline) []plan {
 	return p.steps(doc.Steps, nil)
 }
 
-// top takes one attribute of the pipeline. Buildkite lets unknown ones pass, for
-// they often hold YAML anchors.
+// top reads one attribute of the pipeline. Buildkite accepts unknown ones, because they often
+// hold YAML anchors.
 func (p *parser) top(name string, value any) (err error) {
 	switch name {
 	case "agents":

@@ -16,9 +16,9 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/pipelines/*.txt anew")
 
-// TestPipelines runs each of testdata/pipelines as a person would, who fills in
-// what is asked and opens what is blocked. What becomes of each step stands in
-// the file beside it. They are small pipelines in the styles of public ones.
+// TestPipelines runs each pipeline of testdata/pipelines, and fills in fields and unblocks
+// steps as a person does. The file beside each pipeline has the outcome of its steps. The
+// pipelines are small ones in the styles of public ones.
 func TestPipelines(t *testing.T) {
 	paths, err := filepath.Glob("testdata/pipelines/*.yml")
 	if err != nil || len(paths) < 12 {
@@ -60,7 +60,7 @@ func TestPipelines(t *testing.T) {
 	}
 }
 
-// story plays all builds to their ends and tells what happened.
+// story runs all builds to their ends and describes them.
 func story(w *wire) string {
 	w.Helper()
 	var out strings.Builder

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// plant makes nodes of plans at a position of the build. It checks before it
-// changes anything, and names all that is wrong.
+// plant adds nodes for plans to a build, at index at. It checks everything before it changes
+// anything; the error has every fault.
 func (s *Simulator) plant(b *build, plans []plan, at int) ([]*node, error) {
 	var errs []error
 	taken := map[string]bool{}
@@ -60,7 +60,7 @@ func (s *Simulator) checkPlan(p plan, taken map[string]bool) error {
 	return errors.Join(errs...)
 }
 
-// enter creates the jobs of new nodes and lets those begin that may.
+// enter creates the jobs of new nodes, and starts the nodes whose dependencies are done.
 func (s *Simulator) enter(b *build, nodes []*node, now time.Time) {
 	for _, n := range nodes {
 		state, why := StateWaiting, cause{event: "created"}

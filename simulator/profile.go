@@ -7,10 +7,11 @@ import (
 	"github.com/onejob-dev/onejob/assumptions"
 )
 
-// Profile is which Buildkite is played where nobody outside can know.
+// Profile has the answers to the questions that only Buildkite knows.
 type Profile = assumptions.Profile
 
-// play fills in the numbers by which a side of the Profile shows.
+// play completes the Profile and sets the defaults that depend on it. It panics if the
+// Profile has an unknown answer.
 func (c *Config) play() {
 	if err := c.Profile.Check(); err != nil {
 		panic(fmt.Sprint("simulator: profile: ", err))
@@ -44,7 +45,7 @@ type moment struct {
 	until time.Time
 }
 
-// remember keeps the state that a job leaves, for as long as get-states is late.
+// remember keeps the state that a job leaves for StatesLag.
 func (s *Simulator) remember(j *job, now time.Time) {
 	if s.conf.StatesLag == 0 {
 		return
@@ -55,7 +56,8 @@ func (s *Simulator) remember(j *job, now time.Time) {
 	j.past = append(j.past, moment{j.state, now})
 }
 
-// stateSeen is a job's state as get-states has it; it is empty before the job is known.
+// stateSeen is a job's state in the reply of get-states, StatesLag late. It is empty if the
+// job didn't exist then.
 func (s *Simulator) stateSeen(j *job, now time.Time) JobState {
 	for _, m := range j.past {
 		if m.until.After(now.Add(-s.conf.StatesLag)) {

@@ -13,7 +13,7 @@ import (
 
 const clusterToken = simulator.DefaultAgentToken
 
-// Each side of each assumption shows in what the simulator answers.
+// Each side of each assumption shows in the Simulator's answers.
 func TestEachSideIsPlayed(t *testing.T) {
 	for _, a := range assumptions.All {
 		observe := observed[a.Name]
@@ -326,7 +326,7 @@ var observed = map[string]func(*wire) string{
 	},
 }
 
-// sides has a side for what is seen.
+// sides maps an observation to a side.
 type sides[T comparable] map[T]string
 
 func (s sides[T]) of(seen T) string {
@@ -358,7 +358,7 @@ func (w *wire) status(method, path, token, body string) int {
 	return code
 }
 
-// send is for who looks at headers.
+// send sends a call and returns the whole response, for tests that read headers.
 func (w *wire) send(method, path, token, body string, header http.Header) *http.Response {
 	w.Helper()
 	req, err := http.NewRequestWithContext(w.Context(), method, "http://sim/v3/"+path, strings.NewReader(body))
@@ -393,7 +393,7 @@ func (w *wire) retried(id string) bool {
 	return j.RetriedBy != ""
 }
 
-// wireStack is a stack that is registered.
+// wireStack is a registered stack.
 type wireStack struct {
 	*wire
 	key string

@@ -10,7 +10,8 @@ import (
 
 const defaultQueue = "default"
 
-// queueKey folds the three names of the default queue into one.
+// queueKey is the key of a queue: default for each of the three other names of the default
+// queue.
 func queueKey(name string) string {
 	switch name {
 	case "", "__default__", "_default":
@@ -23,9 +24,9 @@ func queueKey(name string) string {
 type queue struct {
 	id, key string
 	paused  bool
-	// list holds the jobs that were scheduled, oldest scheduled_at first. Jobs
-	// that moved on are skipped and swept out when they are the majority;
-	// reserved ones stay, for they may come back to their old place.
+	// list has the jobs that were scheduled, oldest scheduled_at first. Readers skip jobs
+	// that aren't scheduled now. sweep removes the jobs that can't be scheduled again; the
+	// others, such as reserved ones, keep their place.
 	list   []*job
 	next   uint64
 	counts map[JobState]int
@@ -42,7 +43,7 @@ func (s *Simulator) queue(name string) *queue {
 	return q
 }
 
-// queueExists honours Config.Queues.
+// queueExists reports whether Config.Queues allows a queue, by any of its names.
 func (s *Simulator) queueExists(name string) bool {
 	return len(s.conf.Queues) == 0 || slices.ContainsFunc(s.conf.Queues, func(q string) bool { return queueKey(q) == queueKey(name) })
 }
@@ -57,15 +58,15 @@ func (q *queue) enlist(j *job) {
 	q.list = slices.Insert(q.list, at, j)
 }
 
-// placeBits are for the jobs of one scheduled_at, by their coming.
+// placeBits are the low bits of job.order, which number the jobs by arrival.
 const placeBits = 20
 
-// place is where an order is in the list, or would be.
+// place is the index of an order in the list, or where it would be.
 func (q *queue) place(order uint64) (at int, there bool) {
 	return slices.BinarySearchFunc(q.list, order, func(j *job, want uint64) int { return cmp.Compare(j.order, want) })
 }
 
-// after returns the jobs to list behind a cursor, at most limit, and whether
+// after returns at most limit jobs behind a cursor, of those that shown selects, and whether
 // there are more.
 func (q *queue) after(order uint64, limit int, shown func(*job) bool) (page []*job, more bool) {
 	from, _ := q.place(order + 1)
@@ -81,7 +82,7 @@ func (q *queue) after(order uint64, limit int, shown func(*job) bool) (page []*j
 	return page, false
 }
 
-// shown reports what the list has now, Config.ListLag late.
+// shown selects the jobs that the list shows now, Config.ListLag late.
 func (s *Simulator) shown(now time.Time) func(*job) bool {
 	at := now.Add(-s.conf.ListLag)
 	return func(j *job) bool {
@@ -92,7 +93,8 @@ func (s *Simulator) shown(now time.Time) func(*job) bool {
 	}
 }
 
-// sweep drops jobs that can't be scheduled again, once they outnumber the rest.
+// sweep removes jobs that can't be scheduled again, once they are half of a list of 64 or
+// more.
 func (q *queue) sweep() {
 	live := q.counts[StateScheduled] + q.counts[StateLimited] + q.counts[StateReserved] + q.counts[StateAssigned]
 	if len(q.list) < 64 || len(q.list) < 2*live {
@@ -108,8 +110,8 @@ func (q *queue) sweep() {
 	})
 }
 
-// nextFor picks the job that a dispatched agent gets: the highest priority,
-// then the oldest, whose rules the agent's tags satisfy.
+// nextFor is the job to dispatch to an agent: of those whose rules the agent's tags satisfy,
+// the one with the highest priority, then the oldest; nil if there is none.
 func (s *Simulator) nextFor(a *agent) *job {
 	q := s.queue(a.queue)
 	if q.paused {
@@ -126,8 +128,8 @@ func (s *Simulator) nextFor(a *agent) *job {
 	return best
 }
 
-// satisfies checks agent query rules; the queue was matched before. A rule
-// without a value after its = asks for any, as one with * does.
+// satisfies reports whether tags satisfy agent query rules, without the rule on the queue. A
+// rule with an empty value after its = asks for any value, as a rule with * does.
 func satisfies(tags, rules []string) bool {
 	for _, rule := range rules {
 		key, want, valued := strings.Cut(rule, "=")
@@ -144,8 +146,8 @@ func satisfies(tags, rules []string) bool {
 	return true
 }
 
-// SetQueuePaused pauses or resumes dispatch on a queue. Acquiring by job ID
-// goes on: that a stack respects the pause is the stack's part.
+// SetQueuePaused pauses or resumes dispatch on a queue. Stacks must respect the pause
+// themselves; Profile.AcquirePaused says whether acquire by job ID still works.
 func (s *Simulator) SetQueuePaused(name string, paused bool) error {
 	return s.lockedWrite(func(time.Time) error {
 		if !s.queueExists(name) {

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// reply is what a handler decides under the lock; it is encoded after it.
-// So body must share no memory that changes later.
+// reply is a handler's reply. The handler runs under the lock, but body is encoded after it,
+// so body must share no memory that changes later.
 type reply struct {
 	status      int
 	body        any
@@ -18,7 +18,7 @@ type reply struct {
 
 func ok(body any) reply { return reply{status: http.StatusOK, body: body} }
 
-// failure is an error as Buildkite words it: an object with a message.
+// failure is an error in Buildkite's form: an object with a message.
 func failure(status int, message string) *reply {
 	return &reply{status: status, body: map[string]any{"message": message}}
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Request is one call as it was answered.
+// Request is a record of one call and its reply.
 type Request struct {
 	Seq      uint64            `json:"seq"`
 	Time     time.Time         `json:"time"`
@@ -15,16 +15,16 @@ type Request struct {
 	Method   string            `json:"method"`
 	Path     string            `json:"path"`
 	Query    string            `json:"query,omitempty"`
-	Status   int               `json:"status"` // 0: no reply left the server whole
+	Status   int               `json:"status"` // 0 means no reply
 	JobID    string            `json:"job_id,omitempty"`
 	AgentID  string            `json:"agent_id,omitempty"`
 	Token    TokenKind         `json:"token,omitempty"`
-	Withheld bool              `json:"withheld,omitempty"` // the state changed, the reply was lost
+	Withheld bool              `json:"withheld,omitempty"` // the client lost the reply
 	Fault    string            `json:"fault,omitempty"`
 	Header   map[string]string `json:"header,omitempty"`
 }
 
-// EndpointStatus keys Counts. Status 0 stands for replies that were not sent.
+// EndpointStatus is the key of Counts. Status 0 stands for calls without a reply.
 type EndpointStatus struct {
 	Endpoint string
 	Status   int
@@ -35,7 +35,7 @@ var headersOfInterest = []string{
 	"Buildkite-Timeout-Milliseconds", "User-Agent", "Content-Encoding",
 }
 
-// requestLog is a ring of the latest calls and counters of all.
+// requestLog is a ring of the latest calls, and counters of all calls.
 type requestLog struct {
 	seq    uint64
 	ring   []Request
@@ -99,8 +99,8 @@ func (s *Simulator) record(c *call, arrived time.Time, status int) {
 	s.touch()
 }
 
-// Requests returns the latest calls in the order in which they were answered;
-// Config.RequestLog bounds how many are remembered.
+// Requests returns the latest calls in the order in which they were answered, at most
+// Config.RequestLog.
 func (s *Simulator) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,15 +108,14 @@ func (s *Simulator) Requests() []Request {
 	return append(append(make([]Request, 0, len(l.ring)), l.ring[l.head:]...), l.ring[:l.head]...)
 }
 
-// Counts returns how many calls each endpoint answered with each status, of
-// all calls there ever were.
+// Counts returns how many calls each endpoint answered with each status since New.
 func (s *Simulator) Counts() map[EndpointStatus]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.requests.counts)
 }
 
-// Count is the sum of Counts for one endpoint; without statuses, of all.
+// Count is the sum of Counts for one endpoint and the statuses; without statuses, for all.
 func (s *Simulator) Count(endpoint string, statuses ...int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -137,7 +136,7 @@ func (s *Simulator) Count(endpoint string, statuses ...int) int {
 	return sum
 }
 
-// base is the address under which the client reached us, without a path.
+// base is the URL by which the client reached the Simulator, without a path.
 func base(r *http.Request) string {
 	scheme := "http"
 	if r.TLS != nil {

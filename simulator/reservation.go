@@ -10,9 +10,8 @@ import (
 
 const maxReservation = 3600 * time.Second
 
-// reserveJobs holds jobs for a stack. Only reserved jobs leave the list of
-// scheduled ones; they stay open to any agent that names them. Reserving
-// again extends.
+// reserveJobs reserves jobs for a stack. A reserved job leaves the list of scheduled jobs, but
+// any agent can still acquire it by its ID. Reserving again renews the reservation.
 func (s *Simulator) reserveJobs(c *call) reply {
 	st, rep := s.stack(c)
 	if rep != nil {
@@ -52,7 +51,8 @@ func (s *Simulator) reserveJobs(c *call) reply {
 	})
 }
 
-// reserve refuses a job that another stack holds.
+// reserve reserves a job and reports whether it did. It refuses a job that another stack
+// reserved or that isn't offered.
 func (s *Simulator) reserve(j *job, st *stack, life time.Duration, c *call) bool {
 	switch {
 	case j.state == StateScheduled:
@@ -71,8 +71,8 @@ func (s *Simulator) reserve(j *job, st *stack, life time.Duration, c *call) bool
 	return true
 }
 
-// watchReservation gives a job back at its time. An extension leaves the older
-// deadline to find out that it came too early.
+// watchReservation ends a reservation at its time. After a renewal the older deadline comes
+// too early and does nothing.
 func (s *Simulator) watchReservation(j *job) {
 	s.deadlines.add(j.reservedUntil, func(now time.Time) {
 		if j.state != StateReserved || now.Before(j.reservedUntil) {
@@ -89,7 +89,7 @@ func (s *Simulator) lapse(j *job, now time.Time) {
 	s.setState(j, StateScheduled, now, why)
 }
 
-// LapseReservation ends a job's reservation now, as its time would.
+// LapseReservation ends a job's reservation now, as if its time were over.
 func (s *Simulator) LapseReservation(id string) error {
 	return s.lockedWrite(func(now time.Time) error {
 		j := s.jobs[id]

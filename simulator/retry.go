@@ -20,8 +20,7 @@ type retryPolicy struct {
 	notOnPassed  bool
 }
 
-// retryRule is one automatic rule: all of its conditions must hold. A nil
-// list is "*".
+// retryRule is one automatic rule, all of whose conditions must hold. A nil list means "*".
 type retryRule struct {
 	exitStatus   []int
 	signal       []string
@@ -31,9 +30,9 @@ type retryRule struct {
 
 const defaultRetryLimit = 2
 
-// matches treats "*" for the exit status as any failure. The documents say 1
-// to 255, yet warn that such a rule also retries the -1 of a stack's finish: with
-// sparesLost it doesn't.
+// matches reports whether a rule matches a result. "*" as the exit status matches any
+// failure; with sparesLost it doesn't match -1. The documents contradict each other: they
+// say 1 to 255, and warn that such a rule also retries the -1 of a stack's finish.
 func (r retryRule) matches(res result, sparesLost bool) bool {
 	code, err := strconv.Atoi(res.exitStatus)
 	if r.exitStatus == nil && code < 0 && sparesLost {
@@ -57,7 +56,7 @@ func among(want []string, have string) bool {
 
 func signalName(s string) string { return strings.TrimPrefix(strings.ToUpper(s), "SIG") }
 
-// starSpares: "*" doesn't match the job's -1.
+// starSpares reports whether "*" doesn't match the job's -1, by the Profile.
 func (s *Simulator) starSpares(j *job) bool {
 	if j.stackFinish != nil {
 		return s.conf.Profile.StarStackFinish == assumptions.StarStackFinishSpares
@@ -65,8 +64,9 @@ func (s *Simulator) starSpares(j *job) bool {
 	return s.conf.Profile.StarLostAgent == assumptions.StarLostAgentSpares
 }
 
-// retryAutomatically makes a new job by the first rule that matches. Jobs that
-// ended canceled, and jobs of canceled builds, are never retried so.
+// retryAutomatically makes a new job if a rule matches, and reports whether it did. The first
+// rule that matches counts; Profile.ExhaustedRule says whether a rule that has spent its limit
+// lets the next one count. Canceled jobs, and jobs of canceled builds, are never retried.
 func (s *Simulator) retryAutomatically(j *job, now time.Time) bool {
 	if j.state != StateFinished && j.state != StateTimedOut || j.build.canceled {
 		return false
@@ -102,8 +102,7 @@ func (s *Simulator) retryJob(j *job, how string, now time.Time) *job {
 	return next
 }
 
-// Retry is a person's click on Retry: it makes a new job of one that has
-// ended, and returns it.
+// Retry retries a job that has ended, as a person does, and returns the new job.
 func (s *Simulator) Retry(id string) (Job, error) {
 	var snapshot Job
 	err := s.lockedWrite(func(now time.Time) error {
@@ -131,11 +130,11 @@ func (s *Simulator) Retry(id string) (Job, error) {
 	return snapshot, err
 }
 
-// offeredAgain is the one event after which a job goes on that had ended.
+// offeredAgain is the only event that may follow a finished job's end.
 const offeredAgain = "offered again"
 
-// OfferAgain is a Buildkite that forgets an end: the job is scheduled once more,
-// under its old ID. Who acquires it then has acquired it twice.
+// OfferAgain schedules a finished job again under its old ID, as if Buildkite had forgotten
+// the end. The next acquire is then a violation (AcquiredTwice).
 func (s *Simulator) OfferAgain(id string) error {
 	return s.lockedWrite(func(now time.Time) error {
 		j := s.jobs[id]

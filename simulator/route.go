@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// authKind says which token a route takes.
+// authKind is the kind of token that a route takes.
 type authKind int
 
 const (
@@ -17,12 +17,12 @@ const (
 	authEnding       // a session, even one that is over
 	authAgentCommand // a session, or a job speaking for its agent
 	authJob
-	authJobState // authJob, and the session that holds the job if it may
+	authJobState // authJob, or the session that holds the job, if Profile.SessionReadsJob allows it
 	authBuild
 )
 
-// route is one endpoint. In pattern, ":id" binds the job and other ":x" a
-// parameter; prepare runs before the lock is taken.
+// route is one endpoint. In pattern, ":id" is the job's ID and any other ":x" a parameter.
+// prepare runs before the lock is taken.
 type route struct {
 	name    string
 	method  string
@@ -37,7 +37,7 @@ func at(name, method, pattern string, auth authKind, serve func(*call) reply) ro
 	return route{name: name, method: method, pattern: strings.Split(pattern, "/"), auth: auth, serve: serve, maxBody: 4 << 20}
 }
 
-// preparing reads the body before the lock is taken.
+// preparing is the route with f to read the body before the lock is taken.
 func (r route) preparing(f func(*call) *reply) route { r.prepare = f; return r }
 
 func (r route) upTo(bytes int64) route { r.maxBody = bytes; return r }
@@ -51,7 +51,7 @@ func (s *Simulator) routeTable() []route {
 	return slices.Concat(s.lifeRoutes(), s.commandRoutes(), s.artifactRoutes(), s.clusterRoutes())
 }
 
-// lifeRoutes are those of a session's life, and of a job's.
+// lifeRoutes are the routes of a session's life and of a job's.
 func (s *Simulator) lifeRoutes() []route {
 	return []route{
 		at("register", post, "register", authRegistration, s.register),
@@ -73,7 +73,7 @@ func (s *Simulator) lifeRoutes() []route {
 	}
 }
 
-// commandRoutes are what a job can ask for.
+// commandRoutes are the routes of the buildkite-agent's commands in a job.
 func (s *Simulator) commandRoutes() []route {
 	return []route{
 		at("job_update", put, "jobs/:id", authJob, s.updateJob),
@@ -100,7 +100,7 @@ func (s *Simulator) commandRoutes() []route {
 	}
 }
 
-// artifactRoutes are those of artifacts and caches.
+// artifactRoutes are the routes of artifacts and caches.
 func (s *Simulator) artifactRoutes() []route {
 	return []route{
 		at("artifacts_create", post, "jobs/:id/artifacts", authJob, s.createArtifacts).upTo(64 << 20),
@@ -118,7 +118,7 @@ func (s *Simulator) artifactRoutes() []route {
 	}
 }
 
-// clusterRoutes are what a cluster's token opens.
+// clusterRoutes are the routes for a cluster's token, without register.
 func (s *Simulator) clusterRoutes() []route {
 	return []route{
 		at("token", get, "token", authRegistration, s.tokenIdentity),
@@ -150,9 +150,8 @@ func (s *Simulator) Endpoints() []string {
 	return names
 }
 
-// splitPath cuts the escaped path into unescaped segments, so that the %2E
-// and %2F that clients send stay inside theirs, and drops the "v3" of the
-// default base.
+// splitPath cuts a path into segments and then unescapes them, so that a %2F doesn't separate
+// segments. It removes the "v3" of the default base.
 func splitPath(u *url.URL) ([]string, error) {
 	path := strings.Trim(u.EscapedPath(), "/")
 	if path == "" {
@@ -176,7 +175,8 @@ func splitPath(u *url.URL) ([]string, error) {
 	return kept, nil
 }
 
-// match finds the route; otherMethod tells a 405 from a 404.
+// match finds the route of a call. otherMethod says that the path exists with another method
+// only: 405, not 404.
 func (s *Simulator) match(method string, segments []string) (found *route, params map[string]string, otherMethod bool) {
 	for i := range s.routes {
 		r := &s.routes[i]

@@ -14,8 +14,8 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 )
 
-// crowd runs each job with a runner of its own, width of them at a time. The
-// runners repeat what failed until it is answered.
+// crowd runs each job with a runner of its own, width of them at a time. The runners repeat a
+// failed call until it is answered.
 func crowd(t *testing.T, sim *simulator.Simulator, ids []string, width int, pause time.Duration) {
 	t.Helper()
 	client := &http.Client{Transport: sim.Transport(), Timeout: time.Minute}

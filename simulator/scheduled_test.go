@@ -7,8 +7,8 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 )
 
-// scheduled_at is when a job was made, or the one that uploaded it, and not when it could
-// run; the list is in its order, so that a job may come behind a cursor.
+// scheduled_at is when a job, or the job that uploaded it, was made, and not when it could
+// run. The list is in that order, so that jobs of an older build come first.
 func TestScheduledAt(t *testing.T) {
 	inBubble(t, simulator.Config{}, func(w *wire) {
 		const key = simulator.DefaultAgentToken

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// secret is GET jobs/:id/secrets?key=.
+// secret serves GET jobs/:id/secrets?key=.
 func (s *Simulator) secret(c *call) reply {
 	key := c.r.URL.Query().Get("key")
 	value, has := s.conf.Secrets[key]
@@ -19,8 +19,8 @@ func (s *Simulator) secret(c *call) reply {
 	return ok(map[string]any{"key": key, "value": value, "uuid": s.newID()})
 }
 
-// oidcToken returns a token of the right shape with an "alg" of none: nobody
-// could take it for a signed one.
+// oidcToken returns an unsigned token with the claims of a real one. Its "alg" is none, so
+// that no verifier accepts it.
 func (s *Simulator) oidcToken(c *call) reply {
 	var req struct {
 		Audience     string   `json:"audience"`

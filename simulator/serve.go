@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// call is one request on its way through.
+// call is one request while it is served.
 type call struct {
 	r      *http.Request
 	seq    uint64
@@ -28,10 +28,10 @@ type call struct {
 	chunk    *chunk
 	form     *artifactForm
 	fault    *Fault
-	withheld bool // the reply won't reach the client
+	withheld bool // the client won't get the reply
 }
 
-// decode reads the JSON body into v; an empty body leaves v alone.
+// decode reads the JSON body into v; an empty body doesn't change v.
 func (c *call) decode(v any) *reply {
 	if len(c.body) == 0 {
 		return nil
@@ -65,7 +65,7 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if rt == nil {
 		c.route = &route{name: "unknown"}
 		if strings.HasPrefix(strings.Join(segments, "/"), "agentedge.v1.") {
-			// 404 is what makes an agent fall back to polling for good.
+			// After a 404 an agent falls back to polling for good.
 			c.route.name = "stream_pings"
 		}
 		c.route.serve = func(*call) reply {
@@ -78,7 +78,8 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.handle(w, c)
 }
 
-// handle takes a call through body, faults, lock and reply, and records it.
+// handle reads a call's body, applies a fault, runs the handler, writes the reply and records
+// the call.
 func (s *Simulator) handle(w http.ResponseWriter, c *call) {
 	arrived := s.now()
 	if s.skew.Load() != 0 {
@@ -102,7 +103,7 @@ func (s *Simulator) handle(w http.ResponseWriter, c *call) {
 	abort, reached := false, false
 	switch {
 	case broken:
-		abort = true // half a request is none
+		abort = true // the client didn't send the whole body
 	case c.fault != nil:
 		rep, abort, reached = s.handleFaulty(c)
 	case tooLarge:
@@ -111,7 +112,7 @@ func (s *Simulator) handle(w http.ResponseWriter, c *call) {
 		rep, reached = s.process(c), true
 	}
 	if reached && c.r.Context().Err() != nil {
-		abort = true // the client left while we worked
+		abort = true // the client gave up while the handler ran
 	}
 
 	status := rep.status
@@ -138,7 +139,7 @@ func (s *Simulator) handle(w http.ResponseWriter, c *call) {
 	}
 }
 
-// hear notes what was sent for a job, whatever becomes of it.
+// hear notes a finish or a chunk that a client sent for a job, whatever its outcome.
 func (s *Simulator) hear(c *call) {
 	j := s.jobs[c.jobID]
 	if j == nil {
@@ -148,7 +149,7 @@ func (s *Simulator) hear(c *call) {
 	case "finish":
 		s.ledger.book(j.id).endAsked = true
 	case "chunks":
-		// Of a job that hasn't started there is no log that could be missing.
+		// A job that hasn't started has no log that could be missing.
 		if end, err := chunkEnd(c.r.URL.Query()); err == nil && !j.startedAt.IsZero() {
 			j.log.offered = max(j.log.offered, end)
 		}
@@ -203,8 +204,8 @@ func writeJSON(w http.ResponseWriter, status int, body any) error {
 	return writeReply(w, status, nil, "application/json; charset=utf-8", raw)
 }
 
-// tear ends the connection with a reset, not a FIN, so that the client can't
-// take it for an orderly close.
+// tear ends the connection with a reset, not a FIN, so that the client sees a failure and not
+// an orderly close.
 func tear(w http.ResponseWriter) {
 	if hj, isHijacker := w.(http.Hijacker); isHijacker {
 		if conn, _, err := hj.Hijack(); err == nil {
@@ -218,7 +219,7 @@ func tear(w http.ResponseWriter) {
 	panic(http.ErrAbortHandler)
 }
 
-// truncate promises the whole body, sends half of it and tears.
+// truncate announces the whole body's length, sends half of it and ends the connection.
 func truncate(w http.ResponseWriter, rep reply, contentType string, raw []byte) {
 	h := w.Header()
 	if contentType != "" {

@@ -10,20 +10,21 @@ import (
 	"time"
 )
 
-// ErrClosed is what methods return once the Simulator is closed.
+// ErrClosed is returned by methods that change or wait for state, once the Simulator is
+// closed.
 var ErrClosed = errors.New("simulator closed")
 
-// Simulator is Buildkite as far as runners and schedulers see it. It is an
+// Simulator plays the part of Buildkite that runners and schedulers call. It is an
 // http.Handler and safe for concurrent use.
 //
-// It owns no goroutine: deadlines (lost agents, reservations, job timeouts)
-// hang on one timer. Created inside a testing/synctest bubble it therefore
-// lives in the bubble's time.
+// A Simulator owns no goroutine: one timer runs all deadlines (lost agents, reservations, job
+// timeouts). A Simulator that is made in a testing/synctest bubble therefore runs in the
+// bubble's time.
 type Simulator struct {
 	conf   Config
 	routes []route
 	closed chan struct{}
-	skew   atomic.Int64 // of our clock against the machine's, see JumpClock
+	skew   atomic.Int64 // nanoseconds ahead of the machine's clock, see JumpClock
 
 	mu      sync.Mutex
 	rng     *rand.Rand
@@ -49,7 +50,7 @@ type Simulator struct {
 	stacks    map[string]*stack
 	artifacts map[string]*artifact
 
-	caches       []*cacheEntry          // the newest last
+	caches       []*cacheEntry          // newest last
 	cacheUploads map[string]*cacheEntry // by upload ID, not committed yet
 
 	deferred []func(now time.Time) // see later
@@ -62,7 +63,8 @@ type Simulator struct {
 
 var _ http.Handler = (*Simulator)(nil)
 
-// New returns a Simulator that serves at once. Close it.
+// New returns a Simulator that serves at once. Callers must Close it. New panics if conf has
+// an invalid Profile.
 func New(conf Config) *Simulator {
 	conf = conf.withDefaults()
 	s := &Simulator{
@@ -95,8 +97,8 @@ func New(conf Config) *Simulator {
 	return s
 }
 
-// Close ends hanging and delayed requests, stops the timer and settles the
-// books: see CheckSettled. Requests after Close are answered 503.
+// Close ends hanging and delayed requests, stops the timer and calls CheckSettled. Requests
+// after Close are answered 503.
 func (s *Simulator) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -110,10 +112,10 @@ func (s *Simulator) Close() {
 	s.touch()
 }
 
-// Wait blocks until cond holds, and returns nil; or until ctx ends, and
-// returns its cause. cond runs at once and after each change, without the
-// Simulator's lock, so it may call any method; with thousands of jobs JobsIn
-// and Job are the cheap ones.
+// Wait blocks until cond is true, and returns nil; or until ctx ends, and returns ctx's
+// cause; or until Close, and returns ErrClosed. cond runs at once and after each change,
+// without the Simulator's lock, so cond may call any method. With thousands of jobs, call
+// JobsIn and Job, which are cheap.
 func (s *Simulator) Wait(ctx context.Context, cond func() bool) error {
 	for {
 		s.mu.Lock()
@@ -139,8 +141,7 @@ func (s *Simulator) Wait(ctx context.Context, cond func() bool) error {
 	}
 }
 
-// touch notes a change, does what follows of it and wakes those who Wait.
-// Callers hold s.mu.
+// touch notes a change, runs the deferred functions and wakes every Wait. Callers hold s.mu.
 func (s *Simulator) touch() {
 	s.runLater(s.now())
 	s.version++
@@ -150,7 +151,8 @@ func (s *Simulator) touch() {
 	}
 }
 
-// lockedWrite runs f under the lock unless the Simulator is closed.
+// lockedWrite runs f under the lock, and touch if f succeeds. It returns ErrClosed if the
+// Simulator is closed.
 func (s *Simulator) lockedWrite(f func(now time.Time) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 		// The agent's client keeps idle connections for a while after its test.
 		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
 		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
-		// A condition with a regular expression has a clock run for two seconds.
+		// A condition with a regular expression starts a clock, which runs for two seconds.
 		goleak.IgnoreAnyFunction("github.com/dlclark/regexp2.runClock"),
 	)
 }

@@ -11,10 +11,10 @@ import (
 	"github.com/buildkite/go-pipeline/warning"
 )
 
-// normalized brings the spellings that Buildkite also takes into the one that
-// go-pipeline knows: {command: {command: …}}, {script: {…}}, {wait: {…}},
-// {block: {…}}, {trigger: {…}}, "type: commands", and a step of one `plugin`.
-// A step of no type is refused in Buildkite's words.
+// normalized rewrites spellings that Buildkite accepts into those that go-pipeline knows:
+// {command: {command: …}}, {script: {…}}, {wait: {…}}, {block: {…}}, {trigger: {…}},
+// "type: commands", and a step of one `plugin`. It refuses a step without a type, in
+// Buildkite's words.
 func normalized(step pipeline.Step) (pipeline.Step, error) {
 	switch step := step.(type) {
 	case *pipeline.WaitStep:
@@ -43,7 +43,7 @@ func normalized(step pipeline.Step) (pipeline.Step, error) {
 	return step, nil
 }
 
-// unnested lifts {name: {…}} to what it holds, and marks which name it was.
+// unnested replaces {name: {…}} by its contents, and keeps name as a key.
 func unnested(contents map[string]any, names ...string) map[string]any {
 	for _, name := range names {
 		inner, isMap := plain(contents[name]).(map[string]any)
@@ -84,7 +84,7 @@ func respellMatrix(contents *ordered.MapSA) bool {
 	return found
 }
 
-// respell rewrites a step of no known type, and reports whether it could.
+// respell rewrites a step of unknown type, and reports whether it could.
 func respell(contents *ordered.MapSA) bool {
 	if kind, _ := contents.Get("type"); kind == "commands" {
 		contents.Set("type", "command")
@@ -119,7 +119,7 @@ func respell(contents *ordered.MapSA) bool {
 	return false
 }
 
-// notValid says that a step can't have an attribute, in Buildkite's words.
+// notValid is the error for an attribute that a step can't have, in Buildkite's words.
 func notValid(name, where string, valid []string) error {
 	for _, near := range valid {
 		if oneEdit(name, near) {
@@ -129,7 +129,7 @@ func notValid(name, where string, valid []string) error {
 	return fmt.Errorf("`%s` is not a valid property on %s. Please check the documentation to get a full list of supported properties.", name, where) //nolint:staticcheck,revive // Buildkite's words
 }
 
-// oneEdit reports whether one letter more, less or other turns a into b.
+// oneEdit reports whether adding, removing or changing one letter turns a into b.
 func oneEdit(a, b string) bool {
 	if len(a) > len(b) {
 		a, b = b, a

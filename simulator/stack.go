@@ -12,11 +12,11 @@ import (
 	"github.com/onejob-dev/onejob/assumptions"
 )
 
-// stackSilence is how long a stack may be silent before it is lost: five to six minutes
-// (docs/protocol.md#stacks).
+// stackSilence is how long a stack may be silent before it is lost. Buildkite takes five to
+// six minutes (docs/protocol.md#stacks).
 const stackSilence = 330 * time.Second
 
-// maxBatch is the most IDs or notifications that one call may hold.
+// maxBatch is the largest number of IDs or notifications in one call.
 const maxBatch = 1000
 
 var stackKey = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
@@ -43,7 +43,7 @@ type Stack struct {
 	ConnectedAt time.Time         `json:"connected_at"`
 }
 
-// Stacks returns all stacks there ever were, by key.
+// Stacks returns all stacks that ever registered, sorted by key.
 func (s *Simulator) Stacks() []Stack {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,7 +111,7 @@ func (s *Simulator) registerStack(c *call) reply {
 	})
 }
 
-// stacksBut counts the other stacks, those that the limit is about.
+// stacksBut counts the other stacks that count against the limit, by Profile.StackLimit.
 func (s *Simulator) stacksBut(one *stack, now time.Time) int {
 	n := 0
 	for _, st := range s.stacks {
@@ -123,15 +123,15 @@ func (s *Simulator) stacksBut(one *stack, now time.Time) int {
 	return n
 }
 
-// look notices that a stack is lost.
+// look marks a stack as lost if it was silent for stackSilence.
 func (st *stack) look(now time.Time) {
 	if st.state == "connected" && now.Sub(st.seen) >= stackSilence {
 		st.state = "lost"
 	}
 }
 
-// stack finds the stack of the path. One that was deregistered is gone until
-// it registers again; one that was lost may be.
+// stack finds the stack of the path. A deregistered stack is 404 until it registers again, and
+// so is a lost one if Profile.LostStack says so.
 func (s *Simulator) stack(c *call) (*stack, *reply) {
 	st := s.stacks[c.params["stack"]]
 	if st != nil {
@@ -217,7 +217,7 @@ func (s *Simulator) scheduledJob(j *job) map[string]any {
 	}
 }
 
-// listedRules are a job's rules as the list writes them.
+// listedRules are a job's rules in the form that the Profile gives them in the list.
 func (s *Simulator) listedRules(j *job) []string {
 	rules := slices.Clone(j.rules)
 	for i, rule := range rules {
@@ -232,7 +232,7 @@ func (s *Simulator) listedRules(j *job) []string {
 	return rules
 }
 
-// jobUUIDs reads and checks the list that two of the calls send.
+// jobUUIDs reads the body into into and checks ids, the list of jobs in it.
 func (c *call) jobUUIDs(into any, ids *[]string) *reply {
 	if rep := c.decode(into); rep != nil {
 		return rep

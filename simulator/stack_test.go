@@ -122,8 +122,8 @@ func TestStackListsInPages(t *testing.T) {
 		t.Errorf("rules = %v, want %v", j.AgentQueryRules, want)
 	}
 
-	// A job that names no queue is of the default one, and its rules may lack the
-	// queue; they are a list all the same.
+	// A job that names no queue is in the default queue, and its rules may lack the queue.
+	// The rules are never null.
 	_, named := l.build(`steps: [{command: a}, {command: b, agents: {gpu: "", arch: null}}]`)
 	for _, j := range list(l, client, "s", 100, "").Jobs {
 		want := map[string][]string{named[0]: {}, named[1]: {"arch=", "gpu="}}[j.ID]
@@ -132,7 +132,7 @@ func TestStackListsInPages(t *testing.T) {
 		}
 	}
 
-	// A cursor names a place: it survives that its job goes.
+	// A cursor names a place, so it stays valid when its job goes.
 	first := list(l, client, "s", 2, "")
 	l.run(ids[1], "0")
 	second := list(l, client, "s", 2, first.PageInfo.EndCursor)
@@ -216,7 +216,7 @@ func TestStackReserves(t *testing.T) {
 	if diff := cmp.Diff(wantStates, states.States); diff != "" {
 		t.Errorf("states (-want +got):\n%s", diff)
 	}
-	// Any agent that names a reserved job may have it.
+	// Any agent can acquire a reserved job by its ID.
 	l.run(ids[0], "0")
 
 	job, _, err := client.GetJob(t.Context(), stacksapi.GetJobRequest{StackKey: "s", JobUUID: ids[1]})
@@ -233,7 +233,7 @@ func TestStackReserves(t *testing.T) {
 	}
 }
 
-// What a scheduler may find its jobs to be without having done it.
+// A scheduler's jobs may change without any call of the scheduler.
 func TestStackIsSurprised(t *testing.T) {
 	l := newLab(t, simulator.Config{})
 	b, ids := l.build(`steps: [{command: a}, {command: b, retry: {automatic: true}}, {command: c}]`)

@@ -7,7 +7,7 @@ import (
 	"github.com/buildkite/go-pipeline"
 )
 
-// stepKind is what a step is, by the words of Buildkite's step types.
+// stepKind is the type of a step, by Buildkite's names.
 type stepKind string
 
 const (
@@ -18,14 +18,14 @@ const (
 	kindTrigger stepKind = "trigger"
 )
 
-// plan is a step as it was parsed, before it is part of a build.
+// plan is a parsed step that isn't part of a build yet.
 type plan struct {
 	kind  stepKind
 	key   string
 	label string
 	group *group
 
-	explicit          bool // has depends_on, even an empty one
+	explicit          bool // the step has a depends_on, even an empty one
 	dependsOn         []dependency
 	continueOnFailure bool   // of a wait
 	excluded          string // why `if` or `branches` leaves the step out
@@ -37,7 +37,7 @@ type plan struct {
 	command          // of a command step
 }
 
-// command is what only a command step has.
+// command has the attributes that only a command step has.
 type command struct {
 	step *pipeline.CommandStep
 	env  map[string]string // the pipeline's, under the step's
@@ -47,7 +47,7 @@ type command struct {
 	defaultQueue         string // of the build
 	priority             int
 	timeout              time.Duration
-	parallelism          int // 0: not asked for
+	parallelism          int // 0 means none
 	variants             []variant
 	artifactPaths        string
 	image                string
@@ -57,23 +57,23 @@ type command struct {
 	cancelOnBuildFailing bool
 }
 
-// barrier reports a step that all later ones wait for, and that waits for all
-// earlier ones, unless depends_on says otherwise.
+// barrier reports whether the step waits for all earlier steps, and all later steps wait for
+// it, unless depends_on says otherwise.
 func (p *plan) barrier() bool { return p.kind == kindWait || p.kind == kindBlock }
 
-// gate reports a step that a person opens.
+// gate reports whether a person must unblock the step.
 func (p *plan) gate() bool { return p.kind == kindBlock || p.kind == kindInput }
 
-// omitted reports a step that isn't run. Who depends on it goes on:
+// omitted reports whether the step doesn't run. Steps that depend on it run all the same:
 // https://buildkite.com/docs/pipelines/configure/depends-on#how-skipped-steps-affect-dependencies
 func (p *plan) omitted() bool { return p.skipped || p.excluded != "" }
 
-// group is a group step. Its steps wait for what it depends on, whatever they
-// depend on themselves: https://buildkite.com/docs/pipelines/group-step#group-step-attributes
+// group is a group step. Its steps wait for the group's dependencies in addition to their
+// own: https://buildkite.com/docs/pipelines/group-step#group-step-attributes
 type group struct {
 	id, key, label string
 
-	explicit  bool // has depends_on, even an empty one
+	explicit  bool // the group has a depends_on, even an empty one
 	dependsOn []dependency
 }
 
@@ -82,7 +82,7 @@ type dependency struct {
 	allowFailure bool
 }
 
-// needs are the dependencies that a step names, and those of its group.
+// needs are the dependencies that a step names, and, except for a wait, those of its group.
 func (p *plan) needs() []dependency {
 	if p.kind == kindWait || p.group == nil {
 		return p.dependsOn
@@ -90,7 +90,7 @@ func (p *plan) needs() []dependency {
 	return slices.Concat(p.group.dependsOn, p.dependsOn)
 }
 
-// softFail holds the exit statuses that don't fail the build.
+// softFail has the exit statuses that don't fail the build.
 type softFail struct {
 	any   bool
 	codes []int

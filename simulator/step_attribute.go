@@ -8,13 +8,13 @@ import (
 	"github.com/buildkite/go-pipeline"
 )
 
-// attribute takes the value of one attribute of a step.
+// attribute reads the value of one attribute into a plan.
 type attribute func(p *parser, one *plan, value any) error
 
-// accepted are attributes that change nothing here.
+// accepted ignores an attribute that changes nothing.
 func accepted(*parser, *plan, any) error { return nil }
 
-// ineffective is an attribute that the simulator has no use for, and says so.
+// ineffective ignores an attribute that the Simulator doesn't support, with a warning.
 func ineffective(name string) attribute {
 	return func(p *parser, _ *plan, _ any) error {
 		p.warn("the step attribute `%s` has no effect", name)
@@ -22,7 +22,7 @@ func ineffective(name string) attribute {
 	}
 }
 
-// anyStep holds what every step can have.
+// anyStep has the attributes that every step can have.
 var anyStep = map[string]attribute{
 	"type":                     accepted,
 	"label":                    takeLabel,
@@ -46,14 +46,14 @@ var waitAttributes = with(anyStep, map[string]attribute{
 	},
 })
 
-// with is both maps in one.
+// with merges two maps into a new one; more wins.
 func with(base, more map[string]attribute) map[string]attribute {
 	all := maps.Clone(base)
 	maps.Copy(all, more)
 	return all
 }
 
-// attributes takes all that a step says, and returns all that is wrong with it.
+// attributes reads all attributes of a step into one, and returns every fault.
 func (p *parser) attributes(one *plan, known map[string]attribute, contents map[string]any) []error {
 	var errs []error
 	for _, name := range sortedNames(contents) {
@@ -112,8 +112,8 @@ func takeIfChanged(p *parser, one *plan, value any) error {
 	return nil
 }
 
-// takeDependsOn relies on names being taken in order: allow_dependency_failure
-// comes first.
+// takeDependsOn reads depends_on. It relies on the sorted order of attributes, in which
+// allow_dependency_failure comes first.
 func takeDependsOn(_ *parser, one *plan, value any) (err error) {
 	allowed := one.dependsOn != nil
 	one.explicit = true
@@ -145,8 +145,7 @@ func takeNotify(p *parser, _ *plan, _ any) error {
 	return nil
 }
 
-// groupStep flattens a group: its steps stand in its place, and are left out
-// with it.
+// groupStep replaces a group by its steps. If the group is left out, so are its steps.
 func (p *parser) groupStep(step *pipeline.GroupStep) ([]plan, []error) {
 	head := plan{kind: "group", key: step.Key}
 	if step.Group != nil {

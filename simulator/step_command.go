@@ -105,7 +105,7 @@ func takeRetry(_ *parser, one *plan, value any) (err error) {
 	return err
 }
 
-// takePlugin takes the one plugin of a step that names it in the singular.
+// takePlugin reads `plugin`, which names one plugin.
 func takePlugin(_ *parser, one *plan, value any) error {
 	if err := ordered.Unmarshal([]any{value}, &one.step.Plugins); err != nil && !warning.Is(err) {
 		return fmt.Errorf("plugin: %w", err)
@@ -139,8 +139,8 @@ func takeCancelOnBuildFailing(_ *parser, one *plan, value any) (err error) {
 	return err
 }
 
-// variant is one job of a command step: each of a parallel step is the same,
-// each of a matrix has its values filled in.
+// variant describes one job of a command step. All variants of a parallel step are the same;
+// each variant of a matrix has its values filled in.
 type variant struct {
 	step     *pipeline.CommandStep
 	matrix   pipeline.MatrixPermutation
@@ -188,9 +188,9 @@ func (p *plan) expand() error {
 	return nil
 }
 
-// queueRule finds the queue among the agent query rules. A job that names none
-// is of the build's queue: that is added to its rules, but for the default queue,
-// whose jobs may lack the rule (agent-stack-k8s: its client of the agent API).
+// queueRule finds the queue among the agent query rules. A job that names none gets the
+// build's queue. queueRule adds that to the rules, except for the default queue, whose jobs
+// may lack the rule (as agent-stack-k8s' client of the agent API says).
 func queueRule(rules []string, fallback string) ([]string, string) {
 	for _, rule := range rules {
 		if key, value, _ := strings.Cut(rule, "="); key == "queue" {

@@ -8,7 +8,7 @@ import (
 	"github.com/buildkite/go-pipeline"
 )
 
-// form is what a block or input step asks the person who opens it.
+// form has the questions of a block or input step to the person who unblocks it.
 type form struct {
 	prompt       string
 	fields       []Field
@@ -146,7 +146,7 @@ func parseOptions(value any) ([]Option, error) {
 	return out, nil
 }
 
-// texts takes one scalar, or a list of them.
+// texts reads one scalar, or a list of scalars, as strings.
 func texts(value any) ([]string, error) {
 	list, isList := value.([]any)
 	if !isList {

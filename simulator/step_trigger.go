@@ -6,7 +6,7 @@ import (
 	"github.com/buildkite/go-pipeline"
 )
 
-// trigger is what a trigger step asks for.
+// trigger describes the builds that a trigger step starts.
 type trigger struct {
 	slug        string
 	async       bool

@@ -1,6 +1,6 @@
 package simulator
 
-// Step is a snapshot of a step that has no jobs: block, input or trigger.
+// Step is a snapshot of a block, input or trigger step, which have no jobs.
 type Step struct {
 	ID      string  `json:"id"`
 	Key     string  `json:"key,omitempty"`
@@ -8,13 +8,13 @@ type Step struct {
 	Label   string  `json:"label,omitempty"`
 	State   string  `json:"state"` // as `buildkite-agent step get state` says
 	Outcome string  `json:"outcome"`
-	Note    string  `json:"note,omitempty"` // why it wasn't done as the step says
+	Note    string  `json:"note,omitempty"` // why the step was left out, or started no build
 	Prompt  string  `json:"prompt,omitempty"`
 	Fields  []Field `json:"fields,omitempty"`
-	Builds  []int   `json:"builds,omitempty"` // numbers of those that it triggered
+	Builds  []int   `json:"builds,omitempty"` // numbers of the builds that it triggered
 }
 
-// manual are the steps of a build that have no jobs, but for waits.
+// manual are the block, input and trigger steps of a build.
 func (b *build) manual() []Step {
 	steps := []Step{}
 	for _, n := range b.nodes {

@@ -142,7 +142,7 @@ func TestSilentAgentIsLost(t *testing.T) {
 			time.Sleep(50 * time.Second)
 			w.call("POST", "heartbeat", session, `{"sent_at":"now"}`, 200)
 		}
-		// Other calls are no sign of life.
+		// Only connect and heartbeat count as signs of life.
 		time.Sleep(59 * time.Second)
 		w.call("GET", "jobs/"+ids[0], token, "", 200)
 		time.Sleep(21 * time.Second) // it is noticed up to 20 s late
@@ -160,7 +160,7 @@ func TestSilentAgentIsLost(t *testing.T) {
 			t.Errorf("after a heartbeat the agent is %s, want connected", a.State)
 		}
 		w.call("GET", "jobs/"+ids[0], token, "", 401)
-		// The runner that was given up may still report. That is late, not wrong.
+		// The lost agent's runner may still report a result. That is late, not a violation.
 		w.call("PUT", "jobs/"+ids[0]+"/finish", token, `{"exit_status":"0"}`, 401)
 		if v := w.sim.CheckSettled(); len(v) != 0 {
 			t.Errorf("violations = %v, want none", v)
@@ -266,8 +266,8 @@ func TestOutageWindow(t *testing.T) {
 	})
 }
 
-// TestAbandonedJobs: a session that has a job must not say goodbye before it
-// tried to finish it. The job fails either way.
+// TestAbandonedJobs: a session that has a job must not disconnect before it sent a finish. The
+// job fails in any case.
 func TestAbandonedJobs(t *testing.T) {
 	const finish = `{"exit_status":"-1"}`
 	tests := []struct {

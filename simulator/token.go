@@ -8,10 +8,10 @@ import (
 	"github.com/onejob-dev/onejob/assumptions"
 )
 
-// TokenKind tells the three kinds of token apart (docs/protocol.md#tokens).
+// TokenKind is the kind of a token (docs/protocol.md#tokens).
 type TokenKind string
 
-// The kinds of token. TokenUnknown was sent but is none of ours, or no longer.
+// The kinds of token. TokenUnknown is a token that this Simulator didn't issue, or revoked.
 const (
 	TokenNone         TokenKind = ""
 	TokenRegistration TokenKind = "registration"
@@ -20,16 +20,16 @@ const (
 	TokenUnknown      TokenKind = "unknown"
 )
 
-// credential is what a request's Authorization header amounts to.
+// credential is the meaning of a request's Authorization header.
 type credential struct {
 	kind  TokenKind
-	agent *agent // of a session; of a job token: who holds or held the job
+	agent *agent // of a session; of a job token: the agent that holds or held the job
 	job   *job
 	spent bool // the job is over or taken back, or the session is over
-	taken bool // the job was taken back, as it wasn't started in time
+	taken bool // the job was taken back from the agent of this token
 }
 
-// grant is what a job's token stands for: the job, as this agent has it.
+// grant is the job and the agent that a job token stands for.
 type grant struct {
 	job   *job
 	agent *agent
@@ -55,8 +55,8 @@ func (s *Simulator) credential(r *http.Request) credential {
 	return credential{kind: TokenUnknown}
 }
 
-// authorize checks the token of a call against what its route allows and
-// fills c.agent and c.job. A nil reply means: go on.
+// authorize checks whether the route allows the token of a call, and sets c.agent and c.job.
+// A nil reply means that the call may go on.
 func (s *Simulator) authorize(c *call) *reply {
 	cred := s.credential(c.r)
 	c.cred = cred
@@ -77,7 +77,7 @@ func (s *Simulator) authorize(c *call) *reply {
 		if cred.kind != TokenSession {
 			return refuse("This endpoint needs an agent access token")
 		}
-		// Disconnect may be repeated: its reply may have been lost.
+		// A client may repeat disconnect, because the reply may have been lost.
 		if cred.spent && c.route.auth != authEnding {
 			return refuse("The agent's session is over")
 		}
@@ -99,8 +99,8 @@ func (s *Simulator) authorize(c *call) *reply {
 	return nil
 }
 
-// authorizeJob lets the job's own token through while the job lasts and,
-// where there are no job tokens, the session that holds it.
+// authorizeJob allows the job's own token while the job lasts. Without job tokens it allows
+// the session that holds the job. spentToken answers for a job that is over or taken back.
 func (s *Simulator) authorizeJob(c *call) *reply {
 	j := s.jobs[c.jobID]
 	switch c.cred.kind {
@@ -143,8 +143,9 @@ func (s *Simulator) authorizeJob(c *call) *reply {
 	return failure(http.StatusUnauthorized, "This endpoint needs the job's token")
 }
 
-// spentToken answers a call with the token of a job that is nobody's any more, which
-// may read the job's state and no more.
+// spentToken answers a call with the token of a job that is over or taken back. If reads is
+// set, the token may read the job's state (nil), and any other call is 422. Otherwise every
+// call is 401.
 func spentToken(c *call, reads bool, message string) *reply {
 	switch {
 	case !reads:
@@ -155,7 +156,7 @@ func spentToken(c *call, reads bool, message string) *reply {
 	return failure(http.StatusUnprocessableEntity, message)
 }
 
-// authorizeBuild lets a running job's token reach its own build.
+// authorizeBuild allows a running job's token for the job's own build.
 func (s *Simulator) authorizeBuild(c *call) *reply {
 	j := c.cred.job
 	if c.cred.kind == TokenSession && !*s.conf.JobToken {
@@ -168,8 +169,8 @@ func (s *Simulator) authorizeBuild(c *call) *reply {
 	return nil
 }
 
-// RotateAgentToken makes newToken the only registration token, at once.
-// Sessions that exist live on.
+// RotateAgentToken makes newToken the only registration token, at once. Existing sessions
+// stay valid.
 func (s *Simulator) RotateAgentToken(newToken string) error {
 	return s.lockedWrite(func(time.Time) error {
 		clear(s.tokens)
@@ -178,7 +179,7 @@ func (s *Simulator) RotateAgentToken(newToken string) error {
 	})
 }
 
-// tokenIdentity is GET token.
+// tokenIdentity serves GET token.
 func (s *Simulator) tokenIdentity(c *call) reply {
 	return ok(map[string]any{
 		"uuid":                    s.cluster,

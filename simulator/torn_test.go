@@ -12,7 +12,7 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 )
 
-// TestHalfARequestIsNone: what a client tears while it sends it has no effect.
+// TestHalfARequestIsNone: a request that the client doesn't send completely has no effect.
 func TestHalfARequestIsNone(t *testing.T) {
 	l := newLab(t, simulator.Config{})
 	_, ids := l.build(`steps: [{command: a}]`)

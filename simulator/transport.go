@@ -9,10 +9,10 @@ import (
 	"syscall"
 )
 
-// Transport returns an http.RoundTripper that calls the Simulator in process,
-// without a socket: for thousands of clients at once, and for synctest
-// bubbles, in which real connections block the clock. A torn connection comes
-// out as ECONNRESET.
+// Transport returns an http.RoundTripper that calls the Simulator in process, without a
+// socket. It is for thousands of clients at once, and for synctest bubbles, in which real
+// connections block the clock. A torn connection is the error ECONNRESET, or an unexpected
+// EOF of the body if part of the reply was sent.
 func (s *Simulator) Transport() http.RoundTripper { return transport{s} }
 
 type transport struct{ s *Simulator }
@@ -33,8 +33,8 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		in.Body = io.NopCloser(bytes.NewReader(body))
 	}
-	// As over a wire, the server works on when the client gives up, and the
-	// client doesn't wait for it.
+	// As with a real connection, the server goes on when the client gives up, and the client
+	// doesn't wait for the server.
 	type answer struct {
 		resp *http.Response
 		err  error
@@ -77,7 +77,7 @@ func serveTorn(s *Simulator, w http.ResponseWriter, r *http.Request) (torn bool)
 	return false
 }
 
-// cutBody ends where the reply was cut.
+// cutBody is a body that ends with an unexpected EOF.
 type cutBody struct{ io.Reader }
 
 func (b *cutBody) Read(p []byte) (int, error) {

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// maxTriggers bounds a chain of builds, of which each triggers the next.
+// maxTriggers is the longest chain of builds in which each triggers the next.
 const maxTriggers = 10
 
-// fire starts what a trigger step asks for. A pipeline that nobody gave passes,
-// with a note.
+// fire starts the builds of a trigger step. A step whose pipeline isn't in Config.Downstream
+// passes without a build, with a note and a warning.
 func (s *Simulator) fire(n *node, now time.Time) {
 	if n.state != nodeOpen {
 		return // canceled meanwhile
@@ -59,7 +59,7 @@ func (n *node) triggeredRequest(source []byte, index int) BuildRequest {
 	return req
 }
 
-// depth counts the builds that led to this one.
+// depth is the number of builds in the chain of triggers before this one.
 func (b *build) depth() int {
 	depth := 0
 	for by := b.triggeredBy; by != nil; by = by.build.triggeredBy {
@@ -88,14 +88,14 @@ func (s *Simulator) triggeredEnded(n *node, now time.Time) {
 	s.advance(n.build, n.done(failed && !n.trigger.soft), now)
 }
 
-// announce tells the step that triggered a build that it has come to rest.
+// announce updates the trigger step of a build that has ended or is blocked.
 func (s *Simulator) announce(b *build) {
 	if by := b.triggeredBy; by != nil && !by.trigger.async && slices.Contains([]string{BuildPassed, BuildNotRun, BuildFailed, BuildCanceled, BuildBlocked}, b.state()) {
 		s.later(func(now time.Time) { s.triggeredEnded(by, now) })
 	}
 }
 
-// source is BUILDKITE_SOURCE.
+// source is the value of BUILDKITE_SOURCE.
 func (b *build) source() string {
 	if b.triggeredBy != nil {
 		return "trigger_job"

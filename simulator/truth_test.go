@@ -8,8 +8,8 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 )
 
-// An agent serves one queue, by its key: a job of another one isn't found, and a name
-// that is no queue's is refused.
+// An agent serves one queue, by its key. A job of another queue isn't found, and register
+// refuses an unknown queue.
 func TestAcquireLooksAtTheQueue(t *testing.T) {
 	inBubble(t, simulator.Config{Queues: []string{"linux", "default"}}, func(w *wire) {
 		ids := w.build(`steps: [{command: a, agents: {queue: linux}}, {command: b}]`)
@@ -25,7 +25,7 @@ func TestAcquireLooksAtTheQueue(t *testing.T) {
 	})
 }
 
-// A job that is held back is 423 to who asks for that, and 422 to others.
+// acquire of a limited job is 423 for a client that asks for 423, and 422 for others.
 func TestLimitedJob(t *testing.T) {
 	inBubble(t, simulator.Config{}, func(w *wire) {
 		id := w.build(`steps: [{command: a}]`)[0]
@@ -44,7 +44,7 @@ func TestLimitedJob(t *testing.T) {
 	})
 }
 
-// The list lags by Config.ListLag, what is asked about doesn't.
+// Jobs come to the list, and leave it, late by Config.ListLag.
 func TestListLag(t *testing.T) {
 	inBubble(t, simulator.Config{ListLag: 10 * time.Second}, func(w *wire) {
 		const key = simulator.DefaultAgentToken
@@ -73,7 +73,7 @@ func TestListLag(t *testing.T) {
 	})
 }
 
-// A reservation that is too short is refused, and one that says nothing is not.
+// A reservation that is too short is refused; one without a time is not.
 func TestReservationMin(t *testing.T) {
 	inBubble(t, simulator.Config{Profile: simulator.Profile{ShortReservation: assumptions.ShortReservationRefused}}, func(w *wire) {
 		const key = simulator.DefaultAgentToken
@@ -87,8 +87,8 @@ func TestReservationMin(t *testing.T) {
 	})
 }
 
-// Under the one reading of the documents "*" retries the job of a lost agent, under the
-// other it doesn't; a rule for -1 does under both.
+// The documents can be read in two ways: "*" retries the job of a lost agent, or it doesn't.
+// A rule for -1 does in both.
 func TestStarAndLostJobs(t *testing.T) {
 	for rule, want := range map[string][2]bool{"true": {true, false}, `{exit_status: "*"}`: {true, false}, "{exit_status: -1}": {true, true}} {
 		for i, star := range []assumptions.StarLostAgent{assumptions.StarLostAgentMatches, assumptions.StarLostAgentSpares} {

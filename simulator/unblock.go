@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Unblock is a person's click on a block or input step that waits for one. The
-// fields become the build's meta-data; several options of one field are
-// separated by a line break.
+// Unblock unblocks a block or input step, as a person does. The fields become the build's
+// meta-data. The value of a field with several options has one on each line. It is an error
+// if the step doesn't wait for a person, or a value is invalid.
 func (s *Simulator) Unblock(stepID string, fields map[string]string) error {
 	return s.lockedWrite(func(now time.Time) error {
 		n := s.stepByID[stepID]
@@ -36,7 +36,7 @@ func (s *Simulator) Unblock(stepID string, fields map[string]string) error {
 	})
 }
 
-// fill checks what was entered, and adds the defaults.
+// fill checks the given values of the fields, and adds the defaults.
 func (f *form) fill(given map[string]string) (map[string]string, error) {
 	values := map[string]string{}
 	for _, field := range f.fields {
@@ -75,7 +75,7 @@ func (f Field) check(value string) error {
 	}
 	for _, one := range chosen {
 		if !slices.ContainsFunc(f.Options, func(o Option) bool { return o.Value == one }) {
-			return fmt.Errorf("the field %q is %q: that is none of its options", f.Key, one)
+			return fmt.Errorf("the field %q is %q: it has no such option", f.Key, one)
 		}
 	}
 	return nil

@@ -30,8 +30,8 @@ func TestUnblock(t *testing.T) {
 	}{
 		{"a required field", `{}`, 422, `"name\" is required`},
 		{"a format", `{"fields":{"name":"A1"}}`, 422, "want it to match"},
-		{"no such option", `{"fields":{"name":"x","stream":"odd"}}`, 422, "none of its options"},
-		{"one of several", `{"fields":{"name":"x","where":["na","sa"]}}`, 422, "none of its options"},
+		{"no such option", `{"fields":{"name":"x","stream":"odd"}}`, 422, "it has no such option"},
+		{"one of several", `{"fields":{"name":"x","where":["na","sa"]}}`, 422, "it has no such option"},
 		{"no such field", `{"fields":{"name":"x","nome":"y"}}`, 422, `no field \"nome\"`},
 		{"no text", `{"fields":{"name":{}}}`, 400, "is no text"},
 		{"no JSON", `{`, 400, ""},
@@ -83,7 +83,7 @@ func TestCancelOfABlockedBuild(t *testing.T) {
 	})
 }
 
-// A step that failed before a block and is retried lets the block be reached.
+// After a retry of a step that failed before a block, the build reaches the block.
 func TestRetryBeforeABlock(t *testing.T) {
 	inBubble(t, simulator.Config{}, func(w *wire) {
 		ids := w.build(`steps: [{command: a}, {block: go}, {command: b}]`)
@@ -178,7 +178,7 @@ func TestCancelOnBuildFailing(t *testing.T) {
 	})
 }
 
-// All that is wrong is named at once.
+// The error names every fault at once.
 func TestRefusalsComeTogether(t *testing.T) {
 	sim := simulator.New(simulator.Config{})
 	defer sim.Close()
@@ -210,7 +210,7 @@ func TestBuildOfNothing(t *testing.T) {
 	}
 }
 
-// A key that an upload brings fulfils a dependency that waited for it.
+// A step that an upload adds satisfies a dependency on its key.
 func TestDependencyThatAnUploadBrings(t *testing.T) {
 	inBubble(t, simulator.Config{}, func(w *wire) {
 		ids := w.build(`steps: [{command: a}, {command: z, depends_on: late}]`)

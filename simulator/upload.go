@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// upload is one pipeline upload of a job, by the UUID that the client keeps
-// over its retries.
+// upload is one pipeline upload of a job. The client sends the same UUID with each of its
+// retries.
 type upload struct {
 	state   string // applied or rejected
 	message string
 }
 
-// uploadPipeline adds the steps of `buildkite-agent pipeline upload` right
-// behind the step that uploads them.
+// uploadPipeline adds the steps of `buildkite-agent pipeline upload` right after the step that
+// uploads them. A retry changes nothing.
 func (s *Simulator) uploadPipeline(c *call) reply {
 	var req struct {
 		UUID     string          `json:"uuid"`
@@ -63,7 +63,7 @@ func (s *Simulator) applyUpload(j *job, source []byte, replace bool, now time.Ti
 		return errors.New("the build is canceled")
 	}
 	p := s.parserOf(b)
-	p.environ = nil // the agent did that
+	p.environ = nil // the agent has interpolated the pipeline
 	plans, err := p.parse(source)
 	if err != nil {
 		return err
@@ -72,7 +72,7 @@ func (s *Simulator) applyUpload(j *job, source []byte, replace bool, now time.Ti
 		return err
 	}
 	at := slices.Index(b.nodes, j.node) + 1
-	// Uploads of one job stand in the order in which they came.
+	// The uploads of one job stay in the order of their arrival.
 	for at < len(b.nodes) && b.nodes[at].uploadedBy == j {
 		at++
 	}
@@ -93,7 +93,7 @@ func (s *Simulator) applyUpload(j *job, source []byte, replace bool, now time.Ti
 	return nil
 }
 
-// dropUnstarted cancels the steps from an index on that nobody has begun.
+// dropUnstarted cancels the steps from index from on that haven't begun.
 func (s *Simulator) dropUnstarted(b *build, from int, now time.Time) {
 	for _, n := range b.nodes[from:] {
 		running := n.kind == kindTrigger && n.state == nodeOpen

@@ -8,8 +8,9 @@ func (n *node) dependencyFailed() bool {
 	})
 }
 
-// weigh looks at what a wait or block waits for: whether something failed, and
-// whether that is a cancellation, or a wait that stopped, which always stop.
+// weigh checks the dependencies of a wait or block. bad says that one failed; stop says that
+// one was canceled, is missing, or is a wait or block that itself stopped. The build never
+// continues after stop.
 func (n *node) weigh() (bad, stop bool) {
 	stop = n.missing > 0
 	for _, e := range n.deps {
@@ -25,15 +26,15 @@ func (n *node) weigh() (bad, stop bool) {
 	return bad, stop
 }
 
-// stops reports a block step that isn't reached: no wait in front of it makes it
-// go on after a failure.
+// stops reports whether a block step isn't reached, because a step before it failed. Even a
+// wait with continue_on_failure before the block doesn't change that.
 func (n *node) stops() bool {
 	bad, stop := n.weigh()
 	return bad || stop
 }
 
-// passWait decides a wait: after a failure it stops what follows, unless it
-// may continue.
+// passWait passes or fails a wait step. After a failure the wait fails, and with it the steps
+// after it, unless it has continue_on_failure.
 func (s *Simulator) passWait(n *node) []*node {
 	bad, stop := n.weigh()
 	if stop || bad && !n.continueOnFailure {

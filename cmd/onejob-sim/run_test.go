@@ -134,7 +134,7 @@ func TestRunRefuses(t *testing.T) {
 		{"negative reservation", options{reservation: -time.Second}, "--reservation -1s"},
 		{"negative interval", options{interval: -3}, "--interval -3"},
 		{"no profile", options{profile: missing}, "neither shipped nor opposite"},
-		{"bad profile", options{profile: write(t, "p.yaml", "job-list: later")}, "is none of current, late"},
+		{"bad profile", options{profile: write(t, "p.yaml", "job-list: later")}, "is not one of current, late"},
 		{"bad address", options{listen: "nowhere:-1"}, "listening"},
 		{"bad ready file", options{listen: "127.0.0.1:0", readyFile: filepath.Join(missing, "x")}, "ready file"},
 	}

@@ -1,5 +1,5 @@
-// Command onejob-step runs a step's command in a container of its own: package
-// launcher/container. It is started by the pod that onejob makes, not by people.
+// Command onejob-step runs a step's command in a container of its own (package
+// launcher/container). The pods that onejob makes start it; people don't.
 package main
 
 import (
@@ -24,7 +24,7 @@ func main() {
 	os.Exit(code)
 }
 
-var errByHand = errors.New("it is started by the pods that onejob makes: copy, run or serve")
+var errByHand = errors.New("only the pods that onejob makes run this program: give copy, run, serve or exec")
 
 func run(args []string) (int, error) {
 	if len(args) == 0 {
@@ -52,7 +52,7 @@ func run(args []string) (int, error) {
 	return 0, errByHand
 }
 
-// dir is the folder that the pod's containers share.
+// dir is the folder that the pod's containers share; EnvStepDir may name another one.
 func dir() string {
 	if d := os.Getenv(contract.EnvStepDir); d != "" {
 		return d
@@ -60,7 +60,7 @@ func dir() string {
 	return contract.StepDir
 }
 
-// asInit runs this same program as a child: PID 1 forwards and reaps.
+// asInit runs this same program as a child, because PID 1 forwards signals and reaps.
 func asInit() (int, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -69,7 +69,7 @@ func asInit() (int, error) {
 	return signals.Init(append([]string{self}, os.Args[1:]...))
 }
 
-// copyAll brings this program and the agent's into the shared folder.
+// copyAll copies this program and the buildkite-agent into the shared folder.
 func copyAll() error {
 	self, err := os.Executable()
 	if err != nil {
@@ -84,7 +84,7 @@ func copyAll() error {
 
 func serve(args []string) error {
 	f := flag.NewFlagSet("serve", flag.ContinueOnError)
-	folder, image := f.String("dir", contract.StepDir, "the shared folder"), f.String("image", "", "the command's image, for words")
+	folder, image := f.String("dir", contract.StepDir, "the shared folder"), f.String("image", "", "the command's image, for messages")
 	if err := f.Parse(args); err != nil {
 		return err
 	}

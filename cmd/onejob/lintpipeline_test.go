@@ -45,7 +45,7 @@ func TestLintPipeline(t *testing.T) {
 		{"an image for all", "agents: {queue: node}\nimage: golang\nsteps: [{command: make}, {command: make, image: rust}]", 2, []string{`step 1: image: "golang"`, `step 2: image: "rust"`}},
 		{"an image as a variable", "agents: {queue: node}\nenv: {BUILDKITE_IMAGE: golang}\nsteps: [{command: make}]", 2, []string{`step 1: image: "golang"`}},
 		{"the queue's image", "agents: {queue: node}\nsteps: [{command: make, image: 'node:22'}]", 0, nil},
-		{"no image's name", "steps: [{command: make, image: Golang}]", 2, []string{`step 1: image: "Golang" is no name of an image`}},
+		{"no image's name", "steps: [{command: make, image: Golang}]", 2, []string{`step 1: image: "Golang" is not an image name`}},
 		{"an image that the upload makes", "agents: {queue: node}\nsteps: [{command: make, image: 'app:$TAG'}, {command: x, image: 'app:${TAG:-v1}'}]", 2, []string{"step 1: note: its image or its plugin has variables", `image: "app:x"`}},
 		{"the plugin", "steps: [{key: k, command: make, plugins: [{kubernetes: {podSpec: {containers: [{image: golang}]}}}]}]", 0, []string{"0 faults"}},
 		{"the plugin in a plain queue", "agents: {queue: node}\nsteps: [{key: k, command: make, plugins: [{kubernetes: {podSpec: {containers: [{image: golang}]}}}]}]", 2, []string{"step 1 (k): kubernetes: the queue has steps: plain"}},

@@ -135,7 +135,7 @@ queues:
 - {name: a, max-in-flight: -1, on-term: never}
 - {name: a, tags: [nonsense]}
 `))
-	r.wants(t, 2, "idle-interval", "max-in-flight: -1", "neither cancel nor drain", "used twice", `"nonsense" is not key=value`)
+	r.wants(t, 2, "idle-interval", "max-in-flight: -1", "neither cancel nor drain", "used twice", `"nonsense" must be key=value`)
 	r = run(t, "lint", "-f", write(t, `
 queues:
 - {name: a, template: {inline: {spec: {restartPolicy: Always, containers: [{name: b, image: x}]}}}}
@@ -181,7 +181,7 @@ queues:
 	run(t, "render", "-f", config, "--queue=gpu", "--job", job, "--attempt", "3").wants(t, 0,
 		"name: onejob-018f0000-0000-7000-8000-00000000000a-3", "image: gpu:12.4", "onejob.dev/pipeline: demo", `onejob.dev/attempt: "3"`)
 	run(t, "render", "-f", config, "--queue=gpu", "--job", job, "-o", "json").wants(t, 0, `"image": "gpu:12.4"`)
-	run(t, "render", "-f", config, "--queue=gpu").wants(t, 1, "CUDA", "isn't there")
+	run(t, "render", "-f", config, "--queue=gpu").wants(t, 1, "CUDA", "is not in the job's environment")
 	run(t, "render", "-f", config, "--queue=gpu", "--job", write(t, "{id: x, setp: y}")).wants(t, 2, `unknown field "setp"`)
 }
 

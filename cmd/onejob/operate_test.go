@@ -258,7 +258,7 @@ func TestLintAsksCluster(t *testing.T) {
 	run(t, append([]string{"lint", "-f", bad, "--ask-cluster"}, admin...)...).wants(t, 2, append(words, `queue class: Secret onejob-agent-token`, `secrets "onejob-agent-token" not found`)...)
 
 	good := config("- name: default\n  template: {inline: {spec: {containers: [{name: agent, envFrom: [{configMapRef: {name: settings}}]}]}}}\n")
-	run(t, "lint", "-f", good, "--ask-cluster").wants(t, 2, `configmaps "settings" not found`, "Secret onejob-agent-token in namespace "+l.namespace+" is not looked at: no right to get it")
+	run(t, "lint", "-f", good, "--ask-cluster").wants(t, 2, `configmaps "settings" not found`, "Secret onejob-agent-token in namespace "+l.namespace+" was not checked: no right to get it")
 	_, err = l.admin.CoreV1().ConfigMaps(l.namespace).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "settings"}}, metav1.CreateOptions{})
 	l.must(err)
 	run(t, "lint", "-f", good, "--ask-cluster").wants(t, 0, "queue default: namespace "+l.namespace)
@@ -274,7 +274,7 @@ func TestLintAsksCluster(t *testing.T) {
     {name: b, persistentVolumeClaim: {claimName: claimed}}, {name: c, configMap: {name: "team-{{env.TEAM}}"}}]}}}
 `)
 	run(t, "lint", "-f", volumes, "--ask-cluster").wants(t, 2, `configmaps "projected" not found`, `ConfigMap settings`, `it has no key "nokey"`,
-		`persistentvolumeclaims "claimed" not found`, "a ConfigMap in namespace "+l.namespace+" is not looked at: its name depends on the job")
+		`persistentvolumeclaims "claimed" not found`, "a ConfigMap in namespace "+l.namespace+" was not checked: its name depends on the job")
 
 	pods, err := l.admin.CoreV1().Pods(l.namespace).List(t.Context(), metav1.ListOptions{})
 	l.must(err)

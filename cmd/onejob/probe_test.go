@@ -25,7 +25,7 @@ func TestProbeMistakes(t *testing.T) {
 		"probe -q probe --waiting-job x": "--waiting-job: ",
 		"probe -q probe --waiting-job " + nobodys:                          "give its --mark",
 		"probe -q probe --print-pipeline":                                  "no mark given: choose one",
-		"probe -q probe --print-pipeline --mark ../..":                     `the mark "../.." is not`,
+		"probe -q probe --print-pipeline --mark ../..":                     `the mark "../.." must be`,
 		"probe -q probe --output xml":                                      "it must be table, wide, json or yaml",
 		"probe -q probe --tokenfile x":                                     `Did you mean "--token-file"?`,
 		"probe -q probe --endpoint ftp://x --print-pipeline --mark abc123": "endpoint: ",
@@ -55,7 +55,7 @@ func TestProbeThatIsNotAsked(t *testing.T) {
 		return []string{"probe", "--queue", queue, "--endpoint", server.URL + "/v3", "--wait", "1s"}
 	}
 	used := run(t, args("used")...)
-	used.wants(t, 1, "the queue is somebody else's: it has 1 jobs")
+	used.wants(t, 1, "others use the queue, too: it has 1 jobs")
 	run(t, args("none")...).wants(t, 1, "there is no self-hosted queue none")
 	r := run(t, args("probe")...)
 	r.wants(t, 1, "Upload this pipeline", "none of the pipeline's jobs was listed within 1s")

@@ -13,9 +13,9 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// Config is the scheduler's file: YAML, unknown keys refused. Of every number in
-// it 0 means none: no limit, no wait, no placeholders; where that makes no sense 0
-// is refused. A number that isn't given is nil until the configuration is completed.
+// Config is the scheduler's file: YAML, unknown keys refused. The number 0 means none:
+// no limit, no wait, no placeholders. Validate refuses 0 where none makes no sense. A
+// pointer is nil if the file leaves its number out; Parse sets the default.
 type Config struct {
 	// Stack begins the key of each queue's stack at Buildkite; empty means a key of the
 	// installation's own, see Own.
@@ -24,12 +24,13 @@ type Config struct {
 	Endpoint string `json:"endpoint,omitempty"`
 	// TokenFile holds the agent token of the queues that don't name their own.
 	TokenFile string `json:"token-file,omitempty"`
-	// IdleInterval is the longest wait between two looks at a quiet queue.
+	// IdleInterval is the longest wait between two polls of a quiet queue; at least MinPoll.
 	IdleInterval *Duration `json:"idle-interval,omitempty"`
-	// CreateWorkers is how many kjobs are created at the same time.
+	// CreateWorkers is how many kjobs the scheduler creates at the same time, over all
+	// queues; at least 1.
 	CreateWorkers *int `json:"create-workers,omitempty"`
-	// TemplateDefaults is a template that is merged over the default one, and under
-	// that of each queue.
+	// TemplateDefaults is a template. kjob.Parse merges it over the embedded one and under
+	// each queue's own.
 	TemplateDefaults json.RawMessage `json:"template-defaults,omitempty"`
 	Queues           []Queue         `json:"queues"`
 }
@@ -41,7 +42,7 @@ const (
 	UnmatchedIgnore = "ignore"
 )
 
-// What a step may say about its pod, see Queue.Steps.
+// The values of Queue.Steps.
 const (
 	StepsPod   = "pod"
 	StepsImage = "image"
@@ -66,12 +67,13 @@ type Queue struct {
 	Namespace string `json:"namespace,omitempty"`
 	// Tags ("key=value") are the agent tags that jobs may ask for.
 	Tags []string `json:"tags,omitempty"`
-	// Unmatched is what is done about jobs that ask for other tags: notify, fail
-	// or ignore.
+	// Unmatched is what the scheduler does about jobs that ask for other tags: notify,
+	// fail or ignore.
 	Unmatched string `json:"unmatched,omitempty"`
 	// MaxInFlight is the most kjobs that are unfinished at a time, 0 for no limit.
 	MaxInFlight *int `json:"max-in-flight,omitempty"`
-	// MinAgents and Buffer keep placeholders, see kjob.Placeholder.
+	// MinAgents and Buffer say how many placeholders the scheduler keeps for n unfinished
+	// kjobs: MinAgents-n, or Buffer.Of(n) if that is more. See kjob.NewPlaceholder.
 	MinAgents int    `json:"min-agents,omitempty"`
 	Buffer    Amount `json:"buffer,omitempty"`
 	// MaxAttempts is how many kjobs a job may use up before it is finished.
@@ -79,38 +81,40 @@ type Queue struct {
 	// PendingTimeout is how long a pod may take to start, 0 for no limit. Time while
 	// its kjob is suspended, or kept out by a ResourceQuota, doesn't count.
 	PendingTimeout *Duration `json:"pending-timeout,omitempty"`
-	// SuspendedTimeout is how long that may be, 0 for no limit.
+	// SuspendedTimeout is how long a kjob may be suspended or kept out by a
+	// ResourceQuota, 0 for no limit.
 	SuspendedTimeout *Duration `json:"suspended-timeout,omitempty"`
-	// ImageGrace is how long an image may fail to be pulled, from its first
-	// failure, 0 for not at all; a pull that goes on has PendingTimeout.
+	// ImageGrace is how long the kubelet may fail to pull an image, counted from the first
+	// failure; 0 allows no failure. PendingTimeout limits a pull that goes on.
 	ImageGrace *Duration `json:"image-grace,omitempty"`
-	// LostJobs is what is done about a job that an agent has whose pod is over without
-	// its end reported: leave, which has Buildkite end it when its agent is silent, or
-	// finish, at once and with signal_reason stack_error.
+	// LostJobs is what the scheduler does about a job that an agent acquired and whose pod
+	// ended without reporting the job's end. With leave, Buildkite ends the job once its
+	// agent is silent. With finish, the scheduler ends the job at once, with signal_reason
+	// stack_error.
 	LostJobs string `json:"lost-jobs,omitempty"`
 	// OnTerm is what a runner does on SIGTERM: cancel or drain.
 	OnTerm string `json:"on-term,omitempty"`
-	// AgentEndpoint is what the pods call, where that is not Config.Endpoint.
+	// AgentEndpoint is the base URL that the pods call; empty means Config.Endpoint.
 	AgentEndpoint string `json:"agent-endpoint,omitempty"`
 	// TrustedPipelines lets the template take images, commands and names from a
-	// pipeline: whoever writes one then has the agent token. See
+	// pipeline. Everybody who can write a pipeline then has the agent token. See
 	// kjob/trust.go.
 	TrustedPipelines bool `json:"trusted-pipelines,omitempty"`
-	// Steps is what a step may say about its pod: image, for the image of its command alone;
-	// pod, for its kubernetes plugin, too, within Policy; plain, for nothing.
+	// Steps is what a step may say about its pod. image allows the image of its command,
+	// pod allows also the kubernetes plugin within Policy, plain allows nothing.
 	Steps       string      `json:"steps,omitempty"`
 	Policy      Policy      `json:"policy,omitzero"`
 	TokenSecret SecretRef   `json:"token-secret,omitempty"`
 	Template    TemplateRef `json:"template,omitempty"`
 	// TokenSecrets names the Secrets with an agent token in Namespace, of this queue
-	// and of the others. It is filled when the configuration is completed.
+	// and of the others. Parse fills it.
 	TokenSecrets []string `json:"-"`
-	// TemplateDefaults is Config.TemplateDefaults, filled at the same time.
+	// TemplateDefaults is Config.TemplateDefaults. Parse fills it.
 	TemplateDefaults json.RawMessage `json:"-"`
-	// Installation is whose kjobs these are, see Config.Own.
+	// Installation is the name of the installation that the kjobs belong to, see Config.Own.
 	Installation string `json:"-"`
 
-	StackGiven bool `json:"-"` // by the file, here or for all queues
+	StackGiven bool `json:"-"` // the file names a stack, for this queue or for all
 }
 
 // SecretRef names a key of a Secret in the queue's namespace.
@@ -119,7 +123,7 @@ type SecretRef struct {
 	Key  string `json:"key,omitempty"`
 }
 
-// TemplateRef says where a queue's template comes from: at most one of these.
+// TemplateRef says where a queue's template comes from; at most one field is set.
 type TemplateRef struct {
 	// File is a batch/v1 Job, a v1 PodTemplate or a bare PodTemplateSpec.
 	File string `json:"file,omitempty"`
@@ -155,7 +159,7 @@ func (a Amount) MarshalJSON() ([]byte, error) {
 	return json.Marshal(a.N)
 }
 
-// Of is the amount as a number, a percentage rounded up.
+// Of is the amount as a number: a percentage is of n, rounded up.
 func (a Amount) Of(n int) int {
 	if a.Percent {
 		return (a.N*n + 99) / 100
@@ -163,7 +167,8 @@ func (a Amount) Of(n int) int {
 	return a.N
 }
 
-// The defaults. DefaultTokenFile is where deploy/ mounts the Secret.
+// The defaults, and MinPoll, the least IdleInterval. DefaultTokenFile is where deploy/
+// mounts the Secret.
 const (
 	DefaultStack          = "onejob"
 	DefaultTokenFile      = "/var/run/onejob/token/token" //nolint:gosec // the path of one
@@ -181,9 +186,9 @@ const (
 //go:embed config.schema.json
 var Schema []byte
 
-// Load reads, completes and checks a configuration file. The error holds
-// every fault that was found; beside it stands the configuration, if that could
-// be read at all. namespace is what queues without one get.
+// Load reads a configuration file, sets the defaults and validates the result. The error
+// has every fault. Load returns the configuration beside the error unless the file
+// can't be read at all. Queues that name no namespace get namespace.
 func Load(path, namespace string) (*Config, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -196,7 +201,7 @@ func Load(path, namespace string) (*Config, error) {
 	return c, nil
 }
 
-// Parse is Load for bytes.
+// Parse is Load for the text of a file.
 func Parse(b []byte, namespace string) (*Config, error) {
 	var c Config
 	errs, err := DecodeStrict(b, &c)
@@ -244,7 +249,7 @@ func (c *Config) complete(namespace string) {
 	}
 }
 
-// defNumber is def for numbers, whose zero somebody may mean.
+// defNumber is def for numbers: an explicit 0 is not replaced.
 func defNumber[T any](p **T, v T) {
 	if *p == nil {
 		*p = &v

@@ -35,7 +35,7 @@ queues:
 	}
 }
 
-// Zero is what is written, and no default: none, or refused with what to write.
+// An explicit 0 is not replaced by a default: it means none, or the error says what to write.
 func TestZero(t *testing.T) {
 	c, err := Parse([]byte("queues:\n- {name: default, pending-timeout: 0s, image-grace: 0s, max-in-flight: 0, min-agents: 0, buffer: 0}"), "builds")
 	if err != nil {
@@ -93,7 +93,7 @@ queues:
 	}
 }
 
-// The schema is written by hand for its descriptions; this keeps it honest.
+// The schema is written by hand, because of its descriptions, and has the keys of the types.
 func TestSchemaHasEveryKey(t *testing.T) {
 	type node struct {
 		Properties map[string]*node

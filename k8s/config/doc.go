@@ -1,3 +1,3 @@
-// Package config reads onejob.yaml: strictly, with every default filled in and
-// every fault named at once. Its JSON schema is beside it.
+// Package config reads onejob.yaml. It refuses unknown keys, sets every default and names
+// every fault at once. The file's JSON schema is config.schema.json.
 package config

@@ -9,15 +9,16 @@ import (
 // maxStackKey is the longest key that Buildkite takes.
 const maxStackKey = 80
 
-// ownDigits is how much of a hash a key has: an organization has some thirty stacks.
+// ownDigits is how many hexadecimal digits of a hash a key has: eight are enough, because
+// an organization has some thirty stacks.
 const ownDigits = 8
 
-// Own makes a completed configuration that of one installation. name is the label of
-// its kjobs, which no other installation of the cluster has; empty for none. uid is
-// what no other in the world has: it makes the keys of the stacks that the file
-// doesn't name, since Buildkite knows a stack by its key in the whole organization
-// (docs/protocol.md#stacks). Empty, because it isn't known: the keys are the same in
-// every installation, see DefaultKey. Own may be called again.
+// Own binds a completed configuration to one installation. name is the label of the
+// installation's kjobs, unique in the cluster; empty means no label. uid is unique in the
+// world. Own derives from uid the keys of the stacks that the file doesn't name, because
+// Buildkite identifies a stack by its key in the whole organization
+// (docs/protocol.md#stacks). If uid is empty, the keys are the same in every
+// installation, see DefaultKey. Own may be called again.
 func (c *Config) Own(name, uid string) {
 	for i := range c.Queues {
 		q := &c.Queues[i]
@@ -44,8 +45,8 @@ func digest(text string, digits int) string {
 	return hex.EncodeToString(sum[:])[:digits]
 }
 
-// DefaultKey is the key of a queue's stack where nothing tells one installation from
-// another, and in releases before there was Own.
+// DefaultKey is the key of a queue's stack if the installation's uid is unknown. Releases
+// before Own used it always.
 func DefaultKey(queue string) string { return DefaultStack + "-" + queue }
 
 // Derived reports whether the key of any stack depends on the installation.

@@ -17,12 +17,12 @@ const (
 	LevelPrivileged = "privileged"
 )
 
-// Policy is what a queue's pipelines may ask of their pods. A list that isn't given is
-// the default, which package policy says for each; one that is given is all there is.
-// In the patterns * stands for any part of a name without a /, and ** for any part.
+// Policy is what a queue's pipelines may ask of their pods. A list that is left out has a
+// default, which package policy defines. A list that is given replaces the default.
+// In a pattern * matches any part of a name without a /, and ** any part.
 type Policy struct {
-	// Level of Pod Security that a step's containers keep to. privileged lifts its rules;
-	// what reaches the node has to be named all the same.
+	// Level is the Pod Security level of a step's containers. privileged lifts the level's
+	// rules, but the fields that reach the node must still be allowed one by one.
 	Level string `json:"level,omitempty"`
 	// Images are patterns of whole names: docker.io/library/node:22-*. Any, if not given.
 	Images []string `json:"images,omitempty"`
@@ -30,20 +30,22 @@ type Policy struct {
 	Registries []string `json:"registries,omitempty"`
 	// Digests requires images by digest.
 	Digests bool `json:"digests,omitempty"`
-	// Namespaces are those that affinity may name.
+	// Namespaces are patterns of the namespaces that affinity may name.
 	Namespaces []string `json:"namespaces,omitempty"`
-	// ServiceAccounts are those that a step may name. None, if not given.
+	// ServiceAccounts are patterns of the accounts that a step may name. None, if not given.
 	ServiceAccounts []string `json:"service-accounts,omitempty"`
-	// Volumes are kinds, by Kubernetes' names for them.
+	// Volumes are patterns of the kinds of volumes, such as emptyDir.
 	Volumes []string `json:"volumes,omitempty"`
 	// Claims are patterns of PersistentVolumeClaims. None, if not given.
 	Claims []string `json:"claims,omitempty"`
-	// Secrets are patterns of names. None, if not given; one with an agent token never.
+	// Secrets are patterns of names. None, if not given. A Secret with an agent token is
+	// always refused.
 	Secrets []string `json:"secrets,omitempty"`
 	Host    Host     `json:"host,omitempty"`
-	// Privileged allows privileged containers: such a one can take the agent token.
+	// Privileged allows privileged containers. A privileged container can take the agent
+	// token.
 	Privileged bool `json:"privileged,omitempty"`
-	// Capabilities are those that a container may add.
+	// Capabilities are patterns of what a container may add, without CAP_.
 	Capabilities []string `json:"capabilities,omitempty"`
 	Limits       Limits   `json:"limits,omitempty"`
 	// NodeSelectors are patterns of key=value, for node affinity too. Any, if not given.
@@ -54,20 +56,21 @@ type Policy struct {
 	RuntimeClasses  []string `json:"runtime-classes,omitempty"`
 	// Metadata are patterns of labels' and annotations' keys, beside the default ones.
 	Metadata []string `json:"metadata,omitempty"`
-	// MaxDeadline is the longest that a step may give itself.
+	// MaxDeadline is the longest deadline that a step may set; at least 1s.
 	MaxDeadline *Duration `json:"max-deadline,omitempty"`
 }
 
-// Host is what of the node a step may have. Its processes are never among that: the
-// runner's is one.
+// Host is the part of the node that a step may use. Host never includes the node's
+// processes, because the runner is one of them.
 type Host struct {
 	Network bool `json:"network,omitempty"`
 	IPC     bool `json:"ipc,omitempty"`
-	// Paths begin the hostPath volumes.
+	// Paths are folders of the node. A hostPath volume must be one of them or below one.
 	Paths []string `json:"paths,omitempty"`
 }
 
-// Limits are the most that there is of each resource.
+// Limits are the most of each resource that one container, and all of a pod's containers
+// together, may have.
 type Limits struct {
 	Container corev1.ResourceList `json:"container,omitempty"`
 	Pod       corev1.ResourceList `json:"pod,omitempty"`

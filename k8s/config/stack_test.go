@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// One stack may serve several queues of a cluster, which are queues of one token.
+// One stack may serve several queues of a cluster: queues with the same token.
 func TestOneStackForSeveralQueues(t *testing.T) {
 	if _, err := Parse([]byte("queues: [{name: a, stack: s}, {name: b, stack: s}]"), "builds"); err != nil {
 		t.Error(err)

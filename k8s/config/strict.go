@@ -5,9 +5,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// DecodeStrict is yaml.UnmarshalStrict, but names every unknown field and not
-// the first alone. err is what else keeps the document from being read; v has
-// all that is known, if that is a wrong type, too.
+// DecodeStrict is yaml.UnmarshalStrict, but returns every unknown field and not only the
+// first. err is any other fault of the document. If err is a wrong type, v still has the
+// fields that could be read.
 func DecodeStrict[T any](doc []byte, v *T) (unknown []error, err error) {
 	first := yaml.UnmarshalStrict(doc, v)
 	if first == nil {
@@ -23,7 +23,7 @@ func DecodeStrict[T any](doc []byte, v *T) (unknown []error, err error) {
 		}
 		return unknown, err
 	}
-	// It takes no number for a string, as YAML does: then there is no list.
+	// kjson reads no number as a string, as YAML does: then only the first field is known.
 	if unknown, err = kjson.UnmarshalStrict(js, new(T)); err != nil {
 		unknown = []error{first}
 	}

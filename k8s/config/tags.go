@@ -9,8 +9,8 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// Unmatched says why no queue takes a job with these rules that is in own, and
-// what to do. It fits on a job's page, and is empty if the queue has every tag.
+// Unmatched says for a job's page why no queue takes a job of queue own with these rules,
+// and what to do. It is empty if own has every tag.
 func Unmatched(rules []string, own Queue, all []Queue) string {
 	why, other := Lack(rules, own, all)
 	switch {
@@ -24,8 +24,8 @@ func Unmatched(rules []string, own Queue, all []Queue) string {
 	return "no queue of this onejob installation takes this job: " + why
 }
 
-// Lack is what a queue lacks of what a job asks for, and what comes closest among
-// all: another queue, which is named, else another value.
+// Lack says which of a job's tags queue own lacks. other is a queue of all that has every
+// tag, if there is one; else why names the values that own or another queue offers.
 func Lack(rules []string, own Queue, all []Queue) (why, other string) {
 	missing := stacks.Missing(rules, own.Tags)
 	if len(missing) == 0 {
@@ -64,8 +64,8 @@ func offers(q Queue, key string) string {
 	}), ", ")
 }
 
-// clip makes of words that somebody else chose some that can be shown: a
-// pipeline may ask for anything.
+// clip makes a pipeline's text safe to show: one line of at most n bytes, with ? for each
+// character that can't be printed.
 func clip(s string, n int) string {
 	return contract.Line(strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

@@ -13,7 +13,7 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// faults collects what is wrong.
+// faults collects the errors of one check.
 type faults []error
 
 func (f *faults) bad(format string, args ...any) { *f = append(*f, fmt.Errorf(format, args...)) }
@@ -60,7 +60,7 @@ func (c *Config) Validate() error {
 	return errors.Join(f...)
 }
 
-// place is where a queue's jobs come from and run.
+// place checks where a queue's jobs come from and where they run.
 func (f *faults) place(at string, q Queue) {
 	if q.Namespace == "" {
 		f.bad("%s: namespace: none given, and none is known to run in", at)
@@ -69,7 +69,7 @@ func (f *faults) place(at string, q Queue) {
 	}
 	for _, t := range q.Tags {
 		if !validTag(t) {
-			f.bad("%s: tags: %q is not key=value, or is the queue, or has a comma", at, t)
+			f.bad("%s: tags: %q must be key=value, without a comma, and the key must not be queue", at, t)
 		}
 	}
 	if _, err := stacks.New(stacks.Config{Stack: q.Stack, Token: stacks.Token("")}); err != nil {

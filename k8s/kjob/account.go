@@ -9,13 +9,13 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// minTokenLife is the shortest that the API server gives a token, in seconds.
+// minTokenLife is the shortest life that the API server allows a token, in seconds.
 const minTokenLife = 600
 
-// checkAccount holds a pod's token of a service account to one form: a projected
-// volume that the template names, for an account that it names. What is mounted by
-// itself, by a default of the account or of the API server, nobody has asked for; and
-// the scheduler's account may create Jobs, by which it has the agent token.
+// checkAccount allows a pod one form of service-account token: a projected volume in the
+// template, for an account that the template names. It refuses the token that the API server
+// mounts by default, because nobody asked for that token. It refuses the scheduler's account,
+// because that account may create Jobs and so can read the agent token.
 func checkAccount(pod *corev1.PodSpec) error {
 	var errs []error
 	bad := func(format string, args ...any) {

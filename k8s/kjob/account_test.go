@@ -7,7 +7,7 @@ import (
 	"github.com/onejob-dev/onejob/k8s/config"
 )
 
-// A pod has the token of a service account only where its template asks for just that.
+// A pod has the token of a service account only if its template asks for it explicitly.
 func TestAccount(t *testing.T) {
 	const token = `volumes: [{name: kube-api, projected: {sources: [{serviceAccountToken: {path: token, expirationSeconds: 3600}}]}}]`
 	for _, tt := range []struct {

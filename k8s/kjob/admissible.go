@@ -14,21 +14,21 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// What the API server, or the kubelet, would refuse of every job of a queue is
-// refused when the template is read. These are the rules that templates break, and
-// not all of Kubernetes': linking k8s.io/kubernetes' validation makes the program
-// 4.6 MB larger (11 %) and adds 76 modules to go.mod. The rest is for the API server to say:
-// lint --ask-cluster, and a dry run when a queue is begun (scheduler/tryout.go).
+// Parse refuses a template whose every kjob the API server or the kubelet would refuse.
+// These files have the rules that templates break, not all of Kubernetes': linking
+// k8s.io/kubernetes' validation makes the program 4.6 MB larger (11 %) and adds 76 modules
+// to go.mod. The API server checks the rest in two dry runs: lint --ask-cluster, and the
+// one when the scheduler begins a queue (scheduler/tryout.go).
 
-// faults collects what is wrong, each with its place.
+// faults collects the errors of one check, each with its field.
 type faults struct{ errs []error }
 
 func (f *faults) bad(at, format string, args ...any) {
 	f.errs = append(f.errs, fmt.Errorf("%s: "+format, append([]any{at}, args...)...))
 }
 
-// all adds what a validation of apimachinery's says of a value; what a
-// template variable is in is known with the job.
+// all adds every message of an apimachinery validation of value. It skips a value with a
+// template variable in it, because only the job fills that.
 func (f *faults) all(at, value string, check func(string) []string) {
 	if hasVariable(value) {
 		return
@@ -38,7 +38,8 @@ func (f *faults) all(at, value string, check func(string) []string) {
 	}
 }
 
-// oneOf refuses a word that isn't one of Kubernetes'; empty is the default.
+// oneOf refuses a value that isn't one of words. An empty value is allowed: Kubernetes has
+// a default for it.
 func oneOf[T ~string](f *faults, at string, value T, words ...T) {
 	if value != "" && !slices.Contains(words, value) && !hasVariable(string(value)) {
 		f.bad(at, "%q is not one of %v", value, words)
@@ -76,7 +77,8 @@ func (f *faults) notNegative(at string, n *int64) {
 func label(s string) []string     { return validation.IsDNS1123Label(s) }
 func subdomain(s string) []string { return validation.IsDNS1123Subdomain(s) }
 
-// checkAdmissible refuses what no job of the queue could have.
+// checkAdmissible returns every fault by which Kubernetes would refuse each of the queue's
+// kjobs or pods, joined and sorted.
 func checkAdmissible(job *batchv1.Job) error {
 	f := &faults{}
 	pod, at := &job.Spec.Template.Spec, "spec.template.spec"
@@ -120,7 +122,7 @@ func checkAdmissible(job *batchv1.Job) error {
 	return errors.Join(f.errs...)
 }
 
-// volumes returns their names.
+// volumes checks volumes and returns their names.
 func (f *faults) volumes(at string, volumes []corev1.Volume) sets.Set[string] {
 	names := sets.New[string]()
 	for _, v := range volumes {

@@ -58,8 +58,8 @@ func (f *faults) env(at string, c corev1.Container) {
 	}
 }
 
-// resources refuses what can't be asked for; where a limit isn't the template's own,
-// it is the default's.
+// resources refuses amounts that Kubernetes refuses. A template without a limit has the
+// default template's.
 func (f *faults) resources(at string, r corev1.ResourceRequirements) {
 	for list, amounts := range map[string]corev1.ResourceList{"requests": r.Requests, "limits": r.Limits} {
 		for name, amount := range amounts {
@@ -95,7 +95,8 @@ func overcommitted(name corev1.ResourceName) bool {
 	return native(name) || strings.HasPrefix(string(name), "kubernetes.io/")
 }
 
-// fractional: half a byte is taken, half a device is not.
+// fractional reports whether Kubernetes takes an amount with a fraction: it does of bytes,
+// not of devices.
 func fractional(name corev1.ResourceName) bool {
 	return overcommitted(name) || strings.HasPrefix(string(name), corev1.ResourceHugePagesPrefix)
 }
@@ -103,11 +104,12 @@ func fractional(name corev1.ResourceName) bool {
 func (f *faults) resourceName(at string, name corev1.ResourceName) {
 	f.all(at, string(name), validation.IsQualifiedName)
 	if !native(name) && !strings.Contains(string(name), "/") && !strings.HasPrefix(string(name), corev1.ResourceHugePagesPrefix) {
-		f.bad(at, "there is no resource %s: a device's has a domain, as nvidia.com/gpu has", name)
+		f.bad(at, "there is no resource %s: the name of a device has a domain, such as nvidia.com/gpu", name)
 	}
 }
 
-// podResources refuses containers that ask for more than their pod.
+// podResources refuses containers whose requests together are more than their pod's, or one
+// of which has a limit above the pod's.
 func (f *faults) podResources(at string, pod *corev1.PodSpec) {
 	for name, whole := range pod.Resources.Requests {
 		sum := resource.Quantity{}
@@ -145,7 +147,7 @@ func (f *faults) mounts(at string, c corev1.Container, volumes sets.Set[string])
 		for field, path := range map[string]string{"subPath": m.SubPath, "subPathExpr": m.SubPathExpr} {
 			f.noBackStep(at+"."+field, path)
 			if strings.HasPrefix(path, "/") {
-				f.bad(at+"."+field, "%q: it is a path in the volume and begins with no /", path)
+				f.bad(at+"."+field, "%q begins with /: write the path as it is inside the volume", path)
 			}
 		}
 	}
@@ -204,6 +206,6 @@ func (f *faults) seccomp(at string, p *corev1.SeccompProfile) {
 	}
 	oneOf(f, at+".seccompProfile.type", p.Type, corev1.SeccompProfileTypeLocalhost, corev1.SeccompProfileTypeRuntimeDefault, corev1.SeccompProfileTypeUnconfined)
 	if (p.Type == corev1.SeccompProfileTypeLocalhost) != (p.LocalhostProfile != nil && *p.LocalhostProfile != "") {
-		f.bad(at+".seccompProfile.localhostProfile", "it is given with type Localhost, and only then")
+		f.bad(at+".seccompProfile.localhostProfile", "type Localhost needs it, and no other type may have it")
 	}
 }

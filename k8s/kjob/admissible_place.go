@@ -7,7 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// placement is about where a pod may run.
+// placement checks the fields that say where a pod may run.
 func (f *faults) placement(at string, pod *corev1.PodSpec) {
 	for k, v := range pod.NodeSelector {
 		f.all(at+".nodeSelector", k, validation.IsQualifiedName)
@@ -47,13 +47,13 @@ func (f *faults) toleration(at string, t corev1.Toleration) {
 	case t.Key != "":
 		f.all(at+".key", t.Key, validation.IsQualifiedName)
 	case t.Operator != corev1.TolerationOpExists:
-		f.bad(at, "a toleration without a key is for every taint: its operator is Exists")
+		f.bad(at, "a toleration without a key is for every taint, so its operator must be Exists")
 	}
 	if t.Operator == corev1.TolerationOpExists && t.Value != "" {
 		f.bad(at+".value", "%q: with the operator Exists there is no value", t.Value)
 	}
 	if t.TolerationSeconds != nil && t.Effect != corev1.TaintEffectNoExecute {
-		f.bad(at+".tolerationSeconds", "it is for the effect NoExecute only")
+		f.bad(at+".tolerationSeconds", "only the effect NoExecute takes it")
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// What no job of a queue could have is refused with the place, and nothing else is.
-// TestAdmissibleAsTheAPIServer in cmd/onejob compares.
+// Parse refuses, with the field, a template whose every kjob Kubernetes would refuse, and no
+// other. TestAdmissibleAsTheAPIServer in cmd/onejob compares this with an API server.
 func TestAdmissible(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join("testdata", "admissible.yaml"))
 	if err != nil {

@@ -14,15 +14,15 @@ import (
 	"github.com/onejob-dev/onejob/k8s/steps"
 )
 
-// beside is what of a step's pod has no place in the queue's: names and folders that are
-// taken, and what the template has said of the pod itself.
+// beside returns every conflict of a step's pod with the queue's: names and folders that the
+// queue uses, and pod fields that the template sets.
 func beside(pod *steps.Pod, spec *corev1.PodSpec) error {
 	agent := FindAgent(spec)
 	folders, _ := ownFolders(spec, agent)
 	return errors.Join(collisions(pod, spec), foreignMounts(pod), onRunners(pod, agent), onCommands(pod, folders), overTemplate(&pod.Spec, spec))
 }
 
-// collisions are names of the step's that the template has, too.
+// collisions returns the step's containers and volumes whose name the template uses.
 func collisions(pod *steps.Pod, spec *corev1.PodSpec) error {
 	taken := map[string]bool{contract.CommandContainer: true, contract.StepInit: true}
 	for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
@@ -42,8 +42,8 @@ func collisions(pod *steps.Pod, spec *corev1.PodSpec) error {
 	return errors.Join(errs...)
 }
 
-// foreignMounts are those of volumes that aren't the step's: the queue's hold what is for
-// the runner, such as keys.
+// foreignMounts returns the step's mounts of volumes that aren't the step's. The queue's
+// volumes are for the runner only: they may hold keys.
 func foreignMounts(pod *steps.Pod) error {
 	var errs []error
 	check := func(at string, mounts []corev1.VolumeMount) {
@@ -65,8 +65,8 @@ func foreignMounts(pod *steps.Pod) error {
 	return errors.Join(errs...)
 }
 
-// onRunners are mounts of the checkout's that would hide what the runner has, or put the
-// step's own into it: the keys by which it verifies a job, its hooks, its caches.
+// onRunners returns the checkout's mounts that would hide one of the runner's paths, or lie
+// in one: the keys by which the runner verifies a job, its hooks, its caches.
 func onRunners(pod *steps.Pod, agent *corev1.Container) error {
 	taken := absolute(agent.Env)
 	for _, m := range agent.VolumeMounts {
@@ -88,7 +88,8 @@ func onRunners(pod *steps.Pod, agent *corev1.Container) error {
 	return errors.Join(errs...)
 }
 
-// absolute are the paths that variables have, up to what a job fills in.
+// absolute returns the absolute paths in the values of variables, each cut before a template
+// variable.
 func absolute(env []corev1.EnvVar) (paths []string) {
 	for _, e := range env {
 		if strings.Contains(e.Value, "://") {
@@ -109,7 +110,8 @@ func isIn(p, dir string) bool {
 	return p == dir || strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/")
 }
 
-// onCommands are mounts at the job's own folders, and variables that are ours to set.
+// onCommands returns the command containers' mounts at the job's own folders, and their
+// variables with a name that onejob or Kubernetes sets.
 func onCommands(pod *steps.Pod, ours []corev1.VolumeMount) error {
 	var errs []error
 	for _, command := range pod.Commands {
@@ -129,8 +131,8 @@ func onCommands(pod *steps.Pod, ours []corev1.VolumeMount) error {
 	return errors.Join(errs...)
 }
 
-// overTemplate is what a step says of the pod that the template has said: that is why its
-// pods are where they are.
+// overTemplate returns the pod fields that both the step and the template set, because the
+// template decides where the queue's pods run.
 func overTemplate(step, spec *corev1.PodSpec) error {
 	const fix = "take it out, or use a queue whose template says so"
 	var errs []error

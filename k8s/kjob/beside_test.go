@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// A template that says much of its pods, beside which a step has what is left.
+// besideTemplate sets many fields of its pods, so that they conflict with a step's.
 const besideTemplate = `
 spec:
   activeDeadlineSeconds: 600
@@ -79,7 +79,7 @@ func TestBesideTheTemplate(t *testing.T) {
 	}
 }
 
-// TestTheImageAlone: the policy is about a step's image:, with the plugin or without.
+// TestTheImageAlone: the policy applies to a step's image:, with the plugin or without.
 func TestTheImageAlone(t *testing.T) {
 	for _, steps := range []string{"image", "pod"} {
 		for policy, want := range map[string]string{
@@ -99,8 +99,8 @@ func TestTheImageAlone(t *testing.T) {
 	}
 }
 
-// TestSidecarsAreBounded: a container that names no limit has the template's, and none of
-// its devices.
+// TestSidecarsAreBounded: a container that names no limit gets the template's, but none of
+// the template's devices.
 func TestSidecarsAreBounded(t *testing.T) {
 	k, err := ofPluginStep(t, "spec: {containers: [{name: agent, resources: {limits: {nvidia.com/gpu: '1'}, requests: {nvidia.com/gpu: '1'}}}]}", "steps: pod", "", "{sidecars: [{image: x}], podSpec: {containers: [{image: x}], initContainers: [{name: i, image: x}]}}")
 	if err != nil {
@@ -113,8 +113,8 @@ func TestSidecarsAreBounded(t *testing.T) {
 	}
 }
 
-// TestSecured: what the template keeps a container from, a step that says nothing of it
-// is kept from, too.
+// TestSecured: the template's security context applies to a step's container, where the step
+// doesn't set a field itself.
 func TestSecured(t *testing.T) {
 	const template = "spec: {containers: [{name: agent, securityContext: {seLinuxOptions: {level: 's0:c1,c2'}, appArmorProfile: {type: Localhost, localhostProfile: ci}}}]}"
 	for policy, want := range map[string]string{
@@ -141,7 +141,8 @@ func TestSecured(t *testing.T) {
 	}
 }
 
-// TestWorkingDir: the command begins there, whatever is in the folder's name.
+// TestWorkingDir: the command begins in the working directory, with any characters in its
+// name.
 func TestWorkingDir(t *testing.T) {
 	for plugin, want := range map[string]string{
 		"{podSpec: {containers: [{image: a, workingDir: /srv/app}]}}":                           "cd '/srv/app'\nmake",

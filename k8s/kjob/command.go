@@ -17,8 +17,8 @@ import (
 	"github.com/onejob-dev/onejob/k8s/steps"
 )
 
-// ofStep is the image that a step asks for its command, empty if the pod's agent runs
-// the command itself: in a plain queue, or because it has that image, or takes it.
+// ofStep is the image that a step asks for its command. It is empty if the agent container
+// runs the command: in a plain queue, or because the agent container has that image already.
 func ofStep(t *Template, agent *corev1.Container, env map[string]string) string {
 	image := env[envImage]
 	if t.Plain || image == honoured(t.Image(), agent.Image, env) {
@@ -27,7 +27,7 @@ func ofStep(t *Template, agent *corev1.Container, env map[string]string) string 
 	return image
 }
 
-// CheckImage is what is wrong with a step's image: for this queue.
+// CheckImage returns why this queue can't run a step's image:, nil if it can.
 func (t *Template) CheckImage(image string) error {
 	if err := checkImage(image); err != nil {
 		return err
@@ -38,8 +38,8 @@ func (t *Template) CheckImage(image string) error {
 	return nil
 }
 
-// checkImage refuses what is no image's name. The kubelet would say so at last, if it
-// didn't take it for a variable or not fit into an object.
+// checkImage refuses a text that isn't an image name. The kubelet would refuse it only after
+// the pod exists, and some texts fit into no pod at all.
 func checkImage(image string) error {
 	if err := steps.CheckImage(image); err != nil {
 		return fmt.Errorf("the step's %w", err)
@@ -47,13 +47,14 @@ func checkImage(image string) error {
 	return nil
 }
 
-// EnvOf is as much of a job's environment as its kjob tells: what New took from it.
+// EnvOf reads back from a kjob the part of the job's environment that New took: the step's
+// image, if the pod has a command container. It is nil otherwise.
 func EnvOf(k *batchv1.Job) map[string]string {
 	if k == nil {
 		return nil
 	}
 	if OfPlugin(k) {
-		return nil // it can't be read back from its pod
+		return nil // the plugin's text can't be read back from the pod
 	}
 	for _, c := range k.Spec.Template.Spec.Containers {
 		if c.Name == contract.CommandContainer {
@@ -63,10 +64,10 @@ func EnvOf(k *batchv1.Job) map[string]string {
 	return nil
 }
 
-// addCommand gives a pod a container that runs the command in an image of the step's.
-// Whoever writes the pipeline chose that image, so the container has nothing of the
-// queue's but the job's own folders: neither the token, nor the template's Secrets and
-// volumes, nor another namespace of processes than its own.
+// addCommand gives a pod a container that runs the command in the step's image. The
+// pipeline chose that image, so of the queue's pod the container gets only the job's own
+// folders: not the token, not the template's Secrets and volumes, and no view of other
+// containers' processes.
 //
 // An image volume would save the copy of our programs; it needs Kubernetes 1.35 and
 // containerd 2.1.
@@ -78,8 +79,8 @@ func addCommand(pod *corev1.PodSpec, image string) {
 	pod.Volumes = append(pod.Volumes, corev1.Volume{Name: contract.StepInit, VolumeSource: corev1.VolumeSource{
 		EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: ptr.To(resource.MustParse("512Mi"))},
 	}})
-	// It is of the agent's image, and done before the agent begins: a pod asks for the
-	// larger of the two.
+	// The init container has the agent's resources at no cost: it ends before the agent
+	// starts, and Kubernetes counts the larger of the two.
 	pod.InitContainers = append([]corev1.Container{{
 		Name: contract.StepInit, Image: agent.Image, ImagePullPolicy: agent.ImagePullPolicy,
 		Command: []string{contract.StepProgram, "copy"}, Env: []corev1.EnvVar{folder},
@@ -100,8 +101,8 @@ func addCommand(pod *corev1.PodSpec, image string) {
 	pod.Containers = append(pod.Containers, command)
 }
 
-// home is where a job's own files are: the image may have no user of that number, and so no
-// home for it.
+// home is the agent's variable HOME, if it is a value. The step's image may have no user
+// with the pod's uid, and then no home folder.
 func home(agent *corev1.Container) (env []corev1.EnvVar) {
 	for _, e := range agent.Env {
 		if e.Name == "HOME" && e.ValueFrom == nil {
@@ -111,9 +112,9 @@ func home(agent *corev1.Container) (env []corev1.EnvVar) {
 	return env
 }
 
-// ownFolders are the agent's mounts of volumes that begin empty and end with the pod, and
-// the variables that their paths (subPathExpr) are made of. A mount whose variable is a
-// Secret's or the like stays out: it would give the command what isn't its own.
+// ownFolders are the agent's mounts of emptyDir volumes, and the variables in their paths
+// (subPathExpr). A mount is left out if such a variable is neither a plain value nor a field
+// of the pod, because the command might get a Secret's value.
 func ownFolders(pod *corev1.PodSpec, agent *corev1.Container) (mounts []corev1.VolumeMount, env []corev1.EnvVar) {
 	for _, m := range agent.VolumeMounts {
 		named, ok := pathVariables(agent, m.SubPathExpr)
@@ -145,9 +146,9 @@ func pathVariables(c *corev1.Container, expr string) (env []corev1.EnvVar, ok bo
 	return env, true
 }
 
-// commandResources are the agent's, which are the job's. Those of the node's disk stay
-// where they are: a pod's limit is the sum, and a container's is for its log and what it
-// writes beside the volumes.
+// commandResources are the agent's, without ephemeral storage: in a template the agent's
+// resources are the job's. The ephemeral storage stays with the agent, because the kubelet
+// adds up the containers' limits to the pod's.
 func commandResources(agent *corev1.Container) corev1.ResourceRequirements {
 	r := *agent.Resources.DeepCopy()
 	delete(r.Requests, corev1.ResourceEphemeralStorage)
@@ -155,16 +156,16 @@ func commandResources(agent *corev1.Container) corev1.ResourceRequirements {
 	return r
 }
 
-// runner is what the runner takes while another container does the work. Its limits
-// stay the template's, because it checks out.
+// runner is what the runner requests while another container does the work. The runner's
+// limits stay the template's, because the runner checks out.
 var runner = corev1.ResourceList{
 	corev1.ResourceCPU:    resource.MustParse("20m"),
 	corev1.ResourceMemory: resource.MustParse("64Mi"),
 }
 
-// runnerResources leave the runner its share of the agent's: what Kubernetes would take a
-// limit for, too. Devices and claims are the command's. What the whole pod asks for counts
-// once.
+// runnerResources is the runner's share of the agent's resources. A limit without a request
+// counts as a request, as in Kubernetes. Devices and claims go to the command. If the
+// template has a request for the whole pod, the runner requests nothing of its own.
 func runnerResources(pod *corev1.PodSpec, agent *corev1.Container) corev1.ResourceRequirements {
 	r := *agent.Resources.DeepCopy()
 	r.Claims = nil
@@ -191,7 +192,7 @@ func runnerResources(pod *corev1.PodSpec, agent *corev1.Container) corev1.Resour
 	return r
 }
 
-// ofPod: the template says how much the pod as a whole asks for.
+// ofPod reports whether the template has a request of this resource for the whole pod.
 func ofPod(pod *corev1.PodSpec, name corev1.ResourceName) bool {
 	if pod.Resources == nil {
 		return false
@@ -200,8 +201,8 @@ func ofPod(pod *corev1.PodSpec, name corev1.ResourceName) bool {
 	return ok
 }
 
-// commandSecurity is the agent's, with a root file system that can be written: an
-// image's own folders are made to be written by its user, and end with the pod.
+// commandSecurity is the agent's, with a root file system that can be written: images
+// expect to write into their own folders, and the changes end with the pod.
 func commandSecurity(agent *corev1.Container) *corev1.SecurityContext {
 	s := agent.SecurityContext.DeepCopy()
 	if s != nil {

@@ -100,8 +100,8 @@ func env(c *corev1.Container, name string) string {
 	return ""
 }
 
-// TestOneContainer: where the step asks for nothing that the pod isn't, there is no
-// second container, and the runner refuses what a plain queue doesn't do.
+// TestOneContainer: if the agent container has the step's image already, there is no second
+// container; in a plain queue the runner refuses another image.
 func TestOneContainer(t *testing.T) {
 	for _, tt := range []struct{ name, template, queue, image, honoured string }{
 		{"no image", "", "", "", "agent"},
@@ -142,8 +142,8 @@ func TestCommandContainerIsRestricted(t *testing.T) {
 	}
 }
 
-// TestRequestsCountOnce: what the pod of a step with an image asks for is the template's, and
-// the runner's little beside it, however the template says it.
+// TestRequestsCountOnce: the pod of a step with an image requests the template's resources
+// and the runner's small share, in whichever form the template has them.
 func TestRequestsCountOnce(t *testing.T) {
 	for resources, want := range map[string]string{
 		"{requests: {cpu: '2', memory: 1Gi}}":               "2020m 1088Mi",
@@ -170,7 +170,8 @@ func TestRequestsCountOnce(t *testing.T) {
 	}
 }
 
-// TestNoImagesName: what isn't one ends the job before it has a pod, in a sentence.
+// TestNoImagesName: a step's image: that isn't an image name is an error of New, which ends
+// the job before there is a pod.
 func TestNoImagesName(t *testing.T) {
 	for _, image := range []string{"node:22 --privileged", " node:22", "node\n22", "no\x00de", "docker://node:22", "$(BUILDKITE_BRANCH)", "Node:22", "node:22@", "../x", strings.Repeat("x", 513)} {
 		if _, err := ofImage(t, "", "", image); err == nil || len(err.Error()) > 200 || !strings.Contains(err.Error(), "the step's image: ") {
@@ -179,8 +180,8 @@ func TestNoImagesName(t *testing.T) {
 	}
 }
 
-// TestPathsOfVariables: a folder by a variable's name is the same one for the command; a
-// variable that isn't the command's own leaves its folder out.
+// TestPathsOfVariables: a folder whose path has a variable is the same for the command. If
+// the command may not have the variable, it doesn't get the folder.
 func TestPathsOfVariables(t *testing.T) {
 	const template = `
 spec:
@@ -211,7 +212,8 @@ spec:
 	}
 }
 
-// TestEnvOfAttempt: the next attempt by hand, without a token, has the pod of the last.
+// TestEnvOfAttempt: the next attempt that a person makes, without a token, has the pod of the
+// attempt before it.
 func TestEnvOfAttempt(t *testing.T) {
 	tpl := aTemplate(t, "")
 	for _, image := range []string{"", "node:22"} {

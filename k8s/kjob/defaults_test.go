@@ -10,7 +10,7 @@ import (
 )
 
 // The queue's template is merged over the installation's template-defaults, and these
-// over the default template, in whichever form each of them is written.
+// over the default template. Each may have any of the forms of a template.
 func TestTemplateDefaults(t *testing.T) {
 	queue := func(defaults string) config.Queue {
 		c, err := config.Parse([]byte("template-defaults: "+defaults+"\nqueues: [{name: default}]"), "builds")

@@ -3,6 +3,7 @@
 //
 //	template (file, inline, Job, PodTemplate) ──Parse──▶ Template ──New(job, attempt)──▶ *batchv1.Job
 //
-// Parse finds what no job could use. New is a pure function: the name of what it
-// makes follows from job ID and attempt, so that two schedulers can't make two.
+// Parse refuses a template that no job could use. New is a pure function: a kjob's name
+// follows from job ID and attempt, so that two schedulers can't make two kjobs for one
+// attempt.
 package kjob

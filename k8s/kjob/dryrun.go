@@ -16,12 +16,11 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// DryRun has the API server say what it would say of a template's kjob and of
-// its pod, without making either (dry run): Pod Security, quota, webhooks, a
-// ServiceAccount, PriorityClass or RuntimeClass that isn't there; and looks for
-// the Secrets, ConfigMaps and volume claims that the pod names. It needs the
-// rights to create jobs and pods; what it may not look at is in notes and no
-// error. The error holds every fault.
+// DryRun sends a template's kjob and its pod to the API server as a dry run, which creates
+// nothing. The API server checks Pod Security, quota, webhooks, and whether ServiceAccount,
+// PriorityClass and RuntimeClass exist. DryRun also gets the Secrets, ConfigMaps and volume
+// claims that the pod needs. It needs the rights to create jobs and pods. The error has
+// every fault; notes name the objects that DryRun may not get or can't name before a job.
 func DryRun(ctx context.Context, client kube.Client, t *Template) (notes []string, err error) {
 	k, err := New(stacks.Job{ID: contract.SampleJobID}, 1, t, t.sampleEnv("1"))
 	if err != nil {
@@ -47,12 +46,12 @@ func DryRun(ctx context.Context, client kube.Client, t *Template) (notes []strin
 	bad("its pod", err)
 	for i, r := range refsOf(&pod.Spec) {
 		if i >= len(of) || of[i] != r {
-			notes = append(notes, fmt.Sprintf("queue %s: a %s in namespace %s is not looked at: its name depends on the job", t.Queue, r.kind, t.Namespace))
+			notes = append(notes, fmt.Sprintf("queue %s: a %s in namespace %s was not checked: its name depends on the job", t.Queue, r.kind, t.Namespace))
 			continue
 		}
 		switch err := r.check(ctx, client, t.Namespace); {
 		case apierrors.IsForbidden(err):
-			notes = append(notes, fmt.Sprintf("queue %s: %s in namespace %s is not looked at: no right to get it", t.Queue, r, t.Namespace))
+			notes = append(notes, fmt.Sprintf("queue %s: %s in namespace %s was not checked: no right to get it", t.Queue, r, t.Namespace))
 		default:
 			bad(r.String(), err)
 		}
@@ -60,7 +59,7 @@ func DryRun(ctx context.Context, client kube.Client, t *Template) (notes []strin
 	return notes, errors.Join(errs...)
 }
 
-// sampleEnv fills each {{env.NAME}} with a value, which should do as an image's
+// sampleEnv gives every template variable the same value. A digit is valid as an image's
 // tag, a quantity and a label's value.
 func (t *Template) sampleEnv(value string) map[string]string {
 	env := map[string]string{}
@@ -102,7 +101,7 @@ func (r ref) check(ctx context.Context, client kube.Client, namespace string) er
 	return nil
 }
 
-// refsOf lists what a pod names and doesn't call optional, each once.
+// refsOf lists the Secrets, ConfigMaps and claims that a pod can't start without, each once.
 func refsOf(s *corev1.PodSpec) (refs []ref) {
 	add := func(kind, name, key string, optional *bool) {
 		r := ref{kind, name, key}

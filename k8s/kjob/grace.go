@@ -14,18 +14,17 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// onTermDrain is the policy that lets a job go on at SIGTERM.
+// onTermDrain is the value of on-term that lets a job run on after SIGTERM.
 const onTermDrain = "drain"
 
-// graceEnv tells the runner the time from SIGTERM to SIGKILL, divides it, where the
-// template doesn't do so itself, and checks what comes of it:
+// graceEnv returns the runner's variables for the time from SIGTERM to SIGKILL and for its
+// shares. It divides the time unless the template does, and checks the result:
 //
-//	cancel   the job has all of it to end in, but for the report; at SIGTERM, only
-//	         as much as there is at the least
-//	drain    the job runs on; the last ten seconds are as the agent's own
+//	cancel   the job has all of the time, minus the report. After a SIGTERM it has
+//	         EnvLeastGrace minus the report, because Kubernetes may allow no more
+//	drain    the job runs on. The last ten seconds are the agent's cancel grace period
 //
-// A job's own cancellation on Buildkite gets the same times, whatever there is at
-// the least.
+// A cancellation on Buildkite has the same times, but without the limit of EnvLeastGrace.
 func graceEnv(job *batchv1.Job, onTerm string) ([]corev1.EnvVar, error) {
 	agent, seconds := FindAgent(&job.Spec.Template.Spec), job.Spec.Template.Spec.TerminationGracePeriodSeconds
 	if agent == nil || seconds == nil {
@@ -78,15 +77,15 @@ func graceEnv(job *batchv1.Job, onTerm string) ([]corev1.EnvVar, error) {
 		return nil, fmt.Errorf("spec.template.spec.terminationGracePeriodSeconds: %w", err)
 	}
 	if onTerm == onTermDrain && grace-cancel-contract.GraceTail < time.Second {
-		return nil, fmt.Errorf("spec.template.spec.terminationGracePeriodSeconds: with on-term drain a job goes on at SIGTERM, and %v less %v for cancelling it leaves it no time for that", grace, cancel+contract.GraceTail)
+		return nil, fmt.Errorf("spec.template.spec.terminationGracePeriodSeconds: with on-term drain a job runs on after SIGTERM, but %v minus %v for cancelling leaves it no time", grace, cancel+contract.GraceTail)
 	}
 	return env, nil
 }
 
-// leastPodGrace is the least terminationGracePeriodSeconds.
+// leastPodGrace is the least terminationGracePeriodSeconds, after preStop.
 const leastPodGrace = 5 * time.Second
 
-// checkLeast says what is wrong with a template's own EnvLeastGrace.
+// checkLeast refuses a template's EnvLeastGrace that is too short or longer than the grace.
 func checkLeast(least, grace time.Duration) error {
 	err := contract.CheckLeastGrace(int(least / time.Second))
 	if err == nil && least > grace {
@@ -98,9 +97,9 @@ func checkLeast(least, grace time.Duration) error {
 	return nil
 }
 
-// preStop is how much of the grace is over when the agent's container gets SIGTERM:
-// the kubelet counts its preStop in. How long a command or a request takes, nobody
-// knows, and a job that drains must not run on beyond the end.
+// preStop is how much of the grace is over when the agent's container gets SIGTERM: the
+// kubelet counts the preStop hook in. It is 0 for a command or a request, whose time is
+// unknown; with drain such a hook is an error, because the job would run on beyond the end.
 func preStop(agent *corev1.Container, onTerm string) (time.Duration, error) {
 	if agent.Lifecycle == nil || agent.Lifecycle.PreStop == nil {
 		return 0, nil
@@ -118,9 +117,9 @@ func preStop(agent *corev1.Container, onTerm string) (time.Duration, error) {
 // graceNames are the variables by which a template divides the grace itself.
 var graceNames = []string{contract.EnvCancelGrace, contract.EnvSignalGrace, contract.EnvLeastGrace, contract.EnvCancelSignalTimeout, contract.EnvCancelCleanupTimeout}
 
-// givenGraces are those that the template sets itself, with their values where it
-// has them; known is false when a share of the grace comes from elsewhere. Those that
-// have agent v4's names are there by v3's, too.
+// givenGraces are the variables of graceNames that the template sets, those with agent v4's
+// names also by v3's. A variable whose value comes from elsewhere (valueFrom, {{env.NAME}})
+// is 0; known is then false unless it is EnvLeastGrace.
 func givenGraces(agent *corev1.Container) (given map[string]time.Duration, known bool, err error) {
 	given, known = map[string]time.Duration{}, true
 	for _, e := range agent.Env {
@@ -155,7 +154,8 @@ func graceOf(e corev1.EnvVar) (time.Duration, error) {
 	return time.Duration(seconds) * time.Second, nil
 }
 
-// byV3 adds to graces that have agent v4's names those that v3 has for them.
+// byV3 adds v3's variables to graces that have agent v4's names. Both names for one grace
+// are an error.
 func byV3(given map[string]time.Duration) error {
 	signal, one := given[contract.EnvCancelSignalTimeout]
 	cleanup, other := given[contract.EnvCancelCleanupTimeout]

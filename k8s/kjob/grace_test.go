@@ -10,8 +10,8 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// A template's grace is its job's time to end in, and what the runner would
-// refuse to start with is refused before there is a pod.
+// A template's grace is the time in which its jobs end. Parse refuses graces with which the
+// runner would refuse to start.
 func TestGraces(t *testing.T) {
 	for _, tt := range []struct {
 		name, onTerm   string

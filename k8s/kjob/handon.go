@@ -8,9 +8,9 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// HandOn gives a new attempt's kjob what is known of those before it, their story
-// and their nodes' faults as annotations have them, and lets it rather have a node
-// that none of them failed on. No node is forbidden: there may be no other.
+// HandOn gives a new attempt's kjob the story of the attempts before it and the faults of
+// their nodes, both in the form of the annotations. The pod prefers a node other than nodes.
+// No node is forbidden, because the cluster may have no other.
 func HandOn(k *batchv1.Job, story, faults string, nodes []string) {
 	if story != "" {
 		k.Annotations[contract.AnnotationStory] = story
@@ -23,7 +23,7 @@ func HandOn(k *batchv1.Job, story, faults string, nodes []string) {
 	}
 	var others corev1.NodeSelectorTerm
 	for _, node := range nodes {
-		// The API server takes one value each.
+		// The API server takes one value in each requirement of a field.
 		others.MatchFields = append(others.MatchFields,
 			corev1.NodeSelectorRequirement{Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpNotIn, Values: []string{node}})
 	}

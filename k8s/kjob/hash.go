@@ -5,7 +5,8 @@ import (
 	"hash/fnv"
 )
 
-// Hash8 is eight hexadecimal digits that stand for a text.
+// Hash8 is the 32-bit FNV-1a hash of a text, in eight hexadecimal digits. Two texts may
+// share a hash.
 func Hash8(s string) string {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(s))

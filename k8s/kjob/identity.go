@@ -13,7 +13,8 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// Finished reports whether a kjob holds no slot any more by its own status.
+// Finished reports whether a kjob's status says that it is complete or failed. Such a kjob
+// holds no slot.
 func Finished(k *batchv1.Job) bool {
 	for _, c := range k.Status.Conditions {
 		switch c.Type {
@@ -26,9 +27,9 @@ func Finished(k *batchv1.Job) bool {
 	return false
 }
 
-// LabelValue makes a label's value of any text: as it is if that is allowed,
-// else cut and marked with a hash of the whole, so that two texts never become
-// one value. Empty stays empty.
+// LabelValue makes a label's value of any text. A valid value stays as it is; any other is
+// cut to 63 characters and ends with a hash of the whole text, so that two texts rarely
+// share a value. Empty stays empty.
 func LabelValue(s string) string {
 	if s == "" || len(s) <= 63 && labelPattern.MatchString(s) {
 		return s
@@ -45,7 +46,7 @@ var labelPattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?
 // QueueLabel is a queue's name as the value of contract.LabelQueue.
 func QueueLabel(queue string) string { return LabelValue(queue) }
 
-// AttemptOf is the number in the label of a kjob or a pod, at least 1.
+// AttemptOf is the attempt in the label of a kjob or a pod, at least 1.
 func AttemptOf(o metav1.Object) int {
 	n, _ := strconv.Atoi(o.GetLabels()[contract.LabelAttempt])
 	return max(n, 1)
@@ -70,8 +71,8 @@ func OwnerName(p *corev1.Pod) string {
 	return p.Labels[batchv1.JobNameLabel]
 }
 
-// OwnerUID is the UID of the kjob that a pod belongs to, or did when it was made:
-// an orphan has no owner any more.
+// OwnerUID is the UID of the kjob that a pod belongs to. For an orphan, which has no owner
+// any more, it is the UID of the kjob that made the pod.
 func OwnerUID(p *corev1.Pod) types.UID {
 	for _, r := range p.OwnerReferences {
 		if r.Kind == "Job" {

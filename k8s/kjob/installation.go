@@ -12,18 +12,20 @@ import (
 	"github.com/onejob-dev/onejob/k8s/kube"
 )
 
-// An installation is what shares a Lease: the replicas of one Deployment. The Lease's
-// namespace and name tell it from others of its cluster, and mark its kjobs. Its UID
-// tells it from all others, and makes its stacks' keys: the scheduler may read it
-// without a further right, people's commands find the same, and a cluster made of the
-// same manifests has another, though not one restored from a snapshot of etcd. The Lease
-// is nobody's to delete: it outlives restarts, upgrades and `helm uninstall`. Should it
-// be made anew all the same, the keys are new ones, from the next leader on.
+// An installation is the replicas of one Deployment, which share a Lease. The namespace and
+// name of the Lease identify the installation in its cluster, and mark its kjobs. The UID of
+// the Lease identifies the installation in the world, and the keys of its stacks derive from
+// that UID. Three reasons for the Lease's UID: the scheduler needs no further right to read
+// it, people's commands find the same UID, and a second cluster made of the same manifests
+// has another one (a cluster restored from a snapshot of etcd has the same one). The Lease
+// outlives restarts, upgrades and `helm uninstall`. If somebody deletes the Lease, the next
+// leader makes another, and the keys change with its UID.
 
-// DefaultLease is the name of the Lease of deploy/, and of a scheduler that has none.
+// DefaultLease is the name of the Lease in deploy/. Commands, and a scheduler without leader
+// election, use it if nobody names a Lease.
 const DefaultLease = "onejob"
 
-// InstallationName marks the kjobs of the installation of a Lease.
+// InstallationName is the label's value that marks the kjobs of an installation.
 func InstallationName(namespace, lease string) string { return LabelValue(namespace + "." + lease) }
 
 // LeaseUID is the UID of an installation's Lease.
@@ -35,7 +37,8 @@ func LeaseUID(ctx context.Context, client kube.Client, namespace, lease string) 
 	return string(l.UID), nil
 }
 
-// ErrNoInstallation: nothing that may be read tells this installation from others.
+// ErrNoInstallation means that onejob may read neither the Lease nor, where there is none,
+// the namespace: the installation has no UID.
 var ErrNoInstallation = errors.New("nothing that may be read tells this installation of onejob from others")
 
 // InstallationUID is LeaseUID or, where there is no such Lease, the UID of the namespace:
@@ -45,7 +48,7 @@ func InstallationUID(ctx context.Context, client kube.Client, namespace, lease s
 	if err == nil || !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
 		return uid, err
 	}
-	if apierrors.IsForbidden(err) { // there may be a Lease, whose UID is the one
+	if apierrors.IsForbidden(err) { // there may be a Lease, and its UID would count
 		return "", fmt.Errorf("%w: %w", ErrNoInstallation, err)
 	}
 	ns, nsErr := client.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
@@ -58,8 +61,8 @@ func InstallationUID(ctx context.Context, client kube.Client, namespace, lease s
 	return "", fmt.Errorf("reading the namespace %s: %w", namespace, nsErr)
 }
 
-// Foreign reports whether an object of onejob is another installation's. Those that a
-// release made that had no such mark are taken over by whoever serves their queue.
+// Foreign reports whether an object of onejob is another installation's. An object without
+// the label, which an old release made, belongs to the installation that serves its queue.
 func Foreign(labels map[string]string, installation string) bool {
 	by := labels[contract.LabelInstallation]
 	return by != "" && by != installation

@@ -18,8 +18,8 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// A scheduler and people's commands find the same, with what rights they have; and what
-// can't be told isn't guessed.
+// A scheduler and people's commands find the same UID with their rights. Without the right to
+// read it, the UID is an error and not a guess.
 func TestInstallationUID(t *testing.T) {
 	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "builds", Name: "onejob", UID: "lease"}}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "builds", UID: "namespace"}}
@@ -60,8 +60,8 @@ func TestInstallationUID(t *testing.T) {
 	}
 }
 
-// What an installation makes is marked, and others know it by that; what a release
-// before made is anybody's.
+// An installation marks its kjobs, so that other installations know them. A kjob of an old
+// release without a mark belongs to any installation.
 func TestInstallationMark(t *testing.T) {
 	q := aQueue(t, "")
 	q.Installation = InstallationName("builds", "onejob")

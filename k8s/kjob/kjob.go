@@ -17,18 +17,16 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// Labels for people, beside the contract's. Their values are cut to what a
-// label may hold; the annotations of the same name have them whole.
+// Kubernetes' recommended labels, beside the contract's.
 const (
 	labelName      = "app.kubernetes.io/name"
 	labelComponent = "app.kubernetes.io/component"
 	labelManagedBy = "app.kubernetes.io/managed-by"
 )
 
-// New makes the kjob of one attempt at a job. It is a pure function; what it
-// returns shares nothing with the template. env is the job's own environment,
-// needed if t.WantsEnv; the error is the job's fault, and the
-// same for every attempt.
+// New makes the kjob of one attempt at a job. New is a pure function, and the kjob shares
+// nothing with the template. env is the job's own environment; t.WantsEnv says whether New
+// needs it. An error is the job's fault: every attempt would have the same one.
 func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batchv1.Job, error) {
 	k := t.Job.DeepCopy()
 	if t.NeedsEnv() {
@@ -74,7 +72,7 @@ func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batc
 		return nil, err
 	}
 	for i := range pod.Spec.InitContainers {
-		// The end of its log is all that says why it failed, when the pod is gone.
+		// Once the pod is gone, only the end of the container's log says why it failed.
 		if c := &pod.Spec.InitContainers[i]; c.TerminationMessagePolicy == "" {
 			c.TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
 		}
@@ -85,8 +83,8 @@ func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batc
 	return k, nil
 }
 
-// honoured is the value of a step's `image:` that a pod honours: the one that its
-// template takes, or else the pod's image itself.
+// honoured is the value of a step's `image:` that a pod honours: any value if the template's
+// image has {{env.BUILDKITE_IMAGE}}, else only the pod's own image.
 func honoured(template, pod string, env map[string]string) string {
 	if strings.Contains(template, "{{env."+envImage+"}}") {
 		return env[envImage]
@@ -94,7 +92,7 @@ func honoured(template, pod string, env map[string]string) string {
 	return pod
 }
 
-// envImage is a step's `image:` in its job's environment.
+// envImage is the variable of a job's environment that has the step's `image:`.
 const envImage = "BUILDKITE_IMAGE"
 
 func podEnv(id contract.JobID, attempt int, t *Template) []corev1.EnvVar {
@@ -118,8 +116,8 @@ func podEnv(id contract.JobID, attempt int, t *Template) []corev1.EnvVar {
 	return append(env, t.graces...)
 }
 
-// maxAnnotation keeps a pipeline's text from filling the 256 KiB that the API
-// server allows all annotations of an object.
+// maxAnnotation is the longest annotation with a pipeline's text, in bytes: the API server
+// allows 256 KiB for all annotations of an object.
 const maxAnnotation = 2048
 
 func annotations(job stacks.Job, t *Template) map[string]string {
@@ -143,7 +141,7 @@ func annotations(job stacks.Job, t *Template) map[string]string {
 	return a
 }
 
-// JobURL is the job's page, empty when it can't be known.
+// JobURL is the URL of the job's page, empty if organization, pipeline or build is unknown.
 func JobURL(org string, job stacks.Job) string {
 	if org == "" || job.Pipeline == "" || job.Build == 0 {
 		return ""
@@ -151,8 +149,7 @@ func JobURL(org string, job stacks.Job) string {
 	return fmt.Sprintf("https://buildkite.com/%s/%s/builds/%d#%s", org, job.Pipeline, job.Build, job.ID)
 }
 
-// JobOf reads back from a kjob what New wrote: the job as the list gave it,
-// for the next attempt.
+// JobOf reads back from a kjob the job that New wrote there, for the next attempt.
 func JobOf(k *batchv1.Job) stacks.Job {
 	a := k.Annotations
 	job := stacks.Job{

@@ -107,7 +107,7 @@ spec: {containers: [{name: agent, image: "mirror.local/{{env.CI_IMAGE}}"}]}
 	}
 }
 
-// The default's runner is of the scheduler's release.
+// The default template's image is of the scheduler's release.
 func TestDefaultImage(t *testing.T) {
 	defer func(v string) { build.Version = v }(build.Version)
 	for version, want := range map[string]string{"": "ghcr.io/onejob-dev/onejob-agent:latest", "v1.2.3": "ghcr.io/onejob-dev/onejob-agent:v1.2.3"} {
@@ -163,7 +163,7 @@ spec:
 	}
 	for _, want := range []string{"backoffLimit", "podFailurePolicy", "ttlSecondsAfterFinished", "restartPolicy", "automountServiceAccountToken", "extra", "nowhere", "onejob.dev/queue",
 		`unknown field "spec.backofLimit"`, `unknown field "spec.template.spec.containers[0].imagePullPolcy"`, "managedBy: kueue.x-k8s.io/multikueue",
-		"BUILDKITE_AGENT_TOKEN is", "BUILDKITE_AGENT_QUEUE is", "terminationMessagePath: /tmp/message", "terminationMessagePolicy: must be File", "containers[agent]: restartPolicy and restartPolicyRules can't be set", "(10m0s)"} {
+		"scheduler sets BUILDKITE_AGENT_TOKEN", "scheduler sets BUILDKITE_AGENT_QUEUE", "terminationMessagePath: /tmp/message", "terminationMessagePolicy: must be File", "containers[agent]: restartPolicy and restartPolicyRules can't be set", "(10m0s)"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error says nothing of %s:\n%v", want, err)
 		}
@@ -201,7 +201,7 @@ func FuzzLabelValue(f *testing.F) {
 	})
 }
 
-// Whatever a pipeline is called and says, the pod is the template's.
+// No name and no text of a pipeline changes the pod.
 func FuzzPipelineCannotChangeItsPod(f *testing.F) {
 	f.Add("demo", "main", "test")
 	f.Add("x\nspec:\n  hostNetwork: true\n", "\"}},\"spec\":{\"hostPID\":true", "onejob.dev/queue")
@@ -243,8 +243,8 @@ func FuzzPipelineCannotChangeItsPod(f *testing.F) {
 	})
 }
 
-// TestPodHonoursImage: the runner of a pod with one container is told of which `image:`
-// that is.
+// TestPodHonoursImage: a pod with one container tells its runner which `image:` the pod
+// honours.
 func TestPodHonoursImage(t *testing.T) {
 	for _, tt := range []struct{ name, image, asked, want string }{
 		{"the pod's own", "registry.local/agent:v1", "node:22", "registry.local/agent:v1"},
@@ -274,8 +274,8 @@ func TestPodHonoursImage(t *testing.T) {
 	}
 }
 
-// TestDefaultPodFillsNoDisk: whatever a job writes in the default pod has a limit,
-// and the volumes fit into the pod's.
+// TestDefaultPodFillsNoDisk: every place where a job can write in the default pod has a
+// limit, and the volumes' limits fit into the pod's.
 func TestDefaultPodFillsNoDisk(t *testing.T) {
 	pod := aTemplate(t, "").Job.Spec.Template.Spec
 	agent := FindAgent(&pod)
@@ -297,8 +297,8 @@ func TestDefaultPodFillsNoDisk(t *testing.T) {
 	}
 }
 
-// TestOneUser: a pod of the default template has the image's own user, so that
-// what the image gives to it is the job's.
+// TestOneUser: a pod of the default template runs as the image's own user, so that the job
+// owns the image's folders.
 func TestOneUser(t *testing.T) {
 	dockerfile, err := os.ReadFile(filepath.Join("..", "..", "Dockerfile.agent"))
 	if err != nil {
@@ -314,7 +314,7 @@ func TestOneUser(t *testing.T) {
 	}
 }
 
-// Of an init container that failed, the end of its log is kept, unless its template
+// Kubernetes keeps the end of the log of an init container that failed, unless its template
 // says otherwise.
 func TestInitContainersLeaveTheirLastWords(t *testing.T) {
 	const template = `

@@ -2,12 +2,11 @@ package kjob
 
 import "encoding/json"
 
-// A strategic merge keeps what both sides have. Of a volume's sources and of a
-// variable's value and valueFrom there can be only one: the template's takes the
-// place of the default's.
+// A strategic merge keeps the fields of both sides. A volume may have only one source, and
+// a variable only one of value and valueFrom: the template's must replace the default's.
 
-// replaceOneOfs takes from the default, as JSON, what the template gives another
-// one-of for.
+// replaceOneOfs removes from the default (base, as JSON) each volume's source and each
+// variable's value for which the template (patch) has another.
 func replaceOneOfs(base, patch []byte) ([]byte, error) {
 	var to, from map[string]any
 	if err := json.Unmarshal(base, &to); err != nil {
@@ -26,8 +25,8 @@ func replaceOneOfs(base, patch []byte) ([]byte, error) {
 	return json.Marshal(to)
 }
 
-// replaceEntry drops from the default's entry what the template's one doesn't have;
-// one that has a name alone changes nothing.
+// replaceEntry removes from the default's entry the fields that the template's entry lacks.
+// An entry with only a name changes nothing.
 func replaceEntry(entry, given map[string]any) {
 	if len(given) < 2 {
 		return

@@ -11,14 +11,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Whatever source the template gives to a volume of the default, it is the only one
-// then; so is a variable's value.
+// A source that the template gives to a volume of the default template replaces the default's
+// source. So does a variable's value.
 func TestTemplateReplacesOneOfs(t *testing.T) {
 	plain := aTemplate(t, "").Job.Spec.Template.Spec
 	for _, v := range plain.Volumes {
 		for f := range reflect.TypeFor[corev1.VolumeSource]().Fields() {
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-			// With a source's required fields missing: that is for another check to say.
+			// The source lacks its required fields; another check names those.
 			merged := mergedVolume(t, v.Name, name)
 			var has []string
 			for i, of := range reflect.VisibleFields(reflect.TypeFor[corev1.VolumeSource]()) {

@@ -36,7 +36,7 @@ func overlayResources(to *corev1.ResourceRequirements, from corev1.ResourceRequi
 	to.Claims = append(to.Claims, from.Claims...)
 }
 
-// secured is a container's own, over what the queue's containers have.
+// secured is a container's own security context, with the queue's for what it leaves out.
 func secured(own, queue *corev1.SecurityContext) *corev1.SecurityContext {
 	if own == nil || queue == nil {
 		return cmp.Or(own, queue).DeepCopy()

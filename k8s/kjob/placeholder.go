@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// WarmPriorityClass is a PriorityClass of -10 that preempts nobody; deploy/ has it.
+	// WarmPriorityClass is a PriorityClass of -10 that preempts no pod; deploy/ has it.
 	WarmPriorityClass = "onejob-warm"
 	// PlaceholderPrefix begins the names of placeholders.
 	PlaceholderPrefix = "onejob-warm-"
@@ -25,9 +25,9 @@ const (
 	MaxWarm = 1000
 )
 
-// PlaceholderName is the queue's name as far as a Job's allows it, and with a hash if it
-// doesn't, or where the installation has a name: two queues, be they of two
-// installations, never share a placeholder.
+// PlaceholderName is the name of a queue's placeholder number n. It has the queue's name if
+// a Job's name can hold it. Otherwise, or if the installation has a name, it has a hash, so
+// that two queues, of one installation or two, don't share a placeholder.
 func PlaceholderName(queue, installation string, n int) string {
 	name := strings.Trim(strings.ToLower(strings.NewReplacer("_", "-", ".", "-").Replace(LabelValue(queue))), "-")
 	whole := queue
@@ -40,9 +40,9 @@ func PlaceholderName(queue, installation string, n int) string {
 	return fmt.Sprintf(PlaceholderPrefix+"%s-%d", name, n)
 }
 
-// checkPlaceholder refuses a template that leaves a template variable in its placeholders:
-// they have no job to fill it from, and would wait for an image of that name. What
-// placeholders go without, environment, labels, volumes and init containers, may
+// checkPlaceholder refuses a template that leaves a template variable in its placeholders,
+// because no job fills it: the kubelet would wait for an image of that name. Placeholders
+// have no environment, labels, volumes and init containers of the template's, so these may
 // have template variables.
 func checkPlaceholder(t *Template) error {
 	if t.agent() == nil || t.Job.Spec.ActiveDeadlineSeconds == nil {
@@ -59,7 +59,8 @@ func checkPlaceholder(t *Template) error {
 	return errors.Join(errs...)
 }
 
-// NewPlaceholder makes a placeholder, of the template's pod with another command.
+// NewPlaceholder makes a queue's placeholder number n: a kjob with the template's pod, which
+// only sleeps and has the priority class WarmPriorityClass, so that a job's pod preempts it.
 func NewPlaceholder(t *Template, n int) *batchv1.Job {
 	k := t.Job.DeepCopy()
 	labels := map[string]string{
@@ -72,7 +73,7 @@ func NewPlaceholder(t *Template, n int) *batchv1.Job {
 	k.ObjectMeta = metav1.ObjectMeta{Name: PlaceholderName(t.Queue, t.Installation, n), Namespace: t.Namespace, Labels: labels}
 	k.Status, k.Spec.Suspend = batchv1.JobStatus{}, nil
 	k.Spec.Completions, k.Spec.Parallelism = ptr.To[int32](1), ptr.To[int32](1)
-	// A preempted placeholder is one that has done its work.
+	// A preempted placeholder has done its work: it is deleted at once.
 	k.Spec.BackoffLimit, k.Spec.TTLSecondsAfterFinished = ptr.To[int32](0), ptr.To[int32](0)
 	k.Spec.Template.ObjectMeta = metav1.ObjectMeta{Labels: labels}
 	pod := &k.Spec.Template.Spec

@@ -6,8 +6,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A placeholder has the template's image, requests and place, and nothing that
-// keeps a node from the job's pod, or that needs a job.
+// A placeholder has the template's image, requests and place. It has nothing that needs a
+// job, or that delays its preemption by a job's pod.
 func TestNewWarm(t *testing.T) {
 	doc := `
 spec:
@@ -46,7 +46,7 @@ spec:
 	}
 }
 
-// No two queues share a name, whatever a Job's name may hold; and it fits.
+// Two queues don't share a placeholder's name, and the name is valid for a Job.
 func TestWarmNames(t *testing.T) {
 	long := "a-queue-with-a-name-that-is-longer-than-forty-characters"
 	seen := map[string]string{}

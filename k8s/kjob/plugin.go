@@ -17,8 +17,8 @@ import (
 	"github.com/onejob-dev/onejob/k8s/steps"
 )
 
-// pluginOf is what a step says by the kubernetes plugin, nil if it has none or the
-// queue's pods are not a step's to describe; then the runner refuses the step.
+// pluginOf is the step with its kubernetes plugin, nil if it has none. It is nil, too, if the
+// queue's steps may not describe their pods; then the runner refuses the step.
 func pluginOf(t *Template, env map[string]string) (*steps.Step, error) {
 	if !t.Pods {
 		return nil, nil
@@ -36,7 +36,7 @@ func pluginOf(t *Template, env map[string]string) (*steps.Step, error) {
 	return &step, nil
 }
 
-// addStep gives a pod what its step says of it, and returns the image that it honours.
+// addStep adds a step's image or plugin to a pod, and returns the image: that the pod honours.
 func addStep(k *batchv1.Job, t *Template, env map[string]string) (image string, err error) {
 	spec := &k.Spec.Template.Spec
 	plugin, err := pluginOf(t, env)
@@ -58,8 +58,8 @@ func addStep(k *batchv1.Job, t *Template, env map[string]string) (image string, 
 	return own, nil
 }
 
-// addPlugin puts what a step describes into a pod beside the runner, and returns the
-// image that the runner is told of.
+// addPlugin adds the containers and fields that a step describes to the runner's pod, and
+// returns the image: that the pod honours.
 func addPlugin(k *batchv1.Job, t *Template, step *steps.Step, env map[string]string) (image string, err error) {
 	pod, err := t.Describe(*step, env)
 	if err != nil {
@@ -120,7 +120,7 @@ func ofPlugin(spec *corev1.PodSpec) bool {
 	return agent != nil && slices.ContainsFunc(agent.Env, func(e corev1.EnvVar) bool { return e.Name == contract.EnvPlugin })
 }
 
-// unsupported is what can be described, and isn't built yet.
+// unsupported returns the parts of a description that onejob doesn't support.
 func unsupported(pod *steps.Pod) error {
 	var errs []error
 	if n := len(pod.Commands); n > 1 {
@@ -188,8 +188,8 @@ func escaped(line string) string {
 	return string(out)
 }
 
-// addCheckout gives the runner what the checkout needs: settings by fixed names, volumes
-// where none of its programs is.
+// addCheckout gives the runner the step's settings of the checkout: variables with fixed
+// names, and volumes at paths where the runner has no program.
 func addCheckout(spec *corev1.PodSpec, agent *corev1.Container, pod *steps.Pod) error {
 	plan := pod.Checkout
 	set := func(name, value string) {
@@ -224,8 +224,8 @@ const (
 	gitCount       = "GIT_CONFIG_COUNT"
 )
 
-// gitSettings is how many settings of git's the template has in variables, which are
-// numbered.
+// gitSettings is how many numbered settings of git the template has in variables
+// (GIT_CONFIG_COUNT).
 func gitSettings(agent *corev1.Container) (n int, err error) {
 	for _, e := range agent.Env {
 		if e.Name != gitCount {

@@ -32,7 +32,7 @@ func ofPluginStep(t *testing.T, template, queue, image, plugin string) (*batchv1
 	})
 }
 
-// A step's pod is what its plugin says, beside a runner that nothing of it reaches.
+// A step's pod has the containers of its plugin, and a runner that the plugin can't change.
 func TestPluginPod(t *testing.T) {
 	k, err := ofPluginStep(t, `
 spec:
@@ -137,7 +137,7 @@ func TestPluginImages(t *testing.T) {
 	}
 }
 
-// What a step may not have, what isn't built, and what the queue has by that name.
+// New refuses what a step may not have, what isn't supported, and names that the queue uses.
 func TestPluginRefused(t *testing.T) {
 	const template = `
 spec:
@@ -176,7 +176,7 @@ spec:
 	}
 }
 
-// A request of the queue's never stands above a step's own limit.
+// A request of the queue's is never above a step's own limit.
 func TestOverlayResources(t *testing.T) {
 	var to, from corev1.ResourceRequirements
 	for doc, r := range map[string]*corev1.ResourceRequirements{"{requests: {cpu: '2', memory: 1Gi}, limits: {memory: 4Gi}}": &to, "{requests: {cpu: '8', memory: 8Gi}, limits: {cpu: '9'}}": &from} {

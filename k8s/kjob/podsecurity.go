@@ -11,9 +11,9 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// PodSecurity returns what a namespace that enforces a level of Pod Security
-// (privileged, baseline, restricted; of the version that is linked) would refuse of
-// every pod of the template.
+// PodSecurity returns why a namespace that enforces a Pod Security level (privileged,
+// baseline, restricted) would refuse every pod of the template, nil if it would not. The
+// rules are those of the linked version of k8s.io/pod-security-admission.
 func (t *Template) PodSecurity(level string) error {
 	of, err := api.ParseLevel(level)
 	if err != nil {

@@ -21,8 +21,8 @@ import (
 	"github.com/onejob-dev/onejob/k8s/kube"
 )
 
-// Load reads a queue's template from where its configuration says. For
-// one that lives in the cluster, client must not be nil.
+// Load reads a queue's template from where its configuration says. client may be nil unless
+// the template is an object of the cluster (job, pod-template).
 func Load(ctx context.Context, client kube.Client, q config.Queue) (*Template, error) {
 	doc, err := templateDoc(ctx, client, q)
 	if err != nil {
@@ -63,9 +63,9 @@ func templateDoc(ctx context.Context, client kube.Client, q config.Queue) ([]byt
 	}
 }
 
-// jobDoc keeps of a no-op Job what somebody has wished for: the API server has
-// filled in defaults and its own labels, and the suspension only keeps it from
-// running. What a template can't have is kept too, to be refused.
+// jobDoc is the part of a suspended Job that its author wrote. It leaves out the API server's
+// defaults and labels, and the suspension, which only keeps the Job from running. Fields that
+// a template can't have stay, so that Parse refuses them.
 func jobDoc(k *batchv1.Job) ([]byte, error) {
 	out := batchv1.Job{TypeMeta: metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"}, Spec: *k.Spec.DeepCopy()}
 	s := &out.Spec
@@ -111,12 +111,12 @@ func userKeys(m map[string]string) map[string]string {
 	return m
 }
 
-// followAgain is how long after a watch of a template has ended the next one is
-// tried.
+// followAgain is the wait between the end of one watch of a template and the next watch.
 const followAgain = 5 * time.Second
 
-// Follow calls changed at each change of a template that lives in the
-// cluster, until ctx ends; when changed is false, again a little later.
+// Follow calls changed at the start of each watch of a template in the cluster and at each
+// change of the template, until ctx ends. If changed returns false, Follow begins a new watch
+// after followAgain. It returns at once for a template outside the cluster.
 func Follow(ctx context.Context, client kube.Client, q config.Queue, changed func() bool) {
 	ref := q.Template
 	if ref.Job == "" && ref.PodTemplate == "" {
@@ -127,7 +127,7 @@ func Follow(ctx context.Context, client kube.Client, q config.Queue, changed fun
 		if err != nil {
 			continue
 		}
-		known := changed() // what happened between two watches
+		known := changed() // the template may have changed between two watches
 		for known {
 			select {
 			case <-ctx.Done():

@@ -15,8 +15,8 @@ import (
 	"github.com/onejob-dev/onejob/k8s/config"
 )
 
-// The API server writes its defaults into a template that lives in the cluster.
-// They are nobody's wish.
+// The API server writes its defaults into a template in the cluster. Load doesn't take them
+// for the author's settings.
 func TestClusterTemplateWithoutAGrace(t *testing.T) {
 	grace := int64(corev1.DefaultTerminationGracePeriodSeconds)
 	pod := corev1.PodTemplateSpec{Spec: corev1.PodSpec{
@@ -41,8 +41,8 @@ func TestClusterTemplateWithoutAGrace(t *testing.T) {
 	}
 }
 
-// What a template can't have is refused in the cluster as it is in a file, and
-// what the API server has filled in is not taken for a wish.
+// Load refuses a template in the cluster for the same faults as one in a file, and ignores
+// the fields that the API server has filled in.
 func TestClusterTemplateIsRefusedAsAFileIs(t *testing.T) {
 	filled := func() *batchv1.Job {
 		k := &batchv1.Job{Spec: batchv1.JobSpec{
@@ -85,7 +85,7 @@ func TestClusterTemplateIsRefusedAsAFileIs(t *testing.T) {
 	}
 }
 
-// sameLines: faults found in a map have no order.
+// sameLines compares the lines of errors in any order, because faults in a map have none.
 func sameLines(a, b error) bool {
 	x, y := strings.Split(a.Error(), "\n"), strings.Split(b.Error(), "\n")
 	slices.Sort(x)

@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// The names of variables and of annotations are free, so no list can have all that
-// are harmless. These are the ones that are known not to be, each group with its
-// reason; where a whole family is somebody's, the family is in it.
+// The names of variables and of annotations are free, so no list can have every harmless
+// name. These lists have the dangerous names, each group with its reason. If a program reads
+// a whole family of names, the list has the family.
 
 // anyOf compiles when it is first asked: a scheduler whose templates have no variables
 // never does, and these two are half a megabyte.
@@ -32,9 +32,9 @@ var steering = anyOf("(?i)", "$",
 	`TERMINFO.*`, `TERMCAP`,
 	// git, ssh and the programs that they start
 	`(GIT|SSH)_.*`, `GNUPGHOME`, `GPG_.*`, `EDITOR`, `VISUAL`, `PAGER`, `LESS(OPEN|CLOSE|KEY.*)?`,
-	// who is trusted, and through whom the way goes
+	// certificates that are trusted, and proxies
 	`(SSL|OPENSSL|CURL|KRB5|GRPC)_.*`, `.*_PROXY`, `.*CA_?BUNDLE.*`, `.*_CA_CERTS?`,
-	// the clouds' libraries, which read tags, keys and secrets: files, programs to start and whom to ask
+	// the clouds' libraries, which read tags, keys and secrets: files, programs to start, endpoints
 	`(AWS|EC2|ECS|GCE|GCP|GOOGLE|GCLOUD|CLOUDSDK|AZURE|ARM|MSI|IDENTITY)_.*`,
 	// where traces and metrics go
 	`(OTEL|DD|DATADOG|STATSD)_.*`,
@@ -42,10 +42,10 @@ var steering = anyOf("(?i)", "$",
 	`(PYTHON|PERL|RUBY|PHP).*`, `(NODE|JAVA|_JAVA|JDK|LUA)_.*`,
 )
 
-// restraints match the keys of annotations that a program of the cluster acts on:
-// it would loosen what holds a container, give the pod a role, a network or Secrets,
-// or choose the image and the settings of a container that it adds. Kubernetes gives
-// keys without a prefix to users; but runtimes take theirs from those, too.
+// restraints match the keys of annotations that a program of the cluster acts on. Such a
+// program could loosen a container's confinement, give the pod a role, a network or Secrets,
+// or choose the image and the settings of a container that it adds. Kubernetes leaves keys
+// without a prefix to users, but runtimes use some of those keys, too.
 var restraints = anyOf("", "",
 	// the scheduler reads them back
 	`onejob\.dev/`,
@@ -55,6 +55,6 @@ var restraints = anyOf("", "",
 	`([^/]*[.-])?(k8s|kubernetes|cri-o|crio|cncf|cilium|projectcalico|openshift)\.(io|org)/`, `([^/]*\.)?x-k8s\.io/`,
 	// roles and identities of a cloud
 	`([^/]*\.)?(amazonaws\.com|gke\.io|googleapis\.com|azure\.com|azure\.workload\.identity)/`,
-	// what puts containers, code or Secrets into a pod
+	// programs that put containers, code or Secrets into a pod
 	`([^/]*\.)?(istio\.io|linkerd\.io|dapr\.io|kuma\.io|hashicorp\.com|opentelemetry\.io|datadoghq\.com|dynatrace\.com|newrelic\.com|jaegertracing\.io|banzaicloud\.io|1password\.io|1password\.com|doppler\.com|infisical\.com)/`,
 )

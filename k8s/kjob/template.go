@@ -20,32 +20,33 @@ import (
 //go:embed template.yaml
 var defaultTemplate []byte
 
-// DefaultTemplate returns the embedded template as YAML. Its runner is of the
-// scheduler's own version: they share a contract.
+// DefaultTemplate returns the embedded template as YAML. Its image has the scheduler's own
+// version, because scheduler and runner share a contract.
 func DefaultTemplate() []byte {
 	return bytes.Replace(defaultTemplate, []byte("/onejob-agent:latest"), []byte("/onejob-agent:"+build.ImageTag()), 1)
 }
 
-// Template is what New makes a queue's kjobs from: a checked Job, the
-// queue's share of the environment, and nothing that changes from job to job.
-// It is never written to after Parse.
+// Template is the input from which New makes a queue's kjobs: a checked Job and the queue's
+// share of the environment, and nothing that changes from job to job. Nothing writes to a
+// Template after Parse, so that several goroutines may use it.
 type Template struct {
 	Queue string
-	// QueueKey is the queue's own key, as the registration of its stack returned it,
-	// where it is configured by another name (__default__); empty means Queue. It is the
-	// runners' tag: an agent of another queue is refused the job.
+	// QueueKey is the queue's own key, as the registration of its stack returned it, if the
+	// configuration has another name (__default__) for the queue; empty means Queue. Runners
+	// register with this key, because Buildkite refuses a job to an agent of another queue.
 	QueueKey      string
 	Namespace     string
 	AgentEndpoint string
 	Tags          []string
 	OnTerm        string
 	TokenSecret   config.SecretRef
-	// Plain: a step's image: changes nothing about its pod.
+	// Plain means that a step's image: changes nothing about its pod (steps: plain).
 	Plain bool
-	// Pods: a step describes its pod by the kubernetes plugin, within policy.
+	// Pods means that a step may describe its pod by the kubernetes plugin, within policy
+	// (steps: pod).
 	Pods bool
-	// policy is the queue's, with what the template has for the most that a step may have;
-	// bound has the limits of a container that names none.
+	// policy is the queue's, see ceilings. bound has the limits for a container that names
+	// none.
 	policy, bound config.Policy
 	// Installation marks the kjobs, see Foreign; empty for no mark.
 	Installation string
@@ -57,19 +58,18 @@ type Template struct {
 	Job *batchv1.Job
 	// graces are the runner's grace and its shares.
 	graces []corev1.EnvVar
-	// raw is job as JSON if it has {{env.NAME}} in it.
+	// raw is Job as JSON if it has {{env.NAME}} in it, else empty.
 	raw string
 }
 
-// NeedsEnv reports whether the template takes something from the job's own
-// environment, so that Buildkite must be asked for it.
+// NeedsEnv reports whether the template has a variable of the job's own environment.
 func (t *Template) NeedsEnv() bool { return t.raw != "" }
 
-// WantsEnv reports whether a job's environment must be asked for: because the template
-// takes something from it, or because a step may say there what its pod is.
+// WantsEnv reports whether New needs a job's environment, for which the scheduler asks
+// Buildkite: the template has a variable of it, or a step may describe its pod there.
 func (t *Template) WantsEnv() bool { return t.NeedsEnv() || !t.Plain }
 
-// Grace is the template's terminationGracePeriodSeconds.
+// Grace is the template's terminationGracePeriodSeconds, in seconds.
 func (t *Template) Grace() int64 { return *t.Job.Spec.Template.Spec.TerminationGracePeriodSeconds }
 
 // Image is the image of the template's agent container.
@@ -87,9 +87,9 @@ func FindAgent(s *corev1.PodSpec) *corev1.Container {
 	return nil
 }
 
-// Parse merges a document over the installation's template-defaults, these over the
-// default template, and checks the result. Both are YAML or JSON: a batch/v1 Job, a
-// v1 PodTemplate, a bare PodTemplateSpec, or nothing. The error holds every fault.
+// Parse merges the installation's template-defaults over the default template, doc over
+// both, and checks the result. Each is YAML or JSON: a batch/v1 Job, a v1 PodTemplate, a
+// bare PodTemplateSpec, or nothing. The error has every fault.
 func Parse(doc []byte, q config.Queue) (*Template, error) {
 	defaults, err := asJobPatch(q.TemplateDefaults)
 	if err != nil {
@@ -132,7 +132,7 @@ func Parse(doc []byte, q config.Queue) (*Template, error) {
 	return t, nil
 }
 
-// mergeTemplate merges Jobs' JSON over the default template, one after the other.
+// mergeTemplate merges patches, each a Job's JSON, over the default template in their order.
 func mergeTemplate(patches ...[]byte) ([]byte, error) {
 	merged, err := yaml.YAMLToJSON(DefaultTemplate())
 	for _, patch := range patches {
@@ -146,12 +146,12 @@ func mergeTemplate(patches ...[]byte) ([]byte, error) {
 	return merged, err
 }
 
-// asJobPatch brings a template document into the form of a Job's JSON.
+// asJobPatch converts a template document of any kind into a Job's JSON.
 func asJobPatch(doc []byte) ([]byte, error) {
 	js, err := yaml.YAMLToJSONStrict(doc)
 	switch {
 	case err != nil && hasVariable(string(doc)):
-		return nil, fmt.Errorf("reading the template: %w; %s, and the string is put in quotes", err, onlyInStrings)
+		return nil, fmt.Errorf("reading the template: %w; %s: put the string in quotes", err, onlyInStrings)
 	case err != nil:
 		return nil, fmt.Errorf("reading the template: %w", err)
 	}

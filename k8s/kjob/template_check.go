@@ -13,8 +13,8 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// checkTemplate refuses what would break the promise of one kjob, one pod, one
-// attempt, and what the API server would refuse at the first job.
+// checkTemplate refuses a template that would break the rule of one kjob, one pod, one
+// attempt, or that the API server would refuse at the first job.
 func checkTemplate(job *batchv1.Job) error {
 	f := &faults{}
 	f.checkJob(&job.Spec)
@@ -37,7 +37,7 @@ func (f *faults) checkJob(s *batchv1.JobSpec) {
 		f.bad("spec.podReplacementPolicy", "%s, but it is always Failed", policy)
 	}
 	if by := ptr.Deref(s.ManagedBy, batchv1.JobControllerName); by != batchv1.JobControllerName {
-		f.bad("spec.managedBy", "%s, but it is the Job controller of this cluster that makes the pod: take it out", by)
+		f.bad("spec.managedBy", "%s, but the Job controller of this cluster must make the pod: take it out", by)
 	}
 	for name, set := range map[string]bool{
 		"podFailurePolicy": s.PodFailurePolicy != nil, "successPolicy": s.SuccessPolicy != nil, "backoffLimitPerIndex": s.BackoffLimitPerIndex != nil,
@@ -90,7 +90,7 @@ func (f *faults) checkAgent(agent *corev1.Container) {
 	}
 	for _, e := range agent.Env {
 		if slices.Contains(ownEnv, e.Name) {
-			f.bad("spec.template.spec.containers[agent].env", "%s is the scheduler's to set", e.Name)
+			f.bad("spec.template.spec.containers[agent].env", "the scheduler sets %s: take it out", e.Name)
 		}
 	}
 	switch p := agent.TerminationMessagePath; p {
@@ -106,7 +106,7 @@ func (f *faults) checkAgent(agent *corev1.Container) {
 func (f *faults) checkLabels(where string, labels map[string]string) {
 	for k, v := range labels {
 		if strings.HasPrefix(k, "onejob.dev/") {
-			f.bad(where+".labels", "%s is set by the scheduler", k)
+			f.bad(where+".labels", "the scheduler sets %s: take it out", k)
 		}
 		if hasVariable(k) || hasVariable(v) {
 			f.bad(where+".labels", "%s=%s: %s; labels are checked before there is a job", k, v, onlyInStrings)
@@ -118,7 +118,8 @@ func (f *faults) checkLabels(where string, labels map[string]string) {
 	}
 }
 
-// ownEnv is what New sets, or what would contradict it, and a template can't.
+// ownEnv are the variables that New sets, and those that would contradict them. A template
+// can't set any of them.
 var ownEnv = []string{
 	contract.EnvJobID, contract.EnvToken, contract.EnvTokenFile, contract.EnvEndpoint, contract.EnvTags, contract.EnvQueue, contract.EnvTerminationMessagePath,
 	contract.EnvGrace, contract.EnvAttempt, contract.EnvContractVersion, contract.EnvOnTerm, contract.EnvImage,

@@ -14,9 +14,9 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// checkTokenSecret refuses a pod, before New gives it the token's variable, that
-// names a Secret with an agent token, this queue's or another's, or the variable. A
-// job can read whatever else the pod gets of it.
+// checkTokenSecret refuses a pod that names a Secret with an agent token, this queue's or
+// another's, or expands the token's variable. Every job could read the token there. The pod
+// must be one to which New hasn't added the token's variable yet.
 func checkTokenSecret(s *corev1.PodSpec, tokens []string) error {
 	doc, err := json.Marshal(s)
 	if err != nil {
@@ -40,10 +40,10 @@ func checkTokenSecret(s *corev1.PodSpec, tokens []string) error {
 
 type secretRef struct{ at, name string }
 
-// secretRefs are a JSON value's references to Secrets. Whatever kind of volume or
-// variable it is, Kubernetes calls such a field by that name: secretKeyRef,
-// secretRef, secret, imagePullSecrets, nodePublishSecretRef; it is the Secret's name
-// or holds it as name or secretName.
+// secretRefs are a JSON value's references to Secrets. In every kind of volume and variable
+// the name of such a field contains "secret": secretKeyRef, secretRef, secret,
+// imagePullSecrets, nodePublishSecretRef. The field is the Secret's name, or has it as name
+// or secretName.
 func secretRefs(v any, at string, inRef bool) (refs []secretRef) {
 	switch v := v.(type) {
 	case map[string]any:

@@ -14,28 +14,31 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// Whoever writes a pipeline, which a pull request does, sets the variables that a
-// template variable is filled from. The agent container is started with the agent
-// token, so a template variable may stand only where it can't change what runs
-// there, what that reads, or whose Secrets it gets:
+// A pull request can change a pipeline, and with it the variables that fill template
+// variables. The agent container has the agent token. A template variable may therefore
+// stand only where it can't change which programs run there, what they read, or whose
+// Secrets they get:
 //
 //	always                   where the pod may run; annotations and variables that only people and the job read
-//	with trusted-pipelines   what makes up the programs: images, commands, mounts, files, names
+//	with trusted-pipelines   images, commands, mounts, files, names of Secrets and accounts
 //	never                    all else
 
-// harmless begins the kind of each place where a template variable changes nothing for the token.
+// harmless are the beginnings of the kinds of places where a template variable can't reach
+// the token.
 var harmless = []string{
 	"metadata.annotations.", "spec.template.metadata.annotations.", "spec.template.spec.nodeSelector.", "spec.template.spec.affinity.",
 	"spec.template.spec.tolerations[*].", "spec.template.spec.topologySpreadConstraints[*].", "spec.template.spec.schedulerName", "spec.template.spec.priorityClassName",
 }
 
-// forTrusted are the places where whoever fills a template variable can take the token.
+// forTrusted matches the kinds of places where a template variable can be used to take the
+// token. They are allowed with trusted-pipelines only.
 var forTrusted = regexp.MustCompile(`^spec\.template\.spec\.(` +
 	`(initContainers|containers)\[\*\]\.(image|command\[\*\]|args\[\*\]|workingDir|env\[\*\]\.(value|valueFrom\.(secretKeyRef|configMapKeyRef)\.(name|key))|` +
 	`envFrom\[\*\]\.(secretRef|configMapRef)\.name|volumeMounts\[\*\]\.(mountPath|subPath|subPathExpr))|` +
 	`serviceAccountName|volumes\[\*\]\.(downwardAPI|projected\.sources\[\*\]\.downwardAPI)\.items\[\*\]|volumes\[\*\]\.(secret\.secretName|configMap\.name|persistentVolumeClaim\.claimName))$`)
 
-// judgedElsewhere: by containerVariables, and by checkTemplate.
+// judgedElsewhere are the beginnings of the kinds of places that containerVariables (the
+// containers) and checkLabels (the labels) check.
 var judgedElsewhere = []string{
 	"spec.template.spec.containers[*]", "spec.template.spec.initContainers[*]",
 	"metadata.labels.", "spec.template.metadata.labels.",
@@ -45,13 +48,13 @@ func beginsWith(begins []string, kind string) bool {
 	return slices.ContainsFunc(begins, func(begin string) bool { return strings.HasPrefix(kind, begin) })
 }
 
-// checkVariables refuses each template variable by which a pipeline could take the token. doc is
-// job's JSON.
+// checkVariables refuses each template variable by which a pipeline could take the token.
+// doc is the JSON of job. trusted is the queue's trusted-pipelines.
 func checkVariables(doc []byte, job *batchv1.Job, trusted bool) error {
 	var errs []error
 	judge := func(at place, s string, names []string) {
 		if hasVariable(templateVariable.ReplaceAllString(s, "")) {
-			errs = append(errs, fmt.Errorf("%s: NAME in {{env.NAME}} is a variable's name, made of A-Z a-z 0-9 _, and begins with no number", at.path))
+			errs = append(errs, fmt.Errorf("%s: NAME in {{env.NAME}} must be a variable's name: A-Z a-z 0-9 _, and no digit at the start", at.path))
 		}
 		if len(names) > 0 {
 			errs = append(errs, refuseVariable(at, names, trusted))
@@ -76,9 +79,9 @@ func checkVariables(doc []byte, job *batchv1.Job, trusted bool) error {
 	return errors.Join(errs...)
 }
 
-// containerVariables calls judge for each string of a container that a pipeline has a
-// part in, but for the variables that only the job reads: those are the pipeline's
-// anyway.
+// containerVariables calls judge for each string of a container, with the pipeline's
+// variables in it. It skips the values of variables that only the job reads (see steering),
+// because a pipeline may set those anyway.
 func containerVariables(c corev1.Container, list string, annotations map[string]string, judge func(place, string, []string)) {
 	filled := filledEnv(c, annotations)
 	prefix := place{path: "spec.template.spec." + list + "[" + c.Name + "].", kind: "spec.template.spec." + list + "[*]."}
@@ -96,8 +99,8 @@ func containerVariables(c corev1.Container, list string, annotations map[string]
 	})
 }
 
-// fileVariables calls judge for each file of a volume that is made of what a pipeline
-// has a part in: on the path of hooks it would be one.
+// fileVariables calls judge for each file of a volume that has a label or an annotation of
+// the pod as its content. If a pipeline fills such a file, the file could become a hook.
 func fileVariables(v corev1.Volume, annotations map[string]string, judge func(place, string, []string)) {
 	files := func(in string, items []corev1.DownwardAPIVolumeFile) {
 		for _, item := range items {
@@ -153,8 +156,8 @@ func refuseVariable(at place, names []string, trusted bool) error {
 // expansion is a $(NAME) that the kubelet expands, in variables, commands and paths.
 var expansion = regexp.MustCompile(`\$\(([^()]+)\)`)
 
-// takenFrom are the pipeline's variables that a string of a container has in it,
-// by template variables and by the container's own variables.
+// takenFrom are the pipeline's variables in a string of a container: those of template
+// variables, and those in the container's own variables (filled) that the string expands.
 func takenFrom(s string, filled map[string][]string) []string {
 	names := variableNames(s)
 	for _, ref := range expansion.FindAllStringSubmatch(s, -1) {
@@ -163,8 +166,8 @@ func takenFrom(s string, filled map[string][]string) []string {
 	return names
 }
 
-// filledEnv are a container's variables whose values a pipeline has a part in,
-// each with where that comes from.
+// filledEnv are the container's variables that a pipeline fills, in whole or in part, each
+// with the pipeline's variables or the annotations that fill it.
 func filledEnv(c corev1.Container, annotations map[string]string) map[string][]string {
 	filled := map[string][]string{}
 	for _, e := range c.Env {
@@ -179,7 +182,8 @@ func filledEnv(c corev1.Container, annotations map[string]string) map[string][]s
 	return filled
 }
 
-// downward is what a pod's own label or annotation takes from the pipeline.
+// downward are the pipeline's variables, or the annotations, that fill the label or the
+// annotation of the pod at fieldPath; nil if a pipeline doesn't fill it.
 func downward(fieldPath string, annotations map[string]string) []string {
 	for _, key := range []string{contract.AnnotationPipeline, contract.AnnotationBranch, contract.AnnotationStep} {
 		if strings.Contains(fieldPath, "['"+key+"']") {

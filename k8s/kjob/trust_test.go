@@ -15,8 +15,8 @@ import (
 	"github.com/onejob-dev/onejob/k8s/config"
 )
 
-// A pipeline's variable in a place that reaches the agent token is refused with
-// what it gives away; elsewhere it is taken.
+// Parse refuses a template variable in a place that reaches the agent token, and says why.
+// Elsewhere it accepts the variable.
 func TestPipelineCannotTakeTheToken(t *testing.T) {
 	agent := func(text string) string { return "{spec: {containers: [{name: agent, " + text + "}]}}" }
 	const program, names, files, settings = "the program that is started with it", "whose Secrets and settings", "in the place of the pod's programs", "changes what the runner reads"
@@ -71,7 +71,7 @@ func TestPipelineCannotTakeTheToken(t *testing.T) {
 		{name: "ours", doc: agent(`env: [{name: ONEJOB_ACQUIRE_ATTEMPTS, value: "{{env.X}}"}]`), want: settings},
 		{name: "what holds a container", doc: `{metadata: {annotations: {container.apparmor.security.beta.kubernetes.io/agent: "{{env.X}}"}}, spec: {}}`, want: unknown, always: true},
 		{name: "an annotation's key", doc: `{metadata: {annotations: {"{{env.X}}": a}}, spec: {}}`, want: unknown, always: true},
-		{name: "no variable", doc: `{metadata: {annotations: {a: "{{env.A-B}}"}}, spec: {}}`, want: "is a variable's name, made of", always: true},
+		{name: "no variable", doc: `{metadata: {annotations: {a: "{{env.A-B}}"}}, spec: {}}`, want: "must be a variable's name", always: true},
 
 		{name: "a file of an annotation", doc: podinfo("metadata.annotations['a']"), want: file},
 		{name: "a file of the step's label", doc: podinfo("metadata.annotations['onejob.dev/step']"), want: file},
@@ -116,8 +116,8 @@ func TestPipelineCannotTakeTheToken(t *testing.T) {
 	}
 }
 
-// An annotation that a program reads, and a variable that the runner or a library of
-// its reads, are no pipeline's.
+// A pipeline can't fill an annotation that a program reads, or a variable that the runner or
+// one of its libraries reads.
 func TestNamesThatProgramsRead(t *testing.T) {
 	annotation := `{metadata: {annotations: {%s: "{{env.X}}"}}, spec: {}}`
 	variable := `{spec: {containers: [{name: agent, env: [{name: %s, value: "/builds/{{env.X}}"}]}]}}`
@@ -176,7 +176,7 @@ func TestFilledInTemplates(t *testing.T) {
 	}
 }
 
-// Another queue's token, too, is no pipeline's and no template's to have.
+// No pipeline and no template gets another queue's token.
 func TestTokenOfAnotherQueue(t *testing.T) {
 	c, err := config.Parse([]byte(`queues:
 - {name: a, token-secret: {name: team-a}, trusted-pipelines: true}
@@ -209,8 +209,8 @@ func TestTokenOfAnotherQueue(t *testing.T) {
 	}
 }
 
-// Whatever template is taken and whatever a pipeline sets, the pod has the token's
-// Secret once, and without trusted-pipelines no program and no name is the pipeline's.
+// With every template that Parse accepts and every value that a pipeline sets, the pod has
+// the token's Secret once. Without trusted-pipelines a pipeline chooses no program and no name.
 func FuzzPipelineCannotTakeTheToken(f *testing.F) {
 	for seed := range uint64(50) {
 		f.Add(seed, "onejob-agent-token", false)
@@ -242,7 +242,7 @@ func FuzzPipelineCannotTakeTheToken(f *testing.F) {
 		if trusted {
 			return
 		}
-		// Another value changes only where the pod may run and what the job alone reads.
+		// Another value changes only the pod's place and the texts that only the job reads.
 		other, err := New(aJob(), 1, tpl, map[string]string{"X": "other"})
 		if err != nil {
 			t.Fatal(err)

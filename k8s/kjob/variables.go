@@ -16,8 +16,8 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// A template variable is a {{env.NAME}} in a template, which the job's environment fills.
-// Where one may stand is in trust.go.
+// hasVariable reports whether s has a template variable: a {{env.NAME}}, which the job's
+// environment fills. trust.go has the rules for where one may stand.
 func hasVariable(s string) bool { return strings.Contains(s, "{{env.") }
 
 var (
@@ -25,7 +25,7 @@ var (
 	envValue         = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/:@+-]*$`)
 )
 
-// variableNames are the variables that a string of a template takes from a pipeline.
+// variableNames are the variables of the job's environment that fill a string.
 func variableNames(s string) (names []string) {
 	for _, match := range templateVariable.FindAllStringSubmatch(s, -1) {
 		names = append(names, match[1])
@@ -33,12 +33,12 @@ func variableNames(s string) (names []string) {
 	return names
 }
 
-// onlyInStrings is the end of what is said of a template variable elsewhere.
+// onlyInStrings ends the error about a template variable outside of a string.
 const onlyInStrings = "{{env.NAME}} works in strings only, such as an annotation or a node selector's value"
 
-// fill makes a kjob of a template's JSON and the job's environment. What a pipeline
-// may put there is what image names are made of, and nothing that could be YAML or
-// lead out of a folder.
+// fill makes a kjob of a template's JSON and the job's environment. A value may have only
+// the characters of image names, so that it can't be YAML or lead out of a folder. The
+// error is the first fault.
 func fill(raw string, env map[string]string) (*batchv1.Job, error) {
 	var first error // a job's page has room for one
 	doc := changed([]byte(raw), func(at place, s string) any {
@@ -74,7 +74,7 @@ func expandEnv(s string, env map[string]string) (string, error) {
 		v, ok := env[name]
 		switch {
 		case !ok:
-			err = fmt.Errorf("the queue's template needs %s in the job's environment, and it isn't there", name)
+			err = fmt.Errorf("the queue's template needs %s, which is not in the job's environment: set it in the pipeline's env", name)
 		case len(v) > maxEnvValue:
 			err = fmt.Errorf("the queue's template needs %s from the job's environment, and its value has %d bytes, which is more than %d", name, len(v), maxEnvValue)
 		case !envValue.MatchString(v):
@@ -85,7 +85,7 @@ func expandEnv(s string, env map[string]string) (string, error) {
 	return out, err
 }
 
-// checkFilled is asked about the whole string, because its parts may be harmless.
+// checkFilled checks a filled string as a whole, because each of its parts may be harmless.
 func checkFilled(path, s string) error {
 	switch {
 	case slices.Contains(strings.Split(s, "/"), ".."):
@@ -96,7 +96,8 @@ func checkFilled(path, s string) error {
 	return nil
 }
 
-// variables are the paths of the strings of a JSON document that have one in them.
+// variables are the paths of the strings and keys of a JSON document that have a template
+// variable in them.
 func variables(doc []byte) (paths []string) {
 	changed(doc, func(at place, s string) any {
 		if hasVariable(s) {
@@ -107,8 +108,8 @@ func variables(doc []byte) (paths []string) {
 	return paths
 }
 
-// misplaced names every template variable of a Job's JSON that stands where no string can;
-// nil if the Job can't be read for another reason.
+// misplaced names every template variable of a Job's JSON that stands where a Job has no
+// string, such as a number. It is nil if the Job can't be read for another reason.
 func misplaced(doc []byte) error {
 	readable := func(one string) bool {
 		return nil == yaml.Unmarshal(changed(doc, func(at place, s string) any {
@@ -130,15 +131,15 @@ func misplaced(doc []byte) error {
 	return errors.Join(errs...)
 }
 
-// place is where a string stands in a JSON document: path names it for people,
-// kind is the same for all entries of a list. With key it is a key of a map.
+// place is the position of a string in a JSON document. path names the position for people;
+// kind is the same for all entries of a list. key says that the string is a map's key.
 type place struct {
 	path, kind string
 	key        bool
 }
 
-// changed is a JSON document with each of its strings, in a fixed order, made
-// what f says. Keys are shown to f, and stay.
+// changed returns a JSON document with each string replaced by what f returns for it. It
+// calls f in a fixed order, and for keys, too, which stay. It returns doc if doc is not JSON.
 func changed(doc []byte, f func(at place, s string) any) []byte {
 	var walk func(v any, at place) any
 	walk = func(v any, at place) any {

@@ -7,7 +7,7 @@ import (
 	"github.com/onejob-dev/onejob/k8s/config"
 )
 
-// A template variable where it can't work is refused with the place, the others aren't blamed.
+// Parse refuses a template variable where none can work, with its path, and names no other.
 func TestMisplacedVariables(t *testing.T) {
 	for _, tt := range []struct {
 		doc  string
@@ -31,9 +31,9 @@ func TestMisplacedVariables(t *testing.T) {
 		},
 		{
 			`{spec: {containers: [{name: agent, image: {{env.IMAGE}}}]}}`,
-			[]string{"{{env.NAME}} works in strings only, such as an annotation or a node selector's value, and the string is put in quotes"},
+			[]string{"{{env.NAME}} works in strings only, such as an annotation or a node selector's value: put the string in quotes"},
 		},
-		// Not the template variable's fault.
+		// The template variable isn't the cause.
 		{
 			`{spec: {hostNetwork: 1, containers: [{name: agent, image: "{{env.IMAGE}}"}]}}`,
 			[]string{"reading the merged template: "},
@@ -57,8 +57,8 @@ func TestMisplacedVariables(t *testing.T) {
 	}
 }
 
-// Placeholders have no job, so a template variable in what they are made of is refused; what
-// they go without may have one.
+// Placeholders have no job, so Parse refuses a template variable in the fields that they use.
+// Fields that placeholders don't use may have one.
 func TestVariablesInPlaceholders(t *testing.T) {
 	const image, selector = `containers: [{name: agent, image: "a:{{env.TAG}}"}]`, `nodeSelector: {pool: "{{env.POOL}}"}`
 	const without = `{metadata: {annotations: {note: "{{env.NOTE}}"}}, spec: {

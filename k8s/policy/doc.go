@@ -1,7 +1,7 @@
-// Package policy says what a pipeline may have of its pod, and what of it a step asks
-// for that it may not: each violation with the field, the rule and the fix, all at once.
+// Package policy decides which parts of its pod a step may choose. It returns every
+// violation at once, each with the field, the rule and the fix.
 //
-// By default a step gets nothing by which it could leave its pod, and nothing of others'
-// credentials: no part of the node, no Secret, no service account that isn't named. What
-// a policy allows is never the runner, nor a Secret with an agent token.
+// By default a step gets nothing by which it could leave its pod, and no credentials of
+// others: no part of the node, no Secret, no service account that isn't named. No policy
+// can allow a step the runner, or a Secret with an agent token.
 package policy

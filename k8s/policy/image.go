@@ -6,14 +6,15 @@ import (
 	"github.com/onejob-dev/onejob/k8s/config"
 )
 
-// Image holds the image of a step without a plugin against the lists.
+// Image checks the image of a step without a plugin against the policy's lists.
 func Image(p config.Policy, at, name string) []Violation {
 	c := &check{policy: p}
 	c.image(at, name)
 	return c.found
 }
 
-// image holds one against the lists, by its whole name: node is docker.io/library/node.
+// image checks an image by its whole name against the lists: node is
+// docker.io/library/node:latest.
 func (c *check) image(at, name string) {
 	if name == "" {
 		return
@@ -30,7 +31,7 @@ func (c *check) image(at, name string) {
 	}
 }
 
-// fullName is an image's registry and its name with that, as runtimes complete it.
+// fullName is an image's registry, and the whole name that container runtimes make of name.
 func fullName(name string) (host, whole string) {
 	first, rest, found := strings.Cut(name, "/")
 	isHost := found && (strings.ContainsAny(first, ".:") || first == "localhost" || strings.ToLower(first) != first)

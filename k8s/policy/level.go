@@ -18,15 +18,16 @@ var evaluator = sync.OnceValue(func() psa.Evaluator {
 	return e
 })
 
-// podSecurity are the checks of a level that refuse a pod, of the version that is linked.
+// podSecurity are the checks of a level that refuse a pod, by the linked version of
+// k8s.io/pod-security-admission.
 func podSecurity(level string, spec *corev1.PodSpec) []psa.CheckResult {
 	of := api.LevelVersion{Level: api.Level(level), Version: api.LatestVersion()}
 	results := evaluator().EvaluatePod(of, &metav1.ObjectMeta{}, spec)
 	return slices.DeleteFunc(results, func(r psa.CheckResult) bool { return r.Allowed })
 }
 
-// harden sets what the level restricted wants said and a step left out: whoever builds
-// the pod says it, so only what a step says otherwise is a violation.
+// harden sets in every container the fields that the level restricted requires and the step
+// left out. Package kjob sets them in the pod, too, so only a contrary value is a violation.
 func harden(spec *corev1.PodSpec) {
 	each := func(cs []corev1.Container) {
 		for i := range cs {
@@ -37,7 +38,8 @@ func harden(spec *corev1.PodSpec) {
 	each(spec.Containers)
 }
 
-// Harden sets in a container what the level restricted wants said, where nothing is said.
+// Harden sets in a container the fields that the level restricted requires, where they are
+// empty.
 func Harden(c *corev1.Container) {
 	if c.SecurityContext == nil {
 		c.SecurityContext = &corev1.SecurityContext{}

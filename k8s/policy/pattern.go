@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// matches reports whether a pattern stands for a whole name: * is any part without a /,
+// matches reports whether a pattern matches a whole name: * matches any part without a /,
 // ** any part.
 func matches(pattern, name string) bool {
 	var re strings.Builder

@@ -9,7 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// placement is where a pod may go, and whom it may push aside.
+// placement checks where a pod may run, and which pods it may preempt or keep away.
 func (c *check) placement() {
 	s := c.pod.Spec
 	if c.policy.NodeSelectors != nil {
@@ -26,8 +26,8 @@ func (c *check) placement() {
 	c.namespaces()
 }
 
-// withoutSystem: those that begin with system- are the cluster's own, whatever a pattern
-// says.
+// withoutSystem returns patterns, but none for a name that begins with system-: such
+// priority classes are the cluster's own.
 func withoutSystem(patterns []string, name string) []string {
 	if strings.HasPrefix(name, "system-") {
 		return nil
@@ -35,7 +35,8 @@ func withoutSystem(patterns []string, name string) []string {
 	return patterns
 }
 
-// toleration: a taint is there to keep pods away, so by default none is tolerated.
+// toleration checks one toleration. By default a step may tolerate no taint, because taints
+// keep pods away.
 func (c *check) toleration(at string, t corev1.Toleration) {
 	switch {
 	case t.Key == "" && !matchesAny(c.policy.Tolerations, "any key"):
@@ -45,7 +46,7 @@ func (c *check) toleration(at string, t corev1.Toleration) {
 	}
 }
 
-// nodeAffinity is a node selector by another name.
+// nodeAffinity checks node affinity like a node selector.
 func (c *check) nodeAffinity() {
 	a := c.pod.Spec.Affinity
 	if a == nil || a.NodeAffinity == nil {
@@ -75,8 +76,9 @@ func (c *check) nodeAffinity() {
 	}
 }
 
-// namespaces are those of pods that a pod wants to be near to, or far from. What it is
-// required to be far from is kept off by it, too, as long as it runs: any other job.
+// namespaces checks the namespaces that pod affinity and anti-affinity name. It refuses
+// required anti-affinity, because that also keeps the other pods, such as other jobs', off
+// the node for as long as the step's pod runs.
 func (c *check) namespaces() {
 	a := c.pod.Spec.Affinity
 	if a == nil {
@@ -108,9 +110,9 @@ func (c *check) namespaces() {
 	}
 }
 
-// defaultLabels are keys by which nothing of a cluster's chooses pods, as a Service does
-// by app. defaultAnnotations are those that no program takes for an order, but for two
-// that say how long a pod may stay.
+// defaultLabels are keys by which no object of a cluster selects pods, as a Service does by
+// app. defaultAnnotations are keys that no program acts on, and two by which autoscalers
+// leave a pod alone.
 var (
 	defaultLabels      = []string{"buildkite.com/**", "tag.buildkite.com/**"}
 	defaultAnnotations = []string{"buildkite.com/**", "tag.buildkite.com/**", "cluster-autoscaler.kubernetes.io/safe-to-evict", "karpenter.sh/do-not-disrupt"}

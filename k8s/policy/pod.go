@@ -9,9 +9,9 @@ import (
 	"github.com/onejob-dev/onejob/k8s/config"
 )
 
-// podFields are what a step may say of its pod itself: the fields that are judged here, and
-// those that change nothing for others. All else is for the template: the runner is in
-// the same pod, so its host names, its variables and its processes are the same.
+// podFields are the fields of a PodSpec that a step may set: those that this package checks,
+// and those that change nothing for others. All other fields are the template's, because
+// the runner is in the same pod and shares them.
 var podFields = []string{
 	"containers", "initContainers", "volumes", // by role
 	"nodeSelector", "affinity", "tolerations", "topologySpreadConstraints", "priorityClassName", "runtimeClassName", "preemptionPolicy",
@@ -19,7 +19,7 @@ var podFields = []string{
 	"activeDeadlineSeconds", "terminationGracePeriodSeconds", "resources", "os",
 }
 
-// reasons say why some of the others aren't there.
+// reasons say why a step may not set some of the other fields.
 var reasons = map[string]string{
 	"hostPID":               "it shows a step the runner's process",
 	"shareProcessNamespace": "it shows a step the runner's process",
@@ -45,7 +45,7 @@ func (c *check) podFields() {
 			continue
 		}
 		if p := v.Field(i); p.Kind() == reflect.Pointer && p.Elem().Kind() == reflect.Bool && !p.Elem().Bool() {
-			continue // it says what is so anyway
+			continue // false is the default
 		}
 		rule := "a step may not set this of its pod"
 		if why := reasons[name]; why != "" {
@@ -64,7 +64,7 @@ func (c *check) podFields() {
 		c.bad("os.name", "pods of jobs are Linux's", "take it out")
 	}
 	if deref(c.pod.Spec.HostUsers) {
-		c.bad("hostUsers", "whether the pod has users of its own is the queue's to say", "take it out")
+		c.bad("hostUsers", "only the queue's template decides whether the pod has a user namespace of its own", "take it out")
 	}
 }
 
@@ -85,7 +85,8 @@ func (c *check) host() {
 	}
 }
 
-// account: the default account's name changes nothing, and no token is mounted.
+// account checks the service account and its tokens. A step that names no account gets no
+// token.
 func (c *check) account() {
 	name, allowed := c.pod.Spec.ServiceAccountName, c.policy.ServiceAccounts
 	if name == contract.ManagedBy {
@@ -109,7 +110,7 @@ func (c *check) account() {
 	}
 }
 
-// level is what Pod Security would say.
+// level checks the pod against the policy's Pod Security level.
 func (c *check) level() {
 	if c.policy.Level == config.LevelPrivileged {
 		return

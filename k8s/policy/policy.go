@@ -14,7 +14,7 @@ import (
 	"github.com/onejob-dev/onejob/k8s/steps"
 )
 
-// DefaultLevel is a policy's that names none.
+// DefaultLevel is the Pod Security level of a policy that names none.
 const DefaultLevel = config.LevelBaseline
 
 // Violation is one thing that a step may not have.
@@ -27,8 +27,8 @@ type Violation struct {
 
 func (v Violation) String() string { return v.Field + ": " + v.Rule + ": " + v.Fix }
 
-// Check holds a step's pod against a queue's policy. tokens are the Secrets with an agent
-// token in the namespace. The violations are sorted.
+// Check returns every violation of a queue's policy by a step's pod, sorted. tokens are the
+// Secrets with an agent token in the namespace.
 func Check(p config.Policy, pod *steps.Pod, tokens []string) []Violation {
 	p.Level = cmp.Or(p.Level, DefaultLevel)
 	c := &check{policy: p, pod: pod, tokens: tokens}
@@ -69,7 +69,8 @@ func (c *check) bad(field, rule, fix string, args ...any) {
 	c.found = append(c.found, Violation{Field: field, Rule: rule, Fix: fmt.Sprintf(fix, args...)})
 }
 
-// ask is the end of what only the queue's administrator can change.
+// The fixes of violations that only the queue's administrator can allow: by the policy, by
+// a list of it, by the template.
 const (
 	ask     = "take it out, or have %s added to the queue's policy"
 	askList = "take it out, or have it added to %s in the queue's policy"
@@ -78,8 +79,8 @@ const (
 
 func shown(s string) string { return contract.Line(s, 60) }
 
-// in refuses a value that no pattern of a list matches; a nil list is its default, which
-// says so itself.
+// in refuses a value that no pattern of the list key matches. Callers pass a list's default
+// for nil; no patterns refuse every value. An empty value is allowed.
 func (c *check) in(field, value, what, key string, patterns []string) {
 	if value == "" || matchesAny(patterns, value) {
 		return
@@ -91,7 +92,7 @@ func (c *check) in(field, value, what, key string, patterns []string) {
 	c.bad(field, rule, askList, key)
 }
 
-// container checks what is a container's own.
+// container checks the fields of one container.
 func (c *check) container(at string, ctr corev1.Container) {
 	c.image(at+".image", ctr.Image)
 	c.variables(at, ctr.Env)
@@ -113,7 +114,8 @@ func (c *check) container(at string, ctr corev1.Container) {
 	}
 }
 
-// variables: a file of a volume that the queue has for its runner is the runner's.
+// variables refuses a variable from a file on the queue's volumes, because these are for
+// the runner only.
 func (c *check) variables(at string, env []corev1.EnvVar) {
 	for _, e := range env {
 		if e.ValueFrom == nil || e.ValueFrom.FileKeyRef == nil {
@@ -139,7 +141,7 @@ func (c *check) capabilities(at string, add []corev1.Capability) {
 	}
 }
 
-// deadline: what a step gives itself.
+// deadline checks the deadlines that a step sets.
 func (c *check) deadline() {
 	if c.policy.MaxDeadline == nil {
 		return

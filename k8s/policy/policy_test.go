@@ -35,8 +35,8 @@ func aStep(t testing.TB, image, plugin string) steps.Step {
 
 const digest = "sha256:0123456789012345678901234567890123456789012345678901234567890123"
 
-// Each rule: what breaks it, what allows it. want is the field and the rule; empty if the
-// policy lets the step through.
+// Each rule has a step that violates it and a policy that allows the step. want is the field
+// and the rule, empty if the policy allows the step.
 func TestRules(t *testing.T) {
 	pod := func(fields string) string { return "{podSpec: {containers: [{name: t, image: x}], " + fields + "}}" }
 	ctr := func(fields string) string { return "{podSpec: {containers: [{name: t, image: x, " + fields + "}]}}" }
@@ -195,8 +195,8 @@ func orNull(plugin string) string {
 	return plugin
 }
 
-// No policy gives a step the agent token's Secret, by whatever way it is named, at any
-// level; nor does what the queue itself brings.
+// No policy and no default of the queue gives a step the agent token's Secret, in any field
+// and at any level.
 func TestNoStepGetsTheToken(t *testing.T) {
 	const name = "onejob-agent-token"
 	for _, plugin := range []string{
@@ -233,7 +233,7 @@ func TestNoStepGetsTheToken(t *testing.T) {
 	}
 }
 
-// What the queue's administrator set is not the step's violation.
+// A setting of the queue's administrator is not a violation of the step.
 func TestTheQueuesOwnIsNotJudged(t *testing.T) {
 	own := aStep(t, "", "{podSpec: {serviceAccountName: builder, hostNetwork: true, containers: [{name: t, image: x, securityContext: {privileged: true}}], volumes: [{name: v, hostPath: {path: /}}]}, commandParams: {envFrom: [{secretRef: {name: s}}]}}").Plugin
 	d := steps.Defaults{Image: "agent:1", Template: own.PodSpec, CommandParams: own.CommandParams}

@@ -16,10 +16,10 @@ import (
 	"github.com/onejob-dev/onejob/k8s/steps"
 )
 
-// Of 1,000 plugins made at random, of what pipelines write and of what they mustn't: what
-// the parser and the policy let through, a template's checks take (which are held against
-// a real API server by TestAdmissibleAsTheAPIServer), or they name the field. And none that
-// was let through has anything of the node's, or the agent token's Secret.
+// TestRandomPlugins makes 1,000 random plugins, of parts that pipelines may and may not write.
+// If parser and policy accept a plugin, a template's checks accept its pod, too, or name the
+// field (TestAdmissibleAsTheAPIServer compares these checks with a real API server). No
+// accepted plugin has a part of the node, or the agent token's Secret.
 func TestRandomPlugins(t *testing.T) {
 	const tokenSecret = "onejob-agent-token"
 	counts := map[string]int{}
@@ -59,7 +59,7 @@ func TestRandomPlugins(t *testing.T) {
 	}
 }
 
-// named wants each line of an error to begin with a field.
+// named checks that each line of an error begins with a field.
 func named(t *testing.T, seed uint64, err error) {
 	t.Helper()
 	for line := range strings.Lines(err.Error()) {
@@ -83,8 +83,8 @@ func harmless(t *testing.T, seed uint64, pod *steps.Pod, token string) {
 	}
 }
 
-// asTemplate is what onejob lint would say of the pod: its containers as init containers,
-// because a template has one main container.
+// asTemplate is the error of onejob lint about the pod. The pod's containers are init
+// containers there, because a template has one main container.
 func asTemplate(t *testing.T, pod *steps.Pod) error {
 	t.Helper()
 	spec := pod.PodSpec()

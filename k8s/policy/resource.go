@@ -12,7 +12,7 @@ import (
 	"github.com/onejob-dev/onejob/k8s/config"
 )
 
-// resources holds what is asked for against the most that there is of it.
+// resources checks requests and limits against the policy's limits.
 func (c *check) resources() {
 	for _, placed := range c.pod.Containers() {
 		c.amounts(placed.At+".resources", placed.Container.Resources, c.policy.Limits.Container, "container")
@@ -50,8 +50,8 @@ func (c *check) amounts(at string, r corev1.ResourceRequirements, most corev1.Re
 	}
 }
 
-// sum is what the containers have together that run at the same time, or one of those
-// that run before, if that is more.
+// sum is the pod's amount of a resource, as Kubernetes counts it: the sum over the
+// containers that run at the same time, or the largest init container if that is more.
 func (c *check) sum(name corev1.ResourceName, of func(corev1.ResourceRequirements) corev1.ResourceList) resource.Quantity {
 	var together, before resource.Quantity
 	add := func(ctr corev1.Container) { together.Add(of(ctr.Resources)[name]) }
@@ -76,8 +76,9 @@ func (c *check) sum(name corev1.ResourceName, of func(corev1.ResourceRequirement
 	return together
 }
 
-// Bound gives a container that has no limit of a resource the most that the policy
-// allows. It asks for nothing by that. A device is only for who asks for it.
+// Bound gives a container the policy's limit of cpu, memory and ephemeral storage where it
+// has none, and a request of 0 if it has no request, so that the limit is no request. It
+// sets no other resource: a container gets a device only if it asks for one.
 func Bound(p config.Policy, r *corev1.ResourceRequirements) {
 	shared := []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage}
 	for name, most := range p.Limits.Container {

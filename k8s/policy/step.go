@@ -8,9 +8,9 @@ import (
 	"github.com/onejob-dev/onejob/k8s/steps"
 )
 
-// Resolve works out a step's pod, and what of it the step may not have. What the queue
-// itself brings (its patch, its classes, the PodTemplate that a step chooses) is its
-// administrator's, and not judged; but no pod gets a Secret with an agent token.
+// Resolve returns a step's pod and the step's violations of the policy. It doesn't check the
+// parts that the queue's administrator chose (the queue's patch, its classes, the
+// PodTemplate that the step names), except that no pod gets a Secret with an agent token.
 func Resolve(p config.Policy, step steps.Step, d steps.Defaults, tokens []string) (*steps.Pod, []Violation, error) {
 	pod, err := steps.Resolve(step, d)
 	if err != nil {
@@ -30,8 +30,8 @@ func Resolve(p config.Policy, step steps.Step, d steps.Defaults, tokens []string
 	return pod, found, nil
 }
 
-// bare is what of a queue's defaults a step builds on: the containers that its patches may
-// name.
+// bare is the part of a queue's defaults that a step's patches build on: its containers and
+// their images.
 func bare(d steps.Defaults) steps.Defaults {
 	image := d.Image
 	if d.Class != nil {

@@ -13,8 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// defaultVolumes are kinds that bring nothing of the node's and of nobody else's: claims
-// and Secrets are named each.
+// defaultVolumes are the kinds that need no part of the node. The policy lists claims and
+// Secrets by name besides.
 var defaultVolumes = []string{"emptyDir", "configMap", "downwardAPI", "projected", "secret", "persistentVolumeClaim", "image"}
 
 func (c *check) volumes() {
@@ -43,7 +43,8 @@ func (c *check) volumes() {
 	}
 }
 
-// newClaim is one that begins empty: whatever else it could begin with is somebody's.
+// newClaim refuses an ephemeral claim that doesn't begin empty: other contents belong to
+// somebody else.
 func (c *check) newClaim(at string, s corev1.PersistentVolumeClaimSpec) {
 	for field, isSet := range map[string]bool{"dataSource": s.DataSource != nil, "dataSourceRef": s.DataSourceRef != nil, "volumeName": s.VolumeName != "", "selector": s.Selector != nil} {
 		if isSet {
@@ -52,7 +53,8 @@ func (c *check) newClaim(at string, s corev1.PersistentVolumeClaimSpec) {
 	}
 }
 
-// projected: names of Secrets and service accounts are held against their own lists.
+// projected refuses sources beside the common four. secrets and account check the names of
+// Secrets and service accounts.
 func (c *check) projected(at string, sources []corev1.VolumeProjection) {
 	for _, source := range sources {
 		s := reflect.ValueOf(source)
@@ -65,7 +67,7 @@ func (c *check) projected(at string, sources []corev1.VolumeProjection) {
 	}
 }
 
-// kindOf is Kubernetes' name for a volume's source; none is an emptyDir.
+// kindOf is Kubernetes' name for a volume's source; a volume without a source is an emptyDir.
 func kindOf(v corev1.Volume) string {
 	s := reflect.ValueOf(v.VolumeSource)
 	for i := range s.NumField() {
@@ -87,7 +89,7 @@ func (c *check) hostPath(at, p string) {
 	}
 }
 
-// secrets holds every name of a Secret against the list, wherever it stands.
+// secrets checks every name of a Secret in the pod against the list.
 func (c *check) secrets() {
 	spec := c.pod.PodSpec()
 	var root any
@@ -117,10 +119,10 @@ func (c *check) secrets() {
 
 type secretRef struct{ at, name string }
 
-// secretRefs are a JSON value's references to Secrets. Whatever kind of volume or
-// variable it is, Kubernetes calls such a field by that name: secretKeyRef, secretRef,
-// secret, imagePullSecrets, nodePublishSecretRef; it is the Secret's name or holds it as
-// name or secretName.
+// secretRefs are a JSON value's references to Secrets. In every kind of volume and variable
+// the name of such a field contains "secret": secretKeyRef, secretRef, secret,
+// imagePullSecrets, nodePublishSecretRef. The field is the Secret's name, or has it as name
+// or secretName.
 func secretRefs(v any, at string, inRef bool) (refs []secretRef) {
 	switch v := v.(type) {
 	case map[string]any:

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A date after the year 9999 is read, and can't be written: the fault of that step.
+// A date after the year 9999 can be read but not written. It is an error of that step.
 func TestWhatCantBeWrittenIsAFault(t *testing.T) {
 	step, err := Parse(env(t, `{podSpec: {volumes: [{name: x, ephemeral: {volumeClaimTemplate: {metadata: {creationTimestamp: "9999-12-31T23:59:59-01:00"}, spec: {}}}}]}}`))
 	if err != nil {
@@ -18,7 +18,8 @@ func TestWhatCantBeWrittenIsAFault(t *testing.T) {
 	}
 }
 
-// What is for all containers is copied into each of them.
+// The variables and mounts for all containers are copied into each, so their number is
+// bounded.
 func TestSizesAreBounded(t *testing.T) {
 	many := func(n int, format string) string {
 		var all []string
@@ -49,8 +50,8 @@ func TestSizesAreBounded(t *testing.T) {
 	}
 }
 
-// An amount with a huge exponent takes seconds to read: it is refused before it is, in
-// whatever way it hides.
+// Reading an amount with a huge exponent takes seconds. Parse refuses such an amount, in any
+// spelling, before it reads it.
 func TestQuantitiesAreBounded(t *testing.T) {
 	for _, tt := range []struct {
 		plugin string

@@ -13,8 +13,8 @@ import (
 // DefaultMirrors is where a volume of git mirrors is mounted.
 const DefaultMirrors = "/buildkite/git-mirrors"
 
-// over is a checkout's settings over others: what it leaves out is theirs, and its
-// variables and mounts come after theirs.
+// over merges a checkout's settings over base's. A setting that c leaves out is base's; c's
+// variables and mounts come after base's.
 func (c *Checkout) over(base *Checkout) *Checkout {
 	if c == nil {
 		c = &Checkout{}
@@ -49,7 +49,7 @@ func (m *GitMirrors) over(base *GitMirrors) *GitMirrors {
 	}
 }
 
-// env are the settings by the names that the agent has for them.
+// env are the settings as the agent's environment variables.
 func (c *Checkout) env() []corev1.EnvVar {
 	var env []corev1.EnvVar
 	text := func(name string, v *string) {
@@ -83,7 +83,7 @@ func (c *Checkout) env() []corev1.EnvVar {
 	return env
 }
 
-// at is the mirrors' folder, nil if there is none.
+// at is the mirrors' folder, nil if neither a path nor a volume is given.
 func (m *GitMirrors) at() *string {
 	if m.Path == nil && m.Volume != nil {
 		byDefault := DefaultMirrors
@@ -92,8 +92,8 @@ func (m *GitMirrors) at() *string {
 	return m.Path
 }
 
-// free are the folders of the runner's container in which a pipeline may mount volumes:
-// its programs and their settings are in none of them.
+// free are the folders of the runner's container in which a pipeline may mount volumes: none
+// of them has a program of the runner's, or its settings.
 var free = []string{"/buildkite", "/cache", "/caches", "/data", "/media", "/mnt", "/secrets", "/srv", "/workspace"}
 
 // isFree reports whether a pipeline's volume at a path leaves the runner's programs alone.

@@ -32,10 +32,10 @@ func interposer(params ...*CommandParams) Interposer {
 	return i
 }
 
-// plainWord is what no shell takes for anything else.
+// plainWord matches a word that needs no quotes in any shell.
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
 
-// quoted is words for a POSIX shell.
+// quoted is words as a command line for a POSIX shell.
 func quoted(words []string) string {
 	out := make([]string, len(words))
 	for i, w := range words {

@@ -4,17 +4,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Defaults are what a queue brings to each of its steps. Resolve writes to none of it.
+// Defaults are a queue's defaults for each of its steps. Resolve doesn't change them.
 type Defaults struct {
 	// Command is the job's own command.
 	Command string
-	// Image is what a command container runs that names no image.
+	// Image is the image of a command container that names none.
 	Image string
 	// PullPolicy is for the containers that have none; empty leaves it to Kubernetes.
 	PullPolicy corev1.PullPolicy
 	// Template is the pod of the PodTemplate that the step names (Step.PodTemplate).
 	Template *corev1.PodSpec
-	// Patch is the queue's own patch. It is merged before a step's image and patch.
+	// Patch is the queue's own patch. Resolve merges it before a step's image and patch.
 	Patch         *corev1.PodSpec
 	Metadata      Metadata
 	Checkout      *Checkout
@@ -32,8 +32,8 @@ type Mounted struct {
 	Path   string        `json:"path"`
 }
 
-// Class is a resource class: what a job gets that asks for it by the agent tag
-// resource_class.
+// Class is a resource class: the resources and the place of a job that names the class by
+// the agent tag resource_class.
 type Class struct {
 	// Resource is for each command container, PodResource for the pod as a whole.
 	Resource     *corev1.ResourceRequirements `json:"resource,omitempty"`

@@ -1,11 +1,11 @@
-// Package steps reads what a step says of its pod, and works out the pod that it
-// describes: the attribute image:, and the kubernetes plugin with the names and the
-// meaning that agent-stack-k8s gives them.
+// Package steps reads a step's description of its pod, and works out that pod. The
+// description is the attribute image: and the kubernetes plugin, whose names and meaning are
+// those of agent-stack-k8s.
 //
-//	the job's environment -> Parse   -> Step       a foreign text: strict, bounded, every fault at once
+//	the job's environment -> Parse   -> Step       foreign text: strict, bounded, every fault at once
 //	Step, queue's Defaults -> Resolve -> Pod        a description, by roles; nothing of a runner is in it
 //	Pod                   -> package policy         what a pipeline may have
 //	Pod                   -> package kjob           the kjob
 //
-// It is pure: it asks nobody, and writes to nothing that it is given.
+// The package is pure: it calls no other system, and doesn't change its arguments.
 package steps

@@ -12,9 +12,9 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// Fault is one thing that is wrong with what a step says.
+// Fault is one error in a step's description of its pod.
 type Fault struct {
-	// Field is its place in the step, such as kubernetes.podSpec.containers[test].image.
+	// Field is the faulty field, such as kubernetes.podSpec.containers[test].image.
 	Field string
 	Text  string
 }
@@ -42,14 +42,14 @@ func (f *faults) oneOf(field, value string, words []string) {
 	}
 }
 
-// imageName is what a container runtime takes: an optional host with a port, a path in
-// lower case, a tag, a digest. It is the grammar of distribution/reference.
+// imageName matches the image names that a container runtime takes: an optional host with a
+// port, a path in lower case, a tag, a digest. It is the grammar of distribution/reference.
 var imageName = regexp.MustCompile(`^` +
 	`(?:(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?/)?` +
 	`[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*` +
 	`(?::[\w][\w.-]{0,127})?(?:@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?$`)
 
-// CheckImage says what is wrong with the name of an image, nil if nothing is.
+// CheckImage returns why name is not an image name, nil if it is one.
 func CheckImage(name string) error {
 	f := &faults{}
 	f.image("image", name)
@@ -61,7 +61,7 @@ func (f *faults) image(field, name string) {
 	case len(name) > contract.MaxName:
 		f.bad(field, "it has %d characters, and an image's name has %d at the most", len(name), contract.MaxName)
 	case !imageName.MatchString(name):
-		f.bad(field, "%q is no name of an image, such as registry.example/team/app:1.2; repositories are in lower case", contract.Line(name, maxShown))
+		f.bad(field, "%q is not an image name, such as registry.example/team/app:1.2; repositories are in lower case", contract.Line(name, maxShown))
 	}
 }
 
@@ -81,7 +81,7 @@ func (f *faults) podImages(at string, s *corev1.PodSpec) {
 	}
 }
 
-// place is an entry of a list: by its name, if it has one.
+// place is the path of a list's entry, with the entry's name or else its index.
 func place(at string, i int, name string) string {
 	if name == "" {
 		return fmt.Sprintf("%s[%d]", at, i)
@@ -89,7 +89,7 @@ func place(at string, i int, name string) string {
 	return fmt.Sprintf("%s[%s]", at, contract.Line(name, maxShown))
 }
 
-// list is words for people.
+// list joins words for an error message.
 func list(words []string) string {
 	if len(words) == 0 {
 		return "none"

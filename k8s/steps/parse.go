@@ -110,7 +110,7 @@ func readPlugin(f *faults, raw json.RawMessage) *Plugin {
 	}
 	var doc any
 	if err := json.Unmarshal(raw, &doc); err != nil {
-		f.bad("kubernetes", "it is no JSON")
+		f.bad("kubernetes", "it is not JSON")
 		return nil
 	}
 	before := len(f.list)

@@ -35,19 +35,19 @@ func TestParseFaults(t *testing.T) {
 		{"a field far down, by the container's name", "{podSpec: {containers: [{name: test, resources: {request: {cpu: 1}}}]}}", []string{"kubernetes.podSpec.containers[test].resources.request: there is no such field, but there is requests"}},
 		{"a field that the pod has, and no container", "{podSpec: {containers: [{volumes: []}]}}", []string{"kubernetes.podSpec.containers[0].volumes: there is no such field. There are args, command, env,"}},
 		{"all at once", "{podSpec: {nodeselector: {}, containers: {}}, sidecars: [{image: UPPER}], jobActiveDeadlineSeconds: soon}", []string{
-			"kubernetes.podSpec.nodeselector: there is no such field, but there is nodeSelector", "kubernetes.podSpec.containers: it is a mapping, and it is for a list", "kubernetes.jobActiveDeadlineSeconds: it is the string \"soon\", and it is for a whole number",
+			"kubernetes.podSpec.nodeselector: there is no such field, but there is nodeSelector", "kubernetes.podSpec.containers: it is a mapping, but it must be a list", "kubernetes.jobActiveDeadlineSeconds: it is the string \"soon\", but it must be a whole number",
 		}},
-		{"a number where Kubernetes has a string", "{podSpec: {containers: [{env: [{name: PORT, value: 80}]}]}}", []string{"kubernetes.podSpec.containers[0].env[PORT].value: it is 80, and it is for a string: put it in quotes"}},
-		{"a flag in quotes", `{checkout: {skip: "true"}}`, []string{`kubernetes.checkout.skip: it is the string "true", and it is for true or false`}},
-		{"a half", "{jobActiveDeadlineSeconds: 1.5}", []string{"kubernetes.jobActiveDeadlineSeconds: it is 1.5, and it is for a whole number"}},
+		{"a number where Kubernetes has a string", "{podSpec: {containers: [{env: [{name: PORT, value: 80}]}]}}", []string{"kubernetes.podSpec.containers[0].env[PORT].value: it is 80, but it must be a string: put it in quotes"}},
+		{"a flag in quotes", `{checkout: {skip: "true"}}`, []string{`kubernetes.checkout.skip: it is the string "true", but it must be true or false`}},
+		{"a half", "{jobActiveDeadlineSeconds: 1.5}", []string{"kubernetes.jobActiveDeadlineSeconds: it is 1.5, but it must be a whole number"}},
 		{"no quantity", "{podSpec: {containers: [{resources: {limits: {cpu: lots}}}]}}", []string{"kubernetes: quantities must match"}},
 		{"a negative deadline", "{jobActiveDeadlineSeconds: -1}", []string{"kubernetes.jobActiveDeadlineSeconds: -1 is negative"}},
 		{"an interposer", "{commandParams: {interposer: bash}}", []string{`kubernetes.commandParams.interposer: "bash" is not one of buildkite, vector, legacy`}},
-		{"an image in upper case in a patch", "{podSpecPatch: {containers: [{name: container-0, image: Acme/App}]}}", []string{`kubernetes.podSpecPatch.containers[container-0].image: "Acme/App" is no name of an image`}},
+		{"an image in upper case in a patch", "{podSpecPatch: {containers: [{name: container-0, image: Acme/App}]}}", []string{`kubernetes.podSpecPatch.containers[container-0].image: "Acme/App" is not an image name`}},
 		{"a sidecar without an image", "{sidecars: [{name: db}]}", []string{"kubernetes.sidecars[db].image: none given"}},
 		{"a directive of a patch", "{podSpecPatch: {containers: [{name: agent, $patch: delete}]}}", []string{"there are no directives here; a patch adds and replaces, it can't remove"}},
 		{"NUL", `{podSpec: {containers: [{command: ["a\0b"]}]}}`, []string{"kubernetes.podSpec.containers[0].command[0]: it has a NUL character"}},
-		{"no mapping", "[1]", []string{"kubernetes: it is a list, and it is for a mapping"}},
+		{"no mapping", "[1]", []string{"kubernetes: it is a list, but it must be a mapping"}},
 		{"a terminal's command in a name", `{"\e]52;c;x\a": 1}`, []string{"kubernetes.]52;c;x: there is no such field"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -75,10 +75,10 @@ func TestParsePluginsAndImages(t *testing.T) {
 		{name: "an image", image: "node:22"},
 		{name: "a whole one", image: "registry.example:5000/a/b_c/d.e:v1.2@sha256:" + strings.Repeat("0", 64)},
 		{name: "a host in upper case", image: "Registry.example/app"},
-		{name: "upper case", image: "Node:22", want: `image: "Node:22" is no name of an image`},
+		{name: "upper case", image: "Node:22", want: `image: "Node:22" is not an image name`},
 		{name: "a space", image: " node", want: "image: "},
 		{name: "a long one", image: strings.Repeat("a", 600), want: "image: it has 600 characters"},
-		{name: "a terminal's command", image: "x\x1b[2J", want: `image: "x [2J" is no name`},
+		{name: "a terminal's command", image: "x\x1b[2J", want: `image: "x [2J" is not an image name`},
 		{name: "the plugin", plugins: `[{"docker#v1":{"x":1}},{"` + full + `":{"podSpec":{}}}]`, plugin: true},
 		{name: "with a version", plugins: `[{"` + full + `#v1.2.3":{"podSpec":{}}}]`, plugin: true},
 		{name: "its short name", plugins: `[{"kubernetes":{"podSpec":{}}}]`, plugin: true},
@@ -104,7 +104,7 @@ func TestParsePluginsAndImages(t *testing.T) {
 	}
 }
 
-// However many faults there are, a page has room for what is told of them.
+// The error fits on a job's page with any number of faults.
 func TestFaultsAreBounded(t *testing.T) {
 	fields := map[string]int{}
 	for i := range 3000 {
@@ -117,8 +117,8 @@ func TestFaultsAreBounded(t *testing.T) {
 	}
 }
 
-// FuzzParse: a pipeline's text makes no panic, and nothing in an error that isn't text.
-// What is read can be resolved.
+// FuzzParse: no text of a pipeline causes a panic, or puts control characters into an error.
+// Resolve accepts, or refuses without a panic, every step that Parse accepts.
 func FuzzParse(f *testing.F) {
 	f.Add(`{"podSpec":{"containers":[{"image":"node:22","command":["a"],"args":["b c"]}]},"sidecars":[{"image":"x"}]}`, "node:22")
 	f.Add(`{"podSpecPatch":{"containers":[{"name":"container-0","command":["x"]},{"name":"agent","image":"x"}],"volumes":[{"name":"v","emptyDir":{}}]},"checkout":{"skip":true,"gitMirrors":{"volume":{"name":"m"}}}}`, "")

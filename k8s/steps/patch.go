@@ -10,9 +10,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 )
 
-// patch merges one over a pod, as kubectl would. own is set for the queue's own: a step's
-// may not touch the runner beyond its resources, because whoever chooses its image, its
-// variables or its mounts has the agent token.
+// patch merges a patch over a pod, as kubectl does. own says that it is the queue's own. Of
+// the runner a step's patch may change only the resources, because the runner's image,
+// variables and mounts give access to the agent token.
 func (r *resolver) patch(base, patch *corev1.PodSpec, field string, own bool) *corev1.PodSpec {
 	if patch == nil {
 		return base
@@ -38,7 +38,7 @@ func (r *resolver) patch(base, patch *corev1.PodSpec, field string, own bool) *c
 	}
 	p.RestartPolicy = ""
 	if len(p.EphemeralContainers) > 0 {
-		r.bad(field+".ephemeralContainers", "a pod can't be made with some: use sidecars")
+		r.bad(field+".ephemeralContainers", "a new pod can't have ephemeral containers: use sidecars")
 	}
 	if p.Containers == nil {
 		p.Containers = []corev1.Container{} // null would take them all away
@@ -92,8 +92,8 @@ func (r *resolver) patchRunner(c *corev1.Container, at string, own bool) {
 	}
 }
 
-// replace takes out of the pod what a patch gives anew and a merge would mix: a volume's
-// or a variable's two sources.
+// replace removes from base the volumes and variables that patch has, too: a merge would
+// leave such a volume or variable with two sources.
 func replace(base, patch *corev1.PodSpec) {
 	base.Volumes = slices.DeleteFunc(base.Volumes, func(v corev1.Volume) bool {
 		return slices.ContainsFunc(patch.Volumes, func(n corev1.Volume) bool { return n.Name == v.Name })
@@ -130,9 +130,9 @@ func merge(base, patch *corev1.PodSpec) (*corev1.PodSpec, error) {
 	return out, json.Unmarshal(doc, out)
 }
 
-// lowerSecurity moves what a pod says of users and confinement into its containers, but
-// for those that say it themselves: the runner is in the same pod, and keeps its own.
-// What there is for a pod alone (fsGroup, groups, sysctls) stays.
+// lowerSecurity moves the pod's settings of users and confinement into its containers,
+// because the runner, which is in the same pod, keeps its own. A container's own settings
+// win. Settings that only a pod has (fsGroup, groups, sysctls) stay.
 func lowerSecurity(pod *corev1.PodSpec) {
 	s := pod.SecurityContext
 	if s == nil {
@@ -164,7 +164,7 @@ func lowerSecurity(pod *corev1.PodSpec) {
 	s.SELinuxOptions, s.SeccompProfile, s.AppArmorProfile, s.WindowsOptions = nil, nil, nil, nil
 }
 
-// byDefault sets what isn't set, to a copy.
+// byDefault sets *to to a copy of *from, if *to is nil.
 func byDefault[T any](to **T, from *T) {
 	if *to == nil && from != nil {
 		v := *from

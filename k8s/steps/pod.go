@@ -6,9 +6,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Pod is what a step describes, by roles. Whoever builds the kjob adds the runner's
-// container, the workspace and the queue's own. It shares nothing with what it was made
-// from.
+// Pod is the pod that a step describes, its containers by roles. Package kjob adds the
+// runner's container, the workspace and the queue's own parts. A Pod shares no memory with
+// Resolve's arguments.
 type Pod struct {
 	// Commands are the containers in which the job's commands run, at least one.
 	Commands []Command
@@ -16,44 +16,44 @@ type Pod struct {
 	// (restartPolicy Always) among them. Sidecars are the plugin's: native too, and begun
 	// after those.
 	Init, Sidecars []corev1.Container
-	// Others were added by a patch. They run beside the job, nobody waits for them, and
-	// they are no sidecars to Kubernetes.
+	// Others are containers that a patch added. They run beside the job, but Kubernetes
+	// doesn't treat them as sidecars.
 	Others []corev1.Container
 	// Volumes are the step's, and those of the queue's defaults that its pod needs.
 	Volumes []corev1.Volume
-	// Runner is what patches say of the containers agent and checkout, which are one
-	// container here: of a step the resources alone, of the queue's own patch whatever
-	// it says. Its name, and all that nobody set, is empty.
+	// Runner is what patches set in the containers agent and checkout, which are one
+	// container here. A step's patch can set only its resources, the queue's own patch any
+	// field. Runner's name is empty.
 	Runner   corev1.Container
 	Checkout CheckoutPlan
-	// Spec is the rest: what is said of the pod itself. Its lists of containers and
-	// volumes are empty. What its security context said of users, seccomp and the like
-	// is in each of the containers above, so that the runner keeps its own.
+	// Spec has the fields of the pod itself. Its lists of containers and volumes are empty.
+	// The pod's settings of users, seccomp and the like are in each of the containers above,
+	// so that the runner keeps its own.
 	Spec     corev1.PodSpec
 	Metadata Metadata
 	// Deadline is the kjob's activeDeadlineSeconds, 0 for the queue's.
 	Deadline int64
-	// Notes say what the step has in it that changes nothing.
+	// Notes name the parts of the step that have no effect.
 	Notes []string
 }
 
 // Command is a container in which a command of the job runs.
 type Command struct {
-	// Container has no command and no args: they are in Line. Its workingDir is empty if
-	// nobody set one; then it is the checkout.
+	// Container has no command and no args: they are in Line. An empty workingDir means the
+	// checkout.
 	Container corev1.Container
-	// Line is what the container runs, as BUILDKITE_COMMAND.
+	// Line is the container's command, for BUILDKITE_COMMAND.
 	Line string
 }
 
 // CheckoutPlan is how the repository is checked out.
 type CheckoutPlan struct {
-	// Skip: it isn't.
+	// Skip means that there is no checkout.
 	Skip bool
 	// Env are settings of the agent, by the names of its flags' variables.
 	Env []corev1.EnvVar
-	// EnvFrom and Mounts are for the checkout. EnvFrom may hold any name: it is never to
-	// be the environment of a process that has the agent token.
+	// EnvFrom and Mounts are for the checkout. EnvFrom may set any variable, so it must never
+	// reach a process that has the agent token.
 	EnvFrom []corev1.EnvFromSource
 	Mounts  []corev1.VolumeMount
 	// Credentials is a Secret with a file .git-credentials, nil if there is none.
@@ -77,14 +77,14 @@ func (p *Pod) Containers() []Placed {
 	return all
 }
 
-// Placed is a container, and the place that people find it at.
+// Placed is a container and its path in the step, for messages.
 type Placed struct {
 	At        string
 	Container corev1.Container
 }
 
-// Images are the images that the step's containers run, each once, in their order: after
-// all patches, so that none of them is missed.
+// Images are the images that the step's containers run after all patches, each once, in the
+// containers' order.
 func (p *Pod) Images() []string {
 	var images []string
 	for _, c := range p.Containers() {

@@ -11,7 +11,8 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 )
 
-// The containers of agent-stack-k8s that patches name. Here the runner is all of them.
+// The containers of agent-stack-k8s that patches name. In onejob, agent and checkout are
+// the runner, and copy-agent and imagecheck- don't exist.
 const (
 	agentContainer    = contract.AgentContainer
 	checkoutContainer = "checkout"
@@ -90,7 +91,7 @@ func (r *resolver) note(format string, args ...any) {
 
 func (r *resolver) isCommand(name string) bool { _, ok := r.lines[name]; return ok }
 
-// base is the podSpec that all else is put into.
+// base is the podSpec that the other parts are merged into.
 func (r *resolver) base() *corev1.PodSpec {
 	template := r.plugin.PodTemplate
 	base := &corev1.PodSpec{}
@@ -110,12 +111,13 @@ func (r *resolver) base() *corev1.PodSpec {
 	}
 	base.RestartPolicy = ""
 	if len(base.EphemeralContainers) > 0 {
-		r.bad("kubernetes.podSpec.ephemeralContainers", "a pod can't be made with some: use sidecars")
+		r.bad("kubernetes.podSpec.ephemeralContainers", "a new pod can't have ephemeral containers: use sidecars")
 	}
 	return base
 }
 
-// names gives each container one, and refuses what is somebody else's.
+// names gives each container without a name one. It refuses names that onejob uses, and a
+// name of two containers.
 func (r *resolver) names(base *corev1.PodSpec) {
 	used := map[string]bool{}
 	claim := func(at, name string) {
@@ -151,8 +153,8 @@ func (r *resolver) names(base *corev1.PodSpec) {
 	}
 }
 
-// commands takes the commands out of the containers, and gives these what is for all of
-// them.
+// commands moves each container's command into lines, and gives each container its image
+// and the variables and mounts for all command containers.
 func (r *resolver) commands(base *corev1.PodSpec) {
 	if len(base.Containers) == 0 {
 		base.Containers = []corev1.Container{{Name: defaultContainer}}
@@ -185,7 +187,7 @@ func (r *resolver) commands(base *corev1.PodSpec) {
 	}
 }
 
-// forAll are a step's variables and mounts for each of its containers.
+// forAll adds the step's variables and mounts that are for each of its containers.
 func (r *resolver) forAll(c *corev1.Container) {
 	c.EnvFrom = append(c.EnvFrom, r.plugin.GitEnvFrom...)
 	c.VolumeMounts = append(c.VolumeMounts, r.plugin.ExtraVolumeMounts...)
@@ -233,8 +235,8 @@ func (r *resolver) split(base *corev1.PodSpec) {
 	r.pod.Spec = *base
 }
 
-// runner is one container of two: of each amount the larger, because they work one after
-// the other.
+// runner merges the two containers into one, with the larger of both amounts of each
+// resource, because their work is done one after the other.
 func runner(agent, checkout corev1.Container) corev1.Container {
 	agent.Name = ""
 	for _, pair := range []struct{ to, from *corev1.ResourceList }{{&agent.Resources.Requests, &checkout.Resources.Requests}, {&agent.Resources.Limits, &checkout.Resources.Limits}} {
@@ -256,8 +258,9 @@ func runner(agent, checkout corev1.Container) corev1.Container {
 	return agent
 }
 
-// cloned shares nothing with the plugin, which several goroutines may resolve.
-// It came from JSON, and yet not all of it goes back: a date after the year 9999 doesn't.
+// cloned is a deep copy of a plugin, because several goroutines may resolve one plugin. A
+// plugin comes from JSON, but some values can't be encoded again: a date after the year 9999
+// is an error.
 func cloned(p *Plugin) (*Plugin, error) {
 	b, err := json.Marshal(p)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// aStep is one with the plugin, written in YAML.
+// aStep is a step with the plugin, written in YAML.
 func aStep(t testing.TB, image, plugin string) Step {
 	t.Helper()
 	e := env(t, plugin)
@@ -35,7 +35,7 @@ func aPodSpec(t testing.TB, doc string) *corev1.PodSpec {
 	return s
 }
 
-// What tests look at in a pod, in words.
+// lines describes the parts of a pod that tests compare, a line each.
 func lines(p *Pod) (out []string) {
 	for _, c := range p.Commands {
 		out = append(out, fmt.Sprintf("%s %s %q", c.Container.Name, c.Container.Image, c.Line))
@@ -122,7 +122,7 @@ func TestContainersAndCommands(t *testing.T) {
 	}
 }
 
-// The order in which images win, each without the one before it.
+// The order of precedence of images: each row lacks the image of the row before it.
 func TestWhoseImage(t *testing.T) {
 	const queue = `{containers: [{name: container-0, image: "queue-patch"}]}`
 	for _, tt := range []struct{ name, image, plugin, patch, class, want string }{
@@ -178,7 +178,7 @@ func TestPatches(t *testing.T) {
 	}
 }
 
-// What a step may say of no pod, by the field.
+// Resolve refuses settings that no step may have, and names the field.
 func TestResolveRefuses(t *testing.T) {
 	for _, tt := range []struct{ name, queue, plugin, want string }{
 		{"the agent's command", "", `{podSpecPatch: {containers: [{name: agent, command: [x]}]}}`, "kubernetes.podSpecPatch.containers[agent].command: what this container runs can't be changed"},
@@ -273,7 +273,7 @@ jobActiveDeadlineSeconds: 60`
 	}
 }
 
-// What the peer ignores without a word, or what a step can't have, is said.
+// Notes name the settings that agent-stack-k8s ignores silently, or that have no effect here.
 func TestNotes(t *testing.T) {
 	for _, tt := range []struct{ name, plugin, want string }{
 		{"args without a command", `{podSpec: {containers: [{image: x, args: [a]}]}}`, "kubernetes.podSpec.containers[container-0]: args without a command are not used"},
@@ -290,7 +290,7 @@ func TestNotes(t *testing.T) {
 	}
 }
 
-// Peers.md, W-6: which images a pod runs is known after all patches, not before.
+// Pod.Images are the images after all patches.
 func TestImagesAfterPatches(t *testing.T) {
 	p := resolved(t, aStep(t, "attribute", `{podSpec: {initContainers: [{name: i, image: init}], containers: [{image: own}]}, podSpecPatch: {containers: [{name: proxy, image: patched}]}}`), Defaults{Image: "agent:1"})
 	if diff := cmp.Diff([]string{"init", "attribute", "patched"}, p.Images()); diff != "" {
@@ -301,7 +301,7 @@ func TestImagesAfterPatches(t *testing.T) {
 	}
 }
 
-// W-11: many steps at once leave the queue's defaults, and the step, as they were.
+// Many concurrent calls of Resolve change neither the queue's defaults nor the step.
 func TestResolveChangesNothingOfOthers(t *testing.T) {
 	d := Defaults{
 		Command: "make", Image: "agent:1", Template: aPodSpec(t, "{containers: [{name: t, image: x, command: [a]}], securityContext: {runAsUser: 1}, volumes: [{name: v}]}"),
@@ -338,7 +338,7 @@ func asYAML(t *testing.T, v any) string {
 	return string(b)
 }
 
-// §3.2, 33: a step's user is its containers', and the runner keeps its own.
+// The user in a step's podSpec is that of its containers; the runner keeps its own.
 func TestWhoseSecurityContext(t *testing.T) {
 	p := resolved(t, aStep(t, "", `{podSpec: {containers: [{image: a, securityContext: {runAsUser: 5}}, {image: b}], initContainers: [{name: i, image: c}]}, sidecars: [{image: d}], podSpecPatch: {securityContext: {runAsUser: 1000, runAsGroup: 2000, fsGroup: 3000}}}`), Defaults{})
 	var got []string
@@ -355,7 +355,7 @@ func TestWhoseSecurityContext(t *testing.T) {
 	}
 }
 
-// §3.2, 39: whose keys the checkout gets doesn't depend on what else a step says.
+// The checkout's credentials don't depend on the step's podSpec.
 func TestCheckoutIsTheSameWithAnyPodSpec(t *testing.T) {
 	const git = "gitEnvFrom: [{secretRef: {name: ssh}}], checkout: {gitCredentialsSecret: {secretName: g}}"
 	var want string

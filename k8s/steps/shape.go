@@ -22,7 +22,7 @@ var (
 	interposers  = []string{string(InterposeBuildkite), string(InterposeVector), string(InterposeLegacy)}
 )
 
-// maxListed bounds how many of a field's neighbours are listed: a PodSpec has forty.
+// maxListed is the largest number of known fields that an error lists: a PodSpec has forty.
 const maxListed = 30
 
 // shape holds a JSON value against the type that it is for, and says every field that
@@ -46,12 +46,12 @@ func (f *faults) shape(at string, v any, t reflect.Type) {
 		if m, ok := v.(map[string]any); ok {
 			f.fields(at, m, t)
 		} else {
-			f.bad(at, "%s, and it is for a mapping", kindOf(v))
+			f.bad(at, "%s, but it must be a mapping", kindOf(v))
 		}
 	case reflect.Map:
 		m, ok := v.(map[string]any)
 		if !ok {
-			f.bad(at, "%s, and it is for a mapping", kindOf(v))
+			f.bad(at, "%s, but it must be a mapping", kindOf(v))
 		}
 		for _, k := range slices.Sorted(maps.Keys(m)) {
 			f.shape(at+"."+shown(k), m[k], t.Elem())
@@ -96,7 +96,7 @@ func (f *faults) entries(at string, v any, t reflect.Type) {
 	}
 	entries, ok := v.([]any)
 	if !ok {
-		f.bad(at, "%s, and it is for a list", kindOf(v))
+		f.bad(at, "%s, but it must be a list", kindOf(v))
 	}
 	if len(entries) > maxEntries && t.Elem().Kind() == reflect.Struct {
 		f.bad(at, "it has %d entries, and a list of a step's may have %d", len(entries), maxEntries)
@@ -109,7 +109,8 @@ func (f *faults) entries(at string, v any, t reflect.Type) {
 	}
 }
 
-// hugeExponent is of three digits or more: a Quantity is computed digit by digit.
+// hugeExponent matches an exponent of three digits or more: Quantity's parser computes such
+// a number digit by digit.
 var hugeExponent = regexp.MustCompile(`[eE][+-]?[0-9]{3}`)
 
 func (f *faults) quantity(at string, v any) {
@@ -122,7 +123,7 @@ func (f *faults) quantity(at string, v any) {
 		text = strconv.FormatFloat(v, 'g', -1, 64)
 	}
 	if len(text) > longest || hugeExponent.MatchString(text) {
-		f.bad(at, "%q is no amount: write it with %d characters at the most, and an exponent of two digits, such as 1500m or 2Gi", shown(text), longest)
+		f.bad(at, "%q is not a valid amount: write it with %d characters at the most, and an exponent of two digits, such as 1500m or 2Gi", shown(text), longest)
 	}
 }
 
@@ -145,7 +146,7 @@ func (f *faults) scalar(at string, v any, t reflect.Type) {
 		return
 	}
 	if !fits {
-		f.bad(at, "%s, and it is for %s%s", kindOf(v), want, quotes(v, t))
+		f.bad(at, "%s, but it must be %s%s", kindOf(v), want, quotes(v, t))
 	}
 }
 
@@ -190,7 +191,8 @@ func fieldsOf(t reflect.Type) map[string]reflect.Type {
 	return fields
 }
 
-// nearest is the word that somebody may have meant: at most a third of it is otherwise.
+// nearest is the known word that differs least from key, empty if more than a third of key's
+// letters differ.
 func nearest(key string, known []string) string {
 	best, least := "", len(key)/3+1
 	if len(key) > 2*maxShown {

@@ -4,7 +4,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Step is what a step says of its pod.
+// Step is a step's description of its pod.
 type Step struct {
 	// Image is the attribute image:, empty if there is none.
 	Image string
@@ -15,8 +15,8 @@ type Step struct {
 // Plain reports whether the step leaves its pod to its queue.
 func (s Step) Plain() bool { return s.Image == "" && s.Plugin == nil }
 
-// PodTemplate is the PodTemplate that Resolve needs, empty if none: a podSpec of the
-// step's own comes before it.
+// PodTemplate is the name of the PodTemplate that Resolve needs in Defaults.Template. It is
+// empty if the step has a podSpec, which replaces the PodTemplate.
 func (s Step) PodTemplate() string {
 	if s.Plugin == nil || s.Plugin.PodSpec != nil {
 		return ""
@@ -29,7 +29,7 @@ type Plugin struct {
 	// PodSpec has the step's own containers. A container's command and args are a
 	// command line of the job.
 	PodSpec *corev1.PodSpec `json:"podSpec,omitempty"`
-	// PodSpecPatch is merged (strategic merge) over what all else makes.
+	// PodSpecPatch is a strategic merge patch. Resolve applies it last.
 	PodSpecPatch *corev1.PodSpec `json:"podSpecPatch,omitempty"`
 	// PodTemplate names a PodTemplate in the queue's namespace, used without PodSpec.
 	PodTemplate string `json:"podTemplate,omitempty"`
@@ -43,7 +43,7 @@ type Plugin struct {
 	Checkout          *Checkout            `json:"checkout,omitempty"`
 	CommandParams     *CommandParams       `json:"commandParams,omitempty"`
 	SidecarParams     *SidecarParams       `json:"sidecarParams,omitempty"`
-	// JobActiveDeadlineSeconds replaces the queue's, 0 for the queue's.
+	// JobActiveDeadlineSeconds replaces the queue's; 0 keeps the queue's.
 	JobActiveDeadlineSeconds int64 `json:"jobActiveDeadlineSeconds,omitempty"`
 }
 
@@ -53,7 +53,7 @@ type Metadata struct {
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
-// Checkout says how the repository is checked out. What is nil is the queue's.
+// Checkout says how the runner checks out the repository. A nil field means the queue's.
 type Checkout struct {
 	Skip                 *bool    `json:"skip,omitempty"`
 	CheckoutFlags        *string  `json:"checkoutFlags,omitempty"`

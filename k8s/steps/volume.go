@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 )
 
-// checkout is the plan of the checkout, and what its volumes need.
+// checkout fills in the plan of the checkout and adds its volumes.
 func (r *resolver) checkout() {
 	c := r.plugin.Checkout.over(r.d.Checkout)
 	plan := &r.pod.Checkout
@@ -53,7 +53,8 @@ func (r *resolver) mirrors(c *Checkout) {
 	r.pod.Checkout.Mounts = append(r.pod.Checkout.Mounts, corev1.VolumeMount{Name: m.Volume.Name, MountPath: at})
 }
 
-// shared are the queue's volumes that the checkout and the commands have in common.
+// shared adds the queue's volumes of hooks, plugins and signing keys. The commands mount
+// all of them, the checkout only hooks and plugins.
 func (r *resolver) shared() {
 	for _, of := range []struct {
 		field    string
@@ -75,8 +76,8 @@ func (r *resolver) shared() {
 	}
 }
 
-// volume adds one. A step's own volume of the same name would be mounted in its place,
-// for the runner too.
+// volume adds v to the pod. It refuses another volume of the same name, which the runner
+// would mount instead.
 func (r *resolver) volume(field string, v corev1.Volume) {
 	i := slices.IndexFunc(r.pod.Volumes, func(o corev1.Volume) bool { return o.Name == v.Name })
 	switch {
@@ -87,8 +88,8 @@ func (r *resolver) volume(field string, v corev1.Volume) {
 	}
 }
 
-// tidy leaves one mount at each path, and gives the containers without a pull policy the
-// queue's.
+// tidy keeps one mount at each path, gives containers without a pull policy the queue's, and
+// refuses command containers that restart and containers without an image.
 func (r *resolver) tidy() {
 	every := func(f func(at string, c *corev1.Container)) {
 		for _, l := range []struct {

@@ -21,7 +21,7 @@ import (
 	"github.com/onejob-dev/onejob/signals"
 )
 
-// TestMain lets the test's own program play both sides, as real processes.
+// TestMain lets the test's own program run as both sides, in real processes.
 func TestMain(m *testing.M) {
 	dir := os.Getenv("CONTAINER_TEST_DIR")
 	switch os.Getenv("CONTAINER_TEST_PART") {
@@ -46,7 +46,7 @@ type pod struct {
 	dir string
 }
 
-// aPod has a checkout and a command, shell scripts both.
+// aPod is a pod with a checkout and a command, both shell scripts.
 func aPod(t *testing.T, checkout, command string) *pod {
 	t.Helper()
 	p := &pod{t, t.TempDir()}
@@ -61,14 +61,14 @@ func aPod(t *testing.T, checkout, command string) *pod {
 	return p
 }
 
-// process is one of a pod's.
+// process is a process of a pod.
 type process struct {
 	*exec.Cmd
 	out   *words
 	ended chan struct{}
 }
 
-// words may be read while a process writes them.
+// words is a buffer that may be read while a process writes to it.
 type words struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -111,7 +111,7 @@ func (p *pod) all() (runner, command, serve *process) {
 	return runner, command, p.start("serve")
 }
 
-// end waits for a process, and is its end.
+// end waits for a process and describes how it ended.
 func (p *pod) end(r *process) string {
 	p.Helper()
 	select {
@@ -133,7 +133,7 @@ func (p *pod) until(what string, cond func() bool) {
 	p.Fatalf("never: %s", what)
 }
 
-// TestEnds: what the agent's job runner sees is the command's own end, whatever that is.
+// TestEnds: the agent's job runner sees the command's own exit status or signal.
 func TestEnds(t *testing.T) {
 	for _, tt := range []struct{ name, checkout, command, want, says, never string }{
 		{"passes", "echo checked-out", "echo done", "exit status 0", "checked-out\ndone\n", ""},
@@ -165,8 +165,8 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// TestCancelled: the signal of a cancellation reaches the command's whole process
-// group, and only by the runner; the pod's own means nothing to the container.
+// TestCancelled: the signal of a cancellation reaches the command's whole process group, from
+// the runner only. The container ignores the signal that its own pod gets.
 func TestCancelled(t *testing.T) {
 	t.Parallel()
 	p := aPod(t, "", `trap 'echo told; exit 7' TERM; (trap 'echo child told; exit' TERM; while :; do sleep 0.02; done) & echo begun; while :; do sleep 0.02; done`)
@@ -188,7 +188,7 @@ func TestCancelled(t *testing.T) {
 	p.end(command)
 }
 
-// TestContainerIsKilled: the runner knows at once, and tells which container it was.
+// TestContainerIsKilled: the runner notices at once, and the log names the container.
 func TestContainerIsKilled(t *testing.T) {
 	t.Parallel()
 	p := aPod(t, "", "echo begun; sleep 60")
@@ -207,8 +207,8 @@ func TestContainerIsKilled(t *testing.T) {
 	}
 }
 
-// TestRunnerIsKilled: the container ends with the runner, and with the process that the
-// job's runner kills for a command that doesn't end.
+// TestRunnerIsKilled: the container ends when the runner ends, or when the job's runner kills
+// onejob-step serve because a command doesn't end.
 func TestRunnerIsKilled(t *testing.T) {
 	for _, who := range []string{"runner", "serve"} {
 		t.Run(who, func(t *testing.T) {
@@ -251,7 +251,7 @@ func TestStoppedEarly(t *testing.T) {
 	})
 }
 
-// TestAwaitCommandIsStopped: whoever waits for the container can be told to stop.
+// TestAwaitCommandIsStopped: AwaitCommand returns when its context ends.
 func TestAwaitCommandIsStopped(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("stop")
@@ -261,7 +261,7 @@ func TestAwaitCommandIsStopped(t *testing.T) {
 	}
 }
 
-// TestStockServer: our container works with the stock agent's runner.
+// TestStockServer: onejob's container works with the stock agent's runner.
 func TestStockServer(t *testing.T) {
 	p := aPod(t, "", "echo $WORD; exit 5")
 	p.start("runner")
@@ -281,7 +281,7 @@ func TestStockServer(t *testing.T) {
 	p.end(command)
 }
 
-// TestStockClient: our server works with the stock agent's client.
+// TestStockClient: onejob's server works with the stock agent's client.
 func TestStockClient(t *testing.T) {
 	var out words
 	s := newServer([]string{"WORD=ours"}, &out)
@@ -355,7 +355,7 @@ func TestExecWithoutAShell(t *testing.T) {
 	}
 }
 
-// Any user makes sockets, whatever the umask was.
+// Any user can make sockets, with any umask of Copy.
 func TestSocketsAreForAll(t *testing.T) {
 	dir, program := t.TempDir(), filepath.Join(t.TempDir(), "onejob-step")
 	if err := os.WriteFile(program, []byte("x"), 0o600); err != nil {

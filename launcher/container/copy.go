@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 )
 
-// Copy brings programs into a pod's shared folder, for an image that has none of
-// them. Where source and folder are on one file system that can share blocks, the
-// kernel copies nothing.
+// Copy copies programs into bin of a pod's shared folder, for an image that lacks them, and
+// makes the folder for sockets. On a file system that can share blocks the kernel copies no
+// data.
 func Copy(dir string, programs ...string) error {
 	bin := filepath.Join(dir, binFolder)
 	if err := os.MkdirAll(bin, 0o755); err != nil { //nolint:gosec // any user runs them
@@ -21,13 +21,13 @@ func Copy(dir string, programs ...string) error {
 			return fmt.Errorf("copying %s for the command's container: %w", p, err)
 		}
 	}
-	// Anybody makes sockets there: the containers' users may differ.
+	// Any user may make sockets there, because the containers may run as different users.
 	for _, folder := range []string{dir, filepath.Join(dir, "sockets")} {
 		if err := os.MkdirAll(folder, 0o777); err != nil { //nolint:gosec // see above
 			return fmt.Errorf("making %s: %w", folder, err)
 		}
 		if folder == dir {
-			continue // a volume, whose owner says who writes there
+			continue // a volume: its mode is its owner's
 		}
 		if err := os.Chmod(folder, 0o777); err != nil { //nolint:gosec // whatever the umask was
 			return fmt.Errorf("opening %s for all users: %w", folder, err)
@@ -36,7 +36,7 @@ func Copy(dir string, programs ...string) error {
 	return nil
 }
 
-// Beside finds a program where another is, or on PATH.
+// Beside finds a program in the folder of another program, or else on PATH.
 func Beside(other, name string) (string, error) {
 	path := filepath.Join(filepath.Dir(other), name)
 	if _, err := os.Stat(path); err == nil {

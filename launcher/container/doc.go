@@ -1,5 +1,5 @@
 // Package container runs a job's command in a container of its own, in an image
-// that has nothing of ours:
+// that needs no program of onejob's:
 //
 //	container agent                                     container command
 //	onejob-agent   holds StepDir/runner                 onejob-step run   PID 1
@@ -9,14 +9,13 @@
 //	      phases plugin, checkout
 //
 // The two sides speak the RPC of the stock agent's kubernetes-exec mode (package
-// kubernetes of the agent), so that either side works with the stock one: register
-// for the job's environment, ask for the state, write the log, tell the exit status.
-// Ours differs in three things. The server answers a question for the state when the
-// state changes, so that nobody waits for the next of a client's looks, one a second.
-// The exit status has the signal beside it. And each side holds a lock on a file for
-// as long as it lives, which the kernel lets go of with the process: the other side
-// knows of its end at once, however it ended.
+// kubernetes of the agent), so that either side works with the stock one. The client
+// registers for the job's environment, asks for the state, writes the log and reports the
+// exit status. onejob's RPC differs in two things, and adds a third. The server answers a
+// question for the state when the state changes; the stock client asks once a second. The
+// exit status includes the signal. Each side holds a lock on a file while it lives: the
+// kernel releases the lock when the process ends, so that the other side notices at once.
 //
-// The runner takes the job only when the command's container is there. So an image
-// that can't be pulled is a pod that doesn't start, like any other.
+// The runner acquires the job only when the command's container runs. If the kubelet can't
+// pull its image, the pod doesn't start, like any other, and the job stays free.
 package container

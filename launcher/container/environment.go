@@ -8,12 +8,12 @@ import (
 	"syscall"
 )
 
-// own are the variables of which a container keeps its own, as in the stock agent's
-// kubernetes-bootstrap. Of the phases, the sockets and the programs see environment.
+// own are the variables that the command's container keeps, as in the stock agent's
+// kubernetes-bootstrap. environment sets three more: phases, sockets and programs.
 var own = []string{"HOME", "HOSTNAME", "PATH", "PWD", "SHLVL", "TERM", "BUILDKITE_COMMAND", "BUILDKITE_CONTAINER_ID"}
 
-// environment is what the bootstrap gets in the command's container: the runner's job
-// over the container's own.
+// environment is the bootstrap's environment in the command's container: the job's
+// variables over the container's, except those in own.
 func environment(container, job []string, dir string) []string {
 	env := slices.DeleteFunc(slices.Clone(container), func(e string) bool { return strings.HasPrefix(e, "ONEJOB_") })
 	for _, e := range job {
@@ -26,7 +26,7 @@ func environment(container, job []string, dir string) []string {
 	}
 	env = with(env, "BUILDKITE_BOOTSTRAP_PHASES", "plugin,command")
 	env = with(env, "BUILDKITE_BIN_PATH", filepath.Join(dir, binFolder))
-	// The runner's sockets are named after processes that aren't there.
+	// The runner's sockets have the names of processes that this container doesn't see.
 	env = with(env, "BUILDKITE_SOCKETS_PATH", filepath.Join(dir, "sockets"))
 	env = hooks(env, dir)
 	for _, name := range []string{"BUILDKITE_SHELL", "BUILDKITE_HOOKS_SHELL"} {
@@ -37,7 +37,8 @@ func environment(container, job []string, dir string) []string {
 	return env
 }
 
-// hooks has the agent's own hooks found where the runner has put them.
+// hooks sets the variables by which the bootstrap finds the agent's own hooks, in the
+// folders into which CopyHooks put them.
 func hooks(env []string, dir string) []string {
 	env = with(env, "BUILDKITE_HOOKS_PATH", hooksAt(dir, 0))
 	var more []string
@@ -53,7 +54,8 @@ func hooks(env []string, dir string) []string {
 	return env
 }
 
-// there reports whether the program of a shell's command line is.
+// there reports whether the program of a shell's command line exists and can be run. A
+// relative name counts as existing.
 func there(shell string) bool {
 	program, _, _ := strings.Cut(shell, " ")
 	info, err := os.Stat(program)
@@ -70,8 +72,9 @@ func value(env []string, name string) string {
 	return ""
 }
 
-// cancelSignal is what the job is cancelled with. The bootstrap itself is not killed,
-// as in the stock agent: it has the command killed, and tells how it ended.
+// cancelSignal is the signal that cancels the job, SIGTERM by default and for SIGKILL. As in
+// the stock agent, nothing kills the bootstrap itself: the bootstrap kills the command and
+// reports how it ended.
 func cancelSignal(env []string) syscall.Signal {
 	switch value(env, "BUILDKITE_CANCEL_SIGNAL") {
 	case "SIGHUP":

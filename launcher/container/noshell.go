@@ -14,8 +14,8 @@ import (
 	"github.com/buildkite/shellwords"
 )
 
-// shell is what runs a command in this container: the one that the agent is set to, or
-// the one that every image with a shell has, or, in one without, this program.
+// shell is the command line that runs a command in this container: the agent's setting if
+// that program exists, else /bin/sh, else onejob-step exec.
 func shell(set, dir string) string {
 	switch {
 	case there(set):
@@ -26,10 +26,13 @@ func shell(set, dir string) string {
 	return filepath.Join(dir, binFolder, "onejob-step") + " exec"
 }
 
-// Exec stands in for a shell in an image that has none. It runs each line of a command,
-// split into words as a shell would, with nothing else that a shell does, until one fails.
+// Exec runs a command in an image without a shell. It splits each line into words as a shell
+// does, and does nothing else that a shell does. It stops at the first line that fails and
+// returns its exit status: 127 if the program doesn't exist, 126 if it can't be started, 2
+// if the line can't be split.
 func Exec(command string, log io.Writer) int {
-	// Its process group gets the signals of a cancellation; the program decides.
+	// A cancellation signals the whole process group. Exec catches the signal, so that the
+	// program that it runs decides how to end.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
 	for line := range strings.Lines(command) {
 		words, err := shellwords.SplitPosix(line)

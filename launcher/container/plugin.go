@@ -13,8 +13,8 @@ const kubernetesPlugin = "github.com/buildkite-plugins/kubernetes-buildkite-plug
 
 const plugins = "BUILDKITE_PLUGINS"
 
-// IsKubernetesPlugin knows the plugin by all of its names, with or without a
-// version.
+// IsKubernetesPlugin reports whether source names the kubernetes plugin, by any of the names
+// that Buildkite takes, with or without a version.
 func IsKubernetesPlugin(source string) bool {
 	full := (&pipeline.Plugin{Source: source}).FullSource()
 	full, _, _ = strings.Cut(full, "#")
@@ -24,8 +24,8 @@ func IsKubernetesPlugin(source string) bool {
 	return strings.EqualFold(strings.TrimSuffix(full, ".git"), kubernetesPlugin)
 }
 
-// withoutPlugin takes the kubernetes plugin out of a job's environment: the pod is what it
-// was for. The agent's own runner does so in its kubernetes-exec mode.
+// withoutPlugin removes the kubernetes plugin from a job's environment, because the pod
+// exists already. The agent's own runner does the same in its kubernetes-exec mode.
 func withoutPlugin(env []string) []string {
 	var entries, others []json.RawMessage
 	if json.Unmarshal([]byte(value(env, plugins)), &entries) != nil {
@@ -46,7 +46,8 @@ func withoutPlugin(env []string) []string {
 	return with(env, plugins, string(left))
 }
 
-// isKubernetes: an entry is a name, or a name and its settings.
+// isKubernetes reports whether an entry of BUILDKITE_PLUGINS is the kubernetes plugin: the
+// name, or an object of the name and its settings.
 func isKubernetes(entry json.RawMessage) bool {
 	var name string
 	byName := map[string]json.RawMessage{}

@@ -2,7 +2,7 @@ package container
 
 import "testing"
 
-// The plugin that described the pod isn't for the bootstrap, which would clone it.
+// The bootstrap doesn't get the kubernetes plugin, because it would try to clone it.
 func TestWithoutPlugin(t *testing.T) {
 	const full = "github.com/buildkite-plugins/kubernetes-buildkite-plugin"
 	for _, tt := range []struct{ name, plugins, want string }{

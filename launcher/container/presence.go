@@ -22,20 +22,20 @@ const (
 	hooksFolder = "hooks"
 )
 
-// appears is how often a file is looked for that is about to be there.
+// appears is the interval of polling for a file, and for a state that the stock server
+// doesn't wait for.
 const appears = 20 * time.Millisecond
 
-// HoldRunner makes the runner's presence known to the command's container until
-// the process ends.
+// HoldRunner shows the command's container that the runner lives, until the process ends.
 func HoldRunner(dir string) error { return hold(filepath.Join(dir, runnerFile)) }
 
-// AwaitCommand returns when the command's container is there.
+// AwaitCommand returns when the command's container runs, or with ctx's cause.
 func AwaitCommand(ctx context.Context, dir string) error {
 	return await(ctx, filepath.Join(dir, commandFile))
 }
 
-// hold locks a file, which is only there once it is locked, for as long as the
-// process lives. Programs that it starts don't inherit the lock.
+// hold makes a file that is locked for as long as the process lives. The file has its name
+// only once it is locked. Child processes don't inherit the lock.
 func hold(path string) error {
 	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-")
 	if err != nil {
@@ -55,10 +55,10 @@ func hold(path string) error {
 	return nil
 }
 
-// held keeps the garbage collector from closing what is held.
+// held keeps the garbage collector from closing the locked files.
 var held []*os.File
 
-// await returns when a file is there.
+// await returns when a file exists, or with ctx's cause.
 func await(ctx context.Context, path string) error {
 	for {
 		if _, err := os.Stat(path); err == nil {
@@ -70,14 +70,15 @@ func await(ctx context.Context, path string) error {
 	}
 }
 
-// gone is closed when nobody holds a file that was held once.
+// gone returns a channel that is closed once no process locks a file that a process had
+// locked.
 func gone(path string) <-chan struct{} {
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
 		file, err := os.Open(path)
 		if err != nil {
-			return // it was there: then its folder is gone, too
+			return // the file existed, so its folder is gone
 		}
 		defer file.Close() //nolint:errcheck // only read
 		for errors.Is(unix.Flock(int(file.Fd()), unix.LOCK_SH), unix.EINTR) {
@@ -86,7 +87,7 @@ func gone(path string) <-chan struct{} {
 	return over
 }
 
-// isHeld reports whether a file is there and somebody holds it.
+// isHeld reports whether a file exists and a process locks it.
 func isHeld(path string) bool {
 	file, err := os.Open(path)
 	if err != nil {

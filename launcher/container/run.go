@@ -17,10 +17,11 @@ import (
 	"github.com/onejob-dev/onejob/jitter"
 )
 
-// Run is the command's container: it runs what the runner gives it, and returns the
-// container's exit code: 0 once the runner knows the end of the command, or is gone.
-// stop is a signal to this container. While there is a runner it counts for nothing:
-// the runner gets the same one, and decides what comes of it.
+// Run is the main function of the command's container. It runs the command that the runner
+// sends, and returns the container's exit code: 0 once the runner knows how the command
+// ended, or has gone; 1 after an error, which Run writes to log. stop ends when the container
+// gets a signal. Run ignores stop while a runner lives, because the runner gets the same
+// signal and decides.
 func Run(stop context.Context, dir string, log io.Writer) int {
 	if err := run(stop, dir); err != nil {
 		fmt.Fprintln(log, "onejob-step:", err) //nolint:errcheck // then there is no log
@@ -31,7 +32,7 @@ func Run(stop context.Context, dir string, log io.Writer) int {
 
 func run(stop context.Context, dir string) error {
 	if err := hold(filepath.Join(dir, commandFile)); err != nil {
-		return fmt.Errorf("%w (the image's user must be able to write there: the pod's fsGroup sees to that)", err)
+		return fmt.Errorf("%w (the image's user must be able to write there: set fsGroup in the queue's template)", err)
 	}
 	runner := filepath.Join(dir, runnerFile)
 	if err := await(stop, runner); err != nil {
@@ -46,7 +47,7 @@ func run(stop context.Context, dir string) error {
 	}()
 	socket := filepath.Join(dir, socketFile)
 	if await(work, socket) != nil {
-		return nil // the runner had no job, or none of the kind that comes here
+		return nil // the runner ended without a command for this container
 	}
 	c := dial(work, socket)
 	if c == nil {
@@ -59,7 +60,7 @@ func run(stop context.Context, dir string) error {
 // client is the command container's side of the RPC.
 type client struct{ rpc *rpc.Client }
 
-// dial connects to a socket that is there; nil if its runner went first.
+// dial connects to a socket that exists. It is nil if the runner ended before.
 func dial(ctx context.Context, socket string) *client {
 	for {
 		c, err := rpc.DialHTTP("unix", socket)
@@ -72,12 +73,12 @@ func dial(ctx context.Context, socket string) *client {
 	}
 }
 
-// work registers, waits for the start, and runs the bootstrap until it ends, or there
-// is nobody any more who would hear of it.
+// work registers, waits for the start, and runs the bootstrap until the bootstrap or the
+// runner ends.
 func (c *client) work(dir string, left <-chan struct{}) error {
 	var job kubernetes.RegisterResponse
 	if err := c.rpc.Call(name+".Register", 0, &job); isOver(err) {
-		return nil // the job was over before it came to its command
+		return nil // the job ended before its command began
 	} else if err != nil {
 		return fmt.Errorf("registering with the runner: %w", err)
 	}
@@ -90,10 +91,11 @@ func (c *client) work(dir string, left <-chan struct{}) error {
 			return c.exit(Exit{Signal: int(syscall.SIGTERM)})
 		}
 	}
-	return nil // the runner needs no command: the checkout failed, or it is gone
+	return nil // the runner has gone, or the checkout failed
 }
 
-// states are the runner's answers. They end with the connection.
+// states is a channel of the runner's states, each change once. It is closed when the
+// connection ends.
 func (c *client) states() <-chan kubernetes.RunState {
 	states := make(chan kubernetes.RunState)
 	go func() {
@@ -114,7 +116,7 @@ func (c *client) states() <-chan kubernetes.RunState {
 	return states
 }
 
-// Write sends what the bootstrap says to the job's log.
+// Write sends the bootstrap's output to the job's log.
 func (c *client) Write(p []byte) (int, error) {
 	if err := c.rpc.Call(name+".WriteLogs", kubernetes.Logs{Data: p}, &kubernetes.Empty{}); err != nil {
 		return 0, err
@@ -122,14 +124,14 @@ func (c *client) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// isOver: the connection is over, as the other side is. Whatever else is wrong is an
-// answer of the other side's.
+// isOver reports whether err means that the connection ended. Any other error is an answer
+// of the other side.
 func isOver(err error) bool {
 	var answer rpc.ServerError
 	return err != nil && !errors.As(err, &answer)
 }
 
-// exit tells the runner of the end.
+// exit reports the command's end to the runner.
 func (c *client) exit(e Exit) error {
 	if err := c.rpc.Call(name+".Exit", e, &kubernetes.Empty{}); err != nil && !isOver(err) {
 		return fmt.Errorf("telling the runner of the command's end: %w", err)
@@ -137,9 +139,8 @@ func (c *client) exit(e Exit) error {
 	return nil
 }
 
-// bootstrap runs the stock bootstrap, in a process group of its own, which gets the
-// signal of a cancellation. When it is to be killed, this process ends, and with it
-// the container.
+// bootstrap runs the stock bootstrap in a process group of its own. A cancellation signals
+// that group. To kill the bootstrap, this process ends, and the container with it.
 func (c *client) bootstrap(dir string, env []string, states <-chan kubernetes.RunState, left <-chan struct{}) error {
 	cmd := exec.Command(filepath.Join(dir, binFolder, "buildkite-agent"), "bootstrap")
 	cmd.Env = environment(os.Environ(), env, dir)

@@ -20,14 +20,14 @@ import (
 	"github.com/onejob-dev/onejob/jitter"
 )
 
-// connects is how long a container that is there may take to connect.
+// connects is how long the command's container, once it runs, may take to connect.
 const connects = 30 * time.Second
 
-// lastWord is how long the end of a command may take to come when its container is gone.
+// lastWord is how long a command's exit status may arrive after its container has ended.
 const lastWord = 200 * time.Millisecond
 
-// unready is the stock bootstrap's exit status for what isn't the command's fault:
-// Buildkite is told -1 (process_run_error).
+// unready is the stock bootstrap's exit status for a failure that isn't the command's. The
+// runner reports it to Buildkite as -1 (process_run_error).
 const unready = 125
 
 // killed is the exit status that Kubernetes has for a container that was killed.
@@ -36,7 +36,7 @@ const killed = 137
 // Job is what the runner's side serves.
 type Job struct {
 	Dir   string
-	Image string // for words
+	Image string // for messages
 	// Bootstrap is the command that runs a job's phases.
 	Bootstrap []string
 	// Env is the job's.
@@ -44,9 +44,10 @@ type Job struct {
 	Log io.Writer
 }
 
-// Serve is what the agent's job runner starts in the place of the bootstrap. It runs
-// the first phases here, has the command's container run the others, and ends as the
-// bootstrap would have: by the same exit status, or the same signal.
+// Serve takes the place of the bootstrap under the agent's job runner. It runs the first
+// phases in this container, lets the command's container run the others, and ends the
+// process as the bootstrap would: with the same exit status, or by the same signal. Serve
+// doesn't return.
 func Serve(j Job) {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
@@ -58,7 +59,7 @@ func Serve(j Job) {
 	end.die()
 }
 
-// die ends this process as e was ended.
+// die ends this process with e's exit status, or by e's signal.
 func (e Exit) die() {
 	if s := syscall.Signal(e.Signal); e.Signal != 0 {
 		if dumps(s) {
@@ -66,14 +67,15 @@ func (e Exit) die() {
 		}
 		signal.Reset(s)
 		if err := syscall.Kill(os.Getpid(), s); err == nil {
-			jitter.Sleep(context.Background(), time.Second) // it comes to any of our threads
+			jitter.Sleep(context.Background(), time.Second) // another thread may get the signal
 		}
 		os.Exit(128 + e.Signal)
 	}
 	os.Exit(e.ExitStatus)
 }
 
-// dumps: by such a signal a Go program ends with its stacks in the log, and status 2.
+// dumps reports whether a Go program answers a signal with its stacks in the log and exit
+// status 2.
 func dumps(s syscall.Signal) bool {
 	switch s {
 	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGKILL, syscall.SIGUSR1, syscall.SIGUSR2:
@@ -82,7 +84,7 @@ func dumps(s syscall.Signal) bool {
 	return true
 }
 
-// say explains something in the job's log, where nobody can miss it.
+// say writes an explanation into the job's log, as a section that Buildkite expands.
 func (j Job) say(format string, a ...any) {
 	fmt.Fprintf(j.Log, "+++ onejob: the container %q\n%s\n", contract.CommandContainer, fmt.Sprintf(format, a...)) //nolint:errcheck // then there is no log
 }
@@ -103,7 +105,7 @@ func (j Job) serve(signals <-chan os.Signal) (Exit, error) {
 		return end, err
 	}
 	select {
-	case sig := <-signals: // in the last moment of the phases here
+	case sig := <-signals: // it came as the first phases ended
 		return Exit{Signal: int(sig.(syscall.Signal))}, nil
 	default:
 	}
@@ -120,7 +122,8 @@ func (j Job) here() (Exit, error) {
 	return ended(cmd.Run())
 }
 
-// ended is the end of a process.
+// ended is how a process ended, by the error of its Run or Wait. An error means that it
+// never started.
 func ended(err error) (Exit, error) {
 	var exit *exec.ExitError
 	switch {
@@ -151,14 +154,15 @@ func (j Job) await(s *server, lost <-chan struct{}, signals <-chan os.Signal) (E
 			cancelled, _ = sig.(syscall.Signal)
 			s.set(kubernetes.RunStateInterrupt)
 		case <-late:
-			return Exit{}, fmt.Errorf("it (image %s) is there, but did not connect to the runner within %s", j.Image, connects)
+			return Exit{}, fmt.Errorf("the container (image %s) runs, but did not connect to the runner within %s", j.Image, connects)
 		case <-lost:
 			return j.lost(s, cancelled)
 		}
 	}
 }
 
-// lost is for a container that is gone. Its last word may still be on its way.
+// lost is the end of a command whose container has ended. The exit status may still arrive
+// within lastWord.
 func (j Job) lost(s *server, cancelled syscall.Signal) (Exit, error) {
 	last, over := context.WithTimeout(context.Background(), lastWord)
 	defer over()
@@ -173,23 +177,24 @@ func (j Job) lost(s *server, cancelled syscall.Signal) (Exit, error) {
 	select {
 	case <-s.registered:
 	default:
-		return Exit{}, fmt.Errorf("it (image %s) ended before it had the command", j.Image)
+		return Exit{}, fmt.Errorf("the container (image %s) ended before it got the command", j.Image)
 	}
-	j.say("It (image %s) was killed while the command ran. A common cause is its memory limit, which is that of the container agent in the queue's template; the job's page says what Kubernetes knows. Exit status %d stands for that.", j.Image, killed)
+	j.say("The container (image %s) was killed while the command ran. A common cause is its memory limit: that of the container agent in the queue's template, unless the step sets one. See the job's page for what Kubernetes reported. The exit status is %d, as of a killed container.", j.Image, killed)
 	return Exit{ExitStatus: killed}, nil
 }
 
-// with is an environment with a variable set.
+// with is a copy of an environment with one variable set.
 func with(env []string, name, value string) []string {
 	return append(slices.DeleteFunc(slices.Clone(env), func(e string) bool { return strings.HasPrefix(e, name+"=") }), name+"="+value)
 }
 
-// CopyHooks has the command's container find the agent's own hooks, which are in the
-// runner's image, or on a volume of its container.
+// CopyHooks copies the agent's own hooks into the shared folder, for the command's container.
+// The hooks are in the runner's image, or on a volume of its container. It skips a folder
+// that doesn't exist.
 func CopyHooks(dir string, folders ...string) error {
 	for i, folder := range folders {
 		if _, err := os.Stat(folder); err != nil {
-			continue // as in the agent, there need not be one
+			continue // the agent, too, accepts a folder that doesn't exist
 		}
 		if err := os.CopyFS(hooksAt(dir, i), os.DirFS(folder)); err != nil {
 			return fmt.Errorf("copying the hooks of %s for the command's container: %w", folder, err)

@@ -18,14 +18,14 @@ import (
 // name is what the stock agent's RPC calls its server.
 const name = "Runner"
 
-// longest is how long a question for the state waits for a new one.
+// longest is how long Status waits for the state to change.
 const longest = 10 * time.Second
 
-// Exit is the agent's ExitCode with what it lacks: the signal that ended the process, 0
-// if none did. The encoding leaves out what the other side doesn't know.
+// Exit is the agent's ExitCode, plus the signal that ended the process, 0 if none did. The
+// encoding (gob) skips a field that the other side lacks.
 type Exit struct{ ID, ExitStatus, Signal int }
 
-// errRegistered: there is one command in a pod.
+// errRegistered refuses a second client, because a pod has one command.
 var errRegistered = errors.New("the command's container is registered already")
 
 // server is the runner's side of the RPC, for one client.
@@ -36,9 +36,9 @@ type server struct {
 	mu         sync.Mutex
 	changed    chan struct{} // closed and made anew when state changes
 	state      kubernetes.RunState
-	told       kubernetes.RunState // what the client was answered last
-	registered chan struct{}       // closed once it is
-	exit       chan Exit           // gets the end, once
+	told       kubernetes.RunState // the last answer to the client
+	registered chan struct{}       // closed once the client has registered
+	exit       chan Exit           // gets the command's end, once
 }
 
 func newServer(env []string, log io.Writer) *server {
@@ -48,8 +48,8 @@ func newServer(env []string, log io.Writer) *server {
 	}
 }
 
-// listen serves the RPC at path until the listener is closed. The command's container
-// may have another user, so anybody in the pod may connect, as to the stock agent's.
+// listen serves the RPC at path until the listener is closed. Any user of the pod may
+// connect, as with the stock agent, because the command's container may run as another user.
 func (s *server) listen(path string) (net.Listener, error) {
 	r := rpc.NewServer()
 	if err := r.RegisterName(name, &calls{s}); err != nil {
@@ -69,7 +69,8 @@ func (s *server) listen(path string) (net.Listener, error) {
 	return l, nil
 }
 
-// set has the client do something else. Nothing comes after an interruption.
+// set moves the client to a later state; it ignores an earlier one. RunStateInterrupt is the
+// last.
 func (s *server) set(state kubernetes.RunState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,10 +81,10 @@ func (s *server) set(state kubernetes.RunState) {
 	}
 }
 
-// calls are what the client can call.
+// calls are the methods that the client can call.
 type calls struct{ s *server }
 
-// Register gives the client the job's environment.
+// Register gives the client the job's environment. A second call is an error.
 func (c *calls) Register(id int, reply *kubernetes.RegisterResponse) error {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
@@ -100,7 +101,8 @@ func (c *calls) Register(id int, reply *kubernetes.RegisterResponse) error {
 	return nil
 }
 
-// Status answers with the state when it isn't what it was, or after a while.
+// Status answers with the state: at once if it differs from the last answer, else when it
+// changes, or after longest.
 func (c *calls) Status(_ int, reply *kubernetes.RunState) error {
 	long, over := context.WithTimeout(context.Background(), longest)
 	defer over()
@@ -127,7 +129,7 @@ func (c *calls) WriteLogs(logs kubernetes.Logs, _ *kubernetes.Empty) error {
 	return err
 }
 
-// Exit takes the end of the command, the first that comes.
+// Exit takes the command's end. It ignores all but the first.
 func (c *calls) Exit(e Exit, _ *kubernetes.Empty) error {
 	select {
 	case c.s.exit <- e:
