@@ -91,6 +91,7 @@ func TestDependencies(t *testing.T) {
 		{"matrix", `[{command: "a{{matrix}}", matrix: [x, y]}, wait, b]`, "ax ay b", "passed"},
 		{"matrix of two", `[{command: "{{matrix.a}}{{matrix.b}}", matrix: {setup: {a: [p, q], b: [r, s]}, adjustments: [{with: {a: p, b: s}, skip: true}]}}]`, "pr qr qs", "passed"},
 		{"skip", `[{command: a, skip: not today}, wait, b]`, "b", "passed"},
+		{"attributes without a value", "[{command: a 1, label: ~, timeout_in_minutes: ~, parallelism: ~, priority: ~, image: ~, retry: ~, concurrency: ~, concurrency_group: ~, concurrency_method: ~, if: ~, branches: ~, skip: ~, soft_fail: ~, cancel_on_build_failing: ~, artifact_paths: ~, agents: ~}]\npriority: ~\nimage: ~\nagents: ~", "a", "failed"},
 		{"retry", `[{command: a 1, retry: {automatic: true}}, wait, b]`, "a a a", "failed"},
 		{"retry by status", `[{command: a 5, retry: {automatic: [{exit_status: 4}, {exit_status: [5, 6], limit: 1}]}}]`, "a a", "failed"},
 		{"no retry by another", `[{command: a 5, retry: {automatic: {exit_status: 4}}}]`, "a", "failed"},

@@ -97,6 +97,9 @@ func (p *parser) document(doc *pipeline.Pipeline) []plan {
 // top reads one attribute of the pipeline. Buildkite accepts unknown ones, because they often
 // hold YAML anchors.
 func (p *parser) top(name string, value any) (err error) {
+	if value == nil {
+		return nil
+	}
 	switch name {
 	case "agents":
 		p.def.agents, err = parseAgents(value)

@@ -53,6 +53,10 @@ func with(base, more map[string]attribute) map[string]attribute {
 	return all
 }
 
+// saysByItself holds the attributes that say something without a value: of nothing a
+// step may depend, and a trigger needs its pipeline.
+var saysByItself = map[string]bool{"depends_on": true, "trigger": true}
+
 // attributes reads all attributes of a step into one, and returns every fault.
 func (p *parser) attributes(one *plan, known map[string]attribute, contents map[string]any) []error {
 	var errs []error
@@ -62,7 +66,11 @@ func (p *parser) attributes(one *plan, known map[string]attribute, contents map[
 			errs = append(errs, notValid(name, fmt.Sprintf("the `%s` step", one.kind), sortedNames(known)))
 			continue
 		}
-		if err := take(p, one, plain(contents[name])); err != nil {
+		value := plain(contents[name])
+		if value == nil && !saysByItself[name] {
+			continue // as a template leaves it: as if it weren't there
+		}
+		if err := take(p, one, value); err != nil {
 			errs = append(errs, err)
 		}
 	}

@@ -94,6 +94,9 @@ func parseField(item any) (Field, error) {
 	var err error
 	for _, name := range sortedNames(m) {
 		value := m[name]
+		if value == nil {
+			continue
+		}
 		switch name {
 		case "key":
 			f.Key = fmt.Sprint(value)

@@ -28,6 +28,7 @@
 //	a broken pull, and then a slow one         TestNeverStarted/image-pulled-late
 //	unschedulable, PVC                         TestNeverStarted
 //	suspended (Kueue) for long, cancelled then TestNeverStarted/suspended-…, scheduler.TestSuspended…
+//	no room in a queue of Kueue, preempted     TestKueue
 //	kept out by a quota for long               TestNotAdmitted/quota-of-one-pod, quota-of-jobs
 //	service account, quota, Pod Security       TestNotAdmitted (kjobs without a pod)
 //	policy (one job, all jobs), webhook, quota TestNotAdmitted (kjobs that are refused)

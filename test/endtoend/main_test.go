@@ -21,6 +21,7 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/test/cluster"
 	"github.com/onejob-dev/onejob/test/fixture"
+	"github.com/onejob-dev/onejob/test/kueuebin"
 )
 
 // on is the installation that all tests share, options is how it is made.
@@ -58,6 +59,10 @@ func run(m *testing.M) int {
 	if err == nil {
 		options, err = setting(repositories)
 	}
+	kueue := ""
+	if err == nil && wanted("TestKueue") {
+		kueue, err = kueuebin.Build(ctx) // while others have the cluster
+	}
 	if err == nil {
 		err = cluster.Turn(ctx, options.Logf)
 	}
@@ -69,6 +74,9 @@ func run(m *testing.M) int {
 	}
 	if err == nil {
 		err = importForeign(ctx)
+	}
+	if err == nil && kueue != "" {
+		err = startKueue(ctx, kueue)
 	}
 	if err == nil {
 		err = settle(ctx)
@@ -107,7 +115,7 @@ func setting(repositories string) (fixture.Options, error) {
 		Logf:      func(format string, a ...any) { fmt.Printf("    "+format+"\n", a...) },
 	}
 	var queues []map[string]any
-	for _, r := range all() {
+	for _, r := range append(all(), urgentRows...) {
 		queues = append(queues, r.queueConfig())
 		if r.finishHeld {
 			o.Simulator.FinishHeld = append(o.Simulator.FinishHeld, r.name)

@@ -24,9 +24,10 @@ import (
 type row struct {
 	name      string
 	namespace string // of its queue; empty: the scheduler's
-	// queue, job, pod and agent are YAML: the queue's settings, and what is
-	// merged over the test's Job spec, pod spec and agent container.
-	queue, job, pod, agent string
+	// queue, metadata, job, pod and agent are YAML: the queue's settings, the Job's
+	// metadata, and what is merged over the test's Job spec, pod spec and agent
+	// container.
+	queue, metadata, job, pod, agent string
 	// command is the job's; empty: it passes at once. retry is its rule.
 	command, retry string
 	// image is the step's.
@@ -51,7 +52,7 @@ type row struct {
 // all are the rows of every file.
 func all() []row {
 	var rows []row
-	for _, list := range [][]row{lostRows, startRows, admissionRows, handRows, runnerRows, nodeRows, drainRows, warmRows, offerRows, besideRows} {
+	for _, list := range [][]row{lostRows, startRows, admissionRows, handRows, runnerRows, nodeRows, drainRows, warmRows, offerRows, besideRows, kueueRows} {
 		rows = append(rows, list...)
 	}
 	return rows
@@ -88,7 +89,7 @@ func (r row) queueConfig() map[string]any {
 	if r.namespace != "" {
 		settings["namespace"] = r.namespace
 	}
-	settings["template"] = map[string]any{"inline": map[string]any{"apiVersion": "batch/v1", "kind": "Job", "spec": spec}}
+	settings["template"] = map[string]any{"inline": map[string]any{"apiVersion": "batch/v1", "kind": "Job", "metadata": parse(r.metadata), "spec": spec}}
 	return settings
 }
 
@@ -110,6 +111,7 @@ type scene struct {
 	fault []string // of row.faults
 
 	placeholder corev1.Pod // of a row about warm capacity
+	ahead       string     // the job in whose room this one waits
 	telling     bool       // its story
 }
 

@@ -1,19 +1,14 @@
 // Package helmbin builds Helm, of the version that test/helm/go.mod pins, so that
 // tests of the chart need none on the machine.
 //
-//	Path(t) -> .cache/helm/helm-<hash of go.sum>
+//	Path(t) -> .cache/helm/helm-<hash of its module>
 package helmbin
 
 import (
 	"context"
-	"crypto/sha256"
-	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 
-	"github.com/onejob-dev/onejob/test/gobuild"
 	"github.com/onejob-dev/onejob/test/repo"
 )
 
@@ -33,33 +28,4 @@ func Path(tb testing.TB) string {
 }
 
 // Build is Path without a test.
-func Build(ctx context.Context) (string, error) {
-	root, err := repo.Root()
-	if err != nil {
-		return "", err
-	}
-	module := filepath.Join(root, "test", "helm")
-	sum, err := os.ReadFile(filepath.Join(module, "go.sum"))
-	if err != nil {
-		return "", err
-	}
-	dir, err := repo.Cache("helm")
-	if err != nil {
-		return "", err
-	}
-	// Packages are tested by processes of their own, at the same time.
-	unlock, err := repo.Lock(filepath.Join(dir, "lock"))
-	if err != nil {
-		return "", err
-	}
-	defer unlock()
-	path := filepath.Join(dir, fmt.Sprintf("helm-%x", sha256.Sum256(sum))[:20])
-	if _, err := os.Stat(path); err == nil {
-		return path, nil
-	}
-	// The rename makes a build that was interrupted invisible.
-	if err := gobuild.Program(ctx, module, path+".new", program); err != nil {
-		return "", err
-	}
-	return path, os.Rename(path+".new", path)
-}
+func Build(ctx context.Context) (string, error) { return repo.Tool(ctx, "helm", program) }
