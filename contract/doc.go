@@ -17,3 +17,7 @@ package contract
 // ExitConfig, naming both. It grows when an old runner would misread a new
 // scheduler, or the other way round.
 const Version = 1
+
+// VersionCommands is the version in a pod with several command containers (EnvCommands):
+// a runner of version 1 would run the first of them, and report the job as passed.
+const VersionCommands = 2
