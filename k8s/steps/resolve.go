@@ -103,7 +103,7 @@ func (r *resolver) base() *corev1.PodSpec {
 			r.note("kubernetes.podTemplate: %s is not used, because there is a podSpec", shown(template))
 		}
 	case template != "" && r.d.Template == nil:
-		r.bad("kubernetes.podTemplate", "%s: it isn't supported: use a queue whose template is that pod, or write the podSpec into the step", shown(template))
+		r.bad("kubernetes.podTemplate", "%s: it wasn't read from the cluster", shown(template))
 	case template != "":
 		base = r.d.Template.DeepCopy()
 	}

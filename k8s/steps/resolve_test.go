@@ -205,7 +205,7 @@ func TestResolveRefuses(t *testing.T) {
 		{"a command container that restarts", "", `{podSpec: {containers: [{image: x, restartPolicy: Always}]}}`, "containers[container-0].restartPolicy: a restarted container would run the command again"},
 		{"a patch of nobody", "", `{podSpecPatch: {containers: [{image: x}]}}`, "kubernetes.podSpecPatch.containers[0]: it has no name"},
 		{"a new container without an image", "", `{podSpecPatch: {containers: [{name: cont-0, env: []}]}}`, "containers[cont-0].image: none given"},
-		{"a template that isn't there", "", `{podTemplate: gone}`, "kubernetes.podTemplate: gone: it isn't supported"},
+		{"a template that isn't there", "", `{podTemplate: gone}`, "kubernetes.podTemplate: gone: it wasn't read from the cluster"},
 		{"every job's command, in the queue's patch", "{containers: [{name: container-0, command: [x]}]}", "null", "pod-spec-patch of the queue.containers[container-0].command: it would take the place of every job's command"},
 		{"all at once", "", `{podSpec: {containers: [{name: a, image: x}, {name: a, image: z}]}, podSpecPatch: {restartPolicy: Always}}`, "two containers are called a: give each a name of its own\nkubernetes.podSpecPatch.restartPolicy"},
 	} {
