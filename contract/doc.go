@@ -18,6 +18,7 @@ package contract
 // scheduler, or the other way round.
 const Version = 1
 
-// VersionCommands is the version in a pod with several command containers (EnvCommands):
-// a runner of version 1 would run the first of them, and report the job as passed.
-const VersionCommands = 2
+// VersionPlugin is the version in a pod with several command containers (EnvCommands) or
+// with variables for the checkout (EnvCheckoutEnv). A runner of version 1 would run the
+// first of the commands, and report the job as passed; or check out without them.
+const VersionPlugin = 2

@@ -45,7 +45,7 @@ const (
 	// own; a runner has the command run there.
 	EnvStepDir = "ONEJOB_STEP_DIR"
 	// EnvCommands are the command containers in the order in which they run, NAME=IMAGE
-	// separated by spaces, where there are several: see VersionCommands.
+	// separated by spaces, where there are several: see VersionPlugin.
 	EnvCommands = "ONEJOB_COMMANDS"
 	// EnvCheckoutEnv are folders with variables for the checkout, a file for each:
 	// PREFIX=FOLDER separated by spaces. They are a step's, so the runner, which has the

@@ -189,7 +189,7 @@ func notOffered(log *slog.Logger) error {
 // contractVersion refuses a scheduler that speaks another version of the pod
 // contract.
 func (f *flags) contractVersion() error {
-	if !slices.Contains([]int{0, contract.Version, contract.VersionCommands}, f.contract) {
+	if !slices.Contains([]int{0, contract.Version, contract.VersionPlugin}, f.contract) {
 		return fmt.Errorf("the scheduler speaks version %d of the pod contract, this onejob-agent %s speaks version %d: use an image of the scheduler's release",
 			f.contract, build.String(), contract.Version)
 	}

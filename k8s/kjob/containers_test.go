@@ -45,7 +45,7 @@ podSpecPatch: {containers: [{name: container-1, image: "golang:2", command: [go 
 	if got := env(agent, contract.EnvCommands); got != "lint=node:22 container-1=golang:2" {
 		t.Errorf("the runner is told %q", got)
 	}
-	if got := env(agent, contract.EnvContractVersion); got != fmt.Sprint(contract.VersionCommands) {
+	if got := env(agent, contract.EnvContractVersion); got != fmt.Sprint(contract.VersionPlugin) {
 		t.Errorf("the pod has version %s of the contract", got)
 	}
 	k, err = ofPluginStep(t, "", "", "", "{podSpec: {containers: [{name: lint, image: x}]}}")
@@ -125,6 +125,9 @@ sidecars: [{name: db, image: "postgres:17"}]
 	agent := FindAgent(pod)
 	if got, want := env(agent, contract.EnvCheckoutEnv), "GIT_=/buildkite/checkout-env/0 =/buildkite/checkout-env/1 =/buildkite/checkout-env/2"; got != want {
 		t.Errorf("the runner is told %q, want %q", got, want)
+	}
+	if got := env(agent, contract.EnvContractVersion); got != fmt.Sprint(contract.VersionPlugin) {
+		t.Errorf("the pod has version %s of the contract", got)
 	}
 	if len(agent.EnvFrom) > 0 {
 		t.Errorf("the runner's environment is %+v", agent.EnvFrom)

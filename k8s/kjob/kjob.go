@@ -100,8 +100,8 @@ const envImage = "BUILDKITE_IMAGE"
 
 // versionOf is the version of the contract that a runner needs for its pod.
 func versionOf(agent *corev1.Container) int {
-	if slices.ContainsFunc(agent.Env, func(e corev1.EnvVar) bool { return e.Name == contract.EnvCommands }) {
-		return contract.VersionCommands
+	if slices.ContainsFunc(agent.Env, func(e corev1.EnvVar) bool { return e.Name == contract.EnvCommands || e.Name == contract.EnvCheckoutEnv }) {
+		return contract.VersionPlugin
 	}
 	return contract.Version
 }
