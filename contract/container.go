@@ -14,6 +14,10 @@ const ManagedBy = "onejob"
 //	init  onejob-step  copies our programs into StepDir
 //	agent              the runner: acquires the job and checks it out
 //	command            runs the command, for the runner
+//
+// A step whose kubernetes plugin has several containers with a command has one of these
+// for each, with the step's own name behind a hyphen (CommandName). They run one after the
+// other, until one fails.
 const (
 	CommandContainer = "command"
 	// StepInit is the init container, and the volume at StepDir.

@@ -17,3 +17,8 @@ package contract
 // ExitConfig, naming both. It grows when an old runner would misread a new
 // scheduler, or the other way round.
 const Version = 1
+
+// VersionPlugin is the version in a pod with several command containers (EnvCommands) or
+// with variables for the checkout (EnvCheckoutEnv). A runner of version 1 would run the
+// first of the commands, and report the job as passed; or check out without them.
+const VersionPlugin = 2

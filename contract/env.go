@@ -44,6 +44,13 @@ const (
 	// EnvStepDir is StepDir, in the pod of a step whose command has a container of its
 	// own; a runner has the command run there.
 	EnvStepDir = "ONEJOB_STEP_DIR"
+	// EnvCommands are the command containers in the order in which they run, NAME=IMAGE
+	// separated by spaces, where there are several: see VersionPlugin.
+	EnvCommands = "ONEJOB_COMMANDS"
+	// EnvCheckoutEnv are folders with variables for the checkout, a file for each:
+	// PREFIX=FOLDER separated by spaces. They are a step's, so the runner, which has the
+	// agent token, never has them itself.
+	EnvCheckoutEnv = "ONEJOB_CHECKOUT_ENV"
 	// EnvPlugin is set in the pod of a step that described it by the kubernetes plugin. A
 	// runner refuses a step with that plugin in any other pod.
 	EnvPlugin = "ONEJOB_PLUGIN"

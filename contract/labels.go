@@ -31,6 +31,8 @@ const (
 	AnnotationStep      = "onejob.dev/step"
 	AnnotationPriority  = "onejob.dev/priority"
 	AnnotationScheduled = "onejob.dev/scheduled-at"
+	// AnnotationPodTemplate is the PodTemplate that the step named.
+	AnnotationPodTemplate = "onejob.dev/pod-template"
 	// AnnotationMadeAt on a kjob is when its create was sent, by the sender's clock.
 	AnnotationMadeAt = "onejob.dev/made-at"
 	// AnnotationStory on a kjob is what became of the attempts before it, a line

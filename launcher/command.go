@@ -1,6 +1,7 @@
 package launcher
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -34,10 +35,10 @@ func (r *run) awaitCommand(work context.Context) bool {
 		r.ended(contract.OutcomeUnready, "preparing the command's container: %v", err)
 		return false
 	}
-	if err := container.AwaitCommand(work, r.StepDir); err != nil {
+	if err := container.AwaitCommands(work, r.StepDir, len(contract.ParseCommands(r.Commands))); err != nil {
 		r.failed(work, err)
 		if sig, signalled := signals.From(work); signalled {
-			r.ended(contract.OutcomeStopped, "stopped by %v while the container of the command (image %s) was not there", sig, r.Image)
+			r.ended(contract.OutcomeStopped, "stopped by %v while the container of the command (image %s) was not there", sig, cmp.Or(r.Commands, r.Image))
 		}
 		return false
 	}
@@ -49,7 +50,14 @@ func (r *run) inCommand(o Options) Options {
 	if r.StepDir == "" {
 		return o
 	}
-	serve := []string{r.Step, "serve", "--dir", r.StepDir, "--image", r.Image, "--"}
+	serve := []string{r.Step, "serve", "--dir", r.StepDir, "--image", r.Image}
+	if r.Commands != "" {
+		serve = append(serve, "--commands", r.Commands)
+	}
+	if r.CheckoutEnv != "" {
+		serve = append(serve, "--checkout-env", r.CheckoutEnv)
+	}
+	serve = append(serve, "--")
 	o.BootstrapScript = fmt.Sprintf("%s %s", quoted(serve), o.BootstrapScript)
 	o.JobContextDir = r.StepDir // the job's files are for both containers
 	return o

@@ -37,6 +37,11 @@ func TestInCommand(t *testing.T) {
 	if o.JobContextDir != "/onejob" {
 		t.Errorf("the job's files are in %q", o.JobContextDir)
 	}
+	r.Commands, r.CheckoutEnv = "lint=node:22 test=golang:1", "=/env/0"
+	words, err = shellwords.Split(r.inCommand(Options{BootstrapScript: "bootstrap"}).BootstrapScript)
+	if got, want := strings.Join(words[4:], "|"), "--image|node:22|--commands|lint=node:22 test=golang:1|--checkout-env|=/env/0|--|bootstrap"; got != want || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
 	r.StepDir = ""
 	if o := r.inCommand(Options{BootstrapScript: "x"}); o.BootstrapScript != "x" || o.JobContextDir != "" {
 		t.Errorf("%+v", o)

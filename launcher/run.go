@@ -30,6 +30,10 @@ type Config struct {
 	ImageUnknown bool
 	// StepDir is contract.EnvStepDir; empty where the command runs in this container.
 	StepDir string
+	// Commands is contract.EnvCommands; empty where there is one command container at most.
+	Commands string
+	// CheckoutEnv is contract.EnvCheckoutEnv, for whoever checks out.
+	CheckoutEnv string
 	// Described: the pod is what the step's kubernetes plugin says (contract.EnvPlugin).
 	Described bool
 	// Step is the path of onejob-step, where there is one.

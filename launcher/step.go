@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/onejob-dev/onejob/contract"
-	"github.com/onejob-dev/onejob/launcher/container"
+	"github.com/onejob-dev/onejob/contract/plugin"
 )
 
 // refusal says why a step's demands on its pod can't be met; "" if they can. image is
@@ -41,28 +41,12 @@ func ignoredImage(env map[string]string) string {
 // describesPod reports whether the plugins of a job, as BUILDKITE_PLUGINS has
 // them, are or contain the kubernetes plugin, and what is set by it.
 func describesPod(plugins string) (is bool, keys string) {
-	var list []json.RawMessage
-	if json.Unmarshal([]byte(plugins), &list) != nil {
-		return false, "" // none, or what the bootstrap refuses
-	}
-	for _, raw := range list {
-		var name string
-		byName := map[string]json.RawMessage{}
-		if json.Unmarshal(raw, &name) == nil {
-			byName[name] = nil
-		} else if json.Unmarshal(raw, &byName) != nil {
-			continue
+	for _, settings := range plugin.Settings(plugins) {
+		var set map[string]any
+		if json.Unmarshal(settings, &set) == nil && len(set) > 0 {
+			keys = " " + cut("("+strings.Join(slices.Sorted(maps.Keys(set)), ", ")+")")
 		}
-		for source, settings := range byName {
-			if !container.IsKubernetesPlugin(source) {
-				continue
-			}
-			var set map[string]any
-			if json.Unmarshal(settings, &set) == nil && len(set) > 0 {
-				keys = " " + cut("("+strings.Join(slices.Sorted(maps.Keys(set)), ", ")+")")
-			}
-			return true, keys
-		}
+		return true, keys
 	}
 	return false, ""
 }

@@ -127,7 +127,7 @@ func (f *flags) config(c *cli.Context, log *slog.Logger) (launcher.Config, error
 	}
 	return launcher.Config{
 		JobID: id, Attempt: f.attempt, Image: f.image, ImageUnknown: f.image == "" && f.contract != 0, Token: token, Options: f.options, Budget: budget,
-		Acquire: f.acquire, Register: acquire.DefaultRegister, Runner: runner, StepDir: stepDir, Step: step, Described: stepDir != "" && os.Getenv(contract.EnvPlugin) != "", Environ: os.Environ(),
+		Acquire: f.acquire, Register: acquire.DefaultRegister, Runner: runner, StepDir: stepDir, Step: step, Commands: os.Getenv(contract.EnvCommands), CheckoutEnv: os.Getenv(contract.EnvCheckoutEnv), Described: stepDir != "" && os.Getenv(contract.EnvPlugin) != "", Environ: os.Environ(),
 		UserAgent:        version.UserAgent() + " onejob-agent/" + build.String(),
 		LocalTraceparent: launcher.TraceparentSet(c),
 		Transport:        acquire.NewTransport(!f.options.NoHTTP2),
@@ -189,7 +189,7 @@ func notOffered(log *slog.Logger) error {
 // contractVersion refuses a scheduler that speaks another version of the pod
 // contract.
 func (f *flags) contractVersion() error {
-	if f.contract != 0 && f.contract != contract.Version {
+	if !slices.Contains([]int{0, contract.Version, contract.VersionPlugin}, f.contract) {
 		return fmt.Errorf("the scheduler speaks version %d of the pod contract, this onejob-agent %s speaks version %d: use an image of the scheduler's release",
 			f.contract, build.String(), contract.Version)
 	}

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strconv"
 
 	"github.com/onejob-dev/onejob/build"
 	"github.com/onejob-dev/onejob/contract"
@@ -37,8 +38,12 @@ func run(args []string) (int, error) {
 		if signals.IsInit() {
 			return asInit()
 		}
+		id, err := number(args[1:])
+		if err != nil {
+			return 0, err
+		}
 		w := signals.Watch(context.Background())
-		return container.Run(w.Stop, dir(), os.Stderr), nil
+		return container.Run(w.Stop, dir(), id, os.Stderr), nil
 	case "serve": // what the agent's job runner starts as the bootstrap
 		return 0, serve(args[1:])
 	case "exec": // the shell of an image that has none
@@ -50,6 +55,18 @@ func run(args []string) (int, error) {
 		return 0, nil
 	}
 	return 0, errByHand
+}
+
+// number is a container's among several, 0 if none is given.
+func number(args []string) (int, error) {
+	if len(args) == 0 {
+		return 0, nil
+	}
+	id, err := strconv.Atoi(args[0])
+	if err != nil || id < 0 {
+		return 0, errByHand
+	}
+	return id, nil
 }
 
 // dir is the folder that the pod's containers share; EnvStepDir may name another one.
@@ -85,12 +102,20 @@ func copyAll() error {
 func serve(args []string) error {
 	f := flag.NewFlagSet("serve", flag.ContinueOnError)
 	folder, image := f.String("dir", contract.StepDir, "the shared folder"), f.String("image", "", "the command's image, for messages")
+	several := f.String("commands", "", "the containers, if there are several, as "+contract.EnvCommands+" has them")
+	checkoutEnv := f.String("checkout-env", "", "folders with variables for the checkout, as "+contract.EnvCheckoutEnv+" has them")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
 	if f.NArg() == 0 {
 		return errByHand
 	}
-	container.Serve(container.Job{Dir: *folder, Image: *image, Bootstrap: f.Args(), Env: os.Environ(), Log: os.Stdout})
+	commands := contract.ParseCommands(*several)
+	if len(commands) == 0 {
+		commands = []contract.Command{{Name: contract.CommandContainer, Image: *image}}
+	}
+	container.Serve(container.Job{
+		Dir: *folder, Commands: commands, Bootstrap: f.Args(), Env: os.Environ(), CheckoutEnv: contract.ParseCheckoutEnv(*checkoutEnv), Log: os.Stdout,
+	})
 	return nil
 }

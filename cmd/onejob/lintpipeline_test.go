@@ -27,7 +27,7 @@ queues:
   template: {inline: {spec: {containers: [{name: agent, image: "node:22"}]}}}
 - name: trusted
   steps: pod
-  policy: {secrets: [npm]}
+  policy: {secrets: [npm], pod-templates: [node]}
 `
 
 // One fault a row, and what is fine beside it.
@@ -52,7 +52,9 @@ func TestLintPipeline(t *testing.T) {
 		{"the plugin in a queue as it comes", "agents: {queue: images}\nsteps: [{key: k, command: make, image: golang, plugins: [{kubernetes: {podSpec: {containers: [{image: golang}]}}}]}]", 2, []string{"step 1 (k): kubernetes: the queue has steps: image"}},
 		{"the plugin by its name alone, in a queue as it comes", "agents: {queue: images}\nsteps: [{key: k, command: make, plugins: [kubernetes]}]", 2, []string{"step 1 (k): kubernetes: the queue has steps: image"}},
 		{"what the queue's policy allows", "agents: {queue: trusted}\nsteps: [{command: make, plugins: [{kubernetes: {podSpec: {containers: [{image: golang, envFrom: [{secretRef: {name: npm}}]}]}}}]}]", 0, nil},
-		{"what isn't built", "steps: [{command: make, plugins: [{kubernetes: {podSpec: {containers: [{image: a}, {image: b}]}}}]}]", 2, []string{"2 containers with a command, and one is supported"}},
+		{"what isn't built", "steps: [{command: make, plugins: [{kubernetes: {podSpec: {terminationGracePeriodSeconds: 5, containers: [{image: a}, {image: b}]}}}]}]", 2, []string{"kubernetes.podSpec.terminationGracePeriodSeconds: it is divided between the runner and the job"}},
+		{"a PodTemplate of the list", "agents: {queue: trusted}\nsteps: [{command: make, plugins: [{kubernetes: {podTemplate: node}}]}]", 0, []string{"note: kubernetes.podTemplate: node is in the cluster, which wasn't asked for it", "isn't checked here"}},
+		{"a PodTemplate of none", "steps: [{command: make, plugins: [{kubernetes: {podTemplate: node}}]}]", 2, []string{`step 1: kubernetes.podTemplate: the PodTemplate "node" is not one that this queue's steps may use`}},
 		{"a field of the plugin, in a group", "steps: [{group: g, steps: [{command: make, plugins: {kubernetes: {podspec: {}}}}]}]", 2, []string{"step 1: kubernetes.podspec: there is no such field, but there is podSpec"}},
 		{"what no step may have", "steps: [{command: make, plugins: [{kubernetes: {podSpec: {hostNetwork: true, containers: [{image: golang}]}, gitEnvFrom: [{secretRef: {name: onejob-agent-token}}]}}]}]", 2, []string{"step 1: hostNetwork: it is the node's network", "the Secret onejob-agent-token has the agent token in it"}},
 		{"what the peer would ignore", "steps: [{command: make, plugins: [{kubernetes: {podSpec: {containers: [{image: golang, args: [x]}]}}}]}]", 0, []string{"note: kubernetes.podSpec.containers[container-0]: args without a command are not used"}},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+	batchv1 "k8s.io/api/batch/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/onejob-dev/onejob/contract"
@@ -56,13 +57,27 @@ branch, step, env); with an ID and a token it is the one that Buildkite has sche
 			if err != nil {
 				return err
 			}
-			kjob, err := kjob.New(job, c.Int("attempt"), t, env)
+			k, err := renderKjob(c, job, t, env)
 			if err != nil {
 				return err
 			}
-			return print(c, kjob, func(w io.Writer, _ bool) { row(w, kjob.Namespace+"/"+kjob.Name) })
+			return print(c, k, func(w io.Writer, _ bool) { row(w, k.Namespace+"/"+k.Name) })
 		},
 	}
+}
+
+// renderKjob is the kjob, without a cluster if possible: the step may name a PodTemplate.
+func renderKjob(c *cli.Context, job stacks.Job, t *kjob.Template, env map[string]string) (*batchv1.Job, error) {
+	k, err := kjob.New(job, c.Int("attempt"), t, env)
+	var needs *kjob.NeedsPodTemplate
+	if !errors.As(err, &needs) {
+		return k, err
+	}
+	kube, err := kubeClient(c)
+	if err != nil {
+		return nil, fmt.Errorf("the PodTemplate %s, which the step names: %w", needs.Name, err)
+	}
+	return kjob.NewIn(c.Context, kube, job, c.Int("attempt"), t, env)
 }
 
 // localTemplate is template, without a cluster if possible.

@@ -34,6 +34,9 @@ type Policy struct {
 	Namespaces []string `json:"namespaces,omitempty"`
 	// ServiceAccounts are patterns of the accounts that a step may name. None, if not given.
 	ServiceAccounts []string `json:"service-accounts,omitempty"`
+	// PodTemplates are those that a step may name. None, if not given. Each is given whole:
+	// what it has in it isn't held against the policy.
+	PodTemplates []string `json:"pod-templates,omitempty"`
 	// Volumes are patterns of the kinds of volumes, such as emptyDir.
 	Volumes []string `json:"volumes,omitempty"`
 	// Claims are patterns of PersistentVolumeClaims. None, if not given.

@@ -11,7 +11,7 @@ func TestPolicy(t *testing.T) {
 		want      []string
 	}{
 		{"nothing", "{}", nil},
-		{"all of it", `{level: privileged, images: [a], registries: [b], digests: true, namespaces: [c], service-accounts: [d], volumes: [nfs], claims: [e], secrets: [f], host: {network: true, ipc: true, paths: [/cache]},
+		{"all of it", `{level: privileged, images: [a], registries: [b], digests: true, namespaces: [c], service-accounts: [d], pod-templates: [k], volumes: [nfs], claims: [e], secrets: [f], host: {network: true, ipc: true, paths: [/cache]},
  privileged: true, capabilities: [NET_ADMIN], limits: {container: {cpu: 4}, pod: {memory: 8Gi}}, node-selectors: [a=b], tolerations: [g], priority-classes: [h], runtime-classes: [i], metadata: [j], max-deadline: 1h}`, nil},
 		{"a level", "{level: high}", []string{`policy.level: "high" is not one of restricted, baseline, privileged`}},
 		{"the node, at a level that refuses it", "{host: {network: true, paths: [cache]}, privileged: true, max-deadline: 0s}", []string{

@@ -132,3 +132,49 @@ func TestSidecarOutOfMemory(t *testing.T) {
 		t.Errorf("%v %q, want nothing said", d.Reason, d.Text)
 	}
 }
+
+// W-24: each command container counts by whatever name the step gave it, the first that
+// can't start is told with its image, and the pod is one that starts until all are there.
+func TestSeveralCommandContainers(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		first, next corev1.ContainerState
+		want        Action
+		says        string
+	}{
+		{"all run", runs, runs, None, ""},
+		{"the first is made", waitsOn("ContainerCreating"), runs, None, "waiting to start: node node is preparing its containers"},
+		{"the next is made", runs, waitsOn("ContainerCreating"), None, "waiting to start: node node is preparing its containers"},
+		{"the first can't be pulled", waitsOn("ImagePullBackOff"), runs, Finish, "the pod can't start: ImagePullBackOff (image node:22): "},
+		{"the next can't be pulled", runs, waitsOn("ImagePullBackOff"), Finish, "the pod can't start: ImagePullBackOff (image golang:1): "},
+		{"the next fails by itself", runs, endsWith(1, "Error", "onejob-step: no room"), Finish, "container command-test ended with exit code 1 before it had the command: Error onejob-step: no room"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := withCommand(runs, tt.first)
+			p.Status.ContainerStatuses[1].Name = "command-lint"
+			p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{Name: "command-test", Image: "golang:1", State: tt.next})
+			f := aKJob().State(stacks.StateReserved).but(func(f *Facts) {
+				f.Pod = OfPod(p)
+				f.FailingSince, f.EventsAt = t0.Add(-3*time.Minute), t0
+			}).Facts
+			if d := On(f); d.Action != tt.want || !strings.Contains(d.Text, tt.says) || tt.says == "" && d.Text != "" {
+				t.Errorf("%v %q, want %v %q", d.Action, d.Text, tt.want, tt.says)
+			}
+		})
+	}
+}
+
+// W-24: a container that a patch added keeps no job from running, and from ending.
+func TestContainerByPatchThatCantStart(t *testing.T) {
+	p := withCommand(runs, runs)
+	p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{Name: "proxy", Image: "envoy:1", State: waitsOn("ImagePullBackOff")})
+	for _, state := range []stacks.State{stacks.StateReserved, stacks.StateRunning} {
+		d := On(aKJob().State(state).but(func(f *Facts) { f.Pod, f.EventsAt = OfPod(p), t0 }).Facts)
+		if d.Action != None || d.Text != "" {
+			t.Errorf("%s: %v %q", state, d.Action, d.Text)
+		}
+	}
+	if got := OfPod(p); got.Helper != "proxy" {
+		t.Errorf("once the job is over, nobody stops %q", got.Helper)
+	}
+}

@@ -24,14 +24,25 @@ func beside(pod *steps.Pod, spec *corev1.PodSpec) error {
 
 // collisions returns the step's containers and volumes whose name the template uses.
 func collisions(pod *steps.Pod, spec *corev1.PodSpec) error {
-	taken := map[string]bool{contract.CommandContainer: true, contract.StepInit: true}
+	taken := map[string]bool{contract.StepInit: true}
+	for _, c := range pod.Commands {
+		taken[contract.CommandName(c.Container.Name, len(pod.Commands) > 1)] = true
+	}
 	for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
 		taken[c.Name] = true
 	}
 	var errs []error
+	refuse := func(list, name string) {
+		errs = append(errs, fmt.Errorf("%s[%s]: the queue's pods have a container of that name: give it another", list, contract.Line(name, 60)))
+	}
 	for _, c := range slices.Concat(pod.Init, pod.Sidecars) {
 		if taken[c.Name] {
-			errs = append(errs, fmt.Errorf("initContainers[%s]: the queue's pods have a container of that name: give it another", contract.Line(c.Name, 60)))
+			refuse("initContainers", c.Name)
+		}
+	}
+	for _, c := range pod.Others {
+		if taken[c.Name] || contract.IsCommand(c.Name) {
+			refuse("containers", c.Name)
 		}
 	}
 	for _, v := range pod.Volumes {
@@ -77,6 +88,9 @@ func onRunners(pod *steps.Pod, agent *corev1.Container) error {
 	}
 	if pod.Checkout.Credentials != nil {
 		taken = append(taken, credentialsDir)
+	}
+	if len(pod.Checkout.EnvFrom) > 0 {
+		taken = append(taken, checkoutEnvDir)
 	}
 	var errs []error
 	for _, m := range pod.Checkout.Mounts {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -78,7 +79,7 @@ func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batc
 		}
 	}
 	agent := FindAgent(&pod.Spec)
-	agent.Env = append(agent.Env, podEnv(job.ID, attempt, t)...)
+	agent.Env = append(agent.Env, podEnv(job.ID, attempt, t, versionOf(agent))...)
 	agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvImage, Value: image})
 	return k, nil
 }
@@ -95,7 +96,15 @@ func honoured(template, pod string, env map[string]string) string {
 // envImage is the variable of a job's environment that has the step's `image:`.
 const envImage = "BUILDKITE_IMAGE"
 
-func podEnv(id contract.JobID, attempt int, t *Template) []corev1.EnvVar {
+// versionOf is the version of the contract that a runner needs for its pod.
+func versionOf(agent *corev1.Container) int {
+	if slices.ContainsFunc(agent.Env, func(e corev1.EnvVar) bool { return e.Name == contract.EnvCommands || e.Name == contract.EnvCheckoutEnv }) {
+		return contract.VersionPlugin
+	}
+	return contract.Version
+}
+
+func podEnv(id contract.JobID, attempt int, t *Template, version int) []corev1.EnvVar {
 	tags := "queue=" + cmp.Or(t.QueueKey, t.Queue)
 	for _, tag := range t.Tags {
 		tags += "," + tag
@@ -108,7 +117,7 @@ func podEnv(id contract.JobID, attempt int, t *Template) []corev1.EnvVar {
 		{Name: contract.EnvEndpoint, Value: t.AgentEndpoint},
 		{Name: contract.EnvTags, Value: tags},
 		{Name: contract.EnvAttempt, Value: strconv.Itoa(attempt)},
-		{Name: contract.EnvContractVersion, Value: strconv.Itoa(contract.Version)},
+		{Name: contract.EnvContractVersion, Value: strconv.Itoa(version)},
 	}
 	if t.OnTerm == onTermDrain {
 		env = append(env, corev1.EnvVar{Name: contract.EnvOnTerm, Value: t.OnTerm})

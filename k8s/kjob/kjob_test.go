@@ -22,7 +22,7 @@ import (
 
 const jobA = contract.SampleJobID
 
-func aQueue(t *testing.T, extra string) config.Queue {
+func aQueue(t testing.TB, extra string) config.Queue {
 	t.Helper()
 	c, err := config.Parse([]byte("queues:\n- name: default\n"+extra), "builds")
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
@@ -34,6 +35,15 @@ func overlayResources(to *corev1.ResourceRequirements, from corev1.ResourceRequi
 	}
 	to.Requests, to.Limits = requests, limits
 	to.Claims = append(to.Claims, from.Claims...)
+}
+
+// overlayKeys sets a step's labels or annotations over the template's, and never over ours.
+func overlayKeys(to, step map[string]string) {
+	for k, v := range step {
+		if !strings.HasPrefix(k, "onejob.dev/") && !slices.Contains([]string{labelName, labelComponent, labelManagedBy}, k) {
+			to[k] = v
+		}
+	}
 }
 
 // secured is a container's own security context, with the queue's for what it leaves out.

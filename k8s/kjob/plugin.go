@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/utils/ptr"
 
 	"github.com/onejob-dev/onejob/contract"
@@ -65,47 +64,66 @@ func addPlugin(k *batchv1.Job, t *Template, step *steps.Step, env map[string]str
 	if err != nil {
 		return "", err
 	}
-	spec, command := &k.Spec.Template.Spec, pod.Commands[0]
-	addCommand(spec, command.Container.Image)
-	agent := FindAgent(spec)
-	secure := commandSecurity(agent)
-	ours := &spec.Containers[len(spec.Containers)-1]
-	*ours = commandOf(command, *ours, env[steps.EnvCommand])
-	t.keep(ours)
+	spec, first := &k.Spec.Template.Spec, pod.Commands[0].Container.Image
+	addCommand(spec, first)
+	secure := commandSecurity(FindAgent(spec))
+	addStepContainers(spec, t, pod, env[steps.EnvCommand])
 	for _, c := range slices.Concat(pod.Init, pod.Sidecars) {
-		c.SecurityContext = secured(c.SecurityContext, secure)
-		t.keep(&c)
-		spec.InitContainers = append(spec.InitContainers, c)
+		spec.InitContainers = append(spec.InitContainers, t.besides(c, secure))
+	}
+	for _, c := range pod.Others {
+		spec.Containers = append(spec.Containers, t.besides(c, secure))
 	}
 	spec.Volumes = append(spec.Volumes, pod.Volumes...)
+	agent := FindAgent(spec)
 	if err := addCheckout(spec, agent, pod); err != nil {
 		return "", err
 	}
 	overlayResources(&agent.Resources, pod.Runner.Resources)
 	agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvPlugin, Value: "kubernetes"})
+	if commands := commandsOf(pod); len(commands) > 1 {
+		agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvCommands, Value: contract.CommandsValue(commands)})
+	}
 	addPodFields(spec, &pod.Spec)
 	own := &k.Spec.Template.ObjectMeta
-	for _, to := range []struct{ labels, annotations *map[string]string }{{&own.Labels, &own.Annotations}, {&k.Labels, &k.Annotations}} {
-		*to.labels, *to.annotations = merge(pod.Metadata.Labels, *to.labels), merge(pod.Metadata.Annotations, *to.annotations)
+	for _, to := range []struct{ labels, annotations map[string]string }{{own.Labels, own.Annotations}, {k.Labels, k.Annotations}} {
+		overlayKeys(to.labels, pod.Metadata.Labels)
+		overlayKeys(to.annotations, pod.Metadata.Annotations)
+	}
+	if name := step.PodTemplate(); name != "" {
+		k.Annotations[contract.AnnotationPodTemplate] = name
 	}
 	if pod.Deadline > 0 {
 		k.Spec.ActiveDeadlineSeconds = ptr.To(pod.Deadline)
 	}
-	return cmp.Or(step.Image, command.Container.Image), nil
+	return cmp.Or(step.Image, first), nil
 }
 
 // Describe works out the pod of a step with the plugin, as far as this queue's pods have
 // room for it. The error has every fault, a line for each.
 func (t *Template) Describe(step steps.Step, env map[string]string) (*steps.Pod, error) {
-	d := steps.Defaults{Command: env[steps.EnvCommand], Image: t.Image()}
-	pod, violations, err := policy.Resolve(t.policy, step, d, t.tokens)
+	d := steps.Defaults{Command: env[steps.EnvCommand], Image: t.Image(), Template: t.named}
+	named := step.PodTemplate()
+	violations := policy.PodTemplate(t.policy, named)
+	if named != "" && len(violations) == 0 && t.named == nil {
+		return nil, &NeedsPodTemplate{named}
+	}
+	var pod *steps.Pod
+	var err error
+	if len(violations) == 0 {
+		pod, violations, err = policy.Resolve(t.policy, step, d, t.tokens)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the step's pod can't be made:\n%w", err)
 	}
 	if len(violations) > 0 {
 		return nil, fmt.Errorf("the queue's policy refuses the step's pod:\n%s", policy.Text(violations))
 	}
-	if err := errors.Join(unsupported(pod), beside(pod, &t.Job.Spec.Template.Spec)); err != nil {
+	faults := []error{unsupported(pod), tooEarly(pod, t.agent()), beside(pod, &t.Job.Spec.Template.Spec)}
+	if named != "" {
+		faults = append(faults, notTaken(named, &pod.Spec))
+	}
+	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("the step's pod can't be made:\n%w", err)
 	}
 	return pod, nil
@@ -123,14 +141,10 @@ func ofPlugin(spec *corev1.PodSpec) bool {
 // unsupported returns the parts of a description that onejob doesn't support.
 func unsupported(pod *steps.Pod) error {
 	var errs []error
-	if n := len(pod.Commands); n > 1 {
-		errs = append(errs, fmt.Errorf("kubernetes.podSpec.containers: %d containers with a command, and one is supported: make the others sidecars, or steps of their own", n))
-	}
-	for _, c := range pod.Others {
-		errs = append(errs, fmt.Errorf("kubernetes.podSpecPatch.containers[%s]: a patch can't add a container: make it a sidecar", contract.Line(c.Name, 60)))
-	}
-	if len(pod.Checkout.EnvFrom) > 0 {
-		errs = append(errs, errors.New("kubernetes.gitEnvFrom, kubernetes.checkout.envFrom: the checkout gets no variables from a step, because it is beside the agent token: use checkout: {gitCredentialsSecret}, or put them into the queue's template"))
+	for _, e := range pod.Checkout.EnvFrom {
+		if err := checkEnvFrom(e); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	unnamed := func(list string, i int, name string) {
 		if name == "" {
@@ -140,6 +154,11 @@ func unsupported(pod *steps.Pod) error {
 	for i, c := range pod.Init {
 		unnamed("initContainers", i, c.Name)
 	}
+	for _, c := range pod.Commands {
+		if name := contract.CommandName(c.Container.Name, len(pod.Commands) > 1); len(validation.IsDNS1123Label(name)) > 0 {
+			errs = append(errs, fmt.Errorf("containers[%s].name: the container is called %s in the pod, and Kubernetes takes no such name: use at most 55 characters of a-z 0-9 -", contract.Line(c.Container.Name, 60), contract.Line(name, 70)))
+		}
+	}
 	for i, v := range pod.Volumes {
 		unnamed("volumes", i, v.Name)
 	}
@@ -147,33 +166,6 @@ func unsupported(pod *steps.Pod) error {
 		errs = append(errs, errors.New("kubernetes.podSpec.terminationGracePeriodSeconds: it is divided between the runner and the job: set it in the queue's template"))
 	}
 	return errors.Join(errs...)
-}
-
-// commandOf is the step's own container, with what ours has for the runner's sake. ours
-// comes last: of two variables of one name the last counts.
-func commandOf(command steps.Command, ours corev1.Container, job string) corev1.Container {
-	c := command.Container
-	c.Name, c.Command, c.Args, c.WorkingDir = ours.Name, ours.Command, ours.Args, ours.WorkingDir
-	c.TerminationMessagePolicy, c.TerminationMessagePath = ours.TerminationMessagePolicy, ""
-	hasHome := slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "HOME" })
-	for _, e := range ours.Env {
-		if e.Name != "HOME" || !hasHome {
-			c.Env = append(c.Env, e)
-		}
-	}
-	line := command.Line
-	if dir := command.Container.WorkingDir; dir != "" {
-		line = "cd '" + strings.ReplaceAll(dir, "'", `'\''`) + "'\n" + line
-	}
-	if line != job {
-		c.Env = append(c.Env, corev1.EnvVar{Name: steps.EnvCommand, Value: escaped(line)})
-	}
-	c.VolumeMounts = append(c.VolumeMounts, ours.VolumeMounts...)
-	resources := ours.Resources
-	overlayResources(&resources, c.Resources)
-	c.Resources = resources
-	c.SecurityContext = secured(c.SecurityContext, ours.SecurityContext)
-	return c
 }
 
 // escaped keeps the kubelet from expanding $(…), which a shell is to.
@@ -186,54 +178,4 @@ func escaped(line string) string {
 		}
 	}
 	return string(out)
-}
-
-// addCheckout gives the runner the step's settings of the checkout: variables with fixed
-// names, and volumes at paths where the runner has no program.
-func addCheckout(spec *corev1.PodSpec, agent *corev1.Container, pod *steps.Pod) error {
-	plan := pod.Checkout
-	set := func(name, value string) {
-		agent.Env = append(agent.Env, corev1.EnvVar{Name: name, Value: escaped(value)})
-	}
-	for _, e := range plan.Env {
-		set(e.Name, e.Value)
-	}
-	if plan.Skip {
-		set("BUILDKITE_SKIP_CHECKOUT", "true")
-	}
-	agent.VolumeMounts = append(agent.VolumeMounts, plan.Mounts...)
-	if plan.Credentials == nil {
-		return nil
-	}
-	n, err := gitSettings(agent)
-	if err != nil {
-		return err
-	}
-	const name = steps.OwnPrefix + "git-credentials"
-	spec.Volumes = append(spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Secret: plan.Credentials}})
-	agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: credentialsDir, ReadOnly: true})
-	agent.Env = slices.DeleteFunc(agent.Env, func(e corev1.EnvVar) bool { return e.Name == gitCount })
-	set(gitCount, strconv.Itoa(n+1))
-	set(fmt.Sprintf("GIT_CONFIG_KEY_%d", n), "credential.helper")
-	set(fmt.Sprintf("GIT_CONFIG_VALUE_%d", n), "store --file "+credentialsDir+"/.git-credentials")
-	return nil
-}
-
-const (
-	credentialsDir = "/buildkite/git-credentials" //nolint:gosec // a folder
-	gitCount       = "GIT_CONFIG_COUNT"
-)
-
-// gitSettings is how many numbered settings of git the template has in variables
-// (GIT_CONFIG_COUNT).
-func gitSettings(agent *corev1.Container) (n int, err error) {
-	for _, e := range agent.Env {
-		if e.Name != gitCount {
-			continue
-		}
-		if n, err = strconv.Atoi(e.Value); err != nil || n < 0 {
-			return 0, fmt.Errorf("kubernetes.checkout.gitCredentialsSecret: the queue's template has settings of git's by %s, and no number there to go on from: put the credentials into the template", gitCount)
-		}
-	}
-	return n, nil
 }

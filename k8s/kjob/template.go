@@ -52,6 +52,8 @@ type Template struct {
 	Installation string
 	// tokens names the Secrets with an agent token in the namespace.
 	tokens []string
+	// named is the pod of the PodTemplate that a step names, nil if there is none: With.
+	named *corev1.PodSpec
 	// Org is the organization's slug, for the jobs' URLs; it may be empty.
 	Org string
 

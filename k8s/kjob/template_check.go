@@ -123,4 +123,5 @@ func (f *faults) checkLabels(where string, labels map[string]string) {
 var ownEnv = []string{
 	contract.EnvJobID, contract.EnvToken, contract.EnvTokenFile, contract.EnvEndpoint, contract.EnvTags, contract.EnvQueue, contract.EnvTerminationMessagePath,
 	contract.EnvGrace, contract.EnvAttempt, contract.EnvContractVersion, contract.EnvOnTerm, contract.EnvImage,
+	contract.EnvCommands, contract.EnvCheckoutEnv,
 }

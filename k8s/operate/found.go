@@ -137,7 +137,7 @@ func (f *found) next(ctx context.Context) (*batchv1.Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	k, err := kjob.New(job, f.attempts+1, f.Template, env)
+	k, err := kjob.NewIn(ctx, f.Kube, job, f.attempts+1, f.Template, env)
 	if err != nil {
 		return nil, err
 	}

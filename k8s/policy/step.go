@@ -30,6 +30,14 @@ func Resolve(p config.Policy, step steps.Step, d steps.Defaults, tokens []string
 	return pod, found, nil
 }
 
+// PodTemplate is why a step may not have the PodTemplate that it names. By default it may
+// have none.
+func PodTemplate(p config.Policy, name string) []Violation {
+	c := &check{policy: p}
+	c.in("kubernetes.podTemplate", name, "the PodTemplate", "pod-templates", p.PodTemplates)
+	return c.found
+}
+
 // bare is the part of a queue's defaults that a step's patches build on: its containers and
 // their images.
 func bare(d steps.Defaults) steps.Defaults {

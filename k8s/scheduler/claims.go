@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/cache"
 	"github.com/onejob-dev/onejob/k8s/decide"
@@ -40,13 +42,16 @@ type claim struct {
 	job     stacks.Job
 	attempt int
 	env     map[string]string
-	at      time.Time // when it was reserved
-	sent    bool      // a create was sent; it may have been applied
-	created bool      // a create succeeded
+	named   *corev1.PodSpec // of the PodTemplate that its step names
+	at      time.Time       // when it was reserved
+	sent    bool            // a create was sent; it may have been applied
+	created bool            // a create succeeded
 	// forbidden is when a create was first refused for now, zero if never.
 	forbidden time.Time
 	// unanswered is when Buildkite first failed to give its environment, zero if never.
 	unanswered time.Time
+	// unread is when its PodTemplate could first not be read, zero if never.
+	unread time.Time
 }
 
 func newClaims(store *cache.Store, label string, before *claims) *claims {

@@ -104,6 +104,10 @@ func (q *queue) make(ctx context.Context, id contract.JobID, c claim) (again tim
 		return q.carryOut(ctx, id) // the answer took its time: all is checked again
 	}
 	k, err := q.newKjob(c, set.template)
+	var needs *kjob.NeedsPodTemplate
+	if errors.As(err, &needs) {
+		return q.namedOf(ctx, id, needs.Name)
+	}
 	if err != nil {
 		q.giveUp(id, decide.NotMade(err))
 		return 0, nil

@@ -24,6 +24,9 @@ func (q *queue) newKjob(c claim, t *kjob.Template) (k *batchv1.Job, err error) {
 			err = fmt.Errorf("onejob can't make this job's pod, because of an error of its own: %s. Tell whoever runs onejob; its log has more. A simpler step may work", contract.Line(fmt.Sprint(r), 60))
 		}
 	}()
+	if c.named != nil {
+		t = t.With(c.named)
+	}
 	if k, err = kjob.New(c.job, c.attempt, t, c.env); err != nil || !t.WantsEnv() {
 		return k, err
 	}

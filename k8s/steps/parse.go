@@ -6,22 +6,20 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/buildkite/go-pipeline"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/contract/plugin"
 )
 
 // The variables of a job's environment that say something of its pod.
 const (
 	EnvImage   = "BUILDKITE_IMAGE"
-	EnvPlugins = "BUILDKITE_PLUGINS"
+	EnvPlugins = plugin.Env
 	EnvCommand = "BUILDKITE_COMMAND"
 )
 
 const (
-	// kubernetesPlugin is the plugin by which a step describes its pod.
-	kubernetesPlugin = "github.com/buildkite-plugins/kubernetes-buildkite-plugin"
 	// maxPlugins bounds the plugins of a step. An object in etcd has 1.5 MB, and an API
 	// server takes 3.
 	maxPlugins = 256 << 10
@@ -64,43 +62,13 @@ func pluginOf(plugins string) (found json.RawMessage, err error) {
 		}
 		return nil, nil
 	}
-	var entries []json.RawMessage
-	if json.Unmarshal([]byte(plugins), &entries) != nil {
-		return nil, nil //nolint:nilerr // the bootstrap will say so
+	switch all := plugin.Settings(plugins); len(all) {
+	case 0:
+		return nil, nil
+	case 1:
+		return all[0], nil
 	}
-	n := 0
-	for _, entry := range entries {
-		byName := map[string]json.RawMessage{}
-		var name string
-		if json.Unmarshal(entry, &name) == nil {
-			byName[name] = json.RawMessage("null")
-		} else if json.Unmarshal(entry, &byName) != nil {
-			continue
-		}
-		for source, settings := range byName {
-			if IsKubernetesPlugin(source) {
-				found = settings
-				n++
-			}
-		}
-	}
-	if n == 1 && len(found) == 0 {
-		found = json.RawMessage("null")
-	}
-	if n > 1 {
-		return nil, errors.New("the step has the kubernetes plugin more than once: put all of it into one")
-	}
-	return found, nil
-}
-
-// IsKubernetesPlugin knows the plugin by all of its names, with or without a version.
-func IsKubernetesPlugin(source string) bool {
-	full := (&pipeline.Plugin{Source: source}).FullSource()
-	full, _, _ = strings.Cut(full, "#")
-	if _, path, found := strings.Cut(full, "://"); found {
-		full = path
-	}
-	return strings.EqualFold(strings.TrimSuffix(full, ".git"), kubernetesPlugin)
+	return nil, errors.New("the step has the kubernetes plugin more than once: put all of it into one")
 }
 
 func readPlugin(f *faults, raw json.RawMessage) *Plugin {

@@ -124,10 +124,16 @@ func FuzzParse(f *testing.F) {
 	f.Add(`{"podSpecPatch":{"containers":[{"name":"container-0","command":["x"]},{"name":"agent","image":"x"}],"volumes":[{"name":"v","emptyDir":{}}]},"checkout":{"skip":true,"gitMirrors":{"volume":{"name":"m"}}}}`, "")
 	f.Add(`{"podspec":1,"metadata":{"labels":{"a":1}},"checkout":[],"commandParams":{"interposer":"vector"}}`, "\x1b[2J")
 	f.Add(`{"podSpec":{"securityContext":{"runAsUser":1},"initContainers":[{"name":"a","image":"b"}],"volumes":[{"name":"onejob-x"}]},"extraVolumeMounts":[{"name":"v","mountPath":"/usr"}]}`, "UPPER")
+	f.Add(`{"podTemplate":"t","podSpecPatch":{"containers":[{"name":"t","command":["x"]},{"name":"u","image":"x"}],"initContainers":[{"name":"i","restartPolicy":"Always"}]}}`, "")
+	template := aPodSpec(f, "{containers: [{name: t, image: x}, {image: z}], initContainers: [{name: i, image: x}], volumes: [{name: v}], securityContext: {runAsUser: 1}}")
+	patch := aPodSpec(f, "{containers: [{name: t, env: [{name: A, value: b}]}, {name: agent, resources: {limits: {cpu: 1}}}], volumes: [{name: v, configMap: {name: c}}]}")
 	f.Fuzz(func(t *testing.T, plugin, image string) {
 		step, err := Parse(map[string]string{EnvImage: image, EnvPlugins: `[{"kubernetes":` + plugin + `}]`})
 		if err == nil {
 			_, err = Resolve(step, Defaults{Command: "make", Image: "agent:1"})
+		}
+		if err == nil {
+			_, err = Resolve(step, Defaults{Command: "make", Image: "agent:1", Template: template.DeepCopy(), Patch: patch})
 		}
 		if err == nil {
 			return

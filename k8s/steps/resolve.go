@@ -32,6 +32,7 @@ type resolver struct {
 	plugin  *Plugin
 	pod     *Pod
 	lines   map[string]string // of the command containers
+	order   []string          // in which these run, and the init containers
 	sidecar map[string]bool
 }
 
@@ -43,6 +44,7 @@ type resolver struct {
 //	image       the step's patch, else image:, else the queue's patch, else the container's own, else the class's, else the queue's
 //	class       over the podSpec, under all patches
 //	patches     the queue's first, then the step's; once each; neither takes away
+//	order       of commands and init containers: the podSpec's, whatever a patch names first
 //	variables   the container's, then the queue's, then the step's, then gitEnvFrom; the last wins
 //	mounts      the same; of two at one path the first is mounted
 //	metadata    the queue's, then the step's
@@ -102,7 +104,7 @@ func (r *resolver) base() *corev1.PodSpec {
 			r.note("kubernetes.podTemplate: %s is not used, because there is a podSpec", shown(template))
 		}
 	case template != "" && r.d.Template == nil:
-		r.bad("kubernetes.podTemplate", "%s: it isn't supported: use a queue whose template is that pod, or write the podSpec into the step", shown(template))
+		r.bad("kubernetes.podTemplate", "%s: it wasn't read from the cluster", shown(template))
 	case template != "":
 		base = r.d.Template.DeepCopy()
 	}
@@ -170,6 +172,7 @@ func (r *resolver) commands(base *corev1.PodSpec) {
 			r.note("%s: args without a command are not used: the container runs the step's command", place("kubernetes.podSpec.containers", i, c.Name))
 		}
 		r.lines[c.Name] = line
+		r.order = append(r.order, c.Name)
 		c.Command, c.Args = nil, nil
 		if c.Image == "" && r.d.Class != nil {
 			c.Image = r.d.Class.Image
@@ -207,6 +210,9 @@ func (r *resolver) sidecars(base *corev1.PodSpec) {
 		r.sidecar[c.Name] = true
 		base.InitContainers = append(base.InitContainers, c)
 	}
+	for _, c := range base.InitContainers {
+		r.order = append(r.order, c.Name)
+	}
 }
 
 // split puts the patched containers where they belong.
@@ -222,6 +228,9 @@ func (r *resolver) split(base *corev1.PodSpec) {
 			r.pod.Others = append(r.pod.Others, c)
 		}
 	}
+	// A merge puts what a patch names before the rest: what it adds stays there.
+	slices.SortStableFunc(r.pod.Commands, func(a, b Command) int { return r.before(a.Container, b.Container) })
+	slices.SortStableFunc(base.InitContainers, r.before)
 	for _, c := range base.InitContainers {
 		if r.sidecar[c.Name] {
 			r.pod.Sidecars = append(r.pod.Sidecars, c)
@@ -233,6 +242,11 @@ func (r *resolver) split(base *corev1.PodSpec) {
 	r.pod.Volumes = base.Volumes
 	base.Containers, base.InitContainers, base.Volumes = nil, nil, nil
 	r.pod.Spec = *base
+}
+
+// before compares containers by the order in which they run.
+func (r *resolver) before(a, b corev1.Container) int {
+	return slices.Index(r.order, a.Name) - slices.Index(r.order, b.Name)
 }
 
 // runner merges the two containers into one, with the larger of both amounts of each

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 	"github.com/buildkite/agent/v3/logger"
 	"go.uber.org/goleak"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/signals"
 )
 
@@ -32,10 +34,18 @@ func TestMain(m *testing.M) {
 		time.Sleep(time.Minute)
 		os.Exit(1)
 	case "serve":
-		Serve(Job{Dir: dir, Image: "node:22", Bootstrap: []string{filepath.Join(dir, "checkout")}, Env: os.Environ(), Log: os.Stdout})
+		commands := contract.ParseCommands(os.Getenv("CONTAINER_TEST_COMMANDS"))
+		if len(commands) == 0 {
+			commands = []contract.Command{{Name: "command", Image: "node:22"}}
+		}
+		Serve(Job{
+			Dir: dir, Commands: commands, Bootstrap: []string{filepath.Join(dir, "checkout")}, Env: os.Environ(), Log: os.Stdout,
+			CheckoutEnv: contract.ParseCheckoutEnv(os.Getenv("CONTAINER_TEST_CHECKOUT_ENV")),
+		})
 	case "run":
 		w := signals.Watch(context.Background())
-		os.Exit(Run(w.Stop, dir, os.Stderr))
+		id, _ := strconv.Atoi(os.Getenv("CONTAINER_TEST_ID"))
+		os.Exit(Run(w.Stop, dir, id, os.Stderr))
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -104,7 +114,7 @@ func (p *pod) start(part string, env ...string) *process {
 func (p *pod) all() (runner, command, serve *process) {
 	p.Helper()
 	runner, command = p.start("runner"), p.start("run")
-	if err := AwaitCommand(p.Context(), p.dir); err != nil {
+	if err := AwaitCommands(p.Context(), p.dir, 1); err != nil {
 		p.Fatal(err)
 	}
 	p.until("the runner is there", func() bool { return isHeld(filepath.Join(p.dir, runnerFile)) })
@@ -240,7 +250,7 @@ func TestStoppedEarly(t *testing.T) {
 		t.Parallel()
 		p := aPod(t, "", "")
 		command, runner := p.start("run"), p.start("runner")
-		if err := AwaitCommand(t.Context(), p.dir); err != nil {
+		if err := AwaitCommands(t.Context(), p.dir, 1); err != nil {
 			t.Fatal(err)
 		}
 		p.until("the runner is there", func() bool { return isHeld(filepath.Join(p.dir, runnerFile)) })
@@ -251,12 +261,12 @@ func TestStoppedEarly(t *testing.T) {
 	})
 }
 
-// TestAwaitCommandIsStopped: AwaitCommand returns when its context ends.
-func TestAwaitCommandIsStopped(t *testing.T) {
+// TestAwaitCommandsIsStopped: whoever waits for the container can be told to stop.
+func TestAwaitCommandsIsStopped(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("stop")
 	time.AfterFunc(50*time.Millisecond, func() { cancel(stop) })
-	if err := AwaitCommand(ctx, t.TempDir()); !errors.Is(err, stop) {
+	if err := AwaitCommands(ctx, t.TempDir(), 1); !errors.Is(err, stop) {
 		t.Errorf("%v", err)
 	}
 }
@@ -284,7 +294,7 @@ func TestStockServer(t *testing.T) {
 // TestStockClient: onejob's server works with the stock agent's client.
 func TestStockClient(t *testing.T) {
 	var out words
-	s := newServer([]string{"WORD=ours"}, &out)
+	s := newServer([]string{"WORD=ours"}, &out, 1)
 	path := filepath.Join(t.TempDir(), socketFile)
 	l, err := s.listen(path)
 	if err != nil {
@@ -297,7 +307,7 @@ func TestStockClient(t *testing.T) {
 		t.Fatal(reply, err)
 	}
 	defer c.Close()
-	time.AfterFunc(50*time.Millisecond, func() { s.set(kubernetes.RunStateStart) })
+	time.AfterFunc(50*time.Millisecond, func() { s.clients[0].set(kubernetes.RunStateStart) })
 	interrupted := make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -305,14 +315,14 @@ func TestStockClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	fmt.Fprint(c, "said")
-	s.set(kubernetes.RunStateInterrupt)
+	s.clients[0].set(kubernetes.RunStateInterrupt)
 	if err := <-interrupted; err != nil {
 		t.Error(err)
 	}
 	if err := c.Exit(6); err != nil {
 		t.Error(err)
 	}
-	if e := <-s.exit; e != (Exit{ExitStatus: 6}) || out.String() != "said" {
+	if e := <-s.clients[0].exit; e != (Exit{ExitStatus: 6}) || out.String() != "said" {
 		t.Errorf("%+v, %q", e, out.String())
 	}
 	second := &kubernetes.Client{SocketPath: path}

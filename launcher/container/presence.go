@@ -29,9 +29,22 @@ const appears = 20 * time.Millisecond
 // HoldRunner shows the command's container that the runner lives, until the process ends.
 func HoldRunner(dir string) error { return hold(filepath.Join(dir, runnerFile)) }
 
-// AwaitCommand returns when the command's container runs, or with ctx's cause.
-func AwaitCommand(ctx context.Context, dir string) error {
-	return await(ctx, filepath.Join(dir, commandFile))
+// AwaitCommands returns when the command's container is there, or all n of them.
+func AwaitCommands(ctx context.Context, dir string, n int) error {
+	for id := range max(1, n) {
+		if err := await(ctx, commandAt(dir, id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// commandAt is the file that a command's container holds.
+func commandAt(dir string, id int) string {
+	if id == 0 {
+		return filepath.Join(dir, commandFile)
+	}
+	return filepath.Join(dir, fmt.Sprintf("%s-%d", commandFile, id))
 }
 
 // hold makes a file that is locked for as long as the process lives. The file has its name

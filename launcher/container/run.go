@@ -17,21 +17,21 @@ import (
 	"github.com/onejob-dev/onejob/jitter"
 )
 
-// Run is the main function of the command's container. It runs the command that the runner
-// sends, and returns the container's exit code: 0 once the runner knows how the command
-// ended, or has gone; 1 after an error, which Run writes to log. stop ends when the container
-// gets a signal. Run ignores stop while a runner lives, because the runner gets the same
-// signal and decides.
-func Run(stop context.Context, dir string, log io.Writer) int {
-	if err := run(stop, dir); err != nil {
+// Run is the command's container: it runs what the runner gives it, and returns the
+// container's exit code: 0 once the runner knows the end of the command, or is gone.
+// stop is a signal to this container. While there is a runner it counts for nothing:
+// the runner gets the same one, and decides what comes of it. id is the container's number
+// among those with a command, from 0.
+func Run(stop context.Context, dir string, id int, log io.Writer) int {
+	if err := run(stop, dir, id); err != nil {
 		fmt.Fprintln(log, "onejob-step:", err) //nolint:errcheck // then there is no log
 		return 1
 	}
 	return 0
 }
 
-func run(stop context.Context, dir string) error {
-	if err := hold(filepath.Join(dir, commandFile)); err != nil {
+func run(stop context.Context, dir string, id int) error {
+	if err := hold(commandAt(dir, id)); err != nil {
 		return fmt.Errorf("%w (the image's user must be able to write there: set fsGroup in the queue's template)", err)
 	}
 	runner := filepath.Join(dir, runnerFile)
@@ -49,7 +49,7 @@ func run(stop context.Context, dir string) error {
 	if await(work, socket) != nil {
 		return nil // the runner ended without a command for this container
 	}
-	c := dial(work, socket)
+	c := dial(work, socket, id)
 	if c == nil {
 		return nil
 	}
@@ -57,15 +57,18 @@ func run(stop context.Context, dir string) error {
 	return c.work(dir, left)
 }
 
-// client is the command container's side of the RPC.
-type client struct{ rpc *rpc.Client }
+// client is a command container's side of the RPC.
+type client struct {
+	rpc *rpc.Client
+	id  int
+}
 
 // dial connects to a socket that exists. It is nil if the runner ended before.
-func dial(ctx context.Context, socket string) *client {
+func dial(ctx context.Context, socket string, id int) *client {
 	for {
 		c, err := rpc.DialHTTP("unix", socket)
 		if err == nil {
-			return &client{c}
+			return &client{c, id}
 		}
 		if !jitter.Sleep(ctx, appears) {
 			return nil
@@ -77,7 +80,7 @@ func dial(ctx context.Context, socket string) *client {
 // runner ends.
 func (c *client) work(dir string, left <-chan struct{}) error {
 	var job kubernetes.RegisterResponse
-	if err := c.rpc.Call(name+".Register", 0, &job); isOver(err) {
+	if err := c.rpc.Call(name+".Register", c.id, &job); isOver(err) {
 		return nil // the job ended before its command began
 	} else if err != nil {
 		return fmt.Errorf("registering with the runner: %w", err)
@@ -102,7 +105,7 @@ func (c *client) states() <-chan kubernetes.RunState {
 		defer close(states)
 		for last := kubernetes.RunState(-1); ; {
 			var state kubernetes.RunState
-			if err := c.rpc.Call(name+".Status", 0, &state); err != nil {
+			if err := c.rpc.Call(name+".Status", c.id, &state); err != nil {
 				return
 			}
 			if state == last {
@@ -133,6 +136,7 @@ func isOver(err error) bool {
 
 // exit reports the command's end to the runner.
 func (c *client) exit(e Exit) error {
+	e.ID = c.id
 	if err := c.rpc.Call(name+".Exit", e, &kubernetes.Empty{}); err != nil && !isOver(err) {
 		return fmt.Errorf("telling the runner of the command's end: %w", err)
 	}
@@ -150,7 +154,7 @@ func (c *client) bootstrap(dir string, env []string, states <-chan kubernetes.Ru
 	// A process that outlives the bootstrap may keep its output open.
 	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
-		fmt.Fprintf(c, "+++ onejob: the bootstrap can't be started in the container \"command\": %v\n", err) //nolint:errcheck // its end says so, too
+		fmt.Fprintf(c, "+++ onejob: the bootstrap can't be started in this container: %v\n", err) //nolint:errcheck // its end says so, too
 		return c.exit(Exit{ExitStatus: unready})
 	}
 	end := make(chan error, 1)

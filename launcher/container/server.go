@@ -25,14 +25,18 @@ const longest = 10 * time.Second
 // encoding (gob) skips a field that the other side lacks.
 type Exit struct{ ID, ExitStatus, Signal int }
 
-// errRegistered refuses a second client, because a pod has one command.
+// errRegistered: each container has one client.
 var errRegistered = errors.New("the command's container is registered already")
 
-// server is the runner's side of the RPC, for one client.
+// server is the runner's side of the RPC, for one client in each command container.
 type server struct {
-	env []string
-	log io.Writer
+	env     []string
+	log     io.Writer
+	clients []*peer
+}
 
+// peer is what the server knows of a client.
+type peer struct {
 	mu         sync.Mutex
 	changed    chan struct{} // closed and made anew when state changes
 	state      kubernetes.RunState
@@ -41,11 +45,20 @@ type server struct {
 	exit       chan Exit           // gets the command's end, once
 }
 
-func newServer(env []string, log io.Writer) *server {
-	return &server{
-		env: env, log: log, changed: make(chan struct{}), told: -1,
-		registered: make(chan struct{}), exit: make(chan Exit, 1),
+func newServer(env []string, log io.Writer, n int) *server {
+	s := &server{env: env, log: log}
+	for range n {
+		s.clients = append(s.clients, &peer{changed: make(chan struct{}), told: -1, registered: make(chan struct{}), exit: make(chan Exit, 1)})
 	}
+	return s
+}
+
+// peer is the client of a number.
+func (s *server) peer(id int) (*peer, error) {
+	if id < 0 || id >= len(s.clients) {
+		return nil, fmt.Errorf("there is no container %d", id)
+	}
+	return s.clients[id], nil
 }
 
 // listen serves the RPC at path until the listener is closed. Any user of the pod may
@@ -71,46 +84,50 @@ func (s *server) listen(path string) (net.Listener, error) {
 
 // set moves the client to a later state; it ignores an earlier one. RunStateInterrupt is the
 // last.
-func (s *server) set(state kubernetes.RunState) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.state < state {
-		s.state = state
-		close(s.changed)
-		s.changed = make(chan struct{})
+func (p *peer) set(state kubernetes.RunState) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state < state {
+		p.state = state
+		close(p.changed)
+		p.changed = make(chan struct{})
 	}
 }
 
-// calls are the methods that the client can call.
+// calls are what a client can call.
 type calls struct{ s *server }
 
-// Register gives the client the job's environment. A second call is an error.
+// Register gives a client the job's environment.
 func (c *calls) Register(id int, reply *kubernetes.RegisterResponse) error {
-	c.s.mu.Lock()
-	defer c.s.mu.Unlock()
+	p, err := c.s.peer(id)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	select {
-	case <-c.s.registered:
+	case <-p.registered:
 		return errRegistered
 	default:
 	}
-	if id != 0 {
-		return fmt.Errorf("there is no container %d", id)
-	}
-	close(c.s.registered)
+	close(p.registered)
 	reply.Env = c.s.env
 	return nil
 }
 
-// Status answers with the state: at once if it differs from the last answer, else when it
-// changes, or after longest.
-func (c *calls) Status(_ int, reply *kubernetes.RunState) error {
+// Status answers with the client's state when it isn't what it was, or after a while.
+func (c *calls) Status(id int, reply *kubernetes.RunState) error {
+	p, err := c.s.peer(id)
+	if err != nil {
+		return err
+	}
 	long, over := context.WithTimeout(context.Background(), longest)
 	defer over()
 	for {
-		c.s.mu.Lock()
-		state, changed, news := c.s.state, c.s.changed, c.s.state != c.s.told
-		c.s.told = state
-		c.s.mu.Unlock()
+		p.mu.Lock()
+		state, changed, news := p.state, p.changed, p.state != p.told
+		p.told = state
+		p.mu.Unlock()
 		*reply = state
 		if news {
 			return nil
@@ -129,10 +146,14 @@ func (c *calls) WriteLogs(logs kubernetes.Logs, _ *kubernetes.Empty) error {
 	return err
 }
 
-// Exit takes the command's end. It ignores all but the first.
+// Exit takes the end of a command, the first that comes.
 func (c *calls) Exit(e Exit, _ *kubernetes.Empty) error {
+	p, err := c.s.peer(e.ID)
+	if err != nil {
+		return err
+	}
 	select {
-	case c.s.exit <- e:
+	case p.exit <- e:
 	default:
 	}
 	return nil

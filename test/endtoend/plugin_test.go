@@ -47,6 +47,27 @@ func TestPlugin(t *testing.T) {
 			says: []string{"in-the-plugin 1000", "from-init", "no-account", "two  spaces"},
 		},
 		{name: "the step's own command, in image:", image: image.BusyboxName, command: "busybox | head -1; exit 4", exit: "4", plugin: object{"podSpec": object{"containers": []any{object{"image": "example.test/never:1"}}}}, says: []string{"BusyBox v1."}},
+		{
+			name: "several containers, in turn", command: "echo never", exit: "3", never: "not-reached",
+			plugin: object{"podSpec": object{"containers": []any{
+				container(object{"name": "one", "command": []any{"echo first > order; echo from-one"}}),
+				container(object{"name": "two", "command": []any{"cat order; echo from-two; exit 3"}}),
+				container(object{"name": "three", "command": []any{"echo not-reached"}}),
+			}}},
+			says: []string{`container "one"`, "from-one", `container "two"`, "first", "from-two"},
+		},
+		{
+			name: "containers by patch", command: "until test -e /shared/by-container; do sleep 0.1; done; cat /shared/by-init /shared/by-container; hostname", exit: "0", never: simulator.DefaultAgentToken,
+			plugin: object{"podSpecPatch": object{
+				"initContainers": []any{container(object{"name": "setup", "command": []any{"sh", "-c", "echo from-init > /shared/by-init"}, "volumeMounts": shared})},
+				"containers": []any{
+					container(object{"name": "container-0", "volumeMounts": shared}),
+					container(object{"name": "beside", "command": []any{"sh", "-c", "{ echo from-beside; env; cat /proc/[0-9]*/environ | tr '\\0' '\\n'; } > /shared/by-container"}, "volumeMounts": shared}),
+				},
+				"volumes": []any{object{"name": "shared", "emptyDir": object{}}},
+			}},
+			says: []string{"from-init", "from-beside"},
+		},
 		{name: "a step's fault", command: "true", exit: "-1", plugin: object{"podSpec": object{"containers": []any{object{"imag": "x"}}}}, page: []string{"kubernetes.podSpec.containers[0].imag: there is no such field, but there is image"}},
 		{name: "what no step may have", command: "true", exit: "-1", plugin: object{"podSpec": object{"hostNetwork": true, "containers": []any{container(nil)}}, "gitEnvFrom": []any{object{"secretRef": object{"name": "onejob-agent-token"}}}}, page: []string{"hostNetwork: it is the node's network", "has the agent token in it"}},
 	} {

@@ -1,0 +1,110 @@
+package kjob
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/steps"
+)
+
+// addCheckout gives the runner what the checkout needs: settings by fixed names, volumes
+// where none of its programs is.
+func addCheckout(spec *corev1.PodSpec, agent *corev1.Container, pod *steps.Pod) error {
+	plan := pod.Checkout
+	set := func(name, value string) {
+		agent.Env = append(agent.Env, corev1.EnvVar{Name: name, Value: escaped(value)})
+	}
+	for _, e := range plan.Env {
+		set(e.Name, e.Value)
+	}
+	if plan.Skip {
+		set("BUILDKITE_SKIP_CHECKOUT", "true")
+	}
+	agent.VolumeMounts = append(agent.VolumeMounts, plan.Mounts...)
+	if folders := addCheckoutEnv(spec, agent, plan.EnvFrom); len(folders) > 0 {
+		set(contract.EnvCheckoutEnv, contract.CheckoutEnvValue(folders))
+	}
+	if plan.Credentials == nil {
+		return nil
+	}
+	n, err := gitSettings(agent)
+	if err != nil {
+		return err
+	}
+	const name = steps.OwnPrefix + "git-credentials"
+	spec.Volumes = append(spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Secret: plan.Credentials}})
+	agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: credentialsDir, ReadOnly: true})
+	agent.Env = slices.DeleteFunc(agent.Env, func(e corev1.EnvVar) bool { return e.Name == gitCount })
+	set(gitCount, strconv.Itoa(n+1))
+	set(fmt.Sprintf("GIT_CONFIG_KEY_%d", n), "credential.helper")
+	set(fmt.Sprintf("GIT_CONFIG_VALUE_%d", n), "store --file "+credentialsDir+"/.git-credentials")
+	return nil
+}
+
+const (
+	credentialsDir = "/buildkite/git-credentials" //nolint:gosec // a folder
+	gitCount       = "GIT_CONFIG_COUNT"
+)
+
+// gitSettings is how many settings of git's the template has in variables, which are
+// numbered.
+func gitSettings(agent *corev1.Container) (n int, err error) {
+	for _, e := range agent.Env {
+		if e.Name != gitCount {
+			continue
+		}
+		if n, err = strconv.Atoi(e.Value); err != nil || n < 0 {
+			return 0, fmt.Errorf("kubernetes.checkout.gitCredentialsSecret: the queue's template has settings of git's by %s, and no number there to go on from: put the credentials into the template", gitCount)
+		}
+	}
+	return n, nil
+}
+
+// checkoutEnvDir has the variables of gitEnvFrom and checkout: {envFrom}.
+const checkoutEnvDir = "/buildkite/checkout-env"
+
+// addCheckoutEnv brings the variables of the checkout as files. In the container's
+// environment the runner would have them, and with it the agent token whoever names them:
+// what a Secret has in it nobody knows here, and a prefix makes LD_PRELOAD of PRELOAD. The
+// program that checks out has the job's environment alone, and gets them from the files.
+func addCheckoutEnv(spec *corev1.PodSpec, agent *corev1.Container, from []corev1.EnvFromSource) (folders []contract.CheckoutEnv) {
+	for i, e := range from {
+		name, dir := fmt.Sprintf("%scheckout-env-%d", steps.OwnPrefix, i), path.Join(checkoutEnvDir, strconv.Itoa(i))
+		v := corev1.Volume{Name: name}
+		switch {
+		case e.SecretRef != nil:
+			v.Secret = &corev1.SecretVolumeSource{SecretName: e.SecretRef.Name, Optional: e.SecretRef.Optional}
+		case e.ConfigMapRef != nil:
+			v.ConfigMap = &corev1.ConfigMapVolumeSource{LocalObjectReference: e.ConfigMapRef.LocalObjectReference, Optional: e.ConfigMapRef.Optional}
+		default:
+			continue
+		}
+		spec.Volumes = append(spec.Volumes, v)
+		agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: dir, ReadOnly: true})
+		folders = append(folders, contract.CheckoutEnv{Prefix: e.Prefix, Dir: dir})
+	}
+	return folders
+}
+
+var plainName = regexp.MustCompile(`^[A-Za-z0-9_]*$`)
+
+// checkEnvFrom refuses what no variable of the checkout may be called.
+func checkEnvFrom(e corev1.EnvFromSource) error {
+	const at = "kubernetes.gitEnvFrom, kubernetes.checkout.envFrom"
+	switch {
+	case (e.SecretRef == nil) == (e.ConfigMapRef == nil):
+		return errors.New(at + ": an entry has either a secretRef or a configMapRef")
+	case contract.IsKept(e.Prefix):
+		return fmt.Errorf("%s: the prefix %q would make settings of the agent: take another", at, contract.Line(e.Prefix, 60))
+	case !plainName.MatchString(e.Prefix):
+		return fmt.Errorf("%s: the prefix %q begins no variable's name: use A-Z a-z 0-9 _", at, contract.Line(e.Prefix, 60))
+	}
+	return nil
+}

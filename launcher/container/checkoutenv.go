@@ -1,0 +1,66 @@
+package container
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// longestVariable is what Linux takes (MAX_ARG_STRLEN), with the name and the "=".
+const longestVariable = 128 << 10
+
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// sshKey are the names that the stock agent's image knows for keys.
+var sshKey = regexp.MustCompile(`^SSH_PRIVATE_[A-Z0-9]+_KEY$`)
+
+// checkoutEnv adds to a job's environment the variables that a step has for its checkout,
+// as far as the job doesn't have them. A key for ssh, by the names that the stock agent's
+// image has for them, is used where it lies.
+func checkoutEnv(job []string, folders []contract.CheckoutEnv) ([]string, error) {
+	var more, keys []string
+	for _, f := range folders {
+		entries, err := os.ReadDir(f.Dir)
+		if err != nil {
+			return nil, fmt.Errorf("reading the variables for the checkout: %w", err)
+		}
+		for _, e := range entries {
+			name, path := f.Prefix+e.Name(), filepath.Join(f.Dir, e.Name())
+			if !variableName.MatchString(name) {
+				continue // as in a container: it is no variable's name
+			}
+			if contract.IsKept(name) {
+				return nil, fmt.Errorf("the variables for the checkout (gitEnvFrom, checkout: {envFrom}) have %s, and names that begin with BUILDKITE, ONEJOB or KUBERNETES are settings of the agent: take it out of the Secret or the ConfigMap", contract.Line(name, 60))
+			}
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return nil, fmt.Errorf("reading the variables for the checkout: %w", err)
+			}
+			if len(name)+len(text)+2 > longestVariable || bytes.IndexByte(text, 0) >= 0 {
+				return nil, fmt.Errorf("the variable %s for the checkout has more than 128 KiB, or a NUL character: no program can be given it", contract.Line(name, 60))
+			}
+			if sshKey.MatchString(name) {
+				keys = append(keys, path)
+			}
+			more = with(more, name, string(text))
+		}
+	}
+	if len(keys) > 0 {
+		more = with(more, "GIT_SSH_COMMAND", "ssh -i "+strings.Join(keys, " -i "))
+	}
+	return over(more, job), nil
+}
+
+// over is an environment with another over it: of two variables of one name the latter's.
+func over(base, top []string) []string {
+	for _, e := range top {
+		name, v, _ := strings.Cut(e, "=")
+		base = with(base, name, v)
+	}
+	return base
+}

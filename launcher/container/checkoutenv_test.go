@@ -1,0 +1,95 @@
+package container
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+func touch(t *testing.T, path string) { write(t, path, "") }
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCheckoutEnv: the variables of a step's checkout are the bootstrap's that checks out,
+// under those of the job, and never a setting of the agent.
+func TestCheckoutEnv(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "a", "..data", "USER_NAME"), "bot") // as the kubelet lays them out
+	if err := os.Symlink(filepath.Join("..data", "USER_NAME"), filepath.Join(dir, "a", "USER_NAME")); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "a", "TWICE"), "a")
+	write(t, filepath.Join(dir, "a", "OF_THE_JOB"), "a")
+	write(t, filepath.Join(dir, "a", "ca.crt"), "no name of a variable")
+	write(t, filepath.Join(dir, "b", "TWICE"), "b")
+	write(t, filepath.Join(dir, "key", "SSH_PRIVATE_ED25519_KEY"), "key")
+	write(t, filepath.Join(dir, "agent", "BUILDKITE_COMMAND_EVAL"), "true")
+	write(t, filepath.Join(dir, "rest", "AGENT_ENDPOINT"), "x")
+	write(t, filepath.Join(dir, "nul", "A"), "\x00")
+	write(t, filepath.Join(dir, "long", "A"), strings.Repeat("a", longestVariable))
+	job := []string{"OF_THE_JOB=job", "PATH=/bin"}
+	for _, tt := range []struct {
+		folders []contract.CheckoutEnv
+		want    map[string]string
+		fault   string
+	}{
+		{nil, map[string]string{"OF_THE_JOB": "job", "PATH": "/bin", "GIT_SSH_COMMAND": ""}, ""},
+		{[]contract.CheckoutEnv{{Dir: "a"}, {Dir: "b"}}, map[string]string{"USER_NAME": "bot", "TWICE": "b", "OF_THE_JOB": "job", "ca.crt": ""}, ""},
+		{[]contract.CheckoutEnv{{Prefix: "GIT_", Dir: "a"}}, map[string]string{"GIT_USER_NAME": "bot", "USER_NAME": ""}, ""},
+		{[]contract.CheckoutEnv{{Dir: "key"}}, map[string]string{"GIT_SSH_COMMAND": "ssh -i " + filepath.Join(dir, "key", "SSH_PRIVATE_ED25519_KEY")}, ""},
+		{[]contract.CheckoutEnv{{Dir: "agent"}}, nil, "have BUILDKITE_COMMAND_EVAL, and names that begin with BUILDKITE, ONEJOB or KUBERNETES are settings of the agent"},
+		{[]contract.CheckoutEnv{{Prefix: "BUILDKITE_", Dir: "rest"}}, nil, "have BUILDKITE_AGENT_ENDPOINT"},
+		{[]contract.CheckoutEnv{{Dir: "nul"}}, nil, "a NUL character"},
+		{[]contract.CheckoutEnv{{Dir: "long"}}, nil, "more than 128 KiB"},
+		{[]contract.CheckoutEnv{{Dir: "gone"}}, nil, "reading the variables for the checkout: "},
+	} {
+		for i := range tt.folders {
+			tt.folders[i].Dir = filepath.Join(dir, tt.folders[i].Dir)
+		}
+		got, err := checkoutEnv(job, tt.folders)
+		if tt.fault == "" && err != nil || tt.fault != "" && (err == nil || !strings.Contains(err.Error(), tt.fault)) {
+			t.Errorf("%v: got %v, want %q", tt.folders, err, tt.fault)
+		}
+		for name, want := range tt.want {
+			if v := value(got, name); v != want {
+				t.Errorf("%v: %s is %q, want %q", tt.folders, name, v, want)
+			}
+		}
+	}
+}
+
+// TestCheckoutEnvIsTheCheckouts: the command has none of it.
+func TestCheckoutEnvIsTheCheckouts(t *testing.T) {
+	for key, want := range map[string]string{"WORD": "exit status 0", "BUILDKITE_AGENT_TAGS": "exit status 125"} {
+		t.Run(key, func(t *testing.T) {
+			t.Parallel()
+			p := aPod(t, "echo 1:$WORD:", "echo 2:$WORD:")
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, key), "of-the-checkout")
+			p.start("runner")
+			p.start("run")
+			if err := AwaitCommands(t.Context(), p.dir, 1); err != nil {
+				t.Fatal(err)
+			}
+			p.until("the runner is there", func() bool { return isHeld(filepath.Join(p.dir, runnerFile)) })
+			serve := p.start("serve", "CONTAINER_TEST_CHECKOUT_ENV="+contract.CheckoutEnvValue([]contract.CheckoutEnv{{Dir: dir}}))
+			if got := p.end(serve); got != want {
+				t.Errorf("it ended with %s, want %s", got, want)
+			}
+			if out := serve.out.String(); key == "WORD" && out != "1:of-the-checkout:\n2::\n" || key != "WORD" && (strings.Contains(out, "1:") || !strings.Contains(out, key)) {
+				t.Errorf("the log says %q", out)
+			}
+		})
+	}
+}
