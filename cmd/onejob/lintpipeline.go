@@ -51,6 +51,12 @@ func lintStep(cfg *config.Config, templates map[string]*kjob.Template, s pipelin
 		notes = append(notes, "its image or its plugin has variables, which are known when it is uploaded: each is x here")
 	}
 	t := templates[q.Name]
+	if t != nil {
+		var err error
+		if t, err = t.For(s.rules); err != nil { // it is among its unmatched tags
+			return faults, notes
+		}
+	}
 	step, err := steps.Parse(s.env)
 	if t == nil || step.Plain() && err == nil {
 		return faults, notes

@@ -28,6 +28,10 @@ queues:
 - name: trusted
   steps: pod
   policy: {secrets: [npm]}
+- name: classes
+  steps: pod
+  policy: {limits: {pod: {cpu: "8"}}}
+  resource-classes: {large: {resource: {requests: {cpu: "6"}}}, small: {}}
 `
 
 // One fault a row, and what is fine beside it.
@@ -58,6 +62,9 @@ func TestLintPipeline(t *testing.T) {
 		{"what the peer would ignore", "steps: [{command: make, plugins: [{kubernetes: {podSpec: {containers: [{image: golang, args: [x]}]}}}]}]", 0, []string{"note: kubernetes.podSpec.containers[container-0]: args without a command are not used"}},
 		{"another plugin", "steps: [{command: make, plugins: ['docker#v5', {cache#v1: {path: x}}]}]", 0, nil},
 		{"a tag that the queue lacks", "steps: [{command: make, agents: [queue=default, os=windows]}]", 2, []string{"step 1: ", "lacks the tag os=windows"}},
+		{"a resource class", "steps: [{command: make, agents: {queue: classes, resource_class: small}, plugins: [{kubernetes: {sidecars: [{image: db, resources: {requests: {cpu: 4}}}]}}]}]", 0, []string{"0 faults"}},
+		{"more than goes with it", "steps: [{command: make, agents: {queue: classes, resource_class: large}, plugins: [{kubernetes: {sidecars: [{image: db, resources: {requests: {cpu: 4}}}]}}]}]", 2, []string{"10 in all is more than a pod of this queue may have, 8"}},
+		{"a resource class that the queue lacks", "steps: [{command: make, agents: {queue: classes, resource_class: huge}}]", 2, []string{"lacks the tag resource_class=huge, and offers resource_class=large"}},
 		{"a queue of others", "steps: [{command: make, agents: {queue: mac}, image: x}]", 0, []string{"note: its queue isn't in this configuration"}},
 		{"a step's agents replace the pipeline's", "agents: {queue: mac}\nsteps: [{command: make, agents: {queue: default, os: linux}}]", 0, []string{"0 faults"}},
 		{"no pipeline", "steps: {", 2, []string{"pipeline.yml: "}},

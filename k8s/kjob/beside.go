@@ -76,7 +76,7 @@ func onRunners(pod *steps.Pod, agent *corev1.Container) error {
 		taken = append(taken, d.DevicePath)
 	}
 	if pod.Checkout.Credentials != nil {
-		taken = append(taken, credentialsDir)
+		taken = append(taken, CredentialsDir)
 	}
 	var errs []error
 	for _, m := range pod.Checkout.Mounts {
@@ -145,5 +145,5 @@ func overTemplate(step, spec *corev1.PodSpec) error {
 	if s, has := step.PreemptionPolicy, spec.PreemptionPolicy; s != nil && has != nil && *s != *has {
 		errs = append(errs, fmt.Errorf("preemptionPolicy: the queue's pods have %s there: %s", *has, fix))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, ofHost(step, spec))...)
 }

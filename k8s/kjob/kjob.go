@@ -14,6 +14,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/config"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
@@ -30,9 +31,12 @@ const (
 // needed if t.WantsEnv; the error is the job's fault, and the
 // same for every attempt.
 func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batchv1.Job, error) {
+	t, err := t.For(job.Rules)
+	if err != nil {
+		return nil, err
+	}
 	k := t.Job.DeepCopy()
 	if t.NeedsEnv() {
-		var err error
 		if k, err = fill(t.raw, env); err != nil {
 			return nil, err
 		}
@@ -128,6 +132,7 @@ func annotations(job stacks.Job, t *Template) map[string]string {
 		contract.AnnotationPipeline: job.Pipeline,
 		contract.AnnotationBranch:   job.Branch,
 		contract.AnnotationStep:     job.Step,
+		contract.AnnotationClass:    config.ClassName(job.Rules),
 		contract.AnnotationPriority: strconv.Itoa(job.Priority),
 	}
 	if job.Build != 0 {
@@ -158,6 +163,9 @@ func JobOf(k *batchv1.Job) stacks.Job {
 	job := stacks.Job{
 		ID: IDOf(k.Labels), Pipeline: contract.Word(a[contract.AnnotationPipeline]),
 		Branch: contract.Word(a[contract.AnnotationBranch]), Step: contract.Word(a[contract.AnnotationStep]),
+	}
+	if class := contract.Word(a[contract.AnnotationClass]); class != "" {
+		job.Rules = []string{config.ClassTag + "=" + class}
 	}
 	job.Priority, _ = strconv.Atoi(a[contract.AnnotationPriority])
 	job.Build, _ = strconv.Atoi(a[contract.AnnotationBuild])

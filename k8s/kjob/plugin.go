@@ -47,12 +47,14 @@ func addStep(k *batchv1.Job, t *Template, env map[string]string) (image string, 
 		return addPlugin(k, t, plugin, env)
 	}
 	agent := FindAgent(spec)
-	own := ofStep(t, agent, env)
+	own := cmp.Or(ofStep(t, agent, env), t.image)
 	if own == "" {
 		return honoured(t.Image(), agent.Image, env), nil
 	}
-	if err := t.CheckImage(own); err != nil {
-		return "", err
+	if own != t.image { // the class's is the administrator's
+		if err := t.CheckImage(own); err != nil {
+			return "", err
+		}
 	}
 	addCommand(spec, own)
 	return own, nil
@@ -97,7 +99,7 @@ func addPlugin(k *batchv1.Job, t *Template, step *steps.Step, env map[string]str
 // Describe works out the pod of a step with the plugin, as far as this queue's pods have
 // room for it. The error has every fault, a line for each.
 func (t *Template) Describe(step steps.Step, env map[string]string) (*steps.Pod, error) {
-	d := steps.Defaults{Command: env[steps.EnvCommand], Image: t.Image()}
+	d := steps.Defaults{Command: env[steps.EnvCommand], Image: t.CommandImage(), Resources: t.class}
 	pod, violations, err := policy.Resolve(t.policy, step, d, t.tokens)
 	if err != nil {
 		return nil, fmt.Errorf("the step's pod can't be made:\n%w", err)
@@ -105,7 +107,7 @@ func (t *Template) Describe(step steps.Step, env map[string]string) (*steps.Pod,
 	if len(violations) > 0 {
 		return nil, fmt.Errorf("the queue's policy refuses the step's pod:\n%s", policy.Text(violations))
 	}
-	if err := errors.Join(unsupported(pod), beside(pod, &t.Job.Spec.Template.Spec)); err != nil {
+	if err := errors.Join(unsupported(pod), beside(pod, t.underClass())); err != nil {
 		return nil, fmt.Errorf("the step's pod can't be made:\n%w", err)
 	}
 	return pod, nil
@@ -211,16 +213,17 @@ func addCheckout(spec *corev1.PodSpec, agent *corev1.Container, pod *steps.Pod) 
 	}
 	const name = steps.OwnPrefix + "git-credentials"
 	spec.Volumes = append(spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Secret: plan.Credentials}})
-	agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: credentialsDir, ReadOnly: true})
+	agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: CredentialsDir, ReadOnly: true})
 	agent.Env = slices.DeleteFunc(agent.Env, func(e corev1.EnvVar) bool { return e.Name == gitCount })
 	set(gitCount, strconv.Itoa(n+1))
 	set(fmt.Sprintf("GIT_CONFIG_KEY_%d", n), "credential.helper")
-	set(fmt.Sprintf("GIT_CONFIG_VALUE_%d", n), "store --file "+credentialsDir+"/.git-credentials")
+	set(fmt.Sprintf("GIT_CONFIG_VALUE_%d", n), "store --file "+CredentialsDir+"/.git-credentials")
 	return nil
 }
 
 const (
-	credentialsDir = "/buildkite/git-credentials" //nolint:gosec // a folder
+	// CredentialsDir is where the runner has a step's .git-credentials.
+	CredentialsDir = "/buildkite/git-credentials" //nolint:gosec // a folder
 	gitCount       = "GIT_CONFIG_COUNT"
 )
 
