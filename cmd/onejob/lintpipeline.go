@@ -78,6 +78,11 @@ func lintStep(cfg *config.Config, templates map[string]*kjob.Template, s pipelin
 	if err != nil {
 		return append(faults, lines(err.Error())...), notes
 	}
+	if !t.NeedsEnv() {
+		if _, err := kjob.New(stacks.Job{ID: contract.SampleJobID, Rules: s.rules}, 1, t, s.env); err != nil {
+			faults = append(faults, lines(err.Error())...)
+		}
+	}
 	return faults, append(notes, pod.Notes...)
 }
 

@@ -40,7 +40,7 @@ func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batc
 		if k, err = fill(t.raw, env); err != nil {
 			return nil, err
 		}
-		if err := checkTokenSecret(&k.Spec.Template.Spec, t.tokens); err != nil {
+		if err = checkTokenSecret(&k.Spec.Template.Spec, t.tokens); err != nil {
 			return nil, fmt.Errorf("filling the job's environment into the template: %w", err)
 		}
 	}
@@ -55,10 +55,9 @@ func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batc
 		labelComponent:        "job",
 		labelManagedBy:        contract.ManagedBy,
 	}
-	if t.OnTerm == onTermDrain {
+	if labels[contract.LabelInstallation] = t.Installation; t.OnTerm == onTermDrain {
 		labels[contract.LabelOnTerm] = t.OnTerm
 	}
-	labels[contract.LabelInstallation] = t.Installation
 	maps.DeleteFunc(labels, func(_, v string) bool { return v == "" })
 	notes := annotations(job, t)
 
@@ -82,6 +81,9 @@ func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batc
 		if c := &pod.Spec.InitContainers[i]; c.TerminationMessagePolicy == "" {
 			c.TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
 		}
+	}
+	if err := admissibleStep(k); err != nil {
+		return nil, err
 	}
 	agent := FindAgent(&pod.Spec)
 	agent.Env = append(agent.Env, podEnv(job.ID, attempt, t)...)
