@@ -60,6 +60,7 @@ func TestLintPipeline(t *testing.T) {
 		{"a field of the plugin, in a group", "steps: [{group: g, steps: [{command: make, plugins: {kubernetes: {podspec: {}}}}]}]", 2, []string{"step 1: kubernetes.podspec: there is no such field, but there is podSpec"}},
 		{"what no step may have", "steps: [{command: make, plugins: [{kubernetes: {podSpec: {hostNetwork: true, containers: [{image: golang}]}, gitEnvFrom: [{secretRef: {name: onejob-agent-token}}]}}]}]", 2, []string{"step 1: hostNetwork: it is the node's network", "the Secret onejob-agent-token has the agent token in it"}},
 		{"what the peer would ignore", "steps: [{command: make, plugins: [{kubernetes: {podSpec: {containers: [{image: golang, args: [x]}]}}}]}]", 0, []string{"note: kubernetes.podSpec.containers[container-0]: args without a command are not used"}},
+		{"what the API server would refuse", "steps: [{command: make, plugins: [{kubernetes: {podSpec: {containers: [{image: golang, ports: [{containerPort: 70000}]}]}}}]}]", 2, []string{"step 1: containers[command].ports.containerPort: 70000 is not between 1 and 65535"}},
 		{"another plugin", "steps: [{command: make, plugins: ['docker#v5', {cache#v1: {path: x}}]}]", 0, nil},
 		{"a tag that the queue lacks", "steps: [{command: make, agents: [queue=default, os=windows]}]", 2, []string{"step 1: ", "lacks the tag os=windows"}},
 		{"a resource class", "steps: [{command: make, agents: {queue: classes, resource_class: small}, plugins: [{kubernetes: {sidecars: [{image: db, resources: {requests: {cpu: 4}}}]}}]}]", 0, []string{"0 faults"}},

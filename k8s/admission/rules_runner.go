@@ -41,7 +41,7 @@ func (j *judge) identity() {
 // it can't reach in.
 func (j *judge) runner(q config.Queue, t *kjob.Template) {
 	j.add("containers[agent]", "size(variables.agents) == 1 && size(variables.all.filter(c, c.name == "+quoted(contract.AgentContainer)+")) == 1", "a Job of this queue has one runner")
-	judged := []string{"name", "env", "volumeMounts", "resources", "imagePullPolicy", "terminationMessagePath", "terminationMessagePolicy"}
+	judged := []string{"name", "env", "volumeMounts", "resources", "imagePullPolicy", "terminationMessagePath", "terminationMessagePolicy", "lifecycle"}
 	of := reflect.TypeFor[corev1.Container]()
 	exact := []string{"true"}
 	for i := range of.NumField() {
@@ -56,6 +56,8 @@ func (j *judge) runner(q config.Queue, t *kjob.Template) {
 		}
 	}
 	j.add("containers[agent]", "variables.agents.all(c, "+all(exact...)+")", "it is not the runner of the queue's template")
+	copies := listed([]string{contract.StepProgram, "copy"})
+	j.add("containers[agent].lifecycle", "variables.agents.all(c, "+all(j.hook("preStop"), either(j.hook("postStart"), list("c", "lifecycle.postStart.exec.command")+" == "+copies))+")", "it is not the runner of the queue's template")
 	own := []string{}
 	entries, _ := field(j.agent, "env").([]any)
 	for _, e := range entries {
@@ -77,13 +79,22 @@ func (j *judge) runner(q config.Queue, t *kjob.Template) {
 		all(`m.mountPath.matches(`+quoted("^("+strings.Join(steps.FreeFolders(), "|")+")(/|$)")+`)`, `!m.mountPath.matches("(/\\.\\.?(/|$)|//)")`, "variables.volumes.exists(v, v.name == m.name)"))
 	j.add("containers[agent].volumeMounts", "variables.agents.all(c, "+list("c", "volumeMounts")+".all(m, "+either(own...)+"))", "a mount of the runner's is not the queue's")
 	image, _ := field(j.agent, "image").(string)
-	j.add("initContainers["+contract.StepInit+"]", "variables.all.filter(c, c.name == "+quoted(contract.StepInit)+").all(c, "+all(same("c.image", image), "c.command == "+listed([]string{contract.StepProgram, "copy"}), "!has(c.envFrom)", "size("+list("c", "env")+") == 1", "!has(c.lifecycle)", list("c", "volumeMounts")+".all(m, m.name == "+quoted(contract.StepInit)+")")+")", "it is not onejob's")
-	j.add("containers[command]", "variables.pod.containers.filter(c, c.name == "+quoted(contract.CommandContainer)+").all(c, "+optional("c", "command")+".orValue([]) == "+listed([]string{path.Join(contract.StepDir, "bin", contract.StepProgram), "run"})+" && !has(c.args))", "the command is Buildkite's to say")
+	j.add("initContainers["+contract.StepInit+"]", "variables.all.filter(c, c.name == "+quoted(contract.StepInit)+").all(c, "+all(same("c.image", image), "c.command == "+copies, "!has(c.envFrom)", "size("+list("c", "env")+") == 1", "!has(c.lifecycle)", list("c", "volumeMounts")+".all(m, m.name == "+quoted(contract.StepInit)+")")+")", "it is not onejob's")
+	j.add("containers[command]", "variables.pod.containers.filter(c, c.name.matches("+quoted("^"+contract.CommandContainer+"(-|$)")+")).all(c, "+optional("c", "command")+".orValue([]) == "+listed([]string{path.Join(contract.StepDir, "bin", contract.StepProgram), "run"})+" && !has(c.args))", "the command is Buildkite's to say")
 	inits, _ := field(j.pod, "initContainers").([]any)
 	for _, c := range inits {
 		m, _ := c.(map[string]any)
 		j.add("initContainers["+fmt.Sprint(m["name"])+"]", "variables.all.filter(c, c.name == "+quoted(fmt.Sprint(m["name"]))+").all(c, "+all(same("c", c), "has(c.lifecycle) == "+fmt.Sprint(m["lifecycle"] != nil), "has(c.envFrom) == "+fmt.Sprint(m["envFrom"] != nil), "size("+list("c", "env")+") == "+fmt.Sprint(size(m["env"])), "size("+list("c", "volumeMounts")+") == "+fmt.Sprint(size(m["volumeMounts"])))+")", "it is not that of the queue's template")
 	}
+}
+
+// hook: the runner's is the template's, or there is none.
+func (j *judge) hook(name string) string {
+	at := "c.?lifecycle.?" + name
+	if v := field(j.agent, "lifecycle", name); v != nil {
+		return all(at+".hasValue()", same("c.lifecycle."+name, v))
+	}
+	return "!" + at + ".hasValue()"
 }
 
 func size(v any) int {

@@ -76,7 +76,7 @@ func onRunners(pod *steps.Pod, agent *corev1.Container) error {
 		taken = append(taken, d.DevicePath)
 	}
 	if pod.Checkout.Credentials != nil {
-		taken = append(taken, CredentialsDir)
+		taken = append(taken, credentialsDir)
 	}
 	var errs []error
 	for _, m := range pod.Checkout.Mounts {

@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
 
-	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/config"
 	"github.com/onejob-dev/onejob/k8s/steps"
 )
@@ -142,25 +141,4 @@ func (t *Template) underClass() *corev1.PodSpec {
 		return t.base
 	}
 	return &t.Job.Spec.Template.Spec
-}
-
-// Policy is the queue's, with what the template has for the most that a step may have.
-func (t *Template) Policy() config.Policy { return t.policy }
-
-// CommandImage is what the command of a step runs in that names no image.
-func (t *Template) CommandImage() string { return cmp.Or(t.image, t.Image()) }
-
-// ClassResources are the resource class's amounts for a command.
-func (t *Template) ClassResources() corev1.ResourceRequirements { return t.class }
-
-// RunnerVariables are those that New gives the runner, but for the token's, its endpoint's and git's.
-func (t *Template) RunnerVariables() []string {
-	names := []string{
-		contract.EnvJobID, contract.EnvTags, contract.EnvAttempt, contract.EnvContractVersion, contract.EnvOnTerm,
-		contract.EnvImage, contract.EnvStepDir, contract.EnvPlugin, "BUILDKITE_SKIP_CHECKOUT",
-	}
-	for _, e := range t.graces {
-		names = append(names, e.Name)
-	}
-	return names
 }

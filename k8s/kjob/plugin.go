@@ -213,17 +213,16 @@ func addCheckout(spec *corev1.PodSpec, agent *corev1.Container, pod *steps.Pod) 
 	}
 	const name = steps.OwnPrefix + "git-credentials"
 	spec.Volumes = append(spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Secret: plan.Credentials}})
-	agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: CredentialsDir, ReadOnly: true})
+	agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: credentialsDir, ReadOnly: true})
 	agent.Env = slices.DeleteFunc(agent.Env, func(e corev1.EnvVar) bool { return e.Name == gitCount })
 	set(gitCount, strconv.Itoa(n+1))
 	set(fmt.Sprintf("GIT_CONFIG_KEY_%d", n), "credential.helper")
-	set(fmt.Sprintf("GIT_CONFIG_VALUE_%d", n), "store --file "+CredentialsDir+"/.git-credentials")
+	set(fmt.Sprintf("GIT_CONFIG_VALUE_%d", n), "store --file "+credentialsDir+"/.git-credentials")
 	return nil
 }
 
 const (
-	// CredentialsDir is where the runner has a step's .git-credentials.
-	CredentialsDir = "/buildkite/git-credentials" //nolint:gosec // a folder
+	credentialsDir = "/buildkite/git-credentials" //nolint:gosec // a folder
 	gitCount       = "GIT_CONFIG_COUNT"
 )
 
