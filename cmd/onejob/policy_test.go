@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,8 +47,9 @@ func TestPolicyAsTheAPIServer(t *testing.T) {
 		step, err := steps.Parse(map[string]string{steps.EnvImage: row.Image, steps.EnvPlugins: `[{"kubernetes":` + string(plugin) + `}]`})
 		l.must(err)
 		q := of[queueOf[row.Policy]]
-		err = l.ask(l.byHand(q, step))
+		kept, err := l.answer(l.byHand(q, step))
 		switch {
+		case err == nil && isDropped(row.Want, kept):
 		case row.Want == "" && denied(err):
 			t.Errorf("%s: the policy takes it, the API server says %v", row.Name, err)
 		case row.Want == "" && err != nil:
@@ -62,6 +64,15 @@ func TestPolicyAsTheAPIServer(t *testing.T) {
 		}
 	}
 	t.Logf("%d rows took %s", len(rows), time.Since(began))
+}
+
+// isDropped: an API server takes a field out that is of a feature which is off, as these are
+// in the tests' cluster; what is left of the Job breaks no rule.
+func isDropped(want string, kept *batchv1.Job) bool {
+	doc, _ := json.Marshal(kept) // it came as one
+	return slices.ContainsFunc([]string{"podCertificate", "clusterTrustBundle"}, func(field string) bool {
+		return strings.Contains(want, "sources."+field) && !strings.Contains(string(doc), field)
+	})
 }
 
 const labQueues = `

@@ -81,8 +81,12 @@ func others(k *batchv1.Job) *batchv1.Job {
 
 // ask is what the API server says of a Job, in a dry run.
 func (l *lab) ask(k *batchv1.Job) error {
-	_, err := l.admin.BatchV1().Jobs(l.namespace).Create(l.Context(), k, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldValidation: metav1.FieldValidationStrict})
+	_, err := l.answer(k)
 	return err
+}
+
+func (l *lab) answer(k *batchv1.Job) (*batchv1.Job, error) {
+	return l.admin.BatchV1().Jobs(l.namespace).Create(l.Context(), k, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldValidation: metav1.FieldValidationStrict})
 }
 
 func denied(err error) bool {
