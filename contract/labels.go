@@ -29,6 +29,7 @@ const (
 	AnnotationBuild     = "onejob.dev/build"
 	AnnotationBranch    = "onejob.dev/branch"
 	AnnotationStep      = "onejob.dev/step"
+	AnnotationClass     = "onejob.dev/resource-class"
 	AnnotationPriority  = "onejob.dev/priority"
 	AnnotationScheduled = "onejob.dev/scheduled-at"
 	// AnnotationPodTemplate is the PodTemplate that the step named.

@@ -51,6 +51,12 @@ func lintStep(cfg *config.Config, templates map[string]*kjob.Template, s pipelin
 		notes = append(notes, "its image or its plugin has variables, which are known when it is uploaded: each is x here")
 	}
 	t := templates[q.Name]
+	if t != nil {
+		var err error
+		if t, err = t.For(s.rules); err != nil { // it is among its unmatched tags
+			return faults, notes
+		}
+	}
 	step, err := steps.Parse(s.env)
 	if t == nil || step.Plain() && err == nil {
 		return faults, notes
@@ -75,6 +81,11 @@ func lintStep(cfg *config.Config, templates map[string]*kjob.Template, s pipelin
 	}
 	if err != nil {
 		return append(faults, lines(err.Error())...), notes
+	}
+	if !t.NeedsEnv() {
+		if _, err := kjob.New(stacks.Job{ID: contract.SampleJobID, Rules: s.rules}, 1, t, s.env); err != nil {
+			faults = append(faults, lines(err.Error())...)
+		}
 	}
 	return faults, append(notes, pod.Notes...)
 }

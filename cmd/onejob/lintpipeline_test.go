@@ -28,6 +28,10 @@ queues:
 - name: trusted
   steps: pod
   policy: {secrets: [npm], pod-templates: [node]}
+- name: classes
+  steps: pod
+  policy: {limits: {pod: {cpu: "8"}}}
+  resource-classes: {large: {resource: {requests: {cpu: "6"}}}, small: {}}
 `
 
 // One fault a row, and what is fine beside it.
@@ -58,8 +62,12 @@ func TestLintPipeline(t *testing.T) {
 		{"a field of the plugin, in a group", "steps: [{group: g, steps: [{command: make, plugins: {kubernetes: {podspec: {}}}}]}]", 2, []string{"step 1: kubernetes.podspec: there is no such field, but there is podSpec"}},
 		{"what no step may have", "steps: [{command: make, plugins: [{kubernetes: {podSpec: {hostNetwork: true, containers: [{image: golang}]}, gitEnvFrom: [{secretRef: {name: onejob-agent-token}}]}}]}]", 2, []string{"step 1: hostNetwork: it is the node's network", "the Secret onejob-agent-token has the agent token in it"}},
 		{"what the peer would ignore", "steps: [{command: make, plugins: [{kubernetes: {podSpec: {containers: [{image: golang, args: [x]}]}}}]}]", 0, []string{"note: kubernetes.podSpec.containers[container-0]: args without a command are not used"}},
+		{"what the API server would refuse", "steps: [{command: make, plugins: [{kubernetes: {podSpec: {containers: [{image: golang, ports: [{containerPort: 70000}]}]}}}]}]", 2, []string{"step 1: containers[command].ports.containerPort: 70000 is not between 1 and 65535"}},
 		{"another plugin", "steps: [{command: make, plugins: ['docker#v5', {cache#v1: {path: x}}]}]", 0, nil},
 		{"a tag that the queue lacks", "steps: [{command: make, agents: [queue=default, os=windows]}]", 2, []string{"step 1: ", "lacks the tag os=windows"}},
+		{"a resource class", "steps: [{command: make, agents: {queue: classes, resource_class: small}, plugins: [{kubernetes: {sidecars: [{image: db, resources: {requests: {cpu: 4}}}]}}]}]", 0, []string{"0 faults"}},
+		{"more than goes with it", "steps: [{command: make, agents: {queue: classes, resource_class: large}, plugins: [{kubernetes: {sidecars: [{image: db, resources: {requests: {cpu: 4}}}]}}]}]", 2, []string{"10 in all is more than a pod of this queue may have, 8"}},
+		{"a resource class that the queue lacks", "steps: [{command: make, agents: {queue: classes, resource_class: huge}}]", 2, []string{"lacks the tag resource_class=huge, and offers resource_class=large"}},
 		{"a queue of others", "steps: [{command: make, agents: {queue: mac}, image: x}]", 0, []string{"note: its queue isn't in this configuration"}},
 		{"a step's agents replace the pipeline's", "agents: {queue: mac}\nsteps: [{command: make, agents: {queue: default, os: linux}}]", 0, []string{"0 faults"}},
 		{"no pipeline", "steps: {", 2, []string{"pipeline.yml: "}},

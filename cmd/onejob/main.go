@@ -44,7 +44,7 @@ func newApp() *cli.App {
 		Version: build.String(), HideHelpCommand: true,
 		Commands: []*cli.Command{
 			scheduleCommand(), jobsCommand(), explainCommand(), reacquireCommand(), cancelCommand(),
-			renderCommand(), lintCommand(), importCommand(), deregisterCommand(), probeCommand(),
+			renderCommand(), lintCommand(), policyCommand(), importCommand(), deregisterCommand(), probeCommand(),
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // main's affair
 		OnUsageError:   unknownFlag,

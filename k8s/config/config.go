@@ -65,7 +65,8 @@ type Queue struct {
 	TokenFile string `json:"token-file,omitempty"`
 	// Namespace is where the kjobs are made; empty means the scheduler's own.
 	Namespace string `json:"namespace,omitempty"`
-	// Tags ("key=value") are the agent tags that jobs may ask for.
+	// Tags ("key=value") are the agent tags that jobs may ask for. Those of ResourceClasses
+	// are added when the configuration is completed.
 	Tags []string `json:"tags,omitempty"`
 	// Unmatched is what the scheduler does about jobs that ask for other tags: notify,
 	// fail or ignore.
@@ -106,6 +107,12 @@ type Queue struct {
 	Policy      Policy      `json:"policy,omitzero"`
 	TokenSecret SecretRef   `json:"token-secret,omitempty"`
 	Template    TemplateRef `json:"template,omitempty"`
+	// ResourceClasses are merged over Template, each for the jobs that ask for it by the
+	// tag resource_class; DefaultResourceClass is that of the others.
+	ResourceClasses      map[string]Class `json:"resource-classes,omitempty"`
+	DefaultResourceClass string           `json:"default-resource-class-name,omitempty"`
+	// UserNamespace gives each pod users of its own: root in it is nobody on the node.
+	UserNamespace bool `json:"user-namespace,omitempty"`
 	// TokenSecrets names the Secrets with an agent token in Namespace, of this queue
 	// and of the others. Parse fills it.
 	TokenSecrets []string `json:"-"`
@@ -239,6 +246,7 @@ func (c *Config) complete(namespace string) {
 		def(&q.TokenSecret.Name, "onejob-agent-token")
 		def(&q.TokenSecret.Key, "token")
 		q.TemplateDefaults = c.TemplateDefaults
+		q.offerClasses()
 	}
 	secrets := map[string][]string{}
 	for _, q := range c.Queues {

@@ -96,8 +96,9 @@ queues:
 // The schema is written by hand, because of its descriptions, and has the keys of the types.
 func TestSchemaHasEveryKey(t *testing.T) {
 	type node struct {
-		Properties map[string]*node
-		Items      *node
+		Properties           map[string]*node
+		Items                *node
+		AdditionalProperties json.RawMessage
 	}
 	var root node
 	if err := json.Unmarshal(Schema, &root); err != nil {
@@ -114,11 +115,14 @@ func TestSchemaHasEveryKey(t *testing.T) {
 		slices.Sort(out)
 		return out
 	}
-	queue := root.Properties["queues"].Items
+	queue, class := root.Properties["queues"].Items, &node{}
+	if err := json.Unmarshal(queue.Properties["resource-classes"].AdditionalProperties, class); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		v any
 		n *node
-	}{{Config{}, &root}, {Queue{}, queue}, {SecretRef{}, queue.Properties["token-secret"]}, {TemplateRef{}, queue.Properties["template"]}, {Policy{}, queue.Properties["policy"]}, {Host{}, queue.Properties["policy"].Properties["host"]}, {Limits{}, queue.Properties["policy"].Properties["limits"]}} {
+	}{{Config{}, &root}, {Queue{}, queue}, {SecretRef{}, queue.Properties["token-secret"]}, {TemplateRef{}, queue.Properties["template"]}, {Class{}, class}, {Policy{}, queue.Properties["policy"]}, {Host{}, queue.Properties["policy"].Properties["host"]}, {Limits{}, queue.Properties["policy"].Properties["limits"]}} {
 		if diff := cmp.Diff(keys(tt.v), slices.Sorted(maps.Keys(tt.n.Properties))); diff != "" {
 			t.Errorf("%T and the schema differ (-struct +schema):\n%s", tt.v, diff)
 		}

@@ -51,6 +51,7 @@ func (c *Config) Validate() error {
 		f.place(at, q)
 		f.numbers(at, q)
 		f.words(at, q)
+		f.classes(at, q)
 		if q.AgentEndpoint != c.Endpoint {
 			if err := contract.CheckEndpoint(q.AgentEndpoint); err != nil {
 				f.bad("%s: agent-endpoint: %w", at, err)

@@ -161,5 +161,5 @@ func overTemplate(step, spec *corev1.PodSpec) error {
 	if s, has := step.PreemptionPolicy, spec.PreemptionPolicy; s != nil && has != nil && *s != *has {
 		errs = append(errs, fmt.Errorf("preemptionPolicy: the queue's pods have %s there: %s", *has, fix))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, ofHost(step, spec))...)
 }

@@ -16,12 +16,29 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// DryRun sends a template's kjob and its pod to the API server as a dry run, which creates
-// nothing. The API server checks Pod Security, quota, webhooks, and whether ServiceAccount,
-// PriorityClass and RuntimeClass exist. DryRun also gets the Secrets, ConfigMaps and volume
-// claims that the pod needs. It needs the rights to create jobs and pods. The error has
-// every fault; notes name the objects that DryRun may not get or can't name before a job.
+// DryRun has the API server say what it would say of a template's kjob and of
+// its pod, and of those of its resource classes, without making either (dry run): Pod Security, quota, webhooks, a
+// ServiceAccount, PriorityClass or RuntimeClass that isn't there; and looks for
+// the Secrets, ConfigMaps and volume claims that the pod names. It needs the
+// rights to create jobs and pods; what it may not look at is in notes and no
+// error. The error holds every fault.
 func DryRun(ctx context.Context, client kube.Client, t *Template) (notes []string, err error) {
+	var errs []error
+	for _, of := range t.each() {
+		more, err := dryRun(ctx, client, of)
+		for _, note := range more {
+			if !slices.Contains(notes, note) {
+				notes = append(notes, note)
+			}
+		}
+		if err != nil && !slices.ContainsFunc(errs, func(e error) bool { return e.Error() == err.Error() }) {
+			errs = append(errs, err)
+		}
+	}
+	return notes, errors.Join(errs...)
+}
+
+func dryRun(ctx context.Context, client kube.Client, t *Template) (notes []string, err error) {
 	k, err := New(stacks.Job{ID: contract.SampleJobID}, 1, t, t.sampleEnv("1"))
 	if err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/config"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
@@ -29,13 +30,16 @@ const (
 // nothing with the template. env is the job's own environment; t.WantsEnv says whether New
 // needs it. An error is the job's fault: every attempt would have the same one.
 func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batchv1.Job, error) {
+	t, err := t.For(job.Rules)
+	if err != nil {
+		return nil, err
+	}
 	k := t.Job.DeepCopy()
 	if t.NeedsEnv() {
-		var err error
 		if k, err = fill(t.raw, env); err != nil {
 			return nil, err
 		}
-		if err := checkTokenSecret(&k.Spec.Template.Spec, t.tokens); err != nil {
+		if err = checkTokenSecret(&k.Spec.Template.Spec, t.tokens); err != nil {
 			return nil, fmt.Errorf("filling the job's environment into the template: %w", err)
 		}
 	}
@@ -50,10 +54,9 @@ func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batc
 		labelComponent:        "job",
 		labelManagedBy:        contract.ManagedBy,
 	}
-	if t.OnTerm == onTermDrain {
+	if labels[contract.LabelInstallation] = t.Installation; t.OnTerm == onTermDrain {
 		labels[contract.LabelOnTerm] = t.OnTerm
 	}
-	labels[contract.LabelInstallation] = t.Installation
 	maps.DeleteFunc(labels, func(_, v string) bool { return v == "" })
 	notes := annotations(job, t)
 
@@ -77,6 +80,9 @@ func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batc
 		if c := &pod.Spec.InitContainers[i]; c.TerminationMessagePolicy == "" {
 			c.TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
 		}
+	}
+	if err := admissibleStep(k); err != nil {
+		return nil, err
 	}
 	agent := FindAgent(&pod.Spec)
 	agent.Env = append(agent.Env, podEnv(job.ID, attempt, t, versionOf(agent))...)
@@ -135,6 +141,7 @@ func annotations(job stacks.Job, t *Template) map[string]string {
 		contract.AnnotationPipeline: job.Pipeline,
 		contract.AnnotationBranch:   job.Branch,
 		contract.AnnotationStep:     job.Step,
+		contract.AnnotationClass:    config.ClassName(job.Rules),
 		contract.AnnotationPriority: strconv.Itoa(job.Priority),
 	}
 	if job.Build != 0 {
@@ -164,6 +171,9 @@ func JobOf(k *batchv1.Job) stacks.Job {
 	job := stacks.Job{
 		ID: IDOf(k.Labels), Pipeline: contract.Word(a[contract.AnnotationPipeline]),
 		Branch: contract.Word(a[contract.AnnotationBranch]), Step: contract.Word(a[contract.AnnotationStep]),
+	}
+	if class := contract.Word(a[contract.AnnotationClass]); class != "" {
+		job.Rules = []string{config.ClassTag + "=" + class}
 	}
 	job.Priority, _ = strconv.Atoi(a[contract.AnnotationPriority])
 	job.Build, _ = strconv.Atoi(a[contract.AnnotationBuild])

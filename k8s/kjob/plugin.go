@@ -46,12 +46,14 @@ func addStep(k *batchv1.Job, t *Template, env map[string]string) (image string, 
 		return addPlugin(k, t, plugin, env)
 	}
 	agent := FindAgent(spec)
-	own := ofStep(t, agent, env)
+	own := cmp.Or(ofStep(t, agent, env), t.image)
 	if own == "" {
 		return honoured(t.Image(), agent.Image, env), nil
 	}
-	if err := t.CheckImage(own); err != nil {
-		return "", err
+	if own != t.image { // the class's is the administrator's
+		if err := t.CheckImage(own); err != nil {
+			return "", err
+		}
 	}
 	addCommand(spec, own)
 	return own, nil
@@ -102,7 +104,7 @@ func addPlugin(k *batchv1.Job, t *Template, step *steps.Step, env map[string]str
 // Describe works out the pod of a step with the plugin, as far as this queue's pods have
 // room for it. The error has every fault, a line for each.
 func (t *Template) Describe(step steps.Step, env map[string]string) (*steps.Pod, error) {
-	d := steps.Defaults{Command: env[steps.EnvCommand], Image: t.Image(), Template: t.named}
+	d := steps.Defaults{Command: env[steps.EnvCommand], Image: t.CommandImage(), Template: t.named, Resources: t.class}
 	named := step.PodTemplate()
 	violations := policy.PodTemplate(t.policy, named)
 	if named != "" && len(violations) == 0 && t.named == nil {
@@ -119,7 +121,7 @@ func (t *Template) Describe(step steps.Step, env map[string]string) (*steps.Pod,
 	if len(violations) > 0 {
 		return nil, fmt.Errorf("the queue's policy refuses the step's pod:\n%s", policy.Text(violations))
 	}
-	faults := []error{unsupported(pod), tooEarly(pod, t.agent()), beside(pod, &t.Job.Spec.Template.Spec)}
+	faults := []error{unsupported(pod), tooEarly(pod, t.agent()), beside(pod, t.underClass())}
 	if named != "" {
 		faults = append(faults, notTaken(named, &pod.Spec))
 	}

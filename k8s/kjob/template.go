@@ -48,6 +48,13 @@ type Template struct {
 	// policy is the queue's, see ceilings. bound has the limits for a container that names
 	// none.
 	policy, bound config.Policy
+	// classes are the templates of the queue's resource classes, by their names. In such
+	// a one base is the pod without the class, image the class's for commands, class its
+	// amounts for them.
+	classes map[string]*Template
+	base    *corev1.PodSpec
+	image   string
+	class   corev1.ResourceRequirements
 	// Installation marks the kjobs, see Foreign; empty for no mark.
 	Installation string
 	// tokens names the Secrets with an agent token in the namespace.
@@ -118,6 +125,12 @@ func Parse(doc []byte, q config.Queue) (*Template, error) {
 		}
 		return nil, errors.Join(append(errs, fmt.Errorf("reading the merged template: %w", err))...)
 	}
+	if q.UserNamespace {
+		errs = append(errs, ownUsers(&t.Job.Spec.Template.Spec))
+		if merged, err = json.Marshal(t.Job); err != nil {
+			return nil, err
+		}
+	}
 	errs = append(errs, checkTemplate(t.Job), checkAccount(&t.Job.Spec.Template.Spec), checkAdmissible(t.Job), checkVariables(merged, t.Job, q.TrustedPipelines), checkTokenSecret(&t.Job.Spec.Template.Spec, t.tokens))
 	t.graces, err = graceEnv(t.Job, q.OnTerm)
 	errs = append(errs, err)
@@ -131,7 +144,7 @@ func Parse(doc []byte, q config.Queue) (*Template, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return t, nil
+	return t.withClasses(q)
 }
 
 // mergeTemplate merges patches, each a Job's JSON, over the default template in their order.

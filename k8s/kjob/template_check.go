@@ -2,6 +2,7 @@ package kjob
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -112,6 +113,13 @@ func (f *faults) checkLabels(where string, labels map[string]string) {
 			f.bad(where+".labels", "%s=%s: %s; labels are checked before there is a job", k, v, onlyInStrings)
 			continue
 		}
+		f.labelValues(where, map[string]string{k: v})
+	}
+}
+
+func (f *faults) labelValues(where string, labels map[string]string) {
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		v := labels[k]
 		for _, msg := range append(validation.IsQualifiedName(k), validation.IsValidLabelValue(v)...) {
 			f.bad(where+".labels", "%s=%s: %s", k, v, msg)
 		}

@@ -58,12 +58,15 @@ type mover struct {
 	top, queue, job, pod, agent map[string]any
 	meta                        map[string]any
 	redacted                    []string
+	// classes are the queue's resource classes, defaultClass names that of the others.
+	classes      map[string]any
+	defaultClass string
 }
 
 func newMover() *mover {
 	m := &mover{
 		top: map[string]any{}, queue: map[string]any{"name": "__default__", "max-in-flight": 25, "steps": "pod"},
-		job: map[string]any{}, pod: map[string]any{}, agent: map[string]any{"name": contract.AgentContainer}, meta: map[string]any{},
+		job: map[string]any{}, pod: map[string]any{}, agent: map[string]any{"name": contract.AgentContainer}, meta: map[string]any{}, classes: map[string]any{},
 	}
 	m.env("BUILDKITE_SHELL", "/bin/sh -ec") // agent-stack-k8s's default; the agent's own is bash
 	return m
@@ -106,6 +109,7 @@ func (m *mover) document() ([]byte, error) {
 	if len(m.redacted) > 0 {
 		m.env("BUILDKITE_REDACTED_VARS", strings.Join(append(slices.Clone(redactedByDefault), m.redacted...), ","))
 	}
+	m.setDefaultClass()
 	m.pod["containers"] = []any{m.agent}
 	template := map[string]any{"spec": m.pod}
 	if len(m.meta) > 0 {

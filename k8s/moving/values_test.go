@@ -78,7 +78,7 @@ var keys = []struct{ key, value, want string }{
 	{"config.no-color", "true", ""},
 	{"config.log-http-payloads", "true", ""},
 	{"config.additional-redacted-vars", "[RECIPE]", "{name: BUILDKITE_REDACTED_VARS, value: '*_PASSWORD,*_SECRET,*_TOKEN,*_PRIVATE_KEY,*_SSH_KEY,*_ACCESS_KEY,*_SECRET_KEY,*_CONNECTION_STRING,*_API_KEY,RECIPE'}"},
-	{"config.resource-classes", "{small: {resource: {}}}", ""},
+	{"config.resource-classes", "{small: {resource: {requests: {cpu: '1'}}, podResource: {limits: {memory: 1Gi}}, nodeSelector: {pool: small}}}", "resource-classes: {small: {nodeSelector: {pool: small}, podResource: {limits: {memory: 1Gi}}, resource: {requests: {cpu: '1'}}}}"},
 	{"config.default-resource-class-name", "small", ""},
 	{"config.workspace-volume", "{name: ws, persistentVolumeClaim: {claimName: builds}}", "{name: builds, persistentVolumeClaim: {claimName: builds}}"},
 	{"config.workspaceVolume", "{name: ws, persistentVolumeClaim: {claimName: builds}}", "{name: builds, persistentVolumeClaim: {claimName: builds}}"},

@@ -30,15 +30,18 @@ func (v Violation) String() string { return v.Field + ": " + v.Rule + ": " + v.F
 // Check returns every violation of a queue's policy by a step's pod, sorted. tokens are the
 // Secrets with an agent token in the namespace.
 func Check(p config.Policy, pod *steps.Pod, tokens []string) []Violation {
-	p.Level = cmp.Or(p.Level, DefaultLevel)
-	c := &check{policy: p, pod: pod, tokens: tokens}
+	return (&check{policy: p, pod: pod, tokens: tokens}).all()
+}
+
+func (c *check) all() []Violation {
+	c.policy.Level = cmp.Or(c.policy.Level, DefaultLevel)
 	c.podFields()
 	c.host()
 	c.account()
 	c.placement()
 	c.volumes()
 	c.secrets()
-	for _, placed := range pod.Containers() {
+	for _, placed := range c.pod.Containers() {
 		c.container(placed.At, placed.Container)
 	}
 	c.resources()
@@ -62,6 +65,9 @@ type check struct {
 	policy config.Policy
 	pod    *steps.Pod
 	tokens []string
+	// queues and class are what the queue gives a command container that says neither.
+	queues string
+	class  corev1.ResourceRequirements
 	found  []Violation
 }
 
@@ -94,7 +100,9 @@ func (c *check) in(field, value, what, key string, patterns []string) {
 
 // container checks the fields of one container.
 func (c *check) container(at string, ctr corev1.Container) {
-	c.image(at+".image", ctr.Image)
+	if ctr.Image != c.queues {
+		c.image(at+".image", ctr.Image)
+	}
 	c.variables(at, ctr.Env)
 	if ctr.TerminationMessagePath != "" {
 		c.bad(at+".terminationMessagePath", "the message is read where Kubernetes has it by default", "take it out")

@@ -24,6 +24,12 @@ func (c *check) resources() {
 		}
 		c.amounts("resources", *r, c.policy.Limits.Pod, "pod")
 	}
+	c.sums()
+}
+
+// sums holds what the containers have together, what the job's resource class gives them
+// among it, against the most that a pod has.
+func (c *check) sums() {
 	for _, name := range slices.Sorted(maps.Keys(c.policy.Limits.Pod)) {
 		most := c.policy.Limits.Pod[name]
 		for list, sum := range map[string]resource.Quantity{
@@ -56,7 +62,11 @@ func (c *check) sum(name corev1.ResourceName, of func(corev1.ResourceRequirement
 	var together, before resource.Quantity
 	add := func(ctr corev1.Container) { together.Add(of(ctr.Resources)[name]) }
 	for _, command := range c.pod.Commands {
-		add(command.Container)
+		amount, own := of(command.Container.Resources)[name]
+		if !own {
+			amount = of(c.class)[name]
+		}
+		together.Add(amount)
 	}
 	for _, ctr := range slices.Concat(c.pod.Sidecars, c.pod.Others, []corev1.Container{c.pod.Runner}) {
 		add(ctr)

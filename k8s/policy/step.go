@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/onejob-dev/onejob/k8s/config"
@@ -24,8 +23,11 @@ func Resolve(p config.Policy, step steps.Step, d steps.Defaults, tokens []string
 	if err != nil {
 		return nil, nil, err
 	}
-	brought := Check(p, queue, nil)
-	found := slices.DeleteFunc(Check(p, asked, nil), func(v Violation) bool { return slices.Contains(brought, v) })
+	judge := func(pod *steps.Pod) []Violation {
+		return (&check{policy: p, pod: pod, queues: d.Image, class: d.Resources}).all()
+	}
+	brought := judge(queue)
+	found := slices.DeleteFunc(judge(asked), func(v Violation) bool { return slices.Contains(brought, v) })
 	found = append(found, tokenSecrets(pod, tokens)...)
 	return pod, found, nil
 }
@@ -41,11 +43,7 @@ func PodTemplate(p config.Policy, name string) []Violation {
 // bare is the part of a queue's defaults that a step's patches build on: its containers and
 // their images.
 func bare(d steps.Defaults) steps.Defaults {
-	image := d.Image
-	if d.Class != nil {
-		image = cmp.Or(d.Class.Image, image)
-	}
-	return steps.Defaults{Command: d.Command, Image: image, Template: d.Template, Patch: d.Patch}
+	return steps.Defaults{Command: d.Command, Image: d.Image, Template: d.Template, Patch: d.Patch}
 }
 
 // tokenSecrets are the places of a pod that name a Secret with an agent token.

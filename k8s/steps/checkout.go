@@ -96,6 +96,16 @@ func (m *GitMirrors) at() *string {
 // of them has a program of the runner's, or its settings.
 var free = []string{"/buildkite", "/cache", "/caches", "/data", "/media", "/mnt", "/secrets", "/srv", "/workspace"}
 
+// FreeFolders are those.
+func FreeFolders() []string { return slices.Clone(free) }
+
+// CheckoutVariables are the names of the variables by which a step's settings reach the
+// checkout.
+var CheckoutVariables = []string{
+	"BUILDKITE_GIT_CHECKOUT_FLAGS", "BUILDKITE_GIT_CLEAN_FLAGS", "BUILDKITE_GIT_CLONE_FLAGS", "BUILDKITE_GIT_FETCH_FLAGS", "BUILDKITE_NO_GIT_SUBMODULES",
+	"BUILDKITE_GIT_SUBMODULE_CLONE_CONFIG", "BUILDKITE_GIT_MIRRORS_PATH", "BUILDKITE_GIT_CLONE_MIRROR_FLAGS", "BUILDKITE_GIT_MIRRORS_LOCK_TIMEOUT", "BUILDKITE_GIT_MIRRORS_SKIP_UPDATE",
+}
+
 // isFree reports whether a pipeline's volume at a path leaves the runner's programs alone.
 func isFree(p string) bool {
 	if path.Clean(p) != strings.TrimSuffix(p, "/") {

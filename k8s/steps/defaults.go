@@ -20,8 +20,9 @@ type Defaults struct {
 	Checkout      *Checkout
 	CommandParams *CommandParams
 	SidecarParams *SidecarParams
-	// Class is the resource class that the job's tags name, or the queue's default.
-	Class *Class
+	// Resources are what the job's resource class gives each command container. They are
+	// the queue's: whoever builds the pod puts them there, under what the step says.
+	Resources corev1.ResourceRequirements
 	// Hooks and Plugins are for the checkout and the commands, Signing for the commands.
 	Hooks, Plugins, Signing *Mounted
 }
@@ -30,20 +31,4 @@ type Defaults struct {
 type Mounted struct {
 	Volume corev1.Volume `json:"volume"`
 	Path   string        `json:"path"`
-}
-
-// Class is a resource class: the resources and the place of a job that names the class by
-// the agent tag resource_class.
-type Class struct {
-	// Resource is for each command container, PodResource for the pod as a whole.
-	Resource     *corev1.ResourceRequirements `json:"resource,omitempty"`
-	PodResource  *corev1.ResourceRequirements `json:"podResource,omitempty"`
-	NodeSelector map[string]string            `json:"nodeSelector,omitempty"`
-	Tolerations  []corev1.Toleration          `json:"tolerations,omitempty"`
-	Affinity     *corev1.Affinity             `json:"affinity,omitempty"`
-	// PriorityClassName and RuntimeClassName replace what a step asks for.
-	PriorityClassName string  `json:"priorityClassName,omitempty"`
-	RuntimeClassName  *string `json:"runtimeClassName,omitempty"`
-	// Image is for command containers that name none.
-	Image string `json:"image,omitempty"`
 }

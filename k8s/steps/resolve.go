@@ -3,6 +3,7 @@ package steps
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -41,8 +42,7 @@ type resolver struct {
 //
 //	containers  the plugin's podSpec, else its PodTemplate, else one container container-0
 //	command     of a container: its command and args by the interposer, else the job's
-//	image       the step's patch, else image:, else the queue's patch, else the container's own, else the class's, else the queue's
-//	class       over the podSpec, under all patches
+//	image       the step's patch, else image:, else the queue's patch, else the container's own, else the queue's or its class's
 //	patches     the queue's first, then the step's; once each; neither takes away
 //	order       of commands and init containers: the podSpec's, whatever a patch names first
 //	variables   the container's, then the queue's, then the step's, then gitEnvFrom; the last wins
@@ -61,7 +61,6 @@ func Resolve(step Step, d Defaults) (*Pod, error) {
 	r.names(base)
 	r.commands(base)
 	r.sidecars(base)
-	d.Class.apply(base, r.isCommand)
 	for _, name := range []string{agentContainer, checkoutContainer} {
 		base.Containers = append(base.Containers, corev1.Container{Name: name})
 	}
@@ -174,9 +173,6 @@ func (r *resolver) commands(base *corev1.PodSpec) {
 		r.lines[c.Name] = line
 		r.order = append(r.order, c.Name)
 		c.Command, c.Args = nil, nil
-		if c.Image == "" && r.d.Class != nil {
-			c.Image = r.d.Class.Image
-		}
 		if c.Image == "" {
 			c.Image = r.d.Image
 		}
@@ -282,4 +278,13 @@ func cloned(p *Plugin) (*Plugin, error) {
 	}
 	out := &Plugin{}
 	return out, json.Unmarshal(b, out)
+}
+
+func merged(a, b map[string]string) map[string]string {
+	m := maps.Clone(a)
+	if m == nil {
+		m = map[string]string{}
+	}
+	maps.Copy(m, b)
+	return m
 }

@@ -125,16 +125,15 @@ func TestContainersAndCommands(t *testing.T) {
 // The order of precedence of images: each row lacks the image of the row before it.
 func TestWhoseImage(t *testing.T) {
 	const queue = `{containers: [{name: container-0, image: "queue-patch"}]}`
-	for _, tt := range []struct{ name, image, plugin, patch, class, want string }{
-		{"the step's patch", "attribute", `{podSpec: {containers: [{image: own}]}, podSpecPatch: {containers: [{name: container-0, image: step-patch}]}}`, queue, "class", "step-patch"},
-		{"image:", "attribute", `{podSpec: {containers: [{image: own}]}}`, queue, "class", "attribute"},
-		{"the queue's patch", "", `{podSpec: {containers: [{image: own}]}}`, queue, "class", "queue-patch"},
-		{"the container's own", "", `{podSpec: {containers: [{image: own}]}}`, "", "class", "own"},
-		{"the class's", "", "null", "", "class", "class"},
-		{"the queue's", "", "null", "", "", "agent:1"},
+	for _, tt := range []struct{ name, image, plugin, patch, want string }{
+		{"the step's patch", "attribute", `{podSpec: {containers: [{image: own}]}, podSpecPatch: {containers: [{name: container-0, image: step-patch}]}}`, queue, "step-patch"},
+		{"image:", "attribute", `{podSpec: {containers: [{image: own}]}}`, queue, "attribute"},
+		{"the queue's patch", "", `{podSpec: {containers: [{image: own}]}}`, queue, "queue-patch"},
+		{"the container's own", "", `{podSpec: {containers: [{image: own}]}}`, "", "own"},
+		{"the queue's", "", "null", "", "agent:1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			d := Defaults{Image: "agent:1", Patch: aPodSpec(t, tt.patch), Class: &Class{Image: tt.class}}
+			d := Defaults{Image: "agent:1", Patch: aPodSpec(t, tt.patch)}
 			if got := first(resolved(t, aStep(t, tt.image, tt.plugin), d)).Image; got != tt.want {
 				t.Errorf("got %s, want %s", got, tt.want)
 			}
@@ -313,7 +312,7 @@ func TestResolveChangesNothingOfOthers(t *testing.T) {
 		Command: "make", Image: "agent:1", Template: aPodSpec(t, "{containers: [{name: t, image: x, command: [a]}], securityContext: {runAsUser: 1}, volumes: [{name: v}]}"),
 		Patch:    aPodSpec(t, "{containers: [{name: t, env: [{name: A, value: b}]}], volumes: [{name: v, configMap: {name: c}}]}"),
 		Checkout: &Checkout{GitMirrors: &GitMirrors{Volume: &corev1.Volume{Name: "m"}}}, Metadata: Metadata{Labels: map[string]string{"a": "b"}},
-		Class: &Class{NodeSelector: map[string]string{"a": "b"}, Tolerations: []corev1.Toleration{{Key: "k"}}, Resource: &corev1.ResourceRequirements{Requests: corev1.ResourceList{}}},
+		Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{}},
 	}
 	step := aStep(t, "", `{podTemplate: x, podSpecPatch: {containers: [{name: t, command: [c]}]}, extraVolumeMounts: [{name: v, mountPath: /v}], sidecars: [{image: s}]}`)
 	before := []string{asYAML(t, d), asYAML(t, step)}
@@ -325,7 +324,7 @@ func TestResolveChangesNothingOfOthers(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			p.Spec.NodeSelector["a"], p.Metadata.Labels["a"] = "changed", "changed"
+			p.Metadata.Labels["a"] = "changed"
 			p.Commands[0].Container.VolumeMounts[0].Name, p.Volumes[0].Name = "changed", "changed"
 		})
 	}
@@ -373,62 +372,5 @@ func TestCheckoutIsTheSameWithAnyPodSpec(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: %s", more, diff)
 		}
-	}
-}
-
-func TestClass(t *testing.T) {
-	gvisor := "gvisor"
-	var large Class
-	if err := yaml.UnmarshalStrict([]byte(`
-resource: {requests: {cpu: "4"}, limits: {memory: 8Gi}}
-podResource: {limits: {cpu: "6"}}
-nodeSelector: {pool: big}
-tolerations: [{key: big, operator: Exists}]
-affinity: {nodeAffinity: {}}
-priorityClassName: ci
-runtimeClassName: gvisor
-image: class:1`), &large); err != nil {
-		t.Fatal(err)
-	}
-	classes := map[string]Class{"large": large, "small": {}}
-	for _, tt := range []struct {
-		name, byDefault, want string
-		tags                  []string
-	}{
-		{name: "none"},
-		{name: "by tag", tags: []string{"queue=x", "resource_class=large"}, byDefault: "small", want: "class:1"},
-		{name: "by default", byDefault: "large", want: "class:1"},
-		{name: "an unknown one", tags: []string{"resource_class=huge"}, want: `resource_class: there is no class "huge"; this queue has large, small`},
-		{name: "an empty one", tags: []string{"resource_class="}, byDefault: "large"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			class, err := ClassOf(tt.tags, classes, tt.byDefault)
-			got := ""
-			if class != nil {
-				got = class.Image
-			}
-			if err != nil {
-				got = err.Error()
-			}
-			if got != tt.want {
-				t.Errorf("got %q, want %q", got, tt.want)
-			}
-		})
-	}
-
-	p := resolved(t, aStep(t, "", `{podSpec: {nodeSelector: {pool: own, disk: ssd}, priorityClassName: own, containers: [{image: a, resources: {requests: {cpu: "1", memory: 1Gi}}}], initContainers: [{name: i, image: b}]}, sidecars: [{image: s}]}`), Defaults{Class: &large})
-	if got := first(p).Resources; got.Requests.Cpu().String() != "4" || got.Requests.Memory().String() != "1Gi" || got.Limits.Memory().String() != "8Gi" {
-		t.Errorf("command: %+v", got)
-	}
-	if len(p.Init[0].Resources.Requests)+len(p.Sidecars[0].Resources.Requests) > 0 {
-		t.Error("the class reached a container that isn't a command's")
-	}
-	s := p.Spec
-	if diff := cmp.Diff(map[string]string{"pool": "big", "disk": "ssd"}, s.NodeSelector); diff != "" || s.PriorityClassName != "ci" || *s.RuntimeClassName != gvisor || len(s.Tolerations) != 1 || s.Affinity.NodeAffinity == nil || s.Resources.Limits.Cpu().String() != "6" {
-		t.Errorf("pod: %s%+v", diff, s)
-	}
-	p = resolved(t, aStep(t, "", `{podSpecPatch: {nodeSelector: {pool: patched}, containers: [{name: container-0, resources: {requests: {cpu: "2"}}}]}}`), Defaults{Class: &large})
-	if got := first(p); got.Resources.Requests.Cpu().String() != "2" || got.Image != "class:1" || p.Spec.NodeSelector["pool"] != "patched" {
-		t.Errorf("a patch comes after the class: %+v", got)
 	}
 }

@@ -26,6 +26,7 @@ var rules = []struct {
 	{of: "k8s/kjob", forbidden: []string{module + "k8s/decide", module + "k8s/cache", module + "k8s/events", module + "k8s/scheduler", module + "k8s/operate"}, reason: "what is built knows nothing of what becomes of it"},
 	{of: "k8s/steps", forbidden: []string{module + "k8s/", module + "stacks", "k8s.io/client-go/"}, reason: "what a step describes is read and worked out without a queue, a runner or a cluster"},
 	{of: "k8s/policy", forbidden: []string{module + "k8s/kjob", module + "k8s/decide", module + "k8s/cache", module + "k8s/events", module + "k8s/scheduler", module + "k8s/operate", "k8s.io/client-go/"}, reason: "whether a step may have what it describes is known before anything is built of it"},
+	{of: "k8s/admission", forbidden: []string{module + "k8s/scheduler", module + "k8s/operate", module + "k8s/cache"}, reason: "what the API server is to hold Jobs to is written without a cluster"},
 	{of: "k8s/moving", forbidden: []string{module + "k8s/kjob", module + "k8s/scheduler", module + "k8s/operate", "k8s.io/client-go/"}, reason: "values become a configuration without a cluster"},
 	{of: "k8s/cache", forbidden: []string{module + "k8s/scheduler", module + "k8s/operate", module + "k8s/config"}, direct: true, reason: "a cache shows what is there, for whoever looks"},
 	{of: "k8s/events", forbidden: []string{module + "k8s/scheduler", module + "k8s/operate", module + "k8s/cache"}, reason: "Events are read and written without a cache"},
