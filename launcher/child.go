@@ -27,8 +27,9 @@ type child struct {
 	exited <-chan error
 }
 
-// startChild starts program with h on its standard input.
-func startChild(program string, h Handover, env []string) (*child, error) {
+// startChild starts program, which then waits for what it is to run: see begin. It takes
+// longer to start than Buildkite takes to answer, and so it is started meanwhile.
+func startChild(program string, env []string) (*child, error) {
 	up, upChild, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("making a pipe: %w", err)
@@ -68,12 +69,23 @@ func startChild(program string, h Handover, env []string) (*child, error) {
 		close(reports)
 		exited <- cmd.Wait()
 	}()
+	return c, nil
+}
+
+// begin has the child run a job.
+func (c *child) begin(h Handover) {
 	if err := c.send(h); err != nil {
 		// It has ended already, with the reason on its standard error; or it would wait
 		// for ever.
 		c.kill()
 	}
-	return c, nil
+}
+
+// dismiss ends a child that got nothing to run.
+func (c *child) dismiss() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.control.Close() //nolint:errcheck // it may be gone
 }
 
 func (c *child) send(v any) error {

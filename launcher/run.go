@@ -56,6 +56,9 @@ type run struct {
 	client  *acquire.Client
 	session *acquire.Session
 	phases  phases
+	// child waits for a job until there is one, and childErr is why there is none.
+	child    *child
+	childErr error
 	// childTries are the requests that the child sent.
 	childTries map[string]int
 	// warning is the first line of the job's log.
@@ -88,6 +91,12 @@ func (r *run) do() {
 		return
 	}
 
+	r.child, r.childErr = startChild(r.Runner, jobEnvironment(r.Environ))
+	defer func() {
+		if r.child != nil {
+			r.child.dismiss()
+		}
+	}()
 	r.phases.begin("register")
 	r.client = acquire.NewClient(acquire.Config{
 		Endpoint: r.Options.Endpoint, Token: r.Token, UserAgent: r.UserAgent,

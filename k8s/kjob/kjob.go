@@ -73,6 +73,9 @@ func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batc
 	if err != nil {
 		return nil, err
 	}
+	if len(pod.Spec.Containers) > 1 {
+		pod.Annotations[contract.AnnotationImage] = image
+	}
 	for i := range pod.Spec.InitContainers {
 		// The end of its log is all that says why it failed, when the pod is gone.
 		if c := &pod.Spec.InitContainers[i]; c.TerminationMessagePolicy == "" {

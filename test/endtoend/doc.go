@@ -7,6 +7,7 @@
 //	builds from end to end, and a cancelled one  TestMainJob, TestCanceledBuild
 //	what a pipeline uses, in the shipped pod     TestPromises
 //	a step's own image, with little in it        TestImage
+//	each pipeline of examples/                   TestExamples
 //	secrets, and pipelines that are hostile      TestJobFindsNoSecret, TestPipelineCannotChangeItsPod, TestTemplateCannotGiveTheToken, TestJobsForgeTheirEnd, TestJobHoldsThePort
 //	the recipe to uninstall it, and again        TestUninstall
 //
