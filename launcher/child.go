@@ -27,8 +27,21 @@ type child struct {
 	exited <-chan error
 }
 
-// startChild starts program, which then waits for what it is to run: see begin. It takes
-// longer to start than Buildkite takes to answer, and so it is started meanwhile.
+// Started is onejob-run that waits for a job, or why there is none.
+type Started struct {
+	child *child
+	err   error
+}
+
+// Start starts onejob-run before there is a job for it. It takes longer to start than
+// Buildkite takes to give a job, and so it is done meanwhile. It ends with this process at
+// the latest, as it reads from it.
+func Start(program string, environ []string) *Started {
+	c, err := startChild(program, jobEnvironment(environ))
+	return &Started{c, err}
+}
+
+// startChild starts program, which then waits for what it is to run: see begin.
 func startChild(program string, env []string) (*child, error) {
 	up, upChild, err := os.Pipe()
 	if err != nil {

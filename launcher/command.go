@@ -3,6 +3,7 @@ package launcher
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"github.com/buildkite/shellwords"
 
@@ -29,6 +30,17 @@ func HoldStep(dir string) (program string, err error) {
 func (r *run) awaitCommand(work context.Context) bool {
 	if r.StepDir == "" {
 		return true
+	}
+	self, err := os.Executable()
+	if err == nil {
+		self, err = container.Beside(self, "buildkite-agent")
+	}
+	if err == nil {
+		err = container.CopyAgent(r.StepDir, self)
+	}
+	if err != nil {
+		r.ended(contract.OutcomeUnready, "preparing the command's container: %v", err)
+		return false
 	}
 	if err := container.CopyHooks(r.StepDir, append([]string{r.Options.HooksPath}, r.Options.AdditionalHooksPaths...)...); err != nil {
 		r.ended(contract.OutcomeUnready, "preparing the command's container: %v", err)

@@ -34,8 +34,10 @@ type Config struct {
 	Described bool
 	// Step is the path of onejob-step, where there is one.
 	Step string
-	// Runner is the path of onejob-run.
-	Runner string
+	// Runner is the path of onejob-run. Started is the one that waits already, nil if none
+	// does.
+	Runner  string
+	Started *Started
 	// Environ is the environment from which the job's is made.
 	Environ   []string
 	UserAgent string
@@ -56,9 +58,8 @@ type run struct {
 	client  *acquire.Client
 	session *acquire.Session
 	phases  phases
-	// child waits for a job until there is one, and childErr is why there is none.
-	child    *child
-	childErr error
+	// idle: Started has nothing to run.
+	idle bool
 	// childTries are the requests that the child sent.
 	childTries map[string]int
 	// warning is the first line of the job's log.
@@ -91,10 +92,12 @@ func (r *run) do() {
 		return
 	}
 
-	r.child, r.childErr = startChild(r.Runner, jobEnvironment(r.Environ))
+	if r.idle = true; r.Started == nil {
+		r.Started = Start(r.Runner, r.Environ)
+	}
 	defer func() {
-		if r.child != nil {
-			r.child.dismiss()
+		if r.idle && r.Started.err == nil {
+			r.Started.child.dismiss()
 		}
 	}()
 	r.phases.begin("register")

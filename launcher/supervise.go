@@ -16,7 +16,7 @@ import (
 // the job is finished whatever happens to the child. lost ends when the session is
 // lost.
 func (r *run) supervise(lost context.Context, job *acquire.Job, tags []string) {
-	c, err := r.child, r.childErr
+	c, err := r.Started.child, r.Started.err
 	if err != nil {
 		r.finishUnrun(job, contract.OutcomeRunnerError, Finish{
 			ExitStatus: "-1", SignalReason: "process_run_error", Start: true,
@@ -24,7 +24,7 @@ func (r *run) supervise(lost context.Context, job *acquire.Job, tags []string) {
 		})
 		return
 	}
-	r.child = nil // it isn't idle any more
+	r.idle = false
 	c.begin(r.handover(job, tags))
 	s := &supervision{
 		run: r, child: c, lost: lost,

@@ -22,8 +22,12 @@ const (
 	hooksFolder = "hooks"
 )
 
-// appears is how often a file is looked for that is about to be there.
-const appears = 20 * time.Millisecond
+// appears is how often a file is looked for that is about to be there, and soon how often
+// it is during the first second.
+const (
+	appears = 20 * time.Millisecond
+	soon    = 2 * time.Millisecond
+)
 
 // HoldRunner makes the runner's presence known to the command's container until
 // the process ends.
@@ -60,11 +64,15 @@ var held []*os.File
 
 // await returns when a file is there.
 func await(ctx context.Context, path string) error {
-	for {
+	every := soon
+	for n := 0; ; n++ {
 		if _, err := os.Stat(path); err == nil {
 			return nil
 		}
-		if !jitter.Sleep(ctx, appears) {
+		if n == int(time.Second/soon) {
+			every = appears
+		}
+		if !jitter.Sleep(ctx, every) {
 			return context.Cause(ctx)
 		}
 	}
