@@ -31,18 +31,7 @@ func (r *run) awaitCommand(work context.Context) bool {
 	if r.StepDir == "" {
 		return true
 	}
-	self, err := os.Executable()
-	if err == nil {
-		self, err = container.Beside(self, "buildkite-agent")
-	}
-	if err == nil {
-		err = container.CopyAgent(r.StepDir, self)
-	}
-	if err != nil {
-		r.ended(contract.OutcomeUnready, "preparing the command's container: %v", err)
-		return false
-	}
-	if err := container.CopyHooks(r.StepDir, append([]string{r.Options.HooksPath}, r.Options.AdditionalHooksPaths...)...); err != nil {
+	if err := r.prepareCommand(); err != nil {
 		r.ended(contract.OutcomeUnready, "preparing the command's container: %v", err)
 		return false
 	}
@@ -54,6 +43,23 @@ func (r *run) awaitCommand(work context.Context) bool {
 		return false
 	}
 	return true
+}
+
+// prepareCommand brings the command's container what it needs beyond the program that it
+// begins with, while it is started.
+func (r *run) prepareCommand() error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	agent, err := container.Beside(self, "buildkite-agent")
+	if err != nil {
+		return err
+	}
+	if err := container.CopyAgent(r.StepDir, agent); err != nil {
+		return err
+	}
+	return container.CopyHooks(r.StepDir, append([]string{r.Options.HooksPath}, r.Options.AdditionalHooksPaths...)...)
 }
 
 // inCommand are the options of a job whose command has a container of its own.
