@@ -60,16 +60,17 @@ func run(ctx context.Context, o options) error {
 	for _, s := range []struct {
 		letter string
 		run    func(context.Context) error
-	}{{"a", b.starts}, {"b", b.atOnce}, {"c", b.memory}} {
-		if strings.Contains(o.scenarios, s.letter) {
-			if err := s.run(ctx); err != nil {
-				return fmt.Errorf("scenario %s: %w", s.letter, err)
-			}
+	}{{"a", b.starts}, {"c", b.memory}, {"b", b.atOnce}} {
+		if !strings.Contains(o.scenarios, s.letter) || err != nil {
+			continue
+		}
+		if err = s.run(ctx); err != nil {
+			err = fmt.Errorf("scenario %s: %w", s.letter, err)
 		}
 	}
-	b.report.print(os.Stdout)
-	if o.reportOnly {
-		return nil
+	b.report.print(os.Stdout) // what there is of it
+	if err != nil || o.reportOnly {
+		return err
 	}
 	return b.report.missed()
 }
