@@ -3,7 +3,6 @@ package launcher
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"github.com/buildkite/shellwords"
 
@@ -13,15 +12,18 @@ import (
 )
 
 // HoldStep tells the command's container, where there is one, that its runner is there
-// until this process ends, and finds the program that has it run the command.
-func HoldStep(dir string) (program string, err error) {
+// until this process ends, and finds the programs that it needs: onejob-step, and the agent.
+func HoldStep(dir string) (step, agent string, err error) {
 	if dir == "" {
-		return "", nil
+		return "", "", nil
 	}
 	if err := container.HoldRunner(dir); err != nil {
-		return "", fmt.Errorf("%w: %w", ErrUnready, err)
+		return "", "", fmt.Errorf("%w: %w", ErrUnready, err)
 	}
-	return Beside(contract.StepProgram)
+	if step, err = Beside(contract.StepProgram); err == nil {
+		agent, err = Beside("buildkite-agent")
+	}
+	return step, agent, err
 }
 
 // awaitCommand returns true when the job may be taken: at once where it runs in this
@@ -48,16 +50,10 @@ func (r *run) awaitCommand(work context.Context) bool {
 // prepareCommand brings the command's container what it needs beyond the program that it
 // begins with, while it is started.
 func (r *run) prepareCommand() error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	agent, err := container.Beside(self, "buildkite-agent")
-	if err != nil {
-		return err
-	}
-	if err := container.CopyAgent(r.StepDir, agent); err != nil {
-		return err
+	if r.StepAgent != "" {
+		if err := container.CopyAgent(r.StepDir, r.StepAgent); err != nil {
+			return err
+		}
 	}
 	return container.CopyHooks(r.StepDir, append([]string{r.Options.HooksPath}, r.Options.AdditionalHooksPaths...)...)
 }

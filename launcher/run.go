@@ -32,8 +32,9 @@ type Config struct {
 	StepDir string
 	// Described: the pod is what the step's kubernetes plugin says (contract.EnvPlugin).
 	Described bool
-	// Step is the path of onejob-step, where there is one.
-	Step string
+	// Step is the path of onejob-step, where there is one, and StepAgent that of the agent
+	// for the command's container.
+	Step, StepAgent string
 	// Runner is the path of onejob-run. Started is the one that waits already, nil if none
 	// does.
 	Runner  string

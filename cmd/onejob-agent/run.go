@@ -118,7 +118,7 @@ func (f *flags) config(c *cli.Context, log *slog.Logger, known error) (launcher.
 		errs = append(errs, fmt.Errorf("acquiring: %w", err))
 	}
 	stepDir := os.Getenv(contract.EnvStepDir)
-	step, err := launcher.HoldStep(stepDir)
+	step, agent, err := launcher.HoldStep(stepDir)
 	errs = append(errs, err)
 	err = errors.Join(errs...)
 	if err == nil {
@@ -129,7 +129,7 @@ func (f *flags) config(c *cli.Context, log *slog.Logger, known error) (launcher.
 	}
 	return launcher.Config{
 		JobID: id, Attempt: f.attempt, Image: f.image, ImageUnknown: f.image == "" && f.contract != 0, Token: token, Options: f.options, Budget: budget,
-		Acquire: f.acquire, Register: acquire.DefaultRegister, Runner: f.runner, Started: f.started, StepDir: stepDir, Step: step, Described: stepDir != "" && os.Getenv(contract.EnvPlugin) != "", Environ: os.Environ(),
+		Acquire: f.acquire, Register: acquire.DefaultRegister, Runner: f.runner, Started: f.started, StepDir: stepDir, Step: step, StepAgent: agent, Described: stepDir != "" && os.Getenv(contract.EnvPlugin) != "", Environ: os.Environ(),
 		UserAgent:        version.UserAgent() + " onejob-agent/" + build.String(),
 		LocalTraceparent: launcher.TraceparentSet(c),
 		Transport:        acquire.NewTransport(!f.options.NoHTTP2),
