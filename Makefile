@@ -59,6 +59,10 @@ bench: build ## measure: the herd, the process, each beside the stock agent; fai
 bench-scheduler: packages ## measure the scheduler on a real control plane, as root; fails if a bar is missed; BENCHFLAGS='-h' tells what can be chosen
 	@go run ./test/bench/cmd/bench-scheduler $(BENCHFLAGS)
 
+.PHONY: bench-pods
+bench-pods: packages ## measure how long a job's pod takes to say its first word, on a real cluster, as root; fails if a bar is missed; BENCHFLAGS='-h'
+	@go run ./test/bench/cmd/bench-pods $(BENCHFLAGS)
+
 .PHONY: chaos
 chaos: packages ## hurt a real cluster at random and judge what comes of 500 jobs, as root; CHAOSFLAGS="--seed=1 --jobs=100"
 	go run ./test/chaos/cmd $(CHAOSFLAGS)

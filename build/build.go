@@ -26,12 +26,10 @@ func String() string {
 // own, and takes the latest release's.
 func ImageTag() string { return imageTag(Version) }
 
-var (
-	validTag = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
-	between  = regexp.MustCompile(`^devel$|^[0-9a-f]{7,40}$|-g[0-9a-f]{7,40}$|-dirty$`)
-)
-
+// The programs of a pod start in milliseconds, and need no regular expressions for it.
 func imageTag(version string) string {
+	validTag := regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
+	between := regexp.MustCompile(`^devel$|^[0-9a-f]{7,40}$|-g[0-9a-f]{7,40}$|-dirty$`)
 	if len(version) > 128 || !validTag.MatchString(version) || between.MatchString(version) {
 		return "latest"
 	}

@@ -42,6 +42,9 @@ const (
 	// AnnotationNodeFaults on a kjob are the nodes on which attempts before it
 	// failed, and why: node=why,…
 	AnnotationNodeFaults = "onejob.dev/node-faults"
+	// AnnotationImage on a pod is the image that its command has a container of its own
+	// for. A container of that name in another pod isn't ours.
+	AnnotationImage = "onejob.dev/image"
 	// AnnotationCancel on a kjob, deleted or not, says who cancelled the job and why:
 	// the job is finished with this text and gets no new attempt.
 	AnnotationCancel = "onejob.dev/cancel"

@@ -27,8 +27,22 @@ type child struct {
 	exited <-chan error
 }
 
-// startChild starts program with h on its standard input.
-func startChild(program string, h Handover, env []string) (*child, error) {
+// Started is onejob-run that waits for a job, or why there is none.
+type Started struct {
+	child *child
+	err   error
+}
+
+// Start starts onejob-run before there is a job for it. It takes longer to start than
+// Buildkite takes to give a job, and so it is done meanwhile. It ends with this process at
+// the latest, as it reads from it.
+func Start(program string, environ []string) *Started {
+	c, err := startChild(program, jobEnvironment(environ))
+	return &Started{c, err}
+}
+
+// startChild starts program, which then waits for what it is to run: see begin.
+func startChild(program string, env []string) (*child, error) {
 	up, upChild, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("making a pipe: %w", err)
@@ -68,12 +82,23 @@ func startChild(program string, h Handover, env []string) (*child, error) {
 		close(reports)
 		exited <- cmd.Wait()
 	}()
+	return c, nil
+}
+
+// begin has the child run a job.
+func (c *child) begin(h Handover) {
 	if err := c.send(h); err != nil {
 		// It has ended already, with the reason on its standard error; or it would wait
 		// for ever.
 		c.kill()
 	}
-	return c, nil
+}
+
+// dismiss ends a child that got nothing to run.
+func (c *child) dismiss() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.control.Close() //nolint:errcheck // it may be gone
 }
 
 func (c *child) send(v any) error {

@@ -13,15 +13,18 @@ import (
 )
 
 // HoldStep tells the command's container, where there is one, that its runner is there
-// until this process ends, and finds the program that has it run the command.
-func HoldStep(dir string) (program string, err error) {
+// until this process ends, and finds the programs that it needs: onejob-step, and the agent.
+func HoldStep(dir string) (step, agent string, err error) {
 	if dir == "" {
-		return "", nil
+		return "", "", nil
 	}
 	if err := container.HoldRunner(dir); err != nil {
-		return "", fmt.Errorf("%w: %w", ErrUnready, err)
+		return "", "", fmt.Errorf("%w: %w", ErrUnready, err)
 	}
-	return Beside(contract.StepProgram)
+	if step, err = Beside(contract.StepProgram); err == nil {
+		agent, err = Beside("buildkite-agent")
+	}
+	return step, agent, err
 }
 
 // awaitCommand returns true when the job may be taken: at once where it runs in this
@@ -31,7 +34,7 @@ func (r *run) awaitCommand(work context.Context) bool {
 	if r.StepDir == "" {
 		return true
 	}
-	if err := container.CopyHooks(r.StepDir, append([]string{r.Options.HooksPath}, r.Options.AdditionalHooksPaths...)...); err != nil {
+	if err := r.prepareCommand(); err != nil {
 		r.ended(contract.OutcomeUnready, "preparing the command's container: %v", err)
 		return false
 	}
@@ -43,6 +46,17 @@ func (r *run) awaitCommand(work context.Context) bool {
 		return false
 	}
 	return true
+}
+
+// prepareCommand brings the command's container what it needs beyond the program that it
+// begins with, while it is started.
+func (r *run) prepareCommand() error {
+	if r.StepAgent != "" {
+		if err := container.CopyAgent(r.StepDir, r.StepAgent); err != nil {
+			return err
+		}
+	}
+	return container.CopyHooks(r.StepDir, append([]string{r.Options.HooksPath}, r.Options.AdditionalHooksPaths...)...)
 }
 
 // inCommand are the options of a job whose command has a container of its own.

@@ -17,10 +17,10 @@ import (
 
 // TestHoldStep: a folder that can't be written is this pod's fault, not the job's.
 func TestHoldStep(t *testing.T) {
-	if program, err := HoldStep(""); program != "" || err != nil {
+	if program, _, err := HoldStep(""); program != "" || err != nil {
 		t.Errorf("%q, %v", program, err)
 	}
-	if _, err := HoldStep(filepath.Join(t.TempDir(), "none")); !errors.Is(err, ErrUnready) {
+	if _, _, err := HoldStep(filepath.Join(t.TempDir(), "none")); !errors.Is(err, ErrUnready) {
 		t.Errorf("%v", err)
 	}
 }
@@ -88,12 +88,19 @@ func TestNoJobWithoutItsContainer(t *testing.T) {
 // TestJobOnceItsContainerIsThere: then it does.
 func TestJobOnceItsContainerIsThere(t *testing.T) {
 	dir := t.TempDir()
-	b, _, end := attemptInTwo(t, func(c *Config) { c.StepDir = dir })
+	agent := filepath.Join(t.TempDir(), "buildkite-agent")
+	if err := os.WriteFile(agent, []byte("the agent"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b, _, end := attemptInTwo(t, func(c *Config) { c.StepDir, c.StepAgent = dir, agent })
 	if err := os.WriteFile(filepath.Join(dir, "command"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	result(t, end)
 	if !b.had("acquire") {
 		t.Error("the job wasn't acquired")
+	}
+	if brought, err := os.ReadFile(filepath.Join(dir, "bin", "buildkite-agent")); err != nil || string(brought) != "the agent" {
+		t.Errorf("the command's container finds the agent %q: %v", brought, err)
 	}
 }

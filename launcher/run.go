@@ -36,10 +36,13 @@ type Config struct {
 	CheckoutEnv string
 	// Described: the pod is what the step's kubernetes plugin says (contract.EnvPlugin).
 	Described bool
-	// Step is the path of onejob-step, where there is one.
-	Step string
-	// Runner is the path of onejob-run.
-	Runner string
+	// Step is the path of onejob-step, where there is one, and StepAgent that of the agent
+	// for the command's container.
+	Step, StepAgent string
+	// Runner is the path of onejob-run. Started is the one that waits already, nil if none
+	// does.
+	Runner  string
+	Started *Started
 	// Environ is the environment from which the job's is made.
 	Environ   []string
 	UserAgent string
@@ -60,6 +63,8 @@ type run struct {
 	client  *acquire.Client
 	session *acquire.Session
 	phases  phases
+	// idle: Started has nothing to run.
+	idle bool
 	// childTries are the requests that the child sent.
 	childTries map[string]int
 	// warning is the first line of the job's log.
@@ -92,6 +97,14 @@ func (r *run) do() {
 		return
 	}
 
+	if r.idle = true; r.Started == nil {
+		r.Started = Start(r.Runner, r.Environ)
+	}
+	defer func() {
+		if r.idle && r.Started.err == nil {
+			r.Started.child.dismiss()
+		}
+	}()
 	r.phases.begin("register")
 	r.client = acquire.NewClient(acquire.Config{
 		Endpoint: r.Options.Endpoint, Token: r.Token, UserAgent: r.UserAgent,

@@ -16,7 +16,7 @@ import (
 // the job is finished whatever happens to the child. lost ends when the session is
 // lost.
 func (r *run) supervise(lost context.Context, job *acquire.Job, tags []string) {
-	c, err := startChild(r.Runner, r.handover(job, tags), jobEnvironment(r.Environ))
+	c, err := r.Started.child, r.Started.err
 	if err != nil {
 		r.finishUnrun(job, contract.OutcomeRunnerError, Finish{
 			ExitStatus: "-1", SignalReason: "process_run_error", Start: true,
@@ -24,6 +24,8 @@ func (r *run) supervise(lost context.Context, job *acquire.Job, tags []string) {
 		})
 		return
 	}
+	r.idle = false
+	c.begin(r.handover(job, tags))
 	s := &supervision{
 		run: r, child: c, lost: lost,
 		stopping: r.watch.Stop.Done(), forcing: r.watch.Force.Done(), losing: lost.Done(),

@@ -29,6 +29,8 @@ type flags struct {
 	attempt     int
 	contract    int
 	id          contract.JobID
+	runner      string
+	started     *launcher.Started
 }
 
 func newFlags() *flags { return &flags{acquire: acquire.DefaultAcquire} }

@@ -53,7 +53,11 @@ func (f *flags) main(c *cli.Context, watch *signals.Watcher) int {
 	}
 	log := logging.New(os.Stderr, look)
 	fillHome(watch.Stop, log)
-	conf, err := f.config(c, log)
+	runner, err := launcher.Beside("onejob-run")
+	if err == nil { // else config says it
+		f.runner, f.started = runner, launcher.Start(runner, os.Environ())
+	}
+	conf, err := f.config(c, log, err)
 	if err != nil {
 		return f.refuse(log, err)
 	}
@@ -91,9 +95,9 @@ func fillHome(ctx context.Context, log *slog.Logger) {
 }
 
 // config validates everything that can be checked before Buildkite is asked, and
-// reports all errors.
-func (f *flags) config(c *cli.Context, log *slog.Logger) (launcher.Config, error) {
-	var errs []error
+// reports all errors, with what is known to be wrong already.
+func (f *flags) config(c *cli.Context, log *slog.Logger, known error) (launcher.Config, error) {
+	errs := []error{known}
 	id, err := f.jobID(c)
 	errs = append(errs, err)
 	f.id = id
@@ -113,10 +117,8 @@ func (f *flags) config(c *cli.Context, log *slog.Logger) (launcher.Config, error
 	if err := f.acquire.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("acquiring: %w", err))
 	}
-	runner, err := launcher.Beside("onejob-run")
-	errs = append(errs, err)
 	stepDir := os.Getenv(contract.EnvStepDir)
-	step, err := launcher.HoldStep(stepDir)
+	step, agent, err := launcher.HoldStep(stepDir)
 	errs = append(errs, err)
 	err = errors.Join(errs...)
 	if err == nil {
@@ -127,7 +129,7 @@ func (f *flags) config(c *cli.Context, log *slog.Logger) (launcher.Config, error
 	}
 	return launcher.Config{
 		JobID: id, Attempt: f.attempt, Image: f.image, ImageUnknown: f.image == "" && f.contract != 0, Token: token, Options: f.options, Budget: budget,
-		Acquire: f.acquire, Register: acquire.DefaultRegister, Runner: runner, StepDir: stepDir, Step: step, Commands: os.Getenv(contract.EnvCommands), CheckoutEnv: os.Getenv(contract.EnvCheckoutEnv), Described: stepDir != "" && os.Getenv(contract.EnvPlugin) != "", Environ: os.Environ(),
+		Acquire: f.acquire, Register: acquire.DefaultRegister, Runner: f.runner, Started: f.started, StepDir: stepDir, Step: step, StepAgent: agent, Commands: os.Getenv(contract.EnvCommands), CheckoutEnv: os.Getenv(contract.EnvCheckoutEnv), Described: stepDir != "" && os.Getenv(contract.EnvPlugin) != "", Environ: os.Environ(),
 		UserAgent:        version.UserAgent() + " onejob-agent/" + build.String(),
 		LocalTraceparent: launcher.TraceparentSet(c),
 		Transport:        acquire.NewTransport(!f.options.NoHTTP2),

@@ -86,17 +86,13 @@ func asInit() (int, error) {
 	return signals.Init(append([]string{self}, os.Args[1:]...))
 }
 
-// copyAll copies this program and the buildkite-agent into the shared folder.
+// copyAll brings this program into the shared folder; the runner brings the agent's.
 func copyAll() error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	agent, err := container.Beside(self, "buildkite-agent")
-	if err != nil {
-		return err
-	}
-	return container.Copy(dir(), self, agent)
+	return container.Copy(dir(), self)
 }
 
 func serve(args []string) error {

@@ -13,8 +13,9 @@ import (
 // which the runner waits for: one that can't start is a pod that can't. One that has ended
 // while the runner still waits will not come any more.
 func (p *Pod) addCommand(o *corev1.Pod) {
-	ours := slices.ContainsFunc(o.Status.InitContainerStatuses, func(c corev1.ContainerStatus) bool { return c.Name == contract.StepInit })
-	if !ours {
+	// Pods of a release before have the init container alone.
+	copied := slices.ContainsFunc(o.Status.InitContainerStatuses, func(c corev1.ContainerStatus) bool { return c.Name == contract.StepInit })
+	if !copied && o.Annotations[contract.AnnotationImage] == "" {
 		return
 	}
 	for _, c := range o.Status.ContainerStatuses {
@@ -31,8 +32,15 @@ func (p *Pod) addCommand(o *corev1.Pod) {
 		p.addWait(c)
 		p.ToCome = p.ToCome || c.State.Running == nil && end == nil
 		if end != nil && end.ExitCode != 0 && p.Waiting == "" {
-			p.Image = contract.Word(c.Image)
+			p.Image, p.Unbegun = contract.Word(c.Image), end.Reason == startError
 			p.Waiting, p.WaitingMessage = "StartError", contract.Sentence(fmt.Sprintf("container %s ended with exit code %d before it had the command: %s %s", c.Name, end.ExitCode, end.Reason, lastLines(end.Message)))
 		}
 	}
+}
+
+// decideUnbegun is for a pod whose command's container the runtime couldn't start, while the
+// job is offered. It won't be tried again in this pod. Most likely the runner's own container
+// came up late, after a pull that failed perhaps, and its programs weren't there yet.
+func decideUnbegun(f Facts) Decision {
+	return Decision{Action: Delete, Reason: ReasonContainer, Text: "the pod can't run the command; onejob deletes it and makes another: " + f.Pod.WaitingMessage}
 }

@@ -15,10 +15,9 @@ import (
 // withCommand is the pod of a step with an image of its own, whose runner runs.
 func withCommand(agent, command corev1.ContainerState) *corev1.Pod {
 	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: corev1.PodSpec{NodeName: "node"},
+		ObjectMeta: metav1.ObjectMeta{Name: "p", Annotations: map[string]string{contract.AnnotationImage: "node:22"}}, Spec: corev1.PodSpec{NodeName: "node"},
 		Status: corev1.PodStatus{
-			Phase:                 corev1.PodPending,
-			InitContainerStatuses: []corev1.ContainerStatus{{Name: contract.StepInit, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{}}}},
+			Phase: corev1.PodPending,
 			ContainerStatuses: []corev1.ContainerStatus{
 				{Name: contract.AgentContainer, Image: "agent:v1", State: agent},
 				{Name: contract.CommandContainer, Image: "node:22", State: command},
@@ -54,7 +53,8 @@ func TestCommandContainer(t *testing.T) {
 		{"its image can't be pulled, for a minute", runs, waitsOn("ImagePullBackOff"), stacks.StateReserved, time.Minute, None, "waiting to start: ImagePullBackOff (image node:22): "},
 		{"its image can't be pulled", runs, waitsOn("ImagePullBackOff"), stacks.StateReserved, 3 * time.Minute, Finish, "the pod can't start: ImagePullBackOff (image node:22): "},
 		{"its image has a bad name", runs, waitsOn("InvalidImageName"), stacks.StateReserved, time.Second, Finish, "the pod can't start: InvalidImageName (image node:22): "},
-		{"can't be run", runs, endsWith(128, "StartError", "exec format error"), stacks.StateReserved, 2 * time.Minute, Finish, "container command ended with exit code 128 before it had the command: StartError exec format error"},
+		{"can't be run", runs, endsWith(128, "StartError", "exec format error"), stacks.StateReserved, 2 * time.Minute, Delete, "container command ended with exit code 128 before it had the command: StartError exec format error"},
+		{"was begun before the runner, whose image can't be pulled", waitsOn("ImagePullBackOff"), endsWith(128, "StartError", "no such file"), stacks.StateReserved, time.Minute, None, "waiting to start: ImagePullBackOff (image agent:v1): "},
 		{"fails by itself", runs, endsWith(1, "Error", "onejob-step: no room"), stacks.StateReserved, 2 * time.Minute, Finish, "ended with exit code 1 before it had the command: Error onejob-step: no room"},
 		{"has ended well", runs, endsWith(0, "Completed", ""), stacks.StateReserved, 2 * time.Minute, None, ""},
 		{"was killed while the job runs", runs, endsWith(137, "OOMKilled", ""), stacks.StateRunning, 2 * time.Minute, None, ""},
@@ -68,6 +68,37 @@ func TestCommandContainer(t *testing.T) {
 				t.Errorf("%v %q, want %v %q", d.Action, d.Text, tt.want, tt.says)
 			}
 		})
+	}
+}
+
+// TestCommandNotStarted: a pod whose command can't be started gets a successor, until three
+// in a row were like that.
+func TestCommandNotStarted(t *testing.T) {
+	broken := OfPod(withCommand(runs, endsWith(128, "StartError", "no such file")))
+	f := aKJob().State(stacks.StateReserved).but(func(f *Facts) {
+		f.Pod, f.FailingSince, f.EventsAt = broken, t0.Add(-2*time.Minute), t0
+	}).Facts
+	if d := On(f); d.Action != Delete || d.Reason != ReasonContainer {
+		t.Errorf("%+v, want it deleted", d)
+	}
+	gone := f
+	gone.KJob.Gone, gone.KJob.Exists, gone.Removed, gone.EndedAt, gone.StateAt, gone.ToldAt = true, false, ReasonContainer, t0, t0, t0
+	gone.Pod.Deleted = true
+	d := On(gone)
+	if d.Action != Attempt || d.Reason != ReasonContainer || !strings.Contains(d.Text, "could not run the command: container command ended with exit code 128") {
+		t.Errorf("%+v, want another attempt", d)
+	}
+	f.Attempt = 3
+	f.Story = History{{Reason: ReasonContainer, Attempt: 1}, {Reason: ReasonContainer, Attempt: 2}}
+	if d := On(f); d.Action != Finish || d.Reason != ReasonContainer {
+		t.Errorf("%+v, want the end", d)
+	}
+	// One in a pod of a release before, whose programs an init container brought.
+	old := withCommand(runs, endsWith(128, "StartError", "no such file"))
+	old.Annotations = nil
+	old.Status.InitContainerStatuses = []corev1.ContainerStatus{{Name: contract.StepInit, State: endsWith(0, "Completed", "")}}
+	if !OfPod(old).Unbegun {
+		t.Error("a pod of a release before is another's")
 	}
 }
 
@@ -112,7 +143,7 @@ func TestCommandOutOfMemory(t *testing.T) {
 // A container of that name that somebody else put there is like any other.
 func TestForeignCommandContainer(t *testing.T) {
 	p := withCommand(runs, waitsOn("ImagePullBackOff"))
-	p.Status.InitContainerStatuses = nil
+	delete(p.Annotations, contract.AnnotationImage)
 	if got := OfPod(p); got.ToCome || got.Waiting != "" {
 		t.Errorf("%+v", got)
 	}

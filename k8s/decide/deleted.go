@@ -22,6 +22,8 @@ func decideDeleted(f Facts) Decision {
 			return attempt(f, ReasonLost, 1, fmt.Sprintf("the pod of attempt %d %sits Kubernetes Job was suspended", f.Attempt, LostBefore)) // see suspendedAway
 		case ReasonNotYet:
 			return attempt(f, ReasonNotYet, f.Attempt, "Buildkite had held the job back and now offers it again")
+		case ReasonContainer:
+			return attempt(f, ReasonContainer, 1, fmt.Sprintf("the pod of attempt %d could not run the command: %s", f.Attempt, f.Pod.WaitingMessage))
 		case ReasonUnended:
 			return attempt(f, lostFor(f), 1, fmt.Sprintf("the pod of attempt %d %s%s", f.Attempt, LostBefore, Loss(f)))
 		}

@@ -151,6 +151,8 @@ type Pod struct {
 	Message *contract.Message
 	// ToCome: the runner waits for the command's container before it takes the job.
 	ToCome bool
+	// Unbegun: the command's container couldn't be started, and the agent's runs.
+	Unbegun bool
 	// OutOfMemory is the command's container and its image, if it ran out of that.
 	OutOfMemory string
 	// Waiting is why a container hasn't started: ImagePullBackOff.

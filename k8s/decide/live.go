@@ -108,6 +108,8 @@ func decideOffered(f Facts) Decision {
 		return decideStopping(f)
 	case f.Pod.Runs():
 		return decideIdle(f)
+	case f.Pod.Unbegun && f.startErrors() < startTries:
+		return decideUnbegun(f)
 	case !f.Podless():
 		return decidePending(f)
 	}

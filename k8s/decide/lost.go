@@ -147,7 +147,7 @@ func lostFor(f Facts) Reason {
 // be started. Lines of older releases have no code and don't count; that costs a pod or
 // two after an upgrade.
 func (f Facts) startErrors() (n int) {
-	if f.Pod.Why == startError {
+	if f.Pod.Why == startError || f.Pod.Unbegun {
 		n = 1
 		for _, p := range slices.Backward(f.Story) {
 			if p.Reason != ReasonContainer {

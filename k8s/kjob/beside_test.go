@@ -126,7 +126,7 @@ func TestSecured(t *testing.T) {
 			t.Fatal(err)
 		}
 		pod := k.Spec.Template.Spec
-		for _, c := range []corev1.Container{pod.Containers[1], pod.InitContainers[1]} {
+		for _, c := range []corev1.Container{pod.Containers[1], pod.InitContainers[0]} {
 			s := c.SecurityContext
 			nonRoot := "<nil>"
 			if s.RunAsNonRoot != nil {

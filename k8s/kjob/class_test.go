@@ -163,7 +163,7 @@ func TestClassAndPolicy(t *testing.T) {
 // A class is checked as the template is.
 func TestClassFaults(t *testing.T) {
 	for class, want := range map[string]string{
-		"{image: Upper}":                                                             `resource-classes.bad: image: "Upper" is no name of an image`,
+		"{image: Upper}":                                                             `resource-classes.bad: image: "Upper" is not an image name`,
 		"{resource: {requests: {cpu: '-1'}}}":                                        "resource-classes.bad: ",
 		"{tolerations: [{key: a, operator: Near}]}":                                  "resource-classes.bad: ",
 		"{nodeSelector: {pool: '{{env.POOL}}'}}":                                     "",

@@ -47,7 +47,7 @@ spec:
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(pod.Containers) != 2 || len(pod.InitContainers) != 2 || pod.InitContainers[0].Name != contract.StepInit {
+	if len(pod.Containers) != 2 || len(pod.InitContainers) != 1 {
 		t.Fatalf("%d containers, init containers %+v", len(pod.Containers), pod.InitContainers)
 	}
 	if pod.ShareProcessNamespace != nil {
@@ -57,8 +57,8 @@ spec:
 	if command.Name != contract.CommandContainer || command.Image != "node:22" || strings.Join(command.Command, " ") != "/onejob/bin/onejob-step run" {
 		t.Errorf("%s runs %v in %s", command.Name, command.Command, command.Image)
 	}
-	if pod.InitContainers[0].Image != agent.Image {
-		t.Errorf("the programs come from %s", pod.InitContainers[0].Image)
+	if l := agent.Lifecycle; &pod.Containers[0] != agent || l == nil || l.PostStart == nil || strings.Join(l.PostStart.Exec.Command, " ") != "onejob-step copy" {
+		t.Errorf("what brings the programs before the command starts is %+v", l)
 	}
 	for _, e := range command.Env {
 		if e.ValueFrom != nil || e.Name == contract.EnvToken {
@@ -88,6 +88,25 @@ spec:
 	}
 	if err := checkAdmissible(&batchv1.Job{Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: *pod}}}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestProgramsByInitContainer: a template that has something else done first has the
+// programs brought before that.
+func TestProgramsByInitContainer(t *testing.T) {
+	pod, err := ofImage(t, `spec: {containers: [{name: agent, lifecycle: {postStart: {exec: {command: [mine]}}, preStop: {sleep: {seconds: 1}}}}]}`, "", "node:22")
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent := FindAgent(pod)
+	if len(pod.InitContainers) != 1 || pod.InitContainers[0].Name != contract.StepInit || pod.InitContainers[0].Image != agent.Image {
+		t.Fatalf("the programs come from %+v", pod.InitContainers)
+	}
+	if c := pod.InitContainers[0]; len(c.VolumeMounts) != 1 || c.VolumeMounts[0].MountPath != contract.StepDir || env(&c, contract.EnvStepDir) != contract.StepDir {
+		t.Errorf("it has %+v %+v", c.VolumeMounts, c.Env)
+	}
+	if agent.Lifecycle.PostStart.Exec.Command[0] != "mine" || agent.Lifecycle.PreStop == nil {
+		t.Errorf("the template's own is %+v", agent.Lifecycle)
 	}
 }
 

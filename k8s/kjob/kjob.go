@@ -75,6 +75,9 @@ func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batc
 	if err != nil {
 		return nil, err
 	}
+	if len(pod.Spec.Containers) > 1 {
+		pod.Annotations[contract.AnnotationImage] = image
+	}
 	for i := range pod.Spec.InitContainers {
 		// Once the pod is gone, only the end of the container's log says why it failed.
 		if c := &pod.Spec.InitContainers[i]; c.TerminationMessagePolicy == "" {

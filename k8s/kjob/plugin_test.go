@@ -79,7 +79,7 @@ jobActiveDeadlineSeconds: 60
 		what      string
 		got, want any
 	}{
-		{"init containers", inits, []string{contract.StepInit, "setup", "db"}},
+		{"init containers", inits, []string{"setup", "db"}},
 		{"container", c.Name + " " + c.Image + " " + strings.Join(c.Command, " "), "command node:22 /onejob/bin/onejob-step run"},
 		{"line", env(&c, "BUILDKITE_COMMAND"), "npm ci\necho $$(date)"},
 		{"port", env(&c, "PORT"), "80"},

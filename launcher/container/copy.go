@@ -8,6 +8,19 @@ import (
 	"path/filepath"
 )
 
+// CopyAgent brings the stock agent into the shared folder. It takes longer than Copy, and so
+// is done while the command's container is started.
+func CopyAgent(dir, program string) error {
+	bin := filepath.Join(dir, binFolder)
+	if err := os.MkdirAll(bin, 0o755); err != nil { //nolint:gosec // any user runs them
+		return fmt.Errorf("making the folder for programs: %w", err)
+	}
+	if err := copyProgram(program, filepath.Join(bin, filepath.Base(program))); err != nil {
+		return fmt.Errorf("copying %s for the command's container: %w", program, err)
+	}
+	return nil
+}
+
 // Copy copies programs into bin of a pod's shared folder, for an image that lacks them, and
 // makes the folder for sockets. On a file system that can share blocks the kernel copies no
 // data.

@@ -22,9 +22,12 @@ const (
 	hooksFolder = "hooks"
 )
 
-// appears is the interval of polling for a file, and for a state that the stock server
-// doesn't wait for.
-const appears = 20 * time.Millisecond
+// appears is how often a file is looked for that is about to be there, and soon how often
+// it is during the first second.
+const (
+	appears = 20 * time.Millisecond
+	soon    = 2 * time.Millisecond
+)
 
 // HoldRunner shows the command's container that the runner lives, until the process ends.
 func HoldRunner(dir string) error { return hold(filepath.Join(dir, runnerFile)) }
@@ -73,11 +76,15 @@ var held []*os.File
 
 // await returns when a file exists, or with ctx's cause.
 func await(ctx context.Context, path string) error {
-	for {
+	every := soon
+	for n := 0; ; n++ {
 		if _, err := os.Stat(path); err == nil {
 			return nil
 		}
-		if !jitter.Sleep(ctx, appears) {
+		if n == int(time.Second/soon) {
+			every = appears
+		}
+		if !jitter.Sleep(ctx, every) {
 			return context.Cause(ctx)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,11 +22,15 @@ import (
 
 // Job reads a Handover and then Controls from in, runs the job, and writes
 // Reports to out, the last of them Final. It returns an error only if there is
-// nothing to report: the Handover can't be read.
+// nothing to report: the Handover can't be read. A launcher that closes in instead has no
+// job to run.
 func Job(in io.Reader, out io.Writer, newLog func(launcher.Options) *slog.Logger) error {
 	lines := bufio.NewReaderSize(in, 64<<10)
 	var h launcher.Handover
 	line, err := lines.ReadBytes('\n')
+	if errors.Is(err, io.EOF) && len(line) == 0 {
+		return nil
+	}
 	if err == nil {
 		err = json.Unmarshal(line, &h)
 	}

@@ -47,3 +47,11 @@ func TestPreflight(t *testing.T) {
 		})
 	}
 }
+
+// TestNothingToRun: a launcher that got no job closes the pipe, and nothing is said of it.
+func TestNothingToRun(t *testing.T) {
+	var out bytes.Buffer
+	if err := Job(strings.NewReader(""), &out, func(launcher.Options) *slog.Logger { return slog.New(slog.DiscardHandler) }); err != nil || out.Len() > 0 {
+		t.Errorf("%v, and reports %q", err, out.String())
+	}
+}

@@ -133,6 +133,24 @@ func (n *node) importImages(ctx context.Context, images []string) error {
 	return nil
 }
 
+// TagImage gives an image that every node has another name.
+func (c *Cluster) TagImage(ctx context.Context, name, other string) error {
+	program, err := find("ctr")
+	if err != nil {
+		return err
+	}
+	for _, node := range c.nodes {
+		err := c.sandbox.Run(ctx, sandbox.Command{
+			Name: node.name + "-tag", Env: environment(),
+			Argv: []string{program, "--address", node.socket(), "--namespace", "k8s.io", "images", "tag", name, other},
+		})
+		if err != nil {
+			return fmt.Errorf("naming %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
 // ImportImage imports the OCI image layout in the tar file at path, which must
 // be absolute, on every node.
 func (c *Cluster) ImportImage(ctx context.Context, path string) error {

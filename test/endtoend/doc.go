@@ -8,6 +8,7 @@
 //	what a pipeline uses, in the shipped pod     TestPromises
 //	a step's own image, with little in it        TestImage
 //	a pod that a step describes                  TestPlugin
+//	each pipeline of examples/                   TestExamples
 //	secrets, and pipelines that are hostile      TestJobFindsNoSecret, TestPipelineCannotChangeItsPod, TestTemplateCannotGiveTheToken, TestJobsForgeTheirEnd, TestJobHoldsThePort
 //	the recipe to uninstall it, and again        TestUninstall
 //

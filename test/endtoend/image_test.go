@@ -22,7 +22,16 @@ func importForeign(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return on.Cluster.ImportImage(ctx, path)
+	paths, err := image.Examples(ctx)
+	if err != nil {
+		return err
+	}
+	for _, path := range append(paths, path) {
+		if err := on.Cluster.ImportImage(ctx, path); err != nil {
+			return err
+		}
+	}
+	return on.Cluster.TagImage(ctx, image.StubName, "example.test/static:1")
 }
 
 // TestImage: a step's command runs in the step's image, in the shipped pod, whatever

@@ -17,7 +17,13 @@ func publish(ctx context.Context, dir string) error {
 	if err := publishPromises(ctx, dir); err != nil {
 		return err
 	}
-	err := repository(ctx, dir, "e2e", func(work string) error {
+	err := repository(ctx, dir, "examples", func(work string) error {
+		return os.CopyFS(work, os.DirFS(examples))
+	})
+	if err != nil {
+		return err
+	}
+	err = repository(ctx, dir, "e2e", func(work string) error {
 		return os.WriteFile(filepath.Join(work, "build.sh"), []byte(script), 0o755)
 	})
 	if err != nil {
@@ -38,7 +44,9 @@ func repository(ctx context.Context, dir, name string, fill func(work string) er
 		return err
 	}
 	for _, args := range [][]string{
-		{"init", "--quiet", "--initial-branch=main"}, {"add", "."},
+		{"init", "--quiet", "--initial-branch=main"},
+		{"-c", "user.name=e2e", "-c", "user.email=e2e@example.com", "commit", "--quiet", "--allow-empty", "--message=before"}, // what a shallow clone leaves out
+		{"add", "."},
 		{"-c", "user.name=e2e", "-c", "user.email=e2e@example.com", "commit", "--quiet", "--message=x"},
 		{"tag", "v1.0.0"},
 	} {

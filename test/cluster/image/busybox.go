@@ -13,6 +13,9 @@ import (
 // BusyboxName is the name of the image that Busybox builds.
 const BusyboxName = "localhost/onejob-busybox:dev"
 
+// busyboxID is the version of its layer.
+const busyboxID = "busybox-1"
+
 // Busybox builds an image that knows nothing of onejob, and returns its path: Debian's
 // static busybox with its commands, no other shell, no user (so it is root by default),
 // and an entrypoint that does nothing but fail.
@@ -26,10 +29,9 @@ func Busybox(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer unlock()
-	const id = "busybox-1"
-	l := layer{path: filepath.Join(cache, id+".layer"), id: id}
+	l := layer{path: filepath.Join(cache, busyboxID+".layer"), id: busyboxID}
 	if _, err := os.Stat(l.path); err != nil {
-		if l, err = busyboxLayer(ctx, cache, id); err != nil {
+		if l, err = busyboxLayer(ctx, cache, busyboxID); err != nil {
 			return "", fmt.Errorf("making an image of busybox: %w", err)
 		}
 	}
