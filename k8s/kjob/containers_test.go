@@ -86,14 +86,14 @@ sidecars: [{name: cache, image: "redis:7"}]
 		t.Errorf("containers %v", got)
 	}
 	inits := names(pod.InitContainers)
-	if inits[0] != contract.StepInit || !slices.Contains(inits, "setup") || !slices.Contains(inits, "db") || inits[len(inits)-1] != "cache" {
+	if !slices.Contains(inits, "setup") || !slices.Contains(inits, "db") || inits[len(inits)-1] != "cache" {
 		t.Errorf("init containers %v", inits)
 	}
 	proxy := pod.Containers[2]
 	if got := strings.Join(slices.Concat(proxy.Command, proxy.Args), " "); got != "envoy -c x" {
 		t.Errorf("it runs %q", got)
 	}
-	for _, c := range append(slices.Clone(pod.InitContainers[1:]), proxy) {
+	for _, c := range append(slices.Clone(pod.InitContainers), proxy) {
 		s := c.SecurityContext
 		if s == nil || *s.AllowPrivilegeEscalation || c.Resources.Limits.Memory().String() != "2Gi" {
 			t.Errorf("%s has %+v and %v", c.Name, s, c.Resources)
@@ -146,7 +146,7 @@ sidecars: [{name: db, image: "postgres:17"}]
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	for _, c := range []corev1.Container{pod.Containers[1], pod.InitContainers[1]} {
+	for _, c := range []corev1.Container{pod.Containers[1], pod.InitContainers[0]} {
 		if len(c.EnvFrom) != 1 || c.EnvFrom[0].SecretRef.Name != "git" {
 			t.Errorf("%s has %+v", c.Name, c.EnvFrom)
 		}

@@ -78,12 +78,7 @@ func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batc
 	if len(pod.Spec.Containers) > 1 {
 		pod.Annotations[contract.AnnotationImage] = image
 	}
-	for i := range pod.Spec.InitContainers {
-		// Once the pod is gone, only the end of the container's log says why it failed.
-		if c := &pod.Spec.InitContainers[i]; c.TerminationMessagePolicy == "" {
-			c.TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
-		}
-	}
+	keepLastLines(pod.Spec.InitContainers)
 	if err := admissibleStep(k); err != nil {
 		return nil, err
 	}
@@ -91,6 +86,16 @@ func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batc
 	agent.Env = append(agent.Env, podEnv(job.ID, attempt, t, versionOf(agent))...)
 	agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvImage, Value: image})
 	return k, nil
+}
+
+// keepLastLines has containers leave the end of their log: once the pod is gone, only that
+// says why one failed.
+func keepLastLines(containers []corev1.Container) {
+	for i := range containers {
+		if c := &containers[i]; c.TerminationMessagePolicy == "" {
+			c.TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
+		}
+	}
 }
 
 // honoured is the value of a step's `image:` that a pod honours: any value if the template's
