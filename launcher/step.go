@@ -41,14 +41,15 @@ func ignoredImage(env map[string]string) string {
 // describesPod reports whether the plugins of a job, as BUILDKITE_PLUGINS has
 // them, are or contain the kubernetes plugin, and what is set by it.
 func describesPod(plugins string) (is bool, keys string) {
-	for _, settings := range plugin.Settings(plugins) {
-		var set map[string]any
-		if json.Unmarshal(settings, &set) == nil && len(set) > 0 {
-			keys = " " + cut("("+strings.Join(slices.Sorted(maps.Keys(set)), ", ")+")")
-		}
-		return true, keys
+	all := plugin.Settings(plugins)
+	if len(all) == 0 {
+		return false, ""
 	}
-	return false, ""
+	var set map[string]any
+	if json.Unmarshal(all[0], &set) == nil && len(set) > 0 {
+		keys = " " + cut("("+strings.Join(slices.Sorted(maps.Keys(set)), ", ")+")")
+	}
+	return true, keys
 }
 
 // cut shortens a pipeline's text, so that it can't fill the job's page.
