@@ -84,6 +84,9 @@ type Queue struct {
 	// ImageGrace is how long an image may fail to be pulled, from its first
 	// failure, 0 for not at all; a pull that goes on has PendingTimeout.
 	ImageGrace *Duration `json:"image-grace,omitempty"`
+	// SlowStart is how long a job may take to start before its page says why, 0 for
+	// never.
+	SlowStart *Duration `json:"slow-start,omitempty"`
 	// LostJobs is what is done about a job that an agent has whose pod is over without
 	// its end reported: leave, which has Buildkite end it when its agent is silent, or
 	// finish, at once and with signal_reason stack_error.
@@ -173,6 +176,7 @@ const (
 	DefaultCreateWorkers  = 100
 	DefaultPendingTimeout = 15 * time.Minute
 	DefaultImageGrace     = 2 * time.Minute
+	DefaultSlowStart      = 30 * time.Second
 	MinPoll               = 200 * time.Millisecond
 )
 
@@ -226,6 +230,7 @@ func (c *Config) complete(namespace string) {
 		defNumber(&q.PendingTimeout, Duration(DefaultPendingTimeout))
 		defNumber(&q.SuspendedTimeout, 0)
 		defNumber(&q.ImageGrace, Duration(DefaultImageGrace))
+		defNumber(&q.SlowStart, Duration(DefaultSlowStart))
 		def(&q.OnTerm, "cancel")
 		def(&q.LostJobs, LostLeave)
 		def(&q.Unmatched, UnmatchedNotify)

@@ -112,7 +112,11 @@ func (q *queue) lookAt(jobs []stacks.Job, at time.Time, set *settings, l *listin
 		switch {
 		case stacks.Match(j.Rules, set.Tags), q.announced(j.ID):
 			if n := q.offer(j, at); n > 0 {
-				l.candidates = append(l.candidates, candidate{j, n})
+				c := candidate{job: j, attempt: n}
+				if n == 1 {
+					c.since = q.waiting.came(j)
+				}
+				l.candidates = append(l.candidates, c)
 			}
 		case l.neighbours.takes(j.Rules):
 		default:

@@ -52,7 +52,7 @@ func (q *queue) sync(ctx context.Context, id contract.JobID) error {
 		q.fetchWarnings(ctx, id, f)
 		d, f = q.decide(id)
 	}
-	q.measure(id, f)
+	q.tellSlowStart(ctx, id, f, q.measure(id, f))
 	q.watchRivals(id, f)
 	return errors.Join(cleared, q.act(ctx, id, d, f))
 }
