@@ -122,7 +122,7 @@ func TestPageCanBeRead(t *testing.T) {
 				}
 			}
 			for _, table := range all(n, "table") {
-				if p := table.Parent; attribute(p, "role") != "region" || attribute(p, "tabindex") != "0" || attribute(p, "aria-labelledby") == "" {
+				if p := table.Parent; attribute(p, "role") != "group" || attribute(p, "tabindex") != "0" || attribute(p, "aria-labelledby") == "" {
 					t.Error("a table can't be scrolled by keys, or has no name")
 				}
 				for _, th := range all(table, "th") {
