@@ -14,6 +14,7 @@ require (
 	github.com/buildkite/roko v1.4.0
 	github.com/buildkite/shellwords v1.0.1
 	github.com/buildkite/stacksapi v1.0.2
+	github.com/buildkite/terminal-to-html/v3 v3.17.1
 	github.com/dustin/go-humanize v1.0.1
 	github.com/google/go-cmp v0.7.0
 	github.com/google/uuid v1.6.0
