@@ -129,7 +129,6 @@ func (q *queue) tick(ctx context.Context, claims bool) (news bool, err error) {
 		return false, err
 	}
 	if list.paused {
-		q.line.Store(list.line(list.candidates))
 		q.unmatched.sweep(time.Now())
 		return false, nil // what waits for another attempt waits too
 	}
