@@ -55,5 +55,7 @@ func (s *Story) AskLine(ctx context.Context, kube kube.Client, client *stacks.Cl
 			held++
 		}
 	}
-	s.Now = decide.Ahead(ahead, held, *own.MaxInFlight)
+	if most := *own.MaxInFlight; most > 0 && held >= most { // else it waits for something else
+		s.Now = decide.Ahead(ahead, held, most)
+	}
 }
