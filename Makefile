@@ -63,6 +63,16 @@ bench-scheduler: packages ## measure the scheduler on a real control plane, as r
 bench-pods: packages ## measure how long a job's pod takes to say its first word, on a real cluster, as root; fails if a bar is missed; BENCHFLAGS='-h'
 	@go run ./test/bench/cmd/bench-pods $(BENCHFLAGS)
 
+# Chromium takes a minute to install, so that this is no part of make test, which looks
+# at the page's HTML. AXE=axe.min.js, if you have one, is run too.
+.PHONY: page-test screenshot chromium
+page-test: chromium ## look at the status page in a real browser, as root: screen reader, keyboard, colours; AXE=FILE runs axe-core too
+	cd test/page && go run . $(if $(AXE),--axe '$(abspath $(AXE))')
+screenshot: build packages chromium ## make docs/status.png of the status page while the demo runs, as root
+	go run ./demo --screenshot docs/status.png
+chromium:
+	@command -v chromium >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; }
+
 .PHONY: chaos
 chaos: packages ## hurt a real cluster at random and judge what comes of 500 jobs, as root; CHAOSFLAGS="--seed=1 --jobs=100"
 	go run ./test/chaos/cmd $(CHAOSFLAGS)

@@ -36,6 +36,9 @@ const (
 	AnnotationPodTemplate = "onejob.dev/pod-template"
 	// AnnotationMadeAt on a kjob is when its create was sent, by the sender's clock.
 	AnnotationMadeAt = "onejob.dev/made-at"
+	// AnnotationWaited on a kjob is how long its job could run before the create was sent
+	// ("3.2s"). A first attempt has it whose job was seen to come.
+	AnnotationWaited = "onejob.dev/waited"
 	// AnnotationStory on a kjob is what became of the attempts before it, a line
 	// each: the reason, the attempt's number, the time and a text, with tabs between.
 	AnnotationStory = "onejob.dev/story"

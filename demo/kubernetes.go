@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -38,8 +39,10 @@ type kubeDemo struct {
 	dir     string
 	fixture *fixture.Installation
 
-	locked map[string]string // job ID to the fault that locks it
-	done   map[string]bool   // the trouble that came, by its word
+	keep       bool              // the pages stay up at the end
+	screenshot string            // the file of the status page's picture, empty when it is made
+	locked     map[string]string // job ID to the fault that locks it
+	done       map[string]bool   // the trouble that came, by its word
 }
 
 func (d *kubeDemo) run(ctx context.Context) (err error) {
@@ -68,14 +71,31 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 		}
 	}()
 	sim := d.fixture.Simulator
-	fmt.Fprintf(d.out, "\nA local Buildkite: %s\nKubernetes:        export KUBECONFIG=%s\n\n", d.fixture.URL, d.fixture.Cluster.KubeconfigPath)
+	page, err := d.statusPage(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(d.out, "\nA local Buildkite: %s\nonejob's status:   %s\nKubernetes:        export KUBECONFIG=%s\n\n", d.fixture.URL, page, d.fixture.Cluster.KubeconfigPath)
 
 	build, err := sim.CreateBuild(demoBuild(d.fixture.URL+"git/demo.git", d.fixture.URL+"git/"+pluginName+".git"))
 	if err != nil {
 		return err
 	}
 	d.lock()
-	return d.follow(ctx, build.Number)
+	if err := d.follow(ctx, build.Number); err != nil {
+		return err
+	}
+	if err := d.slowest(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(d.out, "onejob's status page: %s", page)
+	if !d.keep {
+		fmt.Fprintln(d.out, " (make demo DEMOFLAGS=--keep leaves it up)")
+		return nil
+	}
+	fmt.Fprintln(d.out, "\nBoth pages stay up until Ctrl-C.")
+	<-ctx.Done()
+	return nil
 }
 
 // follow shows the jobs and makes the trouble until the build is done, and then reports
@@ -88,6 +108,9 @@ func (d *kubeDemo) follow(ctx context.Context, build int) error {
 			return err
 		}
 		b.show(rows)
+		if err := d.picture(ctx); err != nil {
+			return err
+		}
 		if now, _ := d.fixture.Simulator.Build(build); now.Done() {
 			return d.verdict(ctx, build)
 		}
@@ -159,21 +182,30 @@ func (d *kubeDemo) trouble(ctx context.Context) error {
 
 // reacquire is what an operator does: `onejob reacquire --force JOB_ID`.
 func (d *kubeDemo) reacquire(ctx context.Context, id string) error {
+	_, err := d.onejob(ctx, "reacquire", "--force", id)
+	return err
+}
+
+// onejob runs one of its commands, and returns what it printed.
+func (d *kubeDemo) onejob(ctx context.Context, command string, args ...string) ([]byte, error) {
 	config := filepath.Join(d.dir, "onejob.yaml")
 	token := filepath.Join(d.dir, "token")
 	text := "endpoint: " + d.fixture.URL + "v3\n" + schedulerConfig
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		return err
+		return nil, err
 	}
 	if err := os.WriteFile(token, []byte(simulator.DefaultAgentToken), 0o600); err != nil {
-		return err
+		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(d.bin, "onejob"), "reacquire", "--force",
-		"--config", config, "--token-file", token, "--kubeconfig", d.fixture.Cluster.KubeconfigPath, "--namespace", fixture.Namespace, id)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("onejob reacquire: %w: %s", err, out)
+	cmd := exec.CommandContext(ctx, filepath.Join(d.bin, "onejob"), append([]string{command,
+		"--config", config, "--token-file", token, "--kubeconfig", d.fixture.Cluster.KubeconfigPath, "--namespace", fixture.Namespace}, args...)...)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("onejob %s: %w: %s%s", command, err, out, said.Bytes())
 	}
-	return nil
+	return out, nil
 }
 
 // attempts is the highest attempt that a kjob of the job has.

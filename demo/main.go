@@ -27,7 +27,8 @@ func main() {
 			&cli.BoolFlag{Name: "local", Usage: "no Kubernetes: a process for each job (needs neither root nor Linux packages)", EnvVars: []string{"LOCAL"}, Destination: &local},
 			&cli.PathFlag{Name: "kubeconfig", Usage: "do nothing, say what the demo would need on the cluster of this `FILE`"},
 			&cli.IntFlag{Name: "jobs", Usage: "with --local: how many jobs run at once", Value: 4, Destination: &d.atOnce},
-			&cli.BoolFlag{Name: "keep", Usage: "with --local: keep the page up at the end, until Ctrl-C", Destination: &d.keep},
+			&cli.BoolFlag{Name: "keep", Usage: "keep the pages up at the end, until Ctrl-C", Destination: &d.keep},
+			&cli.PathFlag{Name: "screenshot", Usage: "on Kubernetes: make a `FILE` of the status page while jobs run; needs Chromium"},
 		},
 		HideHelpCommand: true,
 		Action: func(c *cli.Context) error {
@@ -42,7 +43,7 @@ func main() {
 			if local {
 				return d.run(c.Context)
 			}
-			return (&kubeDemo{out: os.Stdout, bin: bin}).run(c.Context)
+			return (&kubeDemo{out: os.Stdout, bin: bin, keep: d.keep, screenshot: c.Path("screenshot")}).run(c.Context)
 		},
 	}
 	if err := app.RunContext(ctx, os.Args); err != nil {

@@ -21,11 +21,14 @@ func (s *Simulator) serveControl(w http.ResponseWriter, r *http.Request, segment
 		return false
 	}
 	status, body := s.control(r, segments[1:])
-	if raw, isRaw := body.([]byte); isRaw {
-		_ = writeReply(w, status, map[string]string{"X-Content-Type-Options": "nosniff"}, "text/plain; charset=utf-8", raw)
-		return true
+	switch body := body.(type) {
+	case []byte:
+		_ = writeReply(w, status, map[string]string{"X-Content-Type-Options": "nosniff"}, "text/plain; charset=utf-8", body)
+	case document:
+		_ = writeReply(w, status, map[string]string{"X-Content-Type-Options": "nosniff", "Content-Security-Policy": documentPolicy}, "text/html; charset=utf-8", body)
+	default:
+		_ = writeJSON(w, status, body)
 	}
-	_ = writeJSON(w, status, body)
 	return true
 }
 
@@ -87,6 +90,7 @@ var controlsOfOne = map[string]func(*Simulator, *http.Request, string) (int, any
 		}
 		return http.StatusOK, emptyNotNull(log)
 	},
+	"GET jobs log.html": controlLogPage,
 	"POST jobs cancel":  does((*Simulator).CancelJob),
 	"POST jobs timeout": does((*Simulator).TimeOutJob),
 	"POST jobs lapse":   does((*Simulator).LapseReservation),

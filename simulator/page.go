@@ -22,7 +22,7 @@ func (s *Simulator) servePage(w http.ResponseWriter, r *http.Request) {
 	}
 	if !r.URL.Query().Has("data") {
 		_ = writeReply(w, http.StatusOK, map[string]string{
-			"Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'",
+			"Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; frame-src 'self'; base-uri 'none'; form-action 'none'",
 			"X-Content-Type-Options":  "nosniff",
 		}, "text/html; charset=utf-8", page)
 		return
@@ -41,13 +41,14 @@ func (s *Simulator) servePage(w http.ResponseWriter, r *http.Request) {
 
 // row is a build on the page.
 type row struct {
-	Number   int       `json:"number"`
-	Slug     string    `json:"slug"`
-	State    string    `json:"state"`
-	Message  string    `json:"message"`
-	Created  time.Time `json:"created_at"`
-	Warnings []string  `json:"warnings,omitempty"`
-	Steps    []Step    `json:"steps,omitempty"` // block, input and trigger
+	Number   int         `json:"number"`
+	Slug     string      `json:"slug"`
+	State    string      `json:"state"`
+	Message  string      `json:"message"`
+	Created  time.Time   `json:"created_at"`
+	Warnings []string    `json:"warnings,omitempty"`
+	Steps    []Step      `json:"steps,omitempty"` // block, input and trigger
+	Graph    []graphStep `json:"graph,omitempty"`
 }
 
 // overview is what the page shows: the latest builds and jobs, at most limit
@@ -65,7 +66,7 @@ func (s *Simulator) overview(limit int) map[string]any {
 	}
 	builds := []row{}
 	for _, b := range s.builds[max(0, len(s.builds)-50):] {
-		builds = append(builds, row{b.number, b.request.Slug, b.state(), b.request.Message, b.createdAt, b.warnings, b.manual()})
+		builds = append(builds, row{b.number, b.request.Slug, b.state(), b.request.Message, b.createdAt, b.warnings, b.manual(), b.graph()})
 	}
 	counts := map[JobState]int{}
 	for _, q := range s.queues {

@@ -1,6 +1,7 @@
 package stacks
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,6 +25,13 @@ type Job struct {
 	Build       int    // its number
 	Branch      string
 	Step        string // its key, often empty
+}
+
+// Before is the order in which jobs are started: the more urgent first, then the one that
+// was scheduled earlier. Jobs of one upload were scheduled at one time: among them the
+// list's order holds.
+func Before(a, b Job) int {
+	return cmp.Or(cmp.Compare(b.Priority, a.Priority), a.ScheduledAt.Compare(b.ScheduledAt))
 }
 
 // Page is a page of the list.

@@ -57,6 +57,7 @@ Buildkite, too.
 				if err != nil {
 					return err
 				}
+				story.AskLine(c.Context, kube, client, own)
 				story.AskTags(c.Context, client, own, all)
 				if err := print(c, story, func(w io.Writer, _ bool) { tellStory(w, story) }); err != nil {
 					return err
@@ -77,6 +78,9 @@ func tellStory(w io.Writer, s operate.Story) {
 	row(w, "state", state)
 	for _, a := range s.Attempts {
 		row(w, "attempt", a.KJob+": "+a.Phase+" "+a.Reason)
+		if a.Start != "" {
+			row(w, "start", a.Start)
+		}
 	}
 	row(w, "")
 	for _, l := range s.Lines {

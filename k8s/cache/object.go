@@ -34,6 +34,9 @@ type Job struct {
 	Made   time.Time // CreatedAt as the API server has it
 	Found  time.Time // see sight
 	Sent   time.Time // see kjob.MadeAt
+	// Admitted is when it was let in, if it was suspended, by the Job controller's clock.
+	Admitted time.Time
+	Waited   time.Duration // see kjob.Waited
 }
 
 // Pod is a pod as the cache shows it. It is never written to.
@@ -42,10 +45,10 @@ type Pod struct {
 	decide.Pod
 	Kjob    string // the name of its kjob
 	KjobUID types.UID
-	// Scheduled is when the pod got its node, and Started when its agent container
-	// started, by Kubernetes' clocks.
-	Scheduled, Started time.Time
-	grace              time.Duration // of its deletion
+	// Made is when the pod was made, Scheduled when it got its node, and Started when its
+	// agent container started, by Kubernetes' clocks.
+	Made, Scheduled, Started time.Time
+	grace                    time.Duration // of its deletion
 }
 
 // Object is what Job and Pod share; the informers need its metadata.
@@ -87,7 +90,7 @@ func jobOf(o any) (any, error) {
 	if !ok {
 		return o, nil
 	}
-	s := &Job{Object: objectOf(&k.ObjectMeta), KJob: decide.OfJob(k), Job: kjob.JobOf(k), Warm: k.Annotations[kjob.AnnotationPlaceholder], Sent: kjob.MadeAt(k)}
+	s := &Job{Object: objectOf(&k.ObjectMeta), KJob: decide.OfJob(k), Job: kjob.JobOf(k), Warm: k.Annotations[kjob.AnnotationPlaceholder], Sent: kjob.MadeAt(k), Admitted: decide.AdmittedAt(k), Waited: kjob.Waited(k)}
 	s.Story, s.Faults = decide.ParseHistory(k.Annotations[contract.AnnotationStory]), decide.ParseNodeFaults(k.Annotations[contract.AnnotationNodeFaults])
 	s.Holder = intern(s.Holder)
 	s.Job.ID, s.Job.Pipeline, s.Job.Branch, s.Job.Step = s.ID, intern(s.Job.Pipeline), intern(s.Job.Branch), intern(s.Job.Step)
@@ -100,7 +103,7 @@ func podOf(o any) (any, error) {
 	if !ok {
 		return o, nil
 	}
-	s := &Pod{Object: objectOf(&p.ObjectMeta), Pod: decide.OfPod(p), Kjob: kjob.OwnerName(p), KjobUID: kjob.OwnerUID(p)}
+	s := &Pod{Object: objectOf(&p.ObjectMeta), Pod: decide.OfPod(p), Kjob: kjob.OwnerName(p), KjobUID: kjob.OwnerUID(p), Made: p.CreationTimestamp.Time}
 	s.Name, s.Node, s.Image, s.Unschedulable = s.ObjectMeta.Name, intern(s.Node), intern(s.Image), intern(s.Unschedulable)
 	if g := p.DeletionGracePeriodSeconds; g != nil {
 		s.grace = time.Duration(*g) * time.Second

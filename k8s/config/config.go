@@ -88,6 +88,9 @@ type Queue struct {
 	// ImageGrace is how long the kubelet may fail to pull an image, counted from the first
 	// failure; 0 allows no failure. PendingTimeout limits a pull that goes on.
 	ImageGrace *Duration `json:"image-grace,omitempty"`
+	// SlowStart is how long a job may take to start before its page says why, 0 for
+	// never.
+	SlowStart *Duration `json:"slow-start,omitempty"`
 	// LostJobs is what the scheduler does about a job that an agent acquired and whose pod
 	// ended without reporting the job's end. With leave, Buildkite ends the job once its
 	// agent is silent. With finish, the scheduler ends the job at once, with signal_reason
@@ -185,6 +188,7 @@ const (
 	DefaultCreateWorkers  = 100
 	DefaultPendingTimeout = 15 * time.Minute
 	DefaultImageGrace     = 2 * time.Minute
+	DefaultSlowStart      = 30 * time.Second
 	MinPoll               = 200 * time.Millisecond
 )
 
@@ -238,6 +242,7 @@ func (c *Config) complete(namespace string) {
 		defNumber(&q.PendingTimeout, Duration(DefaultPendingTimeout))
 		defNumber(&q.SuspendedTimeout, 0)
 		defNumber(&q.ImageGrace, Duration(DefaultImageGrace))
+		defNumber(&q.SlowStart, Duration(DefaultSlowStart))
 		def(&q.OnTerm, "cancel")
 		def(&q.LostJobs, LostLeave)
 		def(&q.Unmatched, UnmatchedNotify)

@@ -100,6 +100,19 @@ func aside(f Facts) (Topic, string) {
 	return d.Topic, d.Text
 }
 
+// Ahead says how far back a job is that waits for a slot; most is 0 for no limit.
+func Ahead(jobs, held, most int) string {
+	what := "jobs"
+	if jobs == 1 {
+		what = "job"
+	}
+	slots := fmt.Sprintf("%d of %d slots in use", held, most)
+	if most == 0 {
+		slots = fmt.Sprintf("%d slots in use", held)
+	}
+	return fmt.Sprintf("waiting to be started: %d %s ahead, %s", jobs, what, slots)
+}
+
 // NotCreated is for a job whose Kubernetes Job the API server doesn't accept for now.
 func NotCreated(why string) Decision {
 	return Decision{Action: None, Reason: ReasonNotCreated, Waiting: true, Text: "waiting to be created: " + why}

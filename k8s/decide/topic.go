@@ -17,6 +17,7 @@ const (
 	topicIdle         Topic = "idle"
 	topicPreparing    Topic = "preparing"
 	topicNoNode       Topic = "no_node"
+	TopicSlowStart    Topic = "slow_start"
 )
 
 func (t Topic) of(kubernetes string) Topic {

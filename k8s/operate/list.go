@@ -30,11 +30,15 @@ type Row struct {
 	Phase     string         `json:"phase"`
 	Node      string         `json:"node,omitempty"`
 	Reason    string         `json:"reason,omitempty"`
-	Pipeline  string         `json:"pipeline,omitempty"`
-	Build     string         `json:"build,omitempty"`
-	Step      string         `json:"step,omitempty"`
-	URL       string         `json:"url,omitempty"`
-	CreatedAt time.Time      `json:"created_at"`
+	// Start is what the attempt's start was made of, in Explain, and StartSeconds how
+	// long it took.
+	Start        string    `json:"start,omitempty"`
+	StartSeconds float64   `json:"start_seconds,omitempty"`
+	Pipeline     string    `json:"pipeline,omitempty"`
+	Build        string    `json:"build,omitempty"`
+	Step         string    `json:"step,omitempty"`
+	URL          string    `json:"url,omitempty"`
+	CreatedAt    time.Time `json:"created_at"`
 
 	// Finished tells those that hold no slot.
 	Finished bool `json:"finished"`

@@ -36,7 +36,6 @@ func (t *teller) tellAttempt(ctx context.Context, k *batchv1.Job) error {
 	}
 	pod := podOfKjob(t.look.pods, k)
 	row := rowOf(k, pod)
-	t.story.Attempts = append(t.story.Attempts, row)
 	if row.URL != "" {
 		t.story.URL = row.URL
 	}
@@ -56,7 +55,10 @@ func (t *teller) tellAttempt(ctx context.Context, k *batchv1.Job) error {
 	if err == nil && pod != nil {
 		t.tellPod(pod)
 		found, err = t.tellEvents(ctx, k.Namespace, "Pod", pod.Name)
+		start := startOf(k, pod, found)
+		row.Start, row.StartSeconds = contract.Sentence(start.Text()), start.Total().Seconds()
 	}
+	t.story.Attempts = append(t.story.Attempts, row)
 	t.look.kjob, t.look.pod, t.look.events = k, pod, found
 	return err
 }

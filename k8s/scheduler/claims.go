@@ -44,6 +44,7 @@ type claim struct {
 	env     map[string]string
 	named   *corev1.PodSpec // of the PodTemplate that its step names
 	at      time.Time       // when it was reserved
+	since   time.Time       // see candidate
 	sent    bool            // a create was sent; it may have been applied
 	created bool            // a create succeeded
 	// forbidden is when a create was first refused for now, zero if never.
@@ -135,7 +136,7 @@ func (cs *claims) take(candidates []candidate, held map[contract.JobID]bool, ask
 			}
 			delete(cs.retries, id)
 		case cs.open[id] == nil:
-			cs.open[id] = &claim{job: c.job, attempt: c.attempt, at: time.Now()}
+			cs.open[id] = &claim{job: c.job, attempt: c.attempt, at: time.Now(), since: c.since}
 			delete(cs.retries, id)
 			claimed = append(claimed, c)
 		}

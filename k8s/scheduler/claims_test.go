@@ -43,7 +43,7 @@ func someKjob(attempt int) *cache.Job {
 // claimed has someJob reserved and claimed.
 func claimed(cs *claims, attempt int) {
 	held := cs.reserved([]contract.JobID{someJob}, time.Now(), reserveFor)
-	cs.take([]candidate{{stacks.Job{ID: someJob}, attempt}}, held, time.Now(), false)
+	cs.take([]candidate{{job: stacks.Job{ID: someJob}, attempt: attempt}}, held, time.Now(), false)
 }
 
 // What Buildkite gave becomes a claim, once; what it may have given is asked for again,
@@ -68,7 +68,7 @@ func TestTake(t *testing.T) {
 		if tt.claimed {
 			cs.open[someJob] = &claim{attempt: 1}
 		}
-		got := cs.take([]candidate{{stacks.Job{ID: someJob}, 1}}, tt.held, time.Now(), tt.unclear)
+		got := cs.take([]candidate{{job: stacks.Job{ID: someJob}, attempt: 1}}, tt.held, time.Now(), tt.unclear)
 		_, retry := cs.retries[someJob]
 		if (len(got) == 1) != tt.wantNew || cs.has(someJob) != tt.wantClaim || retry != tt.wantRetry || cs.jobs[someJob].ask != tt.wantQuestion {
 			t.Errorf("%s: new %t, claimed %t, due again %t, asked for %t; want %t, %t, %t, %t",

@@ -131,6 +131,9 @@ func (q *queue) make(ctx context.Context, id contract.JobID, c claim) (again tim
 	defer cancel()
 	sent := time.Now()
 	kjob.SetMadeAt(k, sent)
+	if !c.since.IsZero() {
+		kjob.SetWaited(k, sent.Sub(c.since))
+	}
 	_, err = q.s.lean.BatchV1().Jobs(k.Namespace).Create(cctx, k, metav1.CreateOptions{})
 	return q.created(ctx, id, c, sent, err)
 }

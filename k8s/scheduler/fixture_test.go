@@ -13,7 +13,7 @@ import (
 const someJob = contract.SampleJobID
 
 // configuredQueue is the queue "default", with settings in YAML.
-func configuredQueue(t *testing.T, settings string) config.Queue {
+func configuredQueue(t testing.TB, settings string) config.Queue {
 	t.Helper()
 	c, err := config.Parse([]byte("queues:\n- name: default\n"+settings), "builds")
 	if err != nil {
@@ -23,7 +23,7 @@ func configuredQueue(t *testing.T, settings string) config.Queue {
 }
 
 // parsedTemplate is a template of that queue.
-func parsedTemplate(t *testing.T, doc string) *kjob.Template {
+func parsedTemplate(t testing.TB, doc string) *kjob.Template {
 	t.Helper()
 	tpl, err := kjob.Parse([]byte(doc), configuredQueue(t, ""))
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/onejob-dev/onejob/k8s/status"
 )
 
 // stuckAfter is longer than the longest Retry-After of a poll or a registration,
@@ -22,12 +24,14 @@ const mostScrapes = 8
 
 // Handler serves /healthz (the loops turn), /readyz (caches are filled, and
 // every queue of a leader is served; an outage of Buildkite that comes later
-// doesn't count) and /metrics; with debug also /debug/pprof/.
+// doesn't count), /metrics and, for people, the page of package status; with debug also
+// /debug/pprof/.
 func (s *Scheduler) Handler(debug bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.unhealthy()) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.unready()) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.Registry, promhttp.HandlerOpts{Registry: s.metrics.Registry, MaxRequestsInFlight: mostScrapes}))
+	status.New(s.status).Handle(mux)
 	if debug {
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
 		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)

@@ -91,6 +91,7 @@ func (s *Scheduler) elect(ctx context.Context) error {
 			},
 			OnStoppedLeading: func() {},
 			OnNewLeader: func(identity string) {
+				s.leader.Store(&identity)
 				if identity != s.lease.Identity {
 					s.late.Store(true)
 				}

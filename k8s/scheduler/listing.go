@@ -50,6 +50,9 @@ func (q *queue) list(ctx context.Context, set *settings) (listing, error) {
 	}
 	q.bad = l.bad
 	q.measureListing(l)
+	if l.paused { // else tick knows what waits
+		q.line.Store(l.line(l.candidates))
+	}
 	return l, nil
 }
 
@@ -112,7 +115,11 @@ func (q *queue) lookAt(jobs []stacks.Job, at time.Time, set *settings, l *listin
 		switch {
 		case stacks.Match(j.Rules, set.Tags), q.announced(j.ID):
 			if n := q.offer(j, at); n > 0 {
-				l.candidates = append(l.candidates, candidate{j, n})
+				c := candidate{job: j, attempt: n}
+				if n == 1 {
+					c.since = q.waiting.came(j)
+				}
+				l.candidates = append(l.candidates, c)
 			}
 		case l.neighbours.takes(j.Rules):
 		default:

@@ -12,6 +12,7 @@ import (
 type candidate struct {
 	job     stacks.Job
 	attempt int
+	since   time.Time // when a job could run that was seen to come, and has had no attempt
 }
 
 // announced reports whether another attempt at a job is due or possible, because the

@@ -76,6 +76,14 @@ func (ps *pages) line(id contract.JobID, line string, most int) (news bool) {
 	return news
 }
 
+// has: that line was told.
+func (ps *pages) has(id contract.JobID, line string) bool {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p := ps.of[id]
+	return p != nil && p.lines[line]
+}
+
 // waitNews is whether what a job waits for is to be told, as which line, and whether
 // it is the first of its kind.
 type waitNews struct {

@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -134,19 +133,20 @@ func (q *queue) tick(ctx context.Context, claims bool) (news bool, err error) {
 		return false, nil // what waits for another attempt waits too
 	}
 	take := list.candidates
-	// Jobs of one upload were scheduled at one time: among them the list's order holds.
-	slices.SortStableFunc(take, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(b.job.Priority, a.job.Priority), a.job.ScheduledAt.Compare(b.job.ScheduledAt))
-	})
+	slices.SortStableFunc(take, func(a, b candidate) int { return stacks.Before(a.job, b.job) })
 	defer q.onUnmatched(ctx, set, list.unmatched) // what can be taken goes first
 	if !claims {
+		q.line.Store(list.line(take))
 		return false, nil
 	}
 	free := 0
 	if len(take) > 0 { // else there is nothing to count for
 		free = q.free(set)
 	}
-	if take = take[:q.claims.room(len(take), free)]; len(take) == 0 {
+	room := q.claims.room(len(take), free)
+	q.line.Store(list.line(take[room:]))
+	q.tellAhead(take[room:], *set.MaxInFlight)
+	if take = take[:room]; len(take) == 0 {
 		return len(list.candidates) > 0 && free > 0, nil
 	}
 	taken := map[contract.JobID]bool{}

@@ -73,6 +73,9 @@ type queue struct {
 	bad       int // jobs in the last list whose ID is no UUID
 	unmatched unmatched
 	waiting   waiting
+	aheads    aheads
+
+	line atomic.Pointer[line] // nil before the first look
 }
 
 func newQueue(s *Scheduler, set *settings, store *cache.Store, client *stacks.Client, before *claims) *queue {

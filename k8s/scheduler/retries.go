@@ -55,7 +55,7 @@ func (cs *claims) due(listed map[contract.JobID]bool) (due []candidate, waiting 
 	for id, r := range cs.retries {
 		elsewhere := listed[id] || cs.open[id] != nil
 		if !elsewhere && !now.Before(r.due) {
-			due = append(due, candidate{r.job, r.attempt})
+			due = append(due, candidate{job: r.job, attempt: r.attempt})
 		}
 	}
 	return due, len(cs.retries)

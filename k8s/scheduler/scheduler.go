@@ -83,6 +83,9 @@ type Scheduler struct {
 	// late: this process or another led before. A token that is refused now may have
 	// been accepted then, and a restart would not help.
 	late atomic.Bool
+	// leader is who has the Lease, as last heard, and losses what the page shows.
+	leader atomic.Pointer[string]
+	losses losses
 
 	mu     sync.Mutex
 	config *config.Config

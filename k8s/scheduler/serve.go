@@ -82,6 +82,7 @@ func (s *Scheduler) lead(ctx context.Context) error {
 	clear(s.queues)
 	s.forgive(func(string) bool { return true })
 	clear(s.faults) // as a standby it has none of these
+	s.losses.clear()
 	s.mu.Unlock()
 	return err
 }

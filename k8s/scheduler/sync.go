@@ -52,7 +52,7 @@ func (q *queue) sync(ctx context.Context, id contract.JobID) error {
 		q.fetchWarnings(ctx, id, f)
 		d, f = q.decide(id)
 	}
-	q.measure(id, f)
+	q.tellSlowStart(ctx, id, f, q.measure(id, f))
 	q.watchRivals(id, f)
 	return errors.Join(cleared, q.act(ctx, id, d, f))
 }
@@ -210,6 +210,7 @@ func (q *queue) count(id contract.JobID, d decide.Decision, f decide.Facts) {
 	}
 	old := nothing && d.Reason != decide.ReasonOfferAgain && q.countedByPreviousLeader(f)
 	if news && !old {
+		q.s.losses.add(q, id, d, f)
 		q.s.metrics.decisions.WithLabelValues(q.name, string(d.Action), string(d.Reason)).Inc()
 	}
 }

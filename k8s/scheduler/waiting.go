@@ -23,13 +23,17 @@ type waiting struct {
 	whole time.Time
 }
 
-type waitingJob struct{ since, seen time.Time }
+type waitingJob struct {
+	since, seen time.Time
+	came        bool // after a look, so that since is true
+	ahead       ahead
+}
 
 // listed notes that a job was listed at a time, and returns since when it could run.
 func (w *waiting) listed(j stacks.Job, at time.Time) time.Time {
 	one := w.jobs[j.ID]
 	if one == nil {
-		one = &waitingJob{since: decide.Later(j.ScheduledAt, w.whole)}
+		one = &waitingJob{since: decide.Later(j.ScheduledAt, w.whole), came: !w.whole.IsZero()}
 		w.jobs[j.ID] = one
 	}
 	one.seen = decide.Later(one.seen, at)
@@ -42,6 +46,14 @@ func (w *waiting) since(j stacks.Job) time.Time {
 		return one.since
 	}
 	return j.ScheduledAt
+}
+
+// came is when a job could run that was seen to come; zero for another.
+func (w *waiting) came(j stacks.Job) time.Time {
+	if one := w.jobs[j.ID]; one != nil && one.came {
+		return one.since
+	}
+	return time.Time{}
 }
 
 // readToEnd notes that all of the list was read, in a look that began at a time.

@@ -62,14 +62,17 @@ func (q *queue) warm(ctx context.Context) {
 // measureWarm puts how many placeholders there should be, and how many run, into the
 // metrics.
 func (q *queue) measureWarm(want int) {
-	running := 0
+	q.s.metrics.placeholders.WithLabelValues(q.name, "wanted").Set(float64(want))
+	q.s.metrics.placeholders.WithLabelValues(q.name, "running").Set(float64(q.warmRunning()))
+}
+
+func (q *queue) warmRunning() (n int) {
 	for _, p := range q.store.PodsIn(q.label) {
 		if p.ID == "" && p.Pod.Started && p.Lives() {
-			running++
+			n++
 		}
 	}
-	q.s.metrics.placeholders.WithLabelValues(q.name, "wanted").Set(float64(want))
-	q.s.metrics.placeholders.WithLabelValues(q.name, "running").Set(float64(running))
+	return n
 }
 
 // deletePlaceholder deletes a placeholder.

@@ -30,6 +30,7 @@ var rules = []struct {
 	{of: "k8s/moving", forbidden: []string{module + "k8s/kjob", module + "k8s/scheduler", module + "k8s/operate", "k8s.io/client-go/"}, reason: "values become a configuration without a cluster"},
 	{of: "k8s/cache", forbidden: []string{module + "k8s/scheduler", module + "k8s/operate", module + "k8s/config"}, direct: true, reason: "a cache shows what is there, for whoever looks"},
 	{of: "k8s/events", forbidden: []string{module + "k8s/scheduler", module + "k8s/operate", module + "k8s/cache"}, reason: "Events are read and written without a cache"},
+	{of: "k8s/status", forbidden: []string{module + "k8s/", module + "stacks", "k8s.io/client-go/"}, reason: "the page shows what it is given, and can ask nobody"},
 	{of: "k8s/operate", forbidden: []string{module + "k8s/scheduler", module + "k8s/cache"}, reason: "people's commands look at the cluster itself, and work without a scheduler"},
 	{of: "k8s/scheduler", forbidden: []string{module + "k8s/operate"}, reason: "the scheduler needs nobody who calls a command"},
 	{of: "k8s/...", forbidden: []string{module + "launcher", module + "acquire", module + "signals"}, reason: "scheduler and runner meet in the pod contract only"},

@@ -1,0 +1,81 @@
+package scheduler
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/onejob-dev/onejob/k8s/decide"
+)
+
+// A job that waits for a slot is told how far back it is. Nobody has reserved it: that
+// Buildkite takes a text for such a job is guessed (docs/protocol.md#notifications), as it
+// is for one whose tags no queue has. Where it doesn't, `onejob explain`, the status page
+// and onejob_queue_jobs say the same.
+const (
+	// aheadAfter is how long a job waits before that.
+	aheadAfter = 30 * time.Second
+	// aheadEvery is the least time to the next text, doubled after each.
+	aheadEvery = time.Minute
+	maxAheads  = 5
+	// aheadLooks is between two looks at who is due, which goes through all that wait.
+	aheadLooks = 10 * time.Second
+	// aheadAtOnce bounds the texts that are on their way, so that thousands push out
+	// nobody else's.
+	aheadAtOnce = 250
+)
+
+// ahead is what a job was told of its place. A leader that begins later tells it anew.
+type ahead struct {
+	told, last int // how many texts, and how many jobs were ahead in the last one
+	next       time.Time
+}
+
+// line is what the last look at a queue left waiting: for whoever asks, see status.go.
+// Nobody changes it.
+type line struct {
+	at time.Time
+	// jobs could be started, in the order in which they will be.
+	jobs                       []candidate
+	listed, strangers, retries int
+	oldest                     time.Time
+}
+
+func (l listing) line(jobs []candidate) *line {
+	return &line{at: time.Now(), jobs: jobs, listed: len(l.seen), strangers: l.strangers, retries: l.waiting, oldest: l.oldest}
+}
+
+// aheads paces what is told. Only the poll loop has it, but for underWay.
+type aheads struct {
+	looked   time.Time
+	underWay atomic.Int32
+}
+
+// tellAhead tells the jobs that wait for a slot, in their order, how many are ahead.
+func (q *queue) tellAhead(jobs []candidate, most int) {
+	now := time.Now()
+	if len(jobs) == 0 || most == 0 || now.Sub(q.aheads.looked) < aheadLooks {
+		return
+	}
+	q.aheads.looked = now
+	held := q.claims.held()
+	if held < most {
+		return // they wait for something else
+	}
+	for i, c := range jobs {
+		w := q.waiting.jobs[c.job.ID]
+		if w == nil || c.attempt > 1 || !w.ahead.due(now, w.since, i) {
+			continue
+		}
+		if q.aheads.underWay.Load() >= aheadAtOnce {
+			return
+		}
+		w.ahead = ahead{told: w.ahead.told + 1, last: i, next: now.Add(aheadEvery << w.ahead.told)}
+		q.aheads.underWay.Add(1)
+		q.notices.Add(c.job.ID, decide.Ahead(i, held, most), func() { q.aheads.underWay.Add(-1) })
+	}
+}
+
+func (a ahead) due(now, since time.Time, place int) bool {
+	news := a.told == 0 || a.last != place
+	return news && a.told < maxAheads && now.Sub(since) >= aheadAfter && !now.Before(a.next)
+}

@@ -1,0 +1,103 @@
+package scheduler
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onejob-dev/onejob/simulator"
+)
+
+// places are the lines on a job's page about its place in the line.
+func (w *world) places(id string) (lines []string) {
+	for _, n := range w.job(id).Notifications {
+		if strings.HasPrefix(n.Detail, "waiting to be started: ") {
+			lines = append(lines, n.Detail)
+		}
+	}
+	return lines
+}
+
+// A job that waits for a slot is told its place, five times at the most, and only when
+// that has changed; explain says it at any time.
+func TestPlaceIsTold(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = slowly(0, 0, 2*time.Minute)
+		r := w.start("  max-in-flight: 2\n")
+		jobs := w.build(20)
+		time.Sleep(20 * time.Second)
+		for _, j := range jobs {
+			if got := w.places(j.ID); len(got) > 0 {
+				t.Fatalf("after 20 s a page says %q", got)
+			}
+		}
+		last := jobs[19].ID
+		w.await("told", time.Minute, func() bool { return len(w.places(last)) > 0 })
+		if got, want := w.places(last), []string{"waiting to be started: 17 jobs ahead, 2 of 2 slots in use"}; !slices.Equal(got, want) {
+			t.Errorf("the last one's page says %q, want %q", got, want)
+		}
+		if s := w.explainLine(last); s != "waiting to be started: 17 jobs ahead, 2 of 2 slots in use" {
+			t.Errorf("explain says %q", s)
+		}
+		w.await("finished", time.Hour, w.finished(20))
+		for i, j := range jobs {
+			got := w.places(j.ID)
+			if len(got) > maxAheads || len(slices.Compact(slices.Clone(got))) != len(got) || i < 2 && len(got) > 0 {
+				t.Errorf("job %d: the page says %q", i, got)
+			}
+		}
+		if got := w.places(last); len(got) < 3 {
+			t.Errorf("the last one was told of %q only", got)
+		}
+		r.end(w)
+	})
+}
+
+// Jobs that wait for something else than a slot are told nothing of a line.
+func TestNoPlaceWithoutALine(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = slowly(0, 0, time.Minute)
+		r := w.start("  max-in-flight: 0\n")
+		jobs := w.build(50)
+		time.Sleep(2 * time.Minute)
+		for _, j := range jobs {
+			if got := w.places(j.ID); len(got) > 0 {
+				t.Errorf("a page says %q", got)
+			}
+		}
+		r.end(w)
+	})
+}
+
+// Thousands that wait are told at a pace, and one call has many of them.
+func TestPlacesOfThousands(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = slowly(0, 0, time.Hour)
+		r := w.start("  max-in-flight: 1\n")
+		const n = 2000
+		w.build(n)
+		time.Sleep(3 * time.Minute)
+		told, calls := 0, 0
+		for _, j := range w.sim.Jobs() {
+			told += len(w.places(j.ID))
+		}
+		for _, c := range w.sim.Requests() {
+			if strings.HasSuffix(c.Path, "/notifications") {
+				calls++
+			}
+		}
+		if told < n-1 || told > 3*n || calls > 40 {
+			t.Errorf("%d texts came in %d calls for %d jobs", told, calls, n)
+		}
+		r.end(w)
+	})
+}
+
+// explainLine is what explain says of a job that waits.
+func (w *world) explainLine(id string) string {
+	w.Helper()
+	s := w.explain(id, true)
+	s.AskLine(w.ctx, w.kube, w.client(), configuredQueue(w.T, "  max-in-flight: 2\n"))
+	return s.Now
+}

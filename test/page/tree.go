@@ -1,0 +1,57 @@
+package main
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/chromedp/cdproto/accessibility"
+	"github.com/chromedp/chromedp"
+)
+
+// named are the roles that are of no use without a name.
+var named = []string{"link", "button", "searchbox", "textbox", "combobox", "region", "table", "columnheader", "rowheader", "navigation", "heading", "option"}
+
+// tree: Chromium's accessibility tree has the landmarks, a name for each thing that has
+// to have one, and the sentence that is read out when it changes.
+func (v *visit) tree(s *show) error {
+	return v.each(func(scheme string) error {
+		tree, err := chromedp.Call(v.ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
+		if err != nil {
+			return err
+		}
+		roles := map[string]int{}
+		for _, n := range tree.Nodes {
+			role, name := said(n.Role), said(n.Name)
+			if n.Ignored {
+				continue
+			}
+			roles[role]++
+			empty := role == "navigation" || role == "option" // of one page; "all" has a name
+			if slices.Contains(named, role) && name == "" && !empty {
+				v.bad("%s: a %s has no name", scheme, role)
+			}
+		}
+		want := []string{"banner", "main", "contentinfo", "status", "table", "columnheader", "rowheader", "region", "heading", "link"}
+		s.mu.Lock()
+		if s.on {
+			want = append(want, "search", "searchbox", "combobox", "button", "navigation")
+		}
+		s.mu.Unlock()
+		for _, role := range want {
+			if roles[role] == 0 {
+				v.bad("%s: there is no %s", scheme, role)
+			}
+		}
+		return nil
+	})
+}
+
+func said(v *accessibility.Value) string {
+	if v == nil {
+		return ""
+	}
+	var s string
+	_ = json.Unmarshal(v.Value, &s)
+	return strings.TrimSpace(s)
+}
