@@ -16,7 +16,7 @@ import (
 func TestCompletion(t *testing.T) {
 	run(t, "completion", "bash").wants(t, 0, "complete -o default -F _onejob onejob")
 	run(t, "completion", "zsh").wants(t, 0, "#compdef onejob")
-	run(t, "completion", "fish").wants(t, 0, "complete -c onejob", "reacquire")
+	run(t, "completion", "fish").wants(t, 0, "complete -c onejob", "doctor")
 	run(t, "completion").wants(t, 2, "which shell?")
 	run(t, "completion", "tcsh").wants(t, 2, `no completion for "tcsh"`)
 }
@@ -51,7 +51,7 @@ COMP_WORDS=(onejob "$@"); COMP_CWORD=$#; _onejob; printf '%s\n' "${COMPREPLY[@]}
 		words []string
 		want  string
 	}{
-		{[]string{"dereg"}, "deregister"},
+		{[]string{"doc"}, "doctor"},
 		{[]string{""}, "completion"},
 		{[]string{"jobs", "--unf"}, "--unfinished"},
 		{[]string{"explain", "--as-g"}, "--as-group"},

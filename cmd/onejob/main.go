@@ -45,7 +45,7 @@ func newApp() *cli.App {
 		Commands: []*cli.Command{
 			scheduleCommand(), jobsCommand(), explainCommand(), reacquireCommand(), cancelCommand(),
 			renderCommand(), lintCommand(), importCommand(), deregisterCommand(), probeCommand(),
-			completionCommand(),
+			doctorCommand(), completionCommand(),
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // main's affair
 		OnUsageError:   unknownFlag,
