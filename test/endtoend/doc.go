@@ -8,6 +8,7 @@
 //	what a pipeline uses, in the shipped pod     TestPromises
 //	a step's own image, with little in it        TestImage
 //	secrets, and pipelines that are hostile      TestJobFindsNoSecret, TestPipelineCannotChangeItsPod, TestTemplateCannotGiveTheToken, TestJobsForgeTheirEnd, TestJobHoldsThePort
+//	what onejob doctor finds, and its bundle     TestDoctor
 //	the recipe to uninstall it, and again        TestUninstall
 //
 // Then comes what can go wrong with a job, row by row and side by side. Each row has
