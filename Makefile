@@ -36,6 +36,7 @@ test: packages promtool ## run all tests, as root: real processes, a real Kubern
 .PHONY: race background
 race:
 	$(RACE) -timeout 60m ./...
+	cd test/release/oci && go vet . && go test -vet=off .
 background:
 	nice $(MAKE) histories
 
@@ -102,6 +103,16 @@ build: ## build the programs and the stock agent of the pinned version into bin/
 	@mkdir -p bin
 	@$(GOBUILD) -ldflags "$(LDFLAGS)" -o bin/ ./cmd/...
 	@$(GOBUILD) -ldflags "-s -w" -o bin/buildkite-agent github.com/buildkite/agent/v3
+
+# The runner's image has Debian's packages of its own architecture, which debootstrap
+# unpacks. For another one than this machine's, qemu runs their scripts.
+.PHONY: images release-dry-run emulator
+images: packages emulator ## build both images for amd64 and arm64 into bin/release/images, OCI layouts with SBOMs, as root, without Docker
+	go run ./test/release/cmd -version $(VERSION) $(RELEASEFLAGS)
+release-dry-run: packages emulator ## build all that a release publishes, push it to a registry of its own, say what it is; signs nothing
+	go run ./test/release/cmd -version $(VERSION) -dry-run $(RELEASEFLAGS)
+emulator:
+	@test -x /usr/bin/proot -a -x /usr/bin/qemu-aarch64-static || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends proot qemu-user-static >/dev/null; }
 
 .PHONY: cluster-up cluster-down
 cluster-up: packages ## start a real Kubernetes on this machine, as root; prints its kubeconfig

@@ -12,7 +12,7 @@ import (
 // package looks for them: people type `onejob reacquire ID --wait`.
 func interspersed(app *cli.App, argv []string) []string {
 	i := slices.IndexFunc(argv[min(1, len(argv)):], func(a string) bool { return !strings.HasPrefix(a, "-") }) + 1
-	if i == 0 {
+	if i == 0 || argv[len(argv)-1] == completionFlag {
 		return argv
 	}
 	cmd := app.Command(argv[i])

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 
+	"github.com/spf13/pflag"
 	"github.com/urfave/cli/v2"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -15,34 +19,73 @@ import (
 
 const categoryKube = "KUBERNETES (as in kubectl)"
 
-// kubeFlags are kubectl's flags, with the same names.
+// connection has kubectl's flags about the connection, which clientcmd knows, and o, which
+// they set.
+func connection(o *clientcmd.ConfigOverrides) *pflag.FlagSet {
+	names := clientcmd.RecommendedConfigOverrideFlags("")
+	names.ClusterOverrideFlags.APIServer.ShortName = "s"
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	clientcmd.BindOverrideFlags(o, flags, names)
+	return flags
+}
+
+// placeholders are what help shows for a flag's value, where it isn't VALUE.
+var placeholders = map[string]string{
+	"context": "NAME", "cluster": "NAME", "user": "NAME", "namespace": "NAME", "server": "URL", "proxy-url": "URL", "as": "USER", "as-group": "GROUP", "as-uid": "UID",
+	"certificate-authority": "PATH", "client-certificate": "PATH", "client-key": "PATH", "request-timeout": "LONG", "tls-server-name": "NAME", "token": "TOKEN",
+}
+
+// kubeFlags are kubectl's flags about the connection, with the same names.
 func kubeFlags() []cli.Flag {
-	str := func(name, use string, aliases ...string) cli.Flag {
-		return &cli.StringFlag{Name: name, Aliases: aliases, Usage: use, Category: categoryKube}
-	}
-	return []cli.Flag{
+	all := []cli.Flag{
 		&cli.StringFlag{Name: "kubeconfig", EnvVars: []string{"ONEJOB_KUBECONFIG"}, Usage: "`PATH` of the kubeconfig; by default $KUBECONFIG, ~/.kube/config or the pod's service account", Category: categoryKube},
-		str("context", "`NAME` of the kubeconfig's context"),
-		str("cluster", "`NAME` of the kubeconfig's cluster"),
-		str("user", "`NAME` of the kubeconfig's user"),
-		str("server", "`URL` of the API server", "s"),
-		str("as", "`USER` to impersonate"),
-		&cli.StringFlag{Name: "namespace", Aliases: []string{"n"}, EnvVars: []string{"ONEJOB_NAMESPACE"}, Usage: "`NAME` of the namespace; by default the context's, or the pod's", Category: categoryKube},
 	}
+	connection(&clientcmd.ConfigOverrides{}).VisitAll(func(f *pflag.Flag) {
+		var aliases, env []string
+		if f.Shorthand != "" {
+			aliases = []string{f.Shorthand}
+		}
+		if f.Name == "namespace" {
+			env = []string{"ONEJOB_NAMESPACE"}
+		}
+		use := cmp.Or(placeholders[f.Name], "VALUE")
+		use = "`" + use + "`: " + strings.ToLower(f.Usage[:1]) + f.Usage[1:]
+		switch f.Value.Type() {
+		case "bool":
+			all = append(all, &cli.BoolFlag{Name: f.Name, Usage: f.Usage, Category: categoryKube})
+		case "stringArray":
+			all = append(all, &cli.StringSliceFlag{Name: f.Name, Aliases: aliases, Usage: use, Category: categoryKube})
+		default:
+			all = append(all, &cli.StringFlag{Name: f.Name, Aliases: aliases, EnvVars: env, Usage: use, Category: categoryKube})
+		}
+	})
+	return all
 }
 
 func kubeConfig(c *cli.Context) clientcmd.ClientConfig {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = c.String("kubeconfig")
-	o := &clientcmd.ConfigOverrides{CurrentContext: c.String("context")}
-	o.Context.Cluster, o.Context.AuthInfo, o.Context.Namespace = c.String("cluster"), c.String("user"), c.String("namespace")
-	o.ClusterInfo.Server, o.AuthInfo.Impersonate = c.String("server"), c.String("as")
+	o := &clientcmd.ConfigOverrides{}
+	connection(o).VisitAll(func(f *pflag.Flag) {
+		values := []string{c.String(f.Name)}
+		switch kind := f.Value.Type(); {
+		case !c.IsSet(f.Name):
+			return
+		case kind == "bool":
+			values = []string{strconv.FormatBool(c.Bool(f.Name))}
+		case kind == "stringArray":
+			values = c.StringSlice(f.Name)
+		}
+		for _, value := range values {
+			_ = f.Value.Set(value) //nolint:errcheck // they take any text
+		}
+	})
 	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, o)
 }
 
 // namespaceOf is the namespace that the flags, the context or the pod name.
 func namespaceOf(c *cli.Context) string {
-	if ns := c.String("namespace"); ns != "" {
+	if ns, _ := clientcmd.RemoveNamespacesPrefix(c.String("namespace")); ns != "" {
 		return ns
 	}
 	ns, explicit, err := kubeConfig(c).Namespace()

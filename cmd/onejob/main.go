@@ -41,10 +41,11 @@ func main() {
 func newApp() *cli.App {
 	app := &cli.App{
 		Name: "onejob", Usage: "one Buildkite job, one Kubernetes Job, one pod, one run",
-		Version: build.String(), HideHelpCommand: true,
+		Version: build.String(), HideHelpCommand: true, EnableBashCompletion: true, DisableSliceFlagSeparator: true,
 		Commands: []*cli.Command{
 			scheduleCommand(), jobsCommand(), explainCommand(), reacquireCommand(), cancelCommand(),
 			renderCommand(), lintCommand(), policyCommand(), importCommand(), deregisterCommand(), probeCommand(),
+			doctorCommand(), completionCommand(),
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // main's affair
 		OnUsageError:   unknownFlag,

@@ -191,7 +191,7 @@ func TestHelp(t *testing.T) {
 	for _, c := range newApp().Commands {
 		r := run(t, c.Name, "--help")
 		r.wants(t, 0, "   onejob "+c.Name, c.Usage)
-		if c.Name != "probe" && c.Name != "import" { // they ask no cluster
+		if !slices.Contains([]string{"probe", "import", "completion"}, c.Name) { // they ask no cluster
 			r.wants(t, 0, "--kubeconfig", "--context", "--namespace NAME, -n NAME")
 		}
 		for _, f := range c.Flags {

@@ -54,13 +54,21 @@ func (f *fairQueue) Pop() item {
 }
 
 // newCreateQueue is the line of creates with a backoff for each item.
-func newCreateQueue() workqueue.TypedRateLimitingInterface[item] {
+func newCreateQueue(m *Metrics) workqueue.TypedRateLimitingInterface[item] {
+	name, provider := m.works.of("", workCreate)
 	return workqueue.NewTypedRateLimitingQueueWithConfig(itemBackoff[item](),
 		workqueue.TypedRateLimitingQueueConfig[item]{
 			DelayingQueue: workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[item]{
-				Queue: workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[item]{Queue: newFairQueue()}),
+				Name: name, MetricsProvider: provider,
+				Queue: workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[item]{Name: name, MetricsProvider: provider, Queue: newFairQueue()}),
 			}),
 		})
+}
+
+// newWorkQueue is a queue's line of what is to be decided, with a backoff for each item.
+func newWorkQueue[T comparable](m *Metrics, queue string) workqueue.TypedRateLimitingInterface[T] {
+	name, provider := m.works.of(queue, workDecide)
+	return workqueue.NewTypedRateLimitingQueueWithConfig(itemBackoff[T](), workqueue.TypedRateLimitingQueueConfig[T]{Name: name, MetricsProvider: provider})
 }
 
 // itemBackoff is the wait of one item after its own failures.

@@ -31,6 +31,7 @@ type Metrics struct {
 	placeholders, build                             *prometheus.GaugeVec
 	kubeRequests                                    *prometheus.CounterVec
 	kubeSeconds                                     *prometheus.HistogramVec
+	works                                           *works
 }
 
 // phases of a job on its way, as label values of onejob_phase_seconds.
@@ -88,6 +89,7 @@ func NewMetrics() *Metrics {
 	m.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		m.depth, m.unmatched, m.oldest, m.paused, m.ready, m.shared, m.slots, m.retries, m.phase, m.decisions, m.creates, m.panics, m.requests,
 		m.requestSeconds, m.remaining, m.apiErrors, m.templates, m.configs, m.leader, m.dropped, m.pending, m.pendingOldest, m.placeholders, m.build, m.kubeRequests, m.kubeSeconds)
+	m.works = newWorks(m.Registry)
 	return m
 }
 
@@ -118,6 +120,7 @@ func (m *Metrics) forget(queue string) {
 	for _, g := range []*prometheus.GaugeVec{m.depth, m.unmatched, m.oldest, m.paused, m.ready, m.shared, m.slots, m.retries, m.remaining, m.pending, m.pendingOldest, m.placeholders} {
 		g.DeletePartialMatch(prometheus.Labels{"queue": queue})
 	}
+	m.works.forget(queue)
 }
 
 func (m *Metrics) took(queue, phase string, from, to time.Time) {

@@ -82,7 +82,7 @@ func newQueue(s *Scheduler, set *settings, store *cache.Store, client *stacks.Cl
 	q := &queue{
 		s: s, name: set.Name, label: kjob.LabelValue(set.Name), store: store, client: client,
 		log:  s.log.With("queue", set.Name),
-		work: workqueue.NewTypedRateLimitingQueue(itemBackoff[contract.JobID]()), since: time.Now(),
+		work: newWorkQueue[contract.JobID](s.metrics, set.Name), since: time.Now(),
 		wakeup: make(chan struct{}, 1), look: make(chan struct{}, 1), lapsed: make(chan struct{}, 1),
 		reads: newEventReads(), pages: newPages(), unmatched: unmatched{}, waiting: waiting{jobs: map[contract.JobID]*waitingJob{}},
 	}

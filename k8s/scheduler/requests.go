@@ -10,9 +10,11 @@ import (
 )
 
 // WatchClients has all requests to the API server counted here that client-go makes in
-// this process. It takes them once: only the first Metrics of a process get them.
+// this process, and the work in its workqueues. It takes requests once: only the first
+// Metrics of a process get them.
 func (m *Metrics) WatchClients() {
 	client.Register(client.RegisterOpts{RequestResult: results{m.kubeRequests}, RequestLatency: latencies{m.kubeSeconds}})
+	m.works.watched = true
 }
 
 // results are client-go's metrics.ResultMetric.

@@ -37,7 +37,7 @@ func (s *Scheduler) lead(ctx context.Context) error {
 		return nil
 	}
 	s.refresh()
-	s.creates = newCreateQueue()
+	s.creates = newCreateQueue(s.metrics)
 
 	// hard outlives ctx by the drain, unless the Lease is lost: then nothing
 	// may be written any more.

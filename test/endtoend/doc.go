@@ -10,6 +10,7 @@
 //	a pod that a step describes                  TestPlugin
 //	each pipeline of examples/                   TestExamples
 //	secrets, and pipelines that are hostile      TestJobFindsNoSecret, TestPipelineCannotChangeItsPod, TestTemplateCannotGiveTheToken, TestJobsForgeTheirEnd, TestJobHoldsThePort
+//	what onejob doctor finds, and its bundle     TestDoctor
 //	the recipe to uninstall it, and again        TestUninstall
 //
 // Then comes what can go wrong with a job, row by row and side by side. Each row has

@@ -46,7 +46,7 @@ func Based(ctx context.Context, name, dockerfile string, options Options) (strin
 		}
 	}
 	out := filepath.Join(b.cache, id+".tar")
-	return out, writeLayout(out, name, base.config, append(base.layers[:len(base.layers):len(base.layers)], made))
+	return out, writeLayout(out, name, b.options.Arch, base.config, append(base.layers[:len(base.layers):len(base.layers)], made))
 }
 
 // run carries out the RUN lines of s on base, and packs what they changed.

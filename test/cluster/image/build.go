@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -27,12 +28,15 @@ type Options struct {
 	Version string
 	// StandIns gives the package to build in the place of another.
 	StandIns map[string]string
+	// Arch is the architecture that the image is for, amd64 or arm64; default this
+	// machine's.
+	Arch string
 }
 
 // suffix keeps apart the files of builds that differ: another process may be
 // importing one.
 func (o Options) suffix() string {
-	if o.Version == "dev" && len(o.StandIns) == 0 {
+	if o.Version == "dev" && len(o.StandIns) == 0 && o.Arch == runtime.GOARCH {
 		return ""
 	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q", o)) // maps are printed sorted
@@ -68,15 +72,50 @@ func build(ctx context.Context, target, name string, options Options) (string, e
 		return "", err
 	}
 	defer done()
-	result, err := b.stage(ctx, target)
+	result, err := b.target(ctx, target)
 	if err != nil {
-		return "", fmt.Errorf("Dockerfile.agent: %w", err)
-	}
-	for _, pattern := range []string{target + "-*.tar", "program-*", "copy-*.layer"} {
-		prune(filepath.Join(b.cache, pattern), time.Hour)
+		return "", err
 	}
 	out := filepath.Join(b.cache, target+b.options.suffix()+".tar")
-	return out, writeLayout(out, name, result.config, result.layers)
+	return out, writeLayout(out, name, b.options.Arch, result.config, result.layers)
+}
+
+// Image is a target of Dockerfile.agent as it was built, for whoever packs it for
+// others than a cluster of the tests.
+type Image struct {
+	Arch   string
+	Config Config
+	Layers []string // plain tar files, in order; the cache's
+}
+
+// Layers builds a target of Dockerfile.agent.
+func Layers(ctx context.Context, target string, options Options) (Image, error) {
+	b, done, err := begin(options)
+	if err != nil {
+		return Image{}, err
+	}
+	defer done()
+	result, err := b.target(ctx, target)
+	if err != nil {
+		return Image{}, err
+	}
+	image := Image{Arch: b.options.Arch, Config: result.config}
+	for _, l := range result.layers {
+		image.Layers = append(image.Layers, l.path)
+	}
+	return image, nil
+}
+
+// target is stage for one that an image is made of.
+func (b *builder) target(ctx context.Context, name string) (*result, error) {
+	result, err := b.stage(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("Dockerfile.agent: %w", err)
+	}
+	for _, pattern := range []string{name + "-*.tar", "program-*", "copy-*.layer"} {
+		prune(filepath.Join(b.cache, pattern), time.Hour)
+	}
+	return result, nil
 }
 
 // begin returns a builder that has the cache to itself until done.
@@ -130,6 +169,9 @@ func newBuilder(options Options) (*builder, error) {
 	}
 	if options.Version == "" {
 		options.Version = "dev"
+	}
+	if options.Arch == "" {
+		options.Arch = runtime.GOARCH
 	}
 	return &builder{options: options, stages: stages, cache: cache, built: map[string]*result{}}, nil
 }

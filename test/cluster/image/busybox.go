@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 
 	"github.com/onejob-dev/onejob/test/repo"
 )
@@ -36,7 +37,7 @@ func Busybox(ctx context.Context) (string, error) {
 		}
 	}
 	path := filepath.Join(cache, "busybox.tar")
-	return path, writeLayout(path, BusyboxName, Config{Entrypoint: []string{"/bin/false"}, Env: []string{"PATH=/bin", "OF_THE_IMAGE=yes"}}, []layer{l})
+	return path, writeLayout(path, BusyboxName, runtime.GOARCH, Config{Entrypoint: []string{"/bin/false"}, Env: []string{"PATH=/bin", "OF_THE_IMAGE=yes"}}, []layer{l})
 }
 
 func busyboxLayer(ctx context.Context, cache, id string) (layer, error) {

@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/onejob-dev/onejob/test/repo"
 )
 
 // debianStage makes what a Debian image and the RUN lines on it would be: one
@@ -35,7 +37,7 @@ func (b *builder) debianStage(ctx context.Context, s stage, tag string) (*result
 	}
 
 	hash := sha256.New()
-	fmt.Fprintf(hash, "%s %s\n%q\n%q\n", runtime.GOARCH, suite, packages, script)
+	fmt.Fprintf(hash, "%s %s\n%q\n%q\n", b.options.Arch, suite, packages, script)
 	id := fmt.Sprintf("debian-%x", hash.Sum(nil)[:8])
 	path := filepath.Join(b.cache, id+".layer")
 	done := &result{layers: []layer{{path: path, id: id}}}
@@ -47,11 +49,13 @@ func (b *builder) debianStage(ctx context.Context, s stage, tag string) (*result
 	if err != nil {
 		return nil, err
 	}
-	if err := debootstrap(ctx, tree, suite, packages); err != nil {
+	if err := debootstrap(ctx, b.options.Arch, tree, suite, packages); err != nil {
 		return nil, err
 	}
-	if err := chroot(ctx, tree, strings.Join(script, " && ")); err != nil {
-		return nil, err
+	if script := strings.Join(script, " && "); script != "" {
+		if err := inside(ctx, b.options.Arch, tree, "/bin/sh", "-ec", script); err != nil {
+			return nil, err
+		}
 	}
 	if err := packTree(path+".new", tree); err != nil {
 		return nil, err
@@ -84,8 +88,8 @@ func debianRun(i instruction) (packages, script []string, err error) {
 	return packages, script, nil
 }
 
-// debootstrap unpacks a minimal Debian with packages to tree.
-func debootstrap(ctx context.Context, tree, suite string, packages []string) error {
+// debootstrap unpacks a minimal Debian of an architecture, with packages, to tree.
+func debootstrap(ctx context.Context, arch, tree, suite string, packages []string) error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("debootstrap needs root, and this is uid %d", os.Geteuid())
 	}
@@ -96,12 +100,20 @@ func debootstrap(ctx context.Context, tree, suite string, packages []string) err
 	if err != nil {
 		return err
 	}
-	args := []string{"--variant=minbase"}
+	args := []string{"--variant=minbase", "--arch=" + arch}
+	if arch != runtime.GOARCH {
+		args = append(args, "--foreign")
+	}
 	if len(packages) > 0 {
 		args = append(args, "--include="+strings.Join(packages, ","))
 	}
 	if err := isolated(ctx, "/usr/sbin/debootstrap", append(args, suite, tree, mirror)...); err != nil {
 		return err
+	}
+	if arch != runtime.GOARCH {
+		if err := inside(ctx, arch, tree, "/debootstrap/debootstrap", "--second-stage"); err != nil {
+			return err
+		}
 	}
 	// The machine's own, which debootstrap copies: a container's runtime gives it others.
 	for _, name := range []string{"resolv.conf", "hostname"} {
@@ -112,9 +124,27 @@ func debootstrap(ctx context.Context, tree, suite string, packages []string) err
 	return nil
 }
 
-func chroot(ctx context.Context, tree, script string) error {
-	if script == "" {
-		return nil
+// machines are the architectures that images are made for, as qemu calls them.
+var machines = map[string]string{"amd64": "x86_64", "arm64": "aarch64"}
+
+// inside runs a program of a tree in it: by package emulate where it is for another
+// architecture than this machine's.
+func inside(ctx context.Context, arch, tree string, command ...string) error {
+	if arch == runtime.GOARCH {
+		return isolated(ctx, "/usr/sbin/chroot", append([]string{tree}, command...)...)
 	}
-	return isolated(ctx, "/usr/sbin/chroot", tree, "/bin/sh", "-ec", script)
+	machine := machines[arch]
+	if machine == "" {
+		return fmt.Errorf("no image is made for %s", arch)
+	}
+	for _, program := range []string{"/usr/bin/qemu-" + machine + "-static", "/usr/bin/proot"} {
+		if _, err := os.Stat(program); err != nil {
+			return fmt.Errorf("an image for %s needs %s here: apt-get install proot qemu-user-static", arch, program)
+		}
+	}
+	emulate := filepath.Join(filepath.Dir(tree), "emulate")
+	if err := repo.Build(ctx, repo.Program{Package: "./test/cluster/image/emulate", Out: emulate}); err != nil {
+		return err
+	}
+	return isolated(ctx, emulate, append([]string{machine, tree}, command...)...)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 
 	"github.com/onejob-dev/onejob/test/repo"
@@ -86,9 +87,13 @@ func (b *builder) program(ctx context.Context, p program, out string) error {
 	if standIn, ok := b.options.StandIns[pkg]; ok {
 		pkg = standIn
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", pkg, p.flags, p.env))
+	env := p.env
+	if b.options.Arch != runtime.GOARCH { // else the same build as everybody's
+		env = append(slices.Clone(env), "GOOS=linux", "GOARCH="+b.options.Arch)
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", pkg, p.flags, env))
 	kept := filepath.Join(b.cache, fmt.Sprintf("program-%x", sum[:6]))
-	if err := repo.Build(ctx, repo.Program{Package: pkg, Out: kept, Flags: p.flags, Env: p.env}); err != nil {
+	if err := repo.Build(ctx, repo.Program{Package: pkg, Out: kept, Flags: p.flags, Env: env}); err != nil {
 		return err
 	}
 	return os.Link(kept, out)

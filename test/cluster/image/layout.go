@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"time"
 )
 
@@ -39,12 +38,12 @@ const (
 	mediaLayer    = "application/vnd.oci.image.layer.v1.tar" // plain: packing costs more than it saves on one machine
 )
 
-// writeLayout writes an image with the given name, layers (in order) and
+// writeLayout writes an image with the given name, architecture, layers (in order) and
 // configuration as an OCI image layout in a tar file, in one step. One that was
 // written of the same is left as it is.
-func writeLayout(path, name string, config Config, layers []layer) (err error) {
+func writeLayout(path, name, arch string, config Config, layers []layer) (err error) {
 	hash := sha256.New()
-	fmt.Fprintf(hash, "%s %+q\n", name, config)
+	fmt.Fprintf(hash, "%s %s %+q\n", name, arch, config)
 	for _, layer := range layers {
 		fmt.Fprintln(hash, layer.id)
 	}
@@ -58,13 +57,13 @@ func writeLayout(path, name string, config Config, layers []layer) (err error) {
 	if err := os.Remove(keyPath); err != nil && !os.IsNotExist(err) {
 		return err
 	}
-	if err := writeArchive(path, name, config, layers); err != nil {
+	if err := writeArchive(path, name, arch, config, layers); err != nil {
 		return err
 	}
 	return os.WriteFile(keyPath, []byte(key), 0o644)
 }
 
-func writeArchive(path, name string, config Config, layers []layer) (err error) {
+func writeArchive(path, name, arch string, config Config, layers []layer) (err error) {
 	temporary := path + ".new"
 	file, err := os.Create(temporary)
 	if err != nil {
@@ -89,7 +88,7 @@ func writeArchive(path, name string, config Config, layers []layer) (err error) 
 	}
 	described, err := addJSON(archive, mediaConfig, map[string]any{
 		"created":      created,
-		"architecture": runtime.GOARCH,
+		"architecture": arch,
 		"os":           "linux",
 		"config":       config,
 		"rootfs":       map[string]any{"type": "layers", "diff_ids": diffs},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/onejob-dev/onejob/test/repo"
@@ -56,5 +57,5 @@ func Stub(ctx context.Context) (string, error) {
 	}
 	prune(filepath.Join(cache, "stub-*.layer"), time.Hour)
 	path := filepath.Join(cache, "stub.tar")
-	return path, writeLayout(path, StubName, Config{User: "65532:65532", Entrypoint: []string{"/stub"}}, []layer{l})
+	return path, writeLayout(path, StubName, runtime.GOARCH, Config{User: "65532:65532", Entrypoint: []string{"/stub"}}, []layer{l})
 }
