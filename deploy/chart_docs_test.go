@@ -6,50 +6,54 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/onejob-dev/onejob/test/pages"
 )
 
 var (
 	helmLine   = regexp.MustCompile(`(?m)^ {4}helm (install|upgrade) (.*)$`)
-	valuesText = regexp.MustCompile("(?s)```yaml\n# my-values.yaml\n(.*?)```")
+	valuesText = regexp.MustCompile("(?sm)^```yaml\n# ((?:my-)?values\\.yaml)\n(.*?)^```")
 )
 
 // Every helm command of the pages is one that renders, with the values that stand
-// beside it.
+// beside it, and so does each file of values.
 func TestDocumentedHelmCommands(t *testing.T) {
 	dir := t.TempDir()
-	token, values := filepath.Join(dir, "token"), filepath.Join(dir, "my-values.yaml")
-	page, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := valuesText.FindSubmatch(page)
-	if m == nil {
-		t.Fatal("README.md has no my-values.yaml")
-	}
-	for path, text := range map[string]string{token: "bkct_a_token\n", values: strings.ReplaceAll(string(m[1]), "REGISTRY", "registry.example")} {
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
+		return path
 	}
-	found := 0
-	for _, path := range []string{"README.md", "../README.md"} {
-		page, err := os.ReadFile(path)
+	render := func(page string, args ...string) {
+		out, err := helm(t, append([]string{"template", "--kube-version", "1.36.0"}, args...)...)
+		if err != nil {
+			t.Errorf("%s: helm %s: %v", page, strings.Join(args, " "), err)
+			return
+		}
+		parsed(t, configOf(t, out))
+	}
+	token, commands, values := write("token", "bkct_a_token\n"), 0, 0
+	root, paths := pages.Paths(t)
+	for _, path := range paths {
+		page, err := os.ReadFile(filepath.Join(root, path))
 		if err != nil {
 			t.Fatal(err)
 		}
+		file := ""
+		for _, m := range valuesText.FindAllStringSubmatch(string(page), -1) {
+			values++
+			file = write(m[1], strings.ReplaceAll(m[2], "REGISTRY", "registry.example"))
+			render(path, "onejob", "chart", "--namespace", "onejob", "--values", file)
+		}
 		for _, line := range helmLine.FindAllStringSubmatch(string(page), -1) {
-			found++
-			args := strings.Fields(strings.NewReplacer("REGISTRY", "registry.example", "deploy/chart", "chart", "=token", "="+token, "my-values.yaml", values, "'", "").Replace(line[2]))
-			out, err := helm(t, append([]string{"template", "--kube-version", "1.36.0"}, args...)...)
-			if err != nil {
-				t.Errorf("%s: helm %s: %v", path, line[0], err)
-				continue
-			}
-			parsed(t, configOf(t, out))
+			commands++
+			render(path, strings.Fields(strings.NewReplacer("REGISTRY", "registry.example", "deploy/chart", "chart", "=token", "="+token, "my-values.yaml", file, "'", "").Replace(line[2]))...)
 		}
 	}
-	if found < 3 {
-		t.Errorf("found %d commands", found)
+	if commands < 3 || values < 2 {
+		t.Errorf("found %d commands and %d files of values", commands, values)
 	}
 }
 

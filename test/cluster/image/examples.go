@@ -36,7 +36,7 @@ func Examples(ctx context.Context) ([]string, error) {
 		{"busybox", "docker.io/library/busybox:1.36", Config{Cmd: []string{"sh"}}, busybox},
 	} {
 		path := filepath.Join(b.cache, "example-"+i.file+".tar")
-		if err := writeLayout(path, i.name, i.config, i.layers); err != nil {
+		if err := writeLayout(path, i.name, b.options.Arch, i.config, i.layers); err != nil {
 			return nil, err
 		}
 		paths = append(paths, path)
