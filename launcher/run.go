@@ -47,6 +47,8 @@ type Config struct {
 	// Known, unless it is nil, gets the message as soon as the outcome is known, before
 	// leaving and the agent-shutdown hook: a SIGKILL may come during these.
 	Known func(contract.Message)
+	// Use is what this container has used; nil if that isn't read.
+	Use func() *contract.Use
 }
 
 // run is one attempt.
@@ -60,7 +62,9 @@ type run struct {
 	childTries map[string]int
 	// warning is the first line of the job's log.
 	warning string
-	msg     contract.Message
+	// began: the job's own runner was started.
+	began bool
+	msg   contract.Message
 }
 
 // Run takes the job from registration to its end, and returns what became of
@@ -185,6 +189,7 @@ func (r *run) have(work, lost context.Context, job *acquire.Job, tags []string) 
 		return
 	}
 	r.phases.begin("run")
+	r.began = true
 	r.supervise(lost, job, tags)
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/onejob-dev/onejob/build"
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/launcher"
+	"github.com/onejob-dev/onejob/launcher/cgroup"
 	"github.com/onejob-dev/onejob/logging"
 	"github.com/onejob-dev/onejob/signals"
 )
@@ -133,6 +134,7 @@ func (f *flags) config(c *cli.Context, log *slog.Logger) (launcher.Config, error
 		Transport:        acquire.NewTransport(!f.options.NoHTTP2),
 		Rand:             acquire.NewRand(rand.Uint64()), //nolint:gosec // jitter
 		Log:              log,
+		Use:              cgroup.Use,
 	}, nil
 }
 

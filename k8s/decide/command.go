@@ -13,8 +13,8 @@ import (
 // runner waits for: one that can't start is a pod that can't. One that has ended while
 // the runner still waits will not come any more.
 func (p *Pod) addCommand(o *corev1.Pod) {
-	ours := slices.ContainsFunc(o.Status.InitContainerStatuses, func(c corev1.ContainerStatus) bool { return c.Name == contract.StepInit })
-	if !ours {
+	p.Apart = slices.ContainsFunc(o.Status.InitContainerStatuses, func(c corev1.ContainerStatus) bool { return c.Name == contract.StepInit })
+	if !p.Apart {
 		return
 	}
 	for _, c := range o.Status.ContainerStatuses {

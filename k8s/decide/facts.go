@@ -153,6 +153,10 @@ type Pod struct {
 	ToCome bool
 	// OutOfMemory is the command's container and its image, if it ran out of that.
 	OutOfMemory string
+	// Used are containers that have ended, with what they used. Apart: the job's commands
+	// have containers of their own.
+	Used  []Used
+	Apart bool
 	// Waiting is why a container hasn't started: ImagePullBackOff.
 	Waiting, WaitingMessage, Image string
 	// Unschedulable is the scheduler's own message, empty if it has placed the pod.

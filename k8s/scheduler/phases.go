@@ -28,6 +28,7 @@ func (q *queue) measure(id contract.JobID, f decide.Facts) {
 	if f.Pod.Message == nil || !f.Pod.Over() && !f.KJob.Finished {
 		return
 	}
+	q.used(id, f)
 	for _, p := range f.Pod.Message.Phases {
 		if p.Name == "acquire" {
 			q.reached(id, f, phaseAcquired, started, p.Start.Add(decide.Seconds(p.Seconds)))

@@ -14,6 +14,7 @@ import (
 
 	"github.com/buildkite/agent/v3/kubernetes"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/jitter"
 )
 
@@ -164,6 +165,7 @@ func (c *client) bootstrap(dir string, env []string, states <-chan kubernetes.Ru
 			if err != nil {
 				e = Exit{ExitStatus: unready}
 			}
+			leaveUse(contract.DefaultTerminationMessagePath)
 			return c.exit(e)
 		case state, more := <-states:
 			if !more {

@@ -32,6 +32,7 @@ var rules = []struct {
 	{of: "k8s/operate", forbidden: []string{module + "k8s/scheduler", module + "k8s/cache"}, reason: "people's commands look at the cluster itself, and work without a scheduler"},
 	{of: "k8s/scheduler", forbidden: []string{module + "k8s/operate"}, reason: "the scheduler needs nobody who calls a command"},
 	{of: "k8s/...", forbidden: []string{module + "launcher", module + "acquire", module + "signals"}, reason: "scheduler and runner meet in the pod contract only"},
+	{of: "launcher/cgroup", forbidden: []string{module + "launcher/container", module + "launcher/jobrun", module + "acquire", "github.com/buildkite/", "golang.org/"}, reason: "it reads a few files, in onejob-step too"},
 	{of: "launcher/...", forbidden: []string{module + "k8s/", module + "stacks", "k8s.io/"}, reason: "scheduler and runner meet in the pod contract only, and no Kubernetes client is in a job's pod"},
 	{of: "acquire", forbidden: []string{module + "k8s/", module + "stacks", "k8s.io/"}, reason: "no Kubernetes client is in a job's pod"},
 	{of: "cmd/onejob-agent", forbidden: []string{module + "k8s/", module + "stacks", "k8s.io/", "github.com/buildkite/agent/v3/agent"}, reason: "PID 1 of every job's pod stays small: the agent's job runner is in onejob-run, which starts once a job is ours"},
