@@ -58,6 +58,9 @@ type Message struct {
 	Phases []Phase `json:"phases,omitempty"`
 	// LogChunksFailed counts the log chunks that Buildkite never took.
 	LogChunksFailed int `json:"log_chunks_failed,omitempty"`
+	// Traceparent is Buildkite's trace context for the job (W3C Trace Context), empty
+	// until it is acquired.
+	Traceparent string `json:"traceparent,omitempty"`
 	// Use is what the runner's container used, and with it the job, unless the job's
 	// commands have containers of their own; nil if nothing of a job ran, or it isn't known.
 	Use *Use `json:"use,omitempty"`
@@ -164,7 +167,7 @@ func (m *Message) clean() {
 	for _, word := range []*string{&m.Agent, &m.Signal, &m.SignalReason, &m.Received} {
 		*word = Line(*word, maxWord)
 	}
-	m.Reason = Line(m.Reason, MaxSentence)
+	m.Reason, m.Traceparent = Line(m.Reason, MaxSentence), Traceparent(m.Traceparent)
 	for i := range m.Phases {
 		m.Phases[i].Name = Line(m.Phases[i].Name, maxWord)
 	}

@@ -162,6 +162,7 @@ func (r *run) serve(stop context.Context, tags []string) {
 		r.failed(work, err)
 		return
 	}
+	r.msg.Traceparent = contract.Traceparent(job.TraceParent)
 	r.Log.Info("acquired", "url", job.URL())
 	r.have(work, lost, job, tags)
 }

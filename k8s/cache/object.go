@@ -45,7 +45,10 @@ type Pod struct {
 	// Scheduled is when the pod got its node, and Started when its agent container
 	// started, by Kubernetes' clocks.
 	Scheduled, Started time.Time
-	grace              time.Duration // of its deletion
+	// Sandboxed is when its sandbox and network were there, by the node's clock; zero if
+	// they aren't, or not any more.
+	Sandboxed time.Time
+	grace     time.Duration // of its deletion
 }
 
 // Object is what Job and Pod share; the informers need its metadata.
@@ -106,8 +109,14 @@ func podOf(o any) (any, error) {
 		s.grace = time.Duration(*g) * time.Second
 	}
 	for _, c := range p.Status.Conditions {
-		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionTrue {
+		if c.Status != corev1.ConditionTrue {
+			continue
+		}
+		switch c.Type {
+		case corev1.PodScheduled:
 			s.Scheduled = c.LastTransitionTime.Time
+		case corev1.PodReadyToStartContainers:
+			s.Sandboxed = c.LastTransitionTime.Time
 		}
 	}
 	return s, nil

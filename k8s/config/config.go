@@ -92,6 +92,9 @@ type Queue struct {
 	OnTerm string `json:"on-term,omitempty"`
 	// AgentEndpoint is what the pods call, where that is not Config.Endpoint.
 	AgentEndpoint string `json:"agent-endpoint,omitempty"`
+	// AgentTracing is the OTLP endpoint (http/protobuf) to which the agents in the pods
+	// export their spans; empty for none.
+	AgentTracing string `json:"agent-tracing,omitempty"`
 	// TrustedPipelines lets the template take images, commands and names from a
 	// pipeline: whoever writes one then has the agent token. See
 	// kjob/trust.go.

@@ -38,6 +38,7 @@ type Template struct {
 	Namespace     string
 	AgentEndpoint string
 	Tags          []string
+	AgentTracing  string
 	OnTerm        string
 	TokenSecret   config.SecretRef
 	// Plain: a step's image: changes nothing about its pod.
@@ -105,7 +106,7 @@ func Parse(doc []byte, q config.Queue) (*Template, error) {
 	}
 	t := &Template{
 		Queue: q.Name, Namespace: q.Namespace, AgentEndpoint: q.AgentEndpoint, Tags: q.Tags,
-		OnTerm: q.OnTerm, TokenSecret: q.TokenSecret, Installation: q.Installation, Plain: q.Steps == config.StepsPlain,
+		AgentTracing: q.AgentTracing, OnTerm: q.OnTerm, TokenSecret: q.TokenSecret, Installation: q.Installation, Plain: q.Steps == config.StepsPlain,
 		Pods: q.Steps == config.StepsPod, Job: &batchv1.Job{},
 		tokens: append([]string{q.TokenSecret.Name}, q.TokenSecrets...),
 	}

@@ -29,6 +29,7 @@ type Metrics struct {
 	dropped                                         *prometheus.CounterVec
 	pending, pendingOldest                          *prometheus.GaugeVec
 	placeholders, build                             *prometheus.GaugeVec
+	spansDropped                                    *prometheus.CounterVec
 	kubeRequests                                    *prometheus.CounterVec
 	kubeSeconds                                     *prometheus.HistogramVec
 	memoryPeak, memoryRatio, throttled              *prometheus.HistogramVec
@@ -86,13 +87,14 @@ func NewMetrics() *Metrics {
 		memoryPeak:     histogram("job_memory_peak_bytes", "Most memory that the container of a job's command used.", prometheus.ExponentialBuckets(64<<20, 2, 12), "queue"),
 		memoryRatio:    histogram("job_memory_peak_ratio", "The same, as a part of the container's limit.", []float64{.1, .25, .5, .75, .9, .95, .99, 1}, "queue"),
 		throttled:      histogram("job_throttled_ratio", "Part of its time that a container with a CPU limit was stopped by that limit.", []float64{.01, .05, .1, .25, .5, .75, 1}, "queue"),
+		spansDropped:   counter("trace_spans_dropped_total", "Spans that were not exported: there was no room for them (full), or the collector did not take them (refused).", "reason"),
 		build:          gauge("build_info", "Always 1; the label has the scheduler's version.", "version"),
 		leader:         prometheus.NewGauge(prometheus.GaugeOpts{Name: "onejob_leader", Help: "1 while this process holds the Lease."}),
 	}
 	m.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		m.depth, m.unmatched, m.oldest, m.paused, m.ready, m.shared, m.slots, m.retries, m.phase, m.decisions, m.creates, m.panics, m.requests,
 		m.requestSeconds, m.remaining, m.apiErrors, m.templates, m.configs, m.leader, m.dropped, m.pending, m.pendingOldest, m.placeholders, m.build, m.kubeRequests, m.kubeSeconds,
-		m.memoryPeak, m.memoryRatio, m.throttled)
+		m.memoryPeak, m.memoryRatio, m.throttled, m.spansDropped)
 	return m
 }
 
@@ -130,4 +132,9 @@ func (m *Metrics) took(queue, phase string, from, to time.Time) {
 		return
 	}
 	m.phase.WithLabelValues(queue, phase).Observe(max(0, to.Sub(from).Seconds()))
+}
+
+// SpanDropped is traces.Config.Dropped.
+func (m *Metrics) SpanDropped(reason string, spans int) {
+	m.spansDropped.WithLabelValues(reason).Add(float64(spans))
 }
