@@ -58,6 +58,8 @@ type Message struct {
 	Phases []Phase `json:"phases,omitempty"`
 	// LogChunksFailed counts the log chunks that Buildkite never took.
 	LogChunksFailed int `json:"log_chunks_failed,omitempty"`
+	// Held is for how many seconds the container stayed after that.
+	Held float64 `json:"held_seconds,omitempty"`
 	// Traceparent is Buildkite's trace context for the job (W3C Trace Context), empty
 	// until it is acquired.
 	Traceparent string `json:"traceparent,omitempty"`

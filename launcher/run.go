@@ -47,6 +47,8 @@ type Config struct {
 	// Known, unless it is nil, gets the message as soon as the outcome is known, before
 	// leaving and the agent-shutdown hook: a SIGKILL may come during these.
 	Known func(contract.Message)
+	// Hold is what the pod's queue allows.
+	Hold Hold
 	// Use is what this container has used; nil if that isn't read.
 	Use func() *contract.Use
 }
@@ -62,6 +64,8 @@ type run struct {
 	childTries map[string]int
 	// warning is the first line of the job's log.
 	warning string
+	// hold is Config's, with the job's own wish.
+	hold Hold
 	// began: the job's own runner was started.
 	began bool
 	msg   contract.Message
@@ -74,7 +78,9 @@ func Run(w *signals.Watcher, conf Config) contract.Message {
 	r.Log = r.Log.With("job_id", conf.JobID)
 	r.msg = contract.Message{JobID: conf.JobID, Attempt: conf.Attempt}
 	r.do()
-	return r.message()
+	msg := r.message()
+	msg.Held = r.stay()
+	return msg
 }
 
 // do goes through the phases; it leaves the outcome in r.msg.
@@ -188,6 +194,10 @@ func (r *run) have(work, lost context.Context, job *acquire.Job, tags []string) 
 		r.Log.Error("the step asks for what this pod can't do", "reason", why)
 		r.finishUnrun(job, contract.OutcomeUnsupported, Finish{ExitStatus: "-1", SignalReason: "agent_refused", Start: true, Text: why})
 		return
+	}
+	hold, warning := r.Hold.of(job.Env)
+	if r.hold = hold; warning != "" {
+		r.warning += "+++ onejob: the container won't stay\n" + warning
 	}
 	r.phases.begin("run")
 	r.began = true

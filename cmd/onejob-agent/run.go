@@ -21,6 +21,7 @@ import (
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/launcher"
 	"github.com/onejob-dev/onejob/launcher/cgroup"
+	"github.com/onejob-dev/onejob/launcher/container"
 	"github.com/onejob-dev/onejob/logging"
 	"github.com/onejob-dev/onejob/signals"
 )
@@ -119,6 +120,15 @@ func (f *flags) config(c *cli.Context, log *slog.Logger) (launcher.Config, error
 	stepDir := os.Getenv(contract.EnvStepDir)
 	step, err := launcher.HoldStep(stepDir)
 	errs = append(errs, err)
+	shown := contract.AgentContainer
+	if stepDir != "" {
+		shown = contract.CommandContainer
+	}
+	hold, err := launcher.NewHold(os.Getenv, shown)
+	errs = append(errs, err)
+	if stepDir != "" && hold.Most > 0 {
+		errs = append(errs, container.AskToStay(stepDir))
+	}
 	err = errors.Join(errs...)
 	if err == nil {
 		err = f.options.MakeBuildPath()
@@ -135,6 +145,7 @@ func (f *flags) config(c *cli.Context, log *slog.Logger) (launcher.Config, error
 		Rand:             acquire.NewRand(rand.Uint64()), //nolint:gosec // jitter
 		Log:              log,
 		Use:              cgroup.Use,
+		Hold:             hold,
 	}, nil
 }
 

@@ -43,7 +43,7 @@ func newApp() *cli.App {
 		Name: "onejob", Usage: "one Buildkite job, one Kubernetes Job, one pod, one run",
 		Version: build.String(), HideHelpCommand: true,
 		Commands: []*cli.Command{
-			scheduleCommand(), jobsCommand(), explainCommand(), sizesCommand(), reacquireCommand(), cancelCommand(),
+			scheduleCommand(), jobsCommand(), explainCommand(), sizesCommand(), reacquireCommand(), cancelCommand(), holdCommand(), releaseCommand(),
 			renderCommand(), lintCommand(), importCommand(), deregisterCommand(), probeCommand(),
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // main's affair

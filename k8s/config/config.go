@@ -90,6 +90,9 @@ type Queue struct {
 	LostJobs string `json:"lost-jobs,omitempty"`
 	// OnTerm is what a runner does on SIGTERM: cancel or drain.
 	OnTerm string `json:"on-term,omitempty"`
+	// Hold is how long a container may stay when its job is over, for people to look
+	// into it; 0 for not at all.
+	Hold *Duration `json:"hold,omitempty"`
 	// AgentEndpoint is what the pods call, where that is not Config.Endpoint.
 	AgentEndpoint string `json:"agent-endpoint,omitempty"`
 	// AgentTracing is the OTLP endpoint (http/protobuf) to which the agents in the pods
@@ -229,6 +232,7 @@ func (c *Config) complete(namespace string) {
 		defNumber(&q.PendingTimeout, Duration(DefaultPendingTimeout))
 		defNumber(&q.SuspendedTimeout, 0)
 		defNumber(&q.ImageGrace, Duration(DefaultImageGrace))
+		defNumber(&q.Hold, 0)
 		def(&q.OnTerm, "cancel")
 		def(&q.LostJobs, LostLeave)
 		def(&q.Unmatched, UnmatchedNotify)

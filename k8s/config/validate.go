@@ -98,7 +98,7 @@ func (f *faults) numbers(at string, q Queue) {
 	if *q.MaxAttempts < 1 {
 		f.bad("%s: max-attempts: %d is less than 1, and no job would be run: write 1 for no second attempt, or leave it out for %d", at, *q.MaxAttempts, DefaultMaxAttempts)
 	}
-	for name, d := range map[string]Duration{"pending-timeout": *q.PendingTimeout, "suspended-timeout": *q.SuspendedTimeout, "image-grace": *q.ImageGrace} {
+	for name, d := range map[string]Duration{"pending-timeout": *q.PendingTimeout, "suspended-timeout": *q.SuspendedTimeout, "image-grace": *q.ImageGrace, "hold": *q.Hold} {
 		if d < 0 {
 			f.bad("%s: %s: negative", at, name)
 		}

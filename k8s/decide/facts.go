@@ -80,6 +80,8 @@ type Policy struct {
 	FinishLost bool
 	// Grace is the pods' termination grace.
 	Grace time.Duration
+	// Hold is how long a runner may stay when its job is over.
+	Hold time.Duration
 }
 
 // NoLimit is a pending timeout that is longer than anything waits.

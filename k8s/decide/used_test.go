@@ -125,3 +125,22 @@ func TestBytes(t *testing.T) {
 		}
 	}
 }
+
+// A runner that stays is left alone for as long as its queue allows.
+func TestOverButHeld(t *testing.T) {
+	held := func(hold, since time.Duration) Decision {
+		return On(aKJob().State(stacks.StateFinished).Ended().but(func(f *Facts) {
+			f.Pod, f.Policy.Hold, f.EndedAt = OfPod(alone(runs)), hold, t0.Add(-since)
+			f.Pod.Phase, f.KJob.Finished, f.KJob.Succeeded = corev1.PodRunning, false, false
+		}).Facts)
+	}
+	if d := held(time.Hour, 59*time.Minute); d.Action != None {
+		t.Errorf("it is %v, %v", d.Action, d.Reason)
+	}
+	if d := held(0, 59*time.Minute); d.Action != Delete || d.Reason != ReasonOutlived {
+		t.Errorf("without a hold: %v, %v", d.Action, d.Reason)
+	}
+	if d := held(time.Hour, 3*time.Hour); d.Action != Delete || d.Reason != ReasonOutlived {
+		t.Errorf("for longer than the queue allows: %v, %v", d.Action, d.Reason)
+	}
+}

@@ -81,6 +81,7 @@ func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batc
 	}
 	agent := FindAgent(&pod.Spec)
 	agent.Env = append(agent.Env, tracing(agent.Env, t.AgentTracing)...)
+	addHold(&pod.Spec, agent, t)
 	agent.Env = append(agent.Env, podEnv(job.ID, attempt, t)...)
 	agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvImage, Value: image})
 	return k, nil

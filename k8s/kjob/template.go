@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -39,6 +40,7 @@ type Template struct {
 	AgentEndpoint string
 	Tags          []string
 	AgentTracing  string
+	Hold          time.Duration
 	OnTerm        string
 	TokenSecret   config.SecretRef
 	// Plain: a step's image: changes nothing about its pod.
@@ -109,6 +111,9 @@ func Parse(doc []byte, q config.Queue) (*Template, error) {
 		AgentTracing: q.AgentTracing, OnTerm: q.OnTerm, TokenSecret: q.TokenSecret, Installation: q.Installation, Plain: q.Steps == config.StepsPlain,
 		Pods: q.Steps == config.StepsPod, Job: &batchv1.Job{},
 		tokens: append([]string{q.TokenSecret.Name}, q.TokenSecrets...),
+	}
+	if q.Hold != nil {
+		t.Hold = time.Duration(*q.Hold)
 	}
 	errs, err := config.DecodeStrict(merged, t.Job)
 	if err != nil {

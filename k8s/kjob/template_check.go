@@ -121,5 +121,5 @@ func (f *faults) checkLabels(where string, labels map[string]string) {
 // ownEnv is what New sets, or what would contradict it, and a template can't.
 var ownEnv = []string{
 	contract.EnvJobID, contract.EnvToken, contract.EnvTokenFile, contract.EnvEndpoint, contract.EnvTags, contract.EnvQueue, contract.EnvTerminationMessagePath,
-	contract.EnvGrace, contract.EnvAttempt, contract.EnvContractVersion, contract.EnvOnTerm, contract.EnvImage,
+	contract.EnvGrace, contract.EnvAttempt, contract.EnvContractVersion, contract.EnvOnTerm, contract.EnvImage, contract.EnvHold,
 }

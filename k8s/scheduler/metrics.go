@@ -29,6 +29,7 @@ type Metrics struct {
 	dropped                                         *prometheus.CounterVec
 	pending, pendingOldest                          *prometheus.GaugeVec
 	placeholders, build                             *prometheus.GaugeVec
+	held                                            *prometheus.GaugeVec
 	spansDropped                                    *prometheus.CounterVec
 	kubeRequests                                    *prometheus.CounterVec
 	kubeSeconds                                     *prometheus.HistogramVec
@@ -87,6 +88,7 @@ func NewMetrics() *Metrics {
 		memoryPeak:     histogram("job_memory_peak_bytes", "Most memory that the container of a job's command used.", prometheus.ExponentialBuckets(64<<20, 2, 12), "queue"),
 		memoryRatio:    histogram("job_memory_peak_ratio", "The same, as a part of the container's limit.", []float64{.1, .25, .5, .75, .9, .95, .99, 1}, "queue"),
 		throttled:      histogram("job_throttled_ratio", "Part of its time that a container with a CPU limit was stopped by that limit.", []float64{.01, .05, .1, .25, .5, .75, 1}, "queue"),
+		held:           gauge("jobs_held", "Jobs that are over and whose container stays, for people to look into it; see the setting hold.", "queue"),
 		spansDropped:   counter("trace_spans_dropped_total", "Spans that were not exported: there was no room for them (full), or the collector did not take them (refused).", "reason"),
 		build:          gauge("build_info", "Always 1; the label has the scheduler's version.", "version"),
 		leader:         prometheus.NewGauge(prometheus.GaugeOpts{Name: "onejob_leader", Help: "1 while this process holds the Lease."}),
@@ -94,7 +96,7 @@ func NewMetrics() *Metrics {
 	m.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		m.depth, m.unmatched, m.oldest, m.paused, m.ready, m.shared, m.slots, m.retries, m.phase, m.decisions, m.creates, m.panics, m.requests,
 		m.requestSeconds, m.remaining, m.apiErrors, m.templates, m.configs, m.leader, m.dropped, m.pending, m.pendingOldest, m.placeholders, m.build, m.kubeRequests, m.kubeSeconds,
-		m.memoryPeak, m.memoryRatio, m.throttled, m.spansDropped)
+		m.memoryPeak, m.memoryRatio, m.throttled, m.spansDropped, m.held)
 	return m
 }
 
@@ -122,7 +124,7 @@ func (m *Metrics) setReady(queue string, ready bool) {
 
 // forget drops the gauges of a queue that is served no more.
 func (m *Metrics) forget(queue string) {
-	for _, g := range []*prometheus.GaugeVec{m.depth, m.unmatched, m.oldest, m.paused, m.ready, m.shared, m.slots, m.retries, m.remaining, m.pending, m.pendingOldest, m.placeholders} {
+	for _, g := range []*prometheus.GaugeVec{m.depth, m.unmatched, m.oldest, m.paused, m.ready, m.shared, m.slots, m.retries, m.remaining, m.pending, m.pendingOldest, m.placeholders, m.held} {
 		g.DeletePartialMatch(prometheus.Labels{"queue": queue})
 	}
 }

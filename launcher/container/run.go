@@ -54,7 +54,11 @@ func run(stop context.Context, dir string) error {
 		return nil
 	}
 	defer c.rpc.Close() //nolint:errcheck // the process ends
-	return c.work(dir, left)
+	err := c.work(dir, left)
+	if _, stays := os.Stat(filepath.Join(dir, stayFile)); stays == nil && err == nil {
+		<-left
+	}
+	return err
 }
 
 // client is the command container's side of the RPC.
