@@ -54,6 +54,10 @@ const (
 	// EnvPlugin is set in the pod of a step that described it by the kubernetes plugin. A
 	// runner refuses a step with that plugin in any other pod.
 	EnvPlugin = "ONEJOB_PLUGIN"
+	// EnvHold is how long the container of a job may stay when the job is over, as a
+	// duration; set if the queue allows that. EnvPodNamespace, beside it, is for words.
+	EnvHold         = "ONEJOB_HOLD_MOST"
+	EnvPodNamespace = "ONEJOB_POD_NAMESPACE"
 	// EnvAttempt is the number of the attempt, from 1.
 	EnvAttempt = "ONEJOB_ATTEMPT"
 	// EnvContractVersion is the scheduler's Version.

@@ -53,6 +53,16 @@ const (
 	AnnotationCancel = "onejob.dev/cancel"
 )
 
+// AnnotationHold on a pod is how long its containers are to stay when the job is over, as
+// people ask while it runs; 0s has them end. The kubelet shows it to the runner as the
+// file HoldFile of the volume HoldVolume at HoldDir, where the queue allows that.
+const (
+	AnnotationHold = "onejob.dev/hold"
+	HoldVolume     = "onejob-hold"
+	HoldDir        = "/run/onejob-hold"
+	HoldFile       = "for"
+)
+
 // Annotations of the Events that onejob writes.
 const (
 	// AnnotationReason is the reason of the decision that an Event is about, one of

@@ -58,6 +58,14 @@ type Message struct {
 	Phases []Phase `json:"phases,omitempty"`
 	// LogChunksFailed counts the log chunks that Buildkite never took.
 	LogChunksFailed int `json:"log_chunks_failed,omitempty"`
+	// Held is for how many seconds the container stayed after that.
+	Held float64 `json:"held_seconds,omitempty"`
+	// Traceparent is Buildkite's trace context for the job (W3C Trace Context), empty
+	// until it is acquired.
+	Traceparent string `json:"traceparent,omitempty"`
+	// Use is what the runner's container used, and with it the job, unless the job's
+	// commands have containers of their own; nil if nothing of a job ran, or it isn't known.
+	Use *Use `json:"use,omitempty"`
 }
 
 // Code is the runner's own exit code, one of this package's. ExitCode may be another
@@ -80,8 +88,8 @@ type Phase struct {
 }
 
 // Encode returns the message as JSON of at most MaxMessage bytes. If it is too long,
-// the reason is cut first, on a rune boundary, then the phases are left out, then the
-// tries. The outcome always arrives.
+// the reason is cut first, on a rune boundary, then what was used is left out, then the
+// phases, then the tries. The outcome always arrives.
 func (m Message) Encode() []byte {
 	m.Contract = Version
 	m.Reason = strings.ToValidUTF8(m.Reason, "\uFFFD")
@@ -89,7 +97,7 @@ func (m Message) Encode() []byte {
 		b, err := json.Marshal(m)
 		if err != nil {
 			// Only a NaN or a year beyond 9999 gets here.
-			m.Phases, m.NotBefore = nil, nil
+			m.Phases, m.NotBefore, m.Use = nil, nil, nil
 			m.Reason = shorten(m.Reason, MaxMessage/4)
 			continue
 		}
@@ -101,6 +109,8 @@ func (m Message) Encode() []byte {
 			// A byte may take six in JSON (\u003c), so halving is the most
 			// that one round cuts; the loop does the rest.
 			m.Reason = shorten(m.Reason, max(len(m.Reason)-over, len(m.Reason)/2, 64))
+		case m.Use != nil:
+			m.Use = nil
 		case m.Phases != nil:
 			m.Phases = nil
 		case m.Tries != nil:
@@ -159,7 +169,7 @@ func (m *Message) clean() {
 	for _, word := range []*string{&m.Agent, &m.Signal, &m.SignalReason, &m.Received} {
 		*word = Line(*word, maxWord)
 	}
-	m.Reason = Line(m.Reason, MaxSentence)
+	m.Reason, m.Traceparent = Line(m.Reason, MaxSentence), Traceparent(m.Traceparent)
 	for i := range m.Phases {
 		m.Phases[i].Name = Line(m.Phases[i].Name, maxWord)
 	}

@@ -36,6 +36,8 @@ type Handover struct {
 	StartBy time.Time
 	// Warning, unless it is empty, goes into the job's log before the bootstrap's.
 	Warning string
+	// Hold is whether the container stays, which the log says before the job's end.
+	Hold Hold
 }
 
 // Control tells the child to stop. A later one adds to an earlier one.
@@ -99,7 +101,7 @@ func (r *run) handover(job *acquire.Job, tags []string) Handover {
 		Endpoint: r.session.Endpoint(), Token: reply.AccessToken, UserAgent: r.UserAgent,
 		Headers:           map[string]string{},
 		JobStatusInterval: acquire.Seconds(reply.JobStatusInterval, time.Second, time.Second, time.Minute),
-		Tracing:           reply.Tracing, LocalTraceparent: r.LocalTraceparent, Warning: r.warning,
+		Tracing:           reply.Tracing, LocalTraceparent: r.LocalTraceparent, Warning: r.warning, Hold: r.hold,
 	}
 	for name := range r.session.RequestHeaders() {
 		h.Headers[name] = r.session.RequestHeaders().Get(name)

@@ -24,6 +24,9 @@ func (r *run) message() contract.Message {
 			r.msg.Tries[call] += n
 		}
 	}
+	if r.began && r.Use != nil {
+		r.msg.Use = r.Use()
+	}
 	sig, stopped := signals.From(r.watch.Stop)
 	if stopped {
 		r.msg.Received = sig.Error()

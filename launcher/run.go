@@ -54,6 +54,10 @@ type Config struct {
 	// Known, unless it is nil, gets the message as soon as the outcome is known, before
 	// leaving and the agent-shutdown hook: a SIGKILL may come during these.
 	Known func(contract.Message)
+	// Hold is what the pod's queue allows.
+	Hold Hold
+	// Use is what this container has used; nil if that isn't read.
+	Use func() *contract.Use
 }
 
 // run is one attempt.
@@ -69,7 +73,11 @@ type run struct {
 	childTries map[string]int
 	// warning is the first line of the job's log.
 	warning string
-	msg     contract.Message
+	// hold is Config's, with the job's own wish.
+	hold Hold
+	// began: the job's own runner was started.
+	began bool
+	msg   contract.Message
 }
 
 // Run takes the job from registration to its end, and returns what became of
@@ -79,7 +87,9 @@ func Run(w *signals.Watcher, conf Config) contract.Message {
 	r.Log = r.Log.With("job_id", conf.JobID)
 	r.msg = contract.Message{JobID: conf.JobID, Attempt: conf.Attempt}
 	r.do()
-	return r.message()
+	msg := r.message()
+	msg.Held = r.stay()
+	return msg
 }
 
 // do goes through the phases; it leaves the outcome in r.msg.
@@ -175,6 +185,7 @@ func (r *run) serve(stop context.Context, tags []string) {
 		r.failed(work, err)
 		return
 	}
+	r.msg.Traceparent = contract.Traceparent(job.TraceParent)
 	r.Log.Info("acquired", "url", job.URL())
 	r.have(work, lost, job, tags)
 }
@@ -201,7 +212,12 @@ func (r *run) have(work, lost context.Context, job *acquire.Job, tags []string) 
 		r.finishUnrun(job, contract.OutcomeUnsupported, Finish{ExitStatus: "-1", SignalReason: "agent_refused", Start: true, Text: why})
 		return
 	}
+	hold, warning := r.Hold.of(job.Env)
+	if r.hold = hold; warning != "" {
+		r.warning += "+++ onejob: the container won't stay\n" + warning
+	}
 	r.phases.begin("run")
+	r.began = true
 	r.supervise(lost, job, tags)
 }
 

@@ -337,3 +337,25 @@ func TestShutdownHookComesLast(t *testing.T) {
 		t.Errorf("message %+v", m)
 	}
 }
+
+// What the container used is in the message of a job that ran, and in no other.
+func TestUseOfAJobThatRan(t *testing.T) {
+	t.Parallel()
+	for _, ran := range []bool{true, false} {
+		dir := t.TempDir()
+		budget, err := NewBudget(0, 10, -1, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ran {
+			write(t, dir, "agent-startup", "exit 1")
+		}
+		_, done := new(buildkite).attempt(t, dir, `
+			read handover
+			echo '{"Start":{"Sent":true,"Delivered":true},"Ran":true,"Finish":{"Sent":true,"Delivered":true},"ExitStatus":"0","Final":true}' >&3`, budget,
+			func(c *Config) { c.Use = func() *contract.Use { return &contract.Use{MemoryPeak: 5} } })
+		if m := result(t, done); (m.Use != nil) != ran || (m.Outcome == contract.OutcomeFinished) != ran {
+			t.Errorf("ran %v: %s, use %+v", ran, m.Outcome, m.Use)
+		}
+	}
+}

@@ -32,6 +32,7 @@ func (r *run) supervise(lost context.Context, job *acquire.Job, tags []string) {
 	}
 	s.follow()
 	exit := <-c.exited
+	r.phases.split("report", s.report.EndedAt)
 	r.childTries = maps.Clone(s.report.Tries)
 	r.msg.LogChunksFailed = s.report.ChunksFailed
 	if s.hung {

@@ -3,6 +3,7 @@ package simulator
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/onejob-dev/onejob/assumptions"
@@ -108,6 +109,7 @@ func (s *Simulator) jobReply(j *job) reply {
 		"log_max_size_bytes":      s.conf.LogMaxSizeBytes,
 		"runnable_at":             j.runnableAt.UTC().Format(time.RFC3339Nano),
 		"priority":                j.priority,
+		"traceparent":             "00-" + strings.ReplaceAll(j.build.id, "-", "") + "-" + strings.ReplaceAll(j.id, "-", "")[16:] + "-01",
 	}
 	if j.token != "" {
 		body["token"] = j.token

@@ -20,6 +20,8 @@ import (
 	"github.com/onejob-dev/onejob/build"
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/launcher"
+	"github.com/onejob-dev/onejob/launcher/cgroup"
+	"github.com/onejob-dev/onejob/launcher/container"
 	"github.com/onejob-dev/onejob/logging"
 	"github.com/onejob-dev/onejob/signals"
 )
@@ -120,6 +122,15 @@ func (f *flags) config(c *cli.Context, log *slog.Logger, known error) (launcher.
 	stepDir := os.Getenv(contract.EnvStepDir)
 	step, agent, err := launcher.HoldStep(stepDir)
 	errs = append(errs, err)
+	shown := contract.AgentContainer
+	if stepDir != "" {
+		shown = contract.CommandContainer
+	}
+	hold, err := launcher.NewHold(os.Getenv, shown)
+	errs = append(errs, err)
+	if stepDir != "" && hold.Most > 0 {
+		errs = append(errs, container.AskToStay(stepDir))
+	}
 	err = errors.Join(errs...)
 	if err == nil {
 		err = f.options.MakeBuildPath()
@@ -135,6 +146,8 @@ func (f *flags) config(c *cli.Context, log *slog.Logger, known error) (launcher.
 		Transport:        acquire.NewTransport(!f.options.NoHTTP2),
 		Rand:             acquire.NewRand(rand.Uint64()), //nolint:gosec // jitter
 		Log:              log,
+		Use:              cgroup.Use,
+		Hold:             hold,
 	}, nil
 }
 

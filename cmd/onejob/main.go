@@ -43,7 +43,7 @@ func newApp() *cli.App {
 		Name: "onejob", Usage: "one Buildkite job, one Kubernetes Job, one pod, one run",
 		Version: build.String(), HideHelpCommand: true, EnableBashCompletion: true, DisableSliceFlagSeparator: true,
 		Commands: []*cli.Command{
-			scheduleCommand(), jobsCommand(), explainCommand(), reacquireCommand(), cancelCommand(),
+			scheduleCommand(), jobsCommand(), explainCommand(), sizesCommand(), reacquireCommand(), cancelCommand(), holdCommand(), releaseCommand(),
 			renderCommand(), lintCommand(), policyCommand(), importCommand(), deregisterCommand(), probeCommand(),
 			doctorCommand(), completionCommand(),
 		},

@@ -89,6 +89,9 @@ func TestMistakes(t *testing.T) {
 		{"jobs --wacth", `Did you mean "--watch"?`},
 		{"reacquire --dryrun", `Did you mean "--dry-run"?`},
 		{"jobs", "no cluster to talk to"},
+		{"sizes", "no cluster to talk to"},
+		{"sizes /nowhere", "/nowhere: open /nowhere: no such file"},
+		{"sizes " + good, "it is not what `onejob jobs -o json` writes"},
 		{"lint", "set --config or ONEJOB_CONFIG"},
 		{"lint -f /nowhere/onejob.yaml", "/nowhere/onejob.yaml: no such file"},
 		{"render -f " + good, "The configuration has default, gpu: give --queue"},
@@ -107,6 +110,9 @@ func TestMistakes(t *testing.T) {
 		{"reacquire", "the UUID after # in a job's URL"},
 		{"reacquire -f " + good + " 018f0000-0000-7000-8000-00000000000a", "no cluster to talk to"},
 		{"cancel", "no job ID given"},
+		{"hold", "no job ID given"},
+		{"hold --for 0s " + nobodys, "--for must be a time such as 30m"},
+		{"release", "no job ID given"},
 		{"schedule", "config"},
 		{"schedule --log-level wrn", `log-level is "wrn", want one of debug, info`},
 		{"schedule --log-format xml", `log-format is "xml", want json or text`},
@@ -114,6 +120,14 @@ func TestMistakes(t *testing.T) {
 	} {
 		t.Run(tt.args, func(t *testing.T) { run(t, strings.Fields(tt.args)...).wants(t, 2, tt.want) })
 	}
+}
+
+// sizes reads what jobs wrote.
+func TestSizes(t *testing.T) {
+	file := write(t, `[{"namespace":"builds","kubernetes_job":"a","pod":"a-x","pipeline":"app","step":"test","used":[{"container":"agent","seconds":10,"use":{"memory_peak":104857600,"cpu_seconds":5}}]}]`)
+	run(t, "sizes", file, file).wants(t, 0, "MEMORY p50/p90/max", "app", "100 MiB / 100 MiB / 100 MiB", "0.50 / 0.50 / 0.50", "cpu 500m, memory 112Mi", "memory 128Mi")
+	run(t, "sizes", "-o", "json", file).wants(t, 0, `"requests_memory": "112Mi"`, `"runs": 1`)
+	run(t, "sizes", "-o", "json", write(t, "[]")).wants(t, 0, "[]")
 }
 
 // A token that can't be one is said to be that, not that there is none.

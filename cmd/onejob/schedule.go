@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"runtime/debug"
 
@@ -79,6 +80,10 @@ func schedule(c *cli.Context) error {
 		debug.SetGCPercent(50) // nearly all of its heap stays, and little is made anew: a little CPU for a quarter of its memory
 	}
 	o.Installation, o.UID = installationName(c), askUID(kube, c, log)
+	if o.Traces, err = tracing(c, log, o.Metrics); err != nil {
+		return usage(err)
+	}
+	defer closeTraces(o.Traces)
 	s := scheduler.New(o)
 	g, ctx := errgroup.WithContext(c.Context)
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
@@ -91,15 +96,17 @@ func schedule(c *cli.Context) error {
 		return err
 	})
 	if addr := c.String("listen"); addr != "" {
-		g.Go(func() error {
-			l, err := net.Listen("tcp", addr)
-			if err != nil {
-				return err
-			}
-			return serve(serving, l, s.Handler(c.Bool("pprof")))
-		})
+		g.Go(func() error { return serveAt(serving, addr, s.Handler(c.Bool("pprof"))) })
 	}
 	return g.Wait()
+}
+
+func serveAt(ctx context.Context, addr string, h http.Handler) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	return serve(ctx, l, h)
 }
 
 // lease is the wanted leader election; nil for none.

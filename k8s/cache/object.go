@@ -48,7 +48,10 @@ type Pod struct {
 	// Made is when the pod was made, Scheduled when it got its node, and Started when its
 	// agent container started, by Kubernetes' clocks.
 	Made, Scheduled, Started time.Time
-	grace                    time.Duration // of its deletion
+	// Sandboxed is when its sandbox and network were there, by the node's clock; zero if
+	// they aren't, or not any more.
+	Sandboxed time.Time
+	grace     time.Duration // of its deletion
 }
 
 // Object is what Job and Pod share; the informers need its metadata.
@@ -109,8 +112,14 @@ func podOf(o any) (any, error) {
 		s.grace = time.Duration(*g) * time.Second
 	}
 	for _, c := range p.Status.Conditions {
-		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionTrue {
+		if c.Status != corev1.ConditionTrue {
+			continue
+		}
+		switch c.Type {
+		case corev1.PodScheduled:
 			s.Scheduled = c.LastTransitionTime.Time
+		case corev1.PodReadyToStartContainers:
+			s.Sandboxed = c.LastTransitionTime.Time
 		}
 	}
 	return s, nil

@@ -98,8 +98,14 @@ type Queue struct {
 	LostJobs string `json:"lost-jobs,omitempty"`
 	// OnTerm is what a runner does on SIGTERM: cancel or drain.
 	OnTerm string `json:"on-term,omitempty"`
+	// Hold is how long a container may stay when its job is over, for people to look
+	// into it; 0 for not at all.
+	Hold *Duration `json:"hold,omitempty"`
 	// AgentEndpoint is the base URL that the pods call; empty means Config.Endpoint.
 	AgentEndpoint string `json:"agent-endpoint,omitempty"`
+	// AgentTracing is the OTLP endpoint (http/protobuf) to which the agents in the pods
+	// export their spans; empty for none.
+	AgentTracing string `json:"agent-tracing,omitempty"`
 	// TrustedPipelines lets the template take images, commands and names from a
 	// pipeline. Everybody who can write a pipeline then has the agent token. See
 	// kjob/trust.go.
@@ -243,6 +249,7 @@ func (c *Config) complete(namespace string) {
 		defNumber(&q.SuspendedTimeout, 0)
 		defNumber(&q.ImageGrace, Duration(DefaultImageGrace))
 		defNumber(&q.SlowStart, Duration(DefaultSlowStart))
+		defNumber(&q.Hold, 0)
 		def(&q.OnTerm, "cancel")
 		def(&q.LostJobs, LostLeave)
 		def(&q.Unmatched, UnmatchedNotify)

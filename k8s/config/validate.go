@@ -99,7 +99,7 @@ func (f *faults) numbers(at string, q Queue) {
 	if *q.MaxAttempts < 1 {
 		f.bad("%s: max-attempts: %d is less than 1, and no job would be run: write 1 for no second attempt, or leave it out for %d", at, *q.MaxAttempts, DefaultMaxAttempts)
 	}
-	for name, d := range map[string]Duration{"pending-timeout": *q.PendingTimeout, "suspended-timeout": *q.SuspendedTimeout, "image-grace": *q.ImageGrace, "slow-start": *q.SlowStart} {
+	for name, d := range map[string]Duration{"pending-timeout": *q.PendingTimeout, "suspended-timeout": *q.SuspendedTimeout, "image-grace": *q.ImageGrace, "slow-start": *q.SlowStart, "hold": *q.Hold} {
 		if d < 0 {
 			f.bad("%s: %s: negative", at, name)
 		}
@@ -115,6 +115,9 @@ func (f *faults) words(at string, q Queue) {
 	}
 	if !slices.Contains([]string{StepsPod, StepsImage, StepsPlain}, q.Steps) {
 		f.bad("%s: steps: %q is neither image nor pod nor plain", at, q.Steps)
+	}
+	if q.AgentTracing != "" && contract.CheckEndpoint(q.AgentTracing) != nil {
+		f.bad("%s: agent-tracing: it is no base URL of a collector, such as http://otel-collector.monitoring:4318", at)
 	}
 	if err := q.Policy.Validate(); err != nil {
 		f.bad("%s: %w", at, err)

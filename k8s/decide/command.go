@@ -15,7 +15,8 @@ import (
 func (p *Pod) addCommand(o *corev1.Pod) {
 	// Pods of a release before have the init container alone.
 	copied := slices.ContainsFunc(o.Status.InitContainerStatuses, func(c corev1.ContainerStatus) bool { return c.Name == contract.StepInit })
-	if !copied && o.Annotations[contract.AnnotationImage] == "" {
+	p.Apart = copied || o.Annotations[contract.AnnotationImage] != ""
+	if !p.Apart {
 		return
 	}
 	for _, c := range o.Status.ContainerStatuses {

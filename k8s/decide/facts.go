@@ -80,6 +80,8 @@ type Policy struct {
 	FinishLost bool
 	// Grace is the pods' termination grace.
 	Grace time.Duration
+	// Hold is how long a runner may stay when its job is over.
+	Hold time.Duration
 }
 
 // NoLimit is a pending timeout that is longer than anything waits.
@@ -155,6 +157,10 @@ type Pod struct {
 	Unbegun bool
 	// OutOfMemory is the command's container and its image, if it ran out of that.
 	OutOfMemory string
+	// Used are containers that have ended, with what they used. Apart: the job's commands
+	// have containers of their own.
+	Used  []Used
+	Apart bool
 	// Waiting is why a container hasn't started: ImagePullBackOff.
 	Waiting, WaitingMessage, Image string
 	// Unschedulable is the scheduler's own message, empty if it has placed the pod.

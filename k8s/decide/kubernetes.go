@@ -91,6 +91,9 @@ func OfPod(p *corev1.Pod) Pod {
 		f.addContainer(c)
 	}
 	f.addCommand(p)
+	for _, c := range p.Status.ContainerStatuses {
+		f.addUsed(c, f.Apart)
+	}
 	if !f.brokeByItself() {
 		f.Broke = Failure{}
 	}

@@ -69,7 +69,7 @@ func decideOutlived(f Facts) Decision {
 		return Decision{Action: Delete, Reason: ReasonOver}
 	}
 	// This is normal for a moment: the runner reports the end and then leaves.
-	if end := f.EndedAt.Add(f.Policy.Grace + outliveGrace); f.Now.Before(end) {
+	if end := f.EndedAt.Add(f.Policy.Grace + f.Policy.Hold + outliveGrace); f.Now.Before(end) {
 		return Decision{Action: None, Again: end}
 	}
 	return Decision{Action: Delete, Reason: ReasonOutlived, Text: "the job is over but its pod still ran; onejob deletes the pod"}

@@ -85,16 +85,16 @@ func aside(f Facts) (Topic, string) {
 	p := f.Pod
 	switch {
 	case p.Why == "OOMKilled":
-		return topicOutOfMemory, "a process of the job was killed because the container ran out of memory (OOMKilled); the limit is in the queue's template"
+		return topicOutOfMemory, fmt.Sprintf("a process of the job was killed because the container ran out of memory (OOMKilled%s); the limit is in the queue's template: raise limits.memory", p.usedAt(true))
 	case p.OutOfMemory != "":
-		return topicOutOfMemory, fmt.Sprintf("a process of the job was killed because its container ran out of memory (OOMKilled, container %s); the limit is the step's or the queue's template's", p.OutOfMemory)
+		return topicOutOfMemory, fmt.Sprintf("a process of the job was killed because its container ran out of memory (OOMKilled%s, container %s); the limit is the step's or the queue's template's: raise limits.memory", p.usedAt(false), p.OutOfMemory)
 	case p.Message.SessionLost:
 		return topicSessionLost, said(f, "lost its session with Buildkite, so it stopped the job")
 	case p.Message.Received == "":
-		return "", ""
+		return p.verdict()
 	}
 	if why, _ := stopWhy(f); why == "" && !p.Terminating && !p.Deleted {
-		return "", ""
+		return p.verdict()
 	}
 	d := stopped(f, ReasonFinished)
 	return d.Topic, d.Text
@@ -122,7 +122,7 @@ func NotCreated(why string) Decision {
 func Loss(f Facts) string {
 	p, parts := f.Pod, []string(nil)
 	if p.Why != "" {
-		parts = append(parts, p.Why)
+		parts = append(parts, p.Why+p.atLimit())
 	}
 	if p.Exited {
 		parts = append(parts, fmt.Sprintf("exit code %d", p.ExitCode))

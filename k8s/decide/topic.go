@@ -11,6 +11,8 @@ type Topic string
 const (
 	topicStopped      Topic = "stopped"
 	topicOutOfMemory  Topic = "out_of_memory"
+	topicMemory       Topic = "memory"
+	topicThrottled    Topic = "throttled"
 	topicSessionLost  Topic = "session_lost"
 	TopicMaybeGranted Topic = "maybe_granted"
 	topicUnseen       Topic = "unseen"

@@ -83,6 +83,8 @@ func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batc
 		return nil, err
 	}
 	agent := FindAgent(&pod.Spec)
+	agent.Env = append(agent.Env, tracing(agent.Env, t.AgentTracing)...)
+	addHold(&pod.Spec, agent, t)
 	agent.Env = append(agent.Env, podEnv(job.ID, attempt, t, versionOf(agent))...)
 	agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvImage, Value: image})
 	return k, nil

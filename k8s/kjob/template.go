@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -38,6 +39,8 @@ type Template struct {
 	Namespace     string
 	AgentEndpoint string
 	Tags          []string
+	AgentTracing  string
+	Hold          time.Duration
 	OnTerm        string
 	TokenSecret   config.SecretRef
 	// Plain means that a step's image: changes nothing about its pod (steps: plain).
@@ -114,9 +117,12 @@ func Parse(doc []byte, q config.Queue) (*Template, error) {
 	}
 	t := &Template{
 		Queue: q.Name, Namespace: q.Namespace, AgentEndpoint: q.AgentEndpoint, Tags: q.Tags,
-		OnTerm: q.OnTerm, TokenSecret: q.TokenSecret, Installation: q.Installation, Plain: q.Steps == config.StepsPlain,
+		AgentTracing: q.AgentTracing, OnTerm: q.OnTerm, TokenSecret: q.TokenSecret, Installation: q.Installation, Plain: q.Steps == config.StepsPlain,
 		Pods: q.Steps == config.StepsPod, Job: &batchv1.Job{},
 		tokens: append([]string{q.TokenSecret.Name}, q.TokenSecrets...),
+	}
+	if q.Hold != nil {
+		t.Hold = time.Duration(*q.Hold)
 	}
 	errs, err := config.DecodeStrict(merged, t.Job)
 	if err != nil {

@@ -130,6 +130,6 @@ func (f *faults) labelValues(where string, labels map[string]string) {
 // can't set any of them.
 var ownEnv = []string{
 	contract.EnvJobID, contract.EnvToken, contract.EnvTokenFile, contract.EnvEndpoint, contract.EnvTags, contract.EnvQueue, contract.EnvTerminationMessagePath,
-	contract.EnvGrace, contract.EnvAttempt, contract.EnvContractVersion, contract.EnvOnTerm, contract.EnvImage,
+	contract.EnvGrace, contract.EnvAttempt, contract.EnvContractVersion, contract.EnvOnTerm, contract.EnvImage, contract.EnvHold,
 	contract.EnvCommands, contract.EnvCheckoutEnv,
 }

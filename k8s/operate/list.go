@@ -42,6 +42,8 @@ type Row struct {
 
 	// Finished tells those that hold no slot.
 	Finished bool `json:"finished"`
+	// Used are the containers that ran the job's commands, once they have ended.
+	Used []decide.Used `json:"used,omitempty"`
 }
 
 // List lists the kjobs of a namespace ("" for all), and the pods that have
@@ -98,7 +100,7 @@ func rowOf(k *batchv1.Job, p *corev1.Pod) Row {
 		r.Attempt = kjob.AttemptOf(k)
 	}
 	kf, pf := decide.OfJob(k), decide.OfPod(p)
-	r.Pod, r.Node = pf.Name, pf.Node
+	r.Pod, r.Node, r.Used = pf.Name, pf.Node, pf.UsedBy()
 	r.Phase, r.Reason = decide.PhaseOf(kf, pf)
 	if r.JobID == "" {
 		r.Phase = "warm-" + r.Phase

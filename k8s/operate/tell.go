@@ -119,7 +119,17 @@ func (t *teller) tellPod(p *corev1.Pod) {
 			if m != nil {
 				t.tellMessage(m, end.FinishedAt.Time)
 			}
+			t.tellUsed(p, c.Name, what, end.FinishedAt.Time)
 			t.add(rankEnd, end.FinishedAt.Time, "kubelet", "%s ended with %d %s", what, end.ExitCode, contract.Word(end.Reason))
+		}
+	}
+}
+
+// tellUsed is a container's own account of what it used.
+func (t *teller) tellUsed(p *corev1.Pod, name, what string, end time.Time) {
+	for _, u := range decide.OfPod(p).Used {
+		if text := u.String(); u.Container == contract.Word(name) && text != "" {
+			t.add(rankRunner, end, "runner", "%s used %s", what, text)
 		}
 	}
 }

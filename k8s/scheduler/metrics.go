@@ -29,9 +29,12 @@ type Metrics struct {
 	dropped                                         *prometheus.CounterVec
 	pending, pendingOldest                          *prometheus.GaugeVec
 	placeholders, build                             *prometheus.GaugeVec
+	held                                            *prometheus.GaugeVec
+	spansDropped                                    *prometheus.CounterVec
 	kubeRequests                                    *prometheus.CounterVec
 	kubeSeconds                                     *prometheus.HistogramVec
 	works                                           *works
+	memoryPeak, memoryRatio, throttled              *prometheus.HistogramVec
 }
 
 // phases of a job on its way, as label values of onejob_phase_seconds.
@@ -83,12 +86,18 @@ func NewMetrics() *Metrics {
 		placeholders:   gauge("placeholders", "Warm placeholders of min-agents and buffer: wanted, and running.", "queue", "kind"),
 		kubeRequests:   counter("kubernetes_requests_total", "Requests to the API server, by HTTP method and status; 0 means no reply.", "method", "code"),
 		kubeSeconds:    histogram("kubernetes_request_seconds", "Latency of requests to the API server, without watches.", prometheus.DefBuckets, "method"),
+		memoryPeak:     histogram("job_memory_peak_bytes", "Most memory that the container of a job's command used.", prometheus.ExponentialBuckets(64<<20, 2, 12), "queue"),
+		memoryRatio:    histogram("job_memory_peak_ratio", "The same, as a part of the container's limit.", []float64{.1, .25, .5, .75, .9, .95, .99, 1}, "queue"),
+		throttled:      histogram("job_throttled_ratio", "Part of its time that a container with a CPU limit was stopped by that limit.", []float64{.01, .05, .1, .25, .5, .75, 1}, "queue"),
+		held:           gauge("jobs_held", "Jobs that are over and whose container stays, for people to look into it; see the setting hold.", "queue"),
+		spansDropped:   counter("trace_spans_dropped_total", "Spans that were not exported: there was no room for them (full), or the collector did not take them (refused).", "reason"),
 		build:          gauge("build_info", "Always 1; the label has the scheduler's version.", "version"),
 		leader:         prometheus.NewGauge(prometheus.GaugeOpts{Name: "onejob_leader", Help: "1 while this process holds the Lease."}),
 	}
 	m.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		m.depth, m.unmatched, m.oldest, m.paused, m.ready, m.shared, m.slots, m.retries, m.phase, m.decisions, m.creates, m.panics, m.requests,
-		m.requestSeconds, m.remaining, m.apiErrors, m.templates, m.configs, m.leader, m.dropped, m.pending, m.pendingOldest, m.placeholders, m.build, m.kubeRequests, m.kubeSeconds)
+		m.requestSeconds, m.remaining, m.apiErrors, m.templates, m.configs, m.leader, m.dropped, m.pending, m.pendingOldest, m.placeholders, m.build, m.kubeRequests, m.kubeSeconds,
+		m.memoryPeak, m.memoryRatio, m.throttled, m.spansDropped, m.held)
 	m.works = newWorks(m.Registry)
 	return m
 }
@@ -117,7 +126,7 @@ func (m *Metrics) setReady(queue string, ready bool) {
 
 // forget drops the gauges of a queue that is served no more.
 func (m *Metrics) forget(queue string) {
-	for _, g := range []*prometheus.GaugeVec{m.depth, m.unmatched, m.oldest, m.paused, m.ready, m.shared, m.slots, m.retries, m.remaining, m.pending, m.pendingOldest, m.placeholders} {
+	for _, g := range []*prometheus.GaugeVec{m.depth, m.unmatched, m.oldest, m.paused, m.ready, m.shared, m.slots, m.retries, m.remaining, m.pending, m.pendingOldest, m.placeholders, m.held} {
 		g.DeletePartialMatch(prometheus.Labels{"queue": queue})
 	}
 	m.works.forget(queue)
@@ -128,4 +137,9 @@ func (m *Metrics) took(queue, phase string, from, to time.Time) {
 		return
 	}
 	m.phase.WithLabelValues(queue, phase).Observe(max(0, to.Sub(from).Seconds()))
+}
+
+// SpanDropped is traces.Config.Dropped.
+func (m *Metrics) SpanDropped(reason string, spans int) {
+	m.spansDropped.WithLabelValues(reason).Add(float64(spans))
 }

@@ -371,7 +371,7 @@ func TestLeftToBuildkite(t *testing.T) {
 		{"a process was killed", func(_ *world, p *pod, a *agent) {
 			a.finish(status)
 			p.end(0, "OOMKilled", &contract.Message{Outcome: contract.OutcomeFinished, ExitStatus: &status})
-		}, "none", "finished", "JobNotice: a process of the job was killed because the container ran out of memory (OOMKilled); the limit is in the queue's template"},
+		}, "none", "finished", "JobNotice: a process of the job was killed because the container ran out of memory (OOMKilled); the limit is in the queue's template: raise limits.memory"},
 		{"stopped", func(w *world, p *pod, _ *agent) {
 			p.set(func(o *corev1.Pod) { now := metav1.Now(); o.DeletionTimestamp = &now })
 			w.sleep(time.Hour, p.kill)

@@ -40,6 +40,7 @@ type page struct {
 	countedAgain bool      // with ReasonOfferAgain
 	measured     types.UID // the kjob whose phases are in the metrics
 	phases       []string  // those
+	way          way
 	touched      time.Time
 }
 

@@ -35,6 +35,7 @@ func (p *pendingJobs) add(age time.Duration) { p.n, p.oldest = p.n+1, max(p.olde
 
 // measurePending puts the jobs that are on their way into the metrics.
 func (q *queue) measurePending() {
+	q.s.metrics.held.WithLabelValues(q.name).Set(float64(q.claims.staying()))
 	pending := q.claims.pending(time.Now())
 	for _, at := range pendingPlaces {
 		p := pending[at]
@@ -76,6 +77,21 @@ func (cs *claims) pending(now time.Time) map[pendingAt]*pendingJobs {
 		}
 	}
 	return of
+}
+
+// staying are the jobs that are over, as Buildkite said when it was asked, and whose runner
+// stays.
+func (cs *claims) staying() (n int) {
+	pods := cs.store.PodsIn(cs.label)
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for _, p := range pods {
+		m := cs.jobs[p.ID]
+		if p.Runs() && !p.OverOrGone() && m != nil && m.State().Over() {
+			n++
+		}
+	}
+	return n
 }
 
 // placeOf is where an attempt is whose pod hasn't started.

@@ -15,6 +15,9 @@ func (q *queue) measure(id contract.JobID, f decide.Facts) (s decide.Start) {
 	if f.Pod.Name == "" {
 		return s
 	}
+	if f.Pod.Message != nil && (f.Pod.Over() || f.KJob.Finished) {
+		q.used(id, f)
+	}
 	s = q.startOf(id, f)
 	q.reached(id, f, phaseScheduled, s.Made, s.Scheduled)
 	q.reached(id, f, phaseStarted, s.Scheduled, s.Running)

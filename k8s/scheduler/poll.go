@@ -169,9 +169,12 @@ func (q *queue) claimAll(ctx context.Context, set *settings, take []candidate) e
 	held, err := q.reserve(ctx, ids, reserveFor)
 	claimed := q.claims.take(take, held, began, err != nil)
 	for _, c := range claimed {
+		var since time.Time
 		if c.attempt == 1 { // a later one didn't wait since then
-			q.s.metrics.took(q.name, phaseReserved, q.waiting.since(c.job), began)
+			since = q.waiting.since(c.job)
+			q.s.metrics.took(q.name, phaseReserved, since, began)
 		}
+		q.onWay(c.job.ID, c.attempt, func(w *way) { w.since, w.asked, w.reserved = since, began, time.Now() })
 	}
 	if set.template.WantsEnv() {
 		q.fetchEnv(ctx, claimed)

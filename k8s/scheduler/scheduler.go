@@ -16,6 +16,7 @@ import (
 	"github.com/onejob-dev/onejob/k8s/config"
 	"github.com/onejob-dev/onejob/k8s/events"
 	"github.com/onejob-dev/onejob/k8s/kube"
+	"github.com/onejob-dev/onejob/k8s/traces"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
@@ -34,6 +35,9 @@ type Options struct {
 	Version string
 	Log     *slog.Logger
 	Metrics *Metrics
+	// Traces takes attempts that have ended; nil means that nobody wants them. Its owner
+	// closes it.
+	Traces *traces.Exporter
 	// Lease elects a leader; nil means that this process always leads.
 	Lease *LeaseOptions
 	// Installation is the mark of what this installation of onejob makes, empty for
@@ -60,6 +64,7 @@ type Scheduler struct {
 	version     string
 	log         *slog.Logger
 	metrics     *Metrics
+	traces      *traces.Exporter
 	lease       *LeaseOptions
 	transport   http.RoundTripper
 	token       stacks.TokenSource
@@ -116,7 +121,7 @@ func New(o Options) *Scheduler {
 	}
 	o.Metrics.build.WithLabelValues(o.Version).Set(1)
 	return &Scheduler{
-		kube: o.Kube, lean: o.Lean, skew: o.Skew, load: o.Load, version: o.Version, log: o.Log, metrics: o.Metrics, lease: o.Lease,
+		kube: o.Kube, lean: o.Lean, skew: o.Skew, load: o.Load, version: o.Version, log: o.Log, metrics: o.Metrics, traces: o.Traces, lease: o.Lease,
 		transport: o.Transport, token: o.Token, reloadEvery: o.ReloadEvery, installation: o.Installation, askUID: o.UID, events: events.NewRecorder(o.Kube, o.Log), kueue: events.NewKueue(o.Kube),
 		stores: map[string]*cache.Store{}, queues: map[string]*served{}, faults: map[string]error{},
 	}

@@ -53,6 +53,7 @@ func (q *queue) sync(ctx context.Context, id contract.JobID) error {
 		d, f = q.decide(id)
 	}
 	q.tellSlowStart(ctx, id, f, q.measure(id, f))
+	q.trace(id, d, f)
 	q.watchRivals(id, f)
 	return errors.Join(cleared, q.act(ctx, id, d, f))
 }

@@ -380,3 +380,23 @@ func TestSocketsAreForAll(t *testing.T) {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 }
+
+// A container whose runner may stay ends with it, and not with its command.
+func TestContainerStaysWithTheRunner(t *testing.T) {
+	p := aPod(t, "true", "exit 3")
+	if err := AskToStay(p.dir); err != nil {
+		t.Fatal(err)
+	}
+	runner, command, serve := p.all()
+	<-serve.ended
+	select {
+	case <-command.ended:
+		t.Fatal("the container ended with its command")
+	case <-time.After(300 * time.Millisecond):
+	}
+	syscall.Kill(-runner.Process.Pid, syscall.SIGKILL)
+	<-command.ended
+	if code := command.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("it ended with %d\n%s", code, command.out)
+	}
+}

@@ -18,6 +18,7 @@ const (
 	runnerFile  = "runner"
 	commandFile = "command"
 	socketFile  = "step.sock"
+	stayFile    = "stay"
 	binFolder   = "bin"
 	hooksFolder = "hooks"
 )
@@ -31,6 +32,10 @@ const (
 
 // HoldRunner shows the command's container that the runner lives, until the process ends.
 func HoldRunner(dir string) error { return hold(filepath.Join(dir, runnerFile)) }
+
+// AskToStay has the containers of commands end no sooner than the runner, which may stay
+// so that people can look into them. It comes before the runner is known to be there.
+func AskToStay(dir string) error { return os.WriteFile(filepath.Join(dir, stayFile), nil, 0o644) } //nolint:gosec // another user reads it
 
 // AwaitCommands returns when the command's container is there, or all n of them.
 func AwaitCommands(ctx context.Context, dir string, n int) error {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/buildkite/agent/v3/kubernetes"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/jitter"
 )
 
@@ -54,7 +55,11 @@ func run(stop context.Context, dir string, id int) error {
 		return nil
 	}
 	defer c.rpc.Close() //nolint:errcheck // the process ends
-	return c.work(dir, left)
+	err := c.work(dir, left)
+	if _, stays := os.Stat(filepath.Join(dir, stayFile)); stays == nil && err == nil {
+		<-left
+	}
+	return err
 }
 
 // client is a command container's side of the RPC.
@@ -169,6 +174,7 @@ func (c *client) bootstrap(dir string, env []string, states <-chan kubernetes.Ru
 			if err != nil {
 				e = Exit{ExitStatus: unready}
 			}
+			leaveUse(contract.DefaultTerminationMessagePath)
 			return c.exit(e)
 		case state, more := <-states:
 			if !more {

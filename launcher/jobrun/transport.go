@@ -49,6 +49,8 @@ type transport struct {
 	job    *api.Job
 	// startBy is launcher.Handover's.
 	startBy time.Time
+	// hold is whether the container stays.
+	hold launcher.Hold
 	// chunksDown is set while the server takes no log chunks.
 	chunksDown atomic.Bool
 }
@@ -135,6 +137,7 @@ func (t *transport) finish(req *http.Request) (*http.Response, error) {
 		r.ExitStatus, r.Signal, r.SignalReason, r.ChunksFailed = f.ExitStatus, f.Signal, f.SignalReason, f.ChunksFailedCount
 		r.Finish.Sent = true
 	})
+	t.tellHold(f.ExitStatus, f.SignalReason)
 	resp, retry := t.repeat(t.state.reportCtx, t.state.hurryReport, req, "finish", launcher.FinishPolicy)
 	end := launcher.Delivery{Sent: true, Delivered: resp.StatusCode < 300}
 	if !end.Delivered {

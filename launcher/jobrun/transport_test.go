@@ -104,12 +104,17 @@ func (s *server) count(name string) int {
 
 // setup returns a client over a transport that speaks to s.
 func setup(s *server) (*api.Client, *state, *bytes.Buffer) {
+	client, t, out := setupTransport(s)
+	return client, t.state, out
+}
+
+func setupTransport(s *server) (*api.Client, *transport, *bytes.Buffer) {
 	out := new(bytes.Buffer)
 	st := newState(out)
 	t := &transport{base: s, state: st, rnd: acquire.NewRand(1), log: slog.New(slog.DiscardHandler), job: &api.Job{ID: job, Token: "job"}, startBy: time.Now().Add(25 * time.Second)}
 	client := api.NewClient(acquire.Logger(t.log), api.Config{Endpoint: "http://buildkite.test/v3", HTTPClient: acquire.HTTPClient(t)})
 	t.client = client
-	return client, st, out
+	return client, t, out
 }
 
 // lost is a reply that was lost only if the request was written: over a

@@ -59,7 +59,7 @@ var besideRows = []row{
 		command: `[ "$BUILDKITE_RETRY_COUNT" = 0 ] || exit 0; ` + untilTold + `; tail /dev/zero`, retry: "{exit_status: 137, limit: 1}",
 		act:  func(s *scene) { s.started(); s.offerUp(s.running(1)); s.letGo() },
 		exit: "137", signalReason: "stack_error", kjobs: 1,
-		page:  []string{"the pod was lost while the job ran in it; onejob does not run the job again: OOMKilled, exit code 137"},
+		page:  []string{"the pod was lost while the job ran in it; onejob does not run the job again: OOMKilled at 128 MiB (raise limits.memory), exit code 137"},
 		event: "JobFinished: the pod was lost while the job ran in it", metric: "finish/pod_lost_running",
 	},
 }

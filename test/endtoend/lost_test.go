@@ -13,6 +13,8 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/operate"
 	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/test/cluster/image"
 )
@@ -79,7 +81,7 @@ var lostRows = []row{
 		command: `[ "$BUILDKITE_RETRY_COUNT" = 0 ] || exit 0; ` + untilTold + `; tail /dev/zero`, retry: "{exit_status: 137, limit: 1}",
 		act:  func(s *scene) { s.started(); s.offerUp(s.running(1)); s.letGo() },
 		exit: "137", signalReason: "stack_error", kjobs: 1,
-		page:  []string{"the pod was lost while the job ran in it; onejob does not run the job again: OOMKilled, exit code 137"},
+		page:  []string{"the pod was lost while the job ran in it; onejob does not run the job again: OOMKilled at 128 MiB (raise limits.memory), exit code 137"},
 		event: "JobFinished: the pod was lost while the job ran in it", metric: "finish/pod_lost_running",
 	},
 	{
@@ -100,14 +102,30 @@ var lostRows = []row{
 	},
 	{
 		name: "out-of-memory-survived", agent: "resources: {requests: {cpu: 5m, memory: 16Mi}, limits: {memory: 128Mi}}", command: "echo begun; tail /dev/zero || exit 137",
-		exit: "137", kjobs: 1, page: []string{"a process of the job was killed because the container ran out of memory (OOMKilled)"},
-		event: "JobNotice: a process of the job was killed because the container ran out of memory (OOMKilled)", metric: "none/finished",
+		exit: "137", kjobs: 1, page: []string{"a process of the job was killed because the container ran out of memory (OOMKilled at 128 MiB)"},
+		event: "JobNotice: a process of the job was killed because the container ran out of memory (OOMKilled at 128 MiB)", metric: "none/finished",
 	},
 	{
 		name: "step-out-of-memory", agent: "resources: {requests: {cpu: 5m, memory: 16Mi}, limits: {memory: 128Mi}}", image: image.BusyboxName,
 		command: "echo begun; sh -c 'x=aaaaaaaa; while :; do x=$x$x; done' || exit 137",
-		exit:    "137", kjobs: 1, page: []string{"a process of the job was killed because its container ran out of memory (OOMKilled, container command, image localhost/onejob-busybox:dev)"},
-		event: "JobNotice: a process of the job was killed because its container ran out of memory (OOMKilled, container command", metric: "none/finished",
+		exit:    "137", kjobs: 1, page: []string{"a process of the job was killed because its container ran out of memory (OOMKilled at 128 MiB, container command, image localhost/onejob-busybox:dev)"},
+		event: "JobNotice: a process of the job was killed because its container ran out of memory (OOMKilled at 128 MiB, container command", metric: "none/finished",
+	},
+	{
+		// The command's container counts for itself; beside it the runner is idle.
+		name: "step-throttled", agent: "resources: {requests: {cpu: 5m, memory: 16Mi}, limits: {cpu: 100m, memory: 128Mi}}", image: image.BusyboxName,
+		command: "end=$(($(date +%s) + 10)); while [ $(date +%s) -lt $end ]; do :; done", exit: "0", kjobs: 1,
+		act: func(s *scene) {
+			s.happens("the build ends", s.done)
+			s.until("what it used is measured", func() bool { return s.measured("onejob_job_throttled_ratio_count", "queue", s.name) })
+			rows, err := operate.List(s.ctx, on.Cluster.Client(), s.namespace, contract.JobID(s.id))
+			must(s, err)
+			if sizes := operate.Sizes(rows); len(sizes) != 1 || sizes[0].Container != contract.CommandContainer || sizes[0].Suggest == nil || sizes[0].Throttled.Max < .25 {
+				s.Errorf("sizes are %+v of %+v", sizes, rows)
+			}
+		},
+		page:  []string{"the job was throttled ", "% of the time by its CPU limit of 0.1 (container command): raise limits.cpu"},
+		event: "JobNotice: the job was throttled", metric: "none/finished",
 	},
 	{
 		name: "step-container-killed", image: image.BusyboxName, command: forSleep,

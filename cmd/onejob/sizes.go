@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/onejob-dev/onejob/k8s/decide"
+	"github.com/onejob-dev/onejob/k8s/operate"
+)
+
+func sizesCommand() *cli.Command {
+	return &cli.Command{
+		Name: "sizes", Usage: "suggest requests and limits from what jobs used", ArgsUsage: "[FILE…]",
+		Description: `By pipeline, step and container: how many runs there were, what they used (the
+median, nine of ten, the most), and what to ask for. It reads the Kubernetes Jobs
+that still exist, or files that onejob jobs -o json wrote ("-" is standard input).
+
+   onejob sizes
+   onejob jobs -A -o json > monday.json
+   onejob sizes monday.json tuesday.json`,
+		Flags: append([]cli.Flag{
+			outputFlag("table"),
+			&cli.BoolFlag{Name: "all-namespaces", Aliases: []string{"A"}, Usage: "read those of all namespaces"},
+		}, kubeFlags()...),
+		Action: func(c *cli.Context) error {
+			rows, err := usedRows(c)
+			if err != nil {
+				return err
+			}
+			sizes := operate.Sizes(rows)
+			return print(c, sizes, func(w io.Writer, _ bool) { sizesTable(w, sizes) })
+		},
+	}
+}
+
+// usedRows are of the files that are named, or of the cluster.
+func usedRows(c *cli.Context) (rows []operate.Row, err error) {
+	for _, name := range c.Args().Slice() {
+		more, err := readRows(name, c.App.Reader)
+		if err != nil {
+			return nil, usage(fmt.Errorf("%s: %w", name, err))
+		}
+		rows = append(rows, more...)
+	}
+	if c.NArg() > 0 {
+		return rows, nil
+	}
+	kube, err := kubeClient(c)
+	if err != nil {
+		return nil, err
+	}
+	namespace := namespaceOf(c)
+	if c.Bool("all-namespaces") {
+		namespace = ""
+	}
+	return operate.List(c.Context, kube, namespace, "")
+}
+
+func readRows(name string, stdin io.Reader) ([]operate.Row, error) {
+	if name == "-" {
+		return operate.ReadRows(stdin)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	return operate.ReadRows(f)
+}
+
+func sizesTable(w io.Writer, sizes []operate.Size) {
+	row(w, "PIPELINE", "STEP", "CONTAINER", "RUNS", "KILLED", "MEMORY p50/p90/max", "CPUS p50/p90/max", "THROTTLED", "REQUESTS", "LIMITS")
+	memory := func(b float64) string { return decide.Bytes(int64(b)) }
+	cpus := func(n float64) string { return strconv.FormatFloat(n, 'f', 2, 64) }
+	three := func(q operate.Quantiles, as func(float64) string) string {
+		if q == (operate.Quantiles{}) {
+			return "-"
+		}
+		return as(q.P50) + " / " + as(q.P90) + " / " + as(q.Max)
+	}
+	for _, s := range sizes {
+		to := operate.Suggestion{}
+		if s.Suggest != nil {
+			to = *s.Suggest
+		}
+		throttled := fmt.Sprintf("%.0f %%", s.Throttled.P90*100)
+		row(w, or(s.Pipeline), or(s.Step), s.Container, strconv.Itoa(s.Runs), strconv.Itoa(s.OutOfMemory),
+			three(s.Memory, memory), three(s.CPU, cpus), throttled, resources(to.RequestCPU, to.RequestMemory), resources("", to.LimitMemory))
+	}
+}
+
+func resources(cpu, memory string) string {
+	switch {
+	case cpu == "" && memory == "":
+		return "-"
+	case cpu == "":
+		return "memory " + memory
+	case memory == "":
+		return "cpu " + cpu
+	}
+	return "cpu " + cpu + ", memory " + memory
+}

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/onejob-dev/onejob/build"
+	"github.com/onejob-dev/onejob/k8s/scheduler"
+	"github.com/onejob-dev/onejob/k8s/traces"
+)
+
+// tracing is the export of traces, nil unless OpenTelemetry's variables name an endpoint.
+func tracing(c *cli.Context, log *slog.Logger, m *scheduler.Metrics) (*traces.Exporter, error) {
+	instance := c.String("identity")
+	if instance == "" {
+		instance, _ = os.Hostname()
+	}
+	return traces.New(c.Context, traces.Config{Version: build.String(), Instance: instance, Dropped: m.SpanDropped, Log: log})
+}
+
+// closeTraces exports the last ones, if the collector takes them soon.
+func closeTraces(e *traces.Exporter) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	_ = e.Close(ctx)
+}

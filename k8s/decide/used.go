@@ -1,0 +1,192 @@
+package decide
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/onejob-dev/onejob/contract"
+)
+
+// Used is what a container of a pod had used when it ended. The numbers are the
+// container's own, and a job can write them: they are for people and for metrics, and
+// drive no decision.
+type Used struct {
+	Container string `json:"container"`
+	// Seconds is how long it ran, by the node's clock.
+	Seconds float64      `json:"seconds"`
+	Use     contract.Use `json:"use"`
+	// OutOfMemory: the kubelet says so of its end.
+	OutOfMemory bool `json:"out_of_memory,omitempty"`
+}
+
+// maxUsed bounds the containers of a pod that count.
+const maxUsed = 16
+
+// addUsed takes in what a container that has ended used. One that was killed leaves no
+// numbers: then the API server's limit, where it tells one, is all that is known.
+func (p *Pod) addUsed(c corev1.ContainerStatus, ours bool) {
+	end := c.State.Terminated
+	if end == nil || len(p.Used) == maxUsed {
+		return
+	}
+	u, known := Used{Container: contract.Word(c.Name), OutOfMemory: end.Reason == "OOMKilled"}, false
+	switch {
+	case c.Name != contract.AgentContainer:
+		if !ours {
+			return // somebody else's
+		}
+		u.Use, known = contract.ParseUse(end.Message)
+	case p.Message != nil && p.Message.Use != nil:
+		u.Use, known = *p.Message.Use, true
+	}
+	if limit := memoryLimit(c); limit > 0 {
+		u.Use.MemoryLimit = limit
+	}
+	u.Seconds = max(0, end.FinishedAt.Sub(end.StartedAt.Time).Seconds())
+	killed := u.OutOfMemory && slices.Contains([]string{contract.AgentContainer, contract.CommandContainer}, c.Name)
+	if known || killed {
+		p.Used = append(p.Used, u)
+	}
+}
+
+// memoryLimit is a container's, as Kubernetes 1.33 and later tell it; 0 if it isn't told.
+func memoryLimit(c corev1.ContainerStatus) int64 {
+	if c.Resources == nil {
+		return 0
+	}
+	return c.Resources.Limits.Memory().Value()
+}
+
+// UsedBy are the containers that ran a job's commands, and have ended: the agent's, unless
+// the commands have containers of their own.
+func (p Pod) UsedBy() []Used {
+	return slices.DeleteFunc(slices.Clone(p.Used), func(u Used) bool {
+		return p.Apart == (u.Container == contract.AgentContainer)
+	})
+}
+
+// usedAt is what is known of a container that ran out of memory: " at 2 GiB"; "" without
+// its limit.
+func (p Pod) usedAt(agent bool) string {
+	for _, u := range p.Used {
+		if u.OutOfMemory && u.Use.MemoryLimit > 0 && agent == (u.Container == contract.AgentContainer) {
+			return " at " + Bytes(u.Use.MemoryLimit)
+		}
+	}
+	return ""
+}
+
+// atLimit is what follows the kubelet's reason for the agent container's end.
+func (p Pod) atLimit() string {
+	if p.Why != "OOMKilled" {
+		return ""
+	}
+	at := p.usedAt(true)
+	if at != "" {
+		at += " (raise limits.memory)"
+	}
+	return at
+}
+
+// The bounds beyond which what a job used is worth a line on its page.
+const (
+	// throttledMuch and throttledLong: a CPU limit took that part of the time.
+	throttledMuch = 0.25
+	throttledLong = 5 * time.Second
+	// nearLimit counts only with stalledMuch, because files that the kernel keeps in
+	// memory may fill it up to the limit, and harm nobody.
+	nearLimit   = 0.9
+	stalledMuch = 0.02
+)
+
+// Throttled is the part of its time that a container was stopped by its CPU limit.
+func (u Used) Throttled() float64 { return part(u.Use.ThrottledSeconds, u.Seconds) }
+
+// part is a share of a time, which can't be more than all of it.
+func part(of, all float64) float64 {
+	if all < 1 {
+		return 0 // the node's clock tells whole seconds
+	}
+	return min(of/all, 1)
+}
+
+func (u Used) throttledTooMuch() bool {
+	return u.Throttled() >= throttledMuch && u.Use.ThrottledSeconds >= throttledLong.Seconds()
+}
+
+func (u Used) shortOfMemory() bool {
+	near := u.Use.MemoryLimit > 0 && float64(u.Use.MemoryPeak) >= nearLimit*float64(u.Use.MemoryLimit)
+	return near && part(u.Use.MemoryStalled, u.Seconds) >= stalledMuch
+}
+
+// verdict is what a reported job's page says of what it used, if that matters.
+func (p Pod) verdict() (Topic, string) {
+	for _, u := range p.UsedBy() {
+		topic, text := u.verdict()
+		if text != "" {
+			return topic.of(u.Container), text
+		}
+	}
+	return "", ""
+}
+
+func (u Used) verdict() (Topic, string) {
+	limit := "; the limit is in the queue's template or the step"
+	switch {
+	case u.Use.OOMKills > 0 && u.Use.MemoryLimit > 0:
+		return topicOutOfMemory, fmt.Sprintf("a process of the job was killed for memory at %s (container %s): raise limits.memory%s", Bytes(u.Use.MemoryLimit), u.Container, limit)
+	case u.shortOfMemory():
+		return topicMemory, fmt.Sprintf("the job used %s of %s of memory at its peak, and waited for memory %s of the time (container %s): raise limits.memory%s",
+			Bytes(u.Use.MemoryPeak), Bytes(u.Use.MemoryLimit), percent(part(u.Use.MemoryStalled, u.Seconds)), u.Container, limit)
+	case u.throttledTooMuch():
+		return topicThrottled, fmt.Sprintf("the job was throttled %s of the time by its CPU limit of %s (container %s): raise limits.cpu, or leave it out%s",
+			percent(u.Throttled()), strconv.FormatFloat(u.Use.CPULimit, 'g', -1, 64), u.Container, limit)
+	}
+	return "", ""
+}
+
+// String is for the story of a job: what is known, in a few words.
+func (u Used) String() string {
+	var parts []string
+	if u.Use.MemoryPeak > 0 {
+		peak := Bytes(u.Use.MemoryPeak)
+		if u.Use.MemoryLimit > 0 {
+			peak += " of " + Bytes(u.Use.MemoryLimit)
+		}
+		parts = append(parts, peak+" of memory at its peak")
+	}
+	if u.Use.CPUSeconds > 0 {
+		parts = append(parts, fmt.Sprintf("%.1f s of CPU", u.Use.CPUSeconds))
+	}
+	if u.Use.ThrottledSeconds > 0 {
+		parts = append(parts, "throttled "+percent(u.Throttled())+" of the time")
+	}
+	if u.Use.OOMKills > 0 {
+		parts = append(parts, fmt.Sprintf("%d killed for memory", u.Use.OOMKills))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func percent(part float64) string { return fmt.Sprintf("%.0f %%", part*100) }
+
+// Bytes is an amount for people: 512 MiB, 1.9 GiB.
+func Bytes(n int64) string {
+	const unit = 1024
+	value, name := float64(n), "bytes"
+	for _, next := range []string{"KiB", "MiB", "GiB", "TiB", "PiB"} {
+		if value < unit {
+			break
+		}
+		value, name = value/unit, next
+	}
+	digits := 0
+	if value < 10 && name != "bytes" {
+		digits = 1
+	}
+	return strings.TrimSuffix(strconv.FormatFloat(value, 'f', digits, 64), ".0") + " " + name
+}
