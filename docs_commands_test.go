@@ -52,6 +52,8 @@ var (
 		"test":      {"--logs --timeout=", false},
 		"uninstall": {"--no-hooks --wait", false},
 		"rollback":  {"--wait", false},
+		"package":   {"--app-version= --version= --destination=", false},
+		"push":      {"", false},
 		"template":  {"-f= --values= --set= --set-file=", false},
 	}
 )

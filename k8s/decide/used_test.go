@@ -95,7 +95,7 @@ func TestUsedByContainers(t *testing.T) {
 	if u := pod.UsedBy()[1]; u.Container != "second" || u.Use.MemoryPeak != 3 || u.Seconds != 1 {
 		t.Errorf("%+v", u)
 	}
-	p.Status.InitContainerStatuses = nil // not a pod of ours
+	p.Annotations = nil // not a pod of ours
 	if got := OfPod(p).UsedBy(); len(got) != 1 || got[0].Container != contract.AgentContainer {
 		t.Errorf("%+v", got)
 	}
