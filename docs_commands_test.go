@@ -53,6 +53,8 @@ var (
 		"uninstall": {"--no-hooks --wait", false},
 		"rollback":  {"--wait", false},
 		"template":  {"-f= --values= --set= --set-file=", false},
+		"package":   {"--version= --app-version= --destination= -d=", false},
+		"push":      {"", false},
 	}
 )
 
