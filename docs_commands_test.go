@@ -55,6 +55,8 @@ var (
 		"package":   {"--app-version= --version= --destination=", false},
 		"push":      {"", false},
 		"template":  {"-f= --values= --set= --set-file=", false},
+		"package":   {"--version= --app-version= --destination= -d=", false},
+		"push":      {"", false},
 	}
 )
 

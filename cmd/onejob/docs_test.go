@@ -17,21 +17,40 @@ import (
 // flags, and arguments only where it has some.
 func TestDocumentedCommands(t *testing.T) {
 	for _, c := range pages.Commands(t, "onejob") {
-		app := newApp()
-		app.Writer, app.ErrWriter = io.Discard, io.Discard
-		for _, cmd := range app.Commands {
-			cmd.Before = nil
-			cmd.Action = func(ctx *cli.Context) error {
-				if ctx.Args().Present() && cmd.ArgsUsage == "" {
-					return fmt.Errorf("it takes no argument %q", ctx.Args().First())
-				}
-				return nil
+		args := c.Words[1:]
+		for len(args) > 0 {
+			name, more := strings.CutSuffix(args[0], ",") // onejob hold, release JOB_ID
+			rest := args[1:]
+			for more && len(rest) > 0 && strings.HasSuffix(rest[0], ",") {
+				rest = rest[1:]
+			}
+			if more && len(rest) > 0 {
+				rest = rest[1:]
+			}
+			if err := takes(append([]string{"onejob", name}, rest...)); err != nil {
+				t.Errorf("%s: %v", c, err)
+			}
+			if args = args[1:]; !more {
+				break
 			}
 		}
-		if err := app.Run(interspersed(app, append([]string{"onejob"}, c.Words[1:]...))); err != nil {
-			t.Errorf("%s: %v", c, err)
+	}
+}
+
+// takes is why the program doesn't take a command line. Nothing is carried out.
+func takes(argv []string) error {
+	app := newApp()
+	app.Writer, app.ErrWriter = io.Discard, io.Discard
+	for _, cmd := range app.Commands {
+		cmd.Before = nil
+		cmd.Action = func(ctx *cli.Context) error {
+			if ctx.Args().Present() && cmd.ArgsUsage == "" {
+				return fmt.Errorf("it takes no argument %q", ctx.Args().First())
+			}
+			return nil
 		}
 	}
+	return app.Run(interspersed(app, argv))
 }
 
 // forPipelines is the configuration for a page's pipelines if the page has none.

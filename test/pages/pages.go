@@ -127,11 +127,13 @@ func Commands(tb testing.TB, programs ...string) (commands []Command) {
 	return commands
 }
 
-// isDrawing: an indented block that shows something else than commands: a picture, or
-// a few lines of YAML.
+// isDrawing: an indented block that shows something else than commands: a picture, a few
+// lines of YAML, or what a program says.
 func isDrawing(block string) bool {
-	first, _, _ := strings.Cut(strings.TrimSpace(block), " ")
-	return strings.ContainsAny(block, "─│▶") || strings.HasSuffix(strings.TrimSpace(first), ":") || strings.Contains(first, ":\n")
+	line, _, _ := strings.Cut(strings.TrimSpace(block), "\n")
+	first, _, _ := strings.Cut(line, " ")
+	says := !slices.Contains(Programs, first) && (strings.Contains(line, ": ") || strings.HasSuffix(line, ":"))
+	return says || strings.ContainsAny(block, "─│▶")
 }
 
 // typed calls f for each line of a block, with its continuations.
