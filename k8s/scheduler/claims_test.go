@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -44,6 +45,27 @@ func someKjob(attempt int) *cache.Job {
 func claimed(cs *claims, attempt int) {
 	held := cs.reserved([]contract.JobID{someJob}, time.Now(), reserveFor)
 	cs.take([]candidate{{job: stacks.Job{ID: someJob}, attempt: attempt}}, held, time.Now(), false)
+}
+
+// A kjob that has left the cache, and of whose deletion the informer hasn't told yet, is
+// no reason for another attempt: it may say that the job is over. One that never came to
+// the cache is, a moment later.
+func TestOfferWhileADeletionIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cs := someClaims(t)
+		cs.state(someJob).made(1)
+		if o := cs.offered(someJob, time.Now()); o.known || o.attempts != 1 || !time.Now().Before(o.due) {
+			t.Errorf("%+v, want it due later", o)
+		}
+		time.Sleep(deletionTold)
+		if o := cs.offered(someJob, time.Now()); time.Now().Before(o.due) {
+			t.Errorf("%+v, want it due now", o)
+		}
+		cs.state(someJob).kjobGone(someKjob(1))
+		if o := cs.offered(someJob, time.Now()); !o.known {
+			t.Errorf("%+v, want it known", o)
+		}
+	})
 }
 
 // What Buildkite gave becomes a claim, once; what it may have given is asked for again,

@@ -23,6 +23,7 @@ const memoLife = time.Hour
 type jobState struct {
 	decide.Timeline
 	gone          *cache.Job // of Timeline.Gone: what the next attempt is made of
+	missing       time.Time  // since when the last attempt's kjob is not there, and not known to be gone
 	ask           bool
 	reservedUntil time.Time
 

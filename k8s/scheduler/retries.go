@@ -85,6 +85,11 @@ type offer struct {
 	due      time.Time // of the next attempt
 }
 
+// deletionTold is how long a kjob may be out of the cache before the informer has told
+// that it was deleted. What its end says of the job is known only then, and until then it
+// would look as if there had been no attempt that counts.
+const deletionTold = 2 * time.Second
+
 // offered records that a job was listed at the given time. It looks at the cache with
 // the guard held: a claim is dropped when its kjob is in the cache, so that one of the
 // two is always seen.
@@ -102,6 +107,15 @@ func (cs *claims) offered(id contract.JobID, at time.Time) offer {
 	}
 	o.known = there || m.Gone() > 0 || m.verdict != nil
 	o.attempts = m.Attempts()
+	switch {
+	case o.known || o.attempts == 0:
+		m.missing = time.Time{}
+	case m.missing.IsZero():
+		m.missing = time.Now()
+		fallthrough
+	default:
+		o.due = decide.Later(o.due, m.missing.Add(deletionTold))
+	}
 	if failed := m.finishFailed; failed != nil && !o.known {
 		o.due = decide.Later(o.due, failed.again) // another create would only lead there again
 	}
