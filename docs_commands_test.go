@@ -52,8 +52,6 @@ var (
 		"test":      {"--logs --timeout=", false},
 		"uninstall": {"--no-hooks --wait", false},
 		"rollback":  {"--wait", false},
-		"package":   {"--app-version= --version= --destination=", false},
-		"push":      {"", false},
 		"template":  {"-f= --values= --set= --set-file=", false},
 		"package":   {"--version= --app-version= --destination= -d=", false},
 		"push":      {"", false},

@@ -137,19 +137,26 @@ func TestOffered(t *testing.T) {
 		kjobs []*cache.Job
 		do    func(*claims)
 		want  offer
+		later bool // it is due later
 	}{
 		{name: "new", do: func(*claims) {}},
 		{name: "claimed", do: func(cs *claims) { claimed(cs, 1) }, want: offer{claimed: true}},
 		{name: "there", kjobs: []*cache.Job{someKjob(1)}, do: func(*claims) {}, want: offer{known: true}},
 		{name: "gone", do: func(cs *claims) { cs.sees(someKjob(1), false, true) }, want: offer{known: true, attempts: 1, ask: true}}, // it had an attempt: who has it now?
-		{name: "made, and not seen again", do: func(cs *claims) { cs.sees(someKjob(1), false, false) }, want: offer{attempts: 1, ask: true}},
+		{name: "made, and not seen again", do: func(cs *claims) { cs.sees(someKjob(1), false, false) }, want: offer{attempts: 1, ask: true}, later: true},
 		{name: "given up", do: func(cs *claims) { cs.giveUp(someJob, decide.Decision{}) }, want: offer{known: true}},
 	} {
-		cs := someClaims(t, tt.kjobs...)
-		tt.do(cs)
-		if got := cs.offered(someJob, time.Now()); got != tt.want {
-			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			cs := someClaims(t, tt.kjobs...)
+			tt.do(cs)
+			got := cs.offered(someJob, time.Now())
+			if got.due.After(time.Now()) != tt.later {
+				t.Errorf("%s: due at %s", tt.name, got.due)
+			}
+			if got.due = (time.Time{}); got != tt.want {
+				t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
+			}
+		})
 	}
 }
 

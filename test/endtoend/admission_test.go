@@ -2,6 +2,7 @@ package endtoend
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -38,17 +39,28 @@ var admissionRows = []row{
 		r.namespace = "rows-no-pods"
 		return r
 	}(),
-	{
-		// Another's job has the only pod for longer than one may take to start.
-		name: "quota-of-one-pod", namespace: "rows-one-pod", queue: "pending-timeout: 20s", exit: "0", kjobs: 1,
-		before: func(s *scene) {
-			b, err := on.Simulator.CreateBuild(simulator.BuildRequest{Queue: s.name, Pipeline: []byte("steps: [{command: sleep 60, env: {BUILDKITE_SKIP_CHECKOUT: 'true'}}]")})
-			must(s, err)
-			s.happens("the first job runs", func() bool { j, _ := on.Simulator.Job(b.JobIDs[0]); return j.State == simulator.StateRunning })
-		},
-		act:   func(s *scene) { s.told("exceeded quota: none, requested: pods=1") },
-		event: "JobWaiting: waiting to start: Kubernetes can't create the pod yet: ", metric: "none/finished",
-	},
+	// Another's job has the only pod for longer than one may take to start.
+	func() row {
+		var first string
+		return row{
+			name: "quota-of-one-pod", namespace: "rows-one-pod", queue: "pending-timeout: 20s", exit: "0", kjobs: 1,
+			before: func(s *scene) {
+				command := strings.ReplaceAll(untilTold, "GATE", at.path())
+				pipeline, err := json.Marshal(map[string]any{"steps": []any{map[string]any{"command": command, "env": map[string]any{"BUILDKITE_SKIP_CHECKOUT": "true"}}}})
+				must(s, err)
+				b, err := on.Simulator.CreateBuild(simulator.BuildRequest{Queue: s.name, Pipeline: pipeline})
+				must(s, err)
+				first = b.JobIDs[0]
+				s.happens("the first job runs", func() bool { j, _ := on.Simulator.Job(first); return j.State == simulator.StateRunning })
+			},
+			act: func(s *scene) {
+				s.told("exceeded quota: none, requested: pods=1")
+				time.Sleep(25 * time.Second)
+				close(at.of(first))
+			},
+			event: "JobWaiting: waiting to start: Kubernetes can't create the pod yet: ", metric: "none/finished",
+		}
+	}(),
 	{
 		name: "policy-denies-job", namespace: "rows-policy-job", exit: "-1", signalReason: "stack_error",
 		page:  []string{"Kubernetes refused the Job that the queue's template makes: ", "not this job"},

@@ -112,9 +112,10 @@ var lostRows = []row{
 		event: "JobNotice: a process of the job was killed because its container ran out of memory (OOMKilled at 128 MiB, container command", metric: "none/finished",
 	},
 	{
-		// The command's container counts for itself; beside it the runner is idle.
-		name: "step-throttled", agent: "resources: {requests: {cpu: 5m, memory: 16Mi}, limits: {cpu: 100m, memory: 128Mi}}", image: image.BusyboxName,
-		command: "end=$(($(date +%s) + 10)); while [ $(date +%s) -lt $end ]; do :; done", exit: "0", kjobs: 1,
+		// The command's container counts for itself; beside it the runner is idle. Its
+		// request keeps it above its limit on a busy machine, too.
+		name: "step-throttled", agent: "resources: {requests: {cpu: 100m, memory: 16Mi}, limits: {cpu: 100m, memory: 128Mi}}", image: image.BusyboxName,
+		command: "busy() { end=$(($(date +%s) + 15)); while [ $(date +%s) -lt $end ]; do :; done; }; busy & busy & busy & busy; wait", exit: "0", kjobs: 1,
 		act: func(s *scene) {
 			s.happens("the build ends", s.done)
 			s.until("what it used is measured", func() bool { return s.measured("onejob_job_throttled_ratio_count", "queue", s.name) })
@@ -126,6 +127,30 @@ var lostRows = []row{
 		},
 		page:  []string{"the job was throttled ", "% of the time by its CPU limit of 0.1 (container command): raise limits.cpu"},
 		event: "JobNotice: the job was throttled", metric: "none/finished",
+	},
+	{
+		// The result is reported at once, the containers stay until they are released.
+		name: "step-held", queue: "hold: 1h", hold: "30m", image: image.BusyboxName, command: "echo begun; exit 3", exit: "3", kjobs: 1, metric: "none/finished",
+		act: func(s *scene) {
+			s.happens("the build ends", s.done)
+			s.until("the gauge counts it", func() bool { return s.measured("onejob_jobs_held", "queue", s.name) })
+			p := s.running(1)
+			for _, c := range p.Status.ContainerStatuses {
+				if c.State.Running == nil {
+					s.Errorf("container %s doesn't stay: %+v", c.Name, c.State)
+				}
+			}
+			log, _ := on.Simulator.Log(s.id)
+			if want := "kubectl exec -it -n " + s.namespace + " " + p.Name + " -c command -- "; !strings.Contains(string(log), want) {
+				s.Errorf("the job's log doesn't say %q:\n%s", want, log)
+			}
+			names, err := operate.Hold(s.ctx, on.Cluster.Client(), s.namespace, contract.JobID(s.id), 0)
+			must(s, err)
+			if len(names) != 1 || names[0] != p.Name {
+				s.Errorf("released %q, want %s", names, p.Name)
+			}
+			s.over(1)
+		},
 	},
 	{
 		name: "step-container-killed", image: image.BusyboxName, command: forSleep,

@@ -32,6 +32,8 @@ type row struct {
 	command, retry string
 	// image is the step's.
 	image string
+	// hold is the step's ONEJOB_HOLD.
+	hold string
 	// finishHeld: in this queue Buildkite lets a stack finish held jobs.
 	finishHeld bool
 	// faults are for calls about this job, from its first moment on.
@@ -170,6 +172,9 @@ func (s *scene) schedule() {
 		command = "echo made it"
 	}
 	step := map[string]any{"command": strings.ReplaceAll(command, "GATE", at.path()), "agents": map[string]any{"queue": s.name}, "env": map[string]any{"BUILDKITE_SKIP_CHECKOUT": "true"}}
+	if s.hold != "" {
+		step["env"].(map[string]any)["ONEJOB_HOLD"] = s.hold
+	}
 	if s.image != "" {
 		step["image"] = s.image
 	}

@@ -216,7 +216,7 @@ func endpoints(t *testing.T, ctx context.Context, nothingIn func(string, []byte)
 		t.Fatalf("%d schedulers, %v", len(schedulers.Items), err)
 	}
 	for _, p := range schedulers.Items {
-		for path, want := range map[string]int{"/metrics": 200, "/healthz": 200, "/readyz": 200, "/debug/pprof/": 404, "/debug/pprof/heap": 404, "/debug/pprof/cmdline": 404, "/": 404} {
+		for path, want := range map[string]int{"/metrics": 200, "/healthz": 200, "/readyz": 200, "/debug/pprof/": 404, "/debug/pprof/heap": 404, "/debug/pprof/cmdline": 404, "/": 200, "/?format=json": 200, "/else": 404} {
 			resp, err := http.Get("http://" + p.Status.PodIP + ":8080" + path)
 			if err != nil {
 				t.Error(err)
