@@ -66,6 +66,8 @@ func Others(namespace string, queues []config.Queue) Objects {
 			s.Variables[i].Expression = "[]"
 		case "steps":
 			s.Variables[i].Expression = "variables.all"
+		case "volumes":
+			s.Variables[i].Expression = list("variables.pod", "volumes") // it has none of a queue's
 		}
 	}
 	return made(objectName(namespace, "", "others"), namespace, []string{"!(" + labelQueue + " in " + listed(labels) + ")"}, s)
@@ -113,8 +115,7 @@ func (j *judge) spec() (s admissionv1.ValidatingAdmissionPolicySpec) {
 	for _, c := range inits {
 		template = append(template, fmt.Sprint(field(c, "name")))
 	}
-	all, _ := field(j.pod, "volumes").([]any)
-	for _, v := range all {
+	for _, v := range j.queues {
 		volumes = append(volumes, fmt.Sprint(field(v, "name")))
 		if field(v, "emptyDir") != nil {
 			folders = append(folders, fmt.Sprint(field(v, "name")))
@@ -131,7 +132,7 @@ func (j *judge) spec() (s admissionv1.ValidatingAdmissionPolicySpec) {
 		{"theirs", listed(ours)},
 		{"agents", "variables.pod.containers.filter(c, c.name == " + quoted(contract.AgentContainer) + ")"},
 		{"steps", "variables.all.filter(c, !(c.name in variables.theirs))"},
-		{"commands", "variables.pod.containers.map(c, c.name)"},
+		{"commands", "variables.pod.containers.filter(c, c.name.matches(" + quoted("^"+contract.CommandContainer+"(-|$)") + ")).map(c, c.name)"},
 		{"before", `variables.inits.filter(c, c.?restartPolicy.orValue("") != "Always").map(c, c.name)`},
 		{"volumes", list("variables.pod", "volumes") + ".filter(v, !(v.name in " + listed(append(volumes, contract.StepInit)) + "))"},
 		{"folders", listed(append(folders, contract.StepInit))},
