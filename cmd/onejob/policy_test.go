@@ -75,6 +75,16 @@ func isDropped(want string, kept *batchv1.Job) bool {
 	})
 }
 
+// Whoever applies the policies of a queue with pod-templates learns what they refuse.
+func TestPolicyOfPodTemplates(t *testing.T) {
+	for policy, want := range map[string]bool{"{}": false, "{pod-templates: [node]}": true} {
+		got := run(t, "policy", "-f", write(t, "endpoint: http://x/v3\ntoken-file: x\nqueues: [{name: q, steps: pod, policy: "+policy+"}]\n"))
+		if got.code != 0 || strings.HasPrefix(got.out, "# Queue q has pod-templates: ") != want || strings.Count(got.out, "#") > 1 {
+			t.Errorf("%s: exit %d, %.200q %s", policy, got.code, got.out, got.err)
+		}
+	}
+}
+
 const labQueues = `
 queues:
 - {name: plain, steps: plain, min-agents: 1}
