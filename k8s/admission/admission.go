@@ -153,16 +153,18 @@ func (j *judge) spec() (s admissionv1.ValidatingAdmissionPolicySpec) {
 // placeholder is a queue's, and nothing else: it has no token, no volume and no variable.
 func placeholder(t *kjob.Template) (s admissionv1.ValidatingAdmissionPolicySpec) {
 	of := object(kjob.NewPlaceholder(t, 1).Spec.Template.Spec)
-	keys := func(v any, more ...string) string {
-		m, _ := v.(map[string]any)
-		return listed(append(slices.Sorted(maps.Keys(m)), more...))
-	}
 	containers, _ := field(of, "containers").([]any)
 	const pod = "object.spec.template.spec"
+	rules := []string{same(pod, of), only(pod, of, "dnsPolicy", "schedulerName", "securityContext", "serviceAccount"),
+		only(pod+".containers[0]", containers[0], "terminationMessagePath", "terminationMessagePolicy", "imagePullPolicy", "resources")}
+	for _, name := range []string{"securityContext", "resources"} {
+		if v := field(containers[0], name); v != nil {
+			rules = append(rules, exactly(pod+".containers[0]."+name, v))
+		}
+	}
 	s.Validations = []admissionv1.Validation{{
-		Expression: all(same(pod, of), pod+".all(k, k in "+keys(of, "dnsPolicy", "schedulerName", "securityContext", "serviceAccount")+")",
-			pod+".containers[0].all(k, k in "+keys(containers[0], "terminationMessagePath", "terminationMessagePolicy", "imagePullPolicy", "resources")+")"),
-		Message: "it has the name of the queue's warm placeholders, and isn't one",
+		Expression: all(rules...),
+		Message:    "it has the name of the queue's warm placeholders, and isn't one",
 	}}
 	return s
 }
