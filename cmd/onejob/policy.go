@@ -33,6 +33,14 @@ cluster: the scheduler has none. Print them anew when templates or policies chan
 			if err != nil {
 				return err
 			}
+			for _, q := range cfg.Queues {
+				if len(q.Policy.PodTemplates) == 0 {
+					continue
+				}
+				if _, err := fmt.Fprintf(c.App.Writer, "# Queue %s has pod-templates: what a PodTemplate has beyond the queue's policy, these refuse.\n", q.Name); err != nil {
+					return err
+				}
+			}
 			for _, of := range all {
 				for _, o := range []any{of.Policy, of.Binding} {
 					doc, err := yaml.Marshal(o)

@@ -75,6 +75,16 @@ func isDropped(want string, kept *batchv1.Job) bool {
 	})
 }
 
+// Whoever applies the policies of a queue with pod-templates learns what they refuse.
+func TestPolicyOfPodTemplates(t *testing.T) {
+	for policy, want := range map[string]bool{"{}": false, "{pod-templates: [node]}": true} {
+		got := run(t, "policy", "-f", write(t, "endpoint: http://x/v3\ntoken-file: x\nqueues: [{name: q, steps: pod, policy: "+policy+"}]\n"))
+		if got.code != 0 || strings.HasPrefix(got.out, "# Queue q has pod-templates: ") != want || strings.Count(got.out, "#") > 1 {
+			t.Errorf("%s: exit %d, %.200q %s", policy, got.code, got.out, got.err)
+		}
+	}
+}
+
 const labQueues = `
 queues:
 - {name: plain, steps: plain, min-agents: 1}
@@ -91,6 +101,18 @@ queues:
   user-namespace: true
   policy: {limits: {pod: {cpu: "8"}}}
   resource-classes: {large: {resource: {requests: {cpu: "6"}}, priorityClassName: ci, tolerations: [{key: big, operator: Exists}], image: "tools:1"}}
+- {name: hold, steps: pod, hold: 30m}
+- name: tracing
+  steps: pod
+  agent-tracing: "http://otel:4318"
+  template: {inline: {spec: {affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 1, preference: {matchExpressions: [{key: disk, operator: Exists}]}}]}}}}}
+- name: near
+  steps: pod
+  policy: {node-selectors: ["pool=ci"], limits: {pod: {cpu: "1"}}}
+  template: {inline: {spec: {
+    affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 1, preference: {matchExpressions: [{key: disk, operator: Exists}]}}]},
+      podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: rack, labelSelector: {matchLabels: {a: b}}}]}},
+    containers: [{name: agent, env: [{name: HTTPS_PROXY, value: ""}], resources: {requests: {cpu: 300m}}}]}}}
 `
 
 // What onejob makes itself the API server takes, of random plugins, too, and nothing that
@@ -99,6 +121,7 @@ func TestOutsidersAtTheAPIServer(t *testing.T) {
 	l := aLab(t)
 	of := l.rules(labQueues, true)
 	made, outsiders := l.outsiders(of)
+	l.closed(of, made, outsiders)
 	for name, k := range made {
 		if err := l.ask(k); err != nil {
 			t.Errorf("%s: %v", name, err)

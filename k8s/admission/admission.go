@@ -66,6 +66,8 @@ func Others(namespace string, queues []config.Queue) Objects {
 			s.Variables[i].Expression = "[]"
 		case "steps":
 			s.Variables[i].Expression = "variables.all"
+		case "volumes":
+			s.Variables[i].Expression = list("variables.pod", "volumes") // it has none of a queue's
 		}
 	}
 	return made(objectName(namespace, "", "others"), namespace, []string{"!(" + labelQueue + " in " + listed(labels) + ")"}, s)
@@ -113,8 +115,7 @@ func (j *judge) spec() (s admissionv1.ValidatingAdmissionPolicySpec) {
 	for _, c := range inits {
 		template = append(template, fmt.Sprint(field(c, "name")))
 	}
-	all, _ := field(j.pod, "volumes").([]any)
-	for _, v := range all {
+	for _, v := range j.queues {
 		volumes = append(volumes, fmt.Sprint(field(v, "name")))
 		if field(v, "emptyDir") != nil {
 			folders = append(folders, fmt.Sprint(field(v, "name")))
@@ -131,7 +132,7 @@ func (j *judge) spec() (s admissionv1.ValidatingAdmissionPolicySpec) {
 		{"theirs", listed(ours)},
 		{"agents", "variables.pod.containers.filter(c, c.name == " + quoted(contract.AgentContainer) + ")"},
 		{"steps", "variables.all.filter(c, !(c.name in variables.theirs))"},
-		{"commands", "variables.pod.containers.map(c, c.name)"},
+		{"commands", "variables.pod.containers.filter(c, c.name.matches(" + quoted("^"+contract.CommandContainer+"(-|$)") + ")).map(c, c.name)"},
 		{"before", `variables.inits.filter(c, c.?restartPolicy.orValue("") != "Always").map(c, c.name)`},
 		{"volumes", list("variables.pod", "volumes") + ".filter(v, !(v.name in " + listed(append(volumes, contract.StepInit)) + "))"},
 		{"folders", listed(append(folders, contract.StepInit))},
@@ -152,16 +153,18 @@ func (j *judge) spec() (s admissionv1.ValidatingAdmissionPolicySpec) {
 // placeholder is a queue's, and nothing else: it has no token, no volume and no variable.
 func placeholder(t *kjob.Template) (s admissionv1.ValidatingAdmissionPolicySpec) {
 	of := object(kjob.NewPlaceholder(t, 1).Spec.Template.Spec)
-	keys := func(v any, more ...string) string {
-		m, _ := v.(map[string]any)
-		return listed(append(slices.Sorted(maps.Keys(m)), more...))
-	}
 	containers, _ := field(of, "containers").([]any)
 	const pod = "object.spec.template.spec"
+	rules := []string{same(pod, of), only(pod, of, "dnsPolicy", "schedulerName", "securityContext", "serviceAccount"),
+		only(pod+".containers[0]", containers[0], "terminationMessagePath", "terminationMessagePolicy", "imagePullPolicy", "resources")}
+	for _, name := range []string{"securityContext", "resources"} {
+		if v := field(containers[0], name); v != nil {
+			rules = append(rules, exactly(pod+".containers[0]."+name, v))
+		}
+	}
 	s.Validations = []admissionv1.Validation{{
-		Expression: all(same(pod, of), pod+".all(k, k in "+keys(of, "dnsPolicy", "schedulerName", "securityContext", "serviceAccount")+")",
-			pod+".containers[0].all(k, k in "+keys(containers[0], "terminationMessagePath", "terminationMessagePolicy", "imagePullPolicy", "resources")+")"),
-		Message: "it has the name of the queue's warm placeholders, and isn't one",
+		Expression: all(rules...),
+		Message:    "it has the name of the queue's warm placeholders, and isn't one",
 	}}
 	return s
 }

@@ -61,6 +61,11 @@ func TestLiterals(t *testing.T) {
 			t.Errorf("%q: got %s, want %s", in, got, want)
 		}
 	}
+	want := `(("a" in x && (size(x["a"]) == 1 && ("b" in x["a"][0] && x["a"][0]["b"] == 1))) && x.all(k, k in ["a"]) && x["a"][0].all(k, k in ["b"]))`
+	got := exactly("x", map[string]any{"a": []any{map[string]any{"b": 1.0}}})
+	if got = strings.ReplaceAll(got, "true && ", ""); got != want {
+		t.Errorf("exactly: got %s, want %s", got, want)
+	}
 	if re := regexp.MustCompile("^" + filled("app.x:{{env.TAG}}") + "$"); !re.MatchString("app.x:v1") || re.MatchString("app_x:v1") || re.MatchString("app.x:v1 evil") || re.MatchString("app.x:") {
 		t.Error("a template variable stands for what a job may fill in")
 	}

@@ -87,6 +87,32 @@ func same(at string, v any) string {
 	return "true"
 }
 
+// only: it has no other keys than a value of JSON, but for those that the API server adds.
+func only(at string, v any, defaults ...string) string {
+	m, _ := v.(map[string]any)
+	return at + ".all(k, k in " + listed(append(slices.Sorted(maps.Keys(m)), defaults...)) + ")"
+}
+
+// exactly: what stands there has all that a value of JSON has, and at no depth more. It is
+// for what the API server adds no defaults to.
+func exactly(at string, v any) string { return all(append([]string{same(at, v)}, closed(at, v)...)...) }
+
+// closed: at no depth of it are other keys.
+func closed(at string, v any) (of []string) {
+	switch v := v.(type) {
+	case map[string]any:
+		of = append(of, only(at, v))
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			of = append(of, closed(at+"["+quoted(k)+"]", v[k])...)
+		}
+	case []any:
+		for i := range v {
+			of = append(of, closed(fmt.Sprintf("%s[%d]", at, i), v[i])...)
+		}
+	}
+	return of
+}
+
 // filled is a string of a template with variables, as a regular expression.
 func filled(s string) string {
 	parts := variable.Split(s, -1)

@@ -2,6 +2,7 @@ package admission
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -24,16 +25,21 @@ type judge struct {
 	policy config.Policy
 	// pod and agent are the template's, as JSON has them.
 	pod, agent any
-	image      string // of the commands that name none
-	tokens     []string
-	deadline   int64
-	class      corev1.ResourceRequirements
-	rules      []rule
+	// added is what onejob adds of the queue's, queues all volumes that are the queue's.
+	added    *corev1.PodSpec
+	queues   []any
+	image    string // of the commands that name none
+	tokens   []string
+	deadline int64
+	class    corev1.ResourceRequirements
+	rules    []rule
 }
 
 func newJudge(q config.Queue, t *kjob.Template) *judge {
 	spec := &t.Job.Spec.Template.Spec
 	j := &judge{policy: policy.Effective(t.Policy()), pod: object(spec), agent: object(kjob.FindAgent(spec)), image: t.CommandImage(), class: t.ClassResources(), tokens: append([]string{q.TokenSecret.Name}, q.TokenSecrets...)}
+	j.added = t.Added()
+	j.queues, _ = object(slices.Concat(spec.Volumes, j.added.Volumes)).([]any)
 	if s := t.Job.Spec.ActiveDeadlineSeconds; s != nil {
 		j.deadline = *s
 	}
@@ -46,7 +52,7 @@ func newJudge(q config.Queue, t *kjob.Template) *judge {
 	j.amounts()
 	j.metadata(t)
 	j.identity()
-	j.runner(q, t)
+	j.runner(q)
 	return j
 }
 
@@ -60,7 +66,7 @@ func (j *judge) templateHas(name string) string {
 	if v == nil {
 		return "false"
 	}
-	return all("has(variables.pod."+name+")", same("variables.pod."+name, v))
+	return all("has(variables.pod."+name+")", exactly("variables.pod."+name, v))
 }
 
 func (j *judge) allowed(key string, patterns []string) string {
@@ -106,14 +112,14 @@ func (j *judge) podFields() {
 	j.add("os", either("!has(variables.pod.os)", `variables.pod.os.name == "linux"`), "pods of jobs are Linux's")
 	said := []string{"fsGroup", "fsGroupChangePolicy", "supplementalGroups", "sysctls"}
 	template, _ := field(j.pod, "securityContext").(map[string]any)
-	must := map[string]any{}
-	for k, v := range template {
+	must := []string{}
+	for _, k := range slices.Sorted(maps.Keys(template)) {
 		if !slices.Contains(said, k) {
-			must[k], said = v, append(said, k)
+			must, said = append(must, all("has(variables.security."+k+")", exactly("variables.security."+k, template[k]))), append(said, k)
 		}
 	}
 	slices.Sort(said)
-	j.add("securityContext", all(same("variables.security", must), "variables.security.all(k, k in "+listed(said)+")"), "it is about the runner's container, too")
+	j.add("securityContext", all(append(must, "variables.security.all(k, k in "+listed(said)+")")...), "it is about the runner's container, too")
 	account := optional("variables.pod", "serviceAccountName") + `.orValue("")`
 	accounts := all(among(account, j.policy.ServiceAccounts), account+" != "+quoted(contract.ManagedBy))
 	j.add("serviceAccountName", either(account+` == ""`, account+` == "default"`, j.templateHas("serviceAccountName"), accounts), "%s", j.allowed("service-accounts", j.policy.ServiceAccounts))
@@ -144,11 +150,12 @@ func (j *judge) placement() {
 		slices.Sort(own)
 		j.add("nodeSelector", optional("variables.pod", "nodeSelector")+".orValue({}).all(k, "+either(append(own, among(pair, p))...)+")", "%s", j.allowed("node-selectors", p))
 		term := list("t", "matchExpressions") + `.all(e, e.operator == "In" && ` + list("e", "values") + ".all(v, " + among(`(e.key + "=" + v)`, p) + "))"
+		const required, preferred = "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms", "affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution"
 		// The scheduler asks for other nodes than those that an attempt failed on.
-		j.add("affinity.nodeAffinity", either(j.templateHas("affinity"), all(
-			list("variables.pod", "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms")+".all(t, !has(t.matchFields) && "+term+")",
-			list("variables.pod", "affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution")+".map(p, p.preference).all(t, "+list("t", "matchFields")+`.all(f, f.operator == "NotIn") && `+term+")",
-		)), "%s", j.allowed("node-selectors", p))
+		j.add("affinity.nodeAffinity", all(
+			list("variables.pod", required)+".all(t, "+either(j.entry("t", required), all("!has(t.matchFields)", term))+")",
+			list("variables.pod", preferred)+".all(p, "+either(j.entry("p", preferred), "[p.preference].all(t, "+list("t", "matchFields")+`.all(f, f.operator == "NotIn") && `+term+")")+")",
+		), "%s", j.allowed("node-selectors", p))
 	}
 	tolerated := either(j.entry("t", "tolerations"), all(`"key" in t`, among("t.key", j.policy.Tolerations)), either(quoted("any key")+" in "+listed(j.policy.Tolerations), among(quoted("any key"), j.policy.Tolerations))+` && !("key" in t)`)
 	j.add("tolerations", list("variables.pod", "tolerations")+".all(t, "+tolerated+")", "%s", j.allowed("tolerations", j.policy.Tolerations))
@@ -159,29 +166,30 @@ func (j *judge) placement() {
 		at := "variables.pod." + of.name
 		j.add(of.name, either("!has("+at+")", at+` == ""`, j.templateHas(of.name), all(among(at, of.patterns), "!"+at+`.startsWith("system-")`)), "%s", j.allowed(of.key, of.patterns))
 	}
-	const anti, required = "affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution", "requiredDuringSchedulingIgnoredDuringExecution"
-	j.add("affinity.podAntiAffinity", either(j.templateHas("affinity"), "size("+list("variables.pod", anti)+") == 0"), "it would keep other jobs' pods off nodes")
-	var ok []string
-	for _, kind := range []string{"podAffinity", "podAntiAffinity"} {
-		term := "(!has(t.namespaceSelector) || " + among(quoted("**"), j.policy.Namespaces) + ") && " + list("t", "namespaces") + ".all(n, " + among("n", j.policy.Namespaces) + ")"
-		ok = append(ok, list("variables.pod", "affinity."+kind+"."+required)+".all(t, "+term+")",
-			list("variables.pod", "affinity."+kind+".preferredDuringSchedulingIgnoredDuringExecution")+".map(p, p.podAffinityTerm).all(t, "+term+")")
-	}
-	j.add("affinity.namespaces", either(j.templateHas("affinity"), all(ok...)), "%s", j.allowed("namespaces", j.policy.Namespaces))
+	j.podAffinity()
 }
 
-// entry: it is one of the template's list.
-func (j *judge) entry(at, name string) string {
+// podAffinity is where a pod may be beside others: each term is the template's, or one that
+// a step may have.
+func (j *judge) podAffinity() {
+	var ok []string
+	for _, kind := range []string{"affinity.podAffinity.", "affinity.podAntiAffinity."} {
+		required, preferred := kind+"requiredDuringSchedulingIgnoredDuringExecution", kind+"preferredDuringSchedulingIgnoredDuringExecution"
+		term := "(!has(t.namespaceSelector) || " + among(quoted("**"), j.policy.Namespaces) + ") && " + list("t", "namespaces") + ".all(n, " + among("n", j.policy.Namespaces) + ")"
+		ok = append(ok, list("variables.pod", required)+".all(t, "+either(j.entry("t", required), all(term))+")",
+			list("variables.pod", preferred)+".all(p, "+either(j.entry("p", preferred), "[p.podAffinityTerm].all(t, "+term+")")+")")
+	}
+	const anti = "affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution"
+	j.add("affinity.podAntiAffinity", list("variables.pod", anti)+".all(t, "+j.entry("t", anti)+")", "it would keep other jobs' pods off nodes")
+	j.add("affinity.namespaces", all(ok...), "%s", j.allowed("namespaces", j.policy.Namespaces))
+}
+
+// entry: it is one of the template's list, and nothing more.
+func (j *judge) entry(at, path string) string {
 	of := []string{"false"}
-	entries, _ := field(j.pod, name).([]any)
+	entries, _ := field(j.pod, strings.Split(path, ".")...).([]any)
 	for _, e := range entries {
-		m, _ := e.(map[string]any)
-		keys := make([]string, 0, len(m))
-		for k := range m {
-			keys = append(keys, k)
-		}
-		slices.Sort(keys)
-		of = append(of, all(same(at, e), at+".all(k, k in "+listed(keys)+")"))
+		of = append(of, exactly(at, e))
 	}
 	return either(of...)
 }

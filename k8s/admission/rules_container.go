@@ -2,8 +2,6 @@ package admission
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -36,11 +34,8 @@ func (j *judge) volumes() {
 	j.add("volumes.ephemeral", "variables.volumes.filter(v, has(v.ephemeral) && has(v.ephemeral.volumeClaimTemplate)).all(v, !has("+claim+".dataSource) && !has("+claim+".dataSourceRef) && !has("+claim+".selector) && "+optional("v", "ephemeral.volumeClaimTemplate.spec.volumeName")+`.orValue("") == "")`, "it would bring what is in another claim or volume")
 	j.add("volumes.projected", "variables.volumes.all(v, "+list("v", "projected.sources")+`.all(s, s.all(k, k in ["configMap", "secret", "downwardAPI", "serviceAccountToken"])))`, "it is made of configMap, secret, downwardAPI and serviceAccountToken only")
 	own := []string{"v.name != " + quoted(contract.StepInit) + " || has(v.emptyDir)"}
-	template, _ := field(j.pod, "volumes").([]any)
-	for _, v := range template {
-		m, _ := v.(map[string]any)
-		keys := slices.Sorted(maps.Keys(m))
-		own = append(own, "v.name != "+fmt.Sprintf("%s", quoted(fmt.Sprint(m["name"])))+" || "+all(same("v", v), "v.all(k, k in "+listed(keys)+")"))
+	for _, v := range j.queues {
+		own = append(own, "v.name != "+quoted(fmt.Sprint(field(v, "name")))+" || "+all(same("v", v), only("v", v)))
 	}
 	j.add("volumes", list("variables.pod", "volumes")+".all(v, "+all(parenthesised(own)...)+")", "a volume with the name of one of the queue's is another than the queue's")
 }
@@ -93,7 +88,8 @@ func (j *judge) containers() {
 		j.add("ports", "variables.steps.all(c, "+list("c", "ports")+".all(p, "+optional("p", "hostPort")+".orValue(0) == 0))", "a hostPort is a port of the node")
 	}
 	j.add("terminationMessagePath", "variables.steps.all(c, "+optional("c", "terminationMessagePath")+".orValue("+quoted(contract.DefaultTerminationMessagePath)+") == "+quoted(contract.DefaultTerminationMessagePath)+")", "the message is read where Kubernetes has it by default")
-	j.add("volumeMounts", "variables.steps.all(c, ("+list("c", "volumeMounts")+".map(m, m.name) + "+list("c", "volumeDevices")+".map(m, m.name)).all(n, n in variables.folders || variables.volumes.exists(v, v.name == n)))", "the queue's own volumes are for its runner")
+	j.add("volumeMounts", "variables.steps.all(c, ("+list("c", "volumeMounts")+".map(m, m.name) + "+list("c", "volumeDevices")+".map(m, m.name)).all(n, c.name in variables.commands && n in variables.folders || variables.volumes.exists(v, v.name == n)))", "the queue's own volumes are for its runner, its folders for commands")
+	j.add("restartPolicyRules", "variables.steps.all(c, !has(c.restartPolicyRules)) && variables.pod.containers.all(c, !has(c.restartPolicy))", "a Job of this queue is one run, and no container of it begins anew")
 }
 
 // level is Pod Security's, of a step's containers.
@@ -178,8 +174,8 @@ func compare(of, with string) string {
 }
 
 // sum is what the step's containers have together that run at the same time, or one of
-// those that run before. What a command has of the template's counts as its class's, and a
-// limit that a container was given, because it had none, as nothing.
+// those that run before. What the first command has of the template's counts as its
+// class's, and a limit that a container was given, because it had none, as nothing.
 func (j *judge) sum(kind, name string, most resource.Quantity, own any) {
 	number := func(c string) string { return "quantity(string(" + amount(c, kind, name) + ")).asApproximateFloat()" }
 	class := j.class.Requests
@@ -187,7 +183,7 @@ func (j *judge) sum(kind, name string, most resource.Quantity, own any) {
 		class = j.class.Limits
 	}
 	ofClass := class[corev1.ResourceName(name)]
-	counts := all("c.name in variables.commands", j.amountIs("c", kind, name, own)) + " ? " + double(ofClass.AsApproximateFloat64()) + " : "
+	counts := all("variables.commands.indexOf(c.name) == 0", j.amountIs("c", kind, name, own)) + " ? " + double(ofClass.AsApproximateFloat64()) + " : "
 	if bound, ok := j.policy.Limits.Container[corev1.ResourceName(name)]; ok && kind == "limits" {
 		counts += all(j.amountIs("c", "requests", name, "0"), j.amountIs("c", kind, name, bound.String())) + " ? 0.0 : "
 	}

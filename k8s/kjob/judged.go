@@ -2,11 +2,13 @@ package kjob
 
 import (
 	"cmp"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/steps"
 )
 
 // What package admission needs to know of a template and of what New adds to it, to tell
@@ -24,14 +26,25 @@ func (t *Template) CommandImage() string { return cmp.Or(t.image, t.Image()) }
 // ClassResources are the resource class's amounts for a command.
 func (t *Template) ClassResources() corev1.ResourceRequirements { return t.class }
 
-// RunnerVariables are those that New gives the runner, but for the token's, its endpoint's and git's.
-func (t *Template) RunnerVariables() []string {
-	names := []string{
-		contract.EnvJobID, contract.EnvTags, contract.EnvAttempt, contract.EnvContractVersion, contract.EnvOnTerm,
-		contract.EnvImage, contract.EnvStepDir, contract.EnvPlugin, "BUILDKITE_SKIP_CHECKOUT", "ONEJOB_COMMANDS", "ONEJOB_CHECKOUT_ENV",
+// RunnerVariables are those that New gives the runner with a value that is the job's, but
+// for the job's id, the token, its endpoint and git's.
+func RunnerVariables() []string {
+	return []string{contract.EnvTags, contract.EnvAttempt, contract.EnvContractVersion, contract.EnvImage, contract.EnvCommands, contract.EnvCheckoutEnv}
+}
+
+// Added is what New may add to a pod with values that no job changes: variables and mounts
+// of the runner, which is its one container, and volumes for it.
+func (t *Template) Added() *corev1.PodSpec {
+	pod := &corev1.PodSpec{Containers: []corev1.Container{{Name: contract.AgentContainer}}}
+	agent := &pod.Containers[0]
+	addHold(pod, agent, t)
+	agent.Env = slices.Concat(agent.Env, tracing(t.agent().Env, t.AgentTracing), t.graces, []corev1.EnvVar{
+		{Name: contract.EnvStepDir, Value: contract.StepDir}, {Name: contract.EnvPlugin, Value: "kubernetes"}, {Name: "BUILDKITE_SKIP_CHECKOUT", Value: "true"},
+	})
+	if t.OnTerm == onTermDrain {
+		agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvOnTerm, Value: t.OnTerm})
 	}
-	for _, e := range t.graces {
-		names = append(names, e.Name)
-	}
-	return names
+	agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: contract.StepInit, MountPath: contract.StepDir},
+		corev1.VolumeMount{Name: steps.OwnPrefix + "git-credentials", MountPath: credentialsDir, ReadOnly: true})
+	return pod
 }

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"slices"
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/kjob"
+	"github.com/onejob-dev/onejob/k8s/steps"
+)
+
+// several is a step with n commands, none of which says what it needs.
+func several(n int) map[string]string {
+	return map[string]string{steps.EnvCommand: "make", steps.EnvPlugins: `[{"kubernetes": {"podSpec": {"containers": [` + strings.TrimSuffix(strings.Repeat(`{"image": "x"},`, n), ",") + `]}}}]`}
+}
+
+// closed are Jobs of queues with more in their pods, and such that have more than onejob's
+// where all that it puts there is in its place.
+func (l *lab) closed(of map[string]ruled, made, outsiders map[string]*batchv1.Job) {
+	l.Helper()
+	again := l.made(of["near"], nil)
+	kjob.HandOn(again, "", "", []string{"node-1", "node-2"})
+	for name, k := range map[string]*batchv1.Job{
+		"a hold": l.made(of["hold"], nil), "a hold, and a plugin": l.made(of["hold"], several(1)), "spans": l.made(of["tracing"], nil), "several commands": l.made(of["pods"], several(3)),
+		"the template's affinity": l.made(of["near"], nil), "another attempt with that": again, "commands with room": l.made(of["near"], several(3)),
+	} {
+		made[name] = k
+	}
+	never := corev1.ContainerRestartPolicyNever
+	rules := []corev1.ContainerRestartRule{{Action: corev1.ContainerRestartRuleActionRestart, ExitCodes: &corev1.ContainerRestartRuleOnExitCodes{Operator: corev1.ContainerRestartRuleOnExitCodesOpIn, Values: []int32{1}}}}
+	token := corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "onejob-agent-token"}}
+	for name, row := range map[string]struct {
+		queue  string
+		change func(k *batchv1.Job, s *corev1.PodSpec, agent *corev1.Container)
+	}{
+		"another job's id": {"pods", func(_ *batchv1.Job, _ *corev1.PodSpec, agent *corev1.Container) {
+			agent.Env[slices.IndexFunc(agent.Env, func(e corev1.EnvVar) bool { return e.Name == contract.EnvJobID })].Value = "018f0000-0000-7000-8000-0000000000ff"
+		}},
+		"a part of a mount": {"pods", func(_ *batchv1.Job, _ *corev1.PodSpec, agent *corev1.Container) {
+			agent.VolumeMounts[0].SubPath = "evil"
+		}},
+		"more rights": {"pods", func(_ *batchv1.Job, _ *corev1.PodSpec, agent *corev1.Container) {
+			agent.SecurityContext.Capabilities.Add = []corev1.Capability{"NET_ADMIN"}
+		}},
+		"the job's folder for a helper": {"pods", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			s.InitContainers = append(s.InitContainers, corev1.Container{Name: "x", Image: "x", VolumeMounts: []corev1.VolumeMount{{Name: "builds", MountPath: "/b"}}})
+		}},
+		"a program for the queue's helper": {"pods", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			s.InitContainers[0].Command = []string{"sh"}
+		}},
+		"another run": {"pods", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			s.Containers[1].RestartPolicy, s.Containers[1].RestartPolicyRules = &never, rules
+		}},
+		"another run of a first one": {"pods", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			s.InitContainers = append(s.InitContainers, corev1.Container{Name: "x", Image: "x", RestartPolicy: &never, RestartPolicyRules: rules})
+		}},
+		"a number that is none": {"pods", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			s.Containers[1].Command = append(s.Containers[1].Command, "--x")
+		}},
+		"no queue, and a volume of our name": {"pods", func(k *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			others(k)
+			*s = corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Volumes: []corev1.Volume{{Name: contract.StepInit, VolumeSource: token}}, Containers: []corev1.Container{{Name: "c", Image: "x", VolumeMounts: []corev1.VolumeMount{{Name: contract.StepInit, MountPath: "/t"}}}}}
+		}},
+		"a longer hold": {"hold", func(_ *batchv1.Job, _ *corev1.PodSpec, agent *corev1.Container) {
+			agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvHold, Value: "999h"})
+		}},
+		"another hold": {"hold", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			v := &s.Volumes[slices.IndexFunc(s.Volumes, func(v corev1.Volume) bool { return v.Name == contract.HoldVolume })]
+			v.VolumeSource = corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}
+		}},
+		"a hold of no queue's": {"tracing", func(_ *batchv1.Job, _ *corev1.PodSpec, agent *corev1.Container) {
+			agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvHold, Value: "30m0s"})
+		}},
+		"spans for others": {"tracing", func(_ *batchv1.Job, _ *corev1.PodSpec, agent *corev1.Container) {
+			agent.Env = append(agent.Env, corev1.EnvVar{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Value: "http://evil"})
+		}},
+		"an empty variable, filled": {"near", func(_ *batchv1.Job, _ *corev1.PodSpec, agent *corev1.Container) {
+			agent.Env = append(agent.Env, corev1.EnvVar{Name: "HTTPS_PROXY", Value: "http://evil"})
+		}},
+		"far from all": {"tracing", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			s.Affinity.PodAntiAffinity = &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{TopologyKey: "rack", LabelSelector: &metav1.LabelSelector{}, NamespaceSelector: &metav1.LabelSelector{}}}}
+		}},
+		"farther": {"near", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			s.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution[0].NamespaceSelector = &metav1.LabelSelector{}
+		}},
+		"a node": {"near", func(k *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			kjob.HandOn(k, "", "", []string{"node-1"})
+			s.Affinity.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution[1].Preference.MatchFields[0].Operator = corev1.NodeSelectorOpIn
+		}},
+	} {
+		k := l.made(of[row.queue], several(1))
+		row.change(k, &k.Spec.Template.Spec, kjob.FindAgent(&k.Spec.Template.Spec))
+		outsiders[name] = k
+	}
+	k := l.made(of["near"], several(3))
+	for _, name := range []string{"command-x", "command-y"} {
+		c := k.Spec.Template.Spec.Containers[3].DeepCopy()
+		c.Name = name
+		k.Spec.Template.Spec.Containers = append(k.Spec.Template.Spec.Containers, *c)
+	}
+	outsiders["commands without room"] = k
+	warm := kjob.NewPlaceholder(of["plain"].Template, 1)
+	warm.Spec.Template.Spec.Containers[0].SecurityContext.Capabilities.Add = []corev1.Capability{"NET_ADMIN"}
+	outsiders["a placeholder with more rights"] = warm
+}
