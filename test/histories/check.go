@@ -205,6 +205,14 @@ func (h *history) believed() time.Duration {
 	return d
 }
 
+// shortest is for how many seconds a job may be reserved that has no kjob.
+func (h *history) shortest() int {
+	if h.plan.profile.ShortReservation == assumptions.ShortReservationRefused {
+		return 60
+	}
+	return 20
+}
+
 // arrives looks at a request to Buildkite that takes effect.
 func (h *history) arrives(s *instance, call, id string, body []byte) {
 	switch call {
@@ -218,7 +226,7 @@ func (h *history) arrives(s *instance, call, id string, body []byte) {
 			j, _ := h.sim.Job(id.String())
 			h.mu.Lock()
 			h.noteLocked("%s: reserve %s for %ds (%s)", s, h.name(id), req.Expiry, j.State)
-			if bound := 20; req.Expiry > bound && !s.seen[id] {
+			if bound := h.shortest(); req.Expiry > bound && !s.seen[id] {
 				h.brokeLocked("reservation: %s holds %s for %ds, and there is no kjob of it; want at most %ds", s, h.name(id), req.Expiry, bound)
 			}
 			if !s.dead && !s.paused.IsZero() && time.Since(s.paused) > 5*time.Second && j.State == simulator.StateScheduled && !s.seen[id] {
