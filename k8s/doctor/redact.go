@@ -58,8 +58,10 @@ func inPlace(value string) string { return fmt.Sprintf("left out (%d bytes)", le
 func (r *redactor) says(document any) {
 	switch v := document.(type) {
 	case map[string]any:
-		for _, inner := range v {
-			r.says(inner)
+		for k, inner := range v {
+			if !secretKey.MatchString(k) {
+				r.says(inner)
+			}
 		}
 	case []any:
 		for _, inner := range v {
@@ -132,7 +134,8 @@ var uuid = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{1
 
 // telling: a value that may be no secret, and without which nothing can be understood.
 func (r *redactor) telling(value string) bool {
-	return r.plain[value] || uuid.MatchString(value) || strings.HasPrefix(path.Base(value), "onejob") // one of our programs
+	ours := slices.Contains([]string{"onejob", "onejob-agent", contract.StepProgram}, path.Base(value))
+	return ours || r.plain[value] || uuid.MatchString(value)
 }
 
 // isMessage: a termination message of the runner, which has no secret. Others can be the
