@@ -36,7 +36,8 @@ test: packages promtool ## run all tests, as root: real processes, a real Kubern
 .PHONY: race background
 race:
 	$(RACE) -timeout 60m ./...
-	cd test/release/oci && go vet . && go test -vet=off .
+	for module in page kueue release/oci; do (cd test/$$module && go vet ./...) || exit 1; done
+	cd test/release/oci && go test -vet=off .
 background:
 	nice $(MAKE) histories
 

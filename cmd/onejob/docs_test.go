@@ -17,22 +17,8 @@ import (
 // flags, and arguments only where it has some.
 func TestDocumentedCommands(t *testing.T) {
 	for _, c := range pages.Commands(t, "onejob") {
-		args := c.Words[1:]
-		for len(args) > 0 {
-			name, more := strings.CutSuffix(args[0], ",") // onejob hold, release JOB_ID
-			rest := args[1:]
-			for more && len(rest) > 0 && strings.HasSuffix(rest[0], ",") {
-				rest = rest[1:]
-			}
-			if more && len(rest) > 0 {
-				rest = rest[1:]
-			}
-			if err := takes(append([]string{"onejob", name}, rest...)); err != nil {
-				t.Errorf("%s: %v", c, err)
-			}
-			if args = args[1:]; !more {
-				break
-			}
+		if err := takes(append([]string{"onejob"}, c.Words[1:]...)); err != nil {
+			t.Errorf("%s: %v", c, err)
 		}
 	}
 }

@@ -17,10 +17,10 @@ import (
 // nothing behind. No node is here, and no scheduler.
 func TestDoctor(t *testing.T) {
 	l := aLab(t)
-	args := []string{"doctor", "--pull-timeout", "2s", "-n", l.namespace}
+	args := []string{"doctor", "--pull-timeout", "10s", "-n", l.namespace}
 	r := run(t, args...)
 	r.wants(t, 0, "Buildkite accepts it: organization acme", "it exists and isn't paused", "one more stack is allowed",
-		"who runs this may not watch jobs", "no right to create pods", "no node took the pod within 2s", "no pod of the scheduler is in this namespace")
+		"who runs this may not watch jobs", "no right to create pods", "no node took the pod within 10s", "no pod of the scheduler is in this namespace")
 
 	admin := append([]string{"--kubeconfig", l.cluster.KubeconfigPath}, "-o", "json")
 	r = run(t, append(args, admin...)...)
@@ -47,6 +47,12 @@ func TestDoctor(t *testing.T) {
 	} {
 		if f := finding(check); f.Result != want.result || !strings.Contains(f.Found, want.found) {
 			t.Errorf("%s: got %+v, want %s, %q", check, f, want.result, want.found)
+		}
+	}
+	for account, want := range map[string]doctor.Result{"onejob": doctor.Fail, "another": doctor.Warn} {
+		r = run(t, append(args, append(admin, "--no-pull", "--as", "system:serviceaccount:"+l.namespace+":"+account)...)...)
+		if f := finding("rights"); f.Result != want || !strings.Contains(f.Found, "may not get jobs") {
+			t.Errorf("as the account %s, without rights: %+v, want %s", account, f, want)
 		}
 	}
 	_, err := l.admin.CoreV1().Secrets(l.namespace).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "onejob-agent-token"}, StringData: map[string]string{"token": "x"}}, metav1.CreateOptions{})

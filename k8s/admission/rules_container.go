@@ -140,7 +140,7 @@ func (j *judge) amounts() {
 	for _, kind := range []string{"requests", "limits"} {
 		for name, most := range j.policy.Limits.Container {
 			own := field(j.agent, "resources", kind, string(name))
-			j.add("resources."+kind+"."+string(name), "variables.all.all(c, "+either("c.name in variables.template", j.amountIs("c", kind, string(name), own), j.under("c", kind, string(name), most))+")", "more than a container of this queue may have, %s", most.String())
+			j.add("resources."+kind+"."+string(name), "variables.all.all(c, "+either("c.name in variables.template", j.amountIs(kind, string(name), own), j.under("c", kind, string(name), most))+")", "more than a container of this queue may have, %s", most.String())
 		}
 		for name, most := range j.policy.Limits.Pod {
 			j.sum(kind, string(name), most, field(j.agent, "resources", kind, string(name)))
@@ -157,12 +157,12 @@ func amount(of, kind, name string) string {
 	return of + ".?resources.?" + kind + "[?" + quoted(name) + `].orValue("0")`
 }
 
-func (j *judge) amountIs(of, kind, name string, value any) string {
+func (j *judge) amountIs(kind, name string, value any) string {
 	text, ok := value.(string)
 	if !ok {
 		return "false"
 	}
-	return compare(amount(of, kind, name), text) + " == 0"
+	return compare(amount("c", kind, name), text) + " == 0"
 }
 
 func (j *judge) under(of, kind, name string, most resource.Quantity) string {
@@ -183,9 +183,9 @@ func (j *judge) sum(kind, name string, most resource.Quantity, own any) {
 		class = j.class.Limits
 	}
 	ofClass := class[corev1.ResourceName(name)]
-	counts := all("variables.commands.indexOf(c.name) == 0", j.amountIs("c", kind, name, own)) + " ? " + double(ofClass.AsApproximateFloat64()) + " : "
+	counts := all("variables.commands.indexOf(c.name) == 0", j.amountIs(kind, name, own)) + " ? " + double(ofClass.AsApproximateFloat64()) + " : "
 	if bound, ok := j.policy.Limits.Container[corev1.ResourceName(name)]; ok && kind == "limits" {
-		counts += all(j.amountIs("c", "requests", name, "0"), j.amountIs("c", kind, name, bound.String())) + " ? 0.0 : "
+		counts += all(j.amountIs("requests", name, "0"), j.amountIs(kind, name, bound.String())) + " ? 0.0 : "
 	}
 	limit := double(most.AsApproximateFloat64() * (1 + 1e-9))
 	if f := ofClass.AsApproximateFloat64(); f > most.AsApproximateFloat64() {

@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -51,9 +52,24 @@ func decideBroke(f Facts) Decision {
 	text := fmt.Sprintf("container %s ended with exit code %d in two pods (the last one on node %s) before the runner started; another pod would fail in the same way. Check this container in the queue's template",
 		b.Container, b.ExitCode, f.Pod.Node)
 	if b.Last != "" {
-		text += ". Its last output: " + b.Last
+		text += lastOutput + b.Last
 	}
 	return finish(ReasonContainer, text)
+}
+
+// What stands before a container's last lines in our sentences, and a code of Kubernetes
+// after the second.
+const (
+	lastOutput    = ". Its last output: "
+	beforeCommand = " before it had the command: "
+)
+
+var quotedOutput = regexp.MustCompile("(" + regexp.QuoteMeta(lastOutput) + "|" + regexp.QuoteMeta(beforeCommand) + `\w* ?)[^\n]+`)
+
+// WithoutOutput is a text of sentences like ours, with something else in place of the
+// containers' last lines that they quote, to the end of the line.
+func WithoutOutput(text, instead string) string {
+	return quotedOutput.ReplaceAllString(text, "${1}"+strings.ReplaceAll(instead, "$", "$$"))
 }
 
 // lastLines are the last lines of a container's message that aren't empty, printable.

@@ -34,7 +34,7 @@ func (p *Pod) addCommand(o *corev1.Pod) {
 		p.ToCome = p.ToCome || c.State.Running == nil && end == nil
 		if end != nil && end.ExitCode != 0 && p.Waiting == "" {
 			p.Image, p.Unbegun = contract.Word(c.Image), end.Reason == startError
-			p.Waiting, p.WaitingMessage = "StartError", contract.Sentence(fmt.Sprintf("container %s ended with exit code %d before it had the command: %s %s", c.Name, end.ExitCode, end.Reason, lastLines(end.Message)))
+			p.Waiting, p.WaitingMessage = "StartError", contract.Sentence(fmt.Sprintf("container %s ended with exit code %d%s%s %s", c.Name, end.ExitCode, beforeCommand, end.Reason, lastLines(end.Message)))
 		}
 	}
 }

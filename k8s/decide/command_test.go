@@ -209,3 +209,24 @@ func TestContainerByPatchThatCantStart(t *testing.T) {
 		t.Errorf("once the job is over, nobody stops %q", got.Helper)
 	}
 }
+
+// What containers said at their end is in two of our sentences, and can be taken out.
+func TestWithoutOutput(t *testing.T) {
+	const output = "zz $1 \"quoted\""
+	pod := OfPod(withCommand(runs, endsWith(1, "Error", output)))
+	unbegun := On(aKJob().State(stacks.StateReserved).but(func(f *Facts) {
+		f.Pod, f.FailingSince, f.EventsAt = pod, t0.Add(-2*time.Minute), t0
+	}).Facts).Text
+	broke := On(aKJob().Attempt(2).Lost().State(stacks.StateReserved).but(func(f *Facts) {
+		f.Pod.Broke = Failure{"fetch", 3, output}
+		f.Faults = NodeFaults{{"node-1", "exit/fetch/3"}}
+	}).Facts).Text
+	for _, text := range []string{unbegun, broke} {
+		if !strings.Contains(text, output) {
+			t.Errorf("it isn't quoted: %q", text)
+		}
+		if got := WithoutOutput(text+"\nnext", "left $1 out"); strings.Contains(got, "zz") || strings.Contains(got, "quoted") || !strings.HasSuffix(got, "left $1 out\nnext") {
+			t.Errorf("got %q", got)
+		}
+	}
+}

@@ -26,22 +26,21 @@ const (
 	podTimeout  = 20 * time.Second
 )
 
-// file of a bundle, before its secrets are out.
+// file of a bundle, before its secrets are out: a document that redactor.object
+// returned if its name ends with .json or .yaml, else a text.
 type file struct {
-	name string
-	text string
+	name     string
+	document any
+	text     string
 }
 
 // Bundle writes what support needs as a tar.gz. What can't be read is in errors.txt.
 func (p *Patient) Bundle(ctx context.Context, w io.Writer, report Report) error {
 	secrets, lacks := p.secrets()
 	r := newRedactor(secrets...)
-	files := []file{asJSON("doctor.json", r.object(report))}
-	cfg, err := yaml.Marshal(r.object(p.Config))
-	if err != nil {
-		return err
-	}
-	files = append(files, file{"onejob.yaml", string(cfg)})
+	cfg := r.object(p.Config)
+	r.says(cfg)
+	files := []file{{name: "doctor.json", document: r.object(report)}, {name: "onejob.yaml", document: cfg}}
 	fail := func(what string, err error) {
 		if err != nil {
 			lacks = append(lacks, what+": "+contract.Sentence(err.Error()))
@@ -51,9 +50,9 @@ func (p *Patient) Bundle(ctx context.Context, w io.Writer, report Report) error 
 		for _, namespace := range p.namespaces() {
 			files = append(files, p.objects(ctx, namespace, r, fail)...)
 		}
-		files = append(files, p.logs(ctx, fail)...)
+		files = append(files, p.logs(ctx, r, fail)...)
 	}
-	files = append(files, file{"errors.txt", strings.Join(append(lacks, ""), "\n")})
+	files = append(files, file{name: "errors.txt", text: strings.Join(append(lacks, ""), "\n")})
 	return pack(w, files, r)
 }
 
@@ -82,33 +81,52 @@ func (p *Patient) objects(ctx context.Context, namespace string, r *redactor, fa
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	dir := "namespaces/" + namespace + "/"
+	add := func(what string, objects any, more string) {
+		if more != "" {
+			fail(dir+what, fmt.Errorf("there are more than the first %d, which are here", mostObjects))
+		}
+		files = append(files, file{name: dir + what + ".json", document: r.object(objects)})
+	}
 	ours := metav1.ListOptions{LabelSelector: contract.LabelQueue, Limit: mostObjects}
 	jobs, err := p.kube.BatchV1().Jobs(namespace).List(ctx, ours)
 	if fail(dir+"jobs", err); err == nil {
-		files = append(files, asJSON(dir+"jobs.json", r.object(jobs.Items)))
+		add("jobs", jobs.Items, jobs.Continue)
 	}
 	pods, err := p.kube.CoreV1().Pods(namespace).List(ctx, ours)
 	if fail(dir+"pods", err); err == nil {
 		for i := range pods.Items {
 			pods.Items[i].Spec = corev1.PodSpec{NodeName: pods.Items[i].Spec.NodeName}
 		}
-		files = append(files, asJSON(dir+"pods.json", r.object(pods.Items)))
+		add("pods", pods.Items, pods.Continue)
 	}
-	events, err := p.kube.CoreV1().Events(namespace).List(ctx, metav1.ListOptions{Limit: mostObjects})
-	if fail(dir+"events", err); err == nil {
-		var kept []corev1.Event
-		for _, e := range events.Items {
-			if strings.HasPrefix(e.InvolvedObject.Name, "onejob") {
-				kept = append(kept, e)
-			}
-		}
-		files = append(files, asJSON(dir+"events.json", r.object(kept)))
+	events, more, err := p.events(ctx, namespace)
+	if fail(dir+"events", err); len(events) > 0 || err == nil {
+		add("events", events, more)
 	}
 	return files
 }
 
+// events are those about what is onejob's, and those that were found before an error.
+// Others in the namespace may be many more.
+func (p *Patient) events(ctx context.Context, namespace string) (kept []corev1.Event, more string, err error) {
+	for {
+		page, err := p.kube.CoreV1().Events(namespace).List(ctx, metav1.ListOptions{Limit: mostObjects, Continue: more})
+		if err != nil {
+			return kept, "", err
+		}
+		for _, e := range page.Items {
+			if strings.HasPrefix(e.InvolvedObject.Name, "onejob") {
+				kept = append(kept, e)
+			}
+		}
+		if more = page.Continue; more == "" || len(kept) >= mostObjects {
+			return kept, more, nil
+		}
+	}
+}
+
 // logs are the logs and the metrics of the scheduler's pods.
-func (p *Patient) logs(ctx context.Context, fail func(string, error)) (files []file) {
+func (p *Patient) logs(ctx context.Context, r *redactor, fail func(string, error)) (files []file) {
 	pods := p.kube.CoreV1().Pods(p.Namespace)
 	list, err := pods.List(ctx, metav1.ListOptions{LabelSelector: schedulers, Limit: 10})
 	if fail("scheduler", err); err != nil {
@@ -117,7 +135,7 @@ func (p *Patient) logs(ctx context.Context, fail func(string, error)) (files []f
 	for _, pod := range list.Items {
 		ctx, cancel := context.WithTimeout(ctx, podTimeout)
 		dir := "scheduler/" + pod.Name
-		files = append(files, asJSON(dir+".json", pod.Status))
+		files = append(files, file{name: dir + ".json", document: r.object(pod.Status)})
 		for _, previous := range []bool{false, true} {
 			if previous && !restarted(pod) {
 				continue
@@ -127,7 +145,7 @@ func (p *Patient) logs(ctx context.Context, fail func(string, error)) (files []f
 			}).DoRaw(ctx)
 			name := dir + map[bool]string{false: ".log", true: ".previous.log"}[previous]
 			if fail(name, err); err == nil {
-				files = append(files, file{name, string(b)})
+				files = append(files, file{name: name, text: string(b)})
 			}
 		}
 		metrics, err := pods.ProxyGet("http", pod.Name, "8080", "metrics", nil).Stream(ctx)
@@ -135,7 +153,7 @@ func (p *Patient) logs(ctx context.Context, fail func(string, error)) (files []f
 			b, err := io.ReadAll(io.LimitReader(metrics, mostText))
 			fail(dir+".metrics", err)
 			_ = metrics.Close() //nolint:errcheck // only read
-			files = append(files, file{dir + ".metrics", string(b)})
+			files = append(files, file{name: dir + ".metrics", text: string(b)})
 		}
 		cancel()
 	}
@@ -151,12 +169,17 @@ func restarted(p corev1.Pod) bool {
 	return false
 }
 
-func asJSON(name string, v any) file {
-	b, err := json.MarshalIndent(v, "", " ")
-	if err != nil {
-		b = []byte(err.Error())
+// cleaned is the file's text without secrets.
+func (f file) cleaned(r *redactor) (string, error) {
+	isYAML := strings.HasSuffix(f.name, ".yaml")
+	if !isYAML && !strings.HasSuffix(f.name, ".json") {
+		return r.text(f.text), nil
 	}
-	return file{name, string(b)}
+	b, err := json.MarshalIndent(r.clean(f.document), "", " ")
+	if err == nil && isYAML {
+		b, err = yaml.JSONToYAML(b)
+	}
+	return string(b), err
 }
 
 // pack writes the files, each without its secrets: by now all are known.
@@ -164,7 +187,10 @@ func pack(w io.Writer, files []file, r *redactor) error {
 	zipped := gzip.NewWriter(w)
 	archive := tar.NewWriter(zipped)
 	for _, f := range files {
-		text := r.text(f.text)
+		text, err := f.cleaned(r)
+		if err != nil {
+			return fmt.Errorf("writing %s: %w", f.name, err)
+		}
 		header := &tar.Header{Typeflag: tar.TypeReg, Name: "onejob-bundle/" + f.name, Mode: 0o600, Size: int64(len(text)), ModTime: time.Now()}
 		if err := archive.WriteHeader(header); err != nil {
 			return fmt.Errorf("writing the bundle: %w", err)

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/version"
 	appsclient "k8s.io/client-go/kubernetes/typed/apps/v1"
+	authenticationclient "k8s.io/client-go/kubernetes/typed/authentication/v1"
 	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
 	"k8s.io/client-go/rest"
 
@@ -42,7 +43,11 @@ func (p *Patient) connect() error {
 	if p.apps, err = appsclient.NewForConfig(cfg); err != nil {
 		return err
 	}
-	p.kube, p.reviews = client, authorization.SelfSubjectAccessReviews()
+	authentication, err := authenticationclient.NewForConfig(cfg)
+	if err != nil {
+		return err
+	}
+	p.kube, p.reviews, p.self = client, authorization.SelfSubjectAccessReviews(), authentication.SelfSubjectReviews()
 	return nil
 }
 
@@ -83,6 +88,7 @@ func (p *Patient) scheduler(ctx context.Context) []Finding {
 		if isReady(&pod) {
 			ready++
 		}
+		p.accounts = append(p.accounts, pod.Spec.ServiceAccountName)
 		for _, c := range pod.Spec.Containers {
 			if c.Name == "onejob" && !slices.Contains(images, c.Image) {
 				images = append(images, c.Image)

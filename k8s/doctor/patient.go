@@ -7,6 +7,7 @@ import (
 	"time"
 
 	appsclient "k8s.io/client-go/kubernetes/typed/apps/v1"
+	authenticationclient "k8s.io/client-go/kubernetes/typed/authentication/v1"
 	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
 	"k8s.io/client-go/rest"
 
@@ -35,6 +36,8 @@ type Patient struct {
 
 	kube      kube.Client
 	reviews   authorizationclient.SelfSubjectAccessReviewInterface
+	self      authenticationclient.SelfSubjectReviewInterface
+	accounts  []string // those of the scheduler's pods
 	apps      appsclient.AppsV1Interface
 	skew      clock
 	transport http.RoundTripper // to Buildkite

@@ -4,18 +4,24 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/decide"
 )
 
 // redactor takes secrets out of what leaves the installation. Values of environment
 // variables, arguments and commands go altogether: nobody knows which of them is one.
-// What it has taken out in one place it takes out wherever it stands again.
+// What it has taken out in one place it takes out wherever it stands again, unless
+// support would understand nothing without it.
 type redactor struct {
 	mu     sync.Mutex
-	values map[string]bool
+	values map[string]bool // true: a secret, whatever it looks like
+	plain  map[string]bool // the configuration's words, and images
 }
 
 // leastSecret is the shortest text that is looked for everywhere: shorter ones ("true",
@@ -23,26 +29,47 @@ type redactor struct {
 const leastSecret = 6
 
 func newRedactor(secrets ...string) *redactor {
-	r := &redactor{values: map[string]bool{}}
+	r := &redactor{values: map[string]bool{}, plain: map[string]bool{}}
 	for _, s := range secrets {
-		r.learn(s)
+		r.learn(s, true)
 	}
 	return r
 }
 
-func (r *redactor) learn(secret string) {
+func (r *redactor) learn(secret string, sure bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, s := range append(strings.Split(secret, "\n"), secret) {
 		if s = strings.TrimSpace(s); len(s) >= leastSecret {
-			r.values[s] = true
+			r.values[s] = r.values[s] || sure
 		}
 	}
 }
 
-func (r *redactor) leftOut(secret string) string {
-	r.learn(secret)
-	return fmt.Sprintf("left out (%d bytes)", len(secret))
+// leftOut stands for a value that may be a secret.
+func (r *redactor) leftOut(value string) string {
+	r.learn(value, false)
+	return inPlace(value)
+}
+
+func inPlace(value string) string { return fmt.Sprintf("left out (%d bytes)", len(value)) }
+
+// says remembers the texts of a document without secrets: they are none.
+func (r *redactor) says(document any) {
+	switch v := document.(type) {
+	case map[string]any:
+		for k, inner := range v {
+			if !secretKey.MatchString(k) {
+				r.says(inner)
+			}
+		}
+	case []any:
+		for _, inner := range v {
+			r.says(inner)
+		}
+	case string:
+		r.plain[v] = true
+	}
 }
 
 // object takes the secrets out of a JSON document.
@@ -61,10 +88,12 @@ func (r *redactor) object(document any) any {
 func (r *redactor) walk(key string, v any) any {
 	switch v := v.(type) {
 	case map[string]any:
-		_, named := v["name"]
+		name, named := v["name"].(string)
 		for k, inner := range v {
 			text, isText := inner.(string)
 			switch {
+			case named && k == "value" && isText && isOurs(name):
+				v[k] = inPlace(text)
 			case named && k == "value" && isText, k == "message" && key == "terminated" && isText && !isMessage(text):
 				v[k] = r.leftOut(text)
 			case k == "annotations":
@@ -72,6 +101,9 @@ func (r *redactor) walk(key string, v any) any {
 			case k == "managedFields":
 				delete(v, k)
 			default:
+				if k == "image" && isText {
+					r.plain[text] = true
+				}
 				v[k] = r.walk(k, inner)
 			}
 		}
@@ -87,6 +119,23 @@ func (r *redactor) walk(key string, v any) any {
 		return v
 	}
 	return v
+}
+
+// isOurs: a variable that onejob or its default template sets, to what stands in many
+// places: the job's ID, the endpoint, the tags, folders.
+func isOurs(name string) bool {
+	return strings.HasPrefix(name, "ONEJOB_") || slices.Contains([]string{
+		contract.EnvJobID, contract.EnvEndpoint, contract.EnvTags, contract.EnvQueue, "BUILDKITE_BUILD_PATH", "HOME", "NSS_UNKNOWN_HOME",
+		"BUILDKITE_TRACING_BACKEND", "BUILDKITE_TRACING_PROPAGATE_TRACEPARENT", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_PROTOCOL",
+	}, name)
+}
+
+var uuid = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+
+// telling: a value that may be no secret, and without which nothing can be understood.
+func (r *redactor) telling(value string) bool {
+	ours := slices.Contains([]string{"onejob", "onejob-agent", contract.StepProgram}, path.Base(value))
+	return ours || r.plain[value] || uuid.MatchString(value)
 }
 
 // isMessage: a termination message of the runner, which has no secret. Others can be the
@@ -121,25 +170,66 @@ var secretive = []struct {
 	{regexp.MustCompile(`(?i)\b([a-z_-]*(?:password|passwd|secret|token|api[_-]?key)"?[=:]\s*"?)[^\s",/]{4,}`), "${1}left-out"},
 }
 
+// secretKey is the name of what is a secret by its name.
+var secretKey = regexp.MustCompile(`(?i)(password|passwd|secret|token|api[_-]?key)$`)
+
+// clean takes the secrets out of each text of a document that object returned: of its
+// text as a whole, it would be no JSON any more.
+func (r *redactor) clean(document any) any {
+	known := r.known()
+	var clean func(key string, v any) any
+	clean = func(key string, v any) any {
+		switch v := v.(type) {
+		case map[string]any:
+			cleaned := make(map[string]any, len(v))
+			for k, inner := range v {
+				cleaned[without(k, known)] = clean(k, inner)
+			}
+			return cleaned
+		case []any:
+			for i, inner := range v {
+				v[i] = clean(key, inner)
+			}
+		case string:
+			if secretKey.MatchString(key) && v != "" {
+				return "left-out"
+			}
+			return without(v, known)
+		}
+		return v
+	}
+	return clean("", document)
+}
+
 // text takes the secrets out of any text: those that are known, and those that look so.
-func (r *redactor) text(s string) string {
+func (r *redactor) text(s string) string { return without(s, r.known()) }
+
+func without(s string, known *strings.Replacer) string {
+	s = decide.WithoutOutput(known.Replace(s), "left-out")
+	for _, p := range secretive {
+		s = p.pattern.ReplaceAllString(s, p.keep)
+	}
+	return s
+}
+
+// known are the secrets that were learned, the longest first.
+func (r *redactor) known() *strings.Replacer {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	known := make([]string, 0, 2*len(r.values))
-	for v := range r.values {
+	for v, sure := range r.values {
+		if !sure && r.telling(v) {
+			continue
+		}
 		known = append(known, v)
 		if quoted, err := json.Marshal(v); err == nil && string(quoted) != `"`+v+`"` {
 			known = append(known, strings.Trim(string(quoted), `"`))
 		}
 	}
-	r.mu.Unlock()
 	slices.SortFunc(known, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
 	pairs := make([]string, 0, 2*len(known))
 	for _, v := range known {
 		pairs = append(pairs, v, "left-out")
 	}
-	s = strings.NewReplacer(pairs...).Replace(s)
-	for _, p := range secretive {
-		s = p.pattern.ReplaceAllString(s, p.keep)
-	}
-	return s
+	return strings.NewReplacer(pairs...)
 }

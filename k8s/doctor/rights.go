@@ -2,8 +2,10 @@ package doctor
 
 import (
 	"context"
+	"slices"
 	"strings"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -64,9 +66,24 @@ func (p *Patient) rights(ctx context.Context, namespace string) []Finding {
 			lacks = append(lacks, r.String())
 		}
 	}
-	if len(lacks) > 0 {
+	bind := "bind the Role onejob of deploy/base/role.yaml in this namespace to it"
+	switch {
+	case len(lacks) == 0:
+		return []Finding{f.ok("all that the scheduler needs")}
+	case p.isScheduler(ctx):
+		return []Finding{f.not(Fail, "the scheduler may not "+strings.Join(lacks, ", "), bind)}
+	default:
 		return []Finding{f.not(Warn, "who runs this may not "+strings.Join(lacks, ", "),
-			"if this is the scheduler: bind the Role onejob of deploy/base/role.yaml in this namespace to it; to ask as the scheduler: --as system:serviceaccount:"+p.Namespace+":onejob")}
+			"if this is the scheduler: "+bind+"; to ask as the scheduler: --as system:serviceaccount:"+p.Namespace+":onejob")}
 	}
-	return []Finding{f.ok("all that the scheduler needs")}
+}
+
+// isScheduler: who runs this has the scheduler's service account.
+func (p *Patient) isScheduler(ctx context.Context) bool {
+	review, err := p.self.Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil {
+		return false
+	}
+	account, ours := strings.CutPrefix(review.Status.UserInfo.Username, "system:serviceaccount:"+p.Namespace+":")
+	return ours && (account == "onejob" || slices.Contains(p.accounts, account))
 }

@@ -205,7 +205,7 @@ func full(t testing.TB, n int) *running {
 		p := &cache.Pod{Object: object(contract.KjobName(id, 1) + "-x"), Kjob: contract.KjobName(id, 1), KjobUID: uid,
 			Pod: decide.Pod{Name: contract.KjobName(id, 1) + "-x", Phase: corev1.PodPending, CreatedAt: at, Unschedulable: "0/57 nodes are available: 57 Insufficient cpu"}}
 		if i%2 == 0 {
-			p.Pod = decide.Pod{Name: p.Pod.Name, Phase: corev1.PodRunning, Node: "node-1", CreatedAt: at, Started: true, StartedAt: at}
+			p.Pod = decide.Pod{Name: p.Name, Phase: corev1.PodRunning, Node: "node-1", CreatedAt: at, Started: true, StartedAt: at}
 		}
 		k := &cache.Job{Object: object(contract.KjobName(id, 1)), KJob: decide.KJob{UID: uid, Exists: true, CreatedAt: at, PodSeen: true},
 			Job: stacks.Job{ID: id, Pipeline: "monorepo", Build: i, Branch: "feature/x", Step: "test"}}

@@ -98,6 +98,9 @@ func inBundle(t *testing.T, path string) {
 		if strings.Contains(string(b), simulator.DefaultAgentToken) {
 			t.Errorf("%s has the token", h.Name)
 		}
+		if strings.HasSuffix(h.Name, ".json") && !json.Valid(b) {
+			t.Errorf("%s is no JSON", h.Name)
+		}
 		logs = logs || strings.HasSuffix(h.Name, ".log") && strings.Contains(string(b), `"level":`)
 		metrics = metrics || strings.HasSuffix(h.Name, ".metrics") && strings.Contains(string(b), "onejob_leader")
 		if strings.HasSuffix(h.Name, "errors.txt") && len(b) > 0 {

@@ -43,7 +43,7 @@ func TestExamples(t *testing.T) {
 }
 
 func example(t *testing.T, text string) {
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	sim := on.Simulator
 	// As `buildkite-agent pipeline upload` does, by which $ is the upload's, and $$ the job's.

@@ -53,9 +53,12 @@ var kueueRows = []row{
 		act: func(s *scene) {
 			s.told("waiting to start: the Kubernetes Job is suspended and waits to be admitted: " + noRoom)
 			s.until("longer than its pod may take to start", func() bool { return time.Since(s.kjobList()[0].CreationTimestamp.Time) > 40*time.Second })
-			j := s.job()
-			if j.State != simulator.StateReserved || !j.ReservedUntil.After(time.Now()) || j.StackFinish != nil {
-				s.Errorf("while it waits the job is %s until %s, finished by the stack: %v; want it reserved", j.State, j.ReservedUntil, j.StackFinish)
+			s.until("the job is reserved while it waits", func() bool {
+				j := s.job()
+				return j.State == simulator.StateReserved && j.ReservedUntil.After(time.Now())
+			})
+			if f := s.job().StackFinish; f != nil {
+				s.Errorf("the stack finished the job while it waits: %+v", f)
 			}
 			close(at.of(s.ahead))
 		},

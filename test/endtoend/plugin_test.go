@@ -73,7 +73,7 @@ func TestPlugin(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 			defer cancel()
 			step := object{"command": tt.command, "env": noCheckout(), "plugins": []any{object{"kubernetes": tt.plugin}}}
 			if tt.image != "" {

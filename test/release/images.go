@@ -3,6 +3,7 @@ package release
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -66,15 +67,16 @@ func Images(ctx context.Context, o Options) ([]Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	cache, err := repo.Cache("release")
+	asked, err := os.CreateTemp("", "onejob-release-*.json") // two may be asked for at a time
 	if err != nil {
 		return nil, err
 	}
-	asked := filepath.Join(cache, "spec.json")
-	if err := os.WriteFile(asked, b, 0o644); err != nil {
+	defer os.Remove(asked.Name())
+	_, err = asked.Write(b)
+	if err := errors.Join(err, asked.Close()); err != nil {
 		return nil, err
 	}
-	if err := oci(ctx, "images", "--spec", asked, "--out", out); err != nil {
+	if err := oci(ctx, "images", "--spec", asked.Name(), "--out", out); err != nil {
 		return nil, err
 	}
 	if b, err = os.ReadFile(filepath.Join(out, "images.json")); err != nil {

@@ -3,6 +3,7 @@ package release
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -15,19 +16,19 @@ func TestDryRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("debootstrap is left out by -short")
 	}
-	o := Options{Version: "dev", Platforms: []string{"amd64"}, Out: t.TempDir(), StandIns: map[string]string{
+	o := Options{Version: "dev", Platforms: []string{runtime.GOARCH}, Out: t.TempDir(), StandIns: map[string]string{
 		"./cmd/onejob-run": "./test/cluster/image/stub", "./cmd/onejob-step": "./test/cluster/image/stub", "github.com/buildkite/agent/v3": "./test/cluster/image/stub",
 	}}
 	var said strings.Builder
 	if err := DryRun(t.Context(), o, &said); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"onejob:dev, :dev-agent3", "onejob-agent:dev, :dev-agent3", "linux/amd64", "SBOM", "charts/onejob:0.0.0-gdev", "notes.md", "Nothing is signed"} {
+	for _, want := range []string{"onejob:dev, :dev-agent3", "onejob-agent:dev, :dev-agent3", "linux/" + runtime.GOARCH, "SBOM", "charts/onejob:0.0.0-gdev", "notes.md", "Nothing is signed"} {
 		if !strings.Contains(said.String(), want) {
 			t.Errorf("it doesn't say %q", want)
 		}
 	}
-	for _, file := range []string{"images/onejob/oci-layout", "images/onejob-agent/index.json", "images/onejob-agent-amd64.spdx.json", "onejob-0.0.0-gdev.tgz", "notes.md"} {
+	for _, file := range []string{"images/onejob/oci-layout", "images/onejob-agent/index.json", "images/onejob-agent-" + runtime.GOARCH + ".spdx.json", "onejob-0.0.0-gdev.tgz", "notes.md"} {
 		if _, err := os.Stat(filepath.Join(o.Out, file)); err != nil {
 			t.Error(err)
 		}
