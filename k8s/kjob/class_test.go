@@ -73,6 +73,7 @@ func TestClassOfEachKindOfStep(t *testing.T) {
 		{"a plain step", classes, "large", "", "", "agent 4 6Gi/8Gi"},
 		{"a plain step in the class's image", classes, "tools", "", "", "agent 20m 64Mi/2Gi, command tools:1 2 1Gi/2Gi"},
 		{"an image", classes, "large", "node", "", "agent 0 64Mi/8Gi, command node 4 6Gi/8Gi"},
+		{"the template's own image in a class with another", classes, "tools", "ghcr.io/TEMPLATE", "", "agent 2 1Gi/2Gi"},
 		{"a plugin", classes, "large", "", "{podSpec: {containers: [{image: x}]}}", "agent 0 64Mi/8Gi, command x 4 6Gi/8Gi"},
 		{"a plugin without an image", classes, "tools", "", "null", "agent 20m 64Mi/2Gi, command tools:1 2 1Gi/2Gi"},
 		{"a plugin's own image", classes, "tools", "", "{podSpec: {containers: [{image: x}]}}", "agent 20m 64Mi/2Gi, command x 2 1Gi/2Gi"},
