@@ -73,7 +73,6 @@ func TestClassOfEachKindOfStep(t *testing.T) {
 		{"a plain step", classes, "large", "", "", "agent 4 6Gi/8Gi"},
 		{"a plain step in the class's image", classes, "tools", "", "", "agent 20m 64Mi/2Gi, command tools:1 2 1Gi/2Gi"},
 		{"an image", classes, "large", "node", "", "agent 0 64Mi/8Gi, command node 4 6Gi/8Gi"},
-		{"the template's own image in a class with another", classes, "tools", "ghcr.io/TEMPLATE", "", "agent 2 1Gi/2Gi"},
 		{"a plugin", classes, "large", "", "{podSpec: {containers: [{image: x}]}}", "agent 0 64Mi/8Gi, command x 4 6Gi/8Gi"},
 		{"a plugin without an image", classes, "tools", "", "null", "agent 20m 64Mi/2Gi, command tools:1 2 1Gi/2Gi"},
 		{"a plugin's own image", classes, "tools", "", "{podSpec: {containers: [{image: x}]}}", "agent 20m 64Mi/2Gi, command x 2 1Gi/2Gi"},
@@ -98,6 +97,23 @@ func TestClassOfEachKindOfStep(t *testing.T) {
 				t.Errorf("got %s, want %s", strings.Join(got, ", "), tt.want)
 			}
 		})
+	}
+}
+
+// A step may ask for the template's own image in a class that has another.
+func TestTemplatesImageInAClass(t *testing.T) {
+	tpl, err := Parse([]byte("spec: {containers: [{name: agent, image: 'agent:1'}]}"), aQueue(t, "  resource-classes: {tools: {image: 'tools:1'}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := aJob()
+	job.Rules = []string{"queue=default", "resource_class=tools"}
+	k, err := New(job, 1, tpl, map[string]string{"BUILDKITE_COMMAND": "make", "BUILDKITE_IMAGE": "agent:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pod := &k.Spec.Template.Spec; len(pod.Containers) != 1 || env(FindAgent(pod), contract.EnvImage) != "agent:1" {
+		t.Errorf("%d containers, of image %s", len(pod.Containers), env(FindAgent(pod), contract.EnvImage))
 	}
 }
 
@@ -148,6 +164,9 @@ func TestClassAndPolicy(t *testing.T) {
 		{"within the sum", "large", "{sidecars: [{image: db, resources: {requests: {cpu: '4'}}}]}", ""},
 		{"beyond it", "large", "{sidecars: [{image: db, resources: {requests: {cpu: '5'}}}]}", "9 in all"},
 		{"within the class's limit", "large", "{podSpec: {containers: [{image: x, resources: {limits: {memory: 7Gi}}}]}}", ""},
+		{"the template's, in each further container", "", "{podSpec: {containers: [" + strings.Repeat("{image: x}, ", 9) + "{image: x, resources: {requests: {cpu: 500m}}}]}}", "8500m in all"},
+		{"within the sum", "", "{podSpec: {containers: [" + strings.Repeat("{image: x}, ", 9) + "]}}", ""},
+		{"of the class, too", "large", "{podSpec: {containers: [{image: x}, {image: x}, {image: x}]}}", "12 in all"},
 		{"beyond the template's, without the class", "", "{podSpec: {containers: [{image: x, resources: {limits: {memory: 7Gi}}}]}}", "7Gi is more than a container of this queue may have, 2Gi"},
 		{"a step's own image", "huge", "{podSpec: {containers: [{image: quay.io/a/b}]}}", `the image "quay.io/a/b:latest" is not one`},
 		{"one that the queue lacks", "enormous", "{}", `resource_class: there is no class "enormous"; this queue has huge, large, small, tools`},
