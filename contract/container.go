@@ -11,19 +11,20 @@ const ManagedBy = "onejob"
 // A step that names an image of its own has a second container in its pod. It runs
 // the command in that image, and never has the agent token:
 //
-//	init  onejob-step  copies our programs into StepDir
-//	agent              the runner: acquires the job and checks it out
-//	command            runs the command, for the runner
+//	agent    the runner: acquires the job and checks it out. Its postStart copies our
+//	         programs into StepDir; where the template has a postStart of its own, an
+//	         init container (StepInit) does
+//	command  runs the command, for the runner
 //
 // A step whose kubernetes plugin has several containers with a command has one of these
 // for each, with the step's own name behind a hyphen (CommandName). They run one after the
 // other, until one fails.
 const (
 	CommandContainer = "command"
-	// StepInit is the init container, and the volume at StepDir.
+	// StepInit is the volume at StepDir, and the init container if there is one.
 	StepInit = "onejob-step"
-	// StepProgram is what the first and the last of them run.
+	// StepProgram is what copies, and what runs the command.
 	StepProgram = "onejob-step"
-	// StepDir is the folder that all three share.
+	// StepDir is the folder that they share.
 	StepDir = "/onejob"
 )

@@ -60,8 +60,12 @@ func (h Hold) of(env map[string]string) (Hold, string) {
 }
 
 // For is how long the container of a job that ended so is to stay. A job that was
-// cancelled or stopped (signalReason) didn't fail by itself.
+// cancelled or stopped (signalReason) didn't fail by itself, and whoever cancels one wants
+// it over, whatever was asked before.
 func (h Hold) For(exitStatus, signalReason string) time.Duration {
+	if signalReason == "cancel" {
+		return 0
+	}
 	d := h.Asked
 	if exitStatus == "0" || exitStatus == "" || signalReason != "" {
 		d = 0

@@ -26,6 +26,8 @@ func TestHoldFor(t *testing.T) {
 		{"it was cancelled", "-1", "cancel", "", hold(time.Hour, time.Minute), 0},
 		{"nobody asked", "1", "", "", hold(time.Hour, 0), 0},
 		{"somebody asked, and it passed", "0", "", "10m", hold(time.Hour, 0), 10 * time.Minute},
+		{"somebody asked, and it was cancelled", "-1", "cancel", "10m", hold(time.Hour, time.Minute), 0},
+		{"somebody asked, and it couldn't run", "-1", "process_run_error", "10m", hold(time.Hour, 0), 10 * time.Minute},
 		{"somebody asked for too much", "0", "", "1000h", hold(time.Hour, 0), time.Hour},
 		{"released", "1", "", "0s", hold(time.Hour, time.Minute), 0},
 		{"less than nothing", "1", "", "-5m", hold(time.Hour, time.Minute), 0},

@@ -122,11 +122,7 @@ func (f *flags) config(c *cli.Context, log *slog.Logger, known error) (launcher.
 	stepDir := os.Getenv(contract.EnvStepDir)
 	step, agent, err := launcher.HoldStep(stepDir)
 	errs = append(errs, err)
-	shown := contract.AgentContainer
-	if stepDir != "" {
-		shown = contract.CommandContainer
-	}
-	hold, err := launcher.NewHold(os.Getenv, shown)
+	hold, err := launcher.NewHold(os.Getenv, shown(stepDir, os.Getenv(contract.EnvCommands)))
 	errs = append(errs, err)
 	if stepDir != "" && hold.Most > 0 {
 		errs = append(errs, container.AskToStay(stepDir))
@@ -149,6 +145,18 @@ func (f *flags) config(c *cli.Context, log *slog.Logger, known error) (launcher.
 		Use:              cgroup.Use,
 		Hold:             hold,
 	}, nil
+}
+
+// shown is the container to look into: the command's, or the first of several.
+func shown(stepDir, commands string) string {
+	several := contract.ParseCommands(commands)
+	switch {
+	case stepDir == "":
+		return contract.AgentContainer
+	case len(several) > 0:
+		return contract.CommandName(several[0].Name, len(several) > 1)
+	}
+	return contract.CommandContainer
 }
 
 // jobID reads the job's ID from the argument or the environment.
@@ -205,8 +213,8 @@ func notOffered(log *slog.Logger) error {
 // contract.
 func (f *flags) contractVersion() error {
 	if !slices.Contains([]int{0, contract.Version, contract.VersionPlugin}, f.contract) {
-		return fmt.Errorf("the scheduler speaks version %d of the pod contract, this onejob-agent %s speaks version %d: use an image of the scheduler's release",
-			f.contract, build.String(), contract.Version)
+		return fmt.Errorf("the scheduler speaks version %d of the pod contract, this onejob-agent %s speaks versions %d and %d: use an image of the scheduler's release",
+			f.contract, build.String(), contract.Version, contract.VersionPlugin)
 	}
 	return nil
 }

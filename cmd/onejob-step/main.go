@@ -32,7 +32,7 @@ func run(args []string) (int, error) {
 		return 0, errByHand
 	}
 	switch args[0] {
-	case "copy": // the init container
+	case "copy": // the postStart of the agent's container, or an init container
 		return 0, copyAll()
 	case "run": // the command's container
 		if signals.IsInit() {

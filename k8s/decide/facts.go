@@ -153,7 +153,8 @@ type Pod struct {
 	Message *contract.Message
 	// ToCome: the runner waits for the command's container before it takes the job.
 	ToCome bool
-	// Unbegun: the command's container couldn't be started, and the agent's runs.
+	// Unbegun: the command's container couldn't be started: most likely the agent's came up
+	// late, and hadn't brought the programs.
 	Unbegun bool
 	// OutOfMemory is the command's container and its image, if it ran out of that.
 	OutOfMemory string

@@ -37,7 +37,7 @@ func (p *Pod) addUsed(c corev1.ContainerStatus, ours bool) {
 	u, known := Used{Container: contract.Word(c.Name), OutOfMemory: end.Reason == "OOMKilled"}, false
 	switch {
 	case c.Name != contract.AgentContainer:
-		if !ours {
+		if !ours || !contract.IsCommand(c.Name) {
 			return // somebody else's
 		}
 		u.Use, known = contract.ParseUse(end.Message)
@@ -47,11 +47,19 @@ func (p *Pod) addUsed(c corev1.ContainerStatus, ours bool) {
 	if limit := memoryLimit(c); limit > 0 {
 		u.Use.MemoryLimit = limit
 	}
-	u.Seconds = max(0, end.FinishedAt.Sub(end.StartedAt.Time).Seconds())
-	killed := u.OutOfMemory && slices.Contains([]string{contract.AgentContainer, contract.CommandContainer}, c.Name)
-	if known || killed {
+	u.Seconds = max(0, end.FinishedAt.Sub(end.StartedAt.Time).Seconds()-p.stayed(end.FinishedAt.Time))
+	if known || u.OutOfMemory {
 		p.Used = append(p.Used, u)
 	}
+}
+
+// stayed is for how many seconds a container that ended then had stayed for people to look
+// into it: as long as the runner had, or less if it ended before.
+func (p Pod) stayed(until time.Time) float64 {
+	if p.Message == nil {
+		return 0
+	}
+	return max(0, p.Message.Held-p.EndedAt.Sub(until).Seconds())
 }
 
 // memoryLimit is a container's, as Kubernetes 1.33 and later tell it; 0 if it isn't told.

@@ -84,20 +84,37 @@ func TestVerdictOnUse(t *testing.T) {
 func TestUsedByContainers(t *testing.T) {
 	p := withCommand(after(time.Minute, "Completed", ranWith(&contract.Use{MemoryPeak: 1})), after(time.Minute, "Completed", stepWith(t, contract.Use{MemoryPeak: 2})))
 	p.Status.ContainerStatuses = append(p.Status.ContainerStatuses,
-		corev1.ContainerStatus{Name: "second", State: after(time.Second, "Completed", stepWith(t, contract.Use{MemoryPeak: 3}))},
+		corev1.ContainerStatus{Name: "command-second", State: after(time.Second, "Completed", stepWith(t, contract.Use{MemoryPeak: 3}))},
+		corev1.ContainerStatus{Name: "command-third", State: after(time.Second, "OOMKilled", "terminated")},
+		corev1.ContainerStatus{Name: "sidecar", State: after(time.Second, "Completed", stepWith(t, contract.Use{MemoryPeak: 4}))},
 		corev1.ContainerStatus{Name: "istio-proxy", State: after(time.Second, "OOMKilled", "terminated")},
 		corev1.ContainerStatus{Name: "runs", State: runs},
 	)
 	pod := OfPod(p)
-	if len(pod.Used) != 3 || len(pod.UsedBy()) != 2 {
+	if len(pod.Used) != 4 || len(pod.UsedBy()) != 3 || !pod.UsedBy()[2].OutOfMemory {
 		t.Fatalf("%+v", pod.Used)
 	}
-	if u := pod.UsedBy()[1]; u.Container != "second" || u.Use.MemoryPeak != 3 || u.Seconds != 1 {
+	if u := pod.UsedBy()[1]; u.Container != "command-second" || u.Use.MemoryPeak != 3 || u.Seconds != 1 {
 		t.Errorf("%+v", u)
 	}
 	p.Annotations = nil // not a pod of ours
 	if got := OfPod(p).UsedBy(); len(got) != 1 || got[0].Container != contract.AgentContainer {
 		t.Errorf("%+v", got)
+	}
+}
+
+// The time that a container stayed for people to look into it isn't the job's.
+func TestUsedWithoutTheHold(t *testing.T) {
+	m := contract.Message{Outcome: contract.OutcomeFinished, Held: 50, Use: &contract.Use{MemoryPeak: 1}}
+	command := after(time.Minute, "Completed", stepWith(t, contract.Use{MemoryPeak: 2}))
+	p := withCommand(after(time.Minute, "Completed", string(m.Encode())), command)
+	early := after(15*time.Second, "Completed", stepWith(t, contract.Use{MemoryPeak: 2}))
+	early.Terminated.StartedAt, early.Terminated.FinishedAt = metav1.NewTime(t0.Add(-time.Minute)), metav1.NewTime(t0.Add(-55*time.Second))
+	p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{Name: "command-early", State: early})
+	for i, want := range []float64{10, 10, 5} {
+		if u := OfPod(p).Used[i]; u.Seconds != want {
+			t.Errorf("%s: %v s, want %v", u.Container, u.Seconds, want)
+		}
 	}
 }
 

@@ -100,6 +100,23 @@ func TestClassOfEachKindOfStep(t *testing.T) {
 	}
 }
 
+// A step may ask for the template's own image in a class that has another.
+func TestTemplatesImageInAClass(t *testing.T) {
+	tpl, err := Parse([]byte("spec: {containers: [{name: agent, image: 'agent:1'}]}"), aQueue(t, "  resource-classes: {tools: {image: 'tools:1'}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := aJob()
+	job.Rules = []string{"queue=default", "resource_class=tools"}
+	k, err := New(job, 1, tpl, map[string]string{"BUILDKITE_COMMAND": "make", "BUILDKITE_IMAGE": "agent:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pod := &k.Spec.Template.Spec; len(pod.Containers) != 1 || env(FindAgent(pod), contract.EnvImage) != "agent:1" {
+		t.Errorf("%d containers, of image %s", len(pod.Containers), env(FindAgent(pod), contract.EnvImage))
+	}
+}
+
 func TestClassOfThePod(t *testing.T) {
 	k, err := ofClass(t, classes, "large", "", "{podSpec: {nodeSelector: {pool: own}, priorityClassName: own, containers: [{image: x}]}}")
 	if err != nil {
@@ -147,6 +164,9 @@ func TestClassAndPolicy(t *testing.T) {
 		{"within the sum", "large", "{sidecars: [{image: db, resources: {requests: {cpu: '4'}}}]}", ""},
 		{"beyond it", "large", "{sidecars: [{image: db, resources: {requests: {cpu: '5'}}}]}", "9 in all"},
 		{"within the class's limit", "large", "{podSpec: {containers: [{image: x, resources: {limits: {memory: 7Gi}}}]}}", ""},
+		{"the template's, in each further container", "", "{podSpec: {containers: [" + strings.Repeat("{image: x}, ", 9) + "{image: x, resources: {requests: {cpu: 500m}}}]}}", "8500m in all"},
+		{"within the sum", "", "{podSpec: {containers: [" + strings.Repeat("{image: x}, ", 9) + "]}}", ""},
+		{"of the class, too", "large", "{podSpec: {containers: [{image: x}, {image: x}, {image: x}]}}", "12 in all"},
 		{"beyond the template's, without the class", "", "{podSpec: {containers: [{image: x, resources: {limits: {memory: 7Gi}}}]}}", "7Gi is more than a container of this queue may have, 2Gi"},
 		{"a step's own image", "huge", "{podSpec: {containers: [{image: quay.io/a/b}]}}", `the image "quay.io/a/b:latest" is not one`},
 		{"one that the queue lacks", "enormous", "{}", `resource_class: there is no class "enormous"; this queue has huge, large, small, tools`},

@@ -79,12 +79,12 @@ func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batc
 		pod.Annotations[contract.AnnotationImage] = image
 	}
 	keepLastLines(pod.Spec.InitContainers)
-	if err := admissibleStep(k); err != nil {
-		return nil, err
-	}
 	agent := FindAgent(&pod.Spec)
 	agent.Env = append(agent.Env, tracing(agent.Env, t.AgentTracing)...)
 	addHold(&pod.Spec, agent, t)
+	if err := admissibleStep(k); err != nil {
+		return nil, err
+	}
 	agent.Env = append(agent.Env, podEnv(job.ID, attempt, t, versionOf(agent))...)
 	agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvImage, Value: image})
 	return k, nil

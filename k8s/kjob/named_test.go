@@ -97,3 +97,22 @@ func TestPodTemplateIsNeeded(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A class changes nothing about the PodTemplate that a step names.
+func TestPodTemplateInAClass(t *testing.T) {
+	tpl, err := Parse(nil, aQueue(t, "  steps: pod\n  policy: {pod-templates: [node]}\n  resource-classes: {big: {resource: {requests: {cpu: '2'}}}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := asStored(t, `{containers: [{name: test, image: "node:22"}]}`)
+	stored.Namespace = tpl.Namespace
+	job := aJob()
+	job.Rules = []string{"queue=default", "resource_class=big"}
+	k, err := NewIn(t.Context(), fake.NewClientset(stored), job, 1, tpl, map[string]string{"BUILDKITE_COMMAND": "make", "BUILDKITE_PLUGINS": `[{"kubernetes":{"podTemplate":"node"}}]`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := k.Spec.Template.Spec.Containers[1]; c.Image != "node:22" || c.Resources.Requests.Cpu().String() != "2" {
+		t.Errorf("got %s with %v", c.Image, c.Resources)
+	}
+}

@@ -46,7 +46,10 @@ func addStep(k *batchv1.Job, t *Template, env map[string]string) (image string, 
 		return addPlugin(k, t, plugin, env)
 	}
 	agent := FindAgent(spec)
-	own := cmp.Or(ofStep(t, agent, env), t.image)
+	own := ofStep(t, agent, env)
+	if own == "" && (t.Plain || env[envImage] == "") { // the step may ask for the agent's own
+		own = t.image
+	}
 	if own == "" {
 		return honoured(t.Image(), agent.Image, env), nil
 	}
@@ -105,6 +108,7 @@ func addPlugin(k *batchv1.Job, t *Template, step *steps.Step, env map[string]str
 // room for it. The error has every fault, a line for each.
 func (t *Template) Describe(step steps.Step, env map[string]string) (*steps.Pod, error) {
 	d := steps.Defaults{Command: env[steps.EnvCommand], Image: t.CommandImage(), Template: t.named, Resources: t.class}
+	d.Further = withoutDevices(commandResources(t.agent()))
 	named := step.PodTemplate()
 	violations := policy.PodTemplate(t.policy, named)
 	if named != "" && len(violations) == 0 && t.named == nil {

@@ -66,9 +66,11 @@ type check struct {
 	pod    *steps.Pod
 	tokens []string
 	// queues and class are what the queue gives a command container that says neither.
-	queues string
-	class  corev1.ResourceRequirements
-	found  []Violation
+	// Each after the first has further in class's place: only the first is the template's
+	// own.
+	queues         string
+	class, further corev1.ResourceRequirements
+	found          []Violation
 }
 
 func (c *check) bad(field, rule, fix string, args ...any) {

@@ -27,8 +27,8 @@ func (c *check) resources() {
 	c.sums()
 }
 
-// sums holds what the containers have together, what the job's resource class gives them
-// among it, against the most that a pod has.
+// sums holds what the containers have together, what the queue gives them among it, against
+// the most that a pod has.
 func (c *check) sums() {
 	for _, name := range slices.Sorted(maps.Keys(c.policy.Limits.Pod)) {
 		most := c.policy.Limits.Pod[name]
@@ -61,12 +61,17 @@ func (c *check) amounts(at string, r corev1.ResourceRequirements, most corev1.Re
 func (c *check) sum(name corev1.ResourceName, of func(corev1.ResourceRequirements) corev1.ResourceList) resource.Quantity {
 	var together, before resource.Quantity
 	add := func(ctr corev1.Container) { together.Add(of(ctr.Resources)[name]) }
+	given := c.class
 	for _, command := range c.pod.Commands {
 		amount, own := of(command.Container.Resources)[name]
 		if !own {
-			amount = of(c.class)[name]
+			amount = of(given)[name]
+			if most, ok := command.Container.Resources.Limits[name]; ok && amount.Cmp(most) > 0 {
+				amount = most // a limit lowers the request that is given
+			}
 		}
 		together.Add(amount)
+		given = c.further
 	}
 	for _, ctr := range slices.Concat(c.pod.Sidecars, c.pod.Others, []corev1.Container{c.pod.Runner}) {
 		add(ctr)

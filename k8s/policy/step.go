@@ -24,7 +24,7 @@ func Resolve(p config.Policy, step steps.Step, d steps.Defaults, tokens []string
 		return nil, nil, err
 	}
 	judge := func(pod *steps.Pod) []Violation {
-		return (&check{policy: p, pod: pod, queues: d.Image, class: d.Resources}).all()
+		return (&check{policy: p, pod: pod, queues: d.Image, class: d.Resources, further: d.Further}).all()
 	}
 	brought := judge(queue)
 	found := slices.DeleteFunc(judge(asked), func(v Violation) bool { return slices.Contains(brought, v) })

@@ -94,7 +94,8 @@ func (q *queue) letGo(ctx context.Context, id contract.JobID, c claim, why strin
 	return 0, nil
 }
 
-// make builds a claim's kjob and creates it.
+// make builds a claim's kjob and creates it. It asks for the environment, and for the
+// PodTemplate, once a claim: each answer is kept there, and carryOut begins anew with it.
 func (q *queue) make(ctx context.Context, id contract.JobID, c claim) (again time.Duration, err error) {
 	set := q.set.Load()
 	if set.template.WantsEnv() && c.env == nil {
@@ -105,7 +106,7 @@ func (q *queue) make(ctx context.Context, id contract.JobID, c claim) (again tim
 	}
 	k, err := q.newKjob(c, set.template)
 	var needs *kjob.NeedsPodTemplate
-	if errors.As(err, &needs) {
+	if errors.As(err, &needs) && c.named == nil {
 		return q.namedOf(ctx, id, needs.Name)
 	}
 	if err != nil {

@@ -76,3 +76,36 @@ func TestPodTemplateOfStep(t *testing.T) {
 		r.end(w)
 	})
 }
+
+// So it is for a job with a resource class.
+func TestPodTemplateOfStepInAClass(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		p := &corev1.PodTemplate{ObjectMeta: metav1.ObjectMeta{Name: "node", Namespace: namespace}}
+		p.Template.Spec = corev1.PodSpec{Containers: []corev1.Container{{Name: "test", Image: "node:22"}}}
+		if _, err := w.kube.CoreV1().PodTemplates(namespace).Create(w.ctx, p, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		read := 0
+		w.kube.PrependReactor("get", "podtemplates", func(k8stesting.Action) (bool, runtime.Object, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if read++; read > 3 { // it would go on for ever
+				return true, nil, apierrors.NewNotFound(schema.GroupResource{Resource: "podtemplates"}, "node")
+			}
+			return false, nil, nil
+		})
+		r := w.start("  steps: pod\n  policy: {pod-templates: [node]}\n  resource-classes: {big: {resource: {requests: {cpu: 2m}}}}\n")
+		b, err := w.sim.CreateBuild(simulator.BuildRequest{Pipeline: []byte("steps: [{command: make, agents: {queue: default, resource_class: big}}]"), Env: names("node")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.await("its end", time.Minute, w.finished(1))
+		got := w.containerImage(b.JobIDs[0], contract.CommandContainer)
+		w.mu.Lock()
+		if got != "node:22" || read != 1 {
+			t.Errorf("a command container of image %q, and %d reads", got, read)
+		}
+		w.mu.Unlock()
+		r.end(w)
+	})
+}

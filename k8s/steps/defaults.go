@@ -23,6 +23,8 @@ type Defaults struct {
 	// Resources are what the job's resource class gives each command container. They are
 	// the queue's: whoever builds the pod puts them there, under what the step says.
 	Resources corev1.ResourceRequirements
+	// Further are what each command container after the first gets, its class's included.
+	Further corev1.ResourceRequirements
 	// Hooks and Plugins are for the checkout and the commands, Signing for the commands.
 	Hooks, Plugins, Signing *Mounted
 }

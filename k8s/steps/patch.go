@@ -25,9 +25,13 @@ func (r *resolver) patch(base, patch *corev1.PodSpec, field string, own bool) *c
 		}
 		return theirs
 	})
-	for i := range p.InitContainers {
-		if p.InitContainers[i].Name == "" {
-			r.bad(place(field+".initContainers", i, ""), "it has no name, by which a patch finds it")
+	for i, c := range p.InitContainers {
+		at := place(field+".initContainers", i, c.Name)
+		if c.Name == "" {
+			r.bad(at, "it has no name, by which a patch finds it")
+		}
+		if strings.HasPrefix(c.Name, OwnPrefix) {
+			r.bad(at, "the name is kept for onejob's own containers")
 		}
 	}
 	for i := range p.Containers {

@@ -147,11 +147,6 @@ func (r *resolver) names(base *corev1.PodSpec) {
 		}
 		claim(place("kubernetes.sidecars", i, c.Name), c.Name)
 	}
-	for i, v := range base.Volumes {
-		if strings.HasPrefix(v.Name, OwnPrefix) {
-			r.bad(place("kubernetes.podSpec.volumes", i, v.Name), "names that begin with %s are kept for onejob's own volumes: give it another", OwnPrefix)
-		}
-	}
 }
 
 // commands moves each container's command into lines, and gives each container its image

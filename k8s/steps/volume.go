@@ -3,6 +3,7 @@ package steps
 import (
 	"path"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -89,7 +90,8 @@ func (r *resolver) volume(field string, v corev1.Volume) {
 }
 
 // tidy keeps one mount at each path, gives containers without a pull policy the queue's, and
-// refuses command containers that restart and containers without an image.
+// refuses what patches may have made: containers that restart, containers without an image,
+// and volumes by our names.
 func (r *resolver) tidy() {
 	every := func(f func(at string, c *corev1.Container)) {
 		for _, l := range []struct {
@@ -103,16 +105,29 @@ func (r *resolver) tidy() {
 		for i := range r.pod.Commands {
 			c := &r.pod.Commands[i].Container
 			at := place("containers", i, c.Name)
-			if c.RestartPolicy != nil || len(c.RestartPolicyRules) > 0 {
-				r.bad(at+".restartPolicy", "a restarted container would run the command again: take it and restartPolicyRules out")
+			if c.RestartPolicy != nil {
+				r.bad(at+".restartPolicy", "a restarted container would run the command again: take it out")
 			}
 			f(at, c)
+		}
+	}
+	for i, c := range r.pod.Others {
+		if c.RestartPolicy != nil {
+			r.bad(place("containers", i, c.Name)+".restartPolicy", "a job runs once: take it out, or make the container a sidecar")
+		}
+	}
+	for i, v := range r.pod.Volumes {
+		if strings.HasPrefix(v.Name, OwnPrefix) {
+			r.bad(place("volumes", i, v.Name), "names that begin with %s are kept for onejob's own volumes: give it another", OwnPrefix)
 		}
 	}
 	every(func(at string, c *corev1.Container) {
 		c.VolumeMounts = r.once(at, c.VolumeMounts)
 		if c.ImagePullPolicy == "" {
 			c.ImagePullPolicy = r.d.PullPolicy
+		}
+		if len(c.RestartPolicyRules) > 0 {
+			r.bad(at+".restartPolicyRules", "they can restart the runner, which runs once: take them out")
 		}
 		if c.Image == "" {
 			r.bad(at+".image", "none given")

@@ -2,6 +2,7 @@ package container
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,8 +22,9 @@ var sshKey = regexp.MustCompile(`^SSH_PRIVATE_[A-Z0-9]+_KEY$`)
 
 // checkoutEnv adds to a job's environment the variables that a step has for its checkout,
 // as far as the job doesn't have them. A key for ssh, by the names that the stock agent's
-// image has for them, is used where it lies.
-func checkoutEnv(job []string, folders []contract.CheckoutEnv) ([]string, error) {
+// image has for them, is copied to a file under keysDir: ssh refuses a key of its own user's
+// that others may read, and one without a newline at its end.
+func checkoutEnv(job []string, folders []contract.CheckoutEnv, keysDir string) ([]string, error) {
 	var more, keys []string
 	for _, f := range folders {
 		entries, err := os.ReadDir(f.Dir)
@@ -45,6 +47,9 @@ func checkoutEnv(job []string, folders []contract.CheckoutEnv) ([]string, error)
 				return nil, fmt.Errorf("the variable %s for the checkout has more than 128 KiB, or a NUL character: no program can be given it", contract.Line(name, 60))
 			}
 			if sshKey.MatchString(name) {
+				if path, err = keyFile(keysDir, name, text); err != nil {
+					return nil, err
+				}
 				keys = append(keys, path)
 			}
 			more = with(more, name, string(text))
@@ -54,6 +59,20 @@ func checkoutEnv(job []string, folders []contract.CheckoutEnv) ([]string, error)
 		more = with(more, "GIT_SSH_COMMAND", "ssh -i "+strings.Join(keys, " -i "))
 	}
 	return over(more, job), nil
+}
+
+// keyFile makes a file of a key that only its user may read.
+func keyFile(dir, name string, key []byte) (path string, err error) {
+	file, err := os.CreateTemp(dir, name+"-*")
+	if err == nil {
+		path = file.Name()
+		_, err = file.Write(append(bytes.TrimRight(key, "\n"), '\n'))
+		err = errors.Join(err, file.Close())
+	}
+	if err != nil {
+		return "", fmt.Errorf("writing the key %s for the checkout: %w", name, err)
+	}
+	return path, nil
 }
 
 // over is an environment with another over it: of two variables of one name the latter's.

@@ -33,7 +33,6 @@ func TestCheckoutEnv(t *testing.T) {
 	write(t, filepath.Join(dir, "a", "OF_THE_JOB"), "a")
 	write(t, filepath.Join(dir, "a", "ca.crt"), "no name of a variable")
 	write(t, filepath.Join(dir, "b", "TWICE"), "b")
-	write(t, filepath.Join(dir, "key", "SSH_PRIVATE_ED25519_KEY"), "key")
 	write(t, filepath.Join(dir, "agent", "BUILDKITE_COMMAND_EVAL"), "true")
 	write(t, filepath.Join(dir, "rest", "AGENT_ENDPOINT"), "x")
 	write(t, filepath.Join(dir, "nul", "A"), "\x00")
@@ -47,7 +46,6 @@ func TestCheckoutEnv(t *testing.T) {
 		{nil, map[string]string{"OF_THE_JOB": "job", "PATH": "/bin", "GIT_SSH_COMMAND": ""}, ""},
 		{[]contract.CheckoutEnv{{Dir: "a"}, {Dir: "b"}}, map[string]string{"USER_NAME": "bot", "TWICE": "b", "OF_THE_JOB": "job", "ca.crt": ""}, ""},
 		{[]contract.CheckoutEnv{{Prefix: "GIT_", Dir: "a"}}, map[string]string{"GIT_USER_NAME": "bot", "USER_NAME": ""}, ""},
-		{[]contract.CheckoutEnv{{Dir: "key"}}, map[string]string{"GIT_SSH_COMMAND": "ssh -i " + filepath.Join(dir, "key", "SSH_PRIVATE_ED25519_KEY")}, ""},
 		{[]contract.CheckoutEnv{{Dir: "agent"}}, nil, "have BUILDKITE_COMMAND_EVAL, and names that begin with BUILDKITE, ONEJOB or KUBERNETES are settings of the agent"},
 		{[]contract.CheckoutEnv{{Prefix: "BUILDKITE_", Dir: "rest"}}, nil, "have BUILDKITE_AGENT_ENDPOINT"},
 		{[]contract.CheckoutEnv{{Dir: "nul"}}, nil, "a NUL character"},
@@ -57,7 +55,7 @@ func TestCheckoutEnv(t *testing.T) {
 		for i := range tt.folders {
 			tt.folders[i].Dir = filepath.Join(dir, tt.folders[i].Dir)
 		}
-		got, err := checkoutEnv(job, tt.folders)
+		got, err := checkoutEnv(job, tt.folders, t.TempDir())
 		if tt.fault == "" && err != nil || tt.fault != "" && (err == nil || !strings.Contains(err.Error(), tt.fault)) {
 			t.Errorf("%v: got %v, want %q", tt.folders, err, tt.fault)
 		}
@@ -66,6 +64,27 @@ func TestCheckoutEnv(t *testing.T) {
 				t.Errorf("%v: %s is %q, want %q", tt.folders, name, v, want)
 			}
 		}
+	}
+}
+
+// TestCheckoutKey: whatever file has a key, ssh takes it. The command doesn't find it.
+func TestCheckoutKey(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "SSH_PRIVATE_ED25519_KEY")
+	write(t, path, "key")
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p := aPod(t, `f=${GIT_SSH_COMMAND#ssh -i }; echo "$(stat -c %a $f) $(wc -l <$f) $(cat $f)"; echo $f >$CONTAINER_TEST_DIR/at`, `ls $(cat $CONTAINER_TEST_DIR/at) 2>&1 | grep -c "No such"`)
+	p.start("runner")
+	p.start("run")
+	if err := AwaitCommands(t.Context(), p.dir, 1); err != nil {
+		t.Fatal(err)
+	}
+	p.until("the runner is there", func() bool { return isHeld(filepath.Join(p.dir, runnerFile)) })
+	serve := p.start("serve", "CONTAINER_TEST_CHECKOUT_ENV="+contract.CheckoutEnvValue([]contract.CheckoutEnv{{Dir: dir}}))
+	if got, want := p.end(serve)+"\n"+serve.out.String(), "exit status 0\n600 1 key\n1\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

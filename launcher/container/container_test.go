@@ -400,3 +400,32 @@ func TestContainerStaysWithTheRunner(t *testing.T) {
 		t.Errorf("it ended with %d\n%s", code, command.out)
 	}
 }
+
+// TestStay: a container stays with the runner once its command has ended. One whose command
+// runs on when the job is over ends at once, and the command with it.
+func TestStay(t *testing.T) {
+	for name, stays := range map[string]bool{"exit 3": true, "trap '' TERM; echo begun; exec sleep 60": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := aPod(t, "", name)
+			if err := AskToStay(p.dir); err != nil {
+				t.Fatal(err)
+			}
+			runner, command, serve := p.all()
+			if !stays {
+				p.until("it runs", func() bool { return strings.Contains(serve.out.String(), "begun") })
+				syscall.Kill(serve.Process.Pid, syscall.SIGKILL)
+				p.end(command)
+				return
+			}
+			p.end(serve)
+			select {
+			case <-command.ended:
+				t.Fatal("it didn't stay")
+			case <-time.After(500 * time.Millisecond):
+			}
+			syscall.Kill(runner.Process.Pid, syscall.SIGKILL)
+			p.end(command)
+		})
+	}
+}

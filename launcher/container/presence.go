@@ -34,7 +34,8 @@ const (
 func HoldRunner(dir string) error { return hold(filepath.Join(dir, runnerFile)) }
 
 // AskToStay has the containers of commands end no sooner than the runner, which may stay
-// so that people can look into them. It comes before the runner is known to be there.
+// so that people can look into them; one whose command still runs ends at once. It comes
+// before the runner is known to be there.
 func AskToStay(dir string) error { return os.WriteFile(filepath.Join(dir, stayFile), nil, 0o644) } //nolint:gosec // another user reads it
 
 // AwaitCommands returns when the command's container is there, or all n of them.

@@ -56,7 +56,7 @@ func run(stop context.Context, dir string, id int) error {
 	}
 	defer c.rpc.Close() //nolint:errcheck // the process ends
 	err := c.work(dir, left)
-	if _, stays := os.Stat(filepath.Join(dir, stayFile)); stays == nil && err == nil {
+	if _, stays := os.Stat(filepath.Join(dir, stayFile)); stays == nil && err == nil && !c.runs {
 		<-left
 	}
 	return err
@@ -66,6 +66,9 @@ func run(stop context.Context, dir string, id int) error {
 type client struct {
 	rpc *rpc.Client
 	id  int
+	// runs: the bootstrap was started, and hasn't ended. Then the container can't stay,
+	// because only the container's end kills what runs in it.
+	runs bool
 }
 
 // dial connects to a socket that exists. It is nil if the runner ended before.
@@ -73,7 +76,7 @@ func dial(ctx context.Context, socket string, id int) *client {
 	for {
 		c, err := rpc.DialHTTP("unix", socket)
 		if err == nil {
-			return &client{c, id}
+			return &client{rpc: c, id: id}
 		}
 		if !jitter.Sleep(ctx, appears) {
 			return nil
@@ -145,7 +148,7 @@ func (c *client) exit(e Exit) error {
 	if err := c.rpc.Call(name+".Exit", e, &kubernetes.Empty{}); err != nil && !isOver(err) {
 		return fmt.Errorf("telling the runner of the command's end: %w", err)
 	}
-	return nil
+	return nil // it may end before it answers
 }
 
 // bootstrap runs the stock bootstrap in a process group of its own. A cancellation signals
@@ -162,11 +165,13 @@ func (c *client) bootstrap(dir string, env []string, states <-chan kubernetes.Ru
 		fmt.Fprintf(c, "+++ onejob: the bootstrap can't be started in this container: %v\n", err) //nolint:errcheck // its end says so, too
 		return c.exit(Exit{ExitStatus: unready})
 	}
+	c.runs = true
 	end := make(chan error, 1)
 	go func() { end <- cmd.Wait() }()
 	for {
 		select {
 		case err := <-end:
+			c.runs = false
 			if errors.Is(err, exec.ErrWaitDelay) {
 				err = nil // it exited with 0
 			}
