@@ -83,7 +83,7 @@ func (s Start) Text() string {
 	if s.Made.IsZero() || s.Running.IsZero() {
 		return ""
 	}
-	text, total := "started", fmt.Sprintf("%s s", seconds(s.Total()))
+	text, total := "started", fmt.Sprintf("%d s", seconds(s.Total()))
 	if s.Attempt > 1 {
 		text = fmt.Sprintf("attempt %d started", s.Attempt)
 	}
@@ -92,9 +92,11 @@ func (s Start) Text() string {
 	} else {
 		text += " " + total + " after its Kubernetes Job was made"
 	}
-	parts := s.parts()
-	for i, p := range parts {
-		text += []string{": ", ", "}[min(i, 1)] + p.String()
+	var sum time.Duration
+	for i, p := range s.parts() {
+		told := seconds(sum)
+		sum += p.took
+		text += fmt.Sprintf("%s%s %d%s", []string{": ", ", "}[min(i, 1)], p.name, seconds(sum)-told, p.how) // these come to no more than the whole
 	}
 	return text
 }
@@ -104,15 +106,6 @@ type stretch struct {
 	name string
 	took time.Duration
 	how  string
-}
-
-// String cuts to whole seconds, so that the parts don't come to more than the whole.
-func (p stretch) String() string {
-	text := fmt.Sprintf("%s %d", p.name, int(p.took.Seconds()))
-	if p.how != "" {
-		text += " (" + p.how + ")"
-	}
-	return text
 }
 
 // parts are one after the other, from when the kjob was made to the end of the start,
@@ -184,7 +177,7 @@ func image(of string, pulls []Pull, took time.Duration) stretch {
 	if fetched > 0 && sized {
 		how = humanize.Bytes(uint64(bytes)) + ", " + how
 	}
-	return stretch{name, took, how}
+	return stretch{name, took, " (" + how + ")"}
 }
 
 // pulls are those that began before the agent ran, and those that ended after it: the
@@ -223,4 +216,4 @@ func between(from, to time.Time) time.Duration {
 }
 
 // seconds are whole ones: the API server tells its times no finer.
-func seconds(d time.Duration) string { return fmt.Sprint(int(math.Round(d.Seconds()))) }
+func seconds(d time.Duration) int { return int(math.Round(d.Seconds())) }
