@@ -1,10 +1,13 @@
 package scheduler
 
 import (
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/onejob-dev/onejob/k8s/decide"
+	"github.com/onejob-dev/onejob/stacks"
 )
 
 // A job that waits for a slot is told how far back it is. Nobody has reserved it: that
@@ -31,17 +34,32 @@ type ahead struct {
 }
 
 // line is what the last look at a queue left waiting: for whoever asks, see status.go.
-// Nobody changes it.
 type line struct {
 	at time.Time
-	// jobs could be started, in the order in which they will be.
+	// jobs could be started. Ask first for the order in which they will be.
 	jobs                       []candidate
+	unsorted                   bool
+	sort                       sync.Once
 	listed, strangers, retries int
 	oldest                     time.Time
 }
 
 func (l listing) line(jobs []candidate) *line {
 	return &line{at: time.Now(), jobs: jobs, listed: len(l.seen), strangers: l.strangers, retries: l.waiting, oldest: l.oldest}
+}
+
+// first are the jobs that will be started next. They are sorted when somebody asks: the
+// list of a paused queue may have thousands, and each look has a new one.
+func (l *line) first(n int) []candidate {
+	if l.unsorted {
+		l.sort.Do(func() { inLine(l.jobs) })
+	}
+	return l.jobs[:min(len(l.jobs), n)]
+}
+
+// inLine sorts jobs as they are started.
+func inLine(jobs []candidate) {
+	slices.SortStableFunc(jobs, func(a, b candidate) int { return stacks.Before(a.job, b.job) })
 }
 
 // aheads paces what is told. Only the poll loop has it, but for underWay.

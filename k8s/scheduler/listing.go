@@ -51,7 +51,9 @@ func (q *queue) list(ctx context.Context, set *settings) (listing, error) {
 	q.bad = l.bad
 	q.measureListing(l)
 	if l.paused { // else tick knows what waits
-		q.line.Store(l.line(l.candidates))
+		line := l.line(l.candidates)
+		line.unsorted = true
+		q.line.Store(line)
 	}
 	return l, nil
 }
