@@ -94,6 +94,40 @@ func TestPlacesOfThousands(t *testing.T) {
 	})
 }
 
+// These texts go in calls of their own, and to no job after Buildkite has refused one: that
+// it takes any for a job that nobody has reserved is guessed, and texts that matter mustn't
+// wait for that.
+func TestPlacesThatAreRefused(t *testing.T) {
+	const place = "slots in use"
+	for name, fault := range map[string]simulator.Fault{
+		"refused": {Endpoint: "stacks_notify", Contains: place, Status: 422}, "not found": {Endpoint: "stacks_notify", Contains: place, Status: 404}, "fails": {Endpoint: "stacks_notify", Contains: place, Status: 500},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, simulator.Config{}, func(w *world) {
+				w.sim.AddFault(fault)
+				w.runs = slowly(0, 0, time.Hour)
+				r := w.start("  max-in-flight: 1\n")
+				w.build(200)
+				time.Sleep(3 * time.Minute)
+				calls := 0
+				for _, c := range w.sim.Requests() {
+					if strings.HasSuffix(c.Path, "/notifications") {
+						calls++
+					}
+				}
+				most := 1
+				if name == "fails" {
+					most = aheadFailures
+				}
+				if dropped := r.metric("onejob_notifications_dropped_total")["default"]; calls == 0 || calls > most || dropped > 0 {
+					t.Errorf("%d calls, want %d; %v texts count as dropped", calls, most, dropped)
+				}
+				r.end(w)
+			})
+		})
+	}
+}
+
 // explainLine is what explain says of a job that waits.
 func (w *world) explainLine(id string) string {
 	w.Helper()
