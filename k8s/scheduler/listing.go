@@ -111,7 +111,8 @@ func (q *queue) lookAt(jobs []stacks.Job, at time.Time, set *settings, l *listin
 			continue
 		}
 		l.seen[j.ID] = true
-		if since := q.waiting.listed(j, at); l.oldest.IsZero() || since.Before(l.oldest) {
+		since, came := q.waiting.listed(j, at)
+		if l.oldest.IsZero() || since.Before(l.oldest) {
 			l.oldest = since
 		}
 		switch {
@@ -119,7 +120,7 @@ func (q *queue) lookAt(jobs []stacks.Job, at time.Time, set *settings, l *listin
 			if n := q.offer(j, at); n > 0 {
 				c := candidate{job: j, attempt: n}
 				if n == 1 {
-					c.since = q.waiting.came(j)
+					c.since = came
 				}
 				l.candidates = append(l.candidates, c)
 			}
