@@ -63,6 +63,15 @@ func (o Outcome) Unstarted() bool {
 	return false
 }
 
+// Known reports an outcome of the list above. A job can write any other.
+func (o Outcome) Known() bool {
+	switch o {
+	case OutcomeStartRefused, OutcomeStoppedAcquired, OutcomeRunnerError, OutcomeDeclined, OutcomeUnsupported, OutcomeUndelivered:
+		return true
+	}
+	return o.ExitCode() != ExitNotRun
+}
+
 // ExitCode returns the exit code that goes with the outcome. For
 // OutcomeStopped it is ExitTerminated; the caller knows the signal better.
 // An unknown outcome is ExitNotRun: a scheduler must not run such a job again.

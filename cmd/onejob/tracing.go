@@ -14,12 +14,18 @@ import (
 )
 
 // tracing is the export of traces, nil unless OpenTelemetry's variables name an endpoint.
-func tracing(c *cli.Context, log *slog.Logger, m *scheduler.Metrics) (*traces.Exporter, error) {
+// If they are wrong, jobs run without traces.
+func tracing(c *cli.Context, log *slog.Logger, m *scheduler.Metrics) *traces.Exporter {
 	instance := c.String("identity")
 	if instance == "" {
 		instance, _ = os.Hostname()
 	}
-	return traces.New(c.Context, traces.Config{Version: build.String(), Instance: instance, Dropped: m.SpanDropped, Log: log})
+	e, err := traces.New(c.Context, traces.Config{Version: build.String(), Instance: instance, Dropped: m.SpanDropped, Log: log})
+	if err != nil {
+		log.Error("no traces are exported", "err", err)
+		return nil
+	}
+	return e
 }
 
 // closeTraces exports the last ones, if the collector takes them soon.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -84,7 +83,7 @@ func (s Start) Text() string {
 	if s.Made.IsZero() || s.Running.IsZero() {
 		return ""
 	}
-	text, total := "started", fmt.Sprintf("%s s", seconds(s.Total()))
+	text, total := "started", fmt.Sprintf("%d s", seconds(s.Total()))
 	if s.Attempt > 1 {
 		text = fmt.Sprintf("attempt %d started", s.Attempt)
 	}
@@ -93,50 +92,75 @@ func (s Start) Text() string {
 	} else {
 		text += " " + total + " after its Kubernetes Job was made"
 	}
-	if parts := s.parts(); len(parts) > 0 {
-		text += ": " + strings.Join(parts, ", ")
+	var sum time.Duration
+	for i, p := range s.parts() {
+		told := seconds(sum)
+		sum += p.took
+		text += fmt.Sprintf("%s%s %d%s", []string{": ", ", "}[min(i, 1)], p.name, seconds(sum)-told, p.how) // these come to no more than the whole
 	}
 	return text
 }
 
-func (s Start) parts() (parts []string) {
-	add := func(name string, took time.Duration) { parts = append(parts, name+" "+seconds(took)) }
+// stretch is a part of a start. No two overlap.
+type stretch struct {
+	name string
+	took time.Duration
+	how  string
+}
+
+// parts are one after the other, from when the kjob was made to the end of the start,
+// whatever the clocks of different machines say.
+func (s Start) parts() (parts []stretch) {
+	at, end := s.Made, Later(s.Made, Later(s.Running, s.Acquired))
+	until := func(to time.Time) (took time.Duration) {
+		if to.After(end) {
+			to = end
+		}
+		took, at = between(at, to), Later(at, to)
+		return took
+	}
+	add := func(name string, took time.Duration) { parts = append(parts, stretch{name: name, took: took}) }
 	if s.Waited > 0 {
 		add("queue", s.Waited)
 	}
-	made := s.Made
 	if s.Admitted.After(s.Made) {
-		add("admission", s.Admitted.Sub(s.Made))
-		made = s.Admitted
+		add("admission", until(s.Admitted))
 	}
-	if late := between(made, s.Pod); late >= time.Second { // usually at once
-		add("pod", late)
-		made = s.Pod
+	if between(at, s.Pod) >= time.Second { // usually at once
+		add("pod", until(s.Pod))
 	}
 	if s.Scheduled.IsZero() {
 		return parts
 	}
-	add("node", between(made, s.Scheduled))
-	if pulled := s.pulled(); len(s.Pulls) > 0 {
-		parts = append(parts, s.image(pulled))
-		add("containers", max(0, s.Prepared()-pulled))
+	add("node", until(s.Scheduled))
+	early, late := s.pulls()
+	took := pulled(early, at, s.Running)
+	if prepared := until(s.Running); len(early) > 0 {
+		parts = append(parts, image("", early, took))
+		add("containers", prepared-took)
 	} else {
-		add("image and containers", s.Prepared())
+		add("image and containers", prepared)
 	}
-	if !s.Acquired.IsZero() {
-		add("acquire", between(s.Running, s.Acquired))
+	if s.Acquired.IsZero() {
+		return parts
 	}
+	if took = pulled(late, at, s.Acquired); took >= time.Second {
+		parts = append(parts, image(" of the command", late, took))
+	} else {
+		took = 0
+	}
+	add("acquire", until(s.Acquired)-took)
 	return parts
 }
 
-// image is the part of the images.
-func (s Start) image(pulled time.Duration) string {
-	name, bytes, fetched := "image", int64(0), 0
-	if len(s.Pulls) > 1 {
-		name = fmt.Sprintf("%d images", len(s.Pulls))
+// image is the part of some images.
+func image(of string, pulls []Pull, took time.Duration) stretch {
+	name, bytes, fetched := "image"+of, int64(0), 0
+	if len(pulls) > 1 {
+		name = fmt.Sprintf("%d images%s", len(pulls), of)
 	}
 	sized := true
-	for _, p := range s.Pulls {
+	for _, p := range pulls {
 		if !p.Cached {
 			fetched++
 			bytes += p.Bytes
@@ -145,7 +169,7 @@ func (s Start) image(pulled time.Duration) string {
 	}
 	how := "cached"
 	switch {
-	case fetched == len(s.Pulls):
+	case fetched == len(pulls):
 		how = "not cached"
 	case fetched > 0:
 		how = fmt.Sprintf("%d of them not cached", fetched)
@@ -153,17 +177,33 @@ func (s Start) image(pulled time.Duration) string {
 	if fetched > 0 && sized {
 		how = humanize.Bytes(uint64(bytes)) + ", " + how
 	}
-	return fmt.Sprintf("%s %s (%s)", name, seconds(pulled), how)
+	return stretch{name, took, " (" + how + ")"}
 }
 
-// pulled is how long images were being pulled: two at the same time count once.
-func (s Start) pulled() (sum time.Duration) {
-	pulls := slices.Clone(s.Pulls)
+// pulls are those that began before the agent ran, and those that ended after it: the
+// kubelet starts it first, and pulls the image of the command's container then.
+func (s Start) pulls() (early, late []Pull) {
+	for _, p := range s.Pulls {
+		if over := !p.At.After(s.Running); over || p.At.Add(-p.Took).Before(s.Running) {
+			early = append(early, p)
+		}
+		if p.At.After(s.Running) {
+			late = append(late, p)
+		}
+	}
+	return early, late
+}
+
+// pulled is how much of a time images were being pulled: two at once count once.
+func pulled(pulls []Pull, from, to time.Time) (sum time.Duration) {
 	slices.SortFunc(pulls, func(a, b Pull) int { return a.At.Add(-a.Took).Compare(b.At.Add(-b.Took)) })
-	var until time.Time
 	for _, p := range pulls {
-		sum += between(Later(until, p.At.Add(-p.Took)), p.At)
-		until = Later(until, p.At)
+		end := p.At
+		if end.After(to) {
+			end = to
+		}
+		sum += between(Later(from, p.At.Add(-p.Took)), end)
+		from = Later(from, end)
 	}
 	return sum
 }
@@ -176,4 +216,4 @@ func between(from, to time.Time) time.Duration {
 }
 
 // seconds are whole ones: the API server tells its times no finer.
-func seconds(d time.Duration) string { return fmt.Sprint(int(math.Round(d.Seconds()))) }
+func seconds(d time.Duration) int { return int(math.Round(d.Seconds())) }

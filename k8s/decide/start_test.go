@@ -1,6 +1,9 @@
 package decide
 
 import (
+	"math/rand/v2"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +36,11 @@ func TestStartText(t *testing.T) {
 			"started 40 s after its Kubernetes Job was made: node 1, image 38 (not cached), containers 1", 40},
 		{"two pulled at the same time count once", Start{Attempt: 1, Made: made, Scheduled: at(1), Running: at(40), Pulls: []Pull{pull(30, 20, 1e6), pull(20, 19, 1e6), {At: at(2), Cached: true}}},
 			"started 40 s after its Kubernetes Job was made: node 1, 3 images 29 (2.0 MB, 2 of them not cached), containers 10", 40},
-		{"a node whose clock is behind", Start{Attempt: 1, Made: made, Scheduled: at(12), Running: at(10)}, "started 10 s after its Kubernetes Job was made: node 12, image and containers 0", 10},
+		{"a node whose clock is behind", Start{Attempt: 1, Made: made, Scheduled: at(12), Running: at(10)}, "started 10 s after its Kubernetes Job was made: node 10, image and containers 0", 10},
+		{"the command's image is pulled while the agent waits", Start{Attempt: 1, Made: made, Scheduled: at(1), Running: at(4), Acquired: at(65), Pulls: []Pull{pull(3, 2, 1e6), pull(62, 57, 1e9)}},
+			"started 65 s after its Kubernetes Job was made: node 1, image 2 (1.0 MB, not cached), containers 1, image of the command 57 (1.0 GB, not cached), acquire 4", 65},
+		{"it isn't known yet when the runner had its job", Start{Attempt: 1, Made: made, Scheduled: at(1), Running: at(40), Pulls: []Pull{{At: at(2), Cached: true}, pull(62, 20, 1e9)}},
+			"started 40 s after its Kubernetes Job was made: node 1, image 0 (cached), containers 39", 40},
 		{"a runner that waited long", Start{Attempt: 1, Made: made, Scheduled: at(1), Running: at(2), Acquired: at(62)}, "started 62 s after its Kubernetes Job was made: node 1, image and containers 1, acquire 60", 62},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -47,5 +54,40 @@ func TestStartText(t *testing.T) {
 				t.Errorf("%q fits no page", tt.Text())
 			}
 		})
+	}
+}
+
+// Whatever the clocks of different machines say, the parts come to no more than the whole,
+// nor do the numbers that are told.
+func TestStartPartsDoNotOverlap(t *testing.T) {
+	made := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	random := rand.New(rand.NewPCG(1, 2))
+	some := func() time.Time {
+		if random.IntN(6) == 0 {
+			return time.Time{}
+		}
+		return made.Add(time.Duration(random.IntN(100_000)-5_000) * time.Millisecond)
+	}
+	number := regexp.MustCompile(`[a-z] (\d+)(?:,|$| \()`)
+	for range 20_000 {
+		s := Start{Attempt: 1, Waited: time.Duration(random.IntN(9_000)) * time.Millisecond, Made: made, Admitted: some(), Pod: some(), Scheduled: some(), Running: some(), Acquired: some()}
+		for range random.IntN(4) {
+			s.Pulls = append(s.Pulls, Pull{At: some(), Took: time.Duration(random.IntN(60_000)) * time.Millisecond, Bytes: 1e6, Cached: random.IntN(2) == 0})
+		}
+		var sum time.Duration
+		for _, p := range s.parts() {
+			if sum += p.took; p.took < 0 {
+				t.Fatalf("%+v: %s takes %s", s, p.name, p.took)
+			}
+		}
+		_, told, _ := strings.Cut(s.Text(), ": ")
+		numbers := 0
+		for _, m := range number.FindAllStringSubmatch(told, -1) {
+			n, _ := strconv.Atoi(m[1])
+			numbers += n
+		}
+		if s.Text() != "" && (sum > s.Total() || numbers > int(s.Total().Seconds()+.5)) {
+			t.Fatalf("%+v: the parts come to %s, and %d in %q", s, sum, numbers, s.Text())
+		}
 	}
 }

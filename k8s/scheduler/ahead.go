@@ -1,10 +1,14 @@
 package scheduler
 
 import (
+	"context"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/onejob-dev/onejob/k8s/decide"
+	"github.com/onejob-dev/onejob/stacks"
 )
 
 // A job that waits for a slot is told how far back it is. Nobody has reserved it: that
@@ -19,9 +23,11 @@ const (
 	maxAheads  = 5
 	// aheadLooks is between two looks at who is due, which goes through all that wait.
 	aheadLooks = 10 * time.Second
-	// aheadAtOnce bounds the texts that are on their way, so that thousands push out
-	// nobody else's.
+	// aheadAtOnce bounds the texts of one look, which are one call.
 	aheadAtOnce = 250
+	// aheadFailures is how many calls in a row may fail for another reason than that
+	// Buildkite takes no such text.
+	aheadFailures = 3
 )
 
 // ahead is what a job was told of its place. A leader that begins later tells it anew.
@@ -31,11 +37,12 @@ type ahead struct {
 }
 
 // line is what the last look at a queue left waiting: for whoever asks, see status.go.
-// Nobody changes it.
 type line struct {
 	at time.Time
-	// jobs could be started, in the order in which they will be.
+	// jobs could be started. Ask first for the order in which they will be.
 	jobs                       []candidate
+	unsorted                   bool
+	sort                       sync.Once
 	listed, strangers, retries int
 	oldest                     time.Time
 }
@@ -44,16 +51,32 @@ func (l listing) line(jobs []candidate) *line {
 	return &line{at: time.Now(), jobs: jobs, listed: len(l.seen), strangers: l.strangers, retries: l.waiting, oldest: l.oldest}
 }
 
-// aheads paces what is told. Only the poll loop has it, but for underWay.
-type aheads struct {
-	looked   time.Time
-	underWay atomic.Int32
+// first are the jobs that will be started next. They are sorted when somebody asks: the
+// list of a paused queue may have thousands, and each look has a new one.
+func (l *line) first(n int) []candidate {
+	if l.unsorted {
+		l.sort.Do(func() { inLine(l.jobs) })
+	}
+	return l.jobs[:min(len(l.jobs), n)]
 }
 
-// tellAhead tells the jobs that wait for a slot, in their order, how many are ahead.
+// inLine sorts jobs as they are started.
+func inLine(jobs []candidate) {
+	slices.SortStableFunc(jobs, func(a, b candidate) int { return stacks.Before(a.job, b.job) })
+}
+
+// aheads paces what is told. Only the poll loop has looked.
+type aheads struct {
+	looked time.Time
+	texts  chan []stacks.Notification
+	off    atomic.Bool
+}
+
+// tellAhead tells the jobs that wait for a slot, in their order, how many are ahead. The
+// texts go in calls of their own, so that no other waits for them.
 func (q *queue) tellAhead(jobs []candidate, most int) {
 	now := time.Now()
-	if len(jobs) == 0 || most == 0 || now.Sub(q.aheads.looked) < aheadLooks {
+	if len(jobs) == 0 || most == 0 || now.Sub(q.aheads.looked) < aheadLooks || q.aheads.off.Load() || len(q.aheads.texts) > 0 {
 		return
 	}
 	q.aheads.looked = now
@@ -61,17 +84,50 @@ func (q *queue) tellAhead(jobs []candidate, most int) {
 	if held < most {
 		return // they wait for something else
 	}
+	var texts []stacks.Notification
 	for i, c := range jobs {
+		if len(texts) == aheadAtOnce {
+			break
+		}
 		w := q.waiting.jobs[c.job.ID]
 		if w == nil || c.attempt > 1 || !w.ahead.due(now, w.since, i) {
 			continue
 		}
-		if q.aheads.underWay.Load() >= aheadAtOnce {
+		w.ahead = ahead{told: w.ahead.told + 1, last: i, next: now.Add(aheadEvery << w.ahead.told)}
+		texts = append(texts, stacks.Notification{JobID: c.job.ID, Detail: decide.Ahead(i, held, most)})
+	}
+	if len(texts) > 0 {
+		q.aheads.texts <- texts // there is room for them: nobody else sends any
+	}
+}
+
+// sendAheads sends those texts until ctx ends, or Buildkite has refused one. What it
+// doesn't get it doesn't need.
+func (q *queue) sendAheads(ctx context.Context) {
+	for failed := 0; ; {
+		var texts []stacks.Notification
+		select {
+		case <-ctx.Done():
+			return
+		case texts = <-q.aheads.texts:
+		}
+		refused, err := q.client.Notify(ctx, texts)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil && len(refused) == 0:
+			failed = 0
+			continue
+		case stacks.Temporary(err):
+			failed++
+		default:
+			failed = aheadFailures
+		}
+		if failed >= aheadFailures {
+			q.aheads.off.Store(true)
+			q.log.Info("jobs that wait are told their place no more: Buildkite doesn't take these texts", "refused", len(refused), "err", err)
 			return
 		}
-		w.ahead = ahead{told: w.ahead.told + 1, last: i, next: now.Add(aheadEvery << w.ahead.told)}
-		q.aheads.underWay.Add(1)
-		q.notices.Add(c.job.ID, decide.Ahead(i, held, most), func() { q.aheads.underWay.Add(-1) })
 	}
 }
 

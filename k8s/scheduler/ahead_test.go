@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/simulator"
+	"github.com/onejob-dev/onejob/stacks"
 )
 
 // places are the lines on a job's page about its place in the line.
@@ -17,6 +19,16 @@ func (w *world) places(id string) (lines []string) {
 		}
 	}
 	return lines
+}
+
+// noticesSent counts the calls that had texts for jobs' pages.
+func (w *world) noticesSent() (n int) {
+	for _, c := range w.sim.Requests() {
+		if strings.HasSuffix(c.Path, "/notifications") {
+			n++
+		}
+	}
+	return n
 }
 
 // A job that waits for a slot is told its place, five times at the most, and only when
@@ -78,17 +90,65 @@ func TestPlacesOfThousands(t *testing.T) {
 		const n = 2000
 		w.build(n)
 		time.Sleep(3 * time.Minute)
-		told, calls := 0, 0
+		told, calls := 0, w.noticesSent()
 		for _, j := range w.sim.Jobs() {
 			told += len(w.places(j.ID))
 		}
-		for _, c := range w.sim.Requests() {
-			if strings.HasSuffix(c.Path, "/notifications") {
-				calls++
-			}
-		}
 		if told < n-1 || told > 3*n || calls > 40 {
 			t.Errorf("%d texts came in %d calls for %d jobs", told, calls, n)
+		}
+		r.end(w)
+	})
+}
+
+// These texts go in calls of their own, and to no job after Buildkite has refused one: that
+// it takes any for a job that nobody has reserved is guessed, and texts that matter mustn't
+// wait for that.
+func TestPlacesThatAreRefused(t *testing.T) {
+	const place = "slots in use"
+	for name, fault := range map[string]simulator.Fault{
+		"refused": {Endpoint: "stacks_notify", Contains: place, Status: 422}, "not found": {Endpoint: "stacks_notify", Contains: place, Status: 404}, "fails": {Endpoint: "stacks_notify", Contains: place, Status: 500},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, simulator.Config{}, func(w *world) {
+				w.sim.AddFault(fault)
+				w.runs = slowly(0, 0, time.Hour)
+				r := w.start("  max-in-flight: 1\n")
+				w.build(200)
+				time.Sleep(3 * time.Minute)
+				calls := w.noticesSent()
+				most := 1
+				if name == "fails" {
+					most = aheadFailures
+				}
+				if dropped := r.metric("onejob_notifications_dropped_total")["default"]; calls == 0 || calls > most || dropped > 0 {
+					t.Errorf("%d calls, want %d; %v texts count as dropped", calls, most, dropped)
+				}
+				r.end(w)
+			})
+		})
+	}
+}
+
+// A text that Buildkite refuses by its index, in a call that went well, is a refusal, too.
+func TestPlaceThatIsRefusedAlone(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = slowly(0, 0, time.Hour)
+		r := w.start("  max-in-flight: 1\n")
+		time.Sleep(5 * time.Second) // the stack is registered
+		jobs := w.build(20)
+		full := make([]stacks.Notification, 100)
+		for i := range full {
+			full[i] = stacks.Notification{JobID: contract.JobID(jobs[19].ID), Detail: "there is no room for more"}
+		}
+		if _, err := w.client().Notify(w.ctx, full); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute)
+		for i, j := range jobs[1:19] {
+			if got := w.places(j.ID); len(got) != 1 {
+				t.Errorf("the page of job %d says %q, want the first text only", i+1, got)
+			}
 		}
 		r.end(w)
 	})

@@ -15,8 +15,8 @@ import (
 )
 
 // namedOf reads the PodTemplate that a claim's step names, once a claim. One that isn't
-// there is the step's fault. Whatever else keeps it from being read keeps the pod from
-// being made, for as long as a pod may be pending.
+// there is the step's fault. A refusal keeps the pod from being made, for as long as a pod
+// may be pending; an API server that doesn't answer, for as long as it doesn't.
 func (q *queue) namedOf(ctx context.Context, id contract.JobID, name string) (again time.Duration, err error) {
 	if wait := q.s.breaker.Wait(); wait > 0 {
 		return wait, nil
@@ -40,6 +40,8 @@ func (q *queue) namedOf(ctx context.Context, id contract.JobID, name string) (ag
 	case apierrors.IsNotFound(err):
 		q.giveUp(id, decide.NotMade(fmt.Errorf("there is no PodTemplate %s in the namespace %s, and the step names it (kubernetes.podTemplate). Correct the name, or have it made", contract.Line(name, 60), q.store.Namespace)))
 		return 0, nil
+	case !kube.Answered(err):
+		return 0, err
 	case time.Since(q.claims.unreadSince(id)) > q.set.Load().policy().PendingTimeout:
 		q.giveUp(id, decide.NotMade(err))
 		return 0, nil
@@ -56,7 +58,7 @@ func (cs *claims) setNamed(id contract.JobID, pod *corev1.PodSpec) {
 	}
 }
 
-// unreadSince is when a claim's PodTemplate could first not be read, which it can't.
+// unreadSince is when a claim's PodTemplate was first refused, which it is now.
 func (cs *claims) unreadSince(id contract.JobID) time.Time {
 	return cs.since(id, func(c *claim) *time.Time { return &c.unread })
 }

@@ -51,7 +51,9 @@ func (q *queue) list(ctx context.Context, set *settings) (listing, error) {
 	q.bad = l.bad
 	q.measureListing(l)
 	if l.paused { // else tick knows what waits
-		q.line.Store(l.line(l.candidates))
+		line := l.line(l.candidates)
+		line.unsorted = true
+		q.line.Store(line)
 	}
 	return l, nil
 }
@@ -109,7 +111,8 @@ func (q *queue) lookAt(jobs []stacks.Job, at time.Time, set *settings, l *listin
 			continue
 		}
 		l.seen[j.ID] = true
-		if since := q.waiting.listed(j, at); l.oldest.IsZero() || since.Before(l.oldest) {
+		since, came := q.waiting.listed(j, at)
+		if l.oldest.IsZero() || since.Before(l.oldest) {
 			l.oldest = since
 		}
 		switch {
@@ -117,7 +120,7 @@ func (q *queue) lookAt(jobs []stacks.Job, at time.Time, set *settings, l *listin
 			if n := q.offer(j, at); n > 0 {
 				c := candidate{job: j, attempt: n}
 				if n == 1 {
-					c.since = q.waiting.came(j)
+					c.since = came
 				}
 				l.candidates = append(l.candidates, c)
 			}

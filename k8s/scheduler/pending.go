@@ -35,7 +35,11 @@ func (p *pendingJobs) add(age time.Duration) { p.n, p.oldest = p.n+1, max(p.olde
 
 // measurePending puts the jobs that are on their way into the metrics.
 func (q *queue) measurePending() {
-	q.s.metrics.held.WithLabelValues(q.name).Set(float64(q.claims.staying()))
+	held := 0
+	if *q.set.Load().Hold > 0 { // else they merely leave
+		held = q.claims.staying()
+	}
+	q.s.metrics.held.WithLabelValues(q.name).Set(float64(held))
 	pending := q.claims.pending(time.Now())
 	for _, at := range pendingPlaces {
 		p := pending[at]
@@ -80,7 +84,7 @@ func (cs *claims) pending(now time.Time) map[pendingAt]*pendingJobs {
 }
 
 // staying are the jobs that are over, as Buildkite said when it was asked, and whose runner
-// stays.
+// stays, if the setting hold has it stay.
 func (cs *claims) staying() (n int) {
 	pods := cs.store.PodsIn(cs.label)
 	cs.mu.Lock()

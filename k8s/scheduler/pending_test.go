@@ -114,3 +114,30 @@ func TestPlaceholderGauges(t *testing.T) {
 		r.end(w)
 	})
 }
+
+// A pod that takes its time to leave isn't held: only the setting has one stay.
+func TestPodsThatLeaveAreNotHeld(t *testing.T) {
+	for set, want := range map[string]float64{"": 0, "  hold: 10m\n": 1} {
+		inWorld(t, simulator.Config{}, func(w *world) {
+			w.runs = func(w *world, p *pod) {
+				p.start()
+				a, err := w.acquire(p.id)
+				if err != nil {
+					w.Error(err)
+					return
+				}
+				a.finish(1)
+				w.sleep(3*time.Minute, p.kill)
+				one := 1
+				p.end(0, "Completed", &contract.Message{Outcome: contract.OutcomeFinished, ExitStatus: &one})
+			}
+			r := w.start(set)
+			w.build(1)
+			time.Sleep(time.Minute + 30*time.Second)
+			if got := r.metric("onejob_jobs_held")["default"]; got != want {
+				t.Errorf("with %q %v jobs are held, want %v", set, got, want)
+			}
+			r.end(w)
+		})
+	}
+}

@@ -109,3 +109,34 @@ func TestPodTemplateOfStepInAClass(t *testing.T) {
 		r.end(w)
 	})
 }
+
+// An API server that doesn't answer ends no job, however long that lasts.
+func TestPodTemplateUnansweredEndsNoJob(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		p := &corev1.PodTemplate{ObjectMeta: metav1.ObjectMeta{Name: "node", Namespace: namespace}}
+		p.Template.Spec = corev1.PodSpec{Containers: []corev1.Container{{Name: "test", Image: "node:22"}}}
+		if _, err := w.kube.CoreV1().PodTemplates(namespace).Create(w.ctx, p, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		down := true
+		w.kube.PrependReactor("get", "podtemplates", func(k8stesting.Action) (bool, runtime.Object, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return down, nil, apierrors.NewServiceUnavailable("down")
+		})
+		r := w.start("  steps: pod\n  pending-timeout: 2m\n  policy: {pod-templates: [node]}\n")
+		id := w.buildOn("default", 1, names("node"))[0]
+		time.Sleep(10 * time.Minute)
+		if f := w.job(id).StackFinish; f != nil || w.kjobs(id) != 0 {
+			t.Errorf("the job was ended by an outage: %+v, %d kjobs", f, w.kjobs(id))
+		}
+		w.mu.Lock()
+		down = false
+		w.mu.Unlock()
+		w.await("its end", 5*time.Minute, w.finished(1))
+		if n := w.kjobs(id); n != 1 {
+			t.Errorf("%d kjobs, want 1", n)
+		}
+		r.end(w)
+	})
+}

@@ -133,7 +133,7 @@ func (q *queue) tick(ctx context.Context, claims bool) (news bool, err error) {
 		return false, nil // what waits for another attempt waits too
 	}
 	take := list.candidates
-	slices.SortStableFunc(take, func(a, b candidate) int { return stacks.Before(a.job, b.job) })
+	inLine(take)
 	defer q.onUnmatched(ctx, set, list.unmatched) // what can be taken goes first
 	if !claims {
 		q.line.Store(list.line(take))

@@ -85,6 +85,7 @@ func newQueue(s *Scheduler, set *settings, store *cache.Store, client *stacks.Cl
 		work: newWorkQueue[contract.JobID](s.metrics, set.Name), since: time.Now(),
 		wakeup: make(chan struct{}, 1), look: make(chan struct{}, 1), lapsed: make(chan struct{}, 1),
 		reads: newEventReads(), pages: newPages(), unmatched: unmatched{}, waiting: waiting{jobs: map[contract.JobID]*waitingJob{}},
+		aheads: aheads{texts: make(chan []stacks.Notification, 1)},
 	}
 	q.claims = newClaims(store, q.label, before)
 	q.standing = newStanding(func(ready bool) { s.metrics.setReady(q.name, ready) })
@@ -146,6 +147,7 @@ func (q *queue) run(ctx, hard context.Context, first func(error)) {
 	workers.Go(func() { q.upkeep(ctx) })
 	workers.Go(func() { q.keepReserved(ctx) })
 	workers.Go(func() { q.warm(ctx) })
+	workers.Go(func() { q.sendAheads(ctx) })
 	q.pollLoop(ctx)
 	q.work.ShutDown()
 	workers.Wait()

@@ -78,6 +78,7 @@ func (s *Scheduler) lead(ctx context.Context) error {
 	s.creates.ShutDown()
 	stopEvents()
 	wg.Wait()
+	s.metrics.works.forget("") // that of all queues
 	s.mu.Lock()
 	clear(s.queues)
 	s.forgive(func(string) bool { return true })

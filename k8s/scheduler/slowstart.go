@@ -42,7 +42,14 @@ func (q *queue) startOf(id contract.JobID, f decide.Facts) decide.Start {
 // tell of.
 func (q *queue) tellSlowStart(ctx context.Context, id contract.JobID, f decide.Facts, s decide.Start) {
 	most := time.Duration(*q.set.Load().SlowStart)
-	if most == 0 || s.Total() < most || q.wasBefore(s.Running) {
+	if most == 0 || s.Total() < most {
+		return
+	}
+	known := s
+	if known.Acquired = (time.Time{}); known.Total() < most { // the end told that it was slow
+		known.Running = later(known.Running, endOf(f))
+	}
+	if q.wasBefore(known.Running) {
 		return
 	}
 	line := lineOf(f.Attempt, decide.Decision{Topic: decide.TopicSlowStart})

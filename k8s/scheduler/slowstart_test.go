@@ -126,32 +126,41 @@ func TestStartsThatAreNotTold(t *testing.T) {
 	}
 }
 
-// A runner that waits long for its job is told of at its end, when it says so.
+// A runner that waits long for its job is told of at its end, when it says so, however
+// long the job runs.
 func TestSlowAcquireIsTold(t *testing.T) {
-	inWorld(t, simulator.Config{}, func(w *world) {
-		w.runs = func(w *world, p *pod) {
-			p.start()
-			began := time.Now()
-			w.sleep(50*time.Second, p.kill)
-			a, err := w.acquire(p.id)
-			if err != nil {
-				w.Error(err)
-				return
-			}
-			a.finish(0)
-			zero := 0
-			p.end(0, "Completed", &contract.Message{Outcome: contract.OutcomeFinished, ExitStatus: &zero, Phases: []contract.Phase{{Name: "acquire", Start: began, Seconds: 50}}})
-		}
-		r := w.start("")
-		time.Sleep(5 * time.Second)
-		id := w.build(1)[0].ID
-		w.await("finished", 5*time.Minute, w.finished(1))
-		w.await("told", time.Minute, func() bool { return len(w.starts(id)) > 0 })
-		if got := w.starts(id)[0]; !strings.HasSuffix(got, "node 0, image and containers 0, acquire 50") {
-			t.Errorf("the page says %q", got)
-		}
-		r.end(w)
-	})
+	for _, runs := range []time.Duration{0, 90 * time.Minute} {
+		t.Run(runs.String(), func(t *testing.T) {
+			inWorld(t, simulator.Config{}, func(w *world) {
+				w.runs = func(w *world, p *pod) {
+					p.start()
+					began := time.Now()
+					w.sleep(50*time.Second, p.kill)
+					a, err := w.acquire(p.id)
+					if err != nil {
+						w.Error(err)
+						return
+					}
+					for range runs / time.Minute {
+						w.sleep(time.Minute, p.kill)
+						w.call("POST", "heartbeat", a.session, nil)
+					}
+					a.finish(0)
+					zero := 0
+					p.end(0, "Completed", &contract.Message{Outcome: contract.OutcomeFinished, ExitStatus: &zero, Phases: []contract.Phase{{Name: "acquire", Start: began, Seconds: 50}}})
+				}
+				r := w.start("")
+				time.Sleep(5 * time.Second)
+				id := w.build(1)[0].ID
+				w.await("finished", runs+5*time.Minute, w.finished(1))
+				w.await("told", time.Minute, func() bool { return len(w.starts(id)) > 0 })
+				if got := w.starts(id); len(got) != 1 || !strings.HasSuffix(got[0], "node 0, image and containers 0, acquire 50") {
+					t.Errorf("the page says %q", got)
+				}
+				r.end(w)
+			})
+		})
+	}
 }
 
 // A thousand slow starts at once read Events at the queue's pace, and each is told.

@@ -50,7 +50,7 @@ func (s *Scheduler) status() status.Cluster {
 		c.Since = q.since
 		l := q.line.Load()
 		state := q.status(c.At, l)
-		c.Queues, c.Jobs = append(c.Queues, state), q.jobs(c.Jobs, state.Held, l)
+		c.Queues, c.Jobs = append(c.Queues, state), q.jobs(c.Jobs, state, l)
 	}
 	inOrder(c.Jobs)
 	return c
@@ -130,7 +130,7 @@ const phaseWaiting = "waiting"
 
 // jobs adds a queue's jobs: those that wait, those that are reserved, and the Kubernetes
 // Jobs of attempts.
-func (q *queue) jobs(to []*status.Job, held int, l *line) []*status.Job {
+func (q *queue) jobs(to []*status.Job, state status.Queue, l *line) []*status.Job {
 	org := q.set.Load().template.Org
 	row := func(j stacks.Job, attempt int, phase, reason string, since time.Time) *status.Job {
 		return &status.Job{
@@ -139,9 +139,8 @@ func (q *queue) jobs(to []*status.Job, held int, l *line) []*status.Job {
 		}
 	}
 	if l != nil {
-		most := *q.set.Load().MaxInFlight
-		for i, c := range l.jobs[:min(len(l.jobs), mostWaiting)] {
-			to = append(to, row(c.job, 0, phaseWaiting, decide.Ahead(i, held, most), c.since))
+		for i, c := range l.first(mostWaiting) {
+			to = append(to, row(c.job, 0, phaseWaiting, whyWaits(state, i), c.since))
 		}
 	}
 	to = append(to, q.claims.rows(row)...)
@@ -165,6 +164,17 @@ func (q *queue) jobs(to []*status.Job, held int, l *line) []*status.Job {
 		to = append(to, j)
 	}
 	return to
+}
+
+// whyWaits is why a job isn't reserved, if that is known: so many are before it in the line.
+func whyWaits(q status.Queue, ahead int) string {
+	switch {
+	case q.State == status.Paused:
+		return "the queue is paused"
+	case q.Max > 0 && q.Held >= q.Max:
+		return decide.Ahead(ahead, q.Held, q.Max)
+	}
+	return ""
 }
 
 // rows are the claims whose kjob isn't in the cache yet.

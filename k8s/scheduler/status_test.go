@@ -151,7 +151,24 @@ func TestStatusPageOfQueuesThatWait(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Second)
+		low := w.build(2)
+		time.Sleep(5 * time.Second)
+		if _, err := w.sim.CreateBuild(simulator.BuildRequest{Pipeline: []byte("steps: [{command: make, priority: 5}]")}); err != nil {
+			t.Fatal(err)
+		}
+		jobs := w.sim.Jobs()
+		urgent := jobs[len(jobs)-1].ID
+		time.Sleep(5 * time.Second)
 		_, c := r.page(t, "")
+		var waits []string
+		for _, j := range c.Jobs {
+			if waits = append(waits, j.ID.String()); j.Reason != "the queue is paused" {
+				t.Errorf("%s waits because %q", j.ID, j.Reason)
+			}
+		}
+		if want := []string{urgent, low[0].ID, low[1].ID}; !slices.Equal(waits, want) {
+			t.Errorf("on the page are %v, want %v", waits, want)
+		}
 		states := map[string]string{}
 		for _, q := range c.Queues {
 			states[q.Name] = q.State

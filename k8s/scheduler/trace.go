@@ -155,7 +155,11 @@ func resultOf(d decide.Decision, f decide.Facts) (own []attribute.KeyValue, fail
 	}
 	own = append(own, result, attribute.String("onejob.action", string(d.Action)))
 	if m != nil {
-		own = append(own, attribute.String("onejob.outcome", string(m.Outcome)))
+		outcome := "unknown" // a job may have written it
+		if m.Outcome.Known() {
+			outcome = string(m.Outcome)
+		}
+		own = append(own, attribute.String("onejob.outcome", outcome))
 	}
 	if finished {
 		own = append(own, semconv.ProcessExitCode(*m.ExitStatus))
@@ -171,8 +175,13 @@ func resultOf(d decide.Decision, f decide.Facts) (own []attribute.KeyValue, fail
 var quoted = regexp.MustCompile(`image "([^"]+)"`)
 
 // pulls are those of a pod's images, from the kubelet's Events. An image that was there
-// has only the second of two.
+// has only the second of two. There are none if others need the reads more.
 func (q *queue) pulls(ctx context.Context, pod string) (spans []traces.Span) {
+	if q.store.Stale() || !q.reads.may(false, true) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, warningsWithin)
+	defer cancel()
 	list, err := events.On(ctx, q.s.kube, q.store.Namespace, "Pod", pod)
 	if err != nil {
 		q.log.Debug("Events not read", "err", err)

@@ -15,8 +15,10 @@ import (
 	gproto "google.golang.org/protobuf/proto"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/decide"
 	"github.com/onejob-dev/onejob/k8s/traces"
 	"github.com/onejob-dev/onejob/simulator"
 )
@@ -171,4 +173,34 @@ func TestTraces(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Thousands of attempts that end at once have their Events read at the queue's pace; each is
+// exported all the same.
+func TestPullsOfTracesAreRead(t *testing.T) {
+	r := full(t, 1)
+	q, client := r.queues["default"].queue, r.kube.(*fake.Clientset)
+	client.ClearActions()
+	for range 1000 {
+		q.pulls(t.Context(), "some-pod")
+	}
+	if n := len(client.Actions()); n == 0 || n > 2*warningsPerSecond {
+		t.Errorf("Events were listed %d times", n)
+	}
+}
+
+// What a job says of its end in its own words is in no trace.
+func TestForgedOutcomeIsNotExported(t *testing.T) {
+	for outcome, want := range map[contract.Outcome]string{contract.OutcomeFinished: "finished", contract.OutcomeStopped: "stopped", "rm -rf": "unknown"} {
+		own, _ := resultOf(decide.Decision{}, decide.Facts{Pod: decide.Pod{Message: &contract.Message{Outcome: outcome}}})
+		got := ""
+		for _, a := range own {
+			if a.Key == "onejob.outcome" {
+				got = a.Value.AsString()
+			}
+		}
+		if got != want {
+			t.Errorf("outcome %q is exported as %q, want %q", outcome, got, want)
+		}
+	}
 }

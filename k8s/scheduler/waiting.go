@@ -29,15 +29,19 @@ type waitingJob struct {
 	ahead       ahead
 }
 
-// listed notes that a job was listed at a time, and returns since when it could run.
-func (w *waiting) listed(j stacks.Job, at time.Time) time.Time {
+// listed notes that a job was listed at a time, and returns since when it could run, and
+// that again if it was seen to come.
+func (w *waiting) listed(j stacks.Job, at time.Time) (since, came time.Time) {
 	one := w.jobs[j.ID]
 	if one == nil {
 		one = &waitingJob{since: decide.Later(j.ScheduledAt, w.whole), came: !w.whole.IsZero()}
 		w.jobs[j.ID] = one
 	}
 	one.seen = decide.Later(one.seen, at)
-	return one.since
+	if one.came {
+		came = one.since
+	}
+	return one.since, came
 }
 
 // since is when a job that was listed could run; scheduled_at of one that wasn't.
@@ -46,14 +50,6 @@ func (w *waiting) since(j stacks.Job) time.Time {
 		return one.since
 	}
 	return j.ScheduledAt
-}
-
-// came is when a job could run that was seen to come; zero for another.
-func (w *waiting) came(j stacks.Job) time.Time {
-	if one := w.jobs[j.ID]; one != nil && one.came {
-		return one.since
-	}
-	return time.Time{}
 }
 
 // readToEnd notes that all of the list was read, in a look that began at a time.

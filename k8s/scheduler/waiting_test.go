@@ -77,7 +77,7 @@ func TestWaiting(t *testing.T) {
 		{"d", 2, 50, true, 12, "came while the list couldn't be read"},
 		{"b", 2, 52, true, 10, "came back"},
 	} {
-		if got := w.listed(stacks.Job{ID: s.id, ScheduledAt: at(s.scheduled)}, at(s.seen)); !got.Equal(at(s.want)) {
+		if got, _ := w.listed(stacks.Job{ID: s.id, ScheduledAt: at(s.scheduled)}, at(s.seen)); !got.Equal(at(s.want)) {
 			t.Errorf("%s: it waits since %s, want %s", s.why, got, at(s.want))
 		}
 		if s.whole {

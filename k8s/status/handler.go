@@ -4,11 +4,14 @@ import (
 	"bytes"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"html/template"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/util/duration"
 )
 
@@ -27,24 +30,36 @@ const (
 	freshFor = time.Second
 	// mostAtOnce is how many are answered at a time; a further one gets 503.
 	mostAtOnce = 4
+	// mostAnswers are kept of a look; a further query is answered anew each time.
+	mostAnswers = 8
+	// perSecond is how many answers are made in a second, and twice as many at once. A
+	// search through thousands of jobs takes some 30 ms.
+	perSecond = 4
+	// mostRows is how many jobs a page in HTML has, which costs more than JSON.
+	mostRows = 200
 )
+
+var errBusy = errors.New("too many ask at the same time")
 
 // policy lets the page have nothing but its own style and script, and be in no frame.
 const policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// Page serves what look returns. It looks when somebody asks, and at most once in freshFor.
+// Page serves what look returns. It looks when somebody asks, and at most once in freshFor,
+// and makes one answer at a time.
 type Page struct {
 	look func() Cluster
 	room chan struct{}
+	pace *rate.Limiter
 
-	mu   sync.Mutex
-	last Cluster
-	at   time.Time
+	mu      sync.Mutex
+	last    Cluster
+	at      time.Time
+	answers map[asked][]byte // to the last look
 }
 
 // New returns a Page.
 func New(look func() Cluster) *Page {
-	return &Page{look: look, room: make(chan struct{}, mostAtOnce)}
+	return &Page{look: look, room: make(chan struct{}, mostAtOnce), pace: rate.NewLimiter(perSecond, 2*perSecond)}
 }
 
 // Handle adds the page to a server.
@@ -66,31 +81,60 @@ type answer struct {
 }
 
 func (p *Page) serve(w http.ResponseWriter, r *http.Request) {
+	b, kind, err := p.answer(r.URL.Query())
+	switch {
+	case errors.Is(err, errBusy):
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	default:
+		send(w, kind, b)
+	}
+}
+
+// answer has room only until the answer is made: a client may take its time to read it.
+func (p *Page) answer(v url.Values) (b []byte, kind string, err error) {
 	select {
 	case p.room <- struct{}{}:
 		defer func() { <-p.room }()
 	default:
-		http.Error(w, "too many ask at the same time", http.StatusServiceUnavailable)
-		return
+		return nil, "", errBusy
 	}
-	v := r.URL.Query()
-	q := parseQuery(v)
+	a := asked{parseQuery(v), v.Get("format") == "json"}
+	if kind = "application/json"; !a.json {
+		kind, a.per = "text/html; charset=utf-8", min(a.per, mostRows)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	c := p.fresh()
-	f := q.of(c.Jobs)
-	a := answer{Cluster: c, Jobs: f.jobs, All: len(c.Jobs), Matching: f.matching, Number: f.page, Pages: f.pages, query: q}
+	if b = p.answers[a]; b != nil {
+		return b, kind, nil
+	}
+	if !p.pace.Allow() {
+		return nil, "", errBusy
+	}
+	if b, err = a.of(c); err == nil && len(p.answers) < mostAnswers {
+		p.answers[a] = b
+	}
+	return b, kind, err
+}
+
+// asked is a query, and how it is to be answered.
+type asked struct {
+	query
+	json bool
+}
+
+func (a asked) of(c Cluster) ([]byte, error) {
+	f := a.query.of(c.Jobs)
+	all := answer{Cluster: c, Jobs: f.jobs, All: len(c.Jobs), Matching: f.matching, Number: f.page, Pages: f.pages, query: a.query}
 	var b bytes.Buffer
-	kind, err := "text/html; charset=utf-8", error(nil)
-	if v.Get("format") == "json" {
-		kind = "application/json"
-		err = json.NewEncoder(&b).Encode(a)
-	} else {
-		err = page.Execute(&b, view{a})
+	if a.json {
+		err := json.NewEncoder(&b).Encode(all)
+		return b.Bytes(), err
 	}
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	send(w, kind, b.Bytes())
+	err := page.Execute(&b, view{all})
+	return b.Bytes(), err
 }
 
 func send(w http.ResponseWriter, kind string, b []byte) {
@@ -104,12 +148,10 @@ func send(w http.ResponseWriter, kind string, b []byte) {
 	_, _ = w.Write(b)
 }
 
-// fresh is the last look, or a new one.
+// fresh is the last look, or a new one. Callers hold p.mu.
 func (p *Page) fresh() Cluster {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.at.IsZero() || time.Since(p.at) >= freshFor {
-		p.last = p.look()
+		p.last, p.answers = p.look(), map[asked][]byte{}
 		p.at = time.Now()
 	}
 	return p.last

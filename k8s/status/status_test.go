@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/net/html"
@@ -302,6 +303,75 @@ func FuzzQuery(f *testing.F) {
 		back, err := url.ParseQuery(strings.TrimPrefix(q.link(q.page), "?"))
 		if err != nil || parseQuery(back) != q {
 			t.Errorf("%q: the link %q is another query", raw, q.link(q.page))
+		}
+	})
+}
+
+// slowWriter is a client that takes nothing until it may.
+type slowWriter struct {
+	http.ResponseWriter
+	began chan<- bool
+	may   <-chan struct{}
+}
+
+func (s slowWriter) Write(b []byte) (int, error) {
+	s.began <- true
+	<-s.may
+	return s.ResponseWriter.Write(b)
+}
+
+// Clients that read slowly keep no room from the others.
+func TestSlowReadersHoldNoRoom(t *testing.T) {
+	mux := http.NewServeMux()
+	New(func() Cluster { return some(10) }).Handle(mux)
+	began, may := make(chan bool), make(chan struct{})
+	var wg sync.WaitGroup
+	for range mostAtOnce {
+		wg.Go(func() {
+			mux.ServeHTTP(slowWriter{httptest.NewRecorder(), began, may}, httptest.NewRequest(http.MethodGet, "/", nil))
+		})
+		<-began
+	}
+	rec := httptest.NewRecorder()
+	mux.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/", nil))
+	close(may)
+	wg.Wait()
+	if rec.Code != http.StatusOK {
+		t.Errorf("one more gets %d", rec.Code)
+	}
+}
+
+// What is asked for again within a second costs nothing; of what isn't there is only so
+// much in a second, for a page that anybody in the cluster may ask for.
+func TestAnswersAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mux := http.NewServeMux()
+		New(func() Cluster { return some(300) }).Handle(mux)
+		ask := func(query string) *httptest.ResponseRecorder {
+			rec := httptest.NewRecorder()
+			mux.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/?"+query, nil))
+			return rec
+		}
+		for range 200 {
+			if code := ask("").Code; code != http.StatusOK {
+				t.Fatalf("the same again gets %d", code)
+			}
+		}
+		answered := 0
+		for i := range 200 {
+			if ask(fmt.Sprint("q=step-", i)).Code == http.StatusOK {
+				answered++
+			}
+		}
+		if answered == 0 || answered > 50 {
+			t.Errorf("%d different queries of 200 were answered at once", answered)
+		}
+		if code := ask("").Code; code != http.StatusOK {
+			t.Errorf("meanwhile the page gets %d", code)
+		}
+		time.Sleep(5 * time.Second)
+		if n := strings.Count(ask("per=1000").Body.String(), `<th scope="row"`); n > 210 {
+			t.Errorf("the page has %d rows", n)
 		}
 	})
 }

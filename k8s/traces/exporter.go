@@ -82,7 +82,7 @@ func New(ctx context.Context, c Config) (*Exporter, error) {
 		semconv.ServiceName("onejob"), semconv.ServiceVersion(c.Version), semconv.ServiceInstanceID(c.Instance),
 	), resource.WithFromEnv())
 	if err != nil {
-		return nil, fmt.Errorf("reading OTEL_RESOURCE_ATTRIBUTES: %w", err)
+		c.Log.Error("OTEL_RESOURCE_ATTRIBUTES can't be read in full: traces have the rest", "err", err)
 	}
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { c.Log.Debug("traces not exported", "err", err) }))
 	var waiting atomic.Int64
