@@ -54,7 +54,17 @@ func (f *faults) env(at string, c corev1.Container) {
 		}
 	}
 	for _, e := range c.EnvFrom {
-		f.exactlyOne(at+".envFrom", "source", given(e))
+		at := at + ".envFrom"
+		f.exactlyOne(at, "source", given(e))
+		if e.Prefix != "" {
+			f.all(at+".prefix", e.Prefix, validation.IsRelaxedEnvVarName)
+		}
+		if s := e.SecretRef; s != nil {
+			f.all(at+".secretRef.name", s.Name, validation.IsDNS1123Subdomain)
+		}
+		if s := e.ConfigMapRef; s != nil {
+			f.all(at+".configMapRef.name", s.Name, validation.IsDNS1123Subdomain)
+		}
 	}
 }
 
