@@ -145,7 +145,7 @@ func send(w http.ResponseWriter, kind string, b []byte) {
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
-	_, _ = w.Write(b)
+	_, _ = w.Write(b) //nolint:gosec // html/template has escaped it, or it is JSON and says so
 }
 
 // fresh is the last look, or a new one. Callers hold p.mu.
