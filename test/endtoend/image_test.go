@@ -151,7 +151,7 @@ func containers(t *testing.T, ctx context.Context, id string, one bool) {
 			last = end.FinishedAt.Time
 		}
 	}
-	if d := agent.Sub(last); !one && d.Abs() > 15*time.Second {
+	if d := agent.Sub(last); !one && d.Abs() > 3*time.Second {
 		t.Errorf("the containers ended %s apart", d)
 	}
 	keyless(t, pod.Spec)
