@@ -29,6 +29,7 @@ demo: $(if $(EXISTING),,build $(if $(LOCAL),,packages)) ## run an example pipeli
 .PHONY: test
 test: packages promtool ## run all tests, as root: real processes, a real Kubernetes (needs no network but apt and Go modules)
 	go vet ./...
+	for module in page kueue release/oci; do (cd test/$$module && go vet ./...) || exit 1; done
 	$(MAKE) -j2 race background
 
 # Tests on a cluster and of processes mostly wait. What only computes takes what
@@ -36,7 +37,6 @@ test: packages promtool ## run all tests, as root: real processes, a real Kubern
 .PHONY: race background
 race:
 	$(RACE) -timeout 60m ./...
-	for module in page kueue release/oci; do (cd test/$$module && go vet ./...) || exit 1; done
 	cd test/release/oci && go test -vet=off .
 background:
 	nice $(MAKE) histories
