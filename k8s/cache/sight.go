@@ -21,25 +21,29 @@ type sights struct {
 	of   map[types.UID]*sight
 }
 
-// sight is what was seen of a kjob or a pod.
+// sight is what was seen of a kjob or a pod. Ten thousand are kept.
 type sight struct {
-	found                                       time.Time // when it was found in a first list; zero if it was seen to come
+	first                                       time.Time // when it was first seen
+	found                                       bool      // in a first list
 	created, suspended, resumed, deleted, ended moment    // of a kjob
 	made, goneBy, started                       moment    // of a pod
 }
 
 // moment is a time as Kubernetes tells it, and as our clock shows it.
-type moment struct{ told, here time.Time }
+type moment struct {
+	told int64         // nanoseconds since 1970; zero until it is told
+	here time.Duration // after the first sight
+}
 
-// set records what Kubernetes tells; if that is new, here gives our time.
-func (m *moment) set(told time.Time, here func() time.Time) time.Time {
-	switch {
-	case told.IsZero():
+// set records in m what Kubernetes tells; if that is new, here gives our time.
+func (of *sight) set(m *moment, told time.Time, here func() time.Time) time.Time {
+	if told.IsZero() {
 		return told
-	case !m.told.Equal(told):
-		m.told, m.here = told, here()
 	}
-	return m.here
+	if m.told != told.UnixNano() {
+		m.told, m.here = told.UnixNano(), here().Sub(of.first)
+	}
+	return of.first.Add(m.here)
 }
 
 // at is the sight of an object, and whether a first list brings it now. Callers hold
@@ -47,10 +51,7 @@ func (m *moment) set(told time.Time, here func() time.Time) time.Time {
 func (s *sights) at(uid types.UID, listed bool, now time.Time) (of *sight, found bool) {
 	of, known := s.of[uid]
 	if !known {
-		of = &sight{}
-		if listed {
-			of.found = now
-		}
+		of = &sight{first: now, found: listed}
 		s.of[uid] = of
 	}
 	return of, listed && !known
@@ -85,12 +86,14 @@ func (s *sights) kjob(k *Job, listed bool) {
 			return decide.Later(s.ago(now, told), made)
 		}
 	}
-	k.Made, k.Found = k.CreatedAt, of.found
-	k.CreatedAt = of.created.set(k.CreatedAt, here(k.CreatedAt))
-	k.SuspendedAt = of.suspended.set(k.SuspendedAt, here(k.SuspendedAt))
-	k.ResumedAt = of.resumed.set(k.ResumedAt, here(k.ResumedAt))
-	k.DeletedAt = of.deleted.set(k.DeletedAt, here(k.DeletedAt))
-	k.FinishedAt = of.ended.set(k.FinishedAt, here(k.FinishedAt))
+	if k.Made = k.CreatedAt; of.found {
+		k.Found = of.first
+	}
+	k.CreatedAt = of.set(&of.created, k.CreatedAt, here(k.CreatedAt))
+	k.SuspendedAt = of.set(&of.suspended, k.SuspendedAt, here(k.SuspendedAt))
+	k.ResumedAt = of.set(&of.resumed, k.ResumedAt, here(k.ResumedAt))
+	k.DeletedAt = of.set(&of.deleted, k.DeletedAt, here(k.DeletedAt))
+	k.FinishedAt = of.set(&of.ended, k.FinishedAt, here(k.FinishedAt))
 }
 
 // pod converts the times of a pod. A deletion's time is when it is to be over.
@@ -108,9 +111,9 @@ func (s *sights) pod(p *Pod, listed bool) {
 		}
 	}
 	p.Started = p.StartedAt
-	p.CreatedAt = of.made.set(p.CreatedAt, here(p.CreatedAt))
-	p.StartedAt = of.started.set(p.StartedAt, here(p.StartedAt))
-	p.GoneBy = of.goneBy.set(p.GoneBy, func() time.Time {
+	p.CreatedAt = of.set(&of.made, p.CreatedAt, here(p.CreatedAt))
+	p.StartedAt = of.set(&of.started, p.StartedAt, here(p.StartedAt))
+	p.GoneBy = of.set(&of.goneBy, p.GoneBy, func() time.Time {
 		left := p.grace
 		if found {
 			left = min(left, p.GoneBy.Sub(now.Add(s.skew())))

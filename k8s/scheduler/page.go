@@ -25,8 +25,8 @@ type pages struct {
 
 // page is what has been told of one job.
 type page struct {
-	lines  map[string]bool // see lineOf
-	waits  map[decide.Reason]wait
+	lines  []string  // see lineOf
+	waits  []wait    // the last for each reason
 	waited int       // notifications about what the job waits for
 	waitAt time.Time // when the last one of them was sent
 
@@ -40,15 +40,16 @@ type page struct {
 	countedAgain bool      // with ReasonOfferAgain
 	measured     types.UID // the kjob whose phases are in the metrics
 	phases       []string  // those
-	way          way
+	way          *way      // nil if attempts aren't exported
 	touched      time.Time
 }
 
 // wait is the last text about what the job waits for. One that an earlier leader told
 // has a topic and no text.
 type wait struct {
-	topic decide.Topic
-	words string // a hash
+	reason decide.Reason
+	topic  decide.Topic
+	words  string // a hash
 }
 
 func newPages() *pages { return &pages{of: map[contract.JobID]*page{}} }
@@ -57,7 +58,7 @@ func newPages() *pages { return &pages{of: map[contract.JobID]*page{}} }
 func (ps *pages) page(id contract.JobID) *page {
 	p := ps.of[id]
 	if p == nil {
-		p = &page{lines: map[string]bool{}, waits: map[decide.Reason]wait{}}
+		p = &page{}
 		ps.of[id] = p
 	}
 	p.touched = time.Now()
@@ -70,9 +71,9 @@ func (ps *pages) line(id contract.JobID, line string, most int) (news bool) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	p := ps.page(id)
-	news = !p.lines[line] && len(p.lines) < most
+	news = !slices.Contains(p.lines, line) && len(p.lines) < most
 	if news {
-		p.lines[line] = true
+		p.lines = append(p.lines, line)
 	}
 	return news
 }
@@ -82,7 +83,7 @@ func (ps *pages) has(id contract.JobID, line string) bool {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	p := ps.of[id]
-	return p != nil && p.lines[line]
+	return p != nil && slices.Contains(p.lines, line)
 }
 
 // waitNews is whether what a job waits for is to be told, as which line, and whether
@@ -95,22 +96,43 @@ type waitNews struct {
 // waits records what a job waits for. The first text with a reason is told at once;
 // after that a changed text, but not too often.
 func (ps *pages) waits(id contract.JobID, d decide.Decision) waitNews {
-	now := wait{d.Topic, kjob.Hash8(d.Text)}
+	now := wait{d.Reason, d.Topic, kjob.Hash8(d.Text)}
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	p := ps.page(id)
-	last, known := p.waits[d.Reason]
-	if known && last == (wait{topic: now.topic}) {
+	last, known := p.wait(d.Reason)
+	if known && last == (wait{reason: d.Reason, topic: now.topic}) {
 		last = now // in other words, perhaps: those of another release
-		p.waits[d.Reason] = now
+		p.waitFor(now)
 	}
 	changed := !known || last != now && time.Since(p.waitAt) >= waitsEvery
 	tell := changed && d.Text != "" && p.waited < maxWaits
 	if tell {
-		p.waits[d.Reason] = now
+		p.waitFor(now)
 		p.waited, p.waitAt = p.waited+1, time.Now()
 	}
 	return waitNews{tell: tell, first: !known, line: fmt.Sprintf("%s/%d", d.Reason, p.waited)}
+}
+
+// wait is the last with that reason.
+func (p *page) wait(why decide.Reason) (last wait, known bool) {
+	i := slices.IndexFunc(p.waits, func(w wait) bool { return w.reason == why })
+	if i < 0 {
+		return wait{}, false
+	}
+	return p.waits[i], true
+}
+
+// waitFor makes w the last with its reason.
+func (p *page) waitFor(w wait) {
+	p.waits = append(slices.DeleteFunc(p.waits, func(o wait) bool { return o.reason == w.reason }), w)
+}
+
+// tell records that a line was told.
+func (p *page) tell(line string) {
+	if !slices.Contains(p.lines, line) {
+		p.lines = append(p.lines, line)
+	}
 }
 
 // recalls records what, according to an Event, the page was told.
@@ -121,10 +143,10 @@ func (ps *pages) recalls(id contract.JobID, attempt int, e corev1.Event) {
 	switch {
 	case d.About() == "": // of a release before, or of somebody else's
 	case e.Reason == events.Waiting:
-		p.waits[d.Reason] = wait{topic: d.Topic}
-		p.lines[string(d.Reason)] = true
+		p.waitFor(wait{reason: d.Reason, topic: d.Topic})
+		p.tell(string(d.Reason))
 	case e.Reason == events.Lost, e.Reason == events.Notice:
-		p.lines[lineOf(attempt, d)] = true
+		p.tell(lineOf(attempt, d))
 	}
 }
 

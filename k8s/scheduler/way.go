@@ -30,10 +30,13 @@ func (ps *pages) sees(id contract.JobID, attempt int, add func(*way)) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	p := ps.page(id)
-	if p.way.attempt != attempt {
-		p.way = way{attempt: attempt, before: p.way.before, beforeOf: p.way.beforeOf}
+	switch {
+	case p.way == nil:
+		p.way = &way{attempt: attempt}
+	case p.way.attempt != attempt:
+		p.way = &way{attempt: attempt, before: p.way.before, beforeOf: p.way.beforeOf}
 	}
-	add(&p.way)
+	add(p.way)
 }
 
 // leaves ends an attempt's way with its trace context, and returns the way and the context
