@@ -142,7 +142,7 @@ func (f *flags) config(c *cli.Context, log *slog.Logger, known error) (launcher.
 		Transport:        acquire.NewTransport(!f.options.NoHTTP2),
 		Rand:             acquire.NewRand(rand.Uint64()), //nolint:gosec // jitter
 		Log:              log,
-		Use:              cgroup.Use,
+		Use:              cgroup.UseOfPod,
 		Hold:             hold,
 	}, nil
 }
