@@ -137,7 +137,7 @@ func TestPlacesThatAreRefused(t *testing.T) {
 // index in a call that went well. A few are tried, and explain says it all the same.
 func TestPlacesOfUnreservedJobs(t *testing.T) {
 	for _, side := range []assumptions.NotifyUnreserved{assumptions.NotifyUnreservedTaken, assumptions.NotifyUnreservedRefused} {
-		for _, n := range []int{3, 20} {
+		for _, n := range []int{3, 8} {
 			t.Run(fmt.Sprint(side, ", ", n), func(t *testing.T) {
 				inWorld(t, simulator.Config{Profile: assumptions.Profile{NotifyUnreserved: side}}, func(w *world) {
 					w.runs = slowly(0, 0, 2*time.Minute)
