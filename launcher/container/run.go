@@ -57,7 +57,7 @@ func run(stop context.Context, dir string, id int) error {
 	defer c.rpc.Close() //nolint:errcheck // the process ends
 	err := c.work(dir, left)
 	if _, stays := os.Stat(filepath.Join(dir, stayFile)); stays == nil && err == nil && !c.runs {
-		Forget(c.job, os.TempDir()) //nolint:errcheck // the runner deletes what is in shared folders, and says so
+		Forget(c.job) //nolint:errcheck // no folder: they are shared with the next command's container, and the runner's to clear at the end
 		<-left
 	}
 	return err

@@ -107,3 +107,40 @@ func TestForget(t *testing.T) {
 		<-ended
 	}
 }
+
+// The container of one of several commands stays when that has ended: what the command left
+// is killed, as it would be with the container, and nothing of the next one's is deleted.
+func TestOneOfSeveralStays(t *testing.T) {
+	const job = "018f0000-0000-7000-8000-00000000f0f1"
+	p := aPod(t, "true", "setsid sleep 60 >/dev/null 2>&1 & echo $! > $CONTAINER_TEST_DIR/left; exit 3")
+	if err := AskToStay(p.dir); err != nil {
+		t.Fatal(err)
+	}
+	next := filepath.Join(p.dir, "buildkite-agent-hook-wrapper1") // p.dir is where temporary files are
+	if err := os.WriteFile(next, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.start("runner")
+	command := p.start("run")
+	if err := AwaitCommands(t.Context(), p.dir, 1); err != nil {
+		t.Fatal(err)
+	}
+	p.until("the runner is there", func() bool { return isHeld(filepath.Join(p.dir, runnerFile)) })
+	<-p.start("serve", "BUILDKITE_JOB_ID="+job).ended
+	b, err := os.ReadFile(filepath.Join(p.dir, "left"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.until("what it left is killed", func() bool {
+		stat, err := os.ReadFile("/proc/" + strings.TrimSpace(string(b)) + "/stat")
+		return err != nil || strings.Contains(string(stat), ") Z ")
+	})
+	select {
+	case <-command.ended:
+		t.Error("it didn't stay")
+	case <-time.After(500 * time.Millisecond):
+	}
+	if _, err := os.Stat(next); err != nil {
+		t.Errorf("a file of the next command's is gone: %v", err)
+	}
+}
