@@ -30,6 +30,7 @@ type Profile struct {
 	StackFinishUnreserved StackFinishUnreserved `json:"stack-finish-unreserved,omitempty"`
 	StackFinishAgain      StackFinishAgain      `json:"stack-finish-again,omitempty"`
 	LongDetail            LongDetail            `json:"long-detail,omitempty"`
+	NotifyUnreserved      NotifyUnreserved      `json:"notify-unreserved,omitempty"`
 	ShortReservation      ShortReservation      `json:"short-reservation,omitempty"`
 	ShorterRenewal        ShorterRenewal        `json:"shorter-renewal,omitempty"`
 	JobList               JobList               `json:"job-list,omitempty"`

@@ -45,6 +45,15 @@ const (
 	LongDetailCut     LongDetail = "cut"
 )
 
+// NotifyUnreserved answers: Does a job's page take a text before anybody has reserved the job?
+type NotifyUnreserved string
+
+// The sides of NotifyUnreserved.
+const (
+	NotifyUnreservedTaken   NotifyUnreserved = "taken"
+	NotifyUnreservedRefused NotifyUnreserved = "refused"
+)
+
 // ShortReservation answers: How short may a reservation be?
 type ShortReservation string
 

@@ -53,6 +53,16 @@ var stackTable = []Assumption{
 		Settles: "Finish with a detail of 5,000 bytes.",
 	},
 	{
+		Name: "notify-unreserved", Question: "Does a job's page take a text before anybody has reserved the job?",
+		Sides: []Side{
+			{string(NotifyUnreservedTaken), "Yes.",
+				"A job that waits for a slot is told its place, and one whose tags no queue has is told so."},
+			{string(NotifyUnreservedRefused), "No: it is refused by its index.",
+				"The texts are lost, and those about places stop after three in a row. onejob explain, the status page, Events and metrics say the same."},
+		},
+		Settles: "Send a text for a job that is scheduled.",
+	},
+	{
 		Name: "short-reservation", Question: "How short may a reservation be?",
 		Sides: []Side{
 			{string(ShortReservationTaken), "A second.",

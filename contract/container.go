@@ -28,3 +28,17 @@ const (
 	// StepDir is the folder that they share.
 	StepDir = "/onejob"
 )
+
+// A container that may stay when its job is over (EnvHold) shows its variables and volumes
+// to whoever looks into it, for as long as it is there. So the runner of such a pod has its
+// credentials in files that it can delete: SecretsInit, an init container, writes them into
+// the volume of that name, which is in memory, and alone has the variable and the Secrets'
+// volumes, these in SecretsFrom. The volume is the runner's, at SecretsDir, and no other
+// container's: the agent token (SecretsToken), which the runner deletes when it has read
+// it, and a folder of the volume's name for each Secret's, which it deletes when it stays.
+const (
+	SecretsInit  = "onejob-secrets"
+	SecretsDir   = "/run/onejob-secrets"
+	SecretsFrom  = "/run/onejob-secrets-from"
+	SecretsToken = SecretsDir + "/token"
+)

@@ -8,8 +8,9 @@ const (
 	EnvJobID = "BUILDKITE_AGENT_ACQUIRE_JOB"
 	// EnvToken is the agent (cluster) token. Set by secretKeyRef only.
 	EnvToken = "BUILDKITE_AGENT_TOKEN"
-	// EnvTokenFile names a file with the token, for onejob. The runner accepts it only
-	// outside of the scheduler's pods, where a job could read the file.
+	// EnvTokenFile names a file with the token, for onejob, and for a runner outside of the
+	// scheduler's pods, where the job can read it. In a pod it is SecretsToken only, which
+	// the runner deletes.
 	EnvTokenFile = "ONEJOB_TOKEN_FILE" //nolint:gosec // a name
 	// EnvEndpoint is the base URL of the Agent API.
 	EnvEndpoint = "BUILDKITE_AGENT_ENDPOINT"

@@ -27,6 +27,9 @@ type Use struct {
 	MemoryStalled float64 `json:"memory_stalled_seconds,omitempty"`
 	CPUStalled    float64 `json:"cpu_stalled_seconds,omitempty"`
 	IOStalled     float64 `json:"io_stalled_seconds,omitempty"`
+	// Disk is what the pod's emptyDir volumes on the node's disk had in them at the end, in
+	// bytes, of those that the runner has.
+	Disk int64 `json:"disk_bytes,omitempty"`
 }
 
 // The most that is believed: a job can write its message.
@@ -45,7 +48,7 @@ func (u *Use) UnmarshalJSON(b []byte) error {
 		in = plain{}
 	}
 	*u = Use(in)
-	for n, most := range map[*int64]int64{&u.MemoryPeak: mostBytes, &u.MemoryLimit: mostBytes, &u.OOMKills: mostCount} {
+	for n, most := range map[*int64]int64{&u.MemoryPeak: mostBytes, &u.MemoryLimit: mostBytes, &u.OOMKills: mostCount, &u.Disk: mostBytes} {
 		*n = min(max(*n, 0), most)
 	}
 	for _, s := range []*float64{&u.CPUSeconds, &u.CPULimit, &u.ThrottledSeconds, &u.MemoryStalled, &u.CPUStalled, &u.IOStalled} {

@@ -25,8 +25,8 @@ type Hold struct {
 	Exec string
 }
 
-// NewHold reads a pod's hold from its environment.
-func NewHold(getenv func(string) string, container string) (Hold, error) {
+// NewHold reads a pod's hold from its environment. name is the container to look into.
+func NewHold(getenv func(string) string, name string) (Hold, error) {
 	most := getenv(contract.EnvHold)
 	if most == "" {
 		return Hold{}, nil
@@ -36,7 +36,7 @@ func NewHold(getenv func(string) string, container string) (Hold, error) {
 		return Hold{}, fmt.Errorf("%s is %q, and no duration", contract.EnvHold, most)
 	}
 	host, _ := os.Hostname() // the pod's name, unless its spec has another
-	return Hold{Most: d, File: filepath.Join(contract.HoldDir, contract.HoldFile), Exec: fmt.Sprintf("kubectl exec -it -n %s %s -c %s -- env -u %s sh", getenv(contract.EnvPodNamespace), host, container, contract.EnvToken)}, nil
+	return Hold{Most: d, File: filepath.Join(contract.HoldDir, contract.HoldFile), Exec: fmt.Sprintf("kubectl exec -it -n %s %s -c %s -- sh", getenv(contract.EnvPodNamespace), host, name)}, nil
 }
 
 // envHold is what a step sets.
@@ -110,6 +110,11 @@ func (r *run) stay() (seconds float64) {
 		return 0
 	}
 	r.Token, r.session, r.client = "", nil, nil
+	if r.Forget != nil {
+		if err := r.Forget(); err != nil {
+			r.Log.Warn("couldn't delete all credentials before the container stays", "err", err)
+		}
+	}
 	r.Log.Info("the container stays for people to look into it", "for", stays().String())
 	for r.watch.Stop.Err() == nil && time.Since(began) < stays() {
 		jitter.Sleep(r.watch.Stop, looks)

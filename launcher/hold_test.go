@@ -79,12 +79,13 @@ func TestContainerStays(t *testing.T) {
 			if err := os.WriteFile(file, []byte("1h"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			b, known := new(buildkite), make(chan contract.Message, 1)
+			b, known, forgotten := new(buildkite), make(chan contract.Message, 1), make(chan bool, 1)
 			w, done := b.attempt(t, dir, `
 				read handover
 				echo '{"Start":{"Sent":true,"Delivered":true},"Ran":true,"Finish":{"Sent":true,"Delivered":true},"ExitStatus":"3","Final":true}' >&3`, budget,
 				func(c *Config) {
 					c.Hold = Hold{Most: most, File: file}
+					c.Forget = func() error { forgotten <- b.had("disconnect"); return nil }
 					c.Known = func(m contract.Message) { known <- m }
 				})
 			early := <-known
@@ -105,6 +106,9 @@ func TestContainerStays(t *testing.T) {
 			m := result(t, done)
 			if m.Held < 1 || m.Outcome != contract.OutcomeFinished || *m.ExitStatus != 3 || m.ExitCode != 0 || m.Received != "" {
 				t.Errorf("%+v", m)
+			}
+			if len(forgotten) != 1 || !<-forgotten {
+				t.Error("the job's credentials weren't taken out once, when the session was over")
 			}
 			if early.Outcome != contract.OutcomeFinished || early.Held != 0 {
 				t.Errorf("before that: %+v", early)

@@ -56,6 +56,8 @@ type Config struct {
 	Known func(contract.Message)
 	// Hold is what the pod's queue allows.
 	Hold Hold
+	// Forget takes the job's credentials out of a container that stays, unless it is nil.
+	Forget func() error
 	// Use is what this container has used; nil if that isn't read.
 	Use func() *contract.Use
 }

@@ -130,29 +130,6 @@ func (p *prober) askOtherStack(ctx context.Context) error {
 	return err
 }
 
-// askUnreserved finishes a job that nobody reserved, and once more.
-func (p *prober) askUnreserved(ctx context.Context) error {
-	id, err := p.jobOf(stepPlain)
-	if err != nil {
-		return err
-	}
-	got, err := p.stackFinish(ctx, p.stack, id, -1, detail)
-	if err != nil {
-		return err
-	}
-	judged(p, "stack-finish-unreserved", got, assumptions.StackFinishUnreservedTaken, assumptions.StackFinishUnreservedRefused, "a stack's finish")
-	if !got.ok() {
-		if err := p.fail(ctx, id); err != nil {
-			return err
-		}
-	}
-	if got, err = p.stackFinish(ctx, p.stack, id, -1, detail); err != nil {
-		return err
-	}
-	judged(p, "stack-finish-again", got, assumptions.StackFinishAgainTaken, assumptions.StackFinishAgainRefused, "the same finish again")
-	return nil
-}
-
 func (p *prober) askDetail(ctx context.Context) error {
 	id, err := p.jobOf(stepDetail)
 	if err != nil {

@@ -132,7 +132,7 @@ func (p *prober) quick() []inquiry {
 		{[]string{"locked-states", "locked-retry-after"}, p.askLocked},
 		{[]string{"stack-finish-held"}, p.askHeld},
 		{[]string{"stack-finish-other"}, p.askOtherStack},
-		{[]string{"stack-finish-unreserved", "stack-finish-again"}, p.askUnreserved},
+		{[]string{"notify-unreserved", "stack-finish-unreserved", "stack-finish-again"}, p.askUnreserved},
 		{[]string{"long-detail"}, p.askDetail},
 		{[]string{"unknown-job-state"}, p.askUnknownJob},
 		{[]string{"any-value-rule", "default-queue-rule"}, p.askRules},

@@ -93,6 +93,8 @@ func (s *Simulator) noteFor(st *stack, jobID, detail string, at, now time.Time) 
 		return "timestamp can't be before the job's creation"
 	case j.state.Terminal() && now.Sub(j.finishedAt) > notifiableAfterEnd:
 		return "job finished more than 300 seconds ago"
+	case j.state == StateScheduled && s.conf.Profile.NotifyUnreserved == assumptions.NotifyUnreservedRefused:
+		return "job isn't reserved"
 	case len(j.notifications) >= maxNotificationsPerJob:
 		return "job stack notification count exceeded"
 	}

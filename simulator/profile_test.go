@@ -200,6 +200,15 @@ var observed = map[string]func(*wire) string{
 		}
 		return sides[int]{422: "refused", 200: "cut"}.of(code)
 	},
+	"notify-unreserved": func(w *wire) string {
+		id, s := w.job(""), w.stack("a")
+		w.call("POST", s.path("notifications"), clusterToken, `{"notifications":[{"job_uuid":"`+id+`","detail":"before"}]}`, 200)
+		before, _ := w.sim.Job(id)
+		s.reserve(id, 900)
+		w.call("POST", s.path("notifications"), clusterToken, `{"notifications":[{"job_uuid":"`+id+`","detail":"after"}]}`, 200)
+		after, _ := w.sim.Job(id)
+		return sides[string]{"0 1": "refused", "1 2": "taken"}.of(fmt.Sprint(len(before.Notifications), " ", len(after.Notifications)))
+	},
 	"short-reservation": func(w *wire) string {
 		id := w.job("")
 		if code := w.stack("a").reserve(id, 20); code != 200 {

@@ -142,8 +142,11 @@ func (f *flags) config(c *cli.Context, log *slog.Logger, known error) (launcher.
 		Transport:        acquire.NewTransport(!f.options.NoHTTP2),
 		Rand:             acquire.NewRand(rand.Uint64()), //nolint:gosec // jitter
 		Log:              log,
-		Use:              cgroup.Use,
+		Use:              cgroup.UseOfPod,
 		Hold:             hold,
+		Forget: func() error {
+			return container.Forget(id.String(), os.TempDir(), stepDir, f.options.BuildPath)
+		},
 	}, nil
 }
 
@@ -184,6 +187,11 @@ func (f *flags) token() (string, error) {
 		b, err := os.ReadFile(f.tokenFile)
 		if err != nil {
 			return "", fmt.Errorf("token-file: %w", err)
+		}
+		if f.tokenFile == contract.SecretsToken { // made for us alone, and before any job
+			if err := os.Remove(f.tokenFile); err != nil {
+				return "", fmt.Errorf("the agent token can't be deleted where the job could read it: %w", err)
+			}
 		}
 		token, from = string(b), "the file "+f.tokenFile
 	} else if token == "" {

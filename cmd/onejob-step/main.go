@@ -25,7 +25,7 @@ func main() {
 	os.Exit(code)
 }
 
-var errByHand = errors.New("only the pods that onejob makes run this program: give copy, run, serve or exec")
+var errByHand = errors.New("only the pods that onejob makes run this program: give copy, secrets, run, serve or exec")
 
 func run(args []string) (int, error) {
 	if len(args) == 0 {
@@ -34,7 +34,12 @@ func run(args []string) (int, error) {
 	switch args[0] {
 	case "copy": // the postStart of the agent's container, or an init container
 		return 0, copyAll()
+	case "secrets": // an init container, where a container may stay
+		return 0, container.BringSecrets(contract.SecretsFrom, contract.SecretsDir, os.Getenv(contract.EnvToken))
 	case "run": // the command's container
+		if err := signals.Hide(); err != nil { // it has the job's variables in its memory
+			return 0, fmt.Errorf("hiding the process: %w", err)
+		}
 		if signals.IsInit() {
 			return asInit()
 		}

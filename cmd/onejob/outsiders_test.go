@@ -18,6 +18,9 @@ func several(n int) map[string]string {
 	return map[string]string{steps.EnvCommand: "make", steps.EnvPlugins: `[{"kubernetes": {"podSpec": {"containers": [` + strings.TrimSuffix(strings.Repeat(`{"image": "x"},`, n), ",") + `]}}}]`}
 }
 
+// secretive is a step with Secrets for its checkout.
+var secretive = map[string]string{steps.EnvCommand: "make", steps.EnvPlugins: `[{"kubernetes": {"checkout": {"envFrom": [{"secretRef": {"name": "git-a"}}], "gitCredentialsSecret": {"secretName": "git-b"}}}}]`}
+
 // closed are Jobs of queues with more in their pods, and such that have more than onejob's
 // where all that it puts there is in its place.
 func (l *lab) closed(of map[string]ruled, made, outsiders map[string]*batchv1.Job) {
@@ -25,7 +28,7 @@ func (l *lab) closed(of map[string]ruled, made, outsiders map[string]*batchv1.Jo
 	again := l.made(of["near"], nil)
 	kjob.HandOn(again, "", "", []string{"node-1", "node-2"})
 	for name, k := range map[string]*batchv1.Job{
-		"a hold": l.made(of["hold"], nil), "a hold, and a plugin": l.made(of["hold"], several(1)), "spans": l.made(of["tracing"], nil), "several commands": l.made(of["pods"], several(3)),
+		"a hold": l.made(of["hold"], nil), "a hold, and a plugin": l.made(of["hold"], several(1)), "a hold, and Secrets": l.made(of["hold"], secretive), "spans": l.made(of["tracing"], nil), "several commands": l.made(of["pods"], several(3)),
 		"the template's affinity": l.made(of["near"], nil), "another attempt with that": again, "commands with room": l.made(of["near"], several(3)),
 	} {
 		made[name] = k
@@ -74,6 +77,28 @@ func (l *lab) closed(of map[string]ruled, made, outsiders map[string]*batchv1.Jo
 		}},
 		"a hold of no queue's": {"tracing", func(_ *batchv1.Job, _ *corev1.PodSpec, agent *corev1.Container) {
 			agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvHold, Value: "30m0s"})
+		}},
+		"the token in a runner that stays": {"hold", func(_ *batchv1.Job, s *corev1.PodSpec, agent *corev1.Container) {
+			agent.Env = append(agent.Env, s.InitContainers[0].Env...)
+		}},
+		"the runner's files for a command": {"hold", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			s.Containers[1].VolumeMounts = append(s.Containers[1].VolumeMounts, corev1.VolumeMount{Name: contract.SecretsInit, MountPath: "/s"})
+		}},
+		"another program with the token": {"hold", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			s.InitContainers[0].Command = []string{"sh", "-c", "env"}
+		}},
+		"more for that program": {"hold", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			s.InitContainers[0].Args = []string{"env"}
+		}},
+		"the token's program with the job's folder": {"hold", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			s.InitContainers[0].VolumeMounts[0].Name = "builds"
+		}},
+		"the runner's files on the disk": {"hold", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			s.Volumes[slices.IndexFunc(s.Volumes, func(v corev1.Volume) bool { return v.Name == contract.SecretsInit })].EmptyDir.Medium = ""
+		}},
+		"the token's program in a queue without a hold": {"tracing", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			s.InitContainers = append(s.InitContainers, *l.made(of["hold"], several(1)).Spec.Template.Spec.InitContainers[0].DeepCopy())
+			s.InitContainers[0].VolumeMounts[0].Name = "builds"
 		}},
 		"spans for others": {"tracing", func(_ *batchv1.Job, _ *corev1.PodSpec, agent *corev1.Container) {
 			agent.Env = append(agent.Env, corev1.EnvVar{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Value: "http://evil"})

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -73,7 +74,7 @@ func readRows(name string, stdin io.Reader) ([]operate.Row, error) {
 }
 
 func sizesTable(w io.Writer, sizes []operate.Size) {
-	row(w, "PIPELINE", "STEP", "CONTAINER", "RUNS", "KILLED", "MEMORY p50/p90/max", "CPUS p50/p90/max", "THROTTLED", "REQUESTS", "LIMITS")
+	row(w, "PIPELINE", "STEP", "CONTAINER", "RUNS", "KILLED", "MEMORY p50/p90/max", "CPUS p50/p90/max", "THROTTLED", "DISK p50/p90/max", "REQUESTS", "LIMITS")
 	memory := func(b float64) string { return decide.Bytes(int64(b)) }
 	cpus := func(n float64) string { return strconv.FormatFloat(n, 'f', 2, 64) }
 	three := func(q operate.Quantiles, as func(float64) string) string {
@@ -89,18 +90,17 @@ func sizesTable(w io.Writer, sizes []operate.Size) {
 		}
 		throttled := fmt.Sprintf("%.0f %%", s.Throttled.P90*100)
 		row(w, or(s.Pipeline), or(s.Step), s.Container, strconv.Itoa(s.Runs), strconv.Itoa(s.OutOfMemory),
-			three(s.Memory, memory), three(s.CPU, cpus), throttled, resources(to.RequestCPU, to.RequestMemory), resources("", to.LimitMemory))
+			three(s.Memory, memory), three(s.CPU, cpus), throttled, three(s.Disk, memory), resources("cpu", to.RequestCPU, "memory", to.RequestMemory, "ephemeral-storage", to.RequestDisk), resources("memory", to.LimitMemory))
 	}
 }
 
-func resources(cpu, memory string) string {
-	switch {
-	case cpu == "" && memory == "":
-		return "-"
-	case cpu == "":
-		return "memory " + memory
-	case memory == "":
-		return "cpu " + cpu
+// resources are pairs of a name and an amount, without those that aren't known.
+func resources(pairs ...string) string {
+	var all []string
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			all = append(all, pairs[i]+" "+pairs[i+1])
+		}
 	}
-	return "cpu " + cpu + ", memory " + memory
+	return or(strings.Join(all, ", "))
 }

@@ -20,7 +20,11 @@ func tracing(c *cli.Context, log *slog.Logger, m *scheduler.Metrics) *traces.Exp
 	if instance == "" {
 		instance, _ = os.Hostname()
 	}
-	e, err := traces.New(c.Context, traces.Config{Version: build.String(), Instance: instance, Dropped: m.SpanDropped, Log: log})
+	namespace := ""
+	if os.Getenv("KUBERNETES_SERVICE_HOST") != "" { // in a pod
+		namespace = namespaceOf(c)
+	}
+	e, err := traces.New(c.Context, traces.Config{Version: build.String(), Instance: instance, Namespace: namespace, Dropped: m.SpanDropped, Log: log})
 	if err != nil {
 		log.Error("no traces are exported", "err", err)
 		return nil

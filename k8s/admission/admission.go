@@ -111,17 +111,21 @@ func made(name, namespace string, conditions []string, s admissionv1.ValidatingA
 // spec is the rules with the variables that they are written in.
 func (j *judge) spec() (s admissionv1.ValidatingAdmissionPolicySpec) {
 	var template, volumes, folders []string
+	ours := []string{contract.AgentContainer, contract.StepInit}
+	if j.stays {
+		ours = append(ours, contract.SecretsInit)
+	}
 	inits, _ := field(j.pod, "initContainers").([]any)
 	for _, c := range inits {
 		template = append(template, fmt.Sprint(field(c, "name")))
 	}
 	for _, v := range j.queues {
 		volumes = append(volumes, fmt.Sprint(field(v, "name")))
-		if field(v, "emptyDir") != nil {
+		if field(v, "emptyDir") != nil && field(v, "name") != contract.SecretsInit {
 			folders = append(folders, fmt.Sprint(field(v, "name")))
 		}
 	}
-	ours := append([]string{contract.AgentContainer, contract.StepInit}, template...)
+	ours = append(ours, template...)
 	image := func(of, list string) string { return of + ".map(i, " + list + ")" }
 	for _, v := range [][2]string{
 		{"pod", "object.spec.template.spec"},

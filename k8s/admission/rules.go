@@ -32,13 +32,16 @@ type judge struct {
 	tokens   []string
 	deadline int64
 	class    corev1.ResourceRequirements
-	rules    []rule
+	// stays: the queue allows a hold. credentials is git's setting for a step's.
+	stays       bool
+	credentials string
+	rules       []rule
 }
 
 func newJudge(q config.Queue, t *kjob.Template) *judge {
 	spec := &t.Job.Spec.Template.Spec
 	j := &judge{policy: policy.Effective(t.Policy()), pod: object(spec), agent: object(kjob.FindAgent(spec)), image: t.CommandImage(), class: t.ClassResources(), tokens: append([]string{q.TokenSecret.Name}, q.TokenSecrets...)}
-	j.added = t.Added()
+	j.added, j.stays, j.credentials = t.Added(), t.Hold > 0, t.CredentialHelper()
 	j.queues, _ = object(slices.Concat(spec.Volumes, j.added.Volumes)).([]any)
 	if s := t.Job.Spec.ActiveDeadlineSeconds; s != nil {
 		j.deadline = *s

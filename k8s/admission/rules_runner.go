@@ -71,6 +71,7 @@ func (j *judge) runner(q config.Queue) {
 	if v := field(j.agent, "securityContext"); v != nil {
 		secure = all("has(c.securityContext)", exactly("c.securityContext", v))
 	}
+	j.secretsInit(q, all(same("c.image", image), secure))
 	j.add("initContainers["+contract.StepInit+"]", "variables.all.filter(c, c.name == "+quoted(contract.StepInit)+").all(c, "+all(same("c.image", image), "c.command == "+copies, secure, "!has(c.envFrom)", "size("+list("c", "env")+") == 1", "!has(c.lifecycle)", list("c", "volumeMounts")+".all(m, m.name == "+quoted(contract.StepInit)+")")+")", "it is not onejob's")
 	run := []string{path.Join(contract.StepDir, "bin", contract.StepProgram), "run"}
 	command := optional("c", "command") + ".orValue([])"
@@ -108,14 +109,32 @@ func (j *judge) runnerVariables(q config.Queue) {
 	for _, e := range slices.Concat(entries, added) {
 		own = append(own, all(same("e", e), only("e", e)))
 	}
-	token := all("e.name == "+quoted(contract.EnvToken), optional("e", "valueFrom.secretKeyRef.name")+`.orValue("") == `+quoted(q.TokenSecret.Name))
-	credentials := quoted("store --file " + kjob.CredentialsDir + "/.git-credentials")
-	own = append(own, token,
+	if !j.stays {
+		own = append(own, isToken(q))
+	}
+	credentials := quoted(j.credentials)
+	own = append(own,
 		all("e.name == "+quoted(contract.EnvJobID), "e.value == "+jobID("object.metadata")),
 		all("!has(e.valueFrom)", "e.name in "+listed(append(kjob.RunnerVariables(), steps.CheckoutVariables...))),
 		all("e.name == "+quoted(contract.EnvEndpoint), "e.value == "+quoted(q.AgentEndpoint)),
 		all("!has(e.valueFrom)", `e.name.matches("^GIT_CONFIG_(COUNT|KEY_[0-9]+|VALUE_[0-9]+)$")`, either(`e.name == "GIT_CONFIG_COUNT"`, `e.value == "credential.helper"`, "e.value == "+credentials)))
 	j.add("containers[agent].env", "variables.agents.all(c, "+list("c", "env")+".all(e, "+either(own...)+"))", "a variable of the runner's is not the queue's")
+}
+
+// isToken: a variable is the runner's agent token.
+func isToken(q config.Queue) string {
+	return all("e.name == "+quoted(contract.EnvToken), optional("e", "valueFrom.secretKeyRef.name")+`.orValue("") == `+quoted(q.TokenSecret.Name))
+}
+
+// secretsInit: where the runner's container may stay, another one has the token and the
+// step's Secrets for the checkout, and does nothing but write them for it.
+func (j *judge) secretsInit(q config.Queue, ofRunner string) {
+	if !j.stays {
+		return
+	}
+	mounts := list("c", "volumeMounts") + ".all(m, " + either("m.name == "+quoted(contract.SecretsInit), all(`m.name.matches("^`+steps.OwnPrefix+`(git-credentials|checkout-env-[0-9]+)$")`, "m.mountPath == "+quoted(contract.SecretsFrom+"/")+" + m.name")) + ")"
+	rule := all(ofRunner, "c.command == "+listed([]string{contract.StepProgram, "secrets"}), "!has(c.args)", "!has(c.envFrom)", "!has(c.lifecycle)", list("c", "env")+".all(e, "+isToken(q)+")", mounts)
+	j.add("initContainers["+contract.SecretsInit+"]", "variables.all.filter(c, c.name == "+quoted(contract.SecretsInit)+").all(c, "+rule+")", "it is not onejob's")
 }
 
 // runnerMounts are the template's, what onejob adds, and a step's where none of the

@@ -71,11 +71,16 @@ func memoryLimit(c corev1.ContainerStatus) int64 {
 }
 
 // UsedBy are the containers that ran a job's commands, and have ended: the agent's, unless
-// the commands have containers of their own.
+// the commands have containers of their own. The volumes are the pod's: the first of these
+// has their count.
 func (p Pod) UsedBy() []Used {
-	return slices.DeleteFunc(slices.Clone(p.Used), func(u Used) bool {
+	used := slices.DeleteFunc(slices.Clone(p.Used), func(u Used) bool {
 		return p.Apart == (u.Container == contract.AgentContainer)
 	})
+	if p.Apart && len(used) > 0 && p.Message != nil && p.Message.Use != nil {
+		used[0].Use.Disk = p.Message.Use.Disk
+	}
+	return used
 }
 
 // usedAt is what is known of a container that ran out of memory: " at 2 GiB"; "" without
@@ -173,6 +178,9 @@ func (u Used) String() string {
 	}
 	if u.Use.ThrottledSeconds > 0 {
 		parts = append(parts, "throttled "+percent(u.Throttled())+" of the time")
+	}
+	if u.Use.Disk > 0 {
+		parts = append(parts, Bytes(u.Use.Disk)+" on disk")
 	}
 	if u.Use.OOMKills > 0 {
 		parts = append(parts, fmt.Sprintf("%d killed for memory", u.Use.OOMKills))

@@ -82,7 +82,7 @@ func TestVerdictOnUse(t *testing.T) {
 
 // Each container has its own, and what a stranger or a liar writes is left out or cut.
 func TestUsedByContainers(t *testing.T) {
-	p := withCommand(after(time.Minute, "Completed", ranWith(&contract.Use{MemoryPeak: 1})), after(time.Minute, "Completed", stepWith(t, contract.Use{MemoryPeak: 2})))
+	p := withCommand(after(time.Minute, "Completed", ranWith(&contract.Use{MemoryPeak: 1, Disk: 5})), after(time.Minute, "Completed", stepWith(t, contract.Use{MemoryPeak: 2})))
 	p.Status.ContainerStatuses = append(p.Status.ContainerStatuses,
 		corev1.ContainerStatus{Name: "command-second", State: after(time.Second, "Completed", stepWith(t, contract.Use{MemoryPeak: 3}))},
 		corev1.ContainerStatus{Name: "command-third", State: after(time.Second, "OOMKilled", "terminated")},
@@ -96,6 +96,9 @@ func TestUsedByContainers(t *testing.T) {
 	}
 	if u := pod.UsedBy()[1]; u.Container != "command-second" || u.Use.MemoryPeak != 3 || u.Seconds != 1 {
 		t.Errorf("%+v", u)
+	}
+	if by := pod.UsedBy(); by[0].Use.Disk != 5 || by[1].Use.Disk != 0 || pod.Used[1].Use.Disk != 0 {
+		t.Errorf("the pod's volumes count %+v, want once", by)
 	}
 	p.Annotations = nil // not a pod of ours
 	if got := OfPod(p).UsedBy(); len(got) != 1 || got[0].Container != contract.AgentContainer {

@@ -24,7 +24,7 @@ func beside(pod *steps.Pod, spec *corev1.PodSpec) error {
 
 // collisions returns the step's containers and volumes whose name the template uses.
 func collisions(pod *steps.Pod, spec *corev1.PodSpec) error {
-	taken := map[string]bool{contract.StepInit: true}
+	taken := map[string]bool{contract.StepInit: true, contract.SecretsInit: true}
 	for _, c := range pod.Commands {
 		taken[contract.CommandName(c.Container.Name, len(pod.Commands) > 1)] = true
 	}

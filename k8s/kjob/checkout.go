@@ -16,7 +16,7 @@ import (
 
 // addCheckout gives the runner what the checkout needs: settings by fixed names, volumes
 // where none of its programs is.
-func addCheckout(spec *corev1.PodSpec, agent *corev1.Container, pod *steps.Pod) error {
+func addCheckout(spec *corev1.PodSpec, agent *corev1.Container, t *Template, pod *steps.Pod) error {
 	plan := pod.Checkout
 	set := func(name, value string) {
 		agent.Env = append(agent.Env, corev1.EnvVar{Name: name, Value: escaped(value)})
@@ -28,7 +28,7 @@ func addCheckout(spec *corev1.PodSpec, agent *corev1.Container, pod *steps.Pod) 
 		set("BUILDKITE_SKIP_CHECKOUT", "true")
 	}
 	agent.VolumeMounts = append(agent.VolumeMounts, plan.Mounts...)
-	if folders := addCheckoutEnv(spec, agent, plan.EnvFrom); len(folders) > 0 {
+	if folders := addCheckoutEnv(spec, agent, t, plan.EnvFrom); len(folders) > 0 {
 		set(contract.EnvCheckoutEnv, contract.CheckoutEnvValue(folders))
 	}
 	if plan.Credentials == nil {
@@ -38,13 +38,12 @@ func addCheckout(spec *corev1.PodSpec, agent *corev1.Container, pod *steps.Pod) 
 	if err != nil {
 		return err
 	}
-	const name = steps.OwnPrefix + "git-credentials"
-	spec.Volumes = append(spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Secret: plan.Credentials}})
-	agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: credentialsDir, ReadOnly: true})
+	spec.Volumes = append(spec.Volumes, corev1.Volume{Name: credentialsVolume, VolumeSource: corev1.VolumeSource{Secret: plan.Credentials}})
+	agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: credentialsVolume, MountPath: credentialsDir, ReadOnly: true})
 	agent.Env = slices.DeleteFunc(agent.Env, func(e corev1.EnvVar) bool { return e.Name == gitCount })
 	set(gitCount, strconv.Itoa(n+1))
 	set(fmt.Sprintf("GIT_CONFIG_KEY_%d", n), "credential.helper")
-	set(fmt.Sprintf("GIT_CONFIG_VALUE_%d", n), "store --file "+credentialsDir+"/.git-credentials")
+	set(fmt.Sprintf("GIT_CONFIG_VALUE_%d", n), t.CredentialHelper())
 	return nil
 }
 
@@ -74,9 +73,9 @@ const checkoutEnvDir = "/buildkite/checkout-env"
 // environment the runner would have them, and with it the agent token whoever names them:
 // what a Secret has in it nobody knows here, and a prefix makes LD_PRELOAD of PRELOAD. The
 // program that checks out has the job's environment alone, and gets them from the files.
-func addCheckoutEnv(spec *corev1.PodSpec, agent *corev1.Container, from []corev1.EnvFromSource) (folders []contract.CheckoutEnv) {
+func addCheckoutEnv(spec *corev1.PodSpec, agent *corev1.Container, t *Template, from []corev1.EnvFromSource) (folders []contract.CheckoutEnv) {
 	for i, e := range from {
-		name, dir := fmt.Sprintf("%scheckout-env-%d", steps.OwnPrefix, i), path.Join(checkoutEnvDir, strconv.Itoa(i))
+		name, dir := checkoutVolume+strconv.Itoa(i), path.Join(checkoutEnvDir, strconv.Itoa(i))
 		v := corev1.Volume{Name: name}
 		switch {
 		case e.SecretRef != nil:
@@ -88,7 +87,7 @@ func addCheckoutEnv(spec *corev1.PodSpec, agent *corev1.Container, from []corev1
 		}
 		spec.Volumes = append(spec.Volumes, v)
 		agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: dir, ReadOnly: true})
-		folders = append(folders, contract.CheckoutEnv{Prefix: e.Prefix, Dir: dir})
+		folders = append(folders, contract.CheckoutEnv{Prefix: e.Prefix, Dir: t.secretsAt(name, dir)})
 	}
 	return folders
 }

@@ -8,14 +8,15 @@ import (
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/config"
-	"github.com/onejob-dev/onejob/k8s/steps"
 )
 
 // What package admission needs to know of a template and of what New adds to it, to tell
 // both from a step's.
 
-// CredentialsDir is where the runner has a step's .git-credentials.
-const CredentialsDir = credentialsDir
+// CredentialHelper is the setting by which git finds a step's .git-credentials.
+func (t *Template) CredentialHelper() string {
+	return "store --file " + t.secretsAt(credentialsVolume, credentialsDir) + "/.git-credentials"
+}
 
 // Policy is the queue's, with what the template has for the most that a step may have.
 func (t *Template) Policy() config.Policy { return t.policy }
@@ -45,6 +46,7 @@ func (t *Template) Added() *corev1.PodSpec {
 		agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvOnTerm, Value: t.OnTerm})
 	}
 	agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: contract.StepInit, MountPath: contract.StepDir},
-		corev1.VolumeMount{Name: steps.OwnPrefix + "git-credentials", MountPath: credentialsDir, ReadOnly: true})
+		corev1.VolumeMount{Name: credentialsVolume, MountPath: credentialsDir, ReadOnly: true})
+	addSecrets(pod, agent, t)
 	return pod
 }

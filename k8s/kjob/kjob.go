@@ -85,8 +85,8 @@ func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batc
 	if err := admissibleStep(k); err != nil {
 		return nil, err
 	}
-	agent.Env = append(agent.Env, podEnv(job.ID, attempt, t, versionOf(agent))...)
-	agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvImage, Value: image})
+	agent.Env = append(agent.Env, append(podEnv(job.ID, attempt, t, versionOf(agent)), corev1.EnvVar{Name: contract.EnvImage, Value: image})...)
+	addSecrets(&pod.Spec, agent, t)
 	return k, nil
 }
 

@@ -81,7 +81,7 @@ func addPlugin(k *batchv1.Job, t *Template, step *steps.Step, env map[string]str
 	}
 	spec.Volumes = append(spec.Volumes, pod.Volumes...)
 	agent := FindAgent(spec)
-	if err := addCheckout(spec, agent, pod); err != nil {
+	if err := addCheckout(spec, agent, t, pod); err != nil {
 		return "", err
 	}
 	overlayResources(&agent.Resources, pod.Runner.Resources)

@@ -28,6 +28,8 @@ type Size struct {
 	// CPU is the average of each run, in CPUs.
 	CPU       Quantiles `json:"cpus"`
 	Throttled Quantiles `json:"throttled_ratio"`
+	// Disk is what the pod's volumes had on the node's disk at the end.
+	Disk Quantiles `json:"disk_bytes"`
 	// Suggest is nil if too little is known.
 	Suggest *Suggestion `json:"suggest,omitempty"`
 }
@@ -44,6 +46,7 @@ type Quantiles struct {
 type Suggestion struct {
 	RequestCPU    string `json:"requests_cpu,omitempty"`
 	RequestMemory string `json:"requests_memory,omitempty"`
+	RequestDisk   string `json:"requests_ephemeral_storage,omitempty"`
 	LimitMemory   string `json:"limits_memory,omitempty"`
 }
 
@@ -74,9 +77,9 @@ type run struct{ namespace, kjob, pod, container string }
 
 // samples are what the runs of a step used.
 type samples struct {
-	runs, killed           int
-	memory, cpu, throttled []float64
-	killedAt               float64
+	runs, killed                 int
+	memory, cpu, throttled, disk []float64
+	killedAt                     float64
 }
 
 // Sizes are by pipeline, step and container.
@@ -100,7 +103,7 @@ func Sizes(rows []Row) []Size {
 	for key, s := range of {
 		sizes = append(sizes, Size{
 			Pipeline: key.pipeline, Step: key.step, Container: key.container, Runs: s.runs, OutOfMemory: s.killed,
-			Memory: quantiles(s.memory), CPU: quantiles(s.cpu), Throttled: quantiles(s.throttled), Suggest: s.suggest(),
+			Memory: quantiles(s.memory), CPU: quantiles(s.cpu), Throttled: quantiles(s.throttled), Disk: quantiles(s.disk), Suggest: s.suggest(),
 		})
 	}
 	slices.SortFunc(sizes, func(a, b Size) int {
@@ -120,6 +123,9 @@ func (s *samples) add(u decide.Used) {
 	if u.Use.MemoryPeak > 0 {
 		s.memory = append(s.memory, float64(u.Use.MemoryPeak))
 	}
+	if u.Use.Disk > 0 {
+		s.disk = append(s.disk, float64(u.Use.Disk))
+	}
 	if u.Seconds < 1 {
 		return
 	}
@@ -138,6 +144,9 @@ func (s *samples) suggest() *Suggestion {
 	if q := quantiles(s.memory); q.Max > 0 || s.killedAt > 0 {
 		to.RequestMemory = mebibytes(max(q.P90, s.killedAt))
 		to.LimitMemory = mebibytes(max(q.Max*1.25, s.killedAt*2))
+	}
+	if q := quantiles(s.disk); q.Max > 0 {
+		to.RequestDisk = mebibytes(q.P90)
 	}
 	if q := quantiles(s.cpu); q.Max > 0 {
 		to.RequestCPU = strconv.Itoa(max(10, int(math.Ceil(q.P90*100))*10)) + "m"

@@ -21,7 +21,7 @@ func TestSizes(t *testing.T) {
 	var rows []Row
 	for i := range 10 {
 		rows = append(rows, ran("app", "test", "t"+string(rune('0'+i)), decide.Used{
-			Container: "agent", Seconds: 100, Use: contract.Use{MemoryPeak: int64(100+100*i) * mib, MemoryLimit: 2048 * mib, CPUSeconds: float64(10 + 10*i), CPULimit: 1, ThrottledSeconds: float64(i)},
+			Container: "agent", Seconds: 100, Use: contract.Use{MemoryPeak: int64(100+100*i) * mib, MemoryLimit: 2048 * mib, CPUSeconds: float64(10 + 10*i), CPULimit: 1, ThrottledSeconds: float64(i), Disk: int64(i) * 100 * mib},
 		}))
 	}
 	rows = append(rows, rows[0], // two files may have one run
@@ -46,8 +46,8 @@ func TestSizes(t *testing.T) {
 		},
 		{
 			Pipeline: "app", Step: "test", Container: "agent", Runs: 10,
-			Memory: Quantiles{500 * mib, 900 * mib, 1000 * mib}, CPU: Quantiles{.5, .9, 1}, Throttled: Quantiles{.04, .08, .09},
-			Suggest: &Suggestion{RequestCPU: "900m", RequestMemory: "912Mi", LimitMemory: "1264Mi"},
+			Memory: Quantiles{500 * mib, 900 * mib, 1000 * mib}, CPU: Quantiles{.5, .9, 1}, Throttled: Quantiles{.04, .08, .09}, Disk: Quantiles{500 * mib, 900 * mib, 900 * mib},
+			Suggest: &Suggestion{RequestCPU: "900m", RequestMemory: "912Mi", RequestDisk: "912Mi", LimitMemory: "1264Mi"},
 		},
 	}
 	same := func(a, b Size) bool {

@@ -11,10 +11,10 @@ import (
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// A job that waits for a slot is told how far back it is. Nobody has reserved it: that
-// Buildkite takes a text for such a job is guessed (docs/protocol.md#notifications), as it
-// is for one whose tags no queue has. Where it doesn't, `onejob explain`, the status page
-// and onejob_queue_jobs say the same.
+// A job that waits for a slot is told how far back it is. Nobody has reserved it: whether
+// Buildkite takes a text for such a job nobody outside knows, nor for one whose tags no queue
+// has (docs/assumptions.md#notify-unreserved). Where it doesn't, `onejob explain`, the status
+// page and onejob_queue_jobs say the same.
 const (
 	// aheadAfter is how long a job waits before that.
 	aheadAfter = 30 * time.Second
@@ -26,8 +26,10 @@ const (
 	// aheadAtOnce bounds the texts of one look, which are one call.
 	aheadAtOnce = 250
 	// aheadFailures is how many calls in a row may fail for another reason than that
-	// Buildkite takes no such text.
+	// Buildkite takes no such text, and aheadRefusals how many texts it may refuse before
+	// it takes one: a page may be full, or its job long over.
 	aheadFailures = 3
+	aheadRefusals = 3
 )
 
 // ahead is what a job was told of its place. A leader that begins later tells it anew.
@@ -101,10 +103,10 @@ func (q *queue) tellAhead(jobs []candidate, most int) {
 	}
 }
 
-// sendAheads sends those texts until ctx ends, or Buildkite has refused one. What it
+// sendAheads sends those texts until ctx ends, or Buildkite has refused them. What it
 // doesn't get it doesn't need.
 func (q *queue) sendAheads(ctx context.Context) {
-	for failed := 0; ; {
+	for failed, untaken := 0, 0; ; {
 		var texts []stacks.Notification
 		select {
 		case <-ctx.Done():
@@ -115,15 +117,16 @@ func (q *queue) sendAheads(ctx context.Context) {
 		switch {
 		case ctx.Err() != nil:
 			return
-		case err == nil && len(refused) == 0:
-			failed = 0
-			continue
+		case err == nil && len(refused) < len(texts):
+			failed, untaken = 0, 0
+		case err == nil:
+			failed, untaken = 0, untaken+len(refused)
 		case stacks.Temporary(err):
 			failed++
 		default:
 			failed = aheadFailures
 		}
-		if failed >= aheadFailures {
+		if failed >= aheadFailures || untaken >= aheadRefusals {
 			q.aheads.off.Store(true)
 			q.log.Info("jobs that wait are told their place no more: Buildkite doesn't take these texts", "refused", len(refused), "err", err)
 			return

@@ -1,12 +1,15 @@
 package scheduler
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/onejob-dev/onejob/assumptions"
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/events"
 	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/stacks"
 )
@@ -130,7 +133,65 @@ func TestPlacesThatAreRefused(t *testing.T) {
 	}
 }
 
-// A text that Buildkite refuses by its index, in a call that went well, is a refusal, too.
+// Buildkite may take no text for a job that nobody has reserved, and then names each by its
+// index in a call that went well. A few are tried, and explain says it all the same.
+func TestPlacesOfUnreservedJobs(t *testing.T) {
+	for _, side := range []assumptions.NotifyUnreserved{assumptions.NotifyUnreservedTaken, assumptions.NotifyUnreservedRefused} {
+		for _, n := range []int{3, 8} {
+			t.Run(fmt.Sprint(side, ", ", n), func(t *testing.T) {
+				inWorld(t, simulator.Config{Profile: assumptions.Profile{NotifyUnreserved: side}}, func(w *world) {
+					w.runs = slowly(0, 0, 2*time.Minute)
+					r := w.start("  max-in-flight: 2\n")
+					jobs := w.build(n)
+					last := jobs[n-1].ID
+					time.Sleep(90 * time.Second)
+					if s := w.explainLine(last); !strings.HasPrefix(s, "waiting to be started: ") {
+						t.Errorf("explain says %q", s)
+					}
+					w.await("finished", 2*time.Hour, w.finished(n))
+					taken := side == assumptions.NotifyUnreservedTaken
+					if got := w.places(last); (len(got) > 0) != taken {
+						t.Errorf("the last one's page says %q", got)
+					}
+					if calls := w.noticesSent(); !taken && calls > aheadRefusals || taken && calls == 0 {
+						t.Errorf("%d calls", calls)
+					}
+					if dropped := r.metric("onejob_notifications_dropped_total")["default"]; dropped > 0 {
+						t.Errorf("%v texts count as dropped", dropped)
+					}
+					r.end(w)
+				})
+			})
+		}
+	}
+}
+
+// A job whose tags no queue has: where its page takes no text the Event has it, and nobody
+// tries for ever.
+func TestUnmatchedWhereNoTextIsTaken(t *testing.T) {
+	for _, side := range []assumptions.NotifyUnreserved{assumptions.NotifyUnreservedTaken, assumptions.NotifyUnreservedRefused} {
+		t.Run(string(side), func(t *testing.T) {
+			inWorld(t, simulator.Config{Profile: assumptions.Profile{NotifyUnreserved: side}}, func(w *world) {
+				r := w.start("  tags: [os=linux, resource_class=small]\n")
+				ids := w.buildOf(tagsNobodyHas)
+				w.await("Events", 5*time.Minute, func() bool { return w.eventsSaying(events.Unmatched, noQueueTakes) == len(ids) })
+				time.Sleep(20 * time.Minute)
+				if got := w.page(ids[0]); (len(got) == 1) != (side == assumptions.NotifyUnreservedTaken) || len(got) > 1 {
+					t.Errorf("the page says %q", got)
+				}
+				if calls := w.noticesSent(); calls > 2*len(ids) {
+					t.Errorf("%d calls for %d texts", calls, len(ids))
+				}
+				if s := w.explain(ids[0], false); !strings.Contains(s.Now, "lacks the tag resource_class=large") {
+					t.Errorf("explain says %q", s.Now)
+				}
+				r.end(w)
+			})
+		})
+	}
+}
+
+// One job's page may be full. That says nothing of the others, which are told on.
 func TestPlaceThatIsRefusedAlone(t *testing.T) {
 	inWorld(t, simulator.Config{}, func(w *world) {
 		w.runs = slowly(0, 0, time.Hour)
@@ -145,9 +206,9 @@ func TestPlaceThatIsRefusedAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Minute)
-		for i, j := range jobs[1:19] {
-			if got := w.places(j.ID); len(got) != 1 {
-				t.Errorf("the page of job %d says %q, want the first text only", i+1, got)
+		for i, j := range jobs[2:19] {
+			if got := w.places(j.ID); len(got) != 2 { // the first place, and the one when it has changed
+				t.Errorf("the page of job %d says %q, want two texts", i+2, got)
 			}
 		}
 		r.end(w)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
@@ -37,6 +38,8 @@ const (
 type Config struct {
 	// Version and Instance are the scheduler's, and its replica's name.
 	Version, Instance string
+	// Namespace is where its pod is, if Instance is a pod's name; else empty.
+	Namespace string
 	// Dropped counts spans that are lost, by reason.
 	Dropped func(reason string, spans int)
 	Log     *slog.Logger
@@ -78,9 +81,11 @@ func New(ctx context.Context, c Config) (*Exporter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing the export of traces: %w", err)
 	}
-	about, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(
-		semconv.ServiceName("onejob"), semconv.ServiceVersion(c.Version), semconv.ServiceInstanceID(c.Instance),
-	), resource.WithFromEnv())
+	own := []attribute.KeyValue{semconv.ServiceName("onejob"), semconv.ServiceVersion(c.Version), semconv.ServiceInstanceID(c.Instance)}
+	if c.Namespace != "" {
+		own = append(own, semconv.K8SNamespaceName(c.Namespace), semconv.K8SPodName(c.Instance))
+	}
+	about, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(own...), resource.WithFromEnv())
 	if err != nil {
 		c.Log.Error("OTEL_RESOURCE_ATTRIBUTES can't be read in full: traces have the rest", "err", err)
 	}

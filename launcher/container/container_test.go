@@ -100,7 +100,7 @@ func (p *pod) start(part string, env ...string) *process {
 	p.Helper()
 	r := &process{exec.Command(os.Args[0]), new(words), make(chan struct{})}
 	r.Stdout, r.Stderr = r.out, r.out
-	r.Env = append(append(os.Environ(), "CONTAINER_TEST_PART="+part, "CONTAINER_TEST_DIR="+p.dir), env...)
+	r.Env = append(append(os.Environ(), "CONTAINER_TEST_PART="+part, "CONTAINER_TEST_DIR="+p.dir, "TMPDIR="+p.dir), env...)
 	r.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := r.Start(); err != nil {
 		p.Fatal(err)

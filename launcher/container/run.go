@@ -57,6 +57,7 @@ func run(stop context.Context, dir string, id int) error {
 	defer c.rpc.Close() //nolint:errcheck // the process ends
 	err := c.work(dir, left)
 	if _, stays := os.Stat(filepath.Join(dir, stayFile)); stays == nil && err == nil && !c.runs {
+		Forget(c.job) //nolint:errcheck // no folder: they are shared with the next command's container, and the runner's to clear at the end
 		<-left
 	}
 	return err
@@ -66,6 +67,7 @@ func run(stop context.Context, dir string, id int) error {
 type client struct {
 	rpc *rpc.Client
 	id  int
+	job string // its ID, once it is known
 	// runs: the bootstrap was started, and hasn't ended. Then the container can't stay,
 	// because only the container's end kills what runs in it.
 	runs bool
@@ -93,6 +95,7 @@ func (c *client) work(dir string, left <-chan struct{}) error {
 	} else if err != nil {
 		return fmt.Errorf("registering with the runner: %w", err)
 	}
+	c.job = value(job.Env, "BUILDKITE_JOB_ID")
 	states := c.states()
 	for state := range states {
 		switch state {

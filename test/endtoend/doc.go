@@ -53,6 +53,7 @@
 //	SIGTERM and evictions by policy            TestDrainPolicies
 //	less time than the pod promises            TestDrainPolicies/cancel-cut-to-ten-seconds, cancel-after-prestop
 //	placeholders (min-agents) and preemption   TestWarm
+//	each attempt as spans, at a collector      TestTraces
 //
 // What no real cluster does on demand is shown in virtual time (package k8s/scheduler) and
 // in test/controlplane:

@@ -130,27 +130,12 @@ var lostRows = []row{
 	},
 	{
 		// The result is reported at once, the containers stay until they are released.
-		name: "step-held", queue: "hold: 1h", hold: "30m", image: image.BusyboxName, command: "echo begun; exit 3", exit: "3", kjobs: 1, metric: "none/finished",
-		act: func(s *scene) {
-			s.happens("the build ends", s.done)
-			s.until("the gauge counts it", func() bool { return s.measured("onejob_jobs_held", "queue", s.name) })
-			p := s.running(1)
-			for _, c := range p.Status.ContainerStatuses {
-				if c.State.Running == nil {
-					s.Errorf("container %s doesn't stay: %+v", c.Name, c.State)
-				}
-			}
-			log, _ := on.Simulator.Log(s.id)
-			if want := "kubectl exec -it -n " + s.namespace + " " + p.Name + " -c command -- "; !strings.Contains(string(log), want) {
-				s.Errorf("the job's log doesn't say %q:\n%s", want, log)
-			}
-			names, err := operate.Hold(s.ctx, on.Cluster.Client(), s.namespace, contract.JobID(s.id), 0)
-			must(s, err)
-			if len(names) != 1 || names[0] != p.Name {
-				s.Errorf("released %q, want %s", names, p.Name)
-			}
-			s.over(1)
-		},
+		name: "step-held", queue: "hold: 1h", hold: "30m", image: image.BusyboxName, command: leaves, exit: "3", kjobs: 1, metric: "none/finished",
+		act: func(s *scene) { s.stays(contract.CommandContainer, contract.AgentContainer, contract.CommandContainer) },
+	},
+	{
+		name: "held", queue: "hold: 1h", hold: "30m", command: leaves, exit: "3", kjobs: 1, metric: "none/finished",
+		act: func(s *scene) { s.stays(contract.AgentContainer, contract.AgentContainer) },
 	},
 	{
 		name: "step-container-killed", image: image.BusyboxName, command: forSleep,

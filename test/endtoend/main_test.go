@@ -110,7 +110,7 @@ func setting(repositories string) (fixture.Options, error) {
 		return fixture.Options{}, err
 	}
 	o := fixture.Options{
-		Root: filepath.Join("..", ".."), Nodes: nodes, Repository: repositories,
+		Root: filepath.Join("..", ".."), Nodes: nodes, Repository: repositories, Collector: &traces,
 		Simulator: simulator.Config{Profile: play, JobStatusInterval: 1, HeartbeatTimeout: 10 * time.Minute, MaxStacks: -1}, // a queue for each row
 		Logf:      func(format string, a ...any) { fmt.Printf("    "+format+"\n", a...) },
 	}

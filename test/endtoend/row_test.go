@@ -54,7 +54,7 @@ type row struct {
 // all are the rows of every file.
 func all() []row {
 	var rows []row
-	for _, list := range [][]row{lostRows, startRows, admissionRows, handRows, runnerRows, nodeRows, drainRows, warmRows, offerRows, besideRows, kueueRows} {
+	for _, list := range [][]row{lostRows, startRows, admissionRows, handRows, runnerRows, nodeRows, drainRows, warmRows, offerRows, besideRows, kueueRows, traceRows} {
 		rows = append(rows, list...)
 	}
 	return rows

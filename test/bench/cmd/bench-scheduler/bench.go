@@ -21,6 +21,7 @@ type bench struct {
 	argv    []string // of the scheduler
 	dir     string
 	report  *report
+	on      *allOn // nil unless all is on
 	stop    context.CancelFunc
 }
 
@@ -38,7 +39,7 @@ func newBench(ctx context.Context, o options, c *cluster.Cluster, argv []string)
 			b.close()
 			return nil, err
 		}
-		b.argv = []string{path, "schedule", "--config", "$CONFIG", "--listen", ""}
+		b.argv = []string{path, "schedule", "--config", "$CONFIG", "--listen", "$LISTEN"}
 	}
 	if err := controlplane.Node(nctx, c); err != nil {
 		b.close()
@@ -72,16 +73,31 @@ func (b *bench) run(ctx context.Context) {
 		if !strings.ContainsAny(b.scenarios, s.letters) || ctx.Err() != nil {
 			continue
 		}
-		logf("%s: %s", s.letters, s.what)
-		settings := fmt.Sprintf("  max-in-flight: %d\n", s.cap)
-		last := s.letters == "d" && !strings.Contains(b.scenarios, "i")
-		if err := b.scenario(ctx, s.cap, settings, last, s.run); err != nil {
-			b.report.fail(s.letters[:1], s.what, err)
+		times := []*allOn{nil}
+		if b.allOn && strings.ContainsAny(s.letters, "abd") {
+			times = append(times, &allOn{})
+		}
+		for i, on := range times {
+			last := s.letters == "d" && !strings.Contains(b.scenarios, "i") && i == len(times)-1
+			b.measure(ctx, s.letters, s.what, s.cap, last, on, s.run)
 		}
 	}
+	b.report.compare()
 	if strings.Contains(b.scenarios, "i") {
 		b.outages(ctx)
 	}
+}
+
+// measure runs a scenario, with all on or without.
+func (b *bench) measure(ctx context.Context, letters, what string, cap int, last bool, on *allOn, run func(context.Context, *subject) error) {
+	logf("%s: %s%s", letters, what, map[bool]string{true: ", all on"}[on != nil])
+	b.on, b.report.mark = on, map[bool]string{true: marked}[on != nil]
+	settings := fmt.Sprintf("  max-in-flight: %d\n%s", cap, on.settings())
+	if err := b.scenario(ctx, cap, settings, last, run); err != nil {
+		b.report.fail(letters[:1], what, err)
+	}
+	b.on, b.report.mark = nil, ""
+	on.report(b.report, letters[:1])
 }
 
 // patience bounds one scenario: the slowest scheduler that was measured needed
@@ -96,11 +112,16 @@ func (b *bench) scenario(ctx context.Context, cap int, settings string, last boo
 		return err
 	}
 	defer set.Close() //nolint:errcheck // the cluster goes too
+	end, err := b.on.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
 	config, err := set.Configure(settings)
 	if err != nil {
 		return err
 	}
-	s := &subject{Fixture: set, argv: b.argv, variables: map[string]string{"CONFIG": config, "MAX_IN_FLIGHT": strconv.Itoa(cap)}}
+	s := &subject{Fixture: set, argv: b.argv, variables: map[string]string{"CONFIG": config, "MAX_IN_FLIGHT": strconv.Itoa(cap), "LISTEN": b.on.listen()}}
 	if b.file != "" {
 		text, err := os.ReadFile(b.file)
 		if err != nil {

@@ -38,6 +38,7 @@ func (b *bench) latency(ctx context.Context, s *subject) error {
 		return err
 	}
 	calls := s.Requests(began, time.Now())
+	b.on.traced(ctx, b.arrivals)
 	var took samples
 	for _, k := range s.Watch.Kjobs() {
 		if at, first := scheduled[k.Job]; first {

@@ -4,13 +4,14 @@
 //
 //	go run ./test/bench/cmd/bench-scheduler                        # onejob of this checkout
 //	go run ./test/bench/cmd/bench-scheduler -scenarios bc -rounds 3
+//	go run ./test/bench/cmd/bench-scheduler -scenarios abd -all-on # what it costs to be seen
 //	go run ./test/bench/cmd/bench-scheduler -- path/to/onejob schedule --config '$CONFIG' --listen :9090 --pprof
 //	go run ./test/bench/cmd/bench-scheduler -file peer.yaml -- agent-stack-k8s --config '$FILE'
 //
 // In the command line and in -file are replaced: $KUBECONFIG, $NAMESPACE,
 // $ENDPOINT (of the Agent and Stacks API), $TOKEN, $QUEUE, $MAX_IN_FLIGHT;
 // $CONFIG is a onejob.yaml that was written for the scenario, $FILE what -file
-// became. KUBECONFIG and BUILDKITE_AGENT_TOKEN are in the environment, the token
+// became; $LISTEN is an address to listen at, or nothing. KUBECONFIG and BUILDKITE_AGENT_TOKEN are in the environment, the token
 // is in the namespace's Secrets under the names of both. The program given must
 // be the scheduler itself: its memory and its processor time are measured.
 //
@@ -47,6 +48,7 @@ type options struct {
 	lost       int
 	paused     int
 	watched    time.Duration
+	allOn      bool
 	file       string
 	output     string
 	reportOnly bool
@@ -69,6 +71,7 @@ func main() {
 	flag.IntVar(&o.lost, "lost", 100, "g: how many pods are lost")
 	flag.IntVar(&o.paused, "paused", 50, "h: how many jobs arrive in the paused queue")
 	flag.DurationVar(&o.watched, "watched", 30*time.Second, "e: how long after the restart jobs without a kjob are counted; f, h: half of it is how long is watched for kjobs too many")
+	flag.BoolVar(&o.allOn, "all-on", false, "j: measure a, b and d a second time with traces to a collector, holds allowed and the status page looked at, and tell how far that is from the first time")
 	flag.StringVar(&o.file, "file", "", "a file in which the variables are replaced, for $FILE")
 	flag.StringVar(&o.output, "o", "table", "output: table or json")
 	flag.BoolVar(&o.reportOnly, "report", false, "only report: a bar that is missed is no failure")

@@ -78,6 +78,35 @@ func TestSmall(t *testing.T) {
 	t.Log(table.String())
 }
 
+// TestAllOn: beside the figures there are those with traces, holds and the status page, and
+// how far they are apart.
+func TestAllOn(t *testing.T) {
+	c := cluster.Shared(t, cluster.Config{})
+	b, err := newBench(t.Context(), options{scenarios: "a", arrivals: 8, rate: 2, allOn: true}, c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.close()
+	b.run(t.Context())
+	if err := b.report.failed(); err != nil {
+		t.Error(err)
+	}
+	got := map[string]line{}
+	for _, l := range b.report.Lines {
+		got[l.Scenario+" "+l.What] = l
+	}
+	for _, what := range []string{"j a: answers of the status page", "j a: traces", "j a: spans of a trace"} {
+		if got[what].Verdict != "PASS" {
+			t.Errorf("%s: %+v", what, got[what])
+		}
+	}
+	const p50 = "scheduled to kjob in a watch, p50"
+	off, on, both := got["a "+p50], got["a+ "+p50], got["j a: "+p50+", of that with all off"]
+	if off.Measured <= 0 || on.Measured <= 0 || both.Bar != "≤ 110" || both.Measured <= 0 {
+		t.Errorf("%+v beside %+v: %+v", on, off, both)
+	}
+}
+
 // A command that is no scheduler is told apart from a slow one.
 func TestNoScheduler(t *testing.T) {
 	c := cluster.Shared(t, cluster.Config{})

@@ -20,6 +20,8 @@ type report struct {
 	Subject string `json:"subject"`
 	Host    string `json:"host"`
 	Lines   []line `json:"lines"`
+
+	mark string // of the scenario's letter in what is added
 }
 
 // line is one figure beside its bar and, where it has been measured, that of
@@ -78,12 +80,12 @@ func newReport(argv []string) *report {
 }
 
 func (r *report) add(scenario, what string, measured float64, unit string, b bar, peer string) {
-	r.Lines = append(r.Lines, line{Scenario: scenario, What: what, Measured: measured, Unit: unit, Bar: b.String(), Verdict: b.verdict(measured), Peer: peer})
+	r.Lines = append(r.Lines, line{Scenario: scenario + r.mark, What: what, Measured: measured, Unit: unit, Bar: b.String(), Verdict: b.verdict(measured), Peer: peer})
 }
 
 // fail notes that a scenario came to no end.
 func (r *report) fail(scenario, what string, err error) {
-	r.Lines = append(r.Lines, line{Scenario: scenario, What: what, Verdict: "MISS", Error: err.Error()})
+	r.Lines = append(r.Lines, line{Scenario: scenario + r.mark, What: what, Verdict: "MISS", Error: err.Error()})
 }
 
 // failed is an error if a scenario came to no end.
