@@ -37,7 +37,6 @@ type kubeDemo struct {
 	out     io.Writer
 	bin     string
 	dir     string
-	config  string // the scheduler's
 	fixture *fixture.Installation
 
 	keep       bool              // the pages stay up at the end
@@ -59,11 +58,7 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	d.config = schedulerConfig
-	if d.screenshot != "" {
-		d.config = pictureConfig(schedulerConfig)
-	}
-	d.fixture, err = fixture.Up(ctx, fixture.Options{Root: root, Nodes: 1, Config: d.config, Repository: d.dir, Logf: func(format string, a ...any) {
+	d.fixture, err = fixture.Up(ctx, fixture.Options{Root: root, Nodes: 1, Config: d.config(), Repository: d.dir, Logf: func(format string, a ...any) {
 		fmt.Fprintf(d.out, "  "+format+"\n", a...)
 	}})
 	if err != nil {
@@ -197,7 +192,7 @@ func (d *kubeDemo) reacquire(ctx context.Context, id string) error {
 func (d *kubeDemo) onejob(ctx context.Context, command string, args ...string) ([]byte, error) {
 	config := filepath.Join(d.dir, "onejob.yaml")
 	token := filepath.Join(d.dir, "token")
-	text := "endpoint: " + d.fixture.URL + "v3\n" + d.config
+	text := "endpoint: " + d.fixture.URL + "v3\n" + d.config()
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

@@ -20,6 +20,14 @@ import (
 //go:embed picture.yml
 var picturePipeline []byte
 
+// config is the scheduler's.
+func (d *kubeDemo) config() string {
+	if d.screenshot == "" {
+		return schedulerConfig
+	}
+	return pictureConfig(schedulerConfig)
+}
+
 // pictureConfig is a configuration with further queues: one that asks for what no node
 // has, one whose image isn't there, and one that is paused.
 func pictureConfig(config string) string {
