@@ -62,7 +62,7 @@ func (d *kubeDemo) picture(ctx context.Context, page string) error {
 	poor := d.shows(ctx, page)
 	raw := filepath.Join(d.dir, "status.png")
 	cmd := exec.CommandContext(ctx, "chromium", "--headless", "--no-sandbox", "--hide-scrollbars", "--disable-lcd-text", "--disable-background-networking", "--disable-component-update",
-		"--user-data-dir="+filepath.Join(d.dir, "chromium"), "--force-device-scale-factor=1.5", "--window-size=1280,1120", "--screenshot="+raw, page)
+		"--user-data-dir="+filepath.Join(d.dir, "chromium"), "--force-device-scale-factor=1.5", "--window-size=1280,1300", "--screenshot="+raw, page)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("chromium: %w: %s", err, out)
 	}
@@ -80,7 +80,7 @@ func (d *kubeDemo) picture(ctx context.Context, page string) error {
 func (d *kubeDemo) shows(ctx context.Context, page string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, 3*time.Minute, fmt.Errorf("the status page has too little to show"))
 	defer cancel()
-	want := map[string]int{"pending": 3, "waiting": 3, "running": 6}
+	want := map[string]int{"pending": 2, "waiting": 3, "running": 6}
 	for {
 		has, err := phases(ctx, page)
 		if err != nil {
