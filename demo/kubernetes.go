@@ -40,7 +40,7 @@ type kubeDemo struct {
 	fixture *fixture.Installation
 
 	keep       bool              // the pages stay up at the end
-	screenshot string            // the file of the status page's picture, empty when it is made
+	screenshot string            // the file of the status page's picture, empty for none
 	locked     map[string]string // job ID to the fault that locks it
 	done       map[string]bool   // the trouble that came, by its word
 }
@@ -58,7 +58,7 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	d.fixture, err = fixture.Up(ctx, fixture.Options{Root: root, Nodes: 1, Config: schedulerConfig, Repository: d.dir, Logf: func(format string, a ...any) {
+	d.fixture, err = fixture.Up(ctx, fixture.Options{Root: root, Nodes: 1, Config: d.config(), Repository: d.dir, Logf: func(format string, a ...any) {
 		fmt.Fprintf(d.out, "  "+format+"\n", a...)
 	}})
 	if err != nil {
@@ -88,6 +88,11 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 	if err := d.slowest(ctx); err != nil {
 		return err
 	}
+	if d.screenshot != "" {
+		if err := d.picture(ctx, page); err != nil {
+			return err
+		}
+	}
 	fmt.Fprintf(d.out, "onejob's status page: %s", page)
 	if !d.keep {
 		fmt.Fprintln(d.out, " (make demo DEMOFLAGS=--keep leaves it up)")
@@ -108,9 +113,6 @@ func (d *kubeDemo) follow(ctx context.Context, build int) error {
 			return err
 		}
 		b.show(rows)
-		if err := d.picture(ctx); err != nil {
-			return err
-		}
 		if now, _ := d.fixture.Simulator.Build(build); now.Done() {
 			return d.verdict(ctx, build)
 		}
@@ -190,7 +192,7 @@ func (d *kubeDemo) reacquire(ctx context.Context, id string) error {
 func (d *kubeDemo) onejob(ctx context.Context, command string, args ...string) ([]byte, error) {
 	config := filepath.Join(d.dir, "onejob.yaml")
 	token := filepath.Join(d.dir, "token")
-	text := "endpoint: " + d.fixture.URL + "v3\n" + schedulerConfig
+	text := "endpoint: " + d.fixture.URL + "v3\n" + d.config()
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

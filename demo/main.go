@@ -28,7 +28,7 @@ func main() {
 			&cli.PathFlag{Name: "kubeconfig", Usage: "do nothing, say what the demo would need on the cluster of this `FILE`"},
 			&cli.IntFlag{Name: "jobs", Usage: "with --local: how many jobs run at once", Value: 4, Destination: &d.atOnce},
 			&cli.BoolFlag{Name: "keep", Usage: "keep the pages up at the end, until Ctrl-C", Destination: &d.keep},
-			&cli.PathFlag{Name: "screenshot", Usage: "on Kubernetes: make a `FILE` of the status page while jobs run; needs Chromium"},
+			&cli.PathFlag{Name: "screenshot", Usage: "on Kubernetes: make a `FILE` of the status page, with more jobs in more queues; needs Chromium"},
 		},
 		HideHelpCommand: true,
 		Action: func(c *cli.Context) error {

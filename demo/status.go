@@ -5,12 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os/exec"
-	"path/filepath"
 	"time"
 
 	"github.com/onejob-dev/onejob/jitter"
-	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/test/fixture"
 )
 
@@ -65,32 +62,5 @@ func (d *kubeDemo) slowest(ctx context.Context) error {
 		return fmt.Errorf("onejob explain tells of no start")
 	}
 	fmt.Fprintf(d.out, "\nThe slowest start: %s\n", slowest)
-	return nil
-}
-
-// picture makes the picture of the status page, once, while jobs run and others wait.
-func (d *kubeDemo) picture(ctx context.Context) error {
-	running := 0
-	for _, job := range d.fixture.Simulator.Jobs() {
-		if job.State == simulator.StateRunning {
-			running++
-		}
-	}
-	if d.screenshot == "" || running < 3 {
-		return nil
-	}
-	page, err := d.statusPage(ctx)
-	if err != nil {
-		return err
-	}
-	file, err := filepath.Abs(d.screenshot)
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, "chromium", "--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1200,720", "--screenshot="+file, page)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("chromium: %w: %s", err, out)
-	}
-	d.screenshot = ""
 	return nil
 }

@@ -1,5 +1,7 @@
 package simulator
 
+import "slices"
+
 // graphStep is a step of a build as the page draws it.
 type graphStep struct {
 	ID    string `json:"id"`
@@ -53,6 +55,8 @@ func (n *node) graphState() string {
 		return state
 	case n.failed:
 		return "failed"
+	case slices.ContainsFunc(n.current, (*job).softFailed):
+		return "soft_failed"
 	default:
 		return "passed"
 	}

@@ -43,6 +43,21 @@ func TestPageGraph(t *testing.T) {
 	})
 }
 
+// A step that failed softly is none that passed.
+func TestPageGraphOfSoftFailure(t *testing.T) {
+	inBubble(t, simulator.Config{}, func(w *wire) {
+		ids := w.build(`steps: [{command: a, key: a, soft_fail: true}, {command: b, key: b}]`)
+		w.run(ids[0], "1")
+		w.run(ids[1], "0")
+		_, data := w.control("GET", "?data", "")
+		for _, want := range []string{`"name":"a","state":"soft_failed"`, `"name":"b","state":"passed"`} {
+			if !strings.Contains(data, want) {
+				t.Errorf("the page's data lacks %s:\n%s", want, data)
+			}
+		}
+	})
+}
+
 // A log becomes a page with its colours, which runs nothing of what the job wrote.
 func TestLogPage(t *testing.T) {
 	inBubble(t, simulator.Config{}, func(w *wire) {

@@ -89,9 +89,6 @@ type Job struct {
 	URL string `json:"url,omitempty"`
 }
 
-// Phases are a job's, in the order in which they are shown: what waits for help first.
-var Phases = []string{"lost", "failed", "reserved", "created", "suspended", "pending", "waiting", "deleting", "running", "ended", "done"}
-
 // Loss is an attempt whose pod was lost.
 type Loss struct {
 	At      time.Time      `json:"at"`

@@ -22,7 +22,7 @@ var (
 	script []byte
 	//go:embed page.html
 	pageText string
-	page     = template.Must(template.New("page").Funcs(template.FuncMap{"age": age, "add": func(a, b int) int { return a + b }, "seconds": ofSeconds}).Parse(pageText))
+	page     = template.Must(template.New("page").Funcs(template.FuncMap{"age": age, "add": func(a, b int) int { return a + b }, "percent": percent, "seconds": ofSeconds}).Parse(pageText))
 )
 
 const (
@@ -72,11 +72,12 @@ func (p *Page) Handle(mux *http.ServeMux) {
 // answer is what a query gets.
 type answer struct {
 	Cluster
-	Jobs     []*Job `json:"jobs"`
-	All      int    `json:"jobs_all"`
-	Matching int    `json:"jobs_matching"`
-	Number   int    `json:"page"`
-	Pages    int    `json:"pages"`
+	Phased   []Phased `json:"jobs_by_phase"`
+	Jobs     []*Job   `json:"jobs"`
+	All      int      `json:"jobs_all"`
+	Matching int      `json:"jobs_matching"`
+	Number   int      `json:"page"`
+	Pages    int      `json:"pages"`
 	query    query
 }
 
@@ -127,7 +128,7 @@ type asked struct {
 
 func (a asked) of(c Cluster) ([]byte, error) {
 	f := a.query.of(c.Jobs)
-	all := answer{Cluster: c, Jobs: f.jobs, All: len(c.Jobs), Matching: f.matching, Number: f.page, Pages: f.pages, query: a.query}
+	all := answer{Cluster: c, Phased: byPhase(c), Jobs: f.jobs, All: len(c.Jobs), Matching: f.matching, Number: f.page, Pages: f.pages, query: a.query}
 	var b bytes.Buffer
 	if a.json {
 		err := json.NewEncoder(&b).Encode(all)
@@ -177,6 +178,9 @@ func (v view) Link(page int) string { return v.query.link(page) }
 // Of leads to the jobs of a queue.
 func (v view) Of(queue string) string { return query{queue: queue, per: usualPer}.link(1) }
 
+// In leads to the jobs of a phase.
+func (v view) In(phase string) string { return query{phase: phase, per: usualPer}.link(1) }
+
 // First is the number of the first job that is shown, and Last that of the last one.
 func (v view) First() int { return min(v.Matching, (v.Number-1)*v.query.per+1) }
 func (v view) Last() int  { return (v.Number-1)*v.query.per + len(v.Jobs) }
@@ -190,6 +194,9 @@ func age(at, now time.Time) string {
 	}
 	return duration.HumanDuration(max(0, now.Sub(at)))
 }
+
+// percent is how much of all is held, for a bar.
+func percent(held, all int) int { return min(100, 100*held/max(1, all)) }
 
 func ofSeconds(s float64) string {
 	if s == 0 {

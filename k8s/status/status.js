@@ -14,6 +14,7 @@ async function look() {
     text = await reply.text();
   } catch {
     say(summary, "The scheduler doesn't answer. What is shown may be old.");
+    summary.classList.add("old");
     return;
   }
   const now = new DOMParser().parseFromString(text, "text/html");
@@ -23,6 +24,8 @@ async function look() {
     if (!inUse(part) && part.innerHTML !== next.innerHTML) part.replaceChildren(...next.childNodes);
   }
   say(summary, now.getElementById("summary").textContent);
+  summary.classList.remove("old");
+  document.title = now.title;
 }
 
 // say changes the text that is read out only if it is another one.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"sync"
 	"time"
 
@@ -18,6 +20,13 @@ type show struct {
 
 func newShow() *show { return &show{on: true} }
 
+// serve serves its page.
+func (s *show) serve() *httptest.Server {
+	mux := http.NewServeMux()
+	status.New(s.look).Handle(mux)
+	return httptest.NewServer(mux)
+}
+
 func (s *show) turn() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -28,6 +37,17 @@ func (s *show) leads(on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.on = on
+}
+
+// wants are the roles that a screen reader is to be told of.
+func (s *show) wants() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	want := []string{"banner", "main", "contentinfo", "status", "table", "columnheader", "rowheader", "region", "heading", "link"}
+	if s.on {
+		want = append(want, "search", "searchbox", "combobox", "button", "navigation")
+	}
+	return want
 }
 
 func (s *show) look() status.Cluster {
@@ -46,9 +66,9 @@ func (s *show) look() status.Cluster {
 		c.NotReady = []string{"queue release is stopped: Buildkite refuses the token"}
 	}
 	c.Queues = []status.Queue{
-		{Name: "default", Namespace: "builds", State: status.Ready, Held: 100, Max: 100, Waiting: 12, Listed: 12, OldestSeconds: 75, WarmWanted: 4, WarmRunning: 3,
+		{Name: "default", Namespace: "builds", State: status.Ready, Held: 100, Max: 100, Waiting: 500, Listed: 500, OldestSeconds: 75, WarmWanted: 4, WarmRunning: 3,
 			Pending: []status.Pending{{Phase: "created", Reason: "pending", Jobs: 7, OldestSeconds: 312}, {Phase: "scheduled", Reason: "image", Jobs: 1, OldestSeconds: 40}}},
-		{Name: "gpu", Namespace: "builds", State: status.Paused, Why: "its dispatch is paused at Buildkite", Max: 8, Pending: []status.Pending{}},
+		{Name: "gpu", Namespace: "builds", State: status.Paused, Why: "its dispatch is paused at Buildkite", Held: 3, Max: 8, Pending: []status.Pending{}},
 		{Name: "release", Namespace: "release", State: state, Why: why, Max: 0, Held: 3, Pending: []status.Pending{}},
 	}
 	c.Losses = []status.Loss{{At: now.Add(-4 * time.Minute), Queue: "default", ID: contract.SampleJobID, Attempt: 1, Reason: "pod_lost", Action: "attempt",

@@ -10,41 +10,38 @@ import (
 )
 
 // named are the roles that are of no use without a name.
-var named = []string{"link", "button", "searchbox", "textbox", "combobox", "region", "table", "columnheader", "rowheader", "navigation", "heading", "option"}
+var named = []string{"link", "button", "searchbox", "textbox", "combobox", "region", "table", "columnheader", "rowheader", "navigation", "heading", "option", "dialog", "Iframe"}
 
 // tree: Chromium's accessibility tree has the landmarks, a name for each thing that has
 // to have one, and the sentence that is read out when it changes.
-func (v *visit) tree(s *show) error {
-	return v.each(func(scheme string) error {
-		tree, err := chromedp.Call(v.ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
-		if err != nil {
-			return err
+func (v *visit) tree(want []string) error {
+	return v.each(func(scheme string) error { return v.told(scheme, want) })
+}
+
+// told is the same of the page as it is now.
+func (v *visit) told(when string, want []string) error {
+	tree, err := chromedp.Call(v.ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
+	if err != nil {
+		return err
+	}
+	roles := map[string]int{}
+	for _, n := range tree.Nodes {
+		role, name := said(n.Role), said(n.Name)
+		if n.Ignored {
+			continue
 		}
-		roles := map[string]int{}
-		for _, n := range tree.Nodes {
-			role, name := said(n.Role), said(n.Name)
-			if n.Ignored {
-				continue
-			}
-			roles[role]++
-			empty := role == "navigation" || role == "option" // of one page; "all" has a name
-			if slices.Contains(named, role) && name == "" && !empty {
-				v.bad("%s: a %s has no name", scheme, role)
-			}
+		roles[role]++
+		empty := role == "navigation" || role == "option" // of one page; "all" has a name
+		if slices.Contains(named, role) && name == "" && !empty {
+			v.bad("%s: a %s has no name", when, role)
 		}
-		want := []string{"banner", "main", "contentinfo", "status", "table", "columnheader", "rowheader", "region", "heading", "link"}
-		s.mu.Lock()
-		if s.on {
-			want = append(want, "search", "searchbox", "combobox", "button", "navigation")
+	}
+	for _, role := range want {
+		if roles[role] == 0 {
+			v.bad("%s: there is no %s", when, role)
 		}
-		s.mu.Unlock()
-		for _, role := range want {
-			if roles[role] == 0 {
-				v.bad("%s: there is no %s", scheme, role)
-			}
-		}
-		return nil
-	})
+	}
+	return nil
 }
 
 func said(v *accessibility.Value) string {
