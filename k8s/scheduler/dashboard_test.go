@@ -71,10 +71,10 @@ func (rec *recording) input() (out []map[string]string) {
 	return out
 }
 
-// anEventfulHour has one of everything that the dashboard shows: jobs that wait, that
+// anEventfulTime has one of everything that the dashboard shows: jobs that wait, that
 // start slowly, that are lost, that no queue takes; answers that are late or fail; and a
 // configuration and a template that can't be used.
-func anEventfulHour(w *world, rec *recording) {
+func anEventfulTime(w *world, rec *recording) {
 	m := watched()
 	pipeline := map[string]string{} // by kjob
 	w.onCreate = func(k *batchv1.Job) (before, after error) {
@@ -98,7 +98,7 @@ func anEventfulHour(w *world, rec *recording) {
 			ran(w, p)
 		}
 	}
-	w.sim.AddFault(simulator.Fault{Endpoint: "stacks_notify", Status: 422, From: 5 * time.Minute})
+	w.sim.AddFault(simulator.Fault{Endpoint: "stacks_notify", Status: 422, From: time.Minute})
 	file := filepath.Join(w.TempDir(), "template.yaml")
 	template := func(text string) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -116,19 +116,19 @@ func anEventfulHour(w *world, rec *recording) {
 		return config.Parse(fmt.Appendf(nil, "endpoint: http://buildkite.test/v3\npipeline-metrics: 2\nqueues: [{name: default, max-in-flight: 4, min-agents: 1, template: {file: %s}}]\n", file), namespace)
 	}
 	r := w.start("", func(o *Options) { o.Load, o.Metrics = load, m })
-	for i := range int(time.Hour / scrapeEvery) {
+	for i := range int(20 * time.Minute / scrapeEvery) {
 		time.Sleep(scrapeEvery)
 		switch i {
-		case 20:
+		case 8:
 			template("spec: {containers: 7}\n")
-		case 30:
+		case 14:
 			template("spec: {}\n")
-		case 40, 50:
+		case 18, 24:
 			w.mu.Lock()
-			refused = i == 40
+			refused = i == 18
 			w.mu.Unlock()
 		}
-		if i%4 == 0 && i < 80 {
+		if i%4 == 0 && i < 30 {
 			w.buildsOf("api", "api", "slow", "flaky", "web", "strange")
 		}
 		// The clientset of this world sends no requests: client-go would tell these.
@@ -143,17 +143,17 @@ func anEventfulHour(w *world, rec *recording) {
 // the metrics of a scheduler at work.
 func TestDashboardShowsData(t *testing.T) {
 	rec := &recording{of: map[string][]string{}}
-	inWorld(t, simulator.Config{}, func(w *world) { anEventfulHour(w, rec) })
+	inWorld(t, simulator.Config{}, func(w *world) { anEventfulTime(w, rec) })
 	panels, variables, err := dashboard.Read()
 	if err != nil {
 		t.Fatal(err)
 	}
 	// An answer at any time counts, unless it is no number. promtool has room for few
-	// samples, so that it looks every other minute.
+	// samples, so that it looks once a minute.
 	var questions []map[string]any
 	ask := func(expr string) {
 		questions = append(questions, map[string]any{
-			"expr": fmt.Sprintf("group(count_over_time(((%s) >= 0)[45m:2m]))", dashboard.Filled(expr, rateOver)), "eval_time": "45m",
+			"expr": fmt.Sprintf("group(count_over_time(((%s) >= 0)[20m:1m]))", dashboard.Filled(expr, rateOver)), "eval_time": "20m",
 			"exp_samples": []map[string]any{{"labels": "{}", "value": 1}},
 		})
 	}
