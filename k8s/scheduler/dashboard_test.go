@@ -75,7 +75,7 @@ func (rec *recording) input() (out []map[string]string) {
 // start slowly, that are lost, that no queue takes; answers that are late or fail; and a
 // configuration and a template that can't be used.
 func anEventfulTime(w *world, rec *recording) {
-	m := watched()
+	m := NewMetrics()
 	pipeline := map[string]string{} // by kjob
 	w.onCreate = func(k *batchv1.Job) (before, after error) {
 		pipeline[k.Name] = k.Annotations[contract.AnnotationPipeline]
