@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/onejob-dev/onejob/test/promtool"
 )
 
 // values are series: a metric with its labels, and what it is each minute, in promtool's
@@ -271,7 +273,7 @@ func TestAlertsFire(t *testing.T) {
 			t.Errorf("%s has no scenario", name)
 		}
 	}
-	out, err := promtool(t, map[string]any{
+	out, err := promtool.Run(t, map[string]any{
 		"rules.yaml": file, "tests.yaml": map[string]any{"rule_files": []string{"rules.yaml"}, "evaluation_interval": "1m", "tests": tests},
 	}, "test", "rules", "tests.yaml")
 	if err != nil {

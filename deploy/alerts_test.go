@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"maps"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,7 +11,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"github.com/onejob-dev/onejob/test/repo"
+	"github.com/onejob-dev/onejob/test/promtool"
 )
 
 // ruleGroup is a group of a PrometheusRule, and of a Prometheus' own file.
@@ -49,35 +47,6 @@ func alerts(t *testing.T, more ...string) ruleFile {
 	return ruleFile{m.Spec.Groups}
 }
 
-// promtool runs it, in a directory with files, and returns what it says.
-func promtool(t *testing.T, files map[string]any, args ...string) (string, error) {
-	t.Helper()
-	path, err := exec.LookPath("promtool")
-	if err != nil {
-		dir, err := repo.Cache("promtool")
-		if err != nil {
-			t.Fatal(err)
-		}
-		path = filepath.Join(dir, "promtool")
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Fatal("promtool isn't there: run `make promtool`, or install Debian's package prometheus")
-	}
-	cmd := exec.CommandContext(t.Context(), path, args...)
-	cmd.Dir = t.TempDir()
-	for name, content := range files {
-		b, err := yaml.Marshal(content)
-		if err == nil {
-			err = os.WriteFile(filepath.Join(cmd.Dir, name), b, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	out, err := cmd.CombinedOutput()
-	return string(out), err
-}
-
 // deploy/alerts has what the chart renders, for a Prometheus without the operator:
 // there is one source. Prometheus takes it, the texts too.
 func TestAlertsAreRendered(t *testing.T) {
@@ -88,7 +57,7 @@ func TestAlertsAreRendered(t *testing.T) {
 	}
 	matches(t, "alerts/onejob.rules.yaml", "# Rendered from deploy/chart/alerts.yaml by make chart. rule_files of prometheus.yml\n# names this file; docs/runbooks.md says what to do about each alert.\n"+string(b))
 	for _, f := range []ruleFile{file, alerts(t)} {
-		if out, err := promtool(t, map[string]any{"rules.yaml": f}, "check", "rules", "--lint=all", "--lint-fatal", "rules.yaml"); err != nil {
+		if out, err := promtool.Run(t, map[string]any{"rules.yaml": f}, "check", "rules", "--lint=all", "--lint-fatal", "rules.yaml"); err != nil {
 			t.Errorf("%v: %s", err, out)
 		}
 	}

@@ -4,8 +4,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/onejob-dev/onejob/test/pages"
 )
@@ -57,6 +60,36 @@ func TestDocumentedHelmCommands(t *testing.T) {
 	}
 }
 
+// What the pages say to push is what their helm install has Kubernetes pull.
+func TestPushedImagesAreInstalled(t *testing.T) {
+	pushed, pulled := map[string]bool{}, map[string]bool{}
+	for _, c := range pages.Commands(t, "docker") {
+		if i := slices.Index(c.Words, "-t"); i > 0 {
+			pushed[c.Words[i+1]] = true
+		}
+	}
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("bkct_a_token\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range pages.Commands(t, "helm") {
+		if c.Inline || c.Words[1] != "install" {
+			continue
+		}
+		args := strings.Fields(strings.NewReplacer("REGISTRY", "registry.example/path", "deploy/chart", "chart", "=token", "="+token).Replace(strings.Join(c.Words[2:], " ")))
+		out, err := helm(t, append([]string{"template", "--kube-version", "1.36.0"}, args...)...)
+		if err != nil {
+			t.Fatalf("%s: %v", c, err)
+		}
+		for _, m := range regexp.MustCompile(`image: "?(registry\.example/path/[^"\s]+)`).FindAllStringSubmatch(out, -1) {
+			pulled[strings.Replace(m[1], "registry.example/path", "REGISTRY", 1)] = true
+		}
+	}
+	if d := cmp.Diff(pushed, pulled); d != "" || len(pushed) != 2 {
+		t.Errorf("what is pushed and what is pulled (-pushed +pulled):\n%s", d)
+	}
+}
+
 // Helm names, by namespace, what the values take for granted and isn't there.
 func TestChartNotes(t *testing.T) {
 	notes := func(set string, more ...string) string {
@@ -69,7 +102,7 @@ func TestChartNotes(t *testing.T) {
 		return notes
 	}
 	for set, want := range map[string][]string{
-		"minimal": {"queue default: Jobs in namespace onejob", "registry.example/onejob-dev/onejob-agent:v1.2.3", "agents: {queue: default}", "helm -n onejob test onejob"},
+		"minimal": {"queue default: Jobs in namespace onejob", "registry.example/onejob-agent:v1.2.3", "agents: {queue: default}", "helm -n onejob test onejob"},
 		"existing": {
 			"kubectl -n ci create secret generic buildkite --from-file=agent-token", "kubectl -n onejob create secret generic buildkite --from-file=agent-token",
 			"Secret pull to pull images with, in namespace ci", "Secret pull to pull images with, in namespace onejob",

@@ -33,8 +33,8 @@ type monitor struct {
 }
 
 type endpoint struct {
-	Port, Path, Interval           string
-	Relabelings, MetricRelabelings []map[string]any
+	Port, Path, Interval, ScrapeTimeout string
+	Relabelings, MetricRelabelings      []map[string]any
 }
 
 // objectsOf decodes all that is rendered, strictly: a field that Kubernetes doesn't

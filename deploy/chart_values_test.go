@@ -41,13 +41,23 @@ func TestValuesAreChecked(t *testing.T) {
 		"token.secret=x", "token.queues.default.vaule=x", "config.endpont=x", "config.queues[0].nam=x", "config.queues[0].max-in-flight=-1",
 		"config.queues[0].on-term=wait", "config.queues[0].template.file=a,config.queues[0].template.job=b", "config.create-workers=0", "config.queues=null",
 		"templates.a=text", "queueNamespaces.label=x", "proxy.https=proxy:3128", "proxy.none=x", "caBundle.file=x", "networkPolicy.enable=true",
-		"replicas=two", "log.level=loud", "podDisruptionBudget.maxUnavailable=1", "serviceAccount.names=x", "rbac.operators=x", "rbac.operator.subject=x",
+		"replicas=two", "dnsPolicy=Mine", "podMonitor.scrapeTimeout=soon", "log.level=loud", "podDisruptionBudget.maxUnavailable=1", "serviceAccount.names=x", "rbac.operators=x", "rbac.operator.subject=x",
 		"drainBudget.enabled=sometimes", "warmPriorityClass.value=low", "podMonitor.intervall=1s", "serviceMonitor.interval=often", "tests.enable=x",
 		"terminationGracePeriodSeconds=1", "extraEnv=x", "deregisterOnUninstall=perhaps",
 	} {
 		out, err := render(t, "minimal", "--set", set)
 		if err == nil || !strings.Contains(err.Error(), "values don't meet the specifications of the schema") {
 			t.Errorf("--set %s: %v, want a refusal by the schema\n%.300s", set, err, out)
+		}
+	}
+}
+
+// A budget that takes as many pods as there are would keep every node that has one of
+// them from being drained.
+func TestBudgetLetsNodesBeDrained(t *testing.T) {
+	for set, want := range map[string]int{"replicas=2": 1, "replicas=1": 0, "replicas=0": 0, "replicas=2,podDisruptionBudget.minAvailable=2": 0, "replicas=3,podDisruptionBudget.minAvailable=2": 1} {
+		if docs := documents(mustRender(t, "minimal", "--set", set))["poddisruptionbudget.yaml"]; len(docs) != want {
+			t.Errorf("%s: %d budgets, want %d", set, len(docs), want)
 		}
 	}
 }

@@ -1,9 +1,7 @@
 package deploy
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,6 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/onejob-dev/onejob/k8s/scheduler"
+	"github.com/onejob-dev/onejob/test/dashboard"
+	"github.com/onejob-dev/onejob/test/promtool"
 )
 
 var (
@@ -87,34 +87,20 @@ func TestAlertsHaveMetrics(t *testing.T) {
 // Prometheus takes every expression of the dashboard, and its metrics and labels are
 // there.
 func TestDashboard(t *testing.T) {
-	b, err := os.ReadFile("chart/dashboards/onejob.json")
+	panels, variables, err := dashboard.Read()
 	if err != nil {
-		t.Fatal(err)
-	}
-	var dashboard struct {
-		Panels []struct {
-			ID      int
-			Title   string
-			GridPos struct{ X, Y, W, H int }
-			Targets []struct{ Expr, LegendFormat string }
-		}
-		Templating struct {
-			List []struct{ Name, Query string }
-		}
-	}
-	if err := json.Unmarshal(b, &dashboard); err != nil {
 		t.Fatal(err)
 	}
 	metrics, used, ids := metricsOf(t), map[string]bool{}, map[int]bool{}
 	var rules []rule
 	legend := regexp.MustCompile(`\{\{(\w+)\}\}`)
-	for _, p := range dashboard.Panels {
+	for _, p := range panels {
 		if ids[p.ID] || p.GridPos.X+p.GridPos.W > 24 {
 			t.Errorf("panel %q: its id %d is another's, or it has no room at %+v", p.Title, p.ID, p.GridPos)
 		}
 		ids[p.ID] = true
 		for _, target := range p.Targets {
-			expr := strings.NewReplacer("$__rate_interval", "5m").Replace(target.Expr)
+			expr := dashboard.Filled(target.Expr, "5m")
 			rules = append(rules, rule{Record: fmt.Sprintf("panel:%d_%d", p.ID, len(rules)), Expr: expr})
 			for _, fault := range knows(metrics, expr) {
 				t.Errorf("panel %q: %s", p.Title, fault)
@@ -129,7 +115,7 @@ func TestDashboard(t *testing.T) {
 			}
 		}
 	}
-	for _, v := range dashboard.Templating.List {
+	for _, v := range variables {
 		for _, m := range metricName.FindAllString(v.Query, -1) {
 			if metrics[m] == nil {
 				t.Errorf("variable %s: there is no metric %s", v.Name, m)
@@ -139,7 +125,7 @@ func TestDashboard(t *testing.T) {
 	if len(used) < 15 {
 		t.Errorf("the dashboard shows %d metrics", len(used))
 	}
-	out, err := promtool(t, map[string]any{"panels.yaml": ruleFile{[]ruleGroup{{Name: "panels", Rules: rules}}}}, "check", "rules", "panels.yaml")
+	out, err := promtool.Run(t, map[string]any{"panels.yaml": ruleFile{[]ruleGroup{{Name: "panels", Rules: rules}}}}, "check", "rules", "panels.yaml")
 	if err != nil || !strings.Contains(out, fmt.Sprintf("%d rules found", len(rules))) {
 		t.Errorf("%v: %s", err, out)
 	}

@@ -84,6 +84,9 @@ type Config struct {
 	// Buildkite; below zero there is no limit.
 	MaxStacks int
 
+	// Build has the Slug, Repo, Branch, Commit, Queue and Env of builds that are created
+	// over HTTP by a call that doesn't name them.
+	Build BuildRequest
 	// Downstream are the pipelines that trigger steps can start, by slug.
 	Downstream map[string][]byte
 	// Secrets are the values that `buildkite-agent secret get` finds, by key.

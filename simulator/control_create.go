@@ -1,8 +1,10 @@
 package simulator
 
 import (
+	"cmp"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -39,11 +41,24 @@ func (s *Simulator) controlCreate(r *http.Request) (int, any) {
 	if q.Has("interpolate") {
 		req.Interpolate = map[string]string{}
 	}
-	b, err := s.CreateBuild(req)
+	b, err := s.CreateBuild(req.or(s.conf.Build))
 	if err != nil {
 		return http.StatusUnprocessableEntity, message(err.Error())
 	}
 	return http.StatusCreated, b
+}
+
+// or has another request's answers where this one says nothing.
+func (r BuildRequest) or(other BuildRequest) BuildRequest {
+	r.Slug, r.Repo, r.Branch = cmp.Or(r.Slug, other.Slug), cmp.Or(r.Repo, other.Repo), cmp.Or(r.Branch, other.Branch)
+	r.Commit, r.Queue = cmp.Or(r.Commit, other.Commit), cmp.Or(r.Queue, other.Queue)
+	env := maps.Clone(other.Env)
+	if env == nil {
+		env = map[string]string{}
+	}
+	maps.Copy(env, r.Env)
+	r.Env = env
+	return r
 }
 
 func (s *Simulator) controlFault(r *http.Request) (int, any) {

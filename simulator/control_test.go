@@ -31,6 +31,31 @@ func (w *wire) control(method, path, body string) (int, string) {
 	return resp.StatusCode, string(raw)
 }
 
+// A build that is created over HTTP has what the call doesn't name from the Simulator's
+// own settings: a person who named a repository at the start means that one.
+func TestControlCreatesWithTheSettings(t *testing.T) {
+	build := simulator.BuildRequest{Slug: "shop", Repo: "https://git.example/shop.git", Branch: "trunk", Env: map[string]string{"A": "1", "B": "2"}}
+	inBubble(t, simulator.Config{Build: build}, func(w *wire) {
+		for body, want := range map[string][]string{
+			"steps: [{command: a}]": {"https://git.example/shop.git", "trunk", "shop", "1", "2"},
+			`{"pipeline": "steps: [{command: a}]", "repo": "https://git.example/other.git", "slug": "other", "env": {"B": "3"}}`: {"https://git.example/other.git", "trunk", "other", "1", "3"},
+		} {
+			code, reply := w.control("POST", "_sim/builds", body)
+			var b simulator.Build
+			if err := json.Unmarshal([]byte(reply), &b); err != nil || code != 201 || len(b.JobIDs) != 1 {
+				t.Fatalf("%s: %d %s", body, code, reply)
+			}
+			job := w.call("PUT", "jobs/"+b.JobIDs[0]+"/acquire", w.session(), "", 200)
+			env, _ := job["env"].(map[string]any)
+			for i, name := range []string{"BUILDKITE_REPO", "BUILDKITE_BRANCH", "BUILDKITE_PIPELINE_SLUG", "A", "B"} {
+				if env[name] != want[i] {
+					t.Errorf("%s: %s is %v, want %s", body, name, env[name], want[i])
+				}
+			}
+		}
+	})
+}
+
 func TestControl(t *testing.T) {
 	inBubble(t, simulator.Config{}, func(w *wire) {
 		code, body := w.control("POST", "_sim/builds?slug=shop&message=hi", "steps: [{command: a}, {command: b}]")

@@ -92,6 +92,7 @@ func (o *options) config() (simulator.Config, error) {
 		HeartbeatTimeout: o.heartbeatTimeout, ReservationDefault: o.reservation,
 		RateLimits: simulator.RateLimits{Disabled: o.noLimits},
 		Secrets:    secrets, Downstream: downstream,
+		Build: simulator.BuildRequest{Slug: o.slug, Repo: o.repo, Branch: o.branch, Commit: o.commit, Queue: o.queue, Env: o.env},
 	}, err
 }
 

@@ -261,7 +261,7 @@ func TestLintAsksCluster(t *testing.T) {
 	run(t, "lint", "-f", good, "--ask-cluster").wants(t, 2, `configmaps "settings" not found`, "Secret onejob-agent-token in namespace "+l.namespace+" was not checked: no right to get it")
 	_, err = l.admin.CoreV1().ConfigMaps(l.namespace).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "settings"}}, metav1.CreateOptions{})
 	l.must(err)
-	run(t, "lint", "-f", good, "--ask-cluster").wants(t, 0, "queue default: namespace "+l.namespace)
+	run(t, "lint", "-f", good, "--ask-cluster").wants(t, 0, "queue default: namespace "+l.namespace, "a pipeline to try: steps: [{command: echo hello from onejob, agents: {queue: default}}]\n")
 	_, err = l.admin.CoreV1().Secrets(l.namespace).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "onejob-agent-token"}, StringData: map[string]string{"tokne": "x"}}, metav1.CreateOptions{})
 	l.must(err)
 	run(t, append([]string{"lint", "-f", good, "--ask-cluster"}, admin...)...).wants(t, 2, `it has no key "token"`)

@@ -29,6 +29,8 @@ type Config struct {
 	// CreateWorkers is how many kjobs the scheduler creates at the same time, over all
 	// queues; at least 1.
 	CreateWorkers *int `json:"create-workers,omitempty"`
+	// PipelineMetrics is how many pipelines the metrics name; at most MostPipelines.
+	PipelineMetrics int `json:"pipeline-metrics,omitempty"`
 	// TemplateDefaults is a template. kjob.Parse merges it over the embedded one and under
 	// each queue's own.
 	TemplateDefaults json.RawMessage `json:"template-defaults,omitempty"`
@@ -183,7 +185,7 @@ func (a Amount) Of(n int) int {
 	return a.N
 }
 
-// The defaults, and MinPoll, the least IdleInterval. DefaultTokenFile is where deploy/
+// The defaults, MinPoll, the least IdleInterval, and MostPipelines, the most PipelineMetrics. DefaultTokenFile is where deploy/
 // mounts the Secret.
 const (
 	DefaultStack          = "onejob"
@@ -196,6 +198,7 @@ const (
 	DefaultImageGrace     = 2 * time.Minute
 	DefaultSlowStart      = 30 * time.Second
 	MinPoll               = 200 * time.Millisecond
+	MostPipelines         = 1000
 )
 
 // Schema is the JSON schema of the configuration file.

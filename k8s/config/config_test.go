@@ -46,9 +46,11 @@ func TestZero(t *testing.T) {
 		t.Errorf("got %s, %s, %d", time.Duration(*q.PendingTimeout), time.Duration(*q.ImageGrace), *q.MaxInFlight)
 	}
 	for doc, want := range map[string]string{
-		"idle-interval: 0s\nqueues: [{name: a}]": "idle-interval: 0s is under 200ms, which is as fast as a busy queue is asked: write that or more, or leave it out for 1s",
-		"create-workers: 0\nqueues: [{name: a}]": "create-workers: 0 is less than 1, and nothing would be created: write 1 or more, or leave it out for 100",
-		"queues: [{name: a, max-attempts: 0}]":   "max-attempts: 0 is less than 1, and no job would be run: write 1 for no second attempt, or leave it out for 10",
+		"idle-interval: 0s\nqueues: [{name: a}]":      "idle-interval: 0s is under 200ms, which is as fast as a busy queue is asked: write that or more, or leave it out for 1s",
+		"create-workers: 0\nqueues: [{name: a}]":      "create-workers: 0 is less than 1, and nothing would be created: write 1 or more, or leave it out for 100",
+		"pipeline-metrics: 1001\nqueues: [{name: a}]": "pipeline-metrics: 1001 is not between 0 and 1000",
+		"pipeline-metrics: -1\nqueues: [{name: a}]":   "pipeline-metrics: -1 is not between 0 and 1000",
+		"queues: [{name: a, max-attempts: 0}]":        "max-attempts: 0 is less than 1, and no job would be run: write 1 for no second attempt, or leave it out for 10",
 	} {
 		if _, err := Parse([]byte(doc), "x"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", doc, err, want)

@@ -30,6 +30,9 @@ func (c *Config) Validate() error {
 	if *c.CreateWorkers < 1 {
 		f.bad("create-workers: %d is less than 1, and nothing would be created: write 1 or more, or leave it out for %d", *c.CreateWorkers, DefaultCreateWorkers)
 	}
+	if n := c.PipelineMetrics; n < 0 || n > MostPipelines {
+		f.bad("pipeline-metrics: %d is not between 0 and %d: each pipeline has some seventy series in each queue", n, MostPipelines)
+	}
 	if err := contract.CheckEndpoint(c.Endpoint); err != nil {
 		f.bad("endpoint: %w", err)
 	}

@@ -277,7 +277,10 @@ func (cs *claims) dropUnsent() (left int) {
 func (cs *claims) giveUp(id contract.JobID, d decide.Decision) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	delete(cs.open, id)
 	m := cs.state(id)
+	if c := cs.open[id]; c != nil {
+		m.pipeline = c.job.Pipeline
+	}
+	delete(cs.open, id)
 	m.verdict, m.verdictUntil = &d, decide.Later(m.reservedUntil, time.Now().Add(decide.StateFresh))
 }

@@ -168,7 +168,7 @@ func (q *queue) created(ctx context.Context, id contract.JobID, c claim, sent ti
 	}
 	switch r {
 	case responseMade:
-		q.s.metrics.took(q.name, phaseCreated, c.at, time.Now())
+		q.took(id, phaseCreated, c.at, time.Now())
 		q.onWay(id, c.attempt, func(w *way) { w.created = time.Now() })
 		log.Info("Kubernetes Job created")
 		q.sayServed(q.standing.made())

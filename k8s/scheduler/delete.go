@@ -75,7 +75,7 @@ func (q *queue) removeKjob(ctx context.Context, id contract.JobID, k *cache.Job,
 	}
 	q.claims.removed(id, k.UID, d.Reason)
 	q.log.Info("Kubernetes Job deleted", "job_id", id, "kubernetes_job", k.Name, "reason", d.Reason)
-	q.s.metrics.decisions.WithLabelValues(q.name, string(decide.Delete), string(d.Reason)).Inc()
+	q.decided(id, decide.Delete, d.Reason)
 	text := "deleted by onejob: " + string(d.Reason)
 	if d.Why != "" {
 		text += ": " + d.Why

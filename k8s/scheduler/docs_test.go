@@ -90,3 +90,44 @@ func TestOperatorsDocs(t *testing.T) {
 		}
 	}
 }
+
+// The table of metrics has the labels of each, and says which have no queue.
+func TestMetricsTable(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "monitoring.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, words := string(b), regexp.MustCompile("`([^`]*)`")
+	named := func(text string) (names []string) {
+		for _, m := range words.FindAllStringSubmatch(text, -1) {
+			names = append(names, m[1])
+		}
+		slices.Sort(names)
+		return names
+	}
+	told, queueless := map[string][]string{}, named(regexp.MustCompile(`(?s)Labels are \x60queue\x60 \(on all but (.*?)\)`).FindString(page))
+	for _, row := range regexp.MustCompile("(?m)^\\| (`onejob_[^|]*) \\| ([^|]*) \\|").FindAllStringSubmatch(page, -1) {
+		for _, name := range named(row[1]) {
+			told[name] = named(row[2])
+		}
+	}
+	ch := make(chan *prometheus.Desc, 1000)
+	NewMetrics().Registry.Describe(ch)
+	close(ch)
+	for d := range ch {
+		m := regexp.MustCompile(`fqName: "(onejob_\w+)".*variableLabels: \{([^}]*)\}`).FindStringSubmatch(d.String())
+		if m == nil {
+			continue
+		}
+		labels := strings.FieldsFunc(m[2], func(r rune) bool { return r == ',' })
+		slices.Sort(labels)
+		requests := strings.HasPrefix(m[1], "onejob_kubernetes_request")
+		if !slices.Contains(labels, "queue") && !requests && !slices.Contains(queueless, m[1]) {
+			t.Errorf("%s has no label queue, and the page doesn't say so", m[1])
+		}
+		labels = slices.DeleteFunc(labels, func(l string) bool { return l == "queue" })
+		if !slices.Equal(labels, told[m[1]]) {
+			t.Errorf("%s has the labels %q beside queue, and in the table %q", m[1], labels, told[m[1]])
+		}
+	}
+}

@@ -55,7 +55,7 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d decide.Decision
 		q.log.Info("finished the job at Buildkite", "job_id", id, "reason", d.Reason, "detail", contract.Line(d.Text, 300))
 		q.claims.finishTaken(id)
 		if f == nil || !q.pages.isCounted(id, f.KJob.UID, decide.Finish) {
-			q.s.metrics.decisions.WithLabelValues(q.name, string(decide.Finish), string(d.Reason)).Inc()
+			q.decided(id, decide.Finish, d.Reason)
 		}
 		q.event(id, true, events.Finished, d)
 		q.claims.know(id, stacks.StateFinished, time.Now())

@@ -30,6 +30,7 @@ type jobState struct {
 	verdict      *decide.Decision // for a job that has no kjob and can't have one
 	verdictUntil time.Time        // when that is too old to be carried out
 	finishFailed *failedFinish    // the last finish, if Buildkite didn't take it
+	pipeline     string           // of such a job
 	touched      time.Time
 }
 
@@ -53,6 +54,13 @@ func (m *jobState) made(attempt int) {
 		m.finishFailed = nil
 	}
 	m.Made(attempt)
+}
+
+// isOf records the pipeline of a job that gets no kjob.
+func (cs *claims) isOf(j stacks.Job) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.state(j.ID).pipeline = j.Pipeline
 }
 
 // kjobGone remembers the last attempt's kjob, which was deleted.

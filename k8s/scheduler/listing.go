@@ -21,6 +21,7 @@ type listing struct {
 	bad        int           // jobs whose ID is not a UUID
 	every      time.Duration // between two looks
 	waiting    int           // for their next attempt
+	pipelines  pipelineWaits
 }
 
 // backlog is what the pages after the first had, without what has been claimed since.
@@ -34,7 +35,7 @@ type backlog struct {
 // list reads as many pages as could be used, and adds the new attempts that
 // are due.
 func (q *queue) list(ctx context.Context, set *settings) (listing, error) {
-	l := listing{seen: map[contract.JobID]bool{}, neighbours: q.neighbours(set), every: set.idle}
+	l := listing{seen: map[contract.JobID]bool{}, pipelines: pipelineWaits{}, neighbours: q.neighbours(set), every: set.idle}
 	if q.standing.now().stopped != nil {
 		l.every = max(l.every, refusedEvery)
 	}
@@ -115,6 +116,7 @@ func (q *queue) lookAt(jobs []stacks.Job, at time.Time, set *settings, l *listin
 		if l.oldest.IsZero() || since.Before(l.oldest) {
 			l.oldest = since
 		}
+		q.s.metrics.pipelines.add(l.pipelines, j.Pipeline, since)
 		switch {
 		case stacks.Match(j.Rules, set.Tags), q.announced(j.ID):
 			if n := q.offer(j, at); n > 0 {
@@ -144,5 +146,6 @@ func (q *queue) measureListing(l listing) {
 		wait = max(0, time.Since(l.oldest).Seconds())
 	}
 	m.oldest.WithLabelValues(q.name).Set(wait)
+	m.pipelines.wait(q.name, l.pipelines)
 	m.paused.WithLabelValues(q.name).Set(asNumber(l.paused))
 }

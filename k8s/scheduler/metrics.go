@@ -7,11 +7,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/onejob-dev/onejob/k8s/decide"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
-// Metrics are the scheduler's, in a registry of their own. Labels are queues
-// and small enums, never a job.
+// Metrics are the scheduler's, in a registry of their own. Labels are queues,
+// small enums and, if pipeline-metrics says so, pipelines; never a job.
 type Metrics struct {
 	Registry *prometheus.Registry
 
@@ -34,6 +35,7 @@ type Metrics struct {
 	kubeRequests                                    *prometheus.CounterVec
 	kubeSeconds                                     *prometheus.HistogramVec
 	works                                           *works
+	pipelines                                       *pipelines
 	memoryPeak, memoryRatio, throttled              *prometheus.HistogramVec
 }
 
@@ -98,7 +100,7 @@ func NewMetrics() *Metrics {
 		m.depth, m.unmatched, m.oldest, m.paused, m.ready, m.shared, m.slots, m.retries, m.phase, m.decisions, m.creates, m.panics, m.requests,
 		m.requestSeconds, m.remaining, m.apiErrors, m.templates, m.configs, m.leader, m.dropped, m.pending, m.pendingOldest, m.placeholders, m.build, m.kubeRequests, m.kubeSeconds,
 		m.memoryPeak, m.memoryRatio, m.throttled, m.spansDropped, m.held)
-	m.works = newWorks(m.Registry)
+	m.works, m.pipelines = newWorks(m.Registry), newPipelines(m.Registry)
 	return m
 }
 
@@ -130,13 +132,21 @@ func (m *Metrics) forget(queue string) {
 		g.DeletePartialMatch(prometheus.Labels{"queue": queue})
 	}
 	m.works.forget(queue)
+	m.pipelines.forget(queue)
 }
 
-func (m *Metrics) took(queue, phase string, from, to time.Time) {
+func (m *Metrics) took(queue, pipeline, phase string, from, to time.Time) {
 	if from.IsZero() || to.IsZero() {
 		return
 	}
-	m.phase.WithLabelValues(queue, phase).Observe(max(0, to.Sub(from).Seconds()))
+	seconds := max(0, to.Sub(from).Seconds())
+	m.phase.WithLabelValues(queue, phase).Observe(seconds)
+	m.pipelines.took(queue, pipeline, phase, seconds)
+}
+
+func (m *Metrics) decided(queue, pipeline string, a decide.Action, r decide.Reason) {
+	m.decisions.WithLabelValues(queue, string(a), string(r)).Inc()
+	m.pipelines.decided(queue, pipeline, a, r)
 }
 
 // SpanDropped is traces.Config.Dropped.

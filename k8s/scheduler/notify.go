@@ -35,7 +35,7 @@ func (q *queue) tellWaiting(id contract.JobID, d decide.Decision) {
 		q.tell(id, news.line, d.Text, maxTold, nil)
 		return
 	}
-	q.s.metrics.decisions.WithLabelValues(q.name, string(decide.None), string(d.Reason)).Inc()
+	q.decided(id, decide.None, d.Reason)
 	event := func() { q.event(id, true, events.Waiting, d) }
 	if !q.tell(id, news.line, d.Text, maxTold, event) {
 		event()

@@ -34,7 +34,7 @@ func (q *queue) reached(id contract.JobID, f decide.Facts, phase string, from, t
 	}
 	early := phase != phaseAcquired && q.wasBefore(to)
 	if !early && q.pages.measure(id, f.KJob.UID, phase) {
-		q.s.metrics.took(q.name, phase, from, to)
+		q.took(id, phase, from, to)
 	}
 }
 

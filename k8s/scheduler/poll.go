@@ -172,7 +172,7 @@ func (q *queue) claimAll(ctx context.Context, set *settings, take []candidate) e
 		var since time.Time
 		if c.attempt == 1 { // a later one didn't wait since then
 			since = q.waiting.since(c.job)
-			q.s.metrics.took(q.name, phaseReserved, since, began)
+			q.took(c.job.ID, phaseReserved, since, began)
 		}
 		q.onWay(c.job.ID, c.attempt, func(w *way) { w.since, w.asked, w.reserved = since, began, time.Now() })
 	}

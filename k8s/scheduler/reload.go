@@ -85,6 +85,7 @@ func (s *Scheduler) loadAgain() *config.Config {
 // how many were started.
 func (s *Scheduler) apply(ctx, hard context.Context, c *config.Config, queues *sync.WaitGroup, first chan<- error) int {
 	started := 0
+	s.metrics.pipelines.limit(c.PipelineMetrics)
 	wanted := map[string]bool{}
 	for _, q := range c.Queues {
 		wanted[q.Name] = true

@@ -212,7 +212,7 @@ func (q *queue) count(id contract.JobID, d decide.Decision, f decide.Facts) {
 	old := nothing && d.Reason != decide.ReasonOfferAgain && q.countedByPreviousLeader(f)
 	if news && !old {
 		q.s.losses.add(q, id, d, f)
-		q.s.metrics.decisions.WithLabelValues(q.name, string(d.Action), string(d.Reason)).Inc()
+		q.decided(id, d.Action, d.Reason)
 	}
 }
 

@@ -192,7 +192,7 @@ func (q *queue) atWork(id contract.JobID) bool {
 func (q *queue) tellUnmatched(j stacks.Job, queues []config.Queue) {
 	text, u := config.Unmatched(j.Rules, queues[0], queues), q.unmatched[j.ID]
 	u.told = time.Now()
-	q.s.metrics.decisions.WithLabelValues(q.name, string(decide.None), string(decide.ReasonUnmatched)).Inc()
+	q.s.metrics.decided(q.name, j.Pipeline, decide.None, decide.ReasonUnmatched)
 	q.notices.Add(j.ID, text, func() {
 		u.settled.Store(true)
 		// Not q.event, which would remember each for an hour.
@@ -217,6 +217,7 @@ func (q *queue) failUnmatched(ctx context.Context, due []stacks.Job, queues []co
 		u.tried = began
 		switch {
 		case held[j.ID]:
+			q.claims.isOf(j)
 			q.giveUp(j.ID, decide.Unmatched(config.Unmatched(j.Rules, queues[0], queues)))
 		case err == nil && again && u.told.IsZero():
 			left = append(left, j)

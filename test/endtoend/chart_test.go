@@ -38,8 +38,9 @@ func TestChart(t *testing.T) {
 	}
 	c := aChart(t, ctx)
 	c.helm("install", "onejob", c.dir, "--namespace", fixture.Namespace, "--create-namespace", "--values", c.values, "--set-file", "token.value="+c.token, "--wait", "--timeout", "3m")
-	if said := c.helm("test", "onejob", "--namespace", fixture.Namespace); strings.Count(said, "queue default: namespace onejob, image localhost/onejob-agent:dev") != 1 {
-		t.Errorf("the test doesn't say, once, what it saw of the queue:\n%s", said)
+	const saw, try = "queue default: namespace onejob, image localhost/onejob-agent:dev", "steps: [{command: echo hello from onejob, agents: {queue: default}}]"
+	if said := c.helm("test", "onejob", "--namespace", fixture.Namespace); strings.Count(said, saw) != 1 || !strings.Contains(said, try) {
+		t.Errorf("the test doesn't say, once, what it saw of the queue, and a pipeline to try:\n%s", said)
 	}
 
 	kjobs, pods := watch(t, ctx)

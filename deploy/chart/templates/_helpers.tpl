@@ -310,11 +310,14 @@ annotations:
 {{- define "onejob.place" -}}
 securityContext:
   {{- toYaml .Values.podSecurityContext | nindent 2 }}
-{{- range $key := list "imagePullSecrets" "nodeSelector" "tolerations" "hostAliases" }}
+{{- range $key := list "imagePullSecrets" "nodeSelector" "tolerations" "hostAliases" "dnsConfig" }}
 {{- with index $.Values $key }}
 {{ $key }}:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end }}
+{{- with .Values.dnsPolicy }}
+dnsPolicy: {{ . }}
 {{- end }}
 {{- end -}}
 

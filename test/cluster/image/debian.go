@@ -37,7 +37,7 @@ func (b *builder) debianStage(ctx context.Context, s stage, tag string) (*result
 	}
 
 	hash := sha256.New()
-	fmt.Fprintf(hash, "%s %s\n%q\n%q\n", b.options.Arch, suite, packages, script)
+	fmt.Fprintf(hash, "%s %s\n%q\n%q\n%q\n", b.options.Arch, suite, packages, script, surroundings)
 	id := fmt.Sprintf("debian-%x", hash.Sum(nil)[:8])
 	path := filepath.Join(b.cache, id+".layer")
 	done := &result{layers: []layer{{path: path, id: id}}}
@@ -64,6 +64,12 @@ func (b *builder) debianStage(ctx context.Context, s stage, tag string) (*result
 	prune(filepath.Join(b.cache, "debian-*.layer"), 7*24*time.Hour)
 	return done, os.Rename(path+".new", path)
 }
+
+// surroundings is the environment of what makes a layer, and so a part of its key: a
+// layer that was made in another one would have another digest.
+var surroundings = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive",
+	"DPKG_FORCE=unsafe-io",                              // a tree that a crash leaves behind is never used
+	fmt.Sprintf("SOURCE_DATE_EPOCH=%d", created.Unix())} // passwd's tools write the day
 
 // debianRun reads "apt-get update && apt-get install … && script": packages are
 // debootstrap's business, the rest is run as it is.

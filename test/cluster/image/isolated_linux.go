@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
 )
 
@@ -17,9 +18,7 @@ func isolated(ctx context.Context, program string, args ...string) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	command := exec.CommandContext(ctx, program, args...)
-	command.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive",
-		"DPKG_FORCE=unsafe-io",                              // a tree that a crash leaves behind is never used
-		fmt.Sprintf("SOURCE_DATE_EPOCH=%d", created.Unix())} // passwd's tools write the day
+	command.Env = slices.Clone(surroundings)
 	for _, name := range []string{"http_proxy", "https_proxy", "no_proxy"} {
 		if value, ok := os.LookupEnv(name); ok {
 			command.Env = append(command.Env, name+"="+value)
