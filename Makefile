@@ -17,7 +17,7 @@ FUZZTIME ?= 60s
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # KUBECONFIG counts only if it is given to make: many shells export one.
 EXISTING := $(if $(filter command,$(firstword $(origin KUBECONFIG))),$(KUBECONFIG))
