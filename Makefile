@@ -17,7 +17,7 @@ FUZZTIME ?= 60s
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # KUBECONFIG counts only if it is given to make: many shells export one.
 EXISTING := $(if $(filter command,$(firstword $(origin KUBECONFIG))),$(KUBECONFIG))
@@ -82,6 +82,13 @@ screenshot: build packages chromium ## make docs/status.png of the status page a
 	go run ./demo --screenshot docs/status.png
 chromium:
 	@command -v chromium >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; }
+
+# containerd 2 and runc take minutes to build, and a cluster of their own: no part of make
+# test. What Debian's say of the same queues is in test/endtoend.
+.PHONY: test-containerd2
+test-containerd2: packages ## run jobs on nodes with containerd 2, built from source, as root: image volumes, users of a pod's own
+	@for p in gcc pkg-config libseccomp-dev; do dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev pkg-config libseccomp-dev >/dev/null; break; }; done
+	go test -count=1 -timeout 30m ./test/containerd2 -containerd2
 
 .PHONY: chaos
 chaos: packages ## hurt a real cluster at random and judge what comes of 500 jobs, as root; CHAOSFLAGS="--seed=1 --jobs=100"

@@ -13,7 +13,8 @@ const ManagedBy = "onejob"
 //
 //	agent    the runner: acquires the job and checks it out. Its postStart copies our
 //	         programs into StepDir; where the template has a postStart of its own, an
-//	         init container (StepInit) does
+//	         init container (StepInit) does; in a queue with programs: image-volume
+//	         nobody copies, and a volume of the agent's image has them (StepPrograms)
 //	command  runs the command, for the runner
 //
 // A step whose kubernetes plugin has several containers with a command has one of these
@@ -23,10 +24,15 @@ const (
 	CommandContainer = "command"
 	// StepInit is the volume at StepDir, and the init container if there is one.
 	StepInit = "onejob-step"
+	// StepPrograms is the volume of the agent's image, of which a command container has
+	// ProgramsIn, and nothing else of that image.
+	StepPrograms = "onejob-programs"
+	ProgramsIn   = "usr/local/bin"
 	// StepProgram is what copies, and what runs the command.
 	StepProgram = "onejob-step"
-	// StepDir is the folder that they share.
+	// StepDir is the folder that they share, StepBin where the programs are.
 	StepDir = "/onejob"
+	StepBin = StepDir + "/bin"
 )
 
 // A container that may stay when its job is over (EnvHold) shows its variables and volumes

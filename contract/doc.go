@@ -22,3 +22,7 @@ const Version = 1
 // with variables for the checkout (EnvCheckoutEnv). A runner of version 1 would run the
 // first of the commands, and report the job as passed; or check out without them.
 const VersionPlugin = 2
+
+// VersionMounted is the version in a pod whose command containers have the programs of an
+// image volume (EnvStepPrograms). An older runner would copy its own to where they are.
+const VersionMounted = 3

@@ -45,6 +45,9 @@ const (
 	// EnvStepDir is StepDir, in the pod of a step whose command has a container of its
 	// own; a runner has the command run there.
 	EnvStepDir = "ONEJOB_STEP_DIR"
+	// EnvStepPrograms is set, to the queue's word for it, where the command's container has
+	// the programs of a volume, so that the runner copies none.
+	EnvStepPrograms = "ONEJOB_STEP_PROGRAMS"
 	// EnvCommands are the command containers in the order in which they run, NAME=IMAGE
 	// separated by spaces, where there are several: see VersionPlugin.
 	EnvCommands = "ONEJOB_COMMANDS"

@@ -14,14 +14,22 @@ import (
 
 // HoldStep tells the command's container, where there is one, that its runner is there
 // until this process ends, and finds the programs that it needs: onejob-step, and the agent.
-func HoldStep(dir string) (step, agent string, err error) {
+// Where a volume has the programs, mounted, there is no agent to copy, and nobody has made
+// the folder for sockets yet.
+func HoldStep(dir string, mounted bool) (step, agent string, err error) {
 	if dir == "" {
 		return "", "", nil
 	}
-	if err := container.HoldRunner(dir); err != nil {
+	if mounted {
+		err = container.MakeSockets(dir)
+	}
+	if err == nil {
+		err = container.HoldRunner(dir)
+	}
+	if err != nil {
 		return "", "", fmt.Errorf("%w: %w", ErrUnready, err)
 	}
-	if step, err = Beside(contract.StepProgram); err == nil {
+	if step, err = Beside(contract.StepProgram); err == nil && !mounted {
 		agent, err = Beside("buildkite-agent")
 	}
 	return step, agent, err

@@ -17,11 +17,34 @@ import (
 
 // TestHoldStep: a folder that can't be written is this pod's fault, not the job's.
 func TestHoldStep(t *testing.T) {
-	if program, _, err := HoldStep(""); program != "" || err != nil {
+	if program, _, err := HoldStep("", false); program != "" || err != nil {
 		t.Errorf("%q, %v", program, err)
 	}
-	if _, _, err := HoldStep(filepath.Join(t.TempDir(), "none")); !errors.Is(err, ErrUnready) {
+	if _, _, err := HoldStep(filepath.Join(t.TempDir(), "none"), false); !errors.Is(err, ErrUnready) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestHoldStepMounted: a volume has the programs, so that there is no agent to copy; the
+// folder for sockets is there before the command's container learns of the runner.
+func TestHoldStepMounted(t *testing.T) {
+	beside := t.TempDir()
+	for _, name := range []string{contract.StepProgram, "buildkite-agent"} {
+		if err := os.WriteFile(filepath.Join(beside, name), nil, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", beside)
+	for _, mounted := range []bool{true, false} {
+		dir := t.TempDir()
+		step, agent, err := HoldStep(dir, mounted)
+		if err != nil || step == "" || (agent == "") != mounted {
+			t.Errorf("mounted %t: %q, %q, %v", mounted, step, agent, err)
+		}
+		info, err := os.Stat(filepath.Join(dir, "sockets"))
+		if (err == nil) != mounted || err == nil && info.Mode().Perm() != 0o777 {
+			t.Errorf("mounted %t: the sockets' folder is %v, %v", mounted, info, err)
+		}
 	}
 }
 

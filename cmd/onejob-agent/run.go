@@ -120,7 +120,7 @@ func (f *flags) config(c *cli.Context, log *slog.Logger, known error) (launcher.
 		errs = append(errs, fmt.Errorf("acquiring: %w", err))
 	}
 	stepDir := os.Getenv(contract.EnvStepDir)
-	step, agent, err := launcher.HoldStep(stepDir)
+	step, agent, err := launcher.HoldStep(stepDir, os.Getenv(contract.EnvStepPrograms) != "")
 	errs = append(errs, err)
 	hold, err := launcher.NewHold(os.Getenv, shown(stepDir, os.Getenv(contract.EnvCommands)))
 	errs = append(errs, err)
@@ -220,9 +220,9 @@ func notOffered(log *slog.Logger) error {
 // contractVersion refuses a scheduler that speaks another version of the pod
 // contract.
 func (f *flags) contractVersion() error {
-	if !slices.Contains([]int{0, contract.Version, contract.VersionPlugin}, f.contract) {
-		return fmt.Errorf("the scheduler speaks version %d of the pod contract, this onejob-agent %s speaks versions %d and %d: use an image of the scheduler's release",
-			f.contract, build.String(), contract.Version, contract.VersionPlugin)
+	if !slices.Contains([]int{0, contract.Version, contract.VersionPlugin, contract.VersionMounted}, f.contract) {
+		return fmt.Errorf("the scheduler speaks version %d of the pod contract, this onejob-agent %s speaks versions %d to %d: use an image of the scheduler's release",
+			f.contract, build.String(), contract.Version, contract.VersionMounted)
 	}
 	return nil
 }

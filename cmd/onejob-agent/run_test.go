@@ -99,7 +99,7 @@ func TestRefusesBadSettings(t *testing.T) {
 		{"another agent", map[string]string{"BUILDKITE_BOOTSTRAP_SCRIPT_PATH": anotherAgent(t) + " bootstrap"}, []string{id}, []string{"is agent v4.0.3+x", "made for agent v" + version.Version()}},
 		{"no bootstrap", map[string]string{"BUILDKITE_BOOTSTRAP_SCRIPT_PATH": "/no/such/agent bootstrap"}, []string{id}, []string{"bootstrap-script", "/no/such/agent"}},
 		{"no folder for builds", map[string]string{"BUILDKITE_BUILD_PATH": ""}, []string{id}, []string{"BUILDKITE_BUILD_PATH"}},
-		{"another contract", map[string]string{contract.EnvContractVersion: "99"}, []string{id}, []string{"version 99", "versions 1 and 2"}},
+		{"another contract", map[string]string{contract.EnvContractVersion: "99"}, []string{id}, []string{"version 99", "versions 1 to 3"}},
 		{"an unknown flag", nil, []string{"--no-such-flag", id}, []string{"no-such-flag"}},
 		{"a flag of the agent's that isn't offered", nil, []string{"--signing-aws-kms-key=x", id}, []string{"--signing-aws-kms-key isn't offered", "JWKS"}},
 		{"a key that verifies jobs", map[string]string{"BUILDKITE_AGENT_SIGNING_AWS_KMS_KEY": "x"}, []string{id}, []string{"BUILDKITE_AGENT_SIGNING_AWS_KMS_KEY is set", "JWKS"}},

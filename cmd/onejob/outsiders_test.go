@@ -21,6 +21,12 @@ func several(n int) map[string]string {
 // secretive is a step with Secrets for its checkout.
 var secretive = map[string]string{steps.EnvCommand: "make", steps.EnvPlugins: `[{"kubernetes": {"checkout": {"envFrom": [{"secretRef": {"name": "git-a"}}], "gitCredentialsSecret": {"secretName": "git-b"}}}}]`}
 
+// programsOf is the first command's mount of them.
+func programsOf(s *corev1.PodSpec) *corev1.VolumeMount {
+	mounts := s.Containers[1].VolumeMounts
+	return &mounts[slices.IndexFunc(mounts, func(m corev1.VolumeMount) bool { return m.Name == contract.StepPrograms })]
+}
+
 // closed are Jobs of queues with more in their pods, and such that have more than onejob's
 // where all that it puts there is in its place.
 func (l *lab) closed(of map[string]ruled, made, outsiders map[string]*batchv1.Job) {
@@ -30,6 +36,7 @@ func (l *lab) closed(of map[string]ruled, made, outsiders map[string]*batchv1.Jo
 	for name, k := range map[string]*batchv1.Job{
 		"a hold": l.made(of["hold"], nil), "a hold, and a plugin": l.made(of["hold"], several(1)), "a hold, and Secrets": l.made(of["hold"], secretive), "spans": l.made(of["tracing"], nil), "several commands": l.made(of["pods"], several(3)),
 		"the template's affinity": l.made(of["near"], nil), "another attempt with that": again, "commands with room": l.made(of["near"], several(3)),
+		"programs that are mounted": l.made(of["mounted"], several(2)), "programs that nobody needs": l.made(of["mounted"], nil),
 	} {
 		made[name] = k
 	}
@@ -99,6 +106,21 @@ func (l *lab) closed(of map[string]ruled, made, outsiders map[string]*batchv1.Jo
 		"the token's program in a queue without a hold": {"tracing", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
 			s.InitContainers = append(s.InitContainers, *l.made(of["hold"], several(1)).Spec.Template.Spec.InitContainers[0].DeepCopy())
 			s.InitContainers[0].VolumeMounts[0].Name = "builds"
+		}},
+		"all of the runner's image": {"mounted", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			programsOf(s).SubPath = ""
+		}},
+		"programs elsewhere": {"mounted", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			programsOf(s).MountPath = "/usr/bin"
+		}},
+		"programs of another image": {"mounted", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			s.Volumes[slices.IndexFunc(s.Volumes, func(v corev1.Volume) bool { return v.Name == contract.StepPrograms })].Image.Reference = "evil:1"
+		}},
+		"programs for the runner": {"mounted", func(_ *batchv1.Job, s *corev1.PodSpec, agent *corev1.Container) {
+			agent.VolumeMounts = append(agent.VolumeMounts, *programsOf(s))
+		}},
+		"programs for a helper": {"mounted", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			s.InitContainers = append(s.InitContainers, corev1.Container{Name: "x", Image: "x", VolumeMounts: []corev1.VolumeMount{*programsOf(s)}})
 		}},
 		"spans for others": {"tracing", func(_ *batchv1.Job, _ *corev1.PodSpec, agent *corev1.Container) {
 			agent.Env = append(agent.Env, corev1.EnvVar{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Value: "http://evil"})

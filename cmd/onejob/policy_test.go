@@ -102,6 +102,7 @@ queues:
   policy: {limits: {pod: {cpu: "8"}}}
   resource-classes: {large: {resource: {requests: {cpu: "6"}}, priorityClassName: ci, tolerations: [{key: big, operator: Exists}], image: "tools:1"}}
 - {name: hold, steps: pod, hold: 30m, policy: {secrets: ["git-*"]}}
+- {name: mounted, steps: pod, programs: image-volume, policy: {volumes: [emptyDir, image]}}
 - name: tracing
   steps: pod
   agent-tracing: "http://otel:4318"

@@ -125,6 +125,10 @@ func (j *judge) spec() (s admissionv1.ValidatingAdmissionPolicySpec) {
 			folders = append(folders, fmt.Sprint(field(v, "name")))
 		}
 	}
+	volumes, folders = append(volumes, contract.StepInit), append(folders, contract.StepInit)
+	if j.programs != nil {
+		volumes, folders = append(volumes, contract.StepPrograms), append(folders, contract.StepPrograms)
+	}
 	ours = append(ours, template...)
 	image := func(of, list string) string { return of + ".map(i, " + list + ")" }
 	for _, v := range [][2]string{
@@ -138,8 +142,8 @@ func (j *judge) spec() (s admissionv1.ValidatingAdmissionPolicySpec) {
 		{"steps", "variables.all.filter(c, !(c.name in variables.theirs))"},
 		{"commands", "variables.pod.containers.filter(c, c.name.matches(" + quoted("^"+contract.CommandContainer+"(-|$)") + ")).map(c, c.name)"},
 		{"before", `variables.inits.filter(c, c.?restartPolicy.orValue("") != "Always").map(c, c.name)`},
-		{"volumes", list("variables.pod", "volumes") + ".filter(v, !(v.name in " + listed(append(volumes, contract.StepInit)) + "))"},
-		{"folders", listed(append(folders, contract.StepInit))},
+		{"volumes", list("variables.pod", "volumes") + ".filter(v, !(v.name in " + listed(volumes) + "))"},
+		{"folders", listed(folders)},
 		{"named", "variables.steps.filter(c, c.image != " + quoted(j.image) + ").map(c, c.image) + variables.volumes.filter(v, has(v.image)).map(v, v.?image.?reference.orValue(\"\"))"},
 		{"docker", image("variables.named", `i.startsWith("index.docker.io/") ? "docker.io/" + i.substring(16) : i`)},
 		{"hosts", image("variables.docker", `i.matches("^([^/]*[.:A-Z][^/]*|localhost)/") ? i : "docker.io/" + i`)},

@@ -29,6 +29,7 @@ type judge struct {
 	added    *corev1.PodSpec
 	queues   []any
 	image    string // of the commands that name none
+	programs any    // the commands' mount of onejob's programs, nil where they are copied
 	tokens   []string
 	deadline int64
 	class    corev1.ResourceRequirements
@@ -41,7 +42,7 @@ type judge struct {
 func newJudge(q config.Queue, t *kjob.Template) *judge {
 	spec := &t.Job.Spec.Template.Spec
 	j := &judge{policy: policy.Effective(t.Policy()), pod: object(spec), agent: object(kjob.FindAgent(spec)), image: t.CommandImage(), class: t.ClassResources(), tokens: append([]string{q.TokenSecret.Name}, q.TokenSecrets...)}
-	j.added, j.stays, j.credentials = t.Added(), t.Hold > 0, t.CredentialHelper()
+	j.added, j.programs, j.stays, j.credentials = t.Added(), object(t.ProgramsMount()), t.Hold > 0, t.CredentialHelper()
 	j.queues, _ = object(slices.Concat(spec.Volumes, j.added.Volumes)).([]any)
 	if s := t.Job.Spec.ActiveDeadlineSeconds; s != nil {
 		j.deadline = *s

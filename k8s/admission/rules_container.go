@@ -34,6 +34,9 @@ func (j *judge) volumes() {
 	j.add("volumes.ephemeral", "variables.volumes.filter(v, has(v.ephemeral) && has(v.ephemeral.volumeClaimTemplate)).all(v, !has("+claim+".dataSource) && !has("+claim+".dataSourceRef) && !has("+claim+".selector) && "+optional("v", "ephemeral.volumeClaimTemplate.spec.volumeName")+`.orValue("") == "")`, "it would bring what is in another claim or volume")
 	j.add("volumes.projected", "variables.volumes.all(v, "+list("v", "projected.sources")+`.all(s, s.all(k, k in ["configMap", "secret", "downwardAPI", "serviceAccountToken"])))`, "it is made of configMap, secret, downwardAPI and serviceAccountToken only")
 	own := []string{"v.name != " + quoted(contract.StepInit) + " || has(v.emptyDir)"}
+	if j.programs != nil {
+		own = append(own, "v.name != "+quoted(contract.StepPrograms)+" || has(v.image) && "+same("v.image.reference", field(j.agent, "image")))
+	}
 	for _, v := range j.queues {
 		own = append(own, "v.name != "+quoted(fmt.Sprint(field(v, "name")))+" || "+all(same("v", v), only("v", v)))
 	}
@@ -89,6 +92,9 @@ func (j *judge) containers() {
 	}
 	j.add("terminationMessagePath", "variables.steps.all(c, "+optional("c", "terminationMessagePath")+".orValue("+quoted(contract.DefaultTerminationMessagePath)+") == "+quoted(contract.DefaultTerminationMessagePath)+")", "the message is read where Kubernetes has it by default")
 	j.add("volumeMounts", "variables.steps.all(c, ("+list("c", "volumeMounts")+".map(m, m.name) + "+list("c", "volumeDevices")+".map(m, m.name)).all(n, c.name in variables.commands && n in variables.folders || variables.volumes.exists(v, v.name == n)))", "the queue's own volumes are for its runner, its folders for commands")
+	if j.programs != nil {
+		j.add("volumeMounts", "variables.steps.all(c, "+list("c", "volumeMounts")+".all(m, "+either("m.name != "+quoted(contract.StepPrograms), exactly("m", j.programs))+"))", "of the runner's image a command has onejob's programs, and nothing else")
+	}
 	j.add("restartPolicyRules", "variables.steps.all(c, !has(c.restartPolicyRules)) && variables.pod.containers.all(c, !has(c.restartPolicy))", "a Job of this queue is one run, and no container of it begins anew")
 }
 

@@ -73,7 +73,7 @@ func (j *judge) runner(q config.Queue) {
 	}
 	j.secretsInit(q, all(same("c.image", image), secure))
 	j.add("initContainers["+contract.StepInit+"]", "variables.all.filter(c, c.name == "+quoted(contract.StepInit)+").all(c, "+all(same("c.image", image), "c.command == "+copies, secure, "!has(c.envFrom)", "size("+list("c", "env")+") == 1", "!has(c.lifecycle)", list("c", "volumeMounts")+".all(m, m.name == "+quoted(contract.StepInit)+")")+")", "it is not onejob's")
-	run := []string{path.Join(contract.StepDir, "bin", contract.StepProgram), "run"}
+	run := []string{path.Join(contract.StepBin, contract.StepProgram), "run"}
 	command := optional("c", "command") + ".orValue([])"
 	j.add("containers[command]", "variables.pod.containers.filter(c, c.name in variables.commands).all(c, "+either(command+" == "+listed(run), all("size("+command+") == 3", same("c.command[0]", run[0]), same("c.command[1]", run[1]), `c.command[2].matches("^[0-9]+$")`))+" && !has(c.args))", "the command is Buildkite's to say")
 	inits, _ := field(j.pod, "initContainers").([]any)

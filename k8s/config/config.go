@@ -51,6 +51,12 @@ const (
 	StepsPlain = "plain"
 )
 
+// The values of Queue.Programs.
+const (
+	ProgramsCopy        = "copy"
+	ProgramsImageVolume = "image-volume"
+)
+
 // The values of Queue.LostJobs.
 const (
 	LostLeave  = "leave"
@@ -124,6 +130,9 @@ type Queue struct {
 	DefaultResourceClass string           `json:"default-resource-class-name,omitempty"`
 	// UserNamespace gives each pod users of its own: root in it is nobody on the node.
 	UserNamespace bool `json:"user-namespace,omitempty"`
+	// Programs says how a command's container gets our programs: copied, or by a volume
+	// of the agent's image.
+	Programs string `json:"programs,omitempty"`
 	// TokenSecrets names the Secrets with an agent token in Namespace, of this queue
 	// and of the others. Parse fills it.
 	TokenSecrets []string `json:"-"`
@@ -257,6 +266,7 @@ func (c *Config) complete(namespace string) {
 		def(&q.LostJobs, LostLeave)
 		def(&q.Unmatched, UnmatchedNotify)
 		def(&q.Steps, StepsImage)
+		def(&q.Programs, ProgramsCopy)
 		def(&q.AgentEndpoint, c.Endpoint)
 		def(&q.TokenSecret.Name, "onejob-agent-token")
 		def(&q.TokenSecret.Key, "token")

@@ -119,6 +119,9 @@ func (f *faults) words(at string, q Queue) {
 	if !slices.Contains([]string{StepsPod, StepsImage, StepsPlain}, q.Steps) {
 		f.bad("%s: steps: %q is neither image nor pod nor plain", at, q.Steps)
 	}
+	if !slices.Contains([]string{ProgramsCopy, ProgramsImageVolume}, q.Programs) {
+		f.bad("%s: programs: %q is neither copy nor image-volume", at, q.Programs)
+	}
 	if q.AgentTracing != "" && contract.CheckEndpoint(q.AgentTracing) != nil {
 		f.bad("%s: agent-tracing: it is no base URL of a collector, such as http://otel-collector.monitoring:4318", at)
 	}

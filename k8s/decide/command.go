@@ -19,6 +19,7 @@ func (p *Pod) addCommand(o *corev1.Pod) {
 	if !p.Apart {
 		return
 	}
+	agents := p.Waiting != ""
 	for _, c := range o.Status.ContainerStatuses {
 		if !contract.IsCommand(c.Name) {
 			continue
@@ -37,11 +38,23 @@ func (p *Pod) addCommand(o *corev1.Pod) {
 			p.Waiting, p.WaitingMessage = "StartError", contract.Sentence(fmt.Sprintf("container %s ended with exit code %d%s%s %s", c.Name, end.ExitCode, beforeCommand, end.Reason, lastLines(end.Message)))
 		}
 	}
+	p.OfCommand = p.Waiting != "" && !agents
 }
 
 // decideUnbegun is for a pod whose command's container the runtime couldn't start, while the
 // job is offered. It won't be tried again in this pod. Most likely the runner's own container
 // came up late, after a pull that failed perhaps, and its programs weren't there yet.
 func decideUnbegun(f Facts) Decision {
-	return Decision{Action: Delete, Reason: ReasonContainer, Text: "the pod can't run the command; onejob deletes it and makes another: " + f.Pod.WaitingMessage}
+	return Decision{Action: Delete, Reason: ReasonContainer, Text: "the pod can't run the command; onejob deletes it and makes another: " + f.mountedPrograms() + f.Pod.WaitingMessage}
+}
+
+// mountedPrograms is what to do about a command's container that can't be started, if its
+// programs come by an image volume: a runtime that knows none, or ignores the sub-path, says
+// only that something isn't there. It is empty in other pods.
+func (f Facts) mountedPrograms() string {
+	missing := f.Pod.Waiting == "CreateContainerConfigError" // a Secret, a ConfigMap
+	if !f.Policy.Mounted || !f.Pod.OfCommand || missing {
+		return ""
+	}
+	return fmt.Sprintf("programs: image-volume needs containerd 2.2 or CRI-O 1.33 on node %s; upgrade it, or set programs: copy. ", f.Pod.Node)
 }

@@ -102,6 +102,37 @@ func TestCommandNotStarted(t *testing.T) {
 	}
 }
 
+// TestMountedPrograms: where the programs come by an image volume, a command that can't be
+// started says what its node needs. What else keeps a pod from starting does not.
+func TestMountedPrograms(t *testing.T) {
+	const fix = "programs: image-volume needs containerd 2.2 or CRI-O 1.33 on node node; upgrade it, or set programs: copy. "
+	for _, tt := range []struct {
+		name           string
+		mounted        bool
+		agent, command corev1.ContainerState
+		action         Action
+		says           string
+		told           bool
+	}{
+		{"a runtime that knows no such volume", true, runs, waitsOn("CreateContainerError"), Finish, "the pod can't start: CreateContainerError: " + fix + "the kubelet's words", true},
+		{"one that ignores the sub-path", true, runs, endsWith(128, "StartError", "no such file"), Delete, "makes another: " + fix + "container command ended with exit code 128", true},
+		{"programs that are copied", false, runs, waitsOn("CreateContainerError"), Finish, "(check the queue's token-secret", false},
+		{"a Secret that is missing", true, runs, waitsOn("CreateContainerConfigError"), Finish, "(check the queue's token-secret", false},
+		{"the runner's container", true, waitsOn("CreateContainerError"), waitsOn("ContainerCreating"), Finish, "(check the queue's token-secret", false},
+		{"an image that can't be pulled", true, runs, waitsOn("ImagePullBackOff"), Finish, "check that it exists", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := On(aKJob().State(stacks.StateReserved).but(func(f *Facts) {
+				f.Pod, f.Policy.Mounted = OfPod(withCommand(tt.agent, tt.command)), tt.mounted
+				f.FailingSince, f.EventsAt = t0.Add(-3*time.Minute), t0
+			}).Facts)
+			if d.Action != tt.action || !strings.Contains(d.Text, tt.says) || strings.Contains(d.Text, fix) != tt.told {
+				t.Errorf("%v %q, want %v %q", d.Action, d.Text, tt.action, tt.says)
+			}
+		})
+	}
+}
+
 // TestJobOverBeforeItsCommand: a runner that waits for a container which doesn't come is
 // stopped at once when the job is over, and has nothing to explain. One whose container was
 // killed has its time to leave.

@@ -82,6 +82,8 @@ type Policy struct {
 	Grace time.Duration
 	// Hold is how long a runner may stay when its job is over.
 	Hold time.Duration
+	// Mounted: commands have onejob's programs of an image volume.
+	Mounted bool
 }
 
 // NoLimit is a pending timeout that is longer than anything waits.
@@ -162,8 +164,9 @@ type Pod struct {
 	// have containers of their own.
 	Used  []Used
 	Apart bool
-	// Waiting is why a container hasn't started: ImagePullBackOff.
+	// Waiting is why a container hasn't started: ImagePullBackOff. OfCommand: a command's.
 	Waiting, WaitingMessage, Image string
+	OfCommand                      bool
 	// Unschedulable is the scheduler's own message, empty if it has placed the pod.
 	Unschedulable string
 }

@@ -65,7 +65,7 @@ func decideLostOffered(f Facts) Decision {
 	case f.startErrors() >= startTries:
 		// The container never ran, in pod after pod: the command or the image.
 		return Decision{Action: Finish, Reason: ReasonContainer, ExitStatus: -1,
-			Text: fmt.Sprintf("the container could not be started in %d pods in a row: %s (image %s: check the command in the queue's template)", f.startErrors(), why, f.Pod.Image)}
+			Text: fmt.Sprintf("the container could not be started in %d pods in a row: %s%s (image %s: check the command in the queue's template)", f.startErrors(), f.mountedPrograms(), why, f.Pod.Image)}
 	case f.Pod.Broke.Container != "":
 		return decideBroke(f)
 	default:

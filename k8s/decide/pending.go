@@ -115,6 +115,8 @@ func pendingWhy(f Facts) (Reason, string, time.Duration) {
 			grace = -1
 		}
 		return ReasonImage, fmt.Sprintf("%s (image %s): check that it exists and that the pod may pull it. %s", p.Waiting, p.Image, p.WaitingMessage), grace
+	case FailureKind(p.Waiting) == "container" && f.mountedPrograms() != "":
+		return ReasonContainer, fmt.Sprintf("%s: %s%s", p.Waiting, f.mountedPrograms(), p.WaitingMessage), containerGrace
 	case FailureKind(p.Waiting) == "container":
 		return ReasonContainer, fmt.Sprintf("%s: %s (check the queue's token-secret, and the Secret, ConfigMap and command in its template)", p.Waiting, p.WaitingMessage), containerGrace
 	case f.failureKind() == "mount":

@@ -77,6 +77,9 @@ func (p *Patient) Examine(ctx context.Context) Report {
 	p.templates = map[string]*kjob.Template{}
 	for _, q := range p.Config.Queues {
 		add(func(ctx context.Context) []Finding { return p.template(ctx, q) })
+		if t := p.templates[q.Name]; t != nil {
+			add(func(ctx context.Context) []Finding { return p.nodes(ctx, q, t) })
+		}
 	}
 	r = append(r, p.skew.finding("the API server"))
 	for _, q := range p.Config.Queues {

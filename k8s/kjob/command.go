@@ -69,9 +69,8 @@ func EnvOf(k *batchv1.Job) map[string]string {
 // folders: not the token, not the template's Secrets and volumes, and no view of other
 // containers' processes.
 //
-// An image volume would save the copy of our programs; it needs Kubernetes 1.35 and
-// containerd 2.1.
-func addCommand(pod *corev1.PodSpec, image string) {
+// mounted is the queue's: programs come in an image volume.
+func addCommand(pod *corev1.PodSpec, image string, mounted bool) {
 	agent := FindAgent(pod)
 	shared := corev1.VolumeMount{Name: contract.StepInit, MountPath: contract.StepDir}
 	folder := corev1.EnvVar{Name: contract.EnvStepDir, Value: contract.StepDir}
@@ -82,7 +81,7 @@ func addCommand(pod *corev1.PodSpec, image string) {
 	folders, variables := ownFolders(pod, agent)
 	command := corev1.Container{
 		Name: contract.CommandContainer, Image: image, WorkingDir: contract.StepDir,
-		Command: []string{path.Join(contract.StepDir, "bin", contract.StepProgram), "run"},
+		Command: []string{path.Join(contract.StepBin, contract.StepProgram), "run"},
 		Env:     slices.Concat(home(agent), variables, []corev1.EnvVar{folder}), Resources: commandResources(agent), SecurityContext: commandSecurity(agent),
 		VolumeMounts:             append(folders, shared),
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
@@ -90,36 +89,12 @@ func addCommand(pod *corev1.PodSpec, image string) {
 	agent.Resources = runnerResources(pod, agent)
 	agent.VolumeMounts = append(agent.VolumeMounts, shared)
 	agent.Env = append(agent.Env, folder)
-	bringPrograms(pod, agent)
-	pod.Containers = append(pod.Containers, command)
-}
-
-// bringPrograms has our programs copied into the shared folder before the command's
-// container is started. The kubelet starts containers in their order, and begins the next
-// one when the last one's postStart has ended. An init container would do, too, and where
-// the template has a postStart of its own, it does: but the kubelet looks only once a
-// second whether one has ended, and that is longer than all else that a pod takes to start.
-//
-// If the agent's container can't be started, the kubelet starts the command's without the
-// programs, in vain. Then there is a new attempt: see decide.
-func bringPrograms(pod *corev1.PodSpec, agent *corev1.Container) {
-	copying := []string{contract.StepProgram, "copy"}
-	switch l := agent.Lifecycle; {
-	case l == nil:
-		agent.Lifecycle = &corev1.Lifecycle{PostStart: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: copying}}}
-	case l.PostStart == nil:
-		l.PostStart = &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: copying}}
-	default:
-		// It is of the agent's image, and done before the agent begins: a pod asks for the
-		// larger of the two.
-		last := len(agent.VolumeMounts) - 1
-		pod.InitContainers = append([]corev1.Container{{
-			Name: contract.StepInit, Image: agent.Image, ImagePullPolicy: agent.ImagePullPolicy, Command: copying,
-			Env:       []corev1.EnvVar{{Name: contract.EnvStepDir, Value: contract.StepDir}},
-			Resources: *agent.Resources.DeepCopy(), SecurityContext: agent.SecurityContext.DeepCopy(),
-			VolumeMounts: agent.VolumeMounts[last:],
-		}}, pod.InitContainers...)
+	if mounted {
+		mountPrograms(pod, agent, &command)
+	} else {
+		copyPrograms(pod, agent)
 	}
+	pod.Containers = append(pod.Containers, command)
 }
 
 // home is the agent's variable HOME, if it is a value. The step's image may have no user

@@ -47,6 +47,9 @@ func dryRun(ctx context.Context, client kube.Client, t *Template) (notes []strin
 	if err != nil {
 		return nil, err
 	}
+	if spec := &k.Spec.Template.Spec; t.Mounted && versionOf(FindAgent(spec)) != contract.VersionMounted {
+		addCommand(spec, FindAgent(spec).Image, true) // an API server without image volumes refuses it
+	}
 	of := refsOf(&other.Spec.Template.Spec)
 	var errs []error
 	bad := func(what string, err error) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/config"
@@ -45,8 +46,20 @@ func (t *Template) Added() *corev1.PodSpec {
 	if t.OnTerm == onTermDrain {
 		agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvOnTerm, Value: t.OnTerm})
 	}
+	if t.Mounted {
+		agent.Env = append(agent.Env, programsEnv())
+	}
 	agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: contract.StepInit, MountPath: contract.StepDir},
 		corev1.VolumeMount{Name: credentialsVolume, MountPath: credentialsDir, ReadOnly: true})
 	addSecrets(pod, agent, t)
 	return pod
+}
+
+// ProgramsMount is the one mount that commands have of contract.StepPrograms, nil if the
+// queue's programs are copied.
+func (t *Template) ProgramsMount() *corev1.VolumeMount {
+	if !t.Mounted {
+		return nil
+	}
+	return ptr.To(programsMount())
 }

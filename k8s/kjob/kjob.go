@@ -114,7 +114,13 @@ const envImage = "BUILDKITE_IMAGE"
 
 // versionOf is the version of the contract that a runner needs for its pod.
 func versionOf(agent *corev1.Container) int {
-	if slices.ContainsFunc(agent.Env, func(e corev1.EnvVar) bool { return e.Name == contract.EnvCommands || e.Name == contract.EnvCheckoutEnv }) {
+	has := func(names ...string) bool {
+		return slices.ContainsFunc(agent.Env, func(e corev1.EnvVar) bool { return slices.Contains(names, e.Name) })
+	}
+	switch {
+	case has(contract.EnvStepPrograms):
+		return contract.VersionMounted
+	case has(contract.EnvCommands, contract.EnvCheckoutEnv):
 		return contract.VersionPlugin
 	}
 	return contract.Version

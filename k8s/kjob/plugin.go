@@ -58,7 +58,7 @@ func addStep(k *batchv1.Job, t *Template, env map[string]string) (image string, 
 			return "", err
 		}
 	}
-	addCommand(spec, own)
+	addCommand(spec, own, t.Mounted)
 	return own, nil
 }
 
@@ -70,7 +70,7 @@ func addPlugin(k *batchv1.Job, t *Template, step *steps.Step, env map[string]str
 		return "", err
 	}
 	spec, first := &k.Spec.Template.Spec, pod.Commands[0].Container.Image
-	addCommand(spec, first)
+	addCommand(spec, first, t.Mounted)
 	secure := commandSecurity(FindAgent(spec))
 	addStepContainers(spec, t, pod, env[steps.EnvCommand])
 	for _, c := range slices.Concat(pod.Init, pod.Sidecars) {

@@ -48,6 +48,9 @@ type Template struct {
 	// Pods means that a step may describe its pod by the kubernetes plugin, within policy
 	// (steps: pod).
 	Pods bool
+	// Mounted means that a command's container has our programs of an image volume
+	// (programs: image-volume).
+	Mounted bool
 	// policy is the queue's, see ceilings. bound has the limits for a container that names
 	// none.
 	policy, bound config.Policy
@@ -118,7 +121,7 @@ func Parse(doc []byte, q config.Queue) (*Template, error) {
 	t := &Template{
 		Queue: q.Name, Namespace: q.Namespace, AgentEndpoint: q.AgentEndpoint, Tags: q.Tags,
 		AgentTracing: q.AgentTracing, OnTerm: q.OnTerm, TokenSecret: q.TokenSecret, Installation: q.Installation, Plain: q.Steps == config.StepsPlain,
-		Pods: q.Steps == config.StepsPod, Job: &batchv1.Job{},
+		Pods: q.Steps == config.StepsPod, Mounted: q.Programs == config.ProgramsImageVolume, Job: &batchv1.Job{},
 		tokens: append([]string{q.TokenSecret.Name}, q.TokenSecrets...),
 	}
 	if q.Hold != nil {

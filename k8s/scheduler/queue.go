@@ -34,7 +34,7 @@ func (s *settings) policy() decide.Policy {
 func PolicyOf(q config.Queue, grace time.Duration) decide.Policy {
 	p := decide.Policy{
 		MaxAttempts: *q.MaxAttempts, PendingTimeout: time.Duration(*q.PendingTimeout), SuspendedTimeout: time.Duration(*q.SuspendedTimeout),
-		ImageGrace: time.Duration(*q.ImageGrace), FinishLost: q.LostJobs == config.LostFinish, Grace: grace, Hold: time.Duration(*q.Hold),
+		ImageGrace: time.Duration(*q.ImageGrace), FinishLost: q.LostJobs == config.LostFinish, Grace: grace, Hold: time.Duration(*q.Hold), Mounted: q.Programs == config.ProgramsImageVolume,
 	}
 	if p.PendingTimeout == 0 {
 		p.PendingTimeout = decide.NoLimit

@@ -342,7 +342,7 @@ func TestEnvironment(t *testing.T) {
 		[]string{"PATH=/runner/bin", "HOME=/root", "SAME=job", "KUBERNETES_PORT=x", "BUILDKITE_COMMAND=make", "BUILDKITE_SHELL=/no/such/bash -e -c", "BUILDKITE_HOOKS_PATH=/etc/hooks", "BUILDKITE_SOCKETS_PATH=/run"}, dir)
 	for name, want := range map[string]string{
 		"PATH": "/image/bin", "HOME": "/home/onejob", "ONEJOB_STEP_DIR": "", "SAME": "job", "KUBERNETES_PORT": "", "KUBERNETES_SERVICE_HOST": "10.0.0.1",
-		"BUILDKITE_COMMAND": "make", "BUILDKITE_SHELL": "/bin/sh -e -c", "BUILDKITE_HOOKS_PATH": hooksAt(dir, 0), "BUILDKITE_SOCKETS_PATH": filepath.Join(dir, "sockets"),
+		"BUILDKITE_COMMAND": "make", "BUILDKITE_SHELL": "/bin/sh -e -c", "BUILDKITE_HOOKS_PATH": hooksAt(dir, 0), "BUILDKITE_SOCKETS_PATH": filepath.Join(dir, "sockets", strconv.Itoa(os.Getuid())),
 		"BUILDKITE_BOOTSTRAP_PHASES": "plugin,command", "BUILDKITE_BIN_PATH": filepath.Join(dir, "bin"),
 	} {
 		if v := value(got, name); v != want {

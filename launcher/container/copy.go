@@ -34,17 +34,18 @@ func Copy(dir string, programs ...string) error {
 			return fmt.Errorf("copying %s for the command's container: %w", p, err)
 		}
 	}
-	// Any user may make sockets there, because the containers may run as different users.
-	for _, folder := range []string{dir, filepath.Join(dir, "sockets")} {
-		if err := os.MkdirAll(folder, 0o777); err != nil { //nolint:gosec // see above
-			return fmt.Errorf("making %s: %w", folder, err)
-		}
-		if folder == dir {
-			continue // a volume: its mode is its owner's
-		}
-		if err := os.Chmod(folder, 0o777); err != nil { //nolint:gosec // whatever the umask was
-			return fmt.Errorf("opening %s for all users: %w", folder, err)
-		}
+	return MakeSockets(dir)
+}
+
+// MakeSockets makes the folder for sockets in a pod's shared folder. Any user may make some
+// there, because the containers may run as different users.
+func MakeSockets(dir string) error {
+	folder := filepath.Join(dir, "sockets")
+	if err := os.MkdirAll(folder, 0o777); err != nil { //nolint:gosec // see above
+		return fmt.Errorf("making %s: %w", folder, err)
+	}
+	if err := os.Chmod(folder, 0o777); err != nil { //nolint:gosec // whatever the umask was
+		return fmt.Errorf("opening %s for all users: %w", folder, err)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -27,7 +28,8 @@ func environment(container, job []string, dir string) []string {
 	env = with(env, "BUILDKITE_BOOTSTRAP_PHASES", "plugin,command")
 	env = with(env, "BUILDKITE_BIN_PATH", filepath.Join(dir, binFolder))
 	// The runner's sockets have the names of processes that this container doesn't see.
-	env = with(env, "BUILDKITE_SOCKETS_PATH", filepath.Join(dir, "sockets"))
+	// A folder for each user, because the agent lets nobody else into its own.
+	env = with(env, "BUILDKITE_SOCKETS_PATH", filepath.Join(dir, "sockets", strconv.Itoa(os.Getuid())))
 	env = hooks(env, dir)
 	for _, name := range []string{"BUILDKITE_SHELL", "BUILDKITE_HOOKS_SHELL"} {
 		if set := value(env, name); set != "" {

@@ -15,8 +15,9 @@ import (
 // binaries are the programs that a cluster is made of, built from this
 // repository into its .cache.
 type binaries struct {
-	kube   string // Kubernetes and etcd
-	keeper string // of package sandbox
+	kube       string // Kubernetes and etcd
+	keeper     string // of package sandbox
+	containerd string // the directory of containerd and runc; empty for Debian's
 }
 
 // Build builds what a cluster runs, unless .cache has it: minutes from a cold

@@ -59,6 +59,11 @@ func Run(ctx context.Context, config Config) (_ *Cluster, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if config.Containerd2 {
+		if programs.containerd, err = buildContainerd2(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if config.Nodes > 0 {
 		pause, err := image.Stub(ctx)
 		if err != nil {

@@ -21,6 +21,10 @@ type Config struct {
 	// node. Pods name them with imagePullPolicy Never or IfNotPresent.
 	Images []string
 
+	// Containerd2 gives the nodes containerd 2 and a runc that can do image volumes and
+	// user namespaces, built into .cache, instead of Debian's.
+	Containerd2 bool
+
 	// APIServerArgs, ControllerManagerArgs and KubeletArgs are added to the
 	// components' command lines, for instance "--feature-gates=…" or a kubelet's
 	// "--eviction-hard=nodefs.available<20%".

@@ -16,7 +16,8 @@ import (
 //   - restrict_oom_score_adj: root may lack CAP_SYS_RESOURCE, and runc then dies
 //     of lowering a score, with "can't get final child's PID from pipe: EOF".
 //   - netns_mounts_under_state_dir: else two nodes share /var/run/netns.
-//   - the opt plugin is off as it makes /opt/containerd on the machine.
+//   - the opt plugin is off as it makes /opt/containerd on the machine, and so is NRI, which
+//     2.x has and which would make a socket in /var/run.
 const containerdConfig = `version = 2
 root = %[1]q
 state = %[2]q
@@ -43,6 +44,9 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.tracing.proc
     conf_dir = %[6]q
   [plugins."io.containerd.grpc.v1.cri".registry]
     config_path = %[7]q
+
+[plugins."io.containerd.nri.v1.nri"]
+  disable = true
 `
 
 // memory is a tmpfs in the sandbox. Images and etcd's data are there: containerd
@@ -70,14 +74,14 @@ func (n *node) startRuntime(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	program, err := find("containerd")
+	program, err := n.cluster.containerd()
 	if err != nil {
 		return err
 	}
 	process, err := n.cluster.sandbox.Start(sandbox.Command{
 		Name:    n.name + "-containerd",
 		Argv:    []string{program, "--config", config},
-		Env:     environment(),
+		Env:     n.cluster.runtimeEnvironment(),
 		Cgroups: []string{n.cluster.sandbox.CgroupFile(cgroup)},
 	})
 	if err != nil {

@@ -12,7 +12,8 @@
 //
 // Kubernetes and etcd are one binary, a Go module of its own in directory kube,
 // built once into .cache; containerd, runc and the CNI plugins are Debian's
-// (packages.txt). RBAC, service-account tokens and Pod Security admission work
+// (packages.txt). With Config.Containerd2 the first two are newer ones, built from
+// directory containerd. RBAC, service-account tokens and Pod Security admission work
 // as they do elsewhere. There is no kube-proxy, no DNS and no metrics server.
 //
 // In a test, Start gives a cluster of the test's own and Shared one for the

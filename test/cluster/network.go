@@ -40,7 +40,8 @@ func (c *Cluster) connect(ctx context.Context) error {
 	if err := os.WriteFile(batch, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
 		return err
 	}
-	script := fmt.Sprintf("mkdir -p %s/etcd && chmod 700 %[1]s/etcd && ip -batch %[2]s && echo 1 > /proc/sys/net/ipv4/ip_forward", memory, batch)
+	// Root of a user namespace passes through its node's directory.
+	script := fmt.Sprintf("mkdir -p %s/etcd && chmod 700 %[1]s/etcd && for n in $(seq 0 $((%d-1))); do mkdir -m 711 %[1]s/node-$n; done && ip -batch %[3]s && echo 1 > /proc/sys/net/ipv4/ip_forward", memory, c.config.Nodes, batch)
 	return c.sandbox.Run(ctx, sandbox.Command{
 		Name: "network", Argv: []string{"/bin/sh", "-c", script}, Env: environment(),
 	})

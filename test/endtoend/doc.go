@@ -28,6 +28,7 @@
 //	  node gone; node cut off                  TestLostNodes
 //	  where Buildkite leaves it to the agent   TestLostPods/killed-while-running
 //	image, name, Secret, volume, command       TestNeverStarted
+//	an image volume on a runtime without       TestNeverStarted/image-volume-on-an-old-runtime, test/containerd2
 //	a broken pull, and then a slow one         TestNeverStarted/image-pulled-late
 //	unschedulable, PVC                         TestNeverStarted
 //	suspended (Kueue) for long, cancelled then TestNeverStarted/suspended-…, scheduler.TestSuspended…

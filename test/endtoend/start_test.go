@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/onejob-dev/onejob/k8s/decide"
+	"github.com/onejob-dev/onejob/test/cluster/image"
 )
 
 func TestNeverStarted(t *testing.T) {
@@ -51,6 +52,12 @@ var startRows = []row{
 		"the pod did not start within 50s: ", "nodes are available", "didn't match Pod's node affinity/selector", "waiting to start: "),
 	notYet("claim-missing", "pending-timeout: 50s", "", "volumes: [{name: extra, persistentVolumeClaim: {claimName: nowhere}}]", "volumeMounts: [{name: extra, mountPath: /extra}]", "pending",
 		"the pod did not start within 50s: ", `persistentvolumeclaim "nowhere" not found`),
+	{
+		// Debian's containerd has no image volumes; test/containerd2 has one that does.
+		name: "image-volume-on-an-old-runtime", queue: "programs: image-volume", image: image.BusyboxName, exit: "-1", signalReason: "stack_error", kjobs: 1,
+		page:  []string{"the pod can't start: ", "programs: image-volume needs containerd 2.2 or CRI-O 1.33 on node node-0; upgrade it, or set programs: copy"},
+		event: "JobFinished: the pod can't start: ", metric: "finish/container",
+	},
 	{
 		name: "no-such-command", agent: "command: [/no/such]", exit: "-1", signalReason: "stack_error", kjobs: 3,
 		page:  []string{"the container could not be started in 3 pods in a row: StartError, exit code 128", "/no/such: no such file or directory"},

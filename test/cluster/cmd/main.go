@@ -36,10 +36,11 @@ func app() *cli.App {
 				Flags: []cli.Flag{
 					&cli.IntFlag{Name: "nodes", Value: 1, Usage: "`N`umber of nodes; 0 for a control plane alone"},
 					&cli.BoolFlag{Name: "images", Usage: "build onejob's images from Dockerfile.agent and import them"},
+					&cli.BoolFlag{Name: "containerd2", Usage: "containerd 2 and its runc, built from source, instead of Debian's: image volumes, user namespaces"},
 					&cli.BoolFlag{Name: "foreground", Usage: "stay in the foreground; Ctrl-C ends the cluster"},
 				},
 				Action: func(c *cli.Context) error {
-					o := options{nodes: c.Int("nodes"), images: c.Bool("images")}
+					o := options{nodes: c.Int("nodes"), images: c.Bool("images"), containerd2: c.Bool("containerd2")}
 					if c.Bool("foreground") {
 						return o.run(c.Context, c.App.Writer)
 					}

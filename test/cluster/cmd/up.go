@@ -21,8 +21,9 @@ import (
 )
 
 type options struct {
-	nodes  int
-	images bool
+	nodes       int
+	images      bool
+	containerd2 bool
 }
 
 // readyPrefix begins the line by which the process in the background says that
@@ -46,7 +47,7 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 	if err := cluster.Check(o.nodes > 0); err != nil {
 		return err
 	}
-	config := cluster.Config{Nodes: o.nodes, Logf: func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }}
+	config := cluster.Config{Nodes: o.nodes, Containerd2: o.containerd2, Logf: func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }}
 	if o.images && o.nodes > 0 {
 		config.Logf("building images from Dockerfile.agent")
 		for _, build := range []func(context.Context, image.Options) (string, error){image.Agent, image.Scheduler} {
@@ -96,7 +97,7 @@ func (o options) background(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	// Not the context's: after the last line the process is no longer ours to end.
-	command := exec.Command(self, "up", "--foreground", "--nodes="+strconv.Itoa(o.nodes), "--images="+strconv.FormatBool(o.images))
+	command := exec.Command(self, "up", "--foreground", "--nodes="+strconv.Itoa(o.nodes), "--images="+strconv.FormatBool(o.images), "--containerd2="+strconv.FormatBool(o.containerd2))
 	command.Env = append(os.Environ(), backgroundVariable+"=1")
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	output, err := command.StdoutPipe()

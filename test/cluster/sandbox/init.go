@@ -75,12 +75,28 @@ func isolate(dir string) error {
 			return fmt.Errorf("mounting %s: %w", m.target, err)
 		}
 	}
+	if err := wholeProc(); err != nil {
+		return err
+	}
 	if err := hideKubelet(); err != nil {
 		return err
 	}
 	// Kubelets propagate mounts to their pods. Last, as what is mounted on a directory would show in those bound to it.
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_SHARED, ""); err != nil {
 		return fmt.Errorf("sharing mounts: %w", err)
+	}
+	return nil
+}
+
+// wholeProc is one more /proc. In a user namespace the kernel mounts one only where a whole
+// one is in sight, and the sandbox's own lacks the sysctls that are hidden.
+func wholeProc() error {
+	const dir = "/run/proc"
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	if err := syscall.Mount("proc", dir, "proc", syscall.MS_NOSUID|syscall.MS_NODEV|syscall.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("mounting %s: %w", dir, err)
 	}
 	return nil
 }

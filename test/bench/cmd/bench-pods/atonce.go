@@ -14,7 +14,7 @@ import (
 func (b *bench) atOnce(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*patience, fmt.Errorf("not within %s", 2*patience))
 	defer cancel()
-	ids, err := b.step(b.burst, image.BusyboxName, "true")
+	ids, err := b.step(b.burst, "", image.BusyboxName, "true")
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -19,6 +20,9 @@ import (
 
 // patience bounds one job, or all that are there at once.
 const patience = 3 * time.Minute
+
+// mounted is the queue whose programs come by an image volume, with -containerd2.
+const mounted = "mounted"
 
 // bench is one run of the program.
 type bench struct {
@@ -38,8 +42,13 @@ func newBench(ctx context.Context, o options) (_ *bench, err error) {
 	if err != nil {
 		return nil, err
 	}
+	queues := fixture.QueueConfig(2*o.burst, 3600)
+	if o.containerd2 {
+		_, of, _ := strings.Cut(queues, "- name: default\n")
+		queues += "- name: " + mounted + "\n  programs: image-volume\n" + of
+	}
 	on, err := fixture.Up(ctx, fixture.Options{
-		Root: root, Nodes: 1, Config: fixture.QueueConfig(2*o.burst, 3600), Logf: logf,
+		Root: root, Nodes: 1, Containerd2: o.containerd2, Config: queues, Logf: logf,
 		Simulator: simulator.Config{JobStatusInterval: 1, RequestLog: 100000},
 	})
 	if err != nil {
@@ -58,8 +67,8 @@ func newBench(ctx context.Context, o options) (_ *bench, err error) {
 
 func (b *bench) close() error { return b.on.Close() }
 
-// step schedules jobs at Buildkite.
-func (b *bench) step(n int, image, command string) (ids []string, err error) {
+// step schedules jobs at Buildkite. An empty queue is the default.
+func (b *bench) step(n int, queue, image, command string) (ids []string, err error) {
 	step := map[string]any{"command": command, "parallelism": n, "env": map[string]any{"BUILDKITE_SKIP_CHECKOUT": "true"}}
 	if image != "" {
 		step["image"] = image
@@ -68,7 +77,7 @@ func (b *bench) step(n int, image, command string) (ids []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	build, err := b.on.Simulator.CreateBuild(simulator.BuildRequest{Pipeline: pipeline})
+	build, err := b.on.Simulator.CreateBuild(simulator.BuildRequest{Queue: queue, Pipeline: pipeline})
 	return build.JobIDs, err
 }
 

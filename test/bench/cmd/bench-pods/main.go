@@ -6,6 +6,7 @@
 //	go run ./test/bench/cmd/bench-pods -n 5 -scenarios a
 //
 //	a  one job after another: kjob created → first line of the command's output at Buildkite
+//	   with -containerd2, image: also with programs by an image volume
 //	b  many jobs with image: at once, beside as many bare Jobs
 //	c  the runner's memory while a command container works
 //
@@ -31,6 +32,8 @@ type options struct {
 	scenarios  string
 	n, burst   int
 	reportOnly bool
+	// containerd2: the node has that instead of Debian's.
+	containerd2 bool
 }
 
 func main() {
@@ -39,6 +42,7 @@ func main() {
 	flag.IntVar(&o.n, "n", 20, "a: how many jobs of each kind, one after another")
 	flag.IntVar(&o.burst, "burst", 50, "b: how many jobs at once")
 	flag.BoolVar(&o.reportOnly, "report", false, "only report: a bar that is missed is no failure")
+	flag.BoolVar(&o.containerd2, "containerd2", false, "with containerd 2 on the node, built from source, and image volumes beside copies")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -26,7 +26,7 @@ const works = 10 * time.Second
 func (b *bench) memory(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("not within %s", patience))
 	defer cancel()
-	ids, err := b.step(1, image.BusyboxName, says+"; sleep 15")
+	ids, err := b.step(1, "", image.BusyboxName, says+"; sleep 15")
 	if err != nil {
 		return err
 	}

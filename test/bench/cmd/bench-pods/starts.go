@@ -20,6 +20,7 @@ import (
 // kind is a job beside a bare Job.
 type kind struct {
 	name, image, container string
+	queue                  string // empty for the default
 	bar                    float64
 	took, bare             samples
 	// calls are when the runner called Buildkite, by endpoint.
@@ -43,6 +44,9 @@ func (b *bench) starts(ctx context.Context) error {
 	kinds := []*kind{
 		{name: "plain", container: contract.AgentContainer, bar: 1.15},
 		{name: "image:", image: image.BusyboxName, container: contract.CommandContainer, bar: 1.6},
+	}
+	if b.containerd2 {
+		kinds = append(kinds, &kind{name: "image:, by volume", image: image.BusyboxName, container: contract.CommandContainer, queue: mounted, bar: 1.6})
 	}
 	for i := range b.n + 1 {
 		for _, k := range kinds {
@@ -75,7 +79,7 @@ func (b *bench) starts(ctx context.Context) error {
 func (b *bench) start(ctx context.Context, k *kind, command string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("not within %s", patience))
 	defer cancel()
-	ids, err := b.step(1, k.image, command)
+	ids, err := b.step(1, k.queue, k.image, command)
 	if err != nil {
 		return err
 	}
