@@ -109,7 +109,7 @@ func (j *judge) runnerVariables(q config.Queue) {
 		own = append(own, all(same("e", e), only("e", e)))
 	}
 	token := all("e.name == "+quoted(contract.EnvToken), optional("e", "valueFrom.secretKeyRef.name")+`.orValue("") == `+quoted(q.TokenSecret.Name))
-	credentials := quoted("store --file " + kjob.CredentialsDir + "/.git-credentials")
+	credentials := quoted(kjob.CredentialsHelper())
 	own = append(own, token,
 		all("e.name == "+quoted(contract.EnvJobID), "e.value == "+jobID("object.metadata")),
 		all("!has(e.valueFrom)", "e.name in "+listed(append(kjob.RunnerVariables(), steps.CheckoutVariables...))),

@@ -14,8 +14,9 @@ import (
 // What package admission needs to know of a template and of what New adds to it, to tell
 // both from a step's.
 
-// CredentialsDir is where the runner has a step's .git-credentials.
-const CredentialsDir = credentialsDir
+// CredentialsHelper is the variable by which git reads a step's .git-credentials, as it is in
+// the pod.
+func CredentialsHelper() string { return escaped(contract.GitCredentials(credentialsFile)) }
 
 // Policy is the queue's, with what the template has for the most that a step may have.
 func (t *Template) Policy() config.Policy { return t.policy }
@@ -45,6 +46,7 @@ func (t *Template) Added() *corev1.PodSpec {
 		agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvOnTerm, Value: t.OnTerm})
 	}
 	agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: contract.StepInit, MountPath: contract.StepDir},
-		corev1.VolumeMount{Name: steps.OwnPrefix + "git-credentials", MountPath: credentialsDir, ReadOnly: true})
+		corev1.VolumeMount{Name: steps.OwnPrefix + "git-credentials", MountPath: credentialsDir, ReadOnly: true},
+		corev1.VolumeMount{Name: steps.OwnPrefix + "checkout-keys", MountPath: contract.CheckoutKeysDir})
 	return pod
 }
