@@ -3,6 +3,7 @@ package mirror
 import (
 	"bytes"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -107,11 +108,11 @@ func isBroken(files fs.FS, name string, packs []fs.DirEntry) bool {
 	if slices.ContainsFunc(packs, func(e fs.DirEntry) bool { return strings.HasSuffix(e.Name(), ".pack") }) {
 		return false
 	}
-	head, err := fs.ReadFile(files, path.Join(name, "HEAD"))
+	head, err := read(files, path.Join(name, "HEAD"))
 	if lacks(err) || err == nil && len(bytes.TrimSpace(head)) == 0 {
 		return true
 	}
-	config, err := fs.ReadFile(files, path.Join(name, "config"))
+	config, err := read(files, path.Join(name, "config"))
 	if lacks(err) || err == nil && !bytes.Contains(config, []byte(`[remote "origin"]`)) {
 		return true
 	}
@@ -121,6 +122,16 @@ func isBroken(files fs.FS, name string, packs []fs.DirEntry) bool {
 		}
 	}
 	return false
+}
+
+// read reads a file, as far as git's own are long.
+func read(files fs.FS, name string) ([]byte, error) {
+	f, err := files.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	return io.ReadAll(io.LimitReader(f, 1<<20))
 }
 
 func lacks(err error) bool { return errors.Is(err, fs.ErrNotExist) }
