@@ -22,6 +22,7 @@ func TestMirrorMode(t *testing.T) {
 		{"the queue's own mode", own, "node", "", "reference"},
 		{"a plugin", "", "", "{checkout: {gitMirrors: {volume: " + claim + "}}}", "dissociate"},
 		{"a plugin with the mirrors in its command's container", "", "", "{checkout: {gitMirrors: {volume: " + claim + "}}, extraVolumeMounts: [{name: m, mountPath: /buildkite/git-mirrors, readOnly: true}]}", ""},
+		{"with the mirrors in the commands alone", "", "", "{checkout: {gitMirrors: {volume: " + claim + "}}, commandParams: {extraVolumeMounts: [{name: m, mountPath: /buildkite/git-mirrors, readOnly: true}]}}", ""},
 		{"in one of two", "", "", "{checkout: {gitMirrors: {volume: " + claim + "}}, podSpec: {containers: [{image: a, volumeMounts: [{name: m, mountPath: /buildkite}]}, {image: b}]}}", "dissociate"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -42,6 +43,11 @@ func TestMirrorMode(t *testing.T) {
 				t.Fatal(err)
 			}
 			mode(t, &k.Spec.Template.Spec, tt.want)
+			for _, m := range FindAgent(&k.Spec.Template.Spec).VolumeMounts {
+				if m.Name == "m" && m.ReadOnly {
+					t.Errorf("the checkout can't update the mirrors: %+v", m)
+				}
+			}
 		})
 	}
 }
