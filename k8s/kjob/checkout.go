@@ -102,11 +102,10 @@ func addCheckoutEnv(spec *corev1.PodSpec, agent *corev1.Container, from []corev1
 // addKeys gives the runner a folder in memory for ssh's keys: a Secret's file is ssh's only
 // if nobody else may read it, and the pod's other volumes are on the node's disk.
 func addKeys(spec *corev1.PodSpec, agent *corev1.Container) {
-	const name = steps.OwnPrefix + "checkout-keys"
-	spec.Volumes = append(spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
+	spec.Volumes = append(spec.Volumes, corev1.Volume{Name: KeysVolume, VolumeSource: corev1.VolumeSource{
 		EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory, SizeLimit: ptr.To(resource.MustParse("1Mi"))},
 	}})
-	agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: contract.CheckoutKeysDir})
+	agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: KeysVolume, MountPath: contract.CheckoutKeysDir})
 }
 
 const (

@@ -18,6 +18,9 @@ import (
 // the pod.
 func CredentialsHelper() string { return escaped(contract.GitCredentials(credentialsFile)) }
 
+// KeysVolume is the volume at contract.CheckoutKeysDir. It is the runner's alone.
+const KeysVolume = steps.OwnPrefix + "checkout-keys"
+
 // Policy is the queue's, with what the template has for the most that a step may have.
 func (t *Template) Policy() config.Policy { return t.policy }
 
@@ -46,7 +49,7 @@ func (t *Template) Added() *corev1.PodSpec {
 		agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvOnTerm, Value: t.OnTerm})
 	}
 	agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: contract.StepInit, MountPath: contract.StepDir},
-		corev1.VolumeMount{Name: steps.OwnPrefix + "git-credentials", MountPath: credentialsDir, ReadOnly: true},
-		corev1.VolumeMount{Name: steps.OwnPrefix + "checkout-keys", MountPath: contract.CheckoutKeysDir})
+		corev1.VolumeMount{Name: steps.OwnPrefix + "git-credentials", MountPath: credentialsDir, ReadOnly: true})
+	addKeys(pod, agent)
 	return pod
 }
