@@ -11,6 +11,17 @@ type CheckoutEnv struct {
 	Prefix, Dir string
 }
 
+// CheckoutKeysDir is a folder in memory for the keys among them. A pod of an older
+// scheduler has none.
+const CheckoutKeysDir = "/buildkite/checkout-keys" //nolint:gosec // a folder
+
+// GitCredentials is the credential.helper that answers from a file of .git-credentials.
+// git's own helper (store) would write there, too, and its complaint that it can't begins
+// with "fatal:" in the log of a job whose checkout is well.
+func GitCredentials(file string) string {
+	return `!f() { test "$1" != get || git credential-store --file ` + file + ` get; }; f`
+}
+
 // CheckoutEnvValue is EnvCheckoutEnv for these. Prefixes and folders have no spaces, and
 // prefixes no "=".
 func CheckoutEnvValue(folders []CheckoutEnv) string {

@@ -67,6 +67,18 @@ func (r *run) prepareCommand() error {
 	return container.CopyHooks(r.StepDir, append([]string{r.Options.HooksPath}, r.Options.AdditionalHooksPaths...)...)
 }
 
+// mirrored are the options of a job with git mirrors that it may update: what a killed job
+// left in them is repaired before the bootstrap begins (package mirror).
+func mirrored(o Options) Options {
+	if o.GitMirrorsPath == "" || o.GitMirrorsSkipUpdate {
+		return o
+	}
+	if step, err := Beside(contract.StepProgram); err == nil {
+		o.BootstrapScript = quoted([]string{step, "mirror", "--"}) + " " + o.BootstrapScript
+	}
+	return o
+}
+
 // inCommand are the options of a job whose command has a container of its own.
 func (r *run) inCommand(o Options) Options {
 	if r.StepDir == "" {

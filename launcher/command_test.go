@@ -71,6 +71,28 @@ func TestInCommand(t *testing.T) {
 	}
 }
 
+// TestMirrored: a job that updates mirrors repairs them first, wherever it checks out.
+func TestMirrored(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, contract.StepProgram), nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir)
+	for _, tt := range []struct {
+		path string
+		skip bool
+		want string
+	}{
+		{"", false, "bootstrap"},
+		{"/m", true, "bootstrap"},
+		{"/m", false, filepath.Join(dir, contract.StepProgram) + " mirror -- bootstrap"},
+	} {
+		if got := mirrored(Options{BootstrapScript: "bootstrap", GitMirrorsPath: tt.path, GitMirrorsSkipUpdate: tt.skip}).BootstrapScript; got != tt.want {
+			t.Errorf("%q, %v: got %s, want %s", tt.path, tt.skip, got, tt.want)
+		}
+	}
+}
+
 // attemptInTwo runs an attempt whose command has a container of its own.
 func attemptInTwo(t *testing.T, set func(*Config)) (*buildkite, *signals.Watcher, <-chan contract.Message) {
 	t.Helper()

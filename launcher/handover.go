@@ -97,7 +97,7 @@ type Delivery struct {
 func (r *run) handover(job *acquire.Job, tags []string) Handover {
 	reply := r.session.Reply()
 	h := Handover{
-		JobID: r.JobID, Job: job.Raw, StartBy: job.StartBy, Options: r.inCommand(r.Options), Budget: r.Budget, Tags: tags,
+		JobID: r.JobID, Job: job.Raw, StartBy: job.StartBy, Options: r.inCommand(mirrored(r.Options)), Budget: r.Budget, Tags: tags,
 		Endpoint: r.session.Endpoint(), Token: reply.AccessToken, UserAgent: r.UserAgent,
 		Headers:           map[string]string{},
 		JobStatusInterval: acquire.Seconds(reply.JobStatusInterval, time.Second, time.Second, time.Minute),

@@ -25,7 +25,7 @@ func main() {
 	os.Exit(code)
 }
 
-var errByHand = errors.New("only the pods that onejob makes run this program: give copy, secrets, run, serve or exec")
+var errByHand = errors.New("only the pods that onejob makes run this program: give copy, secrets, run, serve, mirror or exec")
 
 func run(args []string) (int, error) {
 	if len(args) == 0 {
@@ -51,6 +51,8 @@ func run(args []string) (int, error) {
 		return container.Run(w.Stop, dir(), id, os.Stderr), nil
 	case "serve": // what the agent's job runner starts as the bootstrap
 		return 0, serve(args[1:])
+	case "mirror": // what the bootstrap begins as, where there are git mirrors
+		return 0, mirrored(args[1:])
 	case "exec": // the shell of an image that has none
 		if len(args) == 2 {
 			return container.Exec(args[1], os.Stderr), nil

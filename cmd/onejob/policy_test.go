@@ -145,7 +145,7 @@ func TestOutsidersAtTheAPIServer(t *testing.T) {
 // more.
 func (l *lab) outsiders(of map[string]ruled) (made, outsiders map[string]*batchv1.Job) {
 	l.Helper()
-	whole := map[string]string{steps.EnvCommand: "make", steps.EnvPlugins: `[{"kubernetes": {"podSpec": {"containers": [{"image": "x", "command": ["a"], "env": [{"name": "A", "value": "b"}], "resources": {"requests": {"cpu": "1"}}, "volumeMounts": [{"name": "v", "mountPath": "/mnt/v"}]}], "volumes": [{"name": "v", "emptyDir": {}}]}, "sidecars": [{"image": "db"}], "checkout": {"cloneFlags": "--depth=1", "extraVolumeMounts": [{"name": "v", "mountPath": "/mnt/v"}], "gitCredentialsSecret": {"secretName": "git"}}}}]`}
+	whole := map[string]string{steps.EnvCommand: "make", steps.EnvPlugins: `[{"kubernetes": {"podSpec": {"containers": [{"image": "x", "command": ["a"], "env": [{"name": "A", "value": "b"}], "resources": {"requests": {"cpu": "1"}}, "volumeMounts": [{"name": "v", "mountPath": "/mnt/v"}]}], "volumes": [{"name": "v", "emptyDir": {}}]}, "sidecars": [{"image": "db"}], "checkout": {"cloneFlags": "--depth=1", "extraVolumeMounts": [{"name": "v", "mountPath": "/mnt/v"}], "gitCredentialsSecret": {"secretName": "git"}, "envFrom": [{"secretRef": {"name": "git"}}], "gitMirrors": {"volume": {"name": "m", "emptyDir": {}}}}}}]`}
 	small := map[string]string{steps.EnvPlugins: `[{"kubernetes": {"sidecars": [{"image": "db", "resources": {"requests": {"cpu": "1"}}}]}}]`}
 	retry := l.made(of["pods"], whole)
 	kjob.HandOn(retry, "", "", []string{"node-1"})
@@ -168,6 +168,9 @@ func (l *lab) outsiders(of map[string]ruled) (made, outsiders map[string]*batchv
 		},
 		"a mount over the runner": func(_ *batchv1.Job, s *corev1.PodSpec) {
 			s.Containers[0].VolumeMounts = append(s.Containers[0].VolumeMounts, corev1.VolumeMount{Name: "v", MountPath: "/usr/local/bin"})
+		},
+		"the checkout's keys for the command": func(_ *batchv1.Job, s *corev1.PodSpec) {
+			s.Containers[1].VolumeMounts = append(s.Containers[1].VolumeMounts, corev1.VolumeMount{Name: kjob.KeysVolume, MountPath: "/mnt/keys"})
 		},
 		"the token for the command": func(_ *batchv1.Job, s *corev1.PodSpec) {
 			s.Containers[1].EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "onejob-agent-token"}}}}

@@ -121,7 +121,7 @@ func (j *judge) spec() (s admissionv1.ValidatingAdmissionPolicySpec) {
 	}
 	for _, v := range j.queues {
 		volumes = append(volumes, fmt.Sprint(field(v, "name")))
-		if field(v, "emptyDir") != nil && field(v, "name") != contract.SecretsInit {
+		if name := field(v, "name"); field(v, "emptyDir") != nil && name != contract.SecretsInit && name != kjob.KeysVolume {
 			folders = append(folders, fmt.Sprint(field(v, "name")))
 		}
 	}

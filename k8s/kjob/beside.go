@@ -90,7 +90,7 @@ func onRunners(pod *steps.Pod, agent *corev1.Container) error {
 		taken = append(taken, credentialsDir)
 	}
 	if len(pod.Checkout.EnvFrom) > 0 {
-		taken = append(taken, checkoutEnvDir)
+		taken = append(taken, checkoutEnvDir, contract.CheckoutKeysDir)
 	}
 	var errs []error
 	for _, m := range pod.Checkout.Mounts {

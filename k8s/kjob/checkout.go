@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/utils/ptr"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/steps"
@@ -43,7 +45,7 @@ func addCheckout(spec *corev1.PodSpec, agent *corev1.Container, t *Template, pod
 	agent.Env = slices.DeleteFunc(agent.Env, func(e corev1.EnvVar) bool { return e.Name == gitCount })
 	set(gitCount, strconv.Itoa(n+1))
 	set(fmt.Sprintf("GIT_CONFIG_KEY_%d", n), "credential.helper")
-	set(fmt.Sprintf("GIT_CONFIG_VALUE_%d", n), t.CredentialHelper())
+	set(fmt.Sprintf("GIT_CONFIG_VALUE_%d", n), t.gitCredentials())
 	return nil
 }
 
@@ -51,6 +53,11 @@ const (
 	credentialsDir = "/buildkite/git-credentials" //nolint:gosec // a folder
 	gitCount       = "GIT_CONFIG_COUNT"
 )
+
+// gitCredentials is the setting by which git finds a step's .git-credentials.
+func (t *Template) gitCredentials() string {
+	return contract.GitCredentials(t.secretsAt(credentialsVolume, credentialsDir) + "/.git-credentials")
+}
 
 // gitSettings is how many settings of git's the template has in variables, which are
 // numbered.
@@ -89,7 +96,45 @@ func addCheckoutEnv(spec *corev1.PodSpec, agent *corev1.Container, t *Template, 
 		agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: dir, ReadOnly: true})
 		folders = append(folders, contract.CheckoutEnv{Prefix: e.Prefix, Dir: t.secretsAt(name, dir)})
 	}
+	if len(folders) > 0 {
+		addKeys(spec, agent)
+	}
 	return folders
+}
+
+// addKeys gives the runner a folder in memory for ssh's keys: a Secret's file is ssh's only
+// if nobody else may read it, and the pod's other volumes are on the node's disk.
+func addKeys(spec *corev1.PodSpec, agent *corev1.Container) {
+	spec.Volumes = append(spec.Volumes, corev1.Volume{Name: KeysVolume, VolumeSource: corev1.VolumeSource{
+		EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory, SizeLimit: ptr.To(resource.MustParse("1Mi"))},
+	}})
+	agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: KeysVolume, MountPath: contract.CheckoutKeysDir})
+}
+
+const (
+	mirrorsPath = "BUILDKITE_GIT_MIRRORS_PATH"
+	mirrorMode  = "BUILDKITE_GIT_MIRROR_CHECKOUT_MODE"
+)
+
+// alone has the checkout copy what it needs of its mirror where a command's container
+// doesn't have the mirrors: git there would find none of the objects that the checkout left
+// in its mirror. The queue's own mode stays.
+func alone(spec *corev1.PodSpec, agent *corev1.Container) []corev1.EnvVar {
+	of := func(name string) int {
+		return slices.IndexFunc(agent.Env, func(e corev1.EnvVar) bool { return e.Name == name })
+	}
+	i := of(mirrorsPath)
+	if i < 0 || of(mirrorMode) >= 0 {
+		return nil
+	}
+	at := agent.Env[i].Value // empty where it is elsewhere
+	without := func(c corev1.Container) bool {
+		return contract.IsCommand(c.Name) && !slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return at != "" && isIn(at, m.MountPath) })
+	}
+	if !slices.ContainsFunc(spec.Containers, without) {
+		return nil
+	}
+	return []corev1.EnvVar{{Name: mirrorMode, Value: "dissociate"}}
 }
 
 var plainName = regexp.MustCompile(`^[A-Za-z0-9_]*$`)

@@ -146,6 +146,12 @@ sidecars: [{name: db, image: "postgres:17"}]
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+	i := slices.IndexFunc(agent.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == contract.CheckoutKeysDir })
+	if i < 0 {
+		t.Error("the runner has no folder for keys")
+	} else if v := pod.Volumes[slices.IndexFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == agent.VolumeMounts[i].Name })]; v.EmptyDir == nil || v.EmptyDir.Medium != corev1.StorageMediumMemory {
+		t.Errorf("the folder for keys is %+v, and not in memory", v)
+	}
 	for _, c := range []corev1.Container{pod.Containers[1], pod.InitContainers[0]} {
 		if len(c.EnvFrom) != 1 || c.EnvFrom[0].SecretRef.Name != "git" {
 			t.Errorf("%s has %+v", c.Name, c.EnvFrom)

@@ -9,15 +9,18 @@ import (
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/steps"
 )
 
 // What package admission needs to know of a template and of what New adds to it, to tell
 // both from a step's.
 
-// CredentialHelper is the setting by which git finds a step's .git-credentials.
-func (t *Template) CredentialHelper() string {
-	return "store --file " + t.secretsAt(credentialsVolume, credentialsDir) + "/.git-credentials"
-}
+// CredentialHelper is the variable by which git reads a step's .git-credentials, as it is in
+// the pod.
+func (t *Template) CredentialHelper() string { return escaped(t.gitCredentials()) }
+
+// KeysVolume is the volume at contract.CheckoutKeysDir. It is the runner's alone.
+const KeysVolume = steps.OwnPrefix + "checkout-keys"
 
 // Policy is the queue's, with what the template has for the most that a step may have.
 func (t *Template) Policy() config.Policy { return t.policy }
@@ -52,6 +55,7 @@ func (t *Template) Added() *corev1.PodSpec {
 	agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: contract.StepInit, MountPath: contract.StepDir},
 		corev1.VolumeMount{Name: credentialsVolume, MountPath: credentialsDir, ReadOnly: true})
 	addSecrets(pod, agent, t)
+	addKeys(pod, agent)
 	return pod
 }
 

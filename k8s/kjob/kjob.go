@@ -80,7 +80,7 @@ func New(job stacks.Job, attempt int, t *Template, env map[string]string) (*batc
 	}
 	keepLastLines(pod.Spec.InitContainers)
 	agent := FindAgent(&pod.Spec)
-	agent.Env = append(agent.Env, tracing(agent.Env, t.AgentTracing)...)
+	agent.Env = slices.Concat(agent.Env, tracing(agent.Env, t.AgentTracing), alone(&pod.Spec, agent))
 	addHold(&pod.Spec, agent, t)
 	if err := admissibleStep(k); err != nil {
 		return nil, err

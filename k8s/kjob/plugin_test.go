@@ -96,7 +96,7 @@ jobActiveDeadlineSeconds: 60
 		{"label", k.Labels["team"] + k.Spec.Template.Labels["team"], "aa"},
 		{"annotation", k.Spec.Template.Annotations["note"], "b"},
 		{"clone flags", env(agent, "BUILDKITE_GIT_CLONE_FLAGS"), "--depth=1"},
-		{"credentials", env(agent, "GIT_CONFIG_VALUE_0"), "store --file /buildkite/git-credentials/.git-credentials"},
+		{"credentials", env(agent, "GIT_CONFIG_VALUE_0"), `!f() { test "$$1" != get || git credential-store --file /buildkite/git-credentials/.git-credentials get; }; f`},
 		{"the runner's memory", agent.Resources.Requests.Memory().String(), "128Mi"},
 		{"what the runner is told", env(agent, contract.EnvPlugin) + env(agent, contract.EnvImage), "kubernetesnode:22"},
 	} {

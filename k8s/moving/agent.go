@@ -3,6 +3,8 @@ package moving
 import (
 	"fmt"
 	"time"
+
+	"github.com/onejob-dev/onejob/contract"
 )
 
 // agentRows are the agent's settings: variables of the runner, by the names of the stock
@@ -112,7 +114,7 @@ func credentials(m *mover, key string, v any) {
 	m.mounted(map[string]any{"name": "git-credentials", "secret": v}, "/buildkite/git-credentials")
 	m.env("GIT_CONFIG_COUNT", 1)
 	m.env("GIT_CONFIG_KEY_0", "credential.helper")
-	m.env("GIT_CONFIG_VALUE_0", "store --file /buildkite/git-credentials/.git-credentials")
+	m.env("GIT_CONFIG_VALUE_0", contract.GitCredentials("/buildkite/git-credentials/.git-credentials"))
 	m.note(key, everyJob)
 }
 

@@ -51,7 +51,11 @@ func (r *resolver) mirrors(c *Checkout) {
 		r.bad("kubernetes.checkout.gitMirrors.path", "%s is not free in the container that checks out: use a folder under one of %s", shown(at), list(free))
 	}
 	r.volume("kubernetes.checkout.gitMirrors.volume", *m.Volume)
-	r.pod.Checkout.Mounts = append(r.pod.Checkout.Mounts, corev1.VolumeMount{Name: m.Volume.Name, MountPath: at})
+	// The commands may have it there, too, to read it only.
+	mounts := slices.DeleteFunc(r.pod.Checkout.Mounts, func(o corev1.VolumeMount) bool {
+		return o.Name == m.Volume.Name && path.Clean(o.MountPath) == path.Clean(at)
+	})
+	r.pod.Checkout.Mounts = append(mounts, corev1.VolumeMount{Name: m.Volume.Name, MountPath: at})
 }
 
 // shared adds the queue's volumes of hooks, plugins and signing keys. The commands mount

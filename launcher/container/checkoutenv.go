@@ -2,6 +2,7 @@ package container
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -17,15 +18,16 @@ const longestVariable = 128 << 10
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// sshKey are the names that the stock agent's image knows for keys.
-var sshKey = regexp.MustCompile(`^SSH_PRIVATE_[A-Z0-9]+_KEY$`)
+// sshFile are the names that the stock agent's image knows for ssh's keys and hosts.
+var sshFile = regexp.MustCompile(`^(SSH_PRIVATE_[A-Z0-9]+_KEY|SSH_KNOWN_HOSTS)(_B64)?$`)
 
 // checkoutEnv adds to a job's environment the variables that a step has for its checkout,
 // as far as the job doesn't have them. A key for ssh, by the names that the stock agent's
 // image has for them, is copied to a file under keysDir: ssh refuses a key of its own user's
-// that others may read, and one without a newline at its end.
+// that others may read, and one without a newline at its end. ssh asks nobody: a job that
+// waits for a passphrase would wait for ever.
 func checkoutEnv(job []string, folders []contract.CheckoutEnv, keysDir string) ([]string, error) {
-	var more, keys []string
+	var more, options []string
 	for _, f := range folders {
 		entries, err := os.ReadDir(f.Dir)
 		if err != nil {
@@ -46,19 +48,46 @@ func checkoutEnv(job []string, folders []contract.CheckoutEnv, keysDir string) (
 			if len(name)+len(text)+2 > longestVariable || bytes.IndexByte(text, 0) >= 0 {
 				return nil, fmt.Errorf("the variable %s for the checkout has more than 128 KiB, or a NUL character: no program can be given it", contract.Line(name, 60))
 			}
-			if sshKey.MatchString(name) {
-				if path, err = keyFile(keysDir, name, text); err != nil {
-					return nil, err
+			if of := sshFile.FindStringSubmatch(name); of != nil {
+				option, err := sshOption(keysDir, of[1], of[2] != "", text)
+				if err != nil {
+					return nil, fmt.Errorf("the variable %s for the checkout: %w", name, err)
 				}
-				keys = append(keys, path)
+				options = append(options, option)
 			}
 			more = with(more, name, string(text))
 		}
 	}
-	if len(keys) > 0 {
-		more = with(more, "GIT_SSH_COMMAND", "ssh -i "+strings.Join(keys, " -i "))
+	if len(options) > 0 {
+		more = with(more, "GIT_SSH_COMMAND", "ssh "+strings.Join(options, " ")+" -o BatchMode=yes")
 	}
 	return over(more, job), nil
+}
+
+// sshOption makes a file of a key or of known hosts, and returns ssh's option for it.
+func sshOption(dir, name string, encoded bool, text []byte) (string, error) {
+	if encoded {
+		var err error
+		if text, err = base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(text)), "")); err != nil {
+			return "", fmt.Errorf("it is not base64: %w", err)
+		}
+	}
+	path, err := keyFile(dir, name, text)
+	if err != nil {
+		return "", err
+	}
+	if name == "SSH_KNOWN_HOSTS" {
+		return "-o UserKnownHostsFile=" + path + " -o StrictHostKeyChecking=yes", nil
+	}
+	return "-i " + path, nil
+}
+
+// keysIn is where the checkout's keys are kept, in memory where the pod has such a folder.
+func keysIn() string {
+	if info, err := os.Stat(contract.CheckoutKeysDir); err == nil && info.IsDir() {
+		return contract.CheckoutKeysDir
+	}
+	return ""
 }
 
 // keyFile makes a file of a key that only its user may read.
@@ -70,7 +99,7 @@ func keyFile(dir, name string, key []byte) (path string, err error) {
 		err = errors.Join(err, file.Close())
 	}
 	if err != nil {
-		return "", fmt.Errorf("writing the key %s for the checkout: %w", name, err)
+		return "", fmt.Errorf("writing its file: %w", err)
 	}
 	return path, nil
 }

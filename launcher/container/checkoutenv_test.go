@@ -37,6 +37,7 @@ func TestCheckoutEnv(t *testing.T) {
 	write(t, filepath.Join(dir, "rest", "AGENT_ENDPOINT"), "x")
 	write(t, filepath.Join(dir, "nul", "A"), "\x00")
 	write(t, filepath.Join(dir, "long", "A"), strings.Repeat("a", longestVariable))
+	write(t, filepath.Join(dir, "b64", "SSH_PRIVATE_RSA_KEY_B64"), "?")
 	job := []string{"OF_THE_JOB=job", "PATH=/bin"}
 	for _, tt := range []struct {
 		folders []contract.CheckoutEnv
@@ -50,6 +51,7 @@ func TestCheckoutEnv(t *testing.T) {
 		{[]contract.CheckoutEnv{{Prefix: "BUILDKITE_", Dir: "rest"}}, nil, "have BUILDKITE_AGENT_ENDPOINT"},
 		{[]contract.CheckoutEnv{{Dir: "nul"}}, nil, "a NUL character"},
 		{[]contract.CheckoutEnv{{Dir: "long"}}, nil, "more than 128 KiB"},
+		{[]contract.CheckoutEnv{{Dir: "b64"}}, nil, "the variable SSH_PRIVATE_RSA_KEY_B64 for the checkout: it is not base64"},
 		{[]contract.CheckoutEnv{{Dir: "gone"}}, nil, "reading the variables for the checkout: "},
 	} {
 		for i := range tt.folders {
@@ -67,6 +69,33 @@ func TestCheckoutEnv(t *testing.T) {
 	}
 }
 
+// TestCheckoutHosts: by the names that the stock agent's image has, ssh gets keys and known
+// hosts, encoded or not, and asks nobody.
+func TestCheckoutHosts(t *testing.T) {
+	dir, keys := t.TempDir(), t.TempDir()
+	write(t, filepath.Join(dir, "SSH_KNOWN_HOSTS"), "hosts")
+	write(t, filepath.Join(dir, "SSH_PRIVATE_ECDSA_KEY"), "one")
+	write(t, filepath.Join(dir, "SSH_PRIVATE_RSA_KEY_B64"), "dHdv\nCg==\n")
+	env, err := checkoutEnv(nil, []contract.CheckoutEnv{{Dir: dir}}, keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, word := range strings.Fields(value(env, "GIT_SSH_COMMAND")) {
+		option, path, is := strings.Cut(word, "=")
+		if !is {
+			option, path = "", word
+		}
+		if text, err := os.ReadFile(path); err == nil {
+			word = strings.TrimPrefix(option+"=", "=") + strings.TrimSpace(string(text))
+		}
+		got = append(got, word)
+	}
+	if got, want := strings.Join(got, " "), "ssh -o UserKnownHostsFile=hosts -o StrictHostKeyChecking=yes -i one -i two -o BatchMode=yes"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 // TestCheckoutKey: whatever file has a key, ssh takes it. The command doesn't find it.
 func TestCheckoutKey(t *testing.T) {
 	dir := t.TempDir()
@@ -75,7 +104,7 @@ func TestCheckoutKey(t *testing.T) {
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	p := aPod(t, `f=${GIT_SSH_COMMAND#ssh -i }; echo "$(stat -c %a $f) $(wc -l <$f) $(cat $f)"; echo $f >$CONTAINER_TEST_DIR/at`, `ls $(cat $CONTAINER_TEST_DIR/at) 2>&1 | grep -c "No such"`)
+	p := aPod(t, `set -- $GIT_SSH_COMMAND; f=$3; echo "$(stat -c %a $f) $(wc -l <$f) $(cat $f)"; echo $f >$CONTAINER_TEST_DIR/at`, `ls $(cat $CONTAINER_TEST_DIR/at) 2>&1 | grep -c "No such"`)
 	p.start("runner")
 	p.start("run")
 	if err := AwaitCommands(t.Context(), p.dir, 1); err != nil {

@@ -145,7 +145,7 @@ func (j Job) inTurn(s *server, lost []<-chan struct{}, signals <-chan os.Signal)
 // here runs the first phases in this container. The signals of a cancellation go to
 // the whole process group.
 func (j Job) here() (Exit, error) {
-	keys, err := os.MkdirTemp("", "onejob-keys-")
+	keys, err := os.MkdirTemp(keysIn(), "onejob-keys-")
 	if len(j.CheckoutEnv) > 0 && err != nil {
 		return Exit{}, fmt.Errorf("making a folder for the checkout's keys: %w", err)
 	}

@@ -131,7 +131,7 @@ func setting(repositories string) (fixture.Options, error) {
 	o.Namespaces = append(o.Namespaces, foreigners...)
 	rows, err := yaml.Marshal(queues)
 	withPlugin := strings.Replace(fixture.QueueConfig(8, 20), "- name: default\n", "- name: default\n  steps: pod\n", 1) // TestPlugin, and a promise
-	o.Config = withPlugin + anyUID + trusted + deployer + ownHome + foreign + string(rows)
+	o.Config = withPlugin + anyUID + trusted + deployer + ownHome + mirroring + foreign + string(rows)
 	return o, err
 }
 

@@ -17,6 +17,9 @@ func publish(ctx context.Context, dir string) error {
 	if err := publishPromises(ctx, dir); err != nil {
 		return err
 	}
+	if err := publishMirrored(ctx, dir); err != nil {
+		return err
+	}
 	err := repository(ctx, dir, "examples", func(work string) error {
 		return os.CopyFS(work, os.DirFS(examples))
 	})

@@ -43,6 +43,7 @@ var rules = []struct {
 	{of: "cmd/onejob-step", forbidden: []string{module + "k8s/", module + "stacks", module + "acquire", "k8s.io/", "github.com/buildkite/agent/v3/agent", "github.com/buildkite/agent/v3/api"}, reason: "it is copied into every pod of a step with an image, and waits there beside the command"},
 	{of: "cmd/onejob-agent", forbidden: []string{"go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/exporters/"}, reason: "the runner exports no traces: the scheduler does, from its message. onejob-run has the SDK by the agent's library"},
 	{of: "cmd/onejob-step", forbidden: []string{"go.opentelemetry.io/"}, reason: "the runner exports no traces: the scheduler does"},
+	{of: "launcher/mirror", forbidden: []string{module + "launcher", module + "acquire", module + "signals", "github.com/buildkite/", "golang.org/"}, reason: "it knows files of git's, and is in onejob-step too"},
 	{of: "launcher/cgroup", forbidden: []string{"go.opentelemetry.io/"}, reason: "it is in onejob-step"},
 	{of: "k8s/traces", forbidden: []string{module + "k8s/", "k8s.io/"}, reason: "it exports what it is given, and asks nobody but a collector"},
 	{of: "stacks", forbidden: []string{"github.com/buildkite/agent/", "k8s.io/"}, reason: "Buildkite's queue is asked without the agent's library and without Kubernetes"},
