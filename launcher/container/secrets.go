@@ -67,7 +67,7 @@ func Forget(job string, folders ...string) error {
 	if job != "" {
 		signals.KillByEnv("BUILDKITE_JOB_ID=" + job)
 	}
-	errs := []error{empty(contract.SecretsDir)}
+	errs := []error{empty(contract.SecretsDir), empty(contract.CheckoutKeysDir)}
 	for _, folder := range folders {
 		if folder == "" {
 			continue
