@@ -14,44 +14,63 @@ import (
 	"github.com/onejob-dev/onejob/k8s/steps"
 )
 
-// addCheckout gives the runner what the checkout needs: settings by fixed names, volumes
-// where none of its programs is.
-func addCheckout(spec *corev1.PodSpec, agent *corev1.Container, pod *steps.Pod) error {
+// addCheckout gives the runner what a step's checkout needs: settings by fixed names, volumes
+// where none of its programs is. folders are those of the queue's variables for it.
+func addCheckout(spec *corev1.PodSpec, agent *corev1.Container, pod *steps.Pod, folders []contract.CheckoutEnv) error {
 	plan := pod.Checkout
-	set := func(name, value string) {
-		agent.Env = append(agent.Env, corev1.EnvVar{Name: name, Value: escaped(value)})
-	}
-	for _, e := range plan.Env {
-		set(e.Name, e.Value)
-	}
-	if plan.Skip {
-		set("BUILDKITE_SKIP_CHECKOUT", "true")
-	}
+	set(agent, plan.Env...)
 	agent.VolumeMounts = append(agent.VolumeMounts, plan.Mounts...)
-	if folders := addCheckoutEnv(spec, agent, plan.EnvFrom); len(folders) > 0 {
-		set(contract.EnvCheckoutEnv, contract.CheckoutEnvValue(folders))
+	folders = slices.Concat(folders, addCheckoutEnv(spec, agent, plan.EnvFrom, len(folders)))
+	if len(folders) > 0 {
+		set(agent, corev1.EnvVar{Name: contract.EnvCheckoutEnv, Value: contract.CheckoutEnvValue(folders)})
 	}
 	if plan.Credentials == nil {
 		return nil
 	}
-	n, err := gitSettings(agent)
-	if err != nil {
-		return err
+	if err := addCredentials(spec, agent, stepCredentials, plan.Credentials); err != nil {
+		return fmt.Errorf("kubernetes.%w", err)
 	}
-	const name = steps.OwnPrefix + "git-credentials"
-	spec.Volumes = append(spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Secret: plan.Credentials}})
-	agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: credentialsDir, ReadOnly: true})
-	agent.Env = slices.DeleteFunc(agent.Env, func(e corev1.EnvVar) bool { return e.Name == gitCount })
-	set(gitCount, strconv.Itoa(n+1))
-	set(fmt.Sprintf("GIT_CONFIG_KEY_%d", n), "credential.helper")
-	set(fmt.Sprintf("GIT_CONFIG_VALUE_%d", n), "store --file "+credentialsDir+"/.git-credentials")
 	return nil
 }
+
+func set(agent *corev1.Container, env ...corev1.EnvVar) {
+	for _, e := range env {
+		agent.Env = append(agent.Env, corev1.EnvVar{Name: e.Name, Value: escaped(e.Value)})
+	}
+}
+
+// The volumes with .git-credentials: a step's takes the place of its queue's.
+const (
+	stepCredentials  = steps.OwnPrefix + "git-credentials"
+	queueCredentials = steps.OwnPrefix + "git-credentials-of-queue"
+)
 
 const (
 	credentialsDir = "/buildkite/git-credentials" //nolint:gosec // a folder
 	gitCount       = "GIT_CONFIG_COUNT"
 )
+
+// addCredentials mounts a Secret where git looks for credentials.
+func addCredentials(spec *corev1.PodSpec, agent *corev1.Container, name string, secret *corev1.SecretVolumeSource) error {
+	mounts := len(agent.VolumeMounts)
+	spec.Volumes = slices.DeleteFunc(spec.Volumes, func(v corev1.Volume) bool { return v.Name == queueCredentials })
+	agent.VolumeMounts = slices.DeleteFunc(agent.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == queueCredentials })
+	hasQueues := len(agent.VolumeMounts) < mounts
+	spec.Volumes = append(spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{Secret: secret.DeepCopy()}})
+	agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: credentialsDir, ReadOnly: true})
+	if hasQueues {
+		return nil // and git's settings with it
+	}
+	n, err := gitSettings(agent)
+	if err != nil {
+		return err
+	}
+	agent.Env = slices.DeleteFunc(agent.Env, func(e corev1.EnvVar) bool { return e.Name == gitCount })
+	set(agent, corev1.EnvVar{Name: gitCount, Value: strconv.Itoa(n + 1)},
+		corev1.EnvVar{Name: fmt.Sprintf("GIT_CONFIG_KEY_%d", n), Value: "credential.helper"},
+		corev1.EnvVar{Name: fmt.Sprintf("GIT_CONFIG_VALUE_%d", n), Value: "store --file " + credentialsDir + "/.git-credentials"})
+	return nil
+}
 
 // gitSettings is how many settings of git's the template has in variables, which are
 // numbered.
@@ -61,7 +80,7 @@ func gitSettings(agent *corev1.Container) (n int, err error) {
 			continue
 		}
 		if n, err = strconv.Atoi(e.Value); err != nil || n < 0 {
-			return 0, fmt.Errorf("kubernetes.checkout.gitCredentialsSecret: the queue's template has settings of git's by %s, and no number there to go on from: put the credentials into the template", gitCount)
+			return 0, fmt.Errorf("checkout.gitCredentialsSecret: the queue's template has settings of git's by %s, and no number there to go on from: put the credentials into the template", gitCount)
 		}
 	}
 	return n, nil
@@ -73,9 +92,11 @@ const checkoutEnvDir = "/buildkite/checkout-env"
 // addCheckoutEnv brings the variables of the checkout as files. In the container's
 // environment the runner would have them, and with it the agent token whoever names them:
 // what a Secret has in it nobody knows here, and a prefix makes LD_PRELOAD of PRELOAD. The
-// program that checks out has the job's environment alone, and gets them from the files.
-func addCheckoutEnv(spec *corev1.PodSpec, agent *corev1.Container, from []corev1.EnvFromSource) (folders []contract.CheckoutEnv) {
+// program that checks out has the job's environment alone, and gets them from the files. The
+// names begin at a number.
+func addCheckoutEnv(spec *corev1.PodSpec, agent *corev1.Container, from []corev1.EnvFromSource, number int) (folders []contract.CheckoutEnv) {
 	for i, e := range from {
+		i += number
 		name, dir := fmt.Sprintf("%scheckout-env-%d", steps.OwnPrefix, i), path.Join(checkoutEnvDir, strconv.Itoa(i))
 		v := corev1.Volume{Name: name}
 		switch {
@@ -96,8 +117,7 @@ func addCheckoutEnv(spec *corev1.PodSpec, agent *corev1.Container, from []corev1
 var plainName = regexp.MustCompile(`^[A-Za-z0-9_]*$`)
 
 // checkEnvFrom refuses what no variable of the checkout may be called.
-func checkEnvFrom(e corev1.EnvFromSource) error {
-	const at = "kubernetes.gitEnvFrom, kubernetes.checkout.envFrom"
+func checkEnvFrom(at string, e corev1.EnvFromSource) error {
 	switch {
 	case (e.SecretRef == nil) == (e.ConfigMapRef == nil):
 		return errors.New(at + ": an entry has either a secretRef or a configMapRef")

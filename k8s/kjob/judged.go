@@ -8,7 +8,6 @@ import (
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/config"
-	"github.com/onejob-dev/onejob/k8s/steps"
 )
 
 // What package admission needs to know of a template and of what New adds to it, to tell
@@ -22,6 +21,17 @@ func (t *Template) Policy() config.Policy { return t.policy }
 
 // CommandImage is what the command of a step runs in that names no image.
 func (t *Template) CommandImage() string { return cmp.Or(t.image, t.Image()) }
+
+// Given are the variables and the mounts that the queue gives to its steps' containers.
+func (t *Template) Given() (env []corev1.EnvFromSource, mounts []corev1.VolumeMount) {
+	if c := t.setting.CommandParams; c != nil {
+		env, mounts = append(env, c.EnvFrom...), append(mounts, c.ExtraVolumeMounts...)
+	}
+	if c := t.setting.SidecarParams; c != nil {
+		env, mounts = append(env, c.EnvFrom...), append(mounts, c.ExtraVolumeMounts...)
+	}
+	return env, mounts
+}
 
 // ClassResources are the resource class's amounts for a command.
 func (t *Template) ClassResources() corev1.ResourceRequirements { return t.class }
@@ -39,12 +49,12 @@ func (t *Template) Added() *corev1.PodSpec {
 	agent := &pod.Containers[0]
 	addHold(pod, agent, t)
 	agent.Env = slices.Concat(agent.Env, tracing(t.agent().Env, t.AgentTracing), t.graces, []corev1.EnvVar{
-		{Name: contract.EnvStepDir, Value: contract.StepDir}, {Name: contract.EnvPlugin, Value: "kubernetes"}, {Name: "BUILDKITE_SKIP_CHECKOUT", Value: "true"},
+		{Name: contract.EnvStepDir, Value: contract.StepDir}, {Name: contract.EnvPlugin, Value: "kubernetes"},
 	})
 	if t.OnTerm == onTermDrain {
 		agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvOnTerm, Value: t.OnTerm})
 	}
 	agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: contract.StepInit, MountPath: contract.StepDir},
-		corev1.VolumeMount{Name: steps.OwnPrefix + "git-credentials", MountPath: credentialsDir, ReadOnly: true})
+		corev1.VolumeMount{Name: stepCredentials, MountPath: credentialsDir, ReadOnly: true})
 	return pod
 }
