@@ -22,7 +22,7 @@ func beside(pod *steps.Pod, t *Template) error {
 	agent := FindAgent(spec)
 	folders, _ := ownFolders(spec, agent)
 	_, given := t.Given()
-	return errors.Join(collisions(pod, spec), foreignMounts(pod, given), onRunners(pod, agent), onCommands(pod, folders), overTemplate(&pod.Spec, spec))
+	return errors.Join(collisions(pod, spec), foreignMounts(pod, given), onRunners(pod, agent), onCommands(pod, folders), overTemplate(&pod.Spec, spec), t.otherMirrors(pod))
 }
 
 // collisions returns the step's containers and volumes whose name the template uses.

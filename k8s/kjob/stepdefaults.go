@@ -99,6 +99,24 @@ func (t *Template) giveCheckout() error {
 	return errors.Join(errs...)
 }
 
+// otherMirrors refuses a step's folder of mirrors that is not the one where the queue's volume
+// is, and no volume of the step's either: each checkout would make them anew.
+func (t *Template) otherMirrors(pod *steps.Pod) error {
+	c := t.setting.Checkout
+	if c == nil || c.GitMirrors == nil || c.GitMirrors.Volume == nil {
+		return nil
+	}
+	at := *c.GitMirrors.At()
+	for _, e := range pod.Checkout.Env {
+		isThere := func(m corev1.VolumeMount) bool { return m.MountPath == e.Value }
+		if e.Name != steps.EnvMirrors || e.Value == at || slices.ContainsFunc(pod.Checkout.Mounts, isThere) {
+			continue
+		}
+		return fmt.Errorf("kubernetes.checkout.gitMirrors.path: the queue's mirrors are in %s: take it out, or give it a volume of its own", at)
+	}
+	return nil
+}
+
 // tryDefaults makes a pod with a command and a sidecar that say nothing themselves.
 func (t *Template) tryDefaults() error {
 	step := steps.Step{Plugin: &steps.Plugin{Sidecars: []corev1.Container{{Name: "sidecar-0", Image: t.Image()}}}}

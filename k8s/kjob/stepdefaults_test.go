@@ -161,6 +161,18 @@ func TestStepDefaultsAreUnderTheStep(t *testing.T) {
 			}
 		})
 	}
+	const mirrors = "{checkout: {gitMirrors: {volume: {name: m, emptyDir: {}}}}}"
+	for plugin, want := range map[string]string{
+		"{checkout: {gitMirrors: {path: /buildkite/own}}}":                                    "kubernetes.checkout.gitMirrors.path: the queue's mirrors are in /buildkite/git-mirrors",
+		"{checkout: {gitMirrors: {volume: {name: own, emptyDir: {}}}}}":                       "the runner has /buildkite/git-mirrors: mount it elsewhere",
+		"{checkout: {extraVolumeMounts: [{name: own, mountPath: /buildkite/git-mirrors/x}]}}": "the runner has /buildkite/git-mirrors: mount it elsewhere",
+		"{checkout: {gitMirrors: {path: /buildkite/own, volume: {name: own, emptyDir: {}}}}}": "",
+		"{checkout: {gitMirrors: {path: /buildkite/git-mirrors, lockTimeout: 5}}}":            "",
+	} {
+		if _, err := withDefaults(t, mirrors, policy, "", plugin); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: got %v, want %s", plugin, err, want)
+		}
+	}
 	k, err := withDefaults(t, checkout, policy, "", "{checkout: {gitCredentialsSecret: {secretName: own}}}")
 	if err != nil {
 		t.Fatal(err)

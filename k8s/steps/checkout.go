@@ -9,6 +9,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
+// EnvMirrors is the agent's variable for the folder of git mirrors.
+const EnvMirrors = "BUILDKITE_GIT_MIRRORS_PATH"
+
 // DefaultMirrors is where a volume of git mirrors is mounted.
 const DefaultMirrors = "/buildkite/git-mirrors"
 
@@ -36,7 +39,7 @@ func (c *Checkout) Env() []corev1.EnvVar {
 		text("BUILDKITE_GIT_SUBMODULE_CLONE_CONFIG", &config)
 	}
 	if m := c.GitMirrors; m != nil {
-		text("BUILDKITE_GIT_MIRRORS_PATH", m.At())
+		text(EnvMirrors, m.At())
 		text("BUILDKITE_GIT_CLONE_MIRROR_FLAGS", m.CloneFlags)
 		if m.LockTimeout > 0 {
 			seconds := strconv.Itoa(m.LockTimeout)
