@@ -328,3 +328,21 @@ func TestDryRunOfStepDefaults(t *testing.T) {
 		t.Error("what may be absent is missed")
 	}
 }
+
+// A template that the job's environment fills has them, too.
+func TestStepDefaultsInAFilledTemplate(t *testing.T) {
+	template := strings.Replace(defaultsTemplate, "agent:1", "{{env.BUILDKITE_IMAGE}}", 1)
+	defaults := "{checkout: {cloneFlags: -v}, " + strings.TrimPrefix(mounted, "{")
+	tpl, err := Parse([]byte(template), aQueue(t, "  trusted-pipelines: true\n  step-defaults: "+defaults))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := New(aJob(), 1, tpl, map[string]string{"BUILDKITE_IMAGE": "own:2", "BUILDKITE_COMMAND": "make"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "agent own:2 IfNotPresent GIT_CLONE_FLAGS=-v\ncommand own:2 IfNotPresent from all ca:/etc/ca"
+	if got := seen(k); got != want || env(FindAgent(&k.Spec.Template.Spec), contract.EnvImage) != "own:2" {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
