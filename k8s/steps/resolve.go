@@ -177,7 +177,7 @@ func (r *resolver) commands(base *corev1.PodSpec) {
 // all of its kind, and the step for all of its containers. Of two variables the last counts,
 // of two mounts at one path the first: neither time the queue's.
 func (r *resolver) share(c *corev1.Container, queue, step SidecarParams) {
-	c.EnvFrom = slices.Concat(queue.EnvFrom, c.EnvFrom, step.EnvFrom, r.plugin.GitEnvFrom)
+	c.EnvFrom = slices.Concat(deepEnvFrom(queue.EnvFrom), c.EnvFrom, step.EnvFrom, r.plugin.GitEnvFrom)
 	c.VolumeMounts = slices.Concat(c.VolumeMounts, step.ExtraVolumeMounts, r.plugin.ExtraVolumeMounts, queue.ExtraVolumeMounts)
 }
 

@@ -305,7 +305,7 @@ func TestImagesAfterPatches(t *testing.T) {
 func TestResolveChangesNothingOfOthers(t *testing.T) {
 	d := Defaults{
 		Command: "make", Image: "agent:1", Template: aPodSpec(t, "{containers: [{name: t, image: x, command: [a]}], securityContext: {runAsUser: 1}, volumes: [{name: v}]}"),
-		CommandParams: &CommandParams{EnvFrom: []corev1.EnvFromSource{{Prefix: "A"}}, ExtraVolumeMounts: []corev1.VolumeMount{{Name: "q", MountPath: "/q"}}},
+		CommandParams: &CommandParams{EnvFrom: []corev1.EnvFromSource{{Prefix: "A", SecretRef: &corev1.SecretEnvSource{}}}, ExtraVolumeMounts: []corev1.VolumeMount{{Name: "q", MountPath: "/q"}}},
 		SidecarParams: &SidecarParams{ExtraVolumeMounts: []corev1.VolumeMount{{Name: "q", MountPath: "/q"}}},
 		Resources:     corev1.ResourceRequirements{Requests: corev1.ResourceList{}},
 	}
@@ -321,10 +321,13 @@ func TestResolveChangesNothingOfOthers(t *testing.T) {
 			}
 			p.Metadata.Labels["a"] = "changed"
 			c := p.Commands[0].Container
-			c.VolumeMounts[0].Name, c.VolumeMounts[1].Name, c.EnvFrom[0].Prefix, p.Volumes[0].Name = "changed", "changed", "changed", "changed"
+			c.VolumeMounts[0].Name, c.VolumeMounts[1].Name, c.EnvFrom[0].SecretRef.Name, p.Volumes[0].Name = "changed", "changed", "changed", "changed"
 		})
 	}
 	group.Wait()
+	// Without a patch, which is merged as JSON, nothing is copied on the way.
+	alone := resolved(t, Step{Image: "x"}, d).Commands[0].Container
+	alone.EnvFrom[0].SecretRef.Name, alone.VolumeMounts[0].Name = "changed", "changed"
 	if diff := cmp.Diff(before, []string{asYAML(t, d), asYAML(t, step)}); diff != "" {
 		t.Error(diff)
 	}
