@@ -180,6 +180,8 @@ queues:
 		wants(t, 2, "template of queue a: spec.template.spec.containers[agent].resources.requests.memory: 4Gi is more than the limit, 2Gi")
 	run(t, "lint", "-f", write(t, `queues: [{name: a, namespace: x, template: {inline: {spec: {containers: [{name: agent, image: "{{env.IMAGE}}"}]}}}}]`)).
 		wants(t, 2, "template of queue a: spec.template.spec.containers[agent].image: whoever can set IMAGE in a pipeline could take the agent token")
+	run(t, "lint", "-f", write(t, `queues: [{name: a, namespace: x, step-defaults: {checkout: {cloneFlag: -v}}}, {name: b, namespace: x, step-defaults: {commandParams: {extraVolumeMounts: [{name: ca, mountPath: /ca}]}}}]`)).
+		wants(t, 2, "template of queue a: step-defaults.checkout.cloneFlag: there is no such field, but there is cloneFlags", `template of queue b: step-defaults.commandParams.extraVolumeMounts: the queue's template has no volume "ca"`)
 	run(t, "lint", "--schema").wants(t, 0, `"$schema"`)
 	run(t, "lint", "--template").wants(t, 0, "kind: Job")
 }

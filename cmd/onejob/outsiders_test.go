@@ -33,7 +33,9 @@ func (l *lab) closed(of map[string]ruled, made, outsiders map[string]*batchv1.Jo
 	l.Helper()
 	again := l.made(of["near"], nil)
 	kjob.HandOn(again, "", "", []string{"node-1", "node-2"})
+	own := map[string]string{steps.EnvCommand: "make", steps.EnvPlugins: `[{"kubernetes": {"sidecars": [{"image": "db"}], "checkout": {"skip": false, "cloneFlags": "-v", "gitCredentialsSecret": {"secretName": "own"}, "envFrom": [{"secretRef": {"name": "own"}}]}}}]`}
 	for name, k := range map[string]*batchv1.Job{
+		"the queue's defaults": l.made(of["defaults"], nil), "an image with these": l.made(of["defaults"], map[string]string{steps.EnvImage: "node"}), "a step's own over these": l.made(of["defaults"], own),
 		"a hold": l.made(of["hold"], nil), "a hold, and a plugin": l.made(of["hold"], several(1)), "a hold, and Secrets": l.made(of["hold"], secretive), "spans": l.made(of["tracing"], nil), "several commands": l.made(of["pods"], several(3)),
 		"the template's affinity": l.made(of["near"], nil), "another attempt with that": again, "commands with room": l.made(of["near"], several(3)),
 		"programs that are mounted": l.made(of["mounted"], several(2)), "programs that nobody needs": l.made(of["mounted"], nil),
@@ -74,6 +76,22 @@ func (l *lab) closed(of map[string]ruled, made, outsiders map[string]*batchv1.Jo
 		"no queue, and a volume of our name": {"pods", func(k *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
 			others(k)
 			*s = corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Volumes: []corev1.Volume{{Name: contract.StepInit, VolumeSource: token}}, Containers: []corev1.Container{{Name: "c", Image: "x", VolumeMounts: []corev1.VolumeMount{{Name: contract.StepInit, MountPath: "/t"}}}}}
+		}},
+		"more of a key that commands have": {"defaults", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			s.Containers[1].VolumeMounts = append(s.Containers[1].VolumeMounts, corev1.VolumeMount{Name: "keys", MountPath: "/mnt", SubPath: "other"})
+		}},
+		"the mirrors for a command": {"defaults", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			s.Containers[1].VolumeMounts = append(s.Containers[1].VolumeMounts, corev1.VolumeMount{Name: "mirrors", MountPath: "/mnt"})
+		}},
+		"the checkout's variables for a command": {"defaults", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			s.Containers[1].EnvFrom[0].SecretRef.Name = "git-env"
+		}},
+		"the commands' variables for the runner": {"defaults", func(_ *batchv1.Job, s *corev1.PodSpec, agent *corev1.Container) {
+			agent.EnvFrom = s.Containers[1].EnvFrom
+		}},
+		"other credentials of the queue's": {"defaults", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			v := &s.Volumes[slices.IndexFunc(s.Volumes, func(v corev1.Volume) bool { return v.Name == "onejob-git-credentials-of-queue" })]
+			v.Secret.SecretName = "own"
 		}},
 		"a longer hold": {"hold", func(_ *batchv1.Job, _ *corev1.PodSpec, agent *corev1.Container) {
 			agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvHold, Value: "999h"})

@@ -101,6 +101,20 @@ queues:
   user-namespace: true
   policy: {limits: {pod: {cpu: "8"}}}
   resource-classes: {large: {resource: {requests: {cpu: "6"}}, priorityClassName: ci, tolerations: [{key: big, operator: Exists}], image: "tools:1"}}
+- name: defaults
+  steps: pod
+  policy: {secrets: [own]}
+  step-defaults:
+    checkout:
+      cloneFlags: --depth=1
+      envFrom: [{secretRef: {name: git-env}}]
+      gitCredentialsSecret: {secretName: git}
+      gitMirrors: {volume: {name: mirrors, persistentVolumeClaim: {claimName: m}}}
+      extraVolumeMounts: [{name: keys, mountPath: /keys, readOnly: true}]
+    commandParams: {envFrom: [{secretRef: {name: all}}], extraVolumeMounts: [{name: keys, mountPath: /etc/keys, readOnly: true}]}
+    sidecarParams: {envFrom: [{secretRef: {name: side}, prefix: A}]}
+    imagePullPolicy: Always
+  template: {inline: {spec: {containers: [{name: agent}], volumes: [{name: keys, secret: {secretName: keys}}]}}}
 - {name: hold, steps: pod, hold: 30m, policy: {secrets: ["git-*"]}}
 - {name: mounted, steps: pod, programs: image-volume, policy: {volumes: [emptyDir, image]}}
 - name: tracing

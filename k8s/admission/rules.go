@@ -36,6 +36,8 @@ type judge struct {
 	// stays: the queue allows a hold. credentials is git's setting for a step's.
 	stays       bool
 	credentials string
+	// env and mounts are what the queue gives to steps' containers, as JSON has them.
+	env, mounts any
 	rules       []rule
 }
 
@@ -43,6 +45,8 @@ func newJudge(q config.Queue, t *kjob.Template) *judge {
 	spec := &t.Job.Spec.Template.Spec
 	j := &judge{policy: policy.Effective(t.Policy()), pod: object(spec), agent: object(kjob.FindAgent(spec)), image: t.CommandImage(), class: t.ClassResources(), tokens: append([]string{q.TokenSecret.Name}, q.TokenSecrets...)}
 	j.added, j.programs, j.stays, j.credentials = t.Added(), object(t.ProgramsMount()), t.Hold > 0, t.CredentialHelper()
+	env, mounts := t.Given()
+	j.env, j.mounts = object(env), object(mounts)
 	j.queues, _ = object(slices.Concat(spec.Volumes, j.added.Volumes)).([]any)
 	if s := t.Job.Spec.ActiveDeadlineSeconds; s != nil {
 		j.deadline = *s
@@ -190,8 +194,13 @@ func (j *judge) podAffinity() {
 
 // entry: it is one of the template's list, and nothing more.
 func (j *judge) entry(at, path string) string {
+	return oneOf(at, field(j.pod, strings.Split(path, ".")...))
+}
+
+// oneOf: it is one of a list's entries, and nothing more.
+func oneOf(at string, list any) string {
 	of := []string{"false"}
-	entries, _ := field(j.pod, strings.Split(path, ".")...).([]any)
+	entries, _ := list.([]any)
 	for _, e := range entries {
 		of = append(of, exactly(at, e))
 	}

@@ -58,7 +58,7 @@ func (j *judge) secrets() {
 	}
 	text := j.allowed("secrets", j.policy.Secrets)
 	j.add("env", "variables.steps.all(c, "+list("c", "env")+".all(e, "+either("!has(e.valueFrom)", "!has(e.valueFrom.secretKeyRef)", ok("e.valueFrom.secretKeyRef.name"))+"))", "%s", text)
-	j.add("envFrom", "variables.steps.all(c, "+list("c", "envFrom")+".all(e, "+either("!has(e.secretRef)", ok("e.secretRef.name"))+"))", "%s", text)
+	j.add("envFrom", "variables.steps.all(c, "+list("c", "envFrom")+".all(e, "+either("!has(e.secretRef)", ok("e.secretRef.name"), oneOf("e", j.env))+"))", "%s", text)
 	j.add("env.valueFrom.fileKeyRef", "variables.steps.all(c, "+list("c", "env")+".all(e, "+either("!has(e.valueFrom)", "!has(e.valueFrom.fileKeyRef)", "variables.volumes.exists(v, v.name == e.valueFrom.fileKeyRef.volumeName)")+"))", "the step has no such volume")
 	j.add("volumes.secret", "variables.volumes.all(v, "+either("!has(v.secret)", ok("v.secret.secretName"))+" && "+list("v", "projected.sources")+".all(s, "+either("!has(s.secret)", ok("s.secret.name"))+"))", "%s", text)
 	var others []string
@@ -91,7 +91,8 @@ func (j *judge) containers() {
 		j.add("ports", "variables.steps.all(c, "+list("c", "ports")+".all(p, "+optional("p", "hostPort")+".orValue(0) == 0))", "a hostPort is a port of the node")
 	}
 	j.add("terminationMessagePath", "variables.steps.all(c, "+optional("c", "terminationMessagePath")+".orValue("+quoted(contract.DefaultTerminationMessagePath)+") == "+quoted(contract.DefaultTerminationMessagePath)+")", "the message is read where Kubernetes has it by default")
-	j.add("volumeMounts", "variables.steps.all(c, ("+list("c", "volumeMounts")+".map(m, m.name) + "+list("c", "volumeDevices")+".map(m, m.name)).all(n, c.name in variables.commands && n in variables.folders || variables.volumes.exists(v, v.name == n)))", "the queue's own volumes are for its runner, its folders for commands")
+	const own = "c.name in variables.commands && m.name in variables.folders || variables.volumes.exists(v, v.name == m.name)"
+	j.add("volumeMounts", "variables.steps.all(c, "+all(list("c", "volumeMounts")+".all(m, "+either(own, oneOf("m", j.mounts))+")", list("c", "volumeDevices")+".all(m, "+own+")")+")", "the queue's own volumes are for its runner, its folders for commands")
 	if j.programs != nil {
 		j.add("volumeMounts", "variables.steps.all(c, "+list("c", "volumeMounts")+".all(m, "+either("m.name != "+quoted(contract.StepPrograms), exactly("m", j.programs))+"))", "of the runner's image a command has onejob's programs, and nothing else")
 	}

@@ -132,7 +132,8 @@ func (j *judge) secretsInit(q config.Queue, ofRunner string) {
 	if !j.stays {
 		return
 	}
-	mounts := list("c", "volumeMounts") + ".all(m, " + either("m.name == "+quoted(contract.SecretsInit), all(`m.name.matches("^`+steps.OwnPrefix+`(git-credentials|checkout-env-[0-9]+)$")`, "m.mountPath == "+quoted(contract.SecretsFrom+"/")+" + m.name")) + ")"
+	mounts := list("c", "volumeMounts") + ".all(m, " + either("m.name == "+quoted(contract.SecretsInit), all(`m.name.matches("^`+steps.OwnPrefix+`(git-credentials|checkout-env-[0-9]+)$")`, "m.mountPath == "+quoted(contract.SecretsFrom+"/")+" + m.name"),
+		all("m.name == "+quoted(kjob.QueueCredentials), "m.mountPath == "+quoted(kjob.SecretsMount(kjob.QueueCredentials)))) + ")"
 	rule := all(ofRunner, "c.command == "+listed([]string{contract.StepProgram, "secrets"}), "!has(c.args)", "!has(c.envFrom)", "!has(c.lifecycle)", list("c", "env")+".all(e, "+isToken(q)+")", mounts)
 	j.add("initContainers["+contract.SecretsInit+"]", "variables.all.filter(c, c.name == "+quoted(contract.SecretsInit)+").all(c, "+rule+")", "it is not onejob's")
 }

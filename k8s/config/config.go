@@ -128,6 +128,8 @@ type Queue struct {
 	// tag resource_class; DefaultResourceClass is that of the others.
 	ResourceClasses      map[string]Class `json:"resource-classes,omitempty"`
 	DefaultResourceClass string           `json:"default-resource-class-name,omitempty"`
+	// StepDefaults are what each step has unless it says otherwise. kjob.Parse reads them.
+	StepDefaults json.RawMessage `json:"step-defaults,omitempty"`
 	// UserNamespace gives each pod users of its own: root in it is nobody on the node.
 	UserNamespace bool `json:"user-namespace,omitempty"`
 	// Programs says how a command's container gets our programs: copied, or by a volume

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/steps"
@@ -16,10 +17,12 @@ import (
 
 // beside returns every conflict of a step's pod with the queue's: names and folders that the
 // queue uses, and pod fields that the template sets.
-func beside(pod *steps.Pod, spec *corev1.PodSpec) error {
+func beside(pod *steps.Pod, t *Template) error {
+	spec := t.underClass()
 	agent := FindAgent(spec)
 	folders, _ := ownFolders(spec, agent)
-	return errors.Join(collisions(pod, spec), foreignMounts(pod), onRunners(pod, agent), onCommands(pod, folders), overTemplate(&pod.Spec, spec))
+	_, given := t.Given()
+	return errors.Join(collisions(pod, spec), foreignMounts(pod, given), onRunners(pod, agent), onCommands(pod, folders), overTemplate(&pod.Spec, spec), t.otherMirrors(pod))
 }
 
 // collisions returns the step's containers and volumes whose name the template uses.
@@ -54,11 +57,15 @@ func collisions(pod *steps.Pod, spec *corev1.PodSpec) error {
 }
 
 // foreignMounts returns the step's mounts of volumes that aren't the step's. The queue's
-// volumes are for the runner only: they may hold keys.
-func foreignMounts(pod *steps.Pod) error {
+// volumes are for the runner only, because they may hold keys; but for the mounts that the
+// queue gives to steps.
+func foreignMounts(pod *steps.Pod, given []corev1.VolumeMount) error {
 	var errs []error
 	check := func(at string, mounts []corev1.VolumeMount) {
 		for _, m := range mounts {
+			if slices.ContainsFunc(given, func(g corev1.VolumeMount) bool { return equality.Semantic.DeepEqual(g, m) }) {
+				continue
+			}
 			if m.Name == "" {
 				errs = append(errs, fmt.Errorf("%s.volumeMounts[%s]: it names no volume: give it the name of one in volumes", at, contract.Line(m.MountPath, 60)))
 			} else if !slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name }) {

@@ -22,7 +22,7 @@ func commandsOf(pod *steps.Pod) (commands []contract.Command) {
 // addStepContainers makes the step's command containers of the one that addCommand has put
 // at the end. job is the job's own command.
 func addStepContainers(spec *corev1.PodSpec, t *Template, pod *steps.Pod, job string) {
-	last := len(spec.Containers) - 1
+	last, agent := len(spec.Containers)-1, FindAgent(spec)
 	ours := spec.Containers[last]
 	spec.Containers = spec.Containers[:last]
 	for i, command := range pod.Commands {
@@ -33,6 +33,9 @@ func addStepContainers(spec *corev1.PodSpec, t *Template, pod *steps.Pod, job st
 			model.Resources = withoutDevices(model.Resources)
 		}
 		c := commandOf(command, model, job)
+		if c.ImagePullPolicy == "" && c.Image == agent.Image {
+			c.ImagePullPolicy = agent.ImagePullPolicy
+		}
 		t.keep(&c)
 		spec.Containers = append(spec.Containers, c)
 	}

@@ -50,7 +50,7 @@ func dryRun(ctx context.Context, client kube.Client, t *Template) (notes []strin
 	if spec := &k.Spec.Template.Spec; t.Mounted && versionOf(FindAgent(spec)) != contract.VersionMounted {
 		addCommand(spec, FindAgent(spec).Image, true) // an API server without image volumes refuses it
 	}
-	of := refsOf(&other.Spec.Template.Spec)
+	of := t.refsOf(&other.Spec.Template.Spec)
 	var errs []error
 	bad := func(what string, err error) {
 		if err != nil && !apierrors.IsAlreadyExists(err) {
@@ -64,7 +64,7 @@ func dryRun(ctx context.Context, client kube.Client, t *Template) (notes []strin
 	pod.Name, pod.Namespace = k.Name+"-x", t.Namespace
 	_, err = client.CoreV1().Pods(t.Namespace).Create(ctx, pod, dry)
 	bad("its pod", err)
-	for i, r := range refsOf(&pod.Spec) {
+	for i, r := range t.refsOf(&pod.Spec) {
 		if i >= len(of) || of[i] != r {
 			notes = append(notes, fmt.Sprintf("queue %s: a %s in namespace %s was not checked: its name depends on the job", t.Queue, r.kind, t.Namespace))
 			continue
@@ -121,15 +121,20 @@ func (r ref) check(ctx context.Context, client kube.Client, namespace string) er
 	return nil
 }
 
-// refsOf lists the Secrets, ConfigMaps and claims that a pod can't start without, each once.
-func refsOf(s *corev1.PodSpec) (refs []ref) {
+// refsOf lists the Secrets, ConfigMaps and claims that a pod of the template, and a sidecar of
+// a step, can't start without, each once.
+func (t *Template) refsOf(s *corev1.PodSpec) (refs []ref) {
+	containers := slices.Concat(s.InitContainers, s.Containers)
+	if p := t.setting.SidecarParams; p != nil {
+		containers = append(containers, corev1.Container{EnvFrom: p.EnvFrom})
+	}
 	add := func(kind, name, key string, optional *bool) {
 		r := ref{kind, name, key}
 		if !ptr.Deref(optional, false) && !slices.Contains(refs, r) {
 			refs = append(refs, r)
 		}
 	}
-	for _, c := range slices.Concat(s.InitContainers, s.Containers) {
+	for _, c := range containers {
 		for _, e := range c.Env {
 			if v := e.ValueFrom; v != nil && v.SecretKeyRef != nil {
 				add("Secret", v.SecretKeyRef.Name, v.SecretKeyRef.Key, v.SecretKeyRef.Optional)

@@ -2,6 +2,7 @@ package kjob
 
 import (
 	"cmp"
+	"path"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,6 +20,11 @@ import (
 // the pod.
 func (t *Template) CredentialHelper() string { return escaped(t.gitCredentials()) }
 
+// SecretsMount is where the container contract.SecretsInit has a volume with Secrets.
+func SecretsMount(volume string) string {
+	return path.Join(contract.SecretsFrom, secretsFolder(volume))
+}
+
 // KeysVolume is the volume at contract.CheckoutKeysDir. It is the runner's alone.
 const KeysVolume = steps.OwnPrefix + "checkout-keys"
 
@@ -27,6 +33,17 @@ func (t *Template) Policy() config.Policy { return t.policy }
 
 // CommandImage is what the command of a step runs in that names no image.
 func (t *Template) CommandImage() string { return cmp.Or(t.image, t.Image()) }
+
+// Given are the variables and the mounts that the queue gives to its steps' containers.
+func (t *Template) Given() (env []corev1.EnvFromSource, mounts []corev1.VolumeMount) {
+	if c := t.setting.CommandParams; c != nil {
+		env, mounts = append(env, c.EnvFrom...), append(mounts, c.ExtraVolumeMounts...)
+	}
+	if c := t.setting.SidecarParams; c != nil {
+		env, mounts = append(env, c.EnvFrom...), append(mounts, c.ExtraVolumeMounts...)
+	}
+	return env, mounts
+}
 
 // ClassResources are the resource class's amounts for a command.
 func (t *Template) ClassResources() corev1.ResourceRequirements { return t.class }
@@ -44,7 +61,7 @@ func (t *Template) Added() *corev1.PodSpec {
 	agent := &pod.Containers[0]
 	addHold(pod, agent, t)
 	agent.Env = slices.Concat(agent.Env, tracing(t.agent().Env, t.AgentTracing), t.graces, []corev1.EnvVar{
-		{Name: contract.EnvStepDir, Value: contract.StepDir}, {Name: contract.EnvPlugin, Value: "kubernetes"}, {Name: "BUILDKITE_SKIP_CHECKOUT", Value: "true"},
+		{Name: contract.EnvStepDir, Value: contract.StepDir}, {Name: contract.EnvPlugin, Value: "kubernetes"},
 	})
 	if t.OnTerm == onTermDrain {
 		agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvOnTerm, Value: t.OnTerm})
@@ -53,7 +70,7 @@ func (t *Template) Added() *corev1.PodSpec {
 		agent.Env = append(agent.Env, programsEnv())
 	}
 	agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: contract.StepInit, MountPath: contract.StepDir},
-		corev1.VolumeMount{Name: credentialsVolume, MountPath: credentialsDir, ReadOnly: true})
+		corev1.VolumeMount{Name: stepCredentials, MountPath: credentialsDir, ReadOnly: true})
 	addSecrets(pod, agent, t)
 	addKeys(pod, agent)
 	return pod

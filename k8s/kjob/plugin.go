@@ -50,13 +50,16 @@ func addStep(k *batchv1.Job, t *Template, env map[string]string) (image string, 
 	if own == "" && (t.Plain || env[envImage] == "") { // the step may ask for the agent's own
 		own = t.image
 	}
-	if own == "" {
+	if own == "" && !t.setting.Apart() {
 		return honoured(t.Image(), agent.Image, env), nil
 	}
-	if own != t.image { // the class's is the administrator's
+	if own != "" && own != t.image { // the class's is the administrator's
 		if err := t.CheckImage(own); err != nil {
 			return "", err
 		}
+	}
+	if !t.setting.IsZero() {
+		return cmp.Or(own, honoured(t.Image(), agent.Image, env)), addWithDefaults(k, t, cmp.Or(own, agent.Image), env)
 	}
 	addCommand(spec, own, t.Mounted)
 	return own, nil
@@ -69,8 +72,21 @@ func addPlugin(k *batchv1.Job, t *Template, step *steps.Step, env map[string]str
 	if err != nil {
 		return "", err
 	}
-	spec, first := &k.Spec.Template.Spec, pod.Commands[0].Container.Image
-	addCommand(spec, first, t.Mounted)
+	if err := t.addPod(k, pod, env); err != nil {
+		return "", err
+	}
+	agent := FindAgent(&k.Spec.Template.Spec)
+	agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvPlugin, Value: "kubernetes"})
+	if name := step.PodTemplate(); name != "" {
+		k.Annotations[contract.AnnotationPodTemplate] = name
+	}
+	return cmp.Or(step.Image, pod.Commands[0].Container.Image), nil
+}
+
+// addPod adds a step's pod to the runner's.
+func (t *Template) addPod(k *batchv1.Job, pod *steps.Pod, env map[string]string) error {
+	spec := &k.Spec.Template.Spec
+	addCommand(spec, pod.Commands[0].Container.Image, t.Mounted)
 	secure := commandSecurity(FindAgent(spec))
 	addStepContainers(spec, t, pod, env[steps.EnvCommand])
 	for _, c := range slices.Concat(pod.Init, pod.Sidecars) {
@@ -82,10 +98,9 @@ func addPlugin(k *batchv1.Job, t *Template, step *steps.Step, env map[string]str
 	spec.Volumes = append(spec.Volumes, pod.Volumes...)
 	agent := FindAgent(spec)
 	if err := addCheckout(spec, agent, t, pod); err != nil {
-		return "", err
+		return err
 	}
 	overlayResources(&agent.Resources, pod.Runner.Resources)
-	agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvPlugin, Value: "kubernetes"})
 	if commands := commandsOf(pod); len(commands) > 1 {
 		agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.EnvCommands, Value: contract.CommandsValue(commands)})
 	}
@@ -95,21 +110,16 @@ func addPlugin(k *batchv1.Job, t *Template, step *steps.Step, env map[string]str
 		overlayKeys(to.labels, pod.Metadata.Labels)
 		overlayKeys(to.annotations, pod.Metadata.Annotations)
 	}
-	if name := step.PodTemplate(); name != "" {
-		k.Annotations[contract.AnnotationPodTemplate] = name
-	}
 	if pod.Deadline > 0 {
 		k.Spec.ActiveDeadlineSeconds = ptr.To(pod.Deadline)
 	}
-	return cmp.Or(step.Image, first), nil
+	return nil
 }
 
 // Describe works out the pod of a step with the plugin, as far as this queue's pods have
 // room for it. The error has every fault, a line for each.
 func (t *Template) Describe(step steps.Step, env map[string]string) (*steps.Pod, error) {
-	d := steps.Defaults{Command: env[steps.EnvCommand], Image: t.CommandImage(), Template: t.named, Resources: t.class}
-	d.Further = withoutDevices(commandResources(t.agent()))
-	named := step.PodTemplate()
+	d, named := t.forSteps(env), step.PodTemplate()
 	violations := policy.PodTemplate(t.policy, named)
 	if named != "" && len(violations) == 0 && t.named == nil {
 		return nil, &NeedsPodTemplate{named}
@@ -125,7 +135,7 @@ func (t *Template) Describe(step steps.Step, env map[string]string) (*steps.Pod,
 	if len(violations) > 0 {
 		return nil, fmt.Errorf("the queue's policy refuses the step's pod:\n%s", policy.Text(violations))
 	}
-	faults := []error{unsupported(pod), tooEarly(pod, t.agent()), beside(pod, t.underClass())}
+	faults := []error{unsupported(pod), tooEarly(pod, t.agent()), beside(pod, t)}
 	if named != "" {
 		faults = append(faults, notTaken(named, &pod.Spec))
 	}
@@ -148,7 +158,7 @@ func ofPlugin(spec *corev1.PodSpec) bool {
 func unsupported(pod *steps.Pod) error {
 	var errs []error
 	for _, e := range pod.Checkout.EnvFrom {
-		if err := checkEnvFrom(e); err != nil {
+		if err := checkEnvFrom("kubernetes.gitEnvFrom, kubernetes.checkout.envFrom", e); err != nil {
 			errs = append(errs, err)
 		}
 	}

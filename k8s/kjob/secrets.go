@@ -13,22 +13,32 @@ import (
 	"github.com/onejob-dev/onejob/k8s/steps"
 )
 
-// The volumes of Secrets that onejob itself gives a runner.
+// The volumes of Secrets that onejob itself gives a runner. A step's .git-credentials take
+// the place of its queue's.
 const (
-	credentialsVolume = steps.OwnPrefix + "git-credentials"
-	checkoutVolume    = steps.OwnPrefix + "checkout-env-"
+	stepCredentials  = steps.OwnPrefix + "git-credentials"
+	QueueCredentials = steps.OwnPrefix + "git-credentials-of-queue"
+	checkoutVolume   = steps.OwnPrefix + "checkout-env-"
 )
 
-// isSecrets reports whether a volume has Secrets of a step for the runner.
+// isSecrets reports whether a volume has Secrets for the runner.
 func isSecrets(volume string) bool {
-	return volume == credentialsVolume || strings.HasPrefix(volume, checkoutVolume)
+	return volume == stepCredentials || volume == QueueCredentials || strings.HasPrefix(volume, checkoutVolume)
+}
+
+// secretsFolder is the folder for such a volume where the runner may stay.
+func secretsFolder(volume string) string {
+	if volume == QueueCredentials {
+		return stepCredentials
+	}
+	return volume
 }
 
 // secretsAt is where the runner finds the files of such a volume, at dir unless its
 // container may stay.
 func (t *Template) secretsAt(volume, dir string) string {
 	if t.Hold > 0 {
-		return path.Join(contract.SecretsDir, volume)
+		return path.Join(contract.SecretsDir, secretsFolder(volume))
 	}
 	return dir
 }
@@ -58,7 +68,7 @@ func addSecrets(pod *corev1.PodSpec, agent *corev1.Container, t *Template) {
 	})
 	agent.VolumeMounts = slices.DeleteFunc(agent.VolumeMounts, func(m corev1.VolumeMount) bool {
 		if isSecrets(m.Name) {
-			m.MountPath = path.Join(contract.SecretsFrom, m.Name)
+			m.MountPath = SecretsMount(m.Name)
 			init.VolumeMounts = append(init.VolumeMounts, m)
 		}
 		return isSecrets(m.Name)

@@ -16,6 +16,7 @@ import (
 	"github.com/onejob-dev/onejob/build"
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/steps"
 )
 
 //go:embed template.yaml
@@ -61,6 +62,10 @@ type Template struct {
 	base    *corev1.PodSpec
 	image   string
 	class   corev1.ResourceRequirements
+	// setting are the queue's step-defaults, those of the checkout in Job already.
+	// checkoutEnv are the folders of its variables for the checkout.
+	setting     steps.Setting
+	checkoutEnv []contract.CheckoutEnv
 	// Installation marks the kjobs, see Foreign; empty for no mark.
 	Installation string
 	// tokens names the Secrets with an agent token in the namespace.
@@ -150,7 +155,11 @@ func Parse(doc []byte, q config.Queue) (*Template, error) {
 	if q.MinAgents > 0 || q.Buffer.N > 0 {
 		errs = append(errs, checkPlaceholder(t))
 	}
-	if err := errors.Join(errs...); err != nil {
+	t.setting, err = steps.ParseSetting(q.StepDefaults)
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return nil, err
+	}
+	if err := t.giveDefaults(); err != nil {
 		return nil, err
 	}
 	return t.withClasses(q)

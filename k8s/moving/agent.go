@@ -1,10 +1,14 @@
 package moving
 
 import (
+	"encoding/json"
 	"fmt"
+	"path"
+	"slices"
 	"time"
 
-	"github.com/onejob-dev/onejob/contract"
+
+	"github.com/onejob-dev/onejob/k8s/steps"
 )
 
 // agentRows are the agent's settings: variables of the runner, by the names of the stock
@@ -35,7 +39,7 @@ var agentRows = map[string]row{
 	},
 	"config.agent-config.signing-jwks-file":             toEnv("BUILDKITE_AGENT_SIGNING_JWKS_FILE"),
 	"config.agent-config.signing-jwks-key-id":           toEnv("BUILDKITE_AGENT_SIGNING_JWKS_KEY_ID"),
-	"config.agent-config.signingJWKSVolume":             jwks("/buildkite/signing-jwks", "BUILDKITE_AGENT_SIGNING_JWKS_FILE"),
+	"config.agent-config.signingJWKSVolume":             signing,
 	"config.agent-config.verification-jwks-file":        toEnv("BUILDKITE_AGENT_VERIFICATION_JWKS_FILE"),
 	"config.agent-config.verification-failure-behavior": toEnv("BUILDKITE_AGENT_JOB_VERIFICATION_NO_SIGNATURE_BEHAVIOR"),
 	"config.agent-config.verificationJWKSVolume":        jwks("/buildkite/verification-jwks", "BUILDKITE_AGENT_VERIFICATION_JWKS_FILE"),
@@ -45,6 +49,17 @@ var agentRows = map[string]row{
 	"config.agent-config.additional-hooks":              mappings(additionalHooks),
 	"config.agent-config.plugins-path":                  no("plugins are in the job's home; a shared folder of plugins would fill up (docs/limits.md)"),
 	"config.agent-config.pluginsVolume":                 no("plugins are in the job's home; a shared folder of plugins would fill up (docs/limits.md)"),
+}
+
+// signing: a command that uploads a pipeline signs it.
+func signing(m *mover, key string, v any) {
+	jwks("/buildkite/signing-jwks", "BUILDKITE_AGENT_SIGNING_JWKS_FILE")(m, key, v)
+	if !isVolume(v) {
+		return
+	}
+	dir := path.Dir(m.given("BUILDKITE_AGENT_SIGNING_JWKS_FILE"))
+	volume, _ := v.(map[string]any)
+	m.add(m.defaultsAt("commandParams"), "extraVolumeMounts", []any{map[string]any{"name": volume["name"], "mountPath": dir, "readOnly": true}})
 }
 
 // volumeAt mounts a volume at the folder that a variable has, or else at one of its own.
@@ -79,43 +94,70 @@ func hooksPaths(m *mover, _ string, v any) {
 	m.env("BUILDKITE_ADDITIONAL_HOOKS_PATHS", paths)
 }
 
-// everyJob is said where a Secret was the checkout's alone.
-const everyJob = "it is in the configuration, for the container that checks out; mind that a step without an image of its own runs its command there, too, and can read it"
-
-// paramRows are the defaults of checkout, commands and sidecars.
+// paramRows are the defaults of checkout, commands and sidecars, which a queue has by the
+// same names.
 var paramRows = map[string]row{
-	"config.default-checkout-params.skip":                   toEnv("BUILDKITE_SKIP_CHECKOUT"),
-	"config.default-checkout-params.checkoutFlags":          toEnv("BUILDKITE_GIT_CHECKOUT_FLAGS"),
-	"config.default-checkout-params.cleanFlags":             toEnv("BUILDKITE_GIT_CLEAN_FLAGS"),
-	"config.default-checkout-params.cloneFlags":             toEnv("BUILDKITE_GIT_CLONE_FLAGS"),
-	"config.default-checkout-params.fetchFlags":             toEnv("BUILDKITE_GIT_FETCH_FLAGS"),
-	"config.default-checkout-params.noSubmodules":           toEnv("BUILDKITE_NO_GIT_SUBMODULES"),
-	"config.default-checkout-params.submoduleCloneConfig":   toEnv("BUILDKITE_GIT_SUBMODULE_CLONE_CONFIG"),
-	"config.default-checkout-params.gitMirrors.path":        toEnv("BUILDKITE_GIT_MIRRORS_PATH"),
-	"config.default-checkout-params.gitMirrors.volume":      volumeAt("/buildkite/git-mirrors", "BUILDKITE_GIT_MIRRORS_PATH"),
-	"config.default-checkout-params.gitMirrors.cloneFlags":  toEnv("BUILDKITE_GIT_CLONE_MIRROR_FLAGS"),
-	"config.default-checkout-params.gitMirrors.lockTimeout": toEnv("BUILDKITE_GIT_MIRRORS_LOCK_TIMEOUT"),
-	"config.default-checkout-params.gitMirrors.skipUpdate":  toEnv("BUILDKITE_GIT_MIRRORS_SKIP_UPDATE"),
-	"config.default-checkout-params.gitCredentialsSecret":   mapping(credentials),
-	"config.default-checkout-params.envFrom": mappings(func(m *mover, key string, v any) {
-		m.add(m.agent, "envFrom", v)
-		m.note(key, everyJob)
-	}),
-	"config.default-checkout-params.extraVolumeMounts": mappings(func(m *mover, _ string, v any) { m.add(m.agent, "volumeMounts", v) }),
-	"config.default-command-params.interposer":         no("it is buildkite for every queue: a step that wants another says so in commandParams"),
-	"config.default-command-params.envFrom":            mappings(func(m *mover, _ string, v any) { m.add(m.agent, "envFrom", v) }),
-	"config.default-command-params.extraVolumeMounts":  mappings(func(m *mover, _ string, v any) { m.add(m.agent, "volumeMounts", v) }),
-	"config.default-sidecar-params.envFrom":            no("sidecars are the template's, each with its own variables"),
-	"config.default-sidecar-params.extraVolumeMounts":  no("sidecars are the template's, each with its own mounts"),
+	"config.default-checkout-params.skip":                   toDefault("checkout", "skip"),
+	"config.default-checkout-params.checkoutFlags":          toDefault("checkout", "checkoutFlags"),
+	"config.default-checkout-params.cleanFlags":             toDefault("checkout", "cleanFlags"),
+	"config.default-checkout-params.cloneFlags":             toDefault("checkout", "cloneFlags"),
+	"config.default-checkout-params.fetchFlags":             toDefault("checkout", "fetchFlags"),
+	"config.default-checkout-params.noSubmodules":           toDefault("checkout", "noSubmodules"),
+	"config.default-checkout-params.submoduleCloneConfig":   toDefault("checkout", "submoduleCloneConfig"),
+	"config.default-checkout-params.gitMirrors.path":        toDefault("checkout", "gitMirrors", "path"),
+	"config.default-checkout-params.gitMirrors.volume":      toDefault("checkout", "gitMirrors", "volume"),
+	"config.default-checkout-params.gitMirrors.cloneFlags":  toDefault("checkout", "gitMirrors", "cloneFlags"),
+	"config.default-checkout-params.gitMirrors.lockTimeout": toDefault("checkout", "gitMirrors", "lockTimeout"),
+	"config.default-checkout-params.gitMirrors.skipUpdate":  toDefault("checkout", "gitMirrors", "skipUpdate"),
+	"config.default-checkout-params.gitCredentialsSecret":   toDefault("checkout", "gitCredentialsSecret"),
+	"config.default-checkout-params.envFrom":                toDefault("checkout", "envFrom"),
+	"config.default-checkout-params.extraVolumeMounts":      toDefault("checkout", "extraVolumeMounts"),
+	"config.default-command-params.interposer":              toDefault("commandParams", "interposer"),
+	"config.default-command-params.envFrom":                 toDefault("commandParams", "envFrom"),
+	"config.default-command-params.extraVolumeMounts":       toDefault("commandParams", "extraVolumeMounts"),
+	"config.default-sidecar-params.envFrom":                 toDefault("sidecarParams", "envFrom"),
+	"config.default-sidecar-params.extraVolumeMounts":       toDefault("sidecarParams", "extraVolumeMounts"),
 }
 
-// credentials: git reads the file where it is mounted, by its configuration in variables.
-func credentials(m *mover, key string, v any) {
-	m.mounted(map[string]any{"name": "git-credentials", "secret": v}, "/buildkite/git-credentials")
-	m.env("GIT_CONFIG_COUNT", 1)
-	m.env("GIT_CONFIG_KEY_0", "credential.helper")
-	m.env("GIT_CONFIG_VALUE_0", contract.GitCredentials("/buildkite/git-credentials/.git-credentials"))
-	m.note(key, everyJob)
+// toDefault is a key that step-defaults has, too, at a place in it. What is no such value
+// there is named.
+func toDefault(place ...string) row {
+	return func(m *mover, key string, v any) {
+		alone := v
+		for _, name := range slices.Backward(place) {
+			alone = map[string]any{name: alone}
+		}
+		doc, err := json.Marshal(alone)
+		if err == nil {
+			_, err = steps.ParseSetting(doc)
+		}
+		_, isList := v.([]any)
+		hasNull := isList && !isMappings(v) && !isWords(v)
+		if err != nil || hasNull {
+			m.unread(key, v)
+			return
+		}
+		to, last := m.defaultsAt(place[:len(place)-1]...), place[len(place)-1]
+		if isList {
+			m.add(to, last, v)
+			return
+		}
+		to[last] = v
+	}
+}
+
+// defaultsAt is a place in step-defaults.
+func (m *mover) defaultsAt(place ...string) map[string]any {
+	at := m.defaults
+	for _, name := range place {
+		below, _ := at[name].(map[string]any)
+		if below == nil {
+			below = map[string]any{}
+			at[name] = below
+		}
+		at = below
+	}
+	return at
 }
 
 // seconds is a duration there, and a number here.

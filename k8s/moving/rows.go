@@ -140,7 +140,7 @@ var podRows = map[string]row{
 	"config.default-termination-grace-period-seconds": word(func(m *mover, _ string, v any) { m.pod["terminationGracePeriodSeconds"] = v }),
 	"config.default-metadata.labels":                  toMeta("labels"),
 	"config.default-metadata.annotations":             toMeta("annotations"),
-	"config.default-image-pull-policy":                word(func(m *mover, _ string, v any) { m.agent["imagePullPolicy"] = v }),
+	"config.default-image-pull-policy":                word(pullPolicy),
 	"config.additional-redacted-vars": words(func(m *mover, _ string, v any) {
 		m.redacted = strings.Split(text(v), ",")
 	}),
@@ -148,6 +148,12 @@ var podRows = map[string]row{
 	"config.workspaceVolume":               mapping(workspace),
 	"config.workspace-mount-sub-path-expr": word(subPath),
 	"config.pod-spec-patch":                mapping(podSpecPatch),
+}
+
+// pullPolicy is the runner's, and that of steps' containers.
+func pullPolicy(m *mover, key string, v any) {
+	m.agent["imagePullPolicy"] = v
+	toDefault("imagePullPolicy")(m, key, v)
 }
 
 // workspace: builds are in a volume of their own here.

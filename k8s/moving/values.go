@@ -11,6 +11,7 @@ import (
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/steps"
 )
 
 // Note is what is said of a key of the values.
@@ -57,7 +58,9 @@ type mover struct {
 	// top and queue are of the configuration, job, pod, agent of the queue's template.
 	top, queue, job, pod, agent map[string]any
 	meta                        map[string]any
-	redacted                    []string
+	// defaults are the queue's step-defaults.
+	defaults map[string]any
+	redacted []string
 	// classes are the queue's resource classes, defaultClass names that of the others.
 	classes      map[string]any
 	defaultClass string
@@ -66,7 +69,7 @@ type mover struct {
 func newMover() *mover {
 	m := &mover{
 		top: map[string]any{}, queue: map[string]any{"name": "__default__", "max-in-flight": 25, "steps": "pod"},
-		job: map[string]any{}, pod: map[string]any{}, agent: map[string]any{"name": contract.AgentContainer}, meta: map[string]any{}, classes: map[string]any{},
+		job: map[string]any{}, pod: map[string]any{}, agent: map[string]any{"name": contract.AgentContainer}, meta: map[string]any{}, defaults: map[string]any{}, classes: map[string]any{},
 	}
 	m.env("BUILDKITE_SHELL", "/bin/sh -ec") // agent-stack-k8s's default; the agent's own is bash
 	return m
@@ -111,13 +114,16 @@ func (m *mover) document() ([]byte, error) {
 	}
 	m.setDefaultClass()
 	m.pod["containers"] = []any{m.agent}
-	template := map[string]any{"spec": m.pod}
-	if len(m.meta) > 0 {
-		template["metadata"] = m.meta
-	}
-	spec := maps.Clone(m.job)
+	template, spec := map[string]any{"spec": m.pod}, maps.Clone(m.job)
 	spec["template"] = template
-	m.queue["template"] = map[string]any{"inline": map[string]any{"apiVersion": "batch/v1", "kind": "Job", "spec": spec}}
+	job := map[string]any{"apiVersion": "batch/v1", "kind": "Job", "spec": spec}
+	if len(m.meta) > 0 { // Kueue, for one, reads the Job's
+		template["metadata"], job["metadata"] = m.meta, m.meta
+	}
+	m.queue["template"] = map[string]any{"inline": job}
+	if len(m.defaults) > 0 {
+		m.queue[steps.SettingName] = m.defaults
+	}
 	m.top["queues"] = []any{m.queue}
 	return yaml.Marshal(m.top)
 }

@@ -62,7 +62,7 @@ var keys = []struct{ key, value, want string }{
 	{"config.job-active-deadline-seconds", "3600", "activeDeadlineSeconds: 3600"},
 	{"config.job-prefix", "x-", ""},
 	{"config.default-termination-grace-period-seconds", "90", "terminationGracePeriodSeconds: 90"},
-	{"config.default-image-pull-policy", "Always", "imagePullPolicy: Always"},
+	{"config.default-image-pull-policy", "Always", "step-defaults: {imagePullPolicy: Always}"},
 	{"config.default-image-check-pull-policy", "Always", ""},
 	{"config.skip-image-check-containers", "true", ""},
 	{"config.image-check-container-cpu-limit", "1", ""},
@@ -125,26 +125,26 @@ var keys = []struct{ key, value, want string }{
 	{"config.agent-config.plugins-path", "/plugins", ""},
 	{"config.agent-config.pluginsVolume", "{name: p, emptyDir: {}}", ""},
 
-	{"config.default-checkout-params.skip", "true", "BUILDKITE_SKIP_CHECKOUT"},
-	{"config.default-checkout-params.checkoutFlags", "-f", "BUILDKITE_GIT_CHECKOUT_FLAGS"},
-	{"config.default-checkout-params.cleanFlags", "-ffdx", "BUILDKITE_GIT_CLEAN_FLAGS"},
-	{"config.default-checkout-params.cloneFlags", "--depth=1", "BUILDKITE_GIT_CLONE_FLAGS"},
-	{"config.default-checkout-params.fetchFlags", "-v", "BUILDKITE_GIT_FETCH_FLAGS"},
-	{"config.default-checkout-params.noSubmodules", "true", "BUILDKITE_NO_GIT_SUBMODULES"},
-	{"config.default-checkout-params.submoduleCloneConfig", "[a=b]", "{name: BUILDKITE_GIT_SUBMODULE_CLONE_CONFIG, value: a=b}"},
-	{"config.default-checkout-params.gitMirrors.path", "/m", "BUILDKITE_GIT_MIRRORS_PATH"},
-	{"config.default-checkout-params.gitMirrors.volume", "{name: mirrors, persistentVolumeClaim: {claimName: m}}", "{mountPath: /buildkite/git-mirrors, name: mirrors}"},
-	{"config.default-checkout-params.gitMirrors.cloneFlags", "-v", "BUILDKITE_GIT_CLONE_MIRROR_FLAGS"},
-	{"config.default-checkout-params.gitMirrors.lockTimeout", "60", "{name: BUILDKITE_GIT_MIRRORS_LOCK_TIMEOUT, value: '60'}"},
-	{"config.default-checkout-params.gitMirrors.skipUpdate", "true", "BUILDKITE_GIT_MIRRORS_SKIP_UPDATE"},
-	{"config.default-checkout-params.gitCredentialsSecret", "{secretName: git}", "{name: git-credentials, secret: {secretName: git}}"},
-	{"config.default-checkout-params.envFrom", "[{secretRef: {name: ssh}}]", "envFrom: [secretRef: {name: ssh}]"},
-	{"config.default-checkout-params.extraVolumeMounts", "[{name: builds, mountPath: /x}]", "{mountPath: /x, name: builds}"},
-	{"config.default-command-params.interposer", "vector", ""},
-	{"config.default-command-params.envFrom", "[{secretRef: {name: all}}]", "envFrom: [secretRef: {name: all}]"},
-	{"config.default-command-params.extraVolumeMounts", "[{name: builds, mountPath: /x}]", "{mountPath: /x, name: builds}"},
-	{"config.default-sidecar-params.envFrom", "[{secretRef: {name: x}}]", ""},
-	{"config.default-sidecar-params.extraVolumeMounts", "[{name: x, mountPath: /x}]", ""},
+	{"config.default-checkout-params.skip", "true", "step-defaults: {checkout: {skip: true}}"},
+	{"config.default-checkout-params.checkoutFlags", "-f", "step-defaults: {checkout: {checkoutFlags: -f}}"},
+	{"config.default-checkout-params.cleanFlags", "-ffdx", "step-defaults: {checkout: {cleanFlags: -ffdx}}"},
+	{"config.default-checkout-params.cloneFlags", "--depth=1", "step-defaults: {checkout: {cloneFlags: --depth=1}}"},
+	{"config.default-checkout-params.fetchFlags", "-v", "step-defaults: {checkout: {fetchFlags: -v}}"},
+	{"config.default-checkout-params.noSubmodules", "true", "step-defaults: {checkout: {noSubmodules: true}}"},
+	{"config.default-checkout-params.submoduleCloneConfig", "[a=b]", "step-defaults: {checkout: {submoduleCloneConfig: [a=b]}}"},
+	{"config.default-checkout-params.gitMirrors.path", "/m", "step-defaults: {checkout: {gitMirrors: {path: /m}}}"},
+	{"config.default-checkout-params.gitMirrors.volume", "{name: mirrors, persistentVolumeClaim: {claimName: m}}", "step-defaults: {checkout: {gitMirrors: {volume: {name: mirrors, persistentVolumeClaim: {claimName: m}}}}}"},
+	{"config.default-checkout-params.gitMirrors.cloneFlags", "-v", "step-defaults: {checkout: {gitMirrors: {cloneFlags: -v}}}"},
+	{"config.default-checkout-params.gitMirrors.lockTimeout", "60", "step-defaults: {checkout: {gitMirrors: {lockTimeout: 60}}}"},
+	{"config.default-checkout-params.gitMirrors.skipUpdate", "true", "step-defaults: {checkout: {gitMirrors: {skipUpdate: true}}}"},
+	{"config.default-checkout-params.gitCredentialsSecret", "{secretName: git}", "step-defaults: {checkout: {gitCredentialsSecret: {secretName: git}}}"},
+	{"config.default-checkout-params.envFrom", "[{secretRef: {name: ssh}}]", "step-defaults: {checkout: {envFrom: [{secretRef: {name: ssh}}]}}"},
+	{"config.default-checkout-params.extraVolumeMounts", "[{name: builds, mountPath: /x}]", "step-defaults: {checkout: {extraVolumeMounts: [{name: builds, mountPath: /x}]}}"},
+	{"config.default-command-params.interposer", "vector", "step-defaults: {commandParams: {interposer: vector}}"},
+	{"config.default-command-params.envFrom", "[{secretRef: {name: all}}]", "step-defaults: {commandParams: {envFrom: [{secretRef: {name: all}}]}}"},
+	{"config.default-command-params.extraVolumeMounts", "[{name: builds, mountPath: /x}]", "step-defaults: {commandParams: {extraVolumeMounts: [{name: builds, mountPath: /x}]}}"},
+	{"config.default-sidecar-params.envFrom", "[{secretRef: {name: x}}]", "step-defaults: {sidecarParams: {envFrom: [{secretRef: {name: x}}]}}"},
+	{"config.default-sidecar-params.extraVolumeMounts", "[{name: builds, mountPath: /x}]", "step-defaults: {sidecarParams: {extraVolumeMounts: [{name: builds, mountPath: /x}]}}"},
 }
 
 // nested is a value under a key such as a.b.c.
@@ -266,6 +266,8 @@ config:
   tags: [queue=kubernetes, os=linux]
   queue: other
   unheard-of: 1
+  default-command-params: {extraVolumeMounts: [{name: cache, mountPath: /cache}]}
+  default-metadata: {labels: {kueue.x-k8s.io/queue-name: ci}}
   agent-config:
     hooks-path: /h
     hooksVolume: {name: hooks, configMap: {name: hooks}}
@@ -289,6 +291,8 @@ config:
 	}
 	out, notes := imported(t, doc)
 	for _, want := range []string{
+		"step-defaults: {commandParams: {extraVolumeMounts: [{name: sign, mountPath: /buildkite/signing-jwks, readOnly: true}, {name: cache, mountPath: /cache}]}}",
+		"{mountPath: /buildkite/signing-jwks, name: sign}",
 		"name: other", "tags: [os=linux]", "max-in-flight: 25", "{name: BUILDKITE_SHELL, value: /bin/sh -ec}", "{name: BUILDKITE_HOOKS_PATH, value: /h}", "{name: hooks, mountPath: /h}",
 		"{name: BUILDKITE_AGENT_SIGNING_JWKS_FILE, value: /buildkite/signing-jwks/keys.json}", "{name: BUILDKITE_ADDITIONAL_HOOKS_PATHS, value: '/a,/b'}",
 		"serviceAccountName: builder", "tolerations: [{key: ci, operator: Exists}]", "{name: A, value: b}", "requests: {cpu: '2'}", "{name: cache, emptyDir: {}}",
@@ -296,6 +300,9 @@ config:
 		if !holds(t, out, want) {
 			t.Errorf("%s isn't in\n%s", want, out)
 		}
+	}
+	if n := strings.Count(out, "kueue.x-k8s.io/queue-name: ci"); n != 2 {
+		t.Errorf("the label is in %d places: want the Job's metadata and the pod's", n)
 	}
 	var said []string
 	for _, n := range notes {

@@ -8,7 +8,7 @@ import (
 )
 
 // Resolve returns a step's pod and the step's violations of the policy. It doesn't check the
-// parts that the queue's administrator chose (the queue's patch, its classes, the
+// parts that the queue's administrator chose (its step-defaults, its classes, the
 // PodTemplate that the step names), except that no pod gets a Secret with an agent token.
 func Resolve(p config.Policy, step steps.Step, d steps.Defaults, tokens []string) (*steps.Pod, []Violation, error) {
 	pod, err := steps.Resolve(step, d)
@@ -43,7 +43,7 @@ func PodTemplate(p config.Policy, name string) []Violation {
 // bare is the part of a queue's defaults that a step's patches build on: its containers and
 // their images.
 func bare(d steps.Defaults) steps.Defaults {
-	return steps.Defaults{Command: d.Command, Image: d.Image, Template: d.Template, Patch: d.Patch}
+	return steps.Defaults{Command: d.Command, Image: d.Image, Template: d.Template}
 }
 
 // tokenSecrets are the places of a pod that name a Secret with an agent token.

@@ -119,6 +119,10 @@ func TestBadQueueStopsNoOther(t *testing.T) {
 			path, set := file(t, broken)
 			return "  template: {file: " + path + "}", func() { set("") }
 		}},
+		{name: "a default of its steps that ends each of them", wrong: func(t *testing.T, _ *world) (string, func()) {
+			path, set := file(t, "{spec: {}}")
+			return "  step-defaults: {commandParams: {extraVolumeMounts: [{name: ca, mountPath: /ca}]}}\n  template: {file: " + path + "}", func() { set("{spec: {volumes: [{name: ca, emptyDir: {}}]}}") }
+		}},
 		{name: "no such PodTemplate", wrong: func(t *testing.T, w *world) (string, func()) {
 			return "  template: {pod-template: runner}", func() { w.podTemplate("runner", "image:1") }
 		}},

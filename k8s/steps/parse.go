@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/contract/plugin"
 )
 
@@ -81,19 +80,8 @@ func readPlugin(f *faults, raw json.RawMessage) *Plugin {
 		f.bad("kubernetes", "it is not JSON")
 		return nil
 	}
-	before := len(f.list)
-	f.shape("kubernetes", doc, pluginType)
-	if len(f.list) > before {
-		return nil
-	}
-	// Read what was checked: of a key that is there twice doc has one.
-	checked, err := json.Marshal(doc)
 	p := &Plugin{}
-	if err == nil {
-		err = json.Unmarshal(checked, p)
-	}
-	if err != nil { // a quantity, a date: what only its own type can read
-		f.bad("kubernetes", "%s", contract.Line(err.Error(), 3*maxShown))
+	if !f.read("kubernetes", doc, p) {
 		return nil
 	}
 	p.check(f)

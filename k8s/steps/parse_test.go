@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -126,14 +127,14 @@ func FuzzParse(f *testing.F) {
 	f.Add(`{"podSpec":{"securityContext":{"runAsUser":1},"initContainers":[{"name":"a","image":"b"}],"volumes":[{"name":"onejob-x"}]},"extraVolumeMounts":[{"name":"v","mountPath":"/usr"}]}`, "UPPER")
 	f.Add(`{"podTemplate":"t","podSpecPatch":{"containers":[{"name":"t","command":["x"]},{"name":"u","image":"x"}],"initContainers":[{"name":"i","restartPolicy":"Always"}]}}`, "")
 	template := aPodSpec(f, "{containers: [{name: t, image: x}, {image: z}], initContainers: [{name: i, image: x}], volumes: [{name: v}], securityContext: {runAsUser: 1}}")
-	patch := aPodSpec(f, "{containers: [{name: t, env: [{name: A, value: b}]}, {name: agent, resources: {limits: {cpu: 1}}}], volumes: [{name: v, configMap: {name: c}}]}")
+	params := &CommandParams{Interposer: InterposeVector, EnvFrom: make([]corev1.EnvFromSource, 1), ExtraVolumeMounts: []corev1.VolumeMount{{Name: "v", MountPath: "/v"}}}
 	f.Fuzz(func(t *testing.T, plugin, image string) {
 		step, err := Parse(map[string]string{EnvImage: image, EnvPlugins: `[{"kubernetes":` + plugin + `}]`})
 		if err == nil {
 			_, err = Resolve(step, Defaults{Command: "make", Image: "agent:1"})
 		}
 		if err == nil {
-			_, err = Resolve(step, Defaults{Command: "make", Image: "agent:1", Template: template.DeepCopy(), Patch: patch})
+			_, err = Resolve(step, Defaults{Command: "make", Image: "agent:1", Template: template.DeepCopy(), CommandParams: params, SidecarParams: &SidecarParams{params.EnvFrom, params.ExtraVolumeMounts}, PullPolicy: "Always"})
 		}
 		if err == nil {
 			return

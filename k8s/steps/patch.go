@@ -10,10 +10,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 )
 
-// patch merges a patch over a pod, as kubectl does. own says that it is the queue's own. Of
-// the runner a step's patch may change only the resources, because the runner's image,
-// variables and mounts give access to the agent token.
-func (r *resolver) patch(base, patch *corev1.PodSpec, field string, own bool) *corev1.PodSpec {
+// patch merges a step's patch over its pod, as kubectl does. Of the runner the patch may
+// change only the resources, because the runner's image, variables and mounts give access
+// to the agent token.
+func (r *resolver) patch(base, patch *corev1.PodSpec) *corev1.PodSpec {
+	const field = "kubernetes.podSpecPatch"
 	if patch == nil {
 		return base
 	}
@@ -35,7 +36,7 @@ func (r *resolver) patch(base, patch *corev1.PodSpec, field string, own bool) *c
 		}
 	}
 	for i := range p.Containers {
-		r.patchContainer(&p.Containers[i], place(field+".containers", i, p.Containers[i].Name), own)
+		r.patchContainer(&p.Containers[i], place(field+".containers", i, p.Containers[i].Name))
 	}
 	if s := p.RestartPolicy; s != "" && s != corev1.RestartPolicyNever {
 		r.bad(field+".restartPolicy", "%s: a job runs once, so it is always Never", shown(string(s)))
@@ -56,17 +57,15 @@ func (r *resolver) patch(base, patch *corev1.PodSpec, field string, own bool) *c
 	return out
 }
 
-func (r *resolver) patchContainer(c *corev1.Container, at string, own bool) {
+func (r *resolver) patchContainer(c *corev1.Container, at string) {
 	hasCommand := len(c.Command)+len(c.Args) > 0
 	switch {
 	case c.Name == "":
 		r.bad(at, "it has no name, by which a patch finds it: a step's own container is %s unless it has another", defaultContainer)
 	case c.Name == agentContainer, c.Name == checkoutContainer:
-		r.patchRunner(c, at, own)
+		r.patchRunner(c, at)
 	case strings.HasPrefix(c.Name, OwnPrefix):
 		r.bad(at, "the name is kept for onejob's own containers")
-	case r.isCommand(c.Name) && hasCommand && own:
-		r.bad(at+".command", "it would take the place of every job's command: leave it out")
 	case r.isCommand(c.Name) && hasCommand:
 		r.lines[c.Name] = interposer(r.plugin.CommandParams, r.d.CommandParams).line(c.Command, c.Args)
 		c.Command, c.Args = nil, nil
@@ -74,16 +73,9 @@ func (r *resolver) patchContainer(c *corev1.Container, at string, own bool) {
 }
 
 // patchRunner refuses what would change the runner itself.
-func (r *resolver) patchRunner(c *corev1.Container, at string, own bool) {
+func (r *resolver) patchRunner(c *corev1.Container, at string) {
 	if len(c.Command)+len(c.Args) > 0 {
 		r.bad(at+".command", "what this container runs can't be changed: use a checkout hook, or checkout: {skip: true}")
-	}
-	if own && c.Image != "" {
-		r.note("%s.image is not used: the runner's image is the template's", at)
-		c.Image = ""
-	}
-	if own {
-		return
 	}
 	v := reflect.ValueOf(*c)
 	for i := range v.NumField() {

@@ -19,11 +19,10 @@ type Pod struct {
 	// Others are containers that a patch added. They run beside the job, but Kubernetes
 	// doesn't treat them as sidecars.
 	Others []corev1.Container
-	// Volumes are the step's, and those of the queue's defaults that its pod needs.
+	// Volumes are the step's.
 	Volumes []corev1.Volume
-	// Runner is what patches set in the containers agent and checkout, which are one
-	// container here. A step's patch can set only its resources, the queue's own patch any
-	// field. Runner's name is empty.
+	// Runner is what the step's patch sets in the containers agent and checkout, which are
+	// one container here: its resources. Its name is empty.
 	Runner   corev1.Container
 	Checkout CheckoutPlan
 	// Spec has the fields of the pod itself. Its lists of containers and volumes are empty.
@@ -48,8 +47,6 @@ type Command struct {
 
 // CheckoutPlan is how the repository is checked out.
 type CheckoutPlan struct {
-	// Skip means that there is no checkout.
-	Skip bool
 	// Env are settings of the agent, by the names of its flags' variables.
 	Env []corev1.EnvVar
 	// EnvFrom and Mounts are for the checkout. EnvFrom may set any variable, so it must never

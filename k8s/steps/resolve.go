@@ -1,9 +1,9 @@
 package steps
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -42,12 +42,11 @@ type resolver struct {
 //
 //	containers  the plugin's podSpec, else its PodTemplate, else one container container-0
 //	command     of a container: its command and args by the interposer, else the job's
-//	image       the step's patch, else image:, else the queue's patch, else the container's own, else the queue's or its class's
-//	patches     the queue's first, then the step's; once each; neither takes away
+//	image       the step's patch, else image:, else the container's own, else the queue's or its class's
+//	patch       the step's, once; it takes nothing away
 //	order       of commands and init containers: the podSpec's, whatever a patch names first
-//	variables   the container's, then the queue's, then the step's, then gitEnvFrom; the last wins
-//	mounts      the same; of two at one path the first is mounted
-//	metadata    the queue's, then the step's
+//	variables   the queue's, then the container's, then the step's for all, then gitEnvFrom; the last wins
+//	mounts      the container's, then the step's for all, then the queue's; of two at one path the first is mounted
 func Resolve(step Step, d Defaults) (*Pod, error) {
 	r := &resolver{d: d, image: step.Image, plugin: &Plugin{}, pod: &Pod{}, lines: map[string]string{}, sidecar: map[string]bool{}}
 	if step.Plugin != nil {
@@ -64,7 +63,6 @@ func Resolve(step Step, d Defaults) (*Pod, error) {
 	for _, name := range []string{agentContainer, checkoutContainer} {
 		base.Containers = append(base.Containers, corev1.Container{Name: name})
 	}
-	base = r.patch(base, d.Patch, "pod-spec-patch of the queue", true)
 	if r.image != "" {
 		for i := range base.Containers {
 			if r.isCommand(base.Containers[i].Name) {
@@ -72,12 +70,11 @@ func Resolve(step Step, d Defaults) (*Pod, error) {
 			}
 		}
 	}
-	base = r.patch(base, r.plugin.PodSpecPatch, "kubernetes.podSpecPatch", false)
+	base = r.patch(base, r.plugin.PodSpecPatch)
 	lowerSecurity(base)
 	r.split(base)
 	r.checkout()
-	r.shared()
-	r.pod.Metadata = Metadata{Labels: merged(d.Metadata.Labels, r.plugin.Metadata.Labels), Annotations: merged(d.Metadata.Annotations, r.plugin.Metadata.Annotations)}
+	r.pod.Metadata = r.plugin.Metadata
 	r.pod.Deadline = r.plugin.JobActiveDeadlineSeconds
 	r.tidy()
 	if err := r.err(); err != nil {
@@ -171,31 +168,22 @@ func (r *resolver) commands(base *corev1.PodSpec) {
 		if c.Image == "" {
 			c.Image = r.d.Image
 		}
-		for _, p := range []*CommandParams{r.d.CommandParams, r.plugin.CommandParams} {
-			if p != nil {
-				c.EnvFrom = append(c.EnvFrom, p.EnvFrom...)
-				c.VolumeMounts = append(c.VolumeMounts, p.ExtraVolumeMounts...)
-			}
-		}
-		r.forAll(c)
+		queue, step := cmp.Or(r.d.CommandParams, &CommandParams{}), cmp.Or(r.plugin.CommandParams, &CommandParams{})
+		r.share(c, SidecarParams{queue.EnvFrom, queue.ExtraVolumeMounts}, SidecarParams{step.EnvFrom, step.ExtraVolumeMounts})
 	}
 }
 
-// forAll adds the step's variables and mounts that are for each of its containers.
-func (r *resolver) forAll(c *corev1.Container) {
-	c.EnvFrom = append(c.EnvFrom, r.plugin.GitEnvFrom...)
-	c.VolumeMounts = append(c.VolumeMounts, r.plugin.ExtraVolumeMounts...)
+// share adds to a container the variables and mounts that the queue and the step have for
+// all of its kind, and the step for all of its containers. Of two variables the last counts,
+// of two mounts at one path the first: neither time the queue's.
+func (r *resolver) share(c *corev1.Container, queue, step SidecarParams) {
+	c.EnvFrom = slices.Concat(deepEnvFrom(queue.EnvFrom), c.EnvFrom, step.EnvFrom, r.plugin.GitEnvFrom)
+	c.VolumeMounts = slices.Concat(c.VolumeMounts, step.ExtraVolumeMounts, r.plugin.ExtraVolumeMounts, queue.ExtraVolumeMounts)
 }
 
 func (r *resolver) sidecars(base *corev1.PodSpec) {
 	for _, c := range r.plugin.Sidecars {
-		for _, p := range []*SidecarParams{r.d.SidecarParams, r.plugin.SidecarParams} {
-			if p != nil {
-				c.EnvFrom = append(c.EnvFrom, p.EnvFrom...)
-				c.VolumeMounts = append(c.VolumeMounts, p.ExtraVolumeMounts...)
-			}
-		}
-		r.forAll(&c)
+		r.share(&c, *cmp.Or(r.d.SidecarParams, &SidecarParams{}), *cmp.Or(r.plugin.SidecarParams, &SidecarParams{}))
 		always := corev1.ContainerRestartPolicyAlways
 		c.RestartPolicy = &always
 		r.sidecar[c.Name] = true
@@ -240,10 +228,9 @@ func (r *resolver) before(a, b corev1.Container) int {
 	return slices.Index(r.order, a.Name) - slices.Index(r.order, b.Name)
 }
 
-// runner merges the two containers into one, with the larger of both amounts of each
-// resource, because their work is done one after the other.
+// runner is the two containers as one, with the larger of both amounts of each resource,
+// because their work is done one after the other. A patch can set nothing else of them.
 func runner(agent, checkout corev1.Container) corev1.Container {
-	agent.Name = ""
 	for _, pair := range []struct{ to, from *corev1.ResourceList }{{&agent.Resources.Requests, &checkout.Resources.Requests}, {&agent.Resources.Limits, &checkout.Resources.Limits}} {
 		for name, amount := range *pair.from {
 			if *pair.to == nil {
@@ -254,13 +241,7 @@ func runner(agent, checkout corev1.Container) corev1.Container {
 			}
 		}
 	}
-	agent.Env = slices.Concat(checkout.Env, agent.Env)
-	agent.EnvFrom = slices.Concat(checkout.EnvFrom, agent.EnvFrom)
-	agent.VolumeMounts = slices.Concat(checkout.VolumeMounts, agent.VolumeMounts)
-	if agent.SecurityContext == nil {
-		agent.SecurityContext = checkout.SecurityContext
-	}
-	return agent
+	return corev1.Container{Resources: agent.Resources}
 }
 
 // cloned is a deep copy of a plugin, because several goroutines may resolve one plugin. A
@@ -273,13 +254,4 @@ func cloned(p *Plugin) (*Plugin, error) {
 	}
 	out := &Plugin{}
 	return out, json.Unmarshal(b, out)
-}
-
-func merged(a, b map[string]string) map[string]string {
-	m := maps.Clone(a)
-	if m == nil {
-		m = map[string]string{}
-	}
-	maps.Copy(m, b)
-	return m
 }

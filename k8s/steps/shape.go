@@ -10,20 +10,39 @@ import (
 	"strconv"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/onejob-dev/onejob/contract"
 )
 
 var (
-	pluginType   = reflect.TypeFor[Plugin]()
 	quantityType = reflect.TypeFor[resource.Quantity]()
 	unmarshaler  = reflect.TypeFor[json.Unmarshaler]()
+	pullPolicies = []string{string(corev1.PullAlways), string(corev1.PullIfNotPresent), string(corev1.PullNever)}
 	interposers  = []string{string(InterposeBuildkite), string(InterposeVector), string(InterposeLegacy)}
 )
 
 // maxListed is the largest number of known fields that an error lists: a PodSpec has forty.
 const maxListed = 30
+
+// read fills to, a pointer, with a JSON value that has its shape, and reports whether it did.
+// What is read is what was checked: of a key that is there twice v has one.
+func (f *faults) read(at string, v, to any) bool {
+	before := len(f.list)
+	f.shape(at, v, reflect.TypeOf(to))
+	if len(f.list) > before {
+		return false
+	}
+	checked, err := json.Marshal(v)
+	if err == nil {
+		err = json.Unmarshal(checked, to)
+	}
+	if err != nil { // a quantity, a date: what only its own type can read
+		f.bad(at, "%s", contract.Line(err.Error(), 3*maxShown))
+	}
+	return err == nil
+}
 
 // shape holds a JSON value against the type that it is for, and says every field that
 // the type lacks and every value of another kind. encoding/json would say the first

@@ -1,6 +1,7 @@
 package steps
 
 import (
+	"cmp"
 	"path"
 	"slices"
 	"strings"
@@ -11,25 +12,19 @@ import (
 
 // checkout fills in the plan of the checkout and adds its volumes.
 func (r *resolver) checkout() {
-	c := r.plugin.Checkout.over(r.d.Checkout)
+	own := cmp.Or(r.plugin.Checkout, &Checkout{})
 	plan := &r.pod.Checkout
-	plan.Skip = c.Skip != nil && *c.Skip
-	plan.Env = c.env()
-	plan.EnvFrom = deepEnvFrom(slices.Concat(c.EnvFrom, r.plugin.GitEnvFrom))
-	plan.Credentials = c.GitCredentialsSecret.DeepCopy()
-	if r.d.Checkout != nil {
-		plan.Mounts = append(plan.Mounts, r.d.Checkout.ExtraVolumeMounts...)
-	}
-	if own := r.plugin.Checkout; own != nil {
-		for i, m := range own.ExtraVolumeMounts {
-			if m.SubPathExpr != "" {
-				r.bad(place("kubernetes.checkout.extraVolumeMounts", i, m.Name)+".subPathExpr", "it would be made of the runner's variables, the agent token among them: use subPath")
-			}
-			if !isFree(m.MountPath) {
-				r.bad(place("kubernetes.checkout.extraVolumeMounts", i, m.Name), "%s is not free in the container that checks out, where a volume could stand in a program's place: mount it under one of %s", shown(m.MountPath), list(free))
-			}
-			plan.Mounts = append(plan.Mounts, m)
+	plan.Env = own.Env()
+	plan.EnvFrom = deepEnvFrom(slices.Concat(own.EnvFrom, r.plugin.GitEnvFrom))
+	plan.Credentials = own.GitCredentialsSecret.DeepCopy()
+	for i, m := range own.ExtraVolumeMounts {
+		if m.SubPathExpr != "" {
+			r.bad(place("kubernetes.checkout.extraVolumeMounts", i, m.Name)+".subPathExpr", "it would be made of the runner's variables, the agent token among them: use subPath")
 		}
+		if !isFree(m.MountPath) {
+			r.bad(place("kubernetes.checkout.extraVolumeMounts", i, m.Name), "%s is not free in the container that checks out, where a volume could stand in a program's place: mount it under one of %s", shown(m.MountPath), list(free))
+		}
+		plan.Mounts = append(plan.Mounts, m)
 	}
 	for _, m := range r.plugin.ExtraVolumeMounts {
 		if isFree(m.MountPath) && m.SubPathExpr == "" {
@@ -38,16 +33,15 @@ func (r *resolver) checkout() {
 			r.note("kubernetes.extraVolumeMounts[%s]: %s is mounted for the commands, and not for the checkout, where only %s are free, and no subPathExpr is taken", shown(m.Name), shown(m.MountPath), list(free))
 		}
 	}
-	r.mirrors(c)
+	r.mirrors(own.GitMirrors)
 }
 
-func (r *resolver) mirrors(c *Checkout) {
-	m := c.GitMirrors
+func (r *resolver) mirrors(m *GitMirrors) {
 	if m == nil || m.Volume == nil {
 		return
 	}
-	at := *m.at()
-	if own := r.plugin.gitMirrors(); own != nil && (own.Path != nil || own.Volume != nil) && !isFree(at) {
+	at := *m.At()
+	if !isFree(at) {
 		r.bad("kubernetes.checkout.gitMirrors.path", "%s is not free in the container that checks out: use a folder under one of %s", shown(at), list(free))
 	}
 	r.volume("kubernetes.checkout.gitMirrors.volume", *m.Volume)
@@ -56,29 +50,6 @@ func (r *resolver) mirrors(c *Checkout) {
 		return o.Name == m.Volume.Name && path.Clean(o.MountPath) == path.Clean(at)
 	})
 	r.pod.Checkout.Mounts = append(mounts, corev1.VolumeMount{Name: m.Volume.Name, MountPath: at})
-}
-
-// shared adds the queue's volumes of hooks, plugins and signing keys. The commands mount
-// all of them, the checkout only hooks and plugins.
-func (r *resolver) shared() {
-	for _, of := range []struct {
-		field    string
-		m        *Mounted
-		checkout bool
-	}{{"hooks", r.d.Hooks, true}, {"plugins", r.d.Plugins, true}, {"signing", r.d.Signing, false}} {
-		if of.m == nil {
-			continue
-		}
-		r.volume("the queue's "+of.field, of.m.Volume)
-		mount := corev1.VolumeMount{Name: of.m.Volume.Name, MountPath: of.m.Path}
-		for i := range r.pod.Commands {
-			c := &r.pod.Commands[i].Container
-			c.VolumeMounts = append(c.VolumeMounts, mount)
-		}
-		if of.checkout {
-			r.pod.Checkout.Mounts = append(r.pod.Checkout.Mounts, mount)
-		}
-	}
 }
 
 // volume adds v to the pod. It refuses another volume of the same name, which the runner

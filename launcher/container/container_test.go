@@ -351,6 +351,36 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
+// Hooks are those of each folder that there is, as a volume of a ConfigMap has them, too:
+// links to a folder beside them.
+func TestCopyHooks(t *testing.T) {
+	volume := t.TempDir()
+	for _, err := range []error{
+		os.Mkdir(filepath.Join(volume, "..2026_01"), 0o755), os.WriteFile(filepath.Join(volume, "..2026_01", "pre-command"), []byte("#!/bin/sh\necho hi\n"), 0o755),
+		os.Symlink("..2026_01", filepath.Join(volume, "..data")), os.Symlink("..data/pre-command", filepath.Join(volume, "pre-command")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, folders := range [][]string{{volume}, {"/none", volume}, {"/none", "/none", volume}, {volume, "/none", volume, "/none", volume}} {
+		dir := t.TempDir()
+		if err := CopyHooks(dir, folders...); err != nil {
+			t.Fatal(err)
+		}
+		env := hooks([]string{"BUILDKITE_HOOKS_PATH=x", "BUILDKITE_ADDITIONAL_HOOKS_PATHS=x"}, dir)
+		want, got := strings.Count(strings.Join(folders, ","), volume), 0
+		for _, found := range append(strings.Split(value(env, "BUILDKITE_ADDITIONAL_HOOKS_PATHS"), ","), value(env, "BUILDKITE_HOOKS_PATH")) {
+			if out, err := exec.Command(filepath.Join(found, "pre-command")).Output(); err == nil && string(out) == "hi\n" {
+				got++
+			}
+		}
+		if got != want {
+			t.Errorf("%v: %d hooks are found, want %d: %v", folders, got, want, env)
+		}
+	}
+}
+
 func TestExecWithoutAShell(t *testing.T) {
 	for _, tt := range []struct {
 		command string

@@ -251,11 +251,16 @@ func with(env []string, name, value string) []string {
 // CopyHooks has the command's container find the agent's own hooks, which are in the
 // runner's image, or on a volume of its container.
 func CopyHooks(dir string, folders ...string) error {
+	more := 1 // the first folder is the one of BUILDKITE_HOOKS_PATH, which always has a place
 	for i, folder := range folders {
 		if _, err := os.Stat(folder); err != nil {
 			continue // as in the agent, there need not be one
 		}
-		if err := os.CopyFS(hooksAt(dir, i), os.DirFS(folder)); err != nil {
+		at := 0
+		if i > 0 {
+			at, more = more, more+1
+		}
+		if err := os.CopyFS(hooksAt(dir, at), os.DirFS(folder)); err != nil {
 			return fmt.Errorf("copying the hooks of %s for the command's container: %w", folder, err)
 		}
 	}

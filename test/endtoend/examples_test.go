@@ -2,12 +2,16 @@ package endtoend
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"sigs.k8s.io/yaml"
 
 	"github.com/onejob-dev/onejob/simulator"
 )
@@ -19,6 +23,31 @@ var (
 	says   = regexp.MustCompile(`(?m)^# says: (.*)$`)
 	notRun = regexp.MustCompile(`(?m)^# not run here: \S`)
 )
+
+// exampleQueue is a queue of the examples' configuration, in pods of the image that was
+// built here.
+func exampleQueue(name string) (map[string]any, error) {
+	text, err := os.ReadFile(filepath.Join(examples, "onejob.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	var c struct{ Queues []map[string]any }
+	if err := yaml.Unmarshal(text, &c); err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(c.Queues, func(q map[string]any) bool { return q["name"] == name })
+	if i < 0 {
+		return nil, fmt.Errorf("examples/onejob.yaml has no queue %s", name)
+	}
+	q := c.Queues[i]
+	pod := q["template"].(map[string]any)["inline"].(map[string]any)
+	pod["spec"].(map[string]any)["containers"] = []any{map[string]any{
+		"name": "agent", "image": "localhost/onejob-agent:dev", "imagePullPolicy": "Never", "resources": map[string]any{"requests": map[string]any{"cpu": "10m", "memory": "32Mi"}},
+	}}
+	q["template"] = map[string]any{"inline": map[string]any{"apiVersion": "batch/v1", "kind": "Job", "spec": map[string]any{"ttlSecondsAfterFinished": 20, "template": pod}}}
+	q["max-in-flight"] = 8
+	return q, nil
+}
 
 // TestExamples: each pipeline of examples/ passes, in the shipped pod, and says what its
 // first lines promise.

@@ -129,7 +129,11 @@ func setting(repositories string) (fixture.Options, error) {
 		return o, err
 	}
 	o.Namespaces = append(o.Namespaces, foreigners...)
-	rows, err := yaml.Marshal(queues)
+	withDefaults, err := exampleQueue("with-defaults")
+	if err != nil {
+		return o, err
+	}
+	rows, err := yaml.Marshal(append(queues, withDefaults))
 	withPlugin := strings.Replace(fixture.QueueConfig(8, 20), "- name: default\n", "- name: default\n  steps: pod\n", 1) // TestPlugin, and a promise
 	o.Config = withPlugin + anyUID + trusted + deployer + ownHome + mirroring + foreign + string(rows)
 	return o, err
