@@ -116,6 +116,7 @@ queues:
     imagePullPolicy: Always
   template: {inline: {spec: {containers: [{name: agent}], volumes: [{name: keys, secret: {secretName: keys}}]}}}
 - {name: hold, steps: pod, hold: 30m, policy: {secrets: ["git-*"]}}
+- {name: held-defaults, steps: pod, hold: 30m, policy: {secrets: [own]}, step-defaults: {checkout: {envFrom: [{secretRef: {name: git-env}}], gitCredentialsSecret: {secretName: git}}}}
 - {name: mounted, steps: pod, programs: image-volume, policy: {volumes: [emptyDir, image]}}
 - name: tracing
   steps: pod

@@ -81,3 +81,36 @@ checkout: {gitCredentialsSecret: {secretName: git-x}}
 		}
 	}
 }
+
+// So are the Secrets that the queue's step-defaults give a checkout, and a step's
+// .git-credentials take their place.
+func TestQueuesSecretsOfAContainerThatStays(t *testing.T) {
+	const setting = "hold: 1h\n  policy: {secrets: [git-*]}\n  step-defaults: {checkout: {envFrom: [{secretRef: {name: git}}], gitCredentialsSecret: {secretName: git-queue}}}"
+	for plugin, want := range map[string]string{
+		"podSpec: {containers: [{image: node, command: [make]}]}": "git-queue",
+		"podSpec: {containers: [{image: node, command: [make]}]}\ncheckout: {gitCredentialsSecret: {secretName: git-step}}": "git-step",
+	} {
+		k, err := ofPluginStep(t, "", setting, "", plugin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pod := &k.Spec.Template.Spec
+		if got := hasSecrets(pod, *FindAgent(pod)); len(got) != 0 {
+			t.Errorf("the runner has %q", got)
+		}
+		init := pod.InitContainers[0]
+		i := slices.IndexFunc(init.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == "/run/onejob-secrets-from/onejob-git-credentials" })
+		if got := hasSecrets(pod, init); len(got) != 3 || i < 0 {
+			t.Fatalf("%s has %q", init.Name, got)
+		}
+		volume := pod.Volumes[slices.IndexFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == init.VolumeMounts[i].Name })]
+		if volume.Secret == nil || volume.Secret.SecretName != want {
+			t.Errorf("the credentials are of %+v, want %s", volume.Secret, want)
+		}
+		for _, e := range FindAgent(pod).Env {
+			if strings.HasPrefix(e.Name, "GIT_CONFIG_VALUE_") && !strings.Contains(e.Value, " /run/onejob-secrets/onejob-git-credentials/.git-credentials ") {
+				t.Errorf("git is told %s", e.Value)
+			}
+		}
+	}
+}

@@ -85,8 +85,8 @@ func TestStepDefaultsOfEachKindOfStep(t *testing.T) {
 		{"and in a class with an image", mounted, "  resource-classes: {tools: {image: 'tools:1'}}\n  default-resource-class-name: tools", "", "", "agent agent:1 IfNotPresent\ncommand tools:1  from all ca:/etc/ca"},
 		{"an image", mounted, "", "node", "", "agent agent:1 IfNotPresent\ncommand node  from all ca:/etc/ca"},
 		{"a sidecar", mounted, "  steps: pod", "", "{sidecars: [{image: db}]}", "agent agent:1 IfNotPresent\ncommand agent:1 IfNotPresent from all ca:/etc/ca\nsidecar-0 db  from side"},
-		{"the checkout's variables are not the runner's, nor the command's", "{checkout: {envFrom: [{configMapRef: {name: git}, prefix: GIT_}]}}", "", "", "", "agent agent:1 IfNotPresent ONEJOB_CHECKOUT_ENV=GIT_=/buildkite/checkout-env/0 onejob-checkout-env-0:/buildkite/checkout-env/0\ncommand agent:1 IfNotPresent"},
-		{"mirrors", "{checkout: {gitMirrors: {volume: {name: mirrors, persistentVolumeClaim: {claimName: m}}}}}", "", "node", "", "agent agent:1 IfNotPresent GIT_MIRRORS_PATH=/buildkite/git-mirrors mirrors:/buildkite/git-mirrors\ncommand node "},
+		{"the checkout's variables are not the runner's, nor the command's", "{checkout: {envFrom: [{configMapRef: {name: git}, prefix: GIT_}]}}", "", "", "", "agent agent:1 IfNotPresent ONEJOB_CHECKOUT_ENV=GIT_=/buildkite/checkout-env/0 onejob-checkout-env-0:/buildkite/checkout-env/0 onejob-checkout-keys:/buildkite/checkout-keys\ncommand agent:1 IfNotPresent"},
+		{"mirrors", "{checkout: {gitMirrors: {volume: {name: mirrors, persistentVolumeClaim: {claimName: m}}}}}", "", "node", "", "agent agent:1 IfNotPresent GIT_MIRRORS_PATH=/buildkite/git-mirrors GIT_MIRROR_CHECKOUT_MODE=dissociate mirrors:/buildkite/git-mirrors\ncommand node "},
 		{"credentials", "{checkout: {gitCredentialsSecret: {secretName: g}, extraVolumeMounts: [{name: keys, mountPath: /etc/keys}]}}", "", "", "", "agent agent:1 IfNotPresent keys:/etc/keys onejob-git-credentials-of-queue:/buildkite/git-credentials\ncommand agent:1 IfNotPresent"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
