@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -85,6 +86,24 @@ func TestPausedWhileTheEnvironmentComes(t *testing.T) {
 		if n := w.kjobs(id); n != 1 {
 			t.Errorf("%d Kubernetes Jobs, want 1", n)
 		}
+		r.end(w)
+	})
+}
+
+// The first job doesn't wait for the environment of the last.
+func TestFirstDoesNotWaitForAllEnvironments(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		r := w.start("")
+		time.Sleep(time.Second)
+		w.sim.AddFault(simulator.Fault{Endpoint: "stacks_job", Delay: 200 * time.Millisecond})
+		jobs := w.build(100)
+		w.await("a kjob", 10*time.Second, func() bool {
+			return slices.ContainsFunc(jobs, func(j simulator.Job) bool { return w.kjobs(j.ID) > 0 })
+		})
+		if n := w.sim.Count("stacks_job"); n == 0 || n > len(jobs)/2 {
+			t.Errorf("%d environments of %d were asked for when the first kjob was there", n, len(jobs))
+		}
+		w.await("the jobs' end", 2*time.Minute, w.finished(len(jobs)))
 		r.end(w)
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -176,11 +177,13 @@ func (q *queue) claimAll(ctx context.Context, set *settings, take []candidate) e
 		}
 		q.onWay(c.job.ID, c.attempt, func(w *way) { w.since, w.asked, w.reserved = since, began, time.Now() })
 	}
+	create := func(c candidate) { q.s.creates.Add(item{q, c.job.ID}) }
 	if set.template.WantsEnv() {
-		q.fetchEnv(ctx, claimed)
+		q.fetchEnv(ctx, claimed, create)
+		return err
 	}
 	for _, c := range claimed {
-		q.s.creates.Add(item{q, c.job.ID})
+		create(c)
 	}
 	return err
 }
@@ -188,24 +191,38 @@ func (q *queue) claimAll(ctx context.Context, set *settings, take []candidate) e
 // envWithin is how long the poll waits for environments.
 const envWithin = 2 * time.Second
 
-// fetchEnv asks for the environment of claims; what isn't there in time the creates ask
-// for, one at a time at first: all queues share them, and a reply that is late may never
-// come.
-func (q *queue) fetchEnv(ctx context.Context, claimed []candidate) {
+// fetchEnv asks for the environment of claims and has each created, in their order, as soon
+// as its environment is there: the first must not wait for that of the thousandth. What isn't
+// there in time the creates ask for, one at a time at first: all queues share them, and a
+// reply that is late may never come.
+func (q *queue) fetchEnv(ctx context.Context, claimed []candidate, create func(candidate)) {
 	ctx, cancel := context.WithTimeout(ctx, envWithin)
 	defer cancel()
 	// In an outage each request would wait for the endpoint's next probe, and the poll
 	// with it: the first failure ends them all.
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(16)
-	for _, c := range claimed {
-		g.Go(func() error {
-			env, err := q.client.Env(ctx, c.job.ID)
-			if err == nil {
-				q.claims.setEnv(c.job.ID, env)
-			}
-			return err
-		})
+	asked := make([]chan struct{}, len(claimed))
+	for i := range asked {
+		asked[i] = make(chan struct{})
 	}
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		for i, c := range claimed {
+			g.Go(func() error {
+				defer close(asked[i])
+				env, err := q.client.Env(ctx, c.job.ID)
+				if err == nil {
+					q.claims.setEnv(c.job.ID, env)
+				}
+				return err
+			})
+		}
+	})
+	for i, c := range claimed {
+		<-asked[i]
+		create(c)
+	}
+	asking.Wait()
 	_ = g.Wait() // the creates ask again
 }
