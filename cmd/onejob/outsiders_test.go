@@ -116,6 +116,17 @@ func (l *lab) closed(of map[string]ruled, made, outsiders map[string]*batchv1.Jo
 		"more for that program": {"hold", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
 			s.InitContainers[0].Args = []string{"env"}
 		}},
+		"another program beside it": {"hold", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			always, c := corev1.ContainerRestartPolicyAlways, &s.InitContainers[0]
+			c.RestartPolicy, c.StartupProbe = &always, &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"sh", "-c", "env"}}}}
+		}},
+		"the token's program again and again": {"hold", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			always := corev1.ContainerRestartPolicyAlways
+			s.InitContainers[0].RestartPolicy = &always
+		}},
+		"the token's program beside the runner": {"hold", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			s.Containers, s.InitContainers = append(s.Containers, s.InitContainers[0]), s.InitContainers[1:]
+		}},
 		"the token's program with the job's folder": {"hold", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
 			s.InitContainers[0].VolumeMounts[0].Name = "builds"
 		}},
