@@ -37,6 +37,7 @@ func (l *lab) closed(of map[string]ruled, made, outsiders map[string]*batchv1.Jo
 	for name, k := range map[string]*batchv1.Job{
 		"the queue's defaults": l.made(of["defaults"], nil), "an image with these": l.made(of["defaults"], map[string]string{steps.EnvImage: "node"}), "a step's own over these": l.made(of["defaults"], own),
 		"these, and a hold": l.made(of["held-defaults"], nil), "a step's own over these, and a hold": l.made(of["held-defaults"], own),
+		"all of it": l.made(of["together"], nil), "all of it, and an image": l.made(of["together"], map[string]string{steps.EnvImage: "node"}), "all of it, and commands": l.made(of["together"], several(3)), "all of it, and a step's own": l.made(of["together"], own),
 		"a hold": l.made(of["hold"], nil), "a hold, and a plugin": l.made(of["hold"], several(1)), "a hold, and Secrets": l.made(of["hold"], secretive), "spans": l.made(of["tracing"], nil), "several commands": l.made(of["pods"], several(3)),
 		"the template's affinity": l.made(of["near"], nil), "another attempt with that": again, "commands with room": l.made(of["near"], several(3)),
 		"programs that are mounted": l.made(of["mounted"], several(2)), "programs that nobody needs": l.made(of["mounted"], nil),
