@@ -116,12 +116,14 @@ func (r Repair) say(name, format string, a ...any) {
 func (r Repair) settled(ctx context.Context, root *os.Root, name string) found {
 	before, since, until := look(root, name), time.Now(), time.Now().Add(3*r.settle)
 	for len(before.locks) > 0 && !before.old() && time.Since(since) < r.settle {
-		if jitter.Sleep(ctx, r.settle/20); ctx.Err() != nil || time.Now().After(until) {
+		if !jitter.Sleep(ctx, r.settle/20) {
 			return found{}
 		}
 		now := look(root, name)
 		if !now.same(before) {
-			since = time.Now()
+			if since = time.Now(); since.After(until) {
+				return found{}
+			}
 		}
 		before = now
 	}

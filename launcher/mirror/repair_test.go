@@ -247,6 +247,20 @@ func (m *mirrors) age(path string, by time.Duration) {
 	}
 }
 
+// TestRepairOnASlowMachine: a lock that stays the same is removed, however late this process
+// looks again.
+func TestRepairOnASlowMachine(t *testing.T) {
+	m := newMirrors(t)
+	m.updated()
+	for range 100 {
+		path := m.leave("packed-refs.lock")
+		m.repair(10 * time.Microsecond) // no sleep is as short as three of these
+		if _, err := os.Lstat(path); err == nil {
+			t.Fatal("the lock is there")
+		}
+	}
+}
+
 // TestRepairWaits: a lock that its holder gives back is none to remove.
 func TestRepairWaits(t *testing.T) {
 	m := newMirrors(t)
