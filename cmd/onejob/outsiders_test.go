@@ -37,6 +37,7 @@ func (l *lab) closed(of map[string]ruled, made, outsiders map[string]*batchv1.Jo
 	for name, k := range map[string]*batchv1.Job{
 		"the queue's defaults": l.made(of["defaults"], nil), "an image with these": l.made(of["defaults"], map[string]string{steps.EnvImage: "node"}), "a step's own over these": l.made(of["defaults"], own),
 		"these, and a hold": l.made(of["held-defaults"], nil), "a step's own over these, and a hold": l.made(of["held-defaults"], own),
+		"all of it": l.made(of["together"], nil), "all of it, and an image": l.made(of["together"], map[string]string{steps.EnvImage: "node"}), "all of it, and commands": l.made(of["together"], several(3)), "all of it, and a step's own": l.made(of["together"], own),
 		"a hold": l.made(of["hold"], nil), "a hold, and a plugin": l.made(of["hold"], several(1)), "a hold, and Secrets": l.made(of["hold"], secretive), "spans": l.made(of["tracing"], nil), "several commands": l.made(of["pods"], several(3)),
 		"the template's affinity": l.made(of["near"], nil), "another attempt with that": again, "commands with room": l.made(of["near"], several(3)),
 		"programs that are mounted": l.made(of["mounted"], several(2)), "programs that nobody needs": l.made(of["mounted"], nil),
@@ -115,6 +116,17 @@ func (l *lab) closed(of map[string]ruled, made, outsiders map[string]*batchv1.Jo
 		}},
 		"more for that program": {"hold", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
 			s.InitContainers[0].Args = []string{"env"}
+		}},
+		"another program beside it": {"hold", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			always, c := corev1.ContainerRestartPolicyAlways, &s.InitContainers[0]
+			c.RestartPolicy, c.StartupProbe = &always, &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"sh", "-c", "env"}}}}
+		}},
+		"the token's program again and again": {"hold", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			always := corev1.ContainerRestartPolicyAlways
+			s.InitContainers[0].RestartPolicy = &always
+		}},
+		"the token's program beside the runner": {"hold", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			s.Containers, s.InitContainers = append(s.Containers, s.InitContainers[0]), s.InitContainers[1:]
 		}},
 		"the token's program with the job's folder": {"hold", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
 			s.InitContainers[0].VolumeMounts[0].Name = "builds"

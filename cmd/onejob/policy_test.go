@@ -118,6 +118,21 @@ queues:
 - {name: hold, steps: pod, hold: 30m, policy: {secrets: ["git-*"]}}
 - {name: held-defaults, steps: pod, hold: 30m, policy: {secrets: [own]}, step-defaults: {checkout: {envFrom: [{secretRef: {name: git-env}}], gitCredentialsSecret: {secretName: git}}}}
 - {name: mounted, steps: pod, programs: image-volume, policy: {volumes: [emptyDir, image]}}
+- name: together
+  steps: pod
+  hold: 30m
+  programs: image-volume
+  user-namespace: true
+  policy: {secrets: [own], level: baseline, claims: [m]}
+  resource-classes: {large: {resource: {requests: {cpu: "6"}}, image: "tools:1"}}
+  step-defaults:
+    checkout:
+      envFrom: [{secretRef: {name: git-env}}]
+      gitCredentialsSecret: {secretName: git}
+      gitMirrors: {volume: {name: mirrors, persistentVolumeClaim: {claimName: m}}}
+    commandParams: {envFrom: [{secretRef: {name: all}}], extraVolumeMounts: [{name: keys, mountPath: /etc/keys, readOnly: true}]}
+    imagePullPolicy: Always
+  template: {inline: {spec: {containers: [{name: agent, lifecycle: {postStart: {exec: {command: ["true"]}}}}], volumes: [{name: keys, secret: {secretName: keys}}]}}}
 - name: tracing
   steps: pod
   agent-tracing: "http://otel:4318"

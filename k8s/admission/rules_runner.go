@@ -72,7 +72,7 @@ func (j *judge) runner(q config.Queue) {
 		secure = all("has(c.securityContext)", exactly("c.securityContext", v))
 	}
 	j.secretsInit(q, all(same("c.image", image), secure))
-	j.add("initContainers["+contract.StepInit+"]", "variables.all.filter(c, c.name == "+quoted(contract.StepInit)+").all(c, "+all(same("c.image", image), "c.command == "+copies, secure, "!has(c.envFrom)", "size("+list("c", "env")+") == 1", "!has(c.lifecycle)", list("c", "volumeMounts")+".all(m, m.name == "+quoted(contract.StepInit)+")")+")", "it is not onejob's")
+	j.add("initContainers["+contract.StepInit+"]", "variables.all.filter(c, c.name == "+quoted(contract.StepInit)+").all(c, "+all(same("c.image", image), "c.command == "+copies, secure, brings, "size("+list("c", "env")+") == 1", list("c", "volumeMounts")+".all(m, m.name == "+quoted(contract.StepInit)+")")+")", "it is not onejob's")
 	run := []string{path.Join(contract.StepBin, contract.StepProgram), "run"}
 	command := optional("c", "command") + ".orValue([])"
 	j.add("containers[command]", "variables.pod.containers.filter(c, c.name in variables.commands).all(c, "+either(command+" == "+listed(run), all("size("+command+") == 3", same("c.command[0]", run[0]), same("c.command[1]", run[1]), `c.command[2].matches("^[0-9]+$")`))+" && !has(c.args))", "the command is Buildkite's to say")
@@ -126,6 +126,10 @@ func isToken(q config.Queue) string {
 	return all("e.name == "+quoted(contract.EnvToken), optional("e", "valueFrom.secretKeyRef.name")+`.orValue("") == `+quoted(q.TokenSecret.Name))
 }
 
+// brings: a container has what onejob gives those that bring something and end: no probe or
+// hook, by which it would run another program, and no restartPolicy.
+var brings = only("c", nil, "name", "image", "imagePullPolicy", "command", "env", "resources", "securityContext", "volumeMounts", "terminationMessagePath", "terminationMessagePolicy")
+
 // secretsInit: where the runner's container may stay, another one has the token and the
 // step's Secrets for the checkout, and does nothing but write them for it.
 func (j *judge) secretsInit(q config.Queue, ofRunner string) {
@@ -134,7 +138,8 @@ func (j *judge) secretsInit(q config.Queue, ofRunner string) {
 	}
 	mounts := list("c", "volumeMounts") + ".all(m, " + either("m.name == "+quoted(contract.SecretsInit), all(`m.name.matches("^`+steps.OwnPrefix+`(git-credentials|checkout-env-[0-9]+)$")`, "m.mountPath == "+quoted(contract.SecretsFrom+"/")+" + m.name"),
 		all("m.name == "+quoted(kjob.QueueCredentials), "m.mountPath == "+quoted(kjob.SecretsMount(kjob.QueueCredentials)))) + ")"
-	rule := all(ofRunner, "c.command == "+listed([]string{contract.StepProgram, "secrets"}), "!has(c.args)", "!has(c.envFrom)", "!has(c.lifecycle)", list("c", "env")+".all(e, "+isToken(q)+")", mounts)
+	j.add("containers", "variables.pod.containers.all(c, c.name != "+quoted(contract.SecretsInit)+")", "it would write the token again when the runner has deleted it")
+	rule := all(ofRunner, "c.command == "+listed([]string{contract.StepProgram, "secrets"}), brings, list("c", "env")+".all(e, "+isToken(q)+")", mounts)
 	j.add("initContainers["+contract.SecretsInit+"]", "variables.all.filter(c, c.name == "+quoted(contract.SecretsInit)+").all(c, "+rule+")", "it is not onejob's")
 }
 

@@ -61,7 +61,7 @@ func collisions(pod *steps.Pod, spec *corev1.PodSpec) error {
 // queue gives to steps.
 func foreignMounts(pod *steps.Pod, given []corev1.VolumeMount) error {
 	var errs []error
-	check := func(at string, mounts []corev1.VolumeMount) {
+	check := func(at string, mounts, given []corev1.VolumeMount) {
 		for _, m := range mounts {
 			if slices.ContainsFunc(given, func(g corev1.VolumeMount) bool { return equality.Semantic.DeepEqual(g, m) }) {
 				continue
@@ -74,12 +74,12 @@ func foreignMounts(pod *steps.Pod, given []corev1.VolumeMount) error {
 		}
 	}
 	for _, placed := range pod.Containers() {
-		check(placed.At, placed.Container.VolumeMounts)
+		check(placed.At, placed.Container.VolumeMounts, given)
 		for _, d := range placed.Container.VolumeDevices {
-			check(placed.At, []corev1.VolumeMount{{Name: d.Name, MountPath: d.DevicePath}})
+			check(placed.At, []corev1.VolumeMount{{Name: d.Name, MountPath: d.DevicePath}}, nil)
 		}
 	}
-	check("kubernetes.checkout", pod.Checkout.Mounts)
+	check("kubernetes.checkout", pod.Checkout.Mounts, nil) // the queue says itself what the runner has
 	return errors.Join(errs...)
 }
 

@@ -39,6 +39,10 @@ func DryRun(ctx context.Context, client kube.Client, t *Template) (notes []strin
 }
 
 func dryRun(ctx context.Context, client kube.Client, t *Template) (notes []string, err error) {
+	if t.Mounted && t.image == "" && !hasVariable(t.Image()) {
+		of := *t
+		of.image, t = t.Image(), &of // as a step has one: an API server without image volumes refuses its pod
+	}
 	k, err := New(stacks.Job{ID: contract.SampleJobID}, 1, t, t.sampleEnv("1"))
 	if err != nil {
 		return nil, err
@@ -46,9 +50,6 @@ func dryRun(ctx context.Context, client kube.Client, t *Template) (notes []strin
 	other, err := New(stacks.Job{ID: contract.SampleJobID}, 1, t, t.sampleEnv("2"))
 	if err != nil {
 		return nil, err
-	}
-	if spec := &k.Spec.Template.Spec; t.Mounted && versionOf(FindAgent(spec)) != contract.VersionMounted {
-		addCommand(spec, FindAgent(spec).Image, true) // an API server without image volumes refuses it
 	}
 	of := t.refsOf(&other.Spec.Template.Spec)
 	var errs []error

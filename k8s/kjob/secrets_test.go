@@ -5,7 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 	"sigs.k8s.io/yaml"
 
 	"github.com/onejob-dev/onejob/contract"
@@ -114,5 +117,42 @@ func TestQueuesSecretsOfAContainerThatStays(t *testing.T) {
 				t.Errorf("git is told %s", e.Value)
 			}
 		}
+	}
+}
+
+// What lint --ask-cluster has the API server judge is such a pod, too: the queue's admission
+// policy refuses the runner's files in another container.
+func TestDryRunOfAContainerThatStays(t *testing.T) {
+	tpl, err := Parse(nil, aQueue(t, "  hold: 1h\n  programs: image-volume"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := fake.NewClientset()
+	if _, err := DryRun(t.Context(), client, tpl); err == nil || !strings.Contains(err.Error(), "onejob-agent-token") {
+		t.Errorf("the Secret isn't there: %v", err)
+	}
+	judged := 0
+	for _, action := range client.Actions() {
+		create, ok := action.(clienttesting.CreateAction)
+		if !ok {
+			continue
+		}
+		k, ok := create.GetObject().(*batchv1.Job)
+		if !ok {
+			continue
+		}
+		judged++
+		pod := &k.Spec.Template.Spec
+		for _, c := range pod.Containers[1:] {
+			if slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == contract.SecretsInit || m.Name == KeysVolume }) {
+				t.Errorf("container %s has the runner's files", c.Name)
+			}
+		}
+		if got := env(FindAgent(pod), contract.EnvContractVersion); len(pod.Containers) != 2 || got != "3" {
+			t.Errorf("%d containers, version %s", len(pod.Containers), got)
+		}
+	}
+	if judged != 1 {
+		t.Errorf("%d Jobs are judged", judged)
 	}
 }

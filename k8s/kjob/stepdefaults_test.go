@@ -221,6 +221,18 @@ func TestPolicyIsNotForStepDefaults(t *testing.T) {
 	}
 }
 
+// What the queue gives commands, a step can't have mounted for the runner.
+func TestGivenMountsAreNotTheRunners(t *testing.T) {
+	const given = "{commandParams: {extraVolumeMounts: [{name: ca, mountPath: /mnt/ca}]}}"
+	_, err := withDefaults(t, given, "  steps: pod", "", "{checkout: {extraVolumeMounts: [{name: ca, mountPath: /mnt/ca}]}}")
+	if want := "kubernetes.checkout.volumeMounts[/mnt/ca]: the step has no volume ca, and the queue's own are for its runner"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if _, err := withDefaults(t, given, "  steps: pod", "", "{podSpec: {containers: [{image: x, volumeMounts: [{name: ca, mountPath: /mnt/ca}]}]}}"); err != nil {
+		t.Error(err)
+	}
+}
+
 // A fault of step-defaults would end each job of the queue: it is found when the file is
 // read, and has the setting's name.
 func TestStepDefaultsFaults(t *testing.T) {

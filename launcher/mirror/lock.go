@@ -9,6 +9,13 @@ import (
 	"github.com/onejob-dev/onejob/jitter"
 )
 
+// The stock agent's locks of a mirror, by what comes after its name. It makes the first one
+// before the mirror, and leaves both there.
+const (
+	cloneLock  = ".clonelockf"
+	updateLock = ".updatelockf"
+)
+
 // lock takes both of the stock agent's locks of a mirror, in its order, so that no agent
 // makes or updates the mirror meanwhile. It returns nil if it can't have them in time.
 func lock(ctx context.Context, root *os.Root, name string, wait time.Duration) (unlock func()) {
@@ -19,7 +26,7 @@ func lock(ctx context.Context, root *os.Root, name string, wait time.Duration) (
 		}
 	}
 	until := time.Now().Add(wait)
-	for _, kind := range []string{".clonelockf", ".updatelockf"} {
+	for _, kind := range []string{cloneLock, updateLock} {
 		f, err := root.OpenFile(name+kind, os.O_CREATE|os.O_RDWR, 0o600) // NFS locks only what is open to be written
 		if err == nil {
 			held = append(held, f)

@@ -73,8 +73,13 @@ var bad = regexp.MustCompile("[[:^alnum:]]")
 // folder is the name that the stock agent gives a repository's mirror.
 func folder(repository string) string { return bad.ReplaceAllString(repository, "-") }
 
-// mirror repairs one mirror. Without anything to repair it takes no lock.
+// mirror repairs one mirror. Without anything to repair it takes no lock. A folder without
+// the agent's lock is no mirror, whatever is in it: the volume may have others, such as
+// lost+found, a cache, or a clone that the agent makes under the lock of another name.
 func (r Repair) mirror(ctx context.Context, root *os.Root, name string) {
+	if _, err := root.Lstat(name + cloneLock); err != nil {
+		return
+	}
 	found := look(root, name)
 	if !found.any() {
 		return
@@ -111,12 +116,14 @@ func (r Repair) say(name, format string, a ...any) {
 func (r Repair) settled(ctx context.Context, root *os.Root, name string) found {
 	before, since, until := look(root, name), time.Now(), time.Now().Add(3*r.settle)
 	for len(before.locks) > 0 && !before.old() && time.Since(since) < r.settle {
-		if jitter.Sleep(ctx, r.settle/20); ctx.Err() != nil || time.Now().After(until) {
+		if !jitter.Sleep(ctx, r.settle/20) {
 			return found{}
 		}
 		now := look(root, name)
 		if !now.same(before) {
-			since = time.Now()
+			if since = time.Now(); since.After(until) {
+				return found{}
+			}
 		}
 		before = now
 	}

@@ -56,7 +56,9 @@ func (m *mirrors) commit(text string) {
 func (m *mirrors) at() string { return filepath.Join(m.dir, folder("file://"+m.origin)) }
 
 // update does as the stock agent: it clones a mirror where there is none, else it fetches.
+// Its lock is there before that, and stays.
 func (m *mirrors) update(ctx context.Context) ([]byte, error) {
+	m.locked(m.at())
 	if _, err := os.Stat(m.at()); err != nil {
 		return exec.CommandContext(ctx, "git", "clone", "--mirror", "--", "file://"+m.origin, m.at()).CombinedOutput()
 	}
@@ -64,6 +66,13 @@ func (m *mirrors) update(ctx context.Context) ([]byte, error) {
 		return out, err
 	}
 	return exec.CommandContext(ctx, "git", "-c", "core.hooksPath=/dev/null", "--git-dir", m.at(), "fetch", "--", "origin", "main").CombinedOutput()
+}
+
+func (m *mirrors) locked(mirror string) {
+	m.Helper()
+	if err := os.WriteFile(mirror+cloneLock, nil, 0o600); err != nil {
+		m.Fatal(err)
+	}
 }
 
 func (m *mirrors) updated() {
@@ -176,8 +185,27 @@ func TestRepairLeaves(t *testing.T) {
 			if err := os.CopyFS(filepath.Join(m.dir, "other"), os.DirFS(m.at())); err != nil {
 				m.Fatal(err)
 			}
+			m.locked(filepath.Join(m.dir, "other"))
 			path := filepath.Join(m.dir, "other", "refs", "heads", "x.lock")
 			if err := os.WriteFile(path, nil, 0o600); err != nil {
+				m.Fatal(err)
+			}
+			return path
+		}},
+		{name: "what is no mirror", stays: true, do: func(m *mirrors) string {
+			path := filepath.Join(m.dir, "npm", "yarn.lock")
+			if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil {
+				m.Fatal(err)
+			}
+			if err := os.WriteFile(path, nil, 0o600); err != nil {
+				m.Fatal(err)
+			}
+			m.age(path, old+time.Minute)
+			return path
+		}},
+		{name: "a volume's own folder", stays: true, do: func(m *mirrors) string {
+			path := filepath.Join(m.dir, "lost+found")
+			if err := os.Mkdir(path, 0o755); err != nil {
 				m.Fatal(err)
 			}
 			return path
@@ -216,6 +244,20 @@ func (m *mirrors) age(path string, by time.Duration) {
 	at := time.Now().Add(-by)
 	if err := os.Chtimes(path, at, at); err != nil {
 		m.Fatal(err)
+	}
+}
+
+// TestRepairOnASlowMachine: a lock that stays the same is removed, however late this process
+// looks again.
+func TestRepairOnASlowMachine(t *testing.T) {
+	m := newMirrors(t)
+	m.updated()
+	for range 100 {
+		path := m.leave("packed-refs.lock")
+		m.repair(10 * time.Microsecond) // no sleep is as short as three of these
+		if _, err := os.Lstat(path); err == nil {
+			t.Fatal("the lock is there")
+		}
 	}
 }
 
