@@ -87,7 +87,7 @@ checkout: {gitCredentialsSecret: {secretName: git-x}}
 func TestQueuesSecretsOfAContainerThatStays(t *testing.T) {
 	const setting = "hold: 1h\n  policy: {secrets: [git-*]}\n  step-defaults: {checkout: {envFrom: [{secretRef: {name: git}}], gitCredentialsSecret: {secretName: git-queue}}}"
 	for plugin, want := range map[string]string{
-		"podSpec: {containers: [{image: node, command: [make]}]}": "git-queue",
+		"podSpec: {containers: [{image: node, command: [make]}]}":                                                           "git-queue",
 		"podSpec: {containers: [{image: node, command: [make]}]}\ncheckout: {gitCredentialsSecret: {secretName: git-step}}": "git-step",
 	} {
 		k, err := ofPluginStep(t, "", setting, "", plugin)
@@ -99,7 +99,9 @@ func TestQueuesSecretsOfAContainerThatStays(t *testing.T) {
 			t.Errorf("the runner has %q", got)
 		}
 		init := pod.InitContainers[0]
-		i := slices.IndexFunc(init.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == "/run/onejob-secrets-from/onejob-git-credentials" })
+		i := slices.IndexFunc(init.VolumeMounts, func(m corev1.VolumeMount) bool {
+			return m.MountPath == "/run/onejob-secrets-from/onejob-git-credentials"
+		})
 		if got := hasSecrets(pod, init); len(got) != 3 || i < 0 {
 			t.Fatalf("%s has %q", init.Name, got)
 		}

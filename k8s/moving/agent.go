@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-
 	"github.com/onejob-dev/onejob/k8s/steps"
 )
 
