@@ -44,7 +44,7 @@ const (
 // it, and a folder of the volume's name for each Secret's, which it deletes when it stays.
 const (
 	SecretsInit  = "onejob-secrets"
-	SecretsDir   = "/run/onejob-secrets"
-	SecretsFrom  = "/run/onejob-secrets-from"
+	SecretsDir   = "/run/onejob-secrets"      //nolint:gosec // a folder
+	SecretsFrom  = "/run/onejob-secrets-from" //nolint:gosec // a folder
 	SecretsToken = SecretsDir + "/token"
 )

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -97,9 +98,9 @@ func sizesTable(w io.Writer, sizes []operate.Size) {
 // resources are pairs of a name and an amount, without those that aren't known.
 func resources(pairs ...string) string {
 	var all []string
-	for i := 0; i < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			all = append(all, pairs[i]+" "+pairs[i+1])
+	for pair := range slices.Chunk(pairs, 2) {
+		if text := strings.Join(pair, " "); !strings.HasSuffix(text, " ") {
+			all = append(all, text)
 		}
 	}
 	return or(strings.Join(all, ", "))
