@@ -71,7 +71,7 @@ func TestLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := 0
-	for _, path := range append(pages, "README.md", "ARCHITECTURE.md", "HACKING.md", "SECURITY.md", "deploy/README.md", "deploy/drain/README.md", "examples/README.md") {
+	for _, path := range append(pages, "README.md", "ARCHITECTURE.md", "HACKING.md", "SECURITY.md", "deploy/README.md", "deploy/drain/README.md", "deploy/clusters/README.md", "examples/README.md") {
 		for _, l := range pageLink.FindAllStringSubmatch(read(t, path), -1) {
 			if strings.Contains(l[1], "://") {
 				continue

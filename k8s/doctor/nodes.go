@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -60,8 +61,8 @@ func wanted(q config.Queue, spec *corev1.PodSpec) (all []want) {
 		all = append(all, want{"programs: image-volume", "upgrade them to Kubernetes 1.35 with containerd 2.2 or CRI-O 1.33, keep the queue's pods off them by a node selector, or set programs: copy", lacksImageVolumes})
 	}
 	if q.UserNamespace {
-		handler := ptr.Deref(spec.RuntimeClassName, "")
-		all = append(all, want{"user-namespace: true", "upgrade them to Linux 6.3 and containerd 2.0 with runc 1.2, or keep the queue's pods off them by a node selector", func(n *corev1.Node) string { return lacksUsers(n, handler) }})
+		class := ptr.Deref(spec.RuntimeClassName, "")
+		all = append(all, want{"user-namespace: true", "upgrade them to Linux 6.3 and containerd 2.0 with runc 1.2, or keep the queue's pods off them by a node selector", func(n *corev1.Node) string { return lacksUsers(n, class) }})
 	}
 	return all
 }
@@ -105,13 +106,15 @@ func lacksImageVolumes(n *corev1.Node) string {
 }
 
 // lacksUsers: the kubelet publishes what its runtime says of itself; what the file systems
-// below volumes can do, nobody says.
-func lacksUsers(n *corev1.Node, handler string) string {
+// below volumes can do, nobody says. A runtime class mostly has the name of its handler; if
+// the node has no handler of that name, any may be it.
+func lacksUsers(n *corev1.Node, class string) string {
 	if kernel := n.Status.NodeInfo.KernelVersion; older(kernel, "6.3.0") {
 		return "Linux " + kernel
 	}
+	unnamed := !slices.ContainsFunc(n.Status.RuntimeHandlers, func(h corev1.NodeRuntimeHandler) bool { return h.Name == class })
 	for _, h := range n.Status.RuntimeHandlers {
-		if h.Name == handler && h.Features != nil && ptr.Deref(h.Features.UserNamespaces, false) {
+		if (h.Name == class || unnamed) && h.Features != nil && ptr.Deref(h.Features.UserNamespaces, false) {
 			return ""
 		}
 	}

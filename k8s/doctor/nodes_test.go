@@ -21,7 +21,7 @@ func TestNodes(t *testing.T) {
 	able := node("able", "v1.36.3", "containerd://2.4.2", "6.18.44-x", true)
 	of := func(nodes ...corev1.Node) []corev1.Node { return nodes }
 	volume, users := config.Queue{Programs: config.ProgramsImageVolume}, config.Queue{UserNamespace: true}
-	kata := "kata"
+	kata, gvisor := "kata", "gvisor"
 	for _, tt := range []struct {
 		name    string
 		queue   config.Queue
@@ -40,6 +40,8 @@ func TestNodes(t *testing.T) {
 		{"none", volume, nil, nil, Skip, "there is no node that the template selects"},
 		{"all have users", users, nil, of(able), OK, "user-namespace: true: all 1 nodes can"},
 		{"another handler", users, &kata, of(able), Fail, "able has containerd://2.4.2, without them"},
+		{"a class whose handler has another name", users, &gvisor, of(able), OK, "user-namespace: true: all 1 nodes can"},
+		{"such a class, where no handler can", users, &gvisor, of(node("old", "v1.36.3", "containerd://1.7.1", "6.18.0", false)), Fail, "old has containerd://1.7.1, without them"},
 		{"an old runc", users, nil, of(node("old", "v1.36.3", "containerd://2.4.2", "6.18.0", false)), Fail, "old has containerd://2.4.2, without them"},
 		{"an old kernel", users, nil, of(node("old", "v1.36.3", "containerd://2.4.2", "6.1.0-13-amd64", true)), Fail, "old has Linux 6.1.0"},
 	} {

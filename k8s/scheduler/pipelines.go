@@ -105,8 +105,11 @@ func (ps *pipelines) add(to pipelineWaits, pipeline string, since time.Time) {
 func (ps *pipelines) wait(queue string, now pipelineWaits) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
+	if ps.most == 0 { // by now, perhaps: a look takes a while
+		return
+	}
 	shown := ps.shown[queue]
-	if shown == nil && ps.most > 0 {
+	if shown == nil {
 		shown = map[string]bool{}
 		ps.shown[queue] = shown
 	}

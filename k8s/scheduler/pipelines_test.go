@@ -146,6 +146,23 @@ func TestPipelineMetricsAreOffByDefault(t *testing.T) {
 	})
 }
 
+// A look takes a while, in which the limit may change.
+func TestPipelineLimitChangesDuringALook(t *testing.T) {
+	for most, want := range map[int]int{0: 0, 1: 1} {
+		m := NewMetrics()
+		m.pipelines.limit(2)
+		waits := pipelineWaits{}
+		for _, name := range []string{"api", "web", "docs"} {
+			m.pipelines.add(waits, name, time.Now())
+		}
+		m.pipelines.limit(most)
+		m.pipelines.wait("default", waits)
+		if got := (&running{Scheduler: &Scheduler{metrics: m}}).metric("onejob_pipeline_jobs"); len(got) != want {
+			t.Errorf("with a limit of %d there is %v", most, got)
+		}
+	}
+}
+
 // However many pipelines there are, the metrics stay as many as the limit says.
 func TestPipelineMetricsAreBounded(t *testing.T) {
 	m := NewMetrics()

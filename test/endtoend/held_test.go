@@ -79,7 +79,26 @@ func (s *scene) forgotten(p corev1.Pod, container string, first int, secrets ...
 		}
 		return true
 	})
-	root, looked := fmt.Sprintf("/proc/%d/root", first), 0
+	// The result is reported before that, and the processes go before the files.
+	leak, looked := "", 0
+	defer func() {
+		if leak != "" {
+			s.Logf("in %s the file %s", container, leak)
+		}
+	}()
+	s.until("no file in "+container+" has a secret", func() bool {
+		leak, looked = leakIn(s, fmt.Sprintf("/proc/%d/root", first), has)
+		return leak == ""
+	})
+	if looked == 0 {
+		s.Errorf("no file of %s can be read", container)
+	}
+}
+
+// leakIn is a small file below a container's root that has a secret, and which; empty for
+// none. looked is how many files were read.
+func leakIn(s *scene, root string, has func([]byte) string) (leak string, looked int) {
+	s.Helper()
 	err := filepath.WalkDir(root+"/", func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return nil //nolint:nilerr // it has gone meanwhile
@@ -96,13 +115,12 @@ func (s *scene) forgotten(p corev1.Pod, container string, first int, secrets ...
 		if b, err := os.ReadFile(path); err == nil {
 			looked++
 			if secret := has(b); secret != "" {
-				s.Errorf("in %s the file %s has %s", container, strings.TrimPrefix(path, root), secret)
+				leak = strings.TrimPrefix(path, root) + " has " + secret
+				return fs.SkipAll
 			}
 		}
 		return nil
 	})
 	must(s, err)
-	if looked == 0 {
-		s.Errorf("no file of %s can be read", container)
-	}
+	return leak, looked
 }

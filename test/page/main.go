@@ -70,7 +70,7 @@ func run(ctx context.Context, o options) error {
 	}
 	defer buildkite.stop()
 
-	flags := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.NoSandbox, chromedp.WindowSize(1280, 900))
+	flags := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.NoSandbox, chromedp.WindowSize(1280, 900), chromedp.WSURLReadTimeout(time.Minute))
 	ctx, cancel := chromedp.NewExecAllocator(ctx, flags...)
 	defer cancel()
 	ctx, cancel = chromedp.NewContext(ctx)

@@ -39,7 +39,7 @@ func play(ctx context.Context, program string) (*buildkite, error) {
 	}
 	ready := filepath.Join(dir, "ready")
 	cmd := exec.CommandContext(ctx, program, "--pipeline", "pipeline.yml", "--listen", "127.0.0.1:0", "--ready-file", ready)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting the simulator: %w", err)
 	}
@@ -48,13 +48,13 @@ func play(ctx context.Context, program string) (*buildkite, error) {
 		_ = cmd.Wait()
 		_ = os.RemoveAll(dir)
 	}}
-	for ; b.url == ""; time.Sleep(20 * time.Millisecond) {
+	for began := time.Now(); b.url == ""; time.Sleep(20 * time.Millisecond) {
 		text, err := os.ReadFile(ready)
 		if err == nil {
 			b.url = strings.TrimRight(strings.TrimSpace(string(text)), "/") + "/"
-		} else if ctx.Err() != nil || !errors.Is(err, os.ErrNotExist) {
+		} else if ctx.Err() != nil || time.Since(began) > guard || !errors.Is(err, os.ErrNotExist) {
 			b.stop()
-			return nil, errors.Join(err, ctx.Err())
+			return nil, fmt.Errorf("the simulator doesn't begin: %w", errors.Join(err, ctx.Err()))
 		}
 	}
 	if err := b.agents(); err != nil {
