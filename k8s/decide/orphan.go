@@ -1,10 +1,10 @@
 package decide
 
 func (t *Timeline) seeOrphan(f *Facts, s Seen) {
-	f.Orphan = t.pod.Pod
-	f.Orphan.Deleted = t.pod.Phase != ""
+	f.Orphan = t.lastPod()
+	f.Orphan.Deleted = f.Orphan.Phase != ""
 	for _, p := range s.Pods {
-		f.Orphan = p.Pod
+		f.Orphan = *p.Pod
 	}
 	if f.Orphan.Started && s.Stale {
 		f.Orphan, f.OrphanUnsure = Pod{}, true // its kjob may only be news

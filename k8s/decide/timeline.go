@@ -58,9 +58,10 @@ type AttemptKJob struct {
 	Found time.Time
 }
 
-// AttemptPod is a pod with its kjob and its attempt.
+// AttemptPod is a pod with its kjob and its attempt. The Pod is the cache's own, and a
+// Timeline keeps it: nobody may change it.
 type AttemptPod struct {
-	Pod
+	*Pod
 	KJob    types.UID
 	Attempt int
 }
@@ -109,7 +110,15 @@ func (t *Timeline) Gone() int {
 func (t *Timeline) Lost(kjob types.UID) bool { return t.lost == kjob }
 
 // PodStarted: the last pod that was seen had started.
-func (t *Timeline) PodStarted() bool { return t.pod.Started }
+func (t *Timeline) PodStarted() bool { return t.lastPod().Started }
+
+// lastPod is the last that was seen of an attempt's pod; its zero value if none was.
+func (t *Timeline) lastPod() Pod {
+	if t.pod.Pod == nil {
+		return Pod{}
+	}
+	return *t.pod.Pod
+}
 
 // Learn records a state that Buildkite told, with the time when it was asked. It
 // reports false, and records nothing, if the known state was asked for later.
@@ -167,6 +176,8 @@ func (t *Timeline) KJobGone(a AttemptKJob) bool {
 // PodGone notes the last state of a pod that was deleted.
 func (t *Timeline) PodGone(p AttemptPod) {
 	if p.Attempt >= t.pod.Attempt {
+		gone := *p.Pod // the rest of what the cache has of it can go
+		p.Pod = &gone
 		t.pod = p
 	}
 }
@@ -222,7 +233,7 @@ func (t *Timeline) seePods(f *Facts, s Seen) {
 	for _, p := range s.Pods {
 		own := p.KJob == f.KJob.UID
 		if own {
-			f.Pod, f.KJob.PodSeen = p.Pod, true
+			f.Pod, f.KJob.PodSeen = *p.Pod, true
 			// It is remembered for the moment when it is gone from the cache and we
 			// haven't been told yet.
 			t.pod = p
@@ -234,8 +245,8 @@ func (t *Timeline) seePods(f *Facts, s Seen) {
 	if f.Attempt == 0 {
 		t.seeOrphan(f, s)
 	}
-	if f.Pod.Phase == "" && t.pod.KJob == f.KJob.UID && t.pod.Phase != "" {
-		f.Pod, f.KJob.PodSeen = t.pod.Pod, true
+	if last := t.lastPod(); f.Pod.Phase == "" && t.pod.KJob == f.KJob.UID && last.Phase != "" {
+		f.Pod, f.KJob.PodSeen = last, true
 		f.Pod.Deleted = true
 	}
 }

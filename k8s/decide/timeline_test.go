@@ -33,9 +33,9 @@ func kjobOf(uid types.UID, n int, but ...func(*AttemptKJob)) AttemptKJob {
 }
 
 func podOf(uid types.UID, n int, but ...func(*Pod)) AttemptPod {
-	p := AttemptPod{Attempt: n, KJob: uid, Pod: Pod{Name: "pod-" + string(uid), Phase: corev1.PodPending, Node: "node"}}
+	p := AttemptPod{Attempt: n, KJob: uid, Pod: &Pod{Name: "pod-" + string(uid), Phase: corev1.PodPending, Node: "node"}}
 	for _, f := range but {
-		f(&p.Pod)
+		f(p.Pod)
 	}
 	return p
 }

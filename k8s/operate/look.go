@@ -31,7 +31,8 @@ func (l look) facts(s Story) decide.Facts {
 	seen := decide.Seen{Policy: l.policy}
 	for i := range l.pods {
 		p := &l.pods[i]
-		seen.Pods = append(seen.Pods, decide.AttemptPod{Pod: decide.OfPod(p), KJob: kjob.OwnerUID(p), Attempt: kjob.AttemptOf(p)})
+		of := decide.OfPod(p)
+		seen.Pods = append(seen.Pods, decide.AttemptPod{Pod: &of, KJob: kjob.OwnerUID(p), Attempt: kjob.AttemptOf(p)})
 	}
 	if k := l.kjob; k != nil {
 		seen.KJob = decide.AttemptKJob{Number: kjob.AttemptOf(k), KJob: decide.OfJob(k),

@@ -121,7 +121,7 @@ func TestLastKjob(t *testing.T) {
 func losesPod(m *jobState, kjob types.UID) {
 	m.See(decide.Seen{
 		KJob: decide.AttemptKJob{Number: 1, KJob: decide.KJob{UID: kjob, Exists: true}},
-		Pods: []decide.AttemptPod{{KJob: kjob, Attempt: 1, Pod: decide.Pod{Phase: corev1.PodFailed}}},
+		Pods: []decide.AttemptPod{{KJob: kjob, Attempt: 1, Pod: &decide.Pod{Phase: corev1.PodFailed}}},
 	})
 }
 

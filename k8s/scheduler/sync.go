@@ -88,7 +88,7 @@ func attemptKJob(k *cache.Job) decide.AttemptKJob {
 }
 
 func attemptPod(p *cache.Pod) decide.AttemptPod {
-	return decide.AttemptPod{Pod: p.Pod, KJob: p.KjobUID, Attempt: p.Attempt}
+	return decide.AttemptPod{Pod: &p.Pod, KJob: p.KjobUID, Attempt: p.Attempt}
 }
 
 // act carries a decision out.
