@@ -3,8 +3,13 @@ package decide
 func (t *Timeline) seeOrphan(f *Facts, s Seen) {
 	f.Orphan = t.lastPod()
 	f.Orphan.Deleted = f.Orphan.Phase != ""
+	of := t.pod.KJob
 	for _, p := range s.Pods {
-		f.Orphan = *p.Pod
+		f.Orphan, of = *p.Pod, p.KJob
+	}
+	if f.Orphan.OverOrGone() {
+		t.ended.first(of, f.Now)
+		f.EndedAt = t.ended.at
 	}
 	if f.Orphan.Started && s.Stale {
 		f.Orphan, f.OrphanUnsure = Pod{}, true // its kjob may only be news
