@@ -108,6 +108,7 @@ func TestDecide(t *testing.T) {
 	release := func(n int) func(*Facts) {
 		return func(f *Facts) { f.Pod.Message.Outcome, f.Pod.Message.Contract = contract.OutcomeConfig, n }
 	}
+	found := func(f *Facts) { f.Found = true }
 	sigterm := func(f *Facts) { f.Pod.Message.Received = "SIGTERM" }
 	before := func(f *Facts) { f.OverAt = f.EndedAt }
 	removed := func(r Reason) func(*Facts) { return func(f *Facts) { f.Removed = r } }
@@ -174,8 +175,8 @@ func TestDecide(t *testing.T) {
 		{"terminating on and on, and the job is over", aKJob().State(canceled).but(terminating(time.Hour)).but(onNode), want{action: None}},
 		{"terminating while its job runs", aKJob().Running().State(running).but(terminating(0)), want{action: None, reason: ReasonDeleted, says: "deleted while the job ran in its pod"}},
 		{"terminating while its job runs, state old", aKJob().Running().State(running).but(terminating(0)).but(func(f *Facts) { f.ToldAt = t0.Add(-time.Minute) }), want{action: Ask, reason: ReasonDeleted}},
-		{"terminating, and killed while its job ran", aKJob().Lost().State(running).but(terminating(0)).but(finishLost).but(ago(stateLag)), want{action: Finish, reason: ReasonLostAfter, status: 137, says: "deleted while the job ran in its pod; the pod was lost while the job ran in it"}},
-		{"terminating, and its job was not reported", aKJob().Exits(70).State(running).but(unended).but(terminating(0)).but(finishLost).but(ago(stateLag)), want{action: Finish, reason: ReasonNotRun, status: -1, says: "deleted while the job ran in its pod; attempt 1 acquired the job but its end was not reported"}},
+		{"terminating, and killed while its job ran", aKJob().Lost().State(running).but(terminating(0)).but(finishLost), want{action: Finish, reason: ReasonLostAfter, status: 137, says: "deleted while the job ran in its pod; the pod was lost while the job ran in it"}},
+		{"terminating, and its job was not reported", aKJob().Exits(70).State(running).but(unended).but(terminating(0)).but(finishLost), want{action: Finish, reason: ReasonNotRun, status: -1, says: "deleted while the job ran in its pod; attempt 1 acquired the job but its end was not reported"}},
 		{"terminating and marked while its job runs", aKJob().Running().State(running).but(terminating(0)).but(marked), want{action: None, reason: ReasonCancelled, says: "by ada: wrong branch"}},
 		{"terminating, and another agent has the job", aKJob().Waiting("ImagePullBackOff", "no", 0).State(running).but(terminating(0)), want{action: None}},
 		{"terminating and finished", aKJob().Exits(75).State(reserved).but(terminating(0)), want{action: Attempt, reason: ReasonExhausted, at: later(5 * time.Second)}},
@@ -222,8 +223,8 @@ func TestDecide(t *testing.T) {
 		{"28, no longer offered", aKJob().Exits(28).State(running), want{action: None, reason: ReasonLocked}},
 		{"70, over", aKJob().Exits(70).State(finished), want{action: None, reason: ReasonNotRun, says: "does not run it again"}},
 		{"70, state not known", aKJob().Exits(70), want{action: Ask, reason: ReasonNotRun}},
-		{"70, still held", aKJob().Exits(70).State(running).but(finishLost).but(ago(stateLag)), want{action: Finish, reason: ReasonNotRun, status: -1}},
-		{"70, still held, result known", aKJob().Exits(70).State(running).but(func(f *Facts) { n := 3; f.Pod.Message.ExitStatus = &n }).but(finishLost).but(ago(stateLag)), want{action: Finish, reason: ReasonNotRun, status: 3}},
+		{"70, still held", aKJob().Exits(70).State(running).but(finishLost), want{action: Finish, reason: ReasonNotRun, status: -1}},
+		{"70, still held, result known", aKJob().Exits(70).State(running).but(func(f *Facts) { n := 3; f.Pod.Message.ExitStatus = &n }).but(finishLost), want{action: Finish, reason: ReasonNotRun, status: 3}},
 		{"70, declined by the agent's own rules", aKJob().Exits(70).State(finished).but(func(f *Facts) { f.Pod.Message.Outcome = contract.OutcomeDeclined }), want{action: None, reason: ReasonDeclined, says: "did not run it; onejob does not run it again: the runner's words"}},
 		{"70, a step that asks for another pod", aKJob().Exits(70).State(finished).but(func(f *Facts) { f.Pod.Message.Outcome = contract.OutcomeUnsupported }), want{action: None, reason: ReasonOtherPod, says: "did not run the job: the runner's words"}},
 		{"70, offered", aKJob().Exits(70).State(scheduled), want{action: None, reason: ReasonNotRun}},
@@ -272,12 +273,13 @@ func TestDecide(t *testing.T) {
 		{"an init container failed in another way", aKJob().Attempt(2).Lost().State(reserved).but(broke).but(failedBefore("exit/fetch/4")), want{action: Attempt, reason: ReasonLost, at: later(10 * time.Second)}},
 		{"an init container failed again, state old", aKJob().Attempt(2).Lost().StateBefore(reserved).but(broke).but(failedBefore("exit/fetch/3")), want{action: Ask, reason: ReasonLost}},
 		{"an init container failed again, and another agent has the job", aKJob().Attempt(2).Lost().State(running).but(broke).but(failedBefore("exit/fetch/3")).but(neverRan), want{action: None, reason: ReasonLost}},
-		{"lost while running", aKJob().Lost().State(running).but(finishLost).but(ago(stateLag)), want{action: Finish, reason: ReasonLostAfter, status: 137, says: "OOMKilled"}},
-		{"lost while running, just now: another scheduler may have finished the job", aKJob().Lost().State(running).but(finishLost), want{action: None, reason: ReasonLostAfter, again: later(stateLag)}},
-		{"lost while running, by a state of before", aKJob().Lost().StateBefore(running).but(finishLost).but(ago(stateLag)), want{action: Ask, reason: ReasonLostAfter}},
+		{"lost while running", aKJob().Lost().State(running).but(finishLost), want{action: Finish, reason: ReasonLostAfter, status: 137, says: "OOMKilled"}},
+		{"lost while running, of an attempt that another scheduler made", aKJob().Lost().State(running).but(found).but(finishLost), want{action: None, reason: ReasonLostAfter, again: later(stateLag)}},
+		{"lost while running, of an attempt that another scheduler made, by a state of before", aKJob().Lost().StateBefore(running).but(found).but(finishLost).but(ago(stateLag)), want{action: Ask, reason: ReasonLostAfter}},
+		{"lost while running, of an attempt that another scheduler made, and later", aKJob().Lost().State(running).but(found).but(finishLost).but(ago(stateLag)), want{action: Finish, reason: ReasonLostAfter, status: 137, says: "OOMKilled"}},
 		{"lost, and its runner's code says that another agent has the job", aKJob().Lost().State(running).but(code(27)), want{action: None, reason: ReasonLost, says: "exit code 27 means that it did not acquire the job"}},
 		{"lost, stopped before it acquired the job, which another agent has", aKJob().Lost().State(running).but(code(143)), want{action: None, reason: ReasonLost, says: "exit code 143"}},
-		{"lost while running, stopped by another signal", aKJob().Lost().State(running).but(code(139)).but(finishLost).but(ago(stateLag)), want{action: Finish, reason: ReasonLostAfter, status: 139}},
+		{"lost while running, stopped by another signal", aKJob().Lost().State(running).but(code(139)).but(finishLost), want{action: Finish, reason: ReasonLostAfter, status: 139}},
 		{"ended well without a message, state not known", aKJob().Lost().but(code(0)), want{action: Ask, reason: ReasonLost}},
 		{"ended well without a message", aKJob().Lost().State(finished).but(code(0)), want{action: None, reason: ReasonFinished}},
 		{"ended well without a message, and another agent has the job", aKJob().Lost().State(running).but(code(0)), want{action: None, reason: ReasonFinished}},
@@ -286,7 +288,7 @@ func TestDecide(t *testing.T) {
 		{"lost while running, its end unseen", aKJob().Lost().State(running).but(func(f *Facts) { f.Pod.Exited = false }), want{action: None, reason: ReasonLostAfter, says: "so it may still run"}},
 		{"lost while running, its node gone", aKJob().Lost().State(running).but(func(f *Facts) {
 			f.Pod.Exited, f.Pod.NodeGone, f.Pod.Why, f.Pod.ExitCode = false, true, "DeletionByPodGC", 0
-		}).but(finishLost).but(ago(stateLag)), want{action: Finish, reason: ReasonLostAfter, status: -1, says: "DeletionByPodGC"}},
+		}).but(finishLost), want{action: Finish, reason: ReasonLostAfter, status: -1, says: "DeletionByPodGC"}},
 		{"a container that can't be started", aKJob().Lost().State(reserved).but(func(f *Facts) { f.Pod.Why = "StartError" }), want{action: Attempt, reason: ReasonContainer, at: soon, says: "StartError"}},
 		{"a container that can't be started, in pod after pod", aKJob().Attempt(3).Lost().State(reserved).but(func(f *Facts) {
 			f.Pod.Why, f.Pod.Image, f.Story = "StartError", "reg/x:1", notStarted
@@ -326,7 +328,7 @@ func TestDecide(t *testing.T) {
 		{"deleted by hand, and its runner has said that it was stopped", aKJob().Gone().State(finished).but(func(f *Facts) {
 			f.Pod.Message = &contract.Message{Received: "SIGTERM"}
 		}), want{action: None, reason: ReasonDeleted, says: "deleted while the job ran"}},
-		{"deleted by hand while its job ran, and killed", aKJob().Lost().GoneBut().State(running).but(finishLost).but(ago(stateLag)), want{action: Finish, reason: ReasonLostAfter, status: 137, says: "the Kubernetes Job was deleted while the job ran in its pod; the pod was lost while the job ran in it; onejob does not run the job again: OOMKilled, exit code 137"}},
+		{"deleted by hand while its job ran, and killed", aKJob().Lost().GoneBut().State(running).but(finishLost), want{action: Finish, reason: ReasonLostAfter, status: 137, says: "the Kubernetes Job was deleted while the job ran in its pod; the pod was lost while the job ran in it; onejob does not run the job again: OOMKilled, exit code 137"}},
 		{"deleted by hand while its job ran, and killed, state old", aKJob().Lost().GoneBut().State(running).but(func(f *Facts) {
 			f.StateAt, f.ToldAt, f.EndedAt = t0.Add(-time.Minute), t0.Add(-time.Minute), t0.Add(-2*time.Minute)
 		}), want{action: Ask, reason: ReasonDeleted}},
@@ -340,7 +342,7 @@ func TestDecide(t *testing.T) {
 		{"deleted by hand while another agent has its job, and refused it", aKJob().Lost().GoneBut().State(running).but(code(27)), want{action: None}},
 		{"deleted by hand while its job ran, and gone with its node unseen", aKJob().Lost().GoneBut().State(running).but(func(f *Facts) { f.Pod.Exited = false }), want{action: None, reason: ReasonDeleted, says: "deleted while the job ran in its pod"}},
 		{"deleted by us without a node, for another agent has it", aKJob().GoneBut().State(running).but(func(f *Facts) { f.Pod.Terminating = true }), want{action: None, reason: ReasonDeleted}},
-		{"deleted by hand while its job ran, and unreported", aKJob().Exits(70).GoneBut().State(running).but(sigterm).but(finishLost).but(func(f *Facts) { f.EndedAt = t0.Add(-stateLag) }), want{action: Finish, reason: ReasonNotRun, status: -1, says: "was deleted while the job ran in its pod; attempt 1 acquired the job but its end was not reported"}},
+		{"deleted by hand while its job ran, and unreported", aKJob().Exits(70).GoneBut().State(running).but(sigterm).but(finishLost), want{action: Finish, reason: ReasonNotRun, status: -1, says: "was deleted while the job ran in its pod; attempt 1 acquired the job but its end was not reported"}},
 		{"deleted by hand while its job ran, and unreported, state old", aKJob().Exits(70).GoneBut().StateBefore(running).but(sigterm), want{action: Ask, reason: ReasonDeleted}},
 		{"deleted by us, for it was suspended", aKJob().GoneBut().State(reserved).but(removed(ReasonSuspended)), want{action: Attempt, reason: ReasonSuspended, at: soon, says: "the pod of attempt 1 was lost before it acquired the job: its Kubernetes Job was suspended"}},
 		{"deleted by us, for it was suspended, after its runner was stopped", aKJob().Exits(143).GoneBut().State(scheduled).but(sigterm).but(before).but(removed(ReasonSuspended)), want{action: Attempt, reason: ReasonSuspended, at: soon, says: "was stopped before it acquired the job"}},

@@ -32,7 +32,7 @@ func TestDecideHeld(t *testing.T) {
 		{"while it is being cancelled", aKJob().Lost().State("canceling").but(unended), None, ReasonLostAfter, left, endGrace - time.Second},
 		{"70", aKJob().Exits(70).State("running"), None, ReasonNotRun, left, 0},
 		{"deleted, and killed", aKJob().Lost().GoneBut().State("running"), None, ReasonLostAfter, "was deleted while the job ran in its pod; the pod was lost", 0},
-		{"lost while running, and the queue says finish", aKJob().Lost().State("running").but(finishLost).but(ended(stateLag)), Finish, ReasonLostAfter, "OOMKilled", 0},
+		{"lost while running, and the queue says finish", aKJob().Lost().State("running").but(finishLost), Finish, ReasonLostAfter, "OOMKilled", 0},
 
 		// Given, not begun: Buildkite takes it back, whatever the queue says.
 		{"lost while only accepted", aKJob().Lost().State("accepted"), None, ReasonLost, "before the job began", acceptedEvery},

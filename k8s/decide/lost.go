@@ -101,20 +101,26 @@ func decideLostHeld(f Facts) Decision {
 
 // endHeld is for a job that an agent has and whose runner is over. A stack's finish
 // says that a job never ran (docs/protocol.md#stack-finish). So Buildkite is left to
-// end the job when it loses the agent, unless the queue says otherwise. What Buildkite says
-// may be of the moment before another scheduler finished the job, with another result, and
-// deleted its kjob (docs/assumptions.md#job-states).
+// end the job when it loses the agent, unless the queue says otherwise.
 func endHeld(f Facts, r Reason, status int, text, why string) Decision {
-	switch sure := f.EndedAt.Add(stateLag); {
-	case !f.Policy.FinishLost:
-	case !f.StateAt.Before(sure):
-		return Decision{Action: Finish, Reason: r, ExitStatus: status, Text: text + ": " + why}
-	case f.Now.Before(sure):
-		return Decision{Action: None, Reason: r, Again: sure}
-	default:
-		return ask(r)
+	if f.Policy.FinishLost {
+		return finishFound(f, Decision{Action: Finish, Reason: r, ExitStatus: status, Text: text + ": " + why})
 	}
 	return Decision{Action: None, Reason: r, Text: text + " (Buildkite ends it with -1 within 4 minutes of the last heartbeat): " + why}
+}
+
+// finishFound finishes a job at once, unless another process made its attempt: the scheduler
+// before may just have finished the job with another result, and what Buildkite says may be
+// of the moment before that (docs/assumptions.md#job-states).
+func finishFound(f Facts, finish Decision) Decision {
+	switch sure := f.EndedAt.Add(stateLag); {
+	case !f.Found, !f.StateAt.Before(sure):
+		return finish
+	case f.Now.Before(sure):
+		return Decision{Action: None, Reason: finish.Reason, Again: sure}
+	default:
+		return ask(finish.Reason)
+	}
 }
 
 // unstarted is for a job that was given to an agent but not started, and whose runner

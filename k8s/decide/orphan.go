@@ -9,7 +9,7 @@ func (t *Timeline) seeOrphan(f *Facts, s Seen) {
 	}
 	if f.Orphan.OverOrGone() {
 		t.ended.first(of, f.Now)
-		f.EndedAt = t.ended.at
+		f.EndedAt, f.Found = t.ended.at, true
 	}
 	if f.Orphan.Started && s.Stale {
 		f.Orphan, f.OrphanUnsure = Pod{}, true // its kjob may only be news
@@ -27,4 +27,12 @@ func (t *Timeline) Orphaned(s Seen) (d Decision, orphaned bool) {
 		}
 	}
 	return Decision{}, false
+}
+
+// lastPod is the last that was seen of an attempt's pod; its zero value if none was.
+func (t *Timeline) lastPod() Pod {
+	if t.pod.Pod == nil {
+		return Pod{}
+	}
+	return *t.pod.Pod
 }

@@ -21,6 +21,7 @@ type Timeline struct {
 	heldAt  time.Time // when state was learned to be a held one; zero if it never was
 
 	attempts  int          // the highest number of a kjob that is known to have been made
+	own       int          // the number of the last that this process made
 	gone      *AttemptKJob // the last attempt, if its kjob was deleted
 	pod       AttemptPod   // the last that was seen of an attempt's pod
 	removed   types.UID    // the kjob that was deleted by us
@@ -97,6 +98,9 @@ func (t *Timeline) Attempts() int { return t.attempts }
 // Made notes that the kjob of an attempt was made.
 func (t *Timeline) Made(number int) { t.attempts = max(t.attempts, number) }
 
+// Own notes that this process made the kjob of an attempt, and so sees all that becomes of it.
+func (t *Timeline) Own(number int) { t.own = number }
+
 // Gone is the number of the last attempt if its kjob was deleted and none that
 // came later is known; else zero.
 func (t *Timeline) Gone() int {
@@ -111,14 +115,6 @@ func (t *Timeline) Lost(kjob types.UID) bool { return t.lost == kjob }
 
 // PodStarted: the last pod that was seen had started.
 func (t *Timeline) PodStarted() bool { return t.lastPod().Started }
-
-// lastPod is the last that was seen of an attempt's pod; its zero value if none was.
-func (t *Timeline) lastPod() Pod {
-	if t.pod.Pod == nil {
-		return Pod{}
-	}
-	return *t.pod.Pod
-}
 
 // Learn records a state that Buildkite told, with the time when it was asked. It
 // reports false, and records nothing, if the known state was asked for later.
@@ -207,6 +203,7 @@ func (t *Timeline) See(s Seen) Facts {
 	a, gone := t.Last(s.KJob, s.HoldsSlot)
 	if a.Exists {
 		f.Attempt, f.KJob, f.Story, f.Faults, f.MendedAt = a.Number, a.KJob, a.Story, a.Faults, Later(s.MendedAt, a.Found)
+		f.Found = a.Number != t.own
 		if gone {
 			// A kjob that was finished when it was deleted is decided on as if it still
 			// existed.

@@ -190,7 +190,9 @@ func (cs *claims) created(id contract.JobID) {
 		return
 	}
 	c.created, c.sent = true, true
-	cs.state(id).made(c.attempt)
+	m := cs.state(id)
+	m.made(c.attempt)
+	m.Own(c.attempt)
 	if cs.store.Kjob(contract.KjobName(id, c.attempt)) != nil {
 		delete(cs.open, id)
 	}
@@ -231,6 +233,9 @@ func (cs *claims) sees(k *cache.Job, ended, deleted bool) (makesRoom bool) {
 	defer cs.mu.Unlock()
 	m := cs.state(k.ID)
 	m.made(k.Attempt)
+	if c := cs.open[k.ID]; c != nil && c.sent && c.attempt == k.Attempt {
+		m.Own(k.Attempt)
+	}
 	makesRoom = deleted || ended
 	if deleted {
 		m.kjobGone(k)
