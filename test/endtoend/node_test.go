@@ -64,13 +64,15 @@ var nodeRows = []row{
 			if j := s.job(); j.State != simulator.StateRunning || j.StackFinish != nil {
 				s.Errorf("the job is %s, finished by us with %+v, and it runs", j.State, j.StackFinish)
 			}
-			s.letGo()
-			s.happens("the job ends", func() bool { return s.job().State.Terminal() })
+			// First the other row: once this job is over, onejob waits for a time only that the
+			// kubelet tells how its pod ended, and then deletes its Kubernetes Job.
 			select {
 			case <-mourned:
 			case <-s.ctx.Done():
 				s.Error("the pod that came later was never told of")
 			}
+			s.letGo()
+			s.happens("the job ends", func() bool { return s.job().State.Terminal() })
 			must(s, on.Cluster.StartKubelet(s.ctx, "node-2"))
 		},
 		event: "JobNotice: Kubernetes stopped the pod in which the job ran: DeletionByTaintManager", metric: "none/finished",
