@@ -29,6 +29,7 @@ demo: $(if $(EXISTING),,build $(if $(LOCAL),,packages)) ## run an example pipeli
 .PHONY: test
 test: packages promtool ## run all tests, as root: real processes, a real Kubernetes (needs no network but apt and Go modules)
 	go vet ./...
+	go vet -tags containerd2 ./test/containerd2
 	for module in page kueue release/oci; do (cd test/$$module && go vet ./...) || exit 1; done
 	$(MAKE) -j2 race background
 
@@ -88,7 +89,7 @@ chromium:
 .PHONY: test-containerd2
 test-containerd2: packages ## run jobs on nodes with containerd 2, built from source, as root: image volumes, users of a pod's own
 	@for p in gcc pkg-config libseccomp-dev; do dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev pkg-config libseccomp-dev >/dev/null; break; }; done
-	go test -count=1 -timeout 30m ./test/containerd2 -containerd2
+	go test -count=1 -timeout 30m -tags containerd2 ./test/containerd2
 
 .PHONY: chaos
 chaos: packages ## hurt a real cluster at random and judge what comes of 500 jobs, as root; CHAOSFLAGS="--seed=1 --jobs=100"

@@ -1,3 +1,5 @@
+//go:build containerd2
+
 package containerd2
 
 import (
@@ -20,8 +22,6 @@ import (
 	"github.com/onejob-dev/onejob/test/cluster/image"
 	"github.com/onejob-dev/onejob/test/fixture"
 )
-
-var asked = flag.Bool("containerd2", false, "build containerd 2, start a cluster with it, and run these tests")
 
 // on is the installation that all tests share.
 var on *fixture.Installation
@@ -47,10 +47,6 @@ var queues = "queues:\n" +
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if !*asked {
-		fmt.Println("containerd 2 takes minutes to build: make test-containerd2")
-		os.Exit(0)
-	}
 	// Jobs mostly wait.
 	if err := flag.Set("test.parallel", "20"); err != nil {
 		panic(err)

@@ -1,3 +1,5 @@
+//go:build containerd2
+
 package containerd2
 
 import (

@@ -59,7 +59,7 @@ func publishMirrored(ctx context.Context, dir string) error {
 
 // claimMirrors makes the claim git-mirrors, as an administrator would whose cluster
 // provisions nothing.
-func claimMirrors(t *testing.T, ctx context.Context) {
+func claimMirrors(t testing.TB, ctx context.Context) {
 	t.Helper()
 	class, amount := "", corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
 	many := []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}

@@ -18,17 +18,15 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 )
 
-var gitSpeed = flag.Int("gitspeed", 0, "measure the checkout of a repository of so many MB, for the table in docs/git.md")
+var gitSpeed = flag.Int("gitspeed", 500, "BenchmarkCheckout: how many MB the repository has")
 
-// TestGitSpeed measures checkouts with -gitspeed=500, and else does nothing.
-func TestGitSpeed(t *testing.T) {
-	if *gitSpeed == 0 {
-		t.Skip("without -gitspeed nothing is measured")
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+// BenchmarkCheckout is for the table in docs/git.md. It measures each checkout a few times,
+// whatever b.N is.
+func BenchmarkCheckout(b *testing.B) {
+	ctx, cancel := context.WithTimeout(b.Context(), 15*time.Minute)
 	defer cancel()
-	large(t, ctx, *gitSpeed)
-	claimMirrors(t, ctx)
+	large(b, ctx, *gitSpeed)
+	claimMirrors(b, ctx)
 	flags := func(checkout object) object {
 		return object{"command": "true", "plugins": []any{object{"kubernetes": object{"checkout": checkout}}}}
 	}
@@ -46,16 +44,16 @@ func TestGitSpeed(t *testing.T) {
 	} {
 		var took []float64
 		for range v.times {
-			build := create(t, simulator.BuildRequest{Queue: v.queue, Repo: on.URL + "smart/large.git"}, v.step)
-			if err := on.Simulator.Wait(ctx, func() bool { b, _ := on.Simulator.Build(build.Number); return b.Done() }); err != nil {
-				t.Fatal(err)
+			build := create(b, simulator.BuildRequest{Queue: v.queue, Repo: on.URL + "smart/large.git"}, v.step)
+			if err := on.Simulator.Wait(ctx, func() bool { of, _ := on.Simulator.Build(build.Number); return of.Done() }); err != nil {
+				b.Fatal(err)
 			}
 			job, _ := on.Simulator.Job(build.JobIDs[0])
 			log, _ := on.Simulator.Log(build.JobIDs[0])
 			if job.ExitStatus != "0" {
-				t.Fatalf("%s: %s", job.ExitStatus, log)
+				b.Fatalf("%s: %s", job.ExitStatus, log)
 			}
-			took = append(took, stamped(t, string(log), "Running commands")-stamped(t, string(log), "Preparing working directory"))
+			took = append(took, stamped(b, string(log), "Running commands")-stamped(b, string(log), "Preparing working directory"))
 		}
 		slices.Sort(took)
 		fmt.Printf("    %-40s median %5.1f s of %.1f\n", v.name, took[len(took)/2], took)
@@ -65,7 +63,7 @@ func TestGitSpeed(t *testing.T) {
 var stamp = regexp.MustCompile(`\x1b_bk;t=(\d+)\x07`)
 
 // stamped is when a line of a job's log was written, in seconds.
-func stamped(t *testing.T, log, line string) float64 {
+func stamped(t testing.TB, log, line string) float64 {
 	t.Helper()
 	before, _, found := strings.Cut(log, line)
 	stamps := stamp.FindAllStringSubmatch(before, -1)
@@ -80,7 +78,7 @@ func stamped(t *testing.T, log, line string) float64 {
 }
 
 // large makes a repository of so many MB in four commits, each of which replaces all files.
-func large(t *testing.T, ctx context.Context, megabytes int) {
+func large(t testing.TB, ctx context.Context, megabytes int) {
 	t.Helper()
 	work := filepath.Join(served, "work-large")
 	git := func(args ...string) {

@@ -326,7 +326,7 @@ func bare(t *testing.T, k *batchv1.Job) *batchv1.Job {
 }
 
 // create makes a build of steps that no YAML needs to be written for.
-func create(t *testing.T, r simulator.BuildRequest, steps ...map[string]any) simulator.Build {
+func create(t testing.TB, r simulator.BuildRequest, steps ...map[string]any) simulator.Build {
 	t.Helper()
 	var err error
 	if r.Pipeline, err = json.Marshal(map[string]any{"steps": steps}); err != nil {
