@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/onejob-dev/onejob/jitter"
+	"github.com/onejob-dev/onejob/k8s/status"
 	"github.com/onejob-dev/onejob/simulator"
 )
 
@@ -111,10 +112,7 @@ func phases(ctx context.Context, page string) (map[string]int, error) {
 	}
 	defer resp.Body.Close()
 	var said struct {
-		Phases []struct {
-			Phase string `json:"phase"`
-			Jobs  int    `json:"jobs"`
-		} `json:"jobs_by_phase"`
+		Phases []status.Phased `json:"jobs_by_phase"`
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&said); err != nil {
 		return nil, err

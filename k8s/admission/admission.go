@@ -122,7 +122,7 @@ func (j *judge) spec() (s admissionv1.ValidatingAdmissionPolicySpec) {
 	for _, v := range j.queues {
 		volumes = append(volumes, fmt.Sprint(field(v, "name")))
 		if name := field(v, "name"); field(v, "emptyDir") != nil && name != contract.SecretsInit && name != kjob.KeysVolume {
-			folders = append(folders, fmt.Sprint(field(v, "name")))
+			folders = append(folders, fmt.Sprint(name))
 		}
 	}
 	volumes, folders = append(volumes, contract.StepInit), append(folders, contract.StepInit)

@@ -196,8 +196,8 @@ func (a Amount) Of(n int) int {
 	return a.N
 }
 
-// The defaults, MinPoll, the least IdleInterval, and MostPipelines, the most PipelineMetrics. DefaultTokenFile is where deploy/
-// mounts the Secret.
+// The defaults, MinPoll, the least IdleInterval, and MostPipelines, the most
+// PipelineMetrics. DefaultTokenFile is where deploy/ mounts the Secret.
 const (
 	DefaultStack          = "onejob"
 	DefaultTokenFile      = "/var/run/onejob/token/token" //nolint:gosec // the path of one

@@ -108,7 +108,7 @@ func TestDecide(t *testing.T) {
 	release := func(n int) func(*Facts) {
 		return func(f *Facts) { f.Pod.Message.Outcome, f.Pod.Message.Contract = contract.OutcomeConfig, n }
 	}
-	found := func(f *Facts) { f.Found = true }
+	inherited := func(f *Facts) { f.Inherited = true }
 	sigterm := func(f *Facts) { f.Pod.Message.Received = "SIGTERM" }
 	before := func(f *Facts) { f.OverAt = f.EndedAt }
 	removed := func(r Reason) func(*Facts) { return func(f *Facts) { f.Removed = r } }
@@ -274,9 +274,9 @@ func TestDecide(t *testing.T) {
 		{"an init container failed again, state old", aKJob().Attempt(2).Lost().StateBefore(reserved).but(broke).but(failedBefore("exit/fetch/3")), want{action: Ask, reason: ReasonLost}},
 		{"an init container failed again, and another agent has the job", aKJob().Attempt(2).Lost().State(running).but(broke).but(failedBefore("exit/fetch/3")).but(neverRan), want{action: None, reason: ReasonLost}},
 		{"lost while running", aKJob().Lost().State(running).but(finishLost), want{action: Finish, reason: ReasonLostAfter, status: 137, says: "OOMKilled"}},
-		{"lost while running, of an attempt that another scheduler made", aKJob().Lost().State(running).but(found).but(finishLost), want{action: None, reason: ReasonLostAfter, again: later(stateLag)}},
-		{"lost while running, of an attempt that another scheduler made, by a state of before", aKJob().Lost().StateBefore(running).but(found).but(finishLost).but(ago(stateLag)), want{action: Ask, reason: ReasonLostAfter}},
-		{"lost while running, of an attempt that another scheduler made, and later", aKJob().Lost().State(running).but(found).but(finishLost).but(ago(stateLag)), want{action: Finish, reason: ReasonLostAfter, status: 137, says: "OOMKilled"}},
+		{"lost while running, of an attempt that another scheduler made", aKJob().Lost().State(running).but(inherited).but(finishLost), want{action: None, reason: ReasonLostAfter, again: later(stateLag)}},
+		{"lost while running, of an attempt that another scheduler made, by a state of before", aKJob().Lost().StateBefore(running).but(inherited).but(finishLost).but(ago(stateLag)), want{action: Ask, reason: ReasonLostAfter}},
+		{"lost while running, of an attempt that another scheduler made, and later", aKJob().Lost().State(running).but(inherited).but(finishLost).but(ago(stateLag)), want{action: Finish, reason: ReasonLostAfter, status: 137, says: "OOMKilled"}},
 		{"lost, and its runner's code says that another agent has the job", aKJob().Lost().State(running).but(code(27)), want{action: None, reason: ReasonLost, says: "exit code 27 means that it did not acquire the job"}},
 		{"lost, stopped before it acquired the job, which another agent has", aKJob().Lost().State(running).but(code(143)), want{action: None, reason: ReasonLost, says: "exit code 143"}},
 		{"lost while running, stopped by another signal", aKJob().Lost().State(running).but(code(139)).but(finishLost), want{action: Finish, reason: ReasonLostAfter, status: 139}},

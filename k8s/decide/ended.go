@@ -124,17 +124,22 @@ func exhausted(f Facts) (Reason, string) {
 	}
 }
 
-// offeredAgain is for a job whose end was reported, and that Buildkite offers. What it says
-// may be of a moment ago, before the job was acquired (docs/assumptions.md#job-states).
+// offeredAgain is for a job whose end was reported, and that Buildkite offers.
 func offeredAgain(f Facts) Decision {
+	return afterLag(f, ReasonFinished, Decision{Action: None, Reason: ReasonOfferAgain, Text: said(f, "reported the job's end, but Buildkite offers the job again; onejob leaves it alone")})
+}
+
+// afterLag waits, for a reason, until Buildkite was asked so long after the attempt's end
+// that its answer can't be of a moment before it (docs/assumptions.md#job-states). It is d then.
+func afterLag(f Facts, waits Reason, d Decision) Decision {
 	switch sure := f.EndedAt.Add(stateLag); {
 	case !f.StateAt.Before(sure):
+		return d
 	case f.Now.Before(sure):
-		return Decision{Action: None, Reason: ReasonFinished, Again: sure}
+		return Decision{Action: None, Reason: waits, Again: sure}
 	default:
-		return ask(ReasonFinished)
+		return ask(waits)
 	}
-	return Decision{Action: None, Reason: ReasonOfferAgain, Text: said(f, "reported the job's end, but Buildkite offers the job again; onejob leaves it alone")}
 }
 
 // offered asks for the state if it is old, and calls then only if a runner could still

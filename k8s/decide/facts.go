@@ -34,9 +34,9 @@ type Facts struct {
 	Unreported bool
 	// Attempt is the number of the last attempt, 0 if there was none.
 	Attempt int
-	// Found: another process made it, as far as is known, or only its pod was found.
-	Found bool
-	KJob  KJob
+	// Inherited: another process made it, as far as is known, or only its pod was found.
+	Inherited bool
+	KJob      KJob
 	// Removed is why onejob deleted the kjob; empty if it did not, or has forgotten.
 	Removed Reason
 	// Story is the history of the earlier attempts, and Faults are those of their

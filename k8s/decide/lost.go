@@ -104,23 +104,13 @@ func decideLostHeld(f Facts) Decision {
 // end the job when it loses the agent, unless the queue says otherwise.
 func endHeld(f Facts, r Reason, status int, text, why string) Decision {
 	if f.Policy.FinishLost {
-		return finishFound(f, Decision{Action: Finish, Reason: r, ExitStatus: status, Text: text + ": " + why})
+		d := Decision{Action: Finish, Reason: r, ExitStatus: status, Text: text + ": " + why}
+		if f.Inherited { // the scheduler before may just have finished it with another result
+			return afterLag(f, r, d)
+		}
+		return d
 	}
 	return Decision{Action: None, Reason: r, Text: text + " (Buildkite ends it with -1 within 4 minutes of the last heartbeat): " + why}
-}
-
-// finishFound finishes a job at once, unless another process made its attempt: the scheduler
-// before may just have finished the job with another result, and what Buildkite says may be
-// of the moment before that (docs/assumptions.md#job-states).
-func finishFound(f Facts, finish Decision) Decision {
-	switch sure := f.EndedAt.Add(stateLag); {
-	case !f.Found, !f.StateAt.Before(sure):
-		return finish
-	case f.Now.Before(sure):
-		return Decision{Action: None, Reason: finish.Reason, Again: sure}
-	default:
-		return ask(finish.Reason)
-	}
 }
 
 // unstarted is for a job that was given to an agent but not started, and whose runner

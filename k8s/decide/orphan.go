@@ -9,7 +9,7 @@ func (t *Timeline) seeOrphan(f *Facts, s Seen) {
 	}
 	if f.Orphan.OverOrGone() {
 		t.ended.first(of, f.Now)
-		f.EndedAt, f.Found = t.ended.at, true
+		f.EndedAt, f.Inherited = t.ended.at, true
 	}
 	if f.Orphan.Started && s.Stale {
 		f.Orphan, f.OrphanUnsure = Pod{}, true // its kjob may only be news

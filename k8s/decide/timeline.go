@@ -203,7 +203,7 @@ func (t *Timeline) See(s Seen) Facts {
 	a, gone := t.Last(s.KJob, s.HoldsSlot)
 	if a.Exists {
 		f.Attempt, f.KJob, f.Story, f.Faults, f.MendedAt = a.Number, a.KJob, a.Story, a.Faults, Later(s.MendedAt, a.Found)
-		f.Found = a.Number != t.own
+		f.Inherited = a.Number != t.own
 		if gone {
 			// A kjob that was finished when it was deleted is decided on as if it still
 			// existed.

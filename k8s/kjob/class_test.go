@@ -42,7 +42,16 @@ spec:
 // ofClass is the kjob of a job with a class, empty for none, and of a step.
 func ofClass(t *testing.T, queue, class, image, plugin string) (*batchv1.Job, error) {
 	t.Helper()
-	tpl, err := Parse([]byte(classTemplate), aQueue(t, queue))
+	if class == "" {
+		return ofTemplate(t, classTemplate, queue, image, plugin)
+	}
+	return ofTemplate(t, classTemplate, queue, image, plugin, "resource_class="+class)
+}
+
+// ofTemplate is the kjob of a step in a queue with a template, and of a job with further rules.
+func ofTemplate(t *testing.T, template, queue, image, plugin string, rules ...string) (*batchv1.Job, error) {
+	t.Helper()
+	tpl, err := Parse([]byte(template), aQueue(t, queue))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,9 +64,7 @@ func ofClass(t *testing.T, queue, class, image, plugin string) (*batchv1.Job, er
 		env["BUILDKITE_PLUGINS"] = fmt.Sprintf(`[{"kubernetes":%s}]`, js)
 	}
 	job := aJob()
-	if job.Rules = []string{"queue=default"}; class != "" {
-		job.Rules = append(job.Rules, "resource_class="+class)
-	}
+	job.Rules = append([]string{"queue=default"}, rules...)
 	return New(job, 1, tpl, env)
 }
 

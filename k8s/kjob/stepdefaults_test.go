@@ -28,21 +28,7 @@ spec:
 // withDefaults is the kjob of a step in a queue with step-defaults, both in YAML.
 func withDefaults(t *testing.T, defaults, queue, image, plugin string, rules ...string) (*batchv1.Job, error) {
 	t.Helper()
-	tpl, err := Parse([]byte(defaultsTemplate), aQueue(t, "  step-defaults: "+defaults+"\n"+queue))
-	if err != nil {
-		t.Fatal(err)
-	}
-	env := map[string]string{"BUILDKITE_COMMAND": "make", "BUILDKITE_IMAGE": image}
-	if plugin != "" {
-		js, err := yaml.YAMLToJSON([]byte(plugin))
-		if err != nil {
-			t.Fatal(err)
-		}
-		env["BUILDKITE_PLUGINS"] = fmt.Sprintf(`[{"kubernetes":%s}]`, js)
-	}
-	job := aJob()
-	job.Rules = append([]string{"queue=default"}, rules...)
-	return New(job, 1, tpl, env)
+	return ofTemplate(t, defaultsTemplate, "  step-defaults: "+defaults+"\n"+queue, image, plugin, rules...)
 }
 
 // seen are a pod's containers, each with what step-defaults can give it.

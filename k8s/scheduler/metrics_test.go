@@ -8,14 +8,24 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/onejob-dev/onejob/simulator"
 )
 
 // metric reads the values of a metric, by its labels in the order of their names.
 func (r *running) metric(name string) map[string]float64 {
+	return series(r, name, func(m *dto.Metric) float64 { return m.GetGauge().GetValue() + m.GetCounter().GetValue() })
+}
+
+// observed counts the observations in a histogram, by the same.
+func (r *running) observed(name string) map[string]uint64 {
+	return series(r, name, func(m *dto.Metric) uint64 { return m.GetHistogram().GetSampleCount() })
+}
+
+func series[T any](r *running, name string, of func(*dto.Metric) T) map[string]T {
 	families, _ := r.metrics.Registry.Gather()
-	got := map[string]float64{}
+	got := map[string]T{}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			if f.GetName() != name {
@@ -25,7 +35,7 @@ func (r *running) metric(name string) map[string]float64 {
 			for _, l := range m.GetLabel() {
 				labels = append(labels, l.GetValue())
 			}
-			got[strings.Join(labels, " ")] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			got[strings.Join(labels, " ")] = of(m)
 		}
 	}
 	return got

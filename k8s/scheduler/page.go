@@ -73,7 +73,7 @@ func (ps *pages) line(id contract.JobID, line string, most int) (news bool) {
 	p := ps.page(id)
 	news = !slices.Contains(p.lines, line) && len(p.lines) < most
 	if news {
-		p.lines = append(p.lines, line)
+		p.tell(line)
 	}
 	return news
 }

@@ -17,26 +17,6 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 )
 
-// observed counts the observations in a histogram, by its labels in the order of their
-// names.
-func (r *running) observed(name string) map[string]uint64 {
-	families, _ := r.metrics.Registry.Gather()
-	got := map[string]uint64{}
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			if f.GetName() != name {
-				continue
-			}
-			var labels []string
-			for _, l := range m.GetLabel() {
-				labels = append(labels, l.GetValue())
-			}
-			got[strings.Join(labels, " ")] = m.GetHistogram().GetSampleCount()
-		}
-	}
-	return got
-}
-
 // buildsOf schedules one job for each name of a pipeline.
 func (w *world) buildsOf(pipelines ...string) {
 	w.Helper()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -191,10 +190,10 @@ func (q *queue) claimAll(ctx context.Context, set *settings, take []candidate) e
 // envWithin is how long the poll waits for environments.
 const envWithin = 2 * time.Second
 
-// fetchEnv asks for the environment of claims and has each created, in their order, as soon
-// as its environment is there: the first must not wait for that of the thousandth. What isn't
-// there in time the creates ask for, one at a time at first: all queues share them, and a
-// reply that is late may never come.
+// fetchEnv asks for the environment of claims and has each created as soon as its own is
+// there: the first must not wait for that of the thousandth. What isn't there in time the
+// creates ask for, one at a time at first: all queues share them, and a reply that is late
+// may never come.
 func (q *queue) fetchEnv(ctx context.Context, claimed []candidate, create func(candidate)) {
 	ctx, cancel := context.WithTimeout(ctx, envWithin)
 	defer cancel()
@@ -202,27 +201,15 @@ func (q *queue) fetchEnv(ctx context.Context, claimed []candidate, create func(c
 	// with it: the first failure ends them all.
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(16)
-	asked := make([]chan struct{}, len(claimed))
-	for i := range asked {
-		asked[i] = make(chan struct{})
+	for _, c := range claimed {
+		g.Go(func() error {
+			defer create(c)
+			env, err := q.client.Env(ctx, c.job.ID)
+			if err == nil {
+				q.claims.setEnv(c.job.ID, env)
+			}
+			return err
+		})
 	}
-	var asking sync.WaitGroup
-	asking.Go(func() {
-		for i, c := range claimed {
-			g.Go(func() error {
-				defer close(asked[i])
-				env, err := q.client.Env(ctx, c.job.ID)
-				if err == nil {
-					q.claims.setEnv(c.job.ID, env)
-				}
-				return err
-			})
-		}
-	})
-	for i, c := range claimed {
-		<-asked[i]
-		create(c)
-	}
-	asking.Wait()
 	_ = g.Wait() // the creates ask again
 }
