@@ -195,6 +195,25 @@ func TestAcquireLastRequestHasRoom(t *testing.T) {
 	}
 }
 
+// A job that isn't started within 30 s of its acquisition is another agent's, maybe. The
+// acquisition may be as old as the request: a reply that takes its time leaves less.
+func TestJobIsToBeStartedInTime(t *testing.T) {
+	for _, delay := range []time.Duration{0, 4 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newScript(map[string][]reply{"acquire": {{status: 423}, {status: 200, delay: delay}}})
+			job, err := connected(t, s).Acquire(t.Context(), testJob)
+			if err != nil {
+				t.Fatal(err)
+			}
+			calls := s.named("acquire")
+			asked := s.begin.Add(calls[len(calls)-1].at)
+			if left := job.StartBy.Sub(asked); left < 20*time.Second || left > 29*time.Second {
+				t.Errorf("a reply after %v leaves %v from the request on, want less than Buildkite's 30 s, with some of it for the start's own way", delay, left)
+			}
+		})
+	}
+}
+
 func TestAcquireHeaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript(map[string][]reply{

@@ -99,14 +99,14 @@ func uploadText(ctx, hurry context.Context, client *api.Client, job *api.Job, f 
 		defer cancel()
 		begun := *job
 		begun.StartedAt = time.Now().UTC().Format(time.RFC3339Nano)
-		call := acquire.Call{Name: "start", Backoff: policy, Rand: rnd, Count: count}
+		call := acquire.Call{Name: "start", Backoff: policy, Rand: rnd, Count: count, Missing: policy.Deadline}
 		if err := call.Do(sctx, func(ctx context.Context, _ int) (*api.Response, error) {
 			return client.StartJob(ctx, &begun)
 		}); err != nil {
 			return fmt.Errorf("starting the job for that: %w", err)
 		}
 	}
-	call := acquire.Call{Name: "chunks", Backoff: policy, Rand: rnd, Count: count}
+	call := acquire.Call{Name: "chunks", Backoff: policy, Rand: rnd, Count: count, Missing: policy.Deadline}
 	return call.Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
 		return client.UploadChunk(ctx, job.ID, &api.Chunk{
 			Data: []byte(text), Sequence: max(f.LogSequence, 1), Offset: f.LogEnd, Size: uint64(len(text)),

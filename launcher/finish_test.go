@@ -58,3 +58,46 @@ func TestFinishIsNotHeldUpByItsText(t *testing.T) {
 		})
 	}
 }
+
+// scripted answers finish, start and chunks with statuses, the last one for ever, and
+// counts the calls.
+func scripted(replies map[string][]int) (client *api.Client, calls map[string]int) {
+	calls = map[string]int{}
+	rt := roundTripper(func(req *http.Request) (*http.Response, error) {
+		name, status := req.URL.Path[strings.LastIndexByte(req.URL.Path, '/')+1:], 200
+		calls[name]++
+		if list := replies[name]; len(list) > 0 {
+			status = list[min(calls[name], len(list))-1]
+		}
+		return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(`{"message":"no"}`)), Request: req}, nil
+	})
+	return JobClient("http://buildkite.test/v3", "session", "", nil, &api.Job{ID: job, Token: "job"}, rt, slog.New(slog.DiscardHandler)), calls
+}
+
+// A job is started only to explain on its page why it didn't run, and only for as long as
+// it surely is this agent's. Its result is reported all the same.
+func TestNothingIsStartedTooLate(t *testing.T) {
+	for left, want := range map[time.Duration]int{20 * time.Second: 1, 0: 0, -time.Second: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			client, calls := scripted(nil)
+			f := Finish{ExitStatus: "-1", Text: "why", Start: true, StartBy: time.Now().Add(left)}
+			d := finish(t.Context(), t.Context(), client, &api.Job{ID: job, Token: "job"}, f, acquire.NewRand(1), slog.New(slog.DiscardHandler), nil)
+			if !d.Delivered || calls["start"] != want || calls["chunks"] != want {
+				t.Errorf("%v before the job may be another's: delivered %t, calls %v; want the result, and %d start", left, d.Delivered, calls, want)
+			}
+		})
+	}
+}
+
+// A partition of Buildkite's may not know the job yet: a 404 is no answer to believe at once,
+// for a start, a text or a result.
+func TestMissingJobIsAskedForAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, calls := scripted(map[string][]int{"start": {404, 200}, "chunks": {404, 200}, "finish": {404, 404, 404, 200}})
+		f := Finish{ExitStatus: "-1", Text: "why", Start: true, StartBy: time.Now().Add(25 * time.Second)}
+		d := finish(t.Context(), t.Context(), client, &api.Job{ID: job, Token: "job"}, f, acquire.NewRand(1), slog.New(slog.DiscardHandler), nil)
+		if !d.Delivered || calls["start"] != 2 || calls["chunks"] != 2 || calls["finish"] != 4 {
+			t.Errorf("delivered %t (%s), calls %v", d.Delivered, d.Err, calls)
+		}
+	})
+}

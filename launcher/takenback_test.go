@@ -13,6 +13,7 @@ import (
 
 	"github.com/onejob-dev/onejob/acquire"
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/signals"
 )
 
 // A job that may be another agent's by now isn't ours to finish, and gets another
@@ -76,12 +77,21 @@ func TestStaleEnvironment(t *testing.T) {
 func TestTokenProvesNothingAfterSilence(t *testing.T) {
 	for silence, want := range map[time.Duration]bool{time.Minute: true, 4 * time.Minute: false} {
 		synctest.Test(t, func(t *testing.T) {
+			refused, lost := false, false // a finish: its first reply, and then its token
+			rt := roundTripper(func(req *http.Request) (*http.Response, error) {
+				status := 200
+				if refused {
+					if status = 502; lost {
+						status = 401
+					}
+					lost = true
+				}
+				return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Request: req, Body: io.NopCloser(strings.NewReader(`{"id":"a","access_token":"session","message":"no"}`))}, nil
+			})
 			client := acquire.NewClient(acquire.Config{
 				Endpoint: "http://buildkite.test/v3", Token: "cluster", Log: slog.New(slog.DiscardHandler), Rand: acquire.NewRand(1),
 				Register: acquire.DefaultRegister, Acquire: acquire.DefaultAcquire,
-				Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
-					return &http.Response{StatusCode: 200, Header: http.Header{}, Request: req, Body: io.NopCloser(strings.NewReader(`{"id":"a","access_token":"session"}`))}, nil
-				}),
+				Transport: rt,
 			})
 			session, err := client.Register(t.Context(), acquire.Registration{})
 			if err == nil {
@@ -101,6 +111,18 @@ func TestTokenProvesNothingAfterSilence(t *testing.T) {
 			if got := r.believed(Delivery{Delivered: true}); !got.Delivered {
 				t.Errorf("after %v of silence an answer counts for nothing: %+v", silence, got)
 			}
+			// So it is for what the child infers, and for what this process does.
+			r.Log, r.Rand, r.Transport, r.watch = slog.New(slog.DiscardHandler), acquire.NewRand(1), rt, &signals.Watcher{Stop: t.Context()}
+			granted := &acquire.Job{Job: &api.Job{ID: job, Token: "job"}, StartBy: time.Now()}
+			r.conclude(granted, Report{Start: Delivery{Sent: true, Delivered: true}, Ran: true, Final: true, ExitStatus: "0", Finish: Delivery{Sent: true, Delivered: true, Inferred: true}}, nil, "")
+			if got := r.msg.Outcome == contract.OutcomeFinished; got != want {
+				t.Errorf("after %v of silence the child's inference is concluded as %s", silence, r.msg.Outcome)
+			}
+			refused = true
+			if got := r.finish(granted, Finish{ExitStatus: "0"}); got.Delivered != want {
+				t.Errorf("after %v of silence a finish whose reply is lost, and then refused, is %+v", silence, got)
+			}
+			refused = false
 		})
 	}
 }

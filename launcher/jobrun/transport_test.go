@@ -142,6 +142,7 @@ func TestTransportStartAndFinish(t *testing.T) {
 		{name: "a page for a success, then taken", replies: []int{-200, 200}, requests: 2, delivered: true},
 		{name: "a wrong certificate, then taken", replies: []int{untrusted, 200}, requests: 2, delivered: true},
 		{name: "408, then taken", replies: []int{408, 200}, requests: 2, delivered: true},
+		{name: "404, of a partition that doesn't know the job yet, then taken", replies: []int{404, 404, 200}, requests: 3, delivered: true},
 	} {
 		for _, call := range []string{"start", "finish"} {
 			t.Run(call+" "+tt.name, func(t *testing.T) {
@@ -340,6 +341,18 @@ func TestTransportChunksSurvive429(t *testing.T) {
 		}
 		if r := st.snapshot(); r.LogEnd != 105 || r.LogSequence != 5 || r.Tries["chunks"] != 4 {
 			t.Errorf("reported as %+v", r)
+		}
+	})
+}
+
+// Nor is one lost because a partition of Buildkite's doesn't know the job yet.
+func TestTransportChunksSurvive404(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{replies: map[string][]int{"chunks": {404, 404, 200}}}
+		client, st, _ := setup(s)
+		_, err := client.UploadChunk(t.Context(), job, &api.Chunk{Data: []byte("hello"), Sequence: 1, Size: 5})
+		if r := st.snapshot(); err != nil || r.Tries["chunks"] != 3 || r.LogEnd != 5 {
+			t.Errorf("%v, reported as %+v", err, r)
 		}
 	})
 }
