@@ -3,9 +3,10 @@
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -s -w -X github.com/onejob-dev/onejob/build.Version=$(VERSION)
-# One set of flags for all but the race detector: each package is compiled once.
+# One set of flags for all but the race detector: each package is compiled once. The tag
+# leaves out urfave/cli's pages for man, and the reader of Markdown that they need.
 export CGO_ENABLED := 0
-export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
+export GOFLAGS := $(strip $(GOFLAGS) -trimpath -tags=urfave_cli_no_docs)
 # go vet has looked at the same packages, and again would go through all they import.
 RACE    := CGO_ENABLED=1 go test -race -vet=off
 GOBUILD := go run ./test/gobuild/cmd

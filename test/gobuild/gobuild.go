@@ -38,7 +38,7 @@ type Build struct {
 // the flags of `make build`, so that no package is compiled for it alone. dir is
 // where the packages' paths start, the current one if it is empty.
 func Program(ctx context.Context, dir, out string, packages ...string) error {
-	args := append([]string{"-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", out}, packages...)
+	args := append([]string{"-trimpath", "-tags=urfave_cli_no_docs", "-buildvcs=false", "-ldflags", "-s -w", "-o", out}, packages...)
 	return Build{Args: args, Dir: dir, Env: append(os.Environ(), "CGO_ENABLED=0")}.Run(ctx)
 }
 

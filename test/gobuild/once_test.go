@@ -20,7 +20,7 @@ func steps(t *testing.T, dir string, all map[step]bool, args ...string) {
 	graph := filepath.Join(t.TempDir(), "graph.json")
 	args = append([]string{args[0], "-n", "-debug-actiongraph=" + graph}, args[1:]...)
 	cmd := exec.CommandContext(t.Context(), "go", args...)
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath", "GOWORK=off")
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath -tags=urfave_cli_no_docs", "GOWORK=off")
 	if _, err := cmd.Output(); err != nil {
 		var failed *exec.ExitError
 		errors.As(err, &failed)

@@ -72,7 +72,7 @@ func Build(ctx context.Context, p Program) error {
 	defer os.Remove(temporary)
 	err := gobuild.Build{
 		Args: append(slices.Clone(p.Flags), "-o", temporary, p.Package), Dir: p.Dir,
-		Env:      append(append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-trimpath", "GOTMPDIR="+filepath.Dir(p.Out)), p.Env...),
+		Env:      append(append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-trimpath -tags=urfave_cli_no_docs", "GOTMPDIR="+filepath.Dir(p.Out)), p.Env...),
 		Progress: os.Stderr,
 	}.Run(ctx)
 	if err != nil {
