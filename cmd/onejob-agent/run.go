@@ -188,7 +188,7 @@ func (f *flags) token() (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("token-file: %w", err)
 		}
-		if f.tokenFile == contract.SecretsToken { // made for us alone, and before any job
+		if f.tokenFile == f.ownToken { // made for us alone, and before any job
 			if err := os.Remove(f.tokenFile); err != nil {
 				return "", fmt.Errorf("the agent token can't be deleted where the job could read it: %w", err)
 			}

@@ -205,14 +205,24 @@ func TestVersion(t *testing.T) {
 }
 
 func TestTokenFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
-		t.Fatal(err)
+	if f := newFlags(); f.ownToken != contract.SecretsToken {
+		t.Errorf("the runner's own token is taken to be in %q, want %q", f.ownToken, contract.SecretsToken)
 	}
-	f := newFlags()
-	f.tokenFile = path
-	if got, err := f.token(); err != nil || got != secret {
-		t.Errorf("token = %q, %v; a trailing newline is none of it", got, err)
+	for _, own := range []bool{false, true} {
+		path := filepath.Join(t.TempDir(), "token")
+		if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f := newFlags()
+		if f.tokenFile = path; own {
+			f.ownToken = path
+		}
+		if got, err := f.token(); err != nil || got != secret {
+			t.Errorf("token = %q, %v; a trailing newline is none of it", got, err)
+		}
+		if _, err := os.Stat(path); os.IsNotExist(err) != own {
+			t.Errorf("a file of the runner's own (%t): %v after it was read", own, err)
+		}
 	}
 }
 
@@ -225,3 +235,5 @@ func TestShownContainer(t *testing.T) {
 		}
 	}
 }
+// Before there is a job, the token's file is deleted where it was made for the runner alone;
+// somebody else's file stays.
