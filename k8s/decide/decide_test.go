@@ -161,6 +161,7 @@ func TestDecide(t *testing.T) {
 		again  time.Time // if not zero
 		status int       // of a Finish
 		says   string
+		not    string // in what it says
 		silent bool
 	}
 	for _, tt := range []struct {
@@ -384,6 +385,9 @@ func TestDecide(t *testing.T) {
 		{"running, at its deadline", aKJob().Running().State(running).but(func(f *Facts) {
 			f.Pod.Terminating, f.KJob.FailReason, f.KJob.FailMessage = true, "DeadlineExceeded", "Job was active longer than specified deadline"
 		}), want{action: None, reason: ReasonStopped, says: "DeadlineExceeded, Job was active longer"}},
+		{"running, at a deadline that is hours away by our clock", aKJob().Running().State(running).but(early).but(func(f *Facts) { f.Pod.Terminating = true }),
+			want{action: None, reason: ReasonStopped, says: "the job ran: DeadlineExceeded; by onejob's clock that was after 1m0s of 1h0m0s, so check the clock of Kubernetes' controller manager"}},
+		{"running, at its deadline by our clock too", aKJob().Age(time.Hour).Running().State(running).but(early).but(func(f *Facts) { f.Pod.Terminating = true }), want{action: None, reason: ReasonStopped, says: "the job ran: DeadlineExceeded", not: "clock"}},
 		{"told to stop, and not gone in time", aKJob().Running().State(reserved).but(stopping(t0.Add(-statusLag))), want{action: None, reason: ReasonStopped, says: "DeletionByTaintManager, Taint manager"}},
 		{"told to stop at its deadline", aKJob().Running().State(reserved).but(stopping(t0)).but(late), want{action: None}},
 		{"told to stop at its deadline, and not gone in time", aKJob().Running().State(reserved).but(stopping(t0.Add(-statusLag))).but(late), want{action: Finish, reason: ReasonDeadline, status: -1, says: "DeletionByTaintManager, Taint manager"}},
@@ -517,6 +521,9 @@ func TestDecide(t *testing.T) {
 			got := On(tt.facts.Facts)
 			if got.Action != tt.want.action || got.Reason != tt.want.reason || got.ExitStatus != tt.want.status || !got.NotBefore.Equal(tt.want.at) || !tt.want.again.IsZero() && !got.Again.Equal(tt.want.again) || !strings.Contains(got.Text, tt.want.says) {
 				t.Errorf("got  %+v\nwant %+v", got, tt.want)
+			}
+			if tt.want.not != "" && strings.Contains(got.Text, tt.want.not) {
+				t.Errorf("it says %q, want nothing of %q", got.Text, tt.want.not)
 			}
 			if tt.want.silent && got.Text != "" {
 				t.Errorf("it says %q, want nothing", got.Text)
