@@ -73,7 +73,7 @@ func (f *flags) app() *cli.App {
 	app.UsageText = "onejob-agent [options] JOB_ID"
 	app.ArgsUsage = "JOB_ID"
 	app.Description = description
-	app.Version = fmt.Sprintf("%s (agent %s, pod contract %d)", build.String(), version.Version(), contract.Version)
+	app.Version = fmt.Sprintf("%s (agent %s, pod contract %d)", build.String(), version.Version(), contract.Newest)
 	app.HideHelpCommand = true
 	app.UseShortOptionHandling = true
 	app.Flags = append(f.own(), f.options.Flags()...)

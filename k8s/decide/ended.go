@@ -78,7 +78,7 @@ func decideEndedEarly(f Facts) Decision {
 // could, except if an image tag was reused and the node has the old image.
 func misconfigured(f Facts) Decision {
 	if f.fault() == faultContract && !f.Faults.had(faultContract) {
-		return attempt(f, ReasonConfig, 0, said(f, fmt.Sprintf("on node %s could not run because its image is of another release than the scheduler; onejob makes one more attempt", f.Pod.Node)))
+		return attempt(f, ReasonConfig, 0, said(f, fmt.Sprintf("on node %s could not run, and its image is of another release than the scheduler; onejob makes one more attempt", f.Pod.Node)))
 	}
 	return finish(ReasonConfig, said(f, "could not run with its configuration; another pod would fail in the same way"))
 }

@@ -32,8 +32,8 @@ func (f Facts) fault() string {
 		return f.Pod.Broke.fault()
 	case m.Outcome == contract.OutcomeUntrusted, m.Outcome == contract.OutcomeUnready:
 		return string(m.Outcome)
-	case m.Outcome == contract.OutcomeConfig && m.Contract != contract.Version:
-		return faultContract
+	case m.Outcome == contract.OutcomeContract, m.Outcome == contract.OutcomeConfig && m.Contract < contract.Newest:
+		return faultContract // older runners have no word of its own for it
 	}
 	return ""
 }
