@@ -13,8 +13,8 @@
 package contract
 
 // Version is the version of the contract. The scheduler writes it into the pod
-// (EnvContractVersion); a runner that reads another one leaves with
-// ExitConfig, naming both. It grows when an old runner would misread a new
+// (EnvContractVersion); a runner that doesn't speak it leaves with
+// OutcomeContract, naming both. It grows when an old runner would misread a new
 // scheduler, or the other way round.
 const Version = 1
 
@@ -26,3 +26,6 @@ const VersionPlugin = 2
 // VersionMounted is the version in a pod whose command containers have the programs of an
 // image volume (EnvStepPrograms). An older runner would copy its own to where they are.
 const VersionMounted = 3
+
+// Newest is the newest version that this release speaks, and it speaks all before.
+const Newest = VersionMounted

@@ -22,7 +22,8 @@ const (
 	// connecting was refused for good. EX_NOPERM.
 	ExitRefused = 77
 	// ExitConfig: bad flags, environment, keys or job ID, or a contract version that
-	// the runner can't honour. Another pod would do the same. EX_CONFIG.
+	// the runner can't honour. Another pod would do the same, unless its node has an image
+	// of another release. EX_CONFIG.
 	ExitConfig = 78
 	// ExitInterrupted and ExitTerminated: stopped by SIGINT or SIGTERM (128+n)
 	// before the job was acquired.

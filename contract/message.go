@@ -18,7 +18,7 @@ const MaxMessage = 4096
 // Message is the JSON that the runner leaves as its container's termination
 // message: what became of the attempt. It holds no secret and fits MaxMessage.
 type Message struct {
-	// Contract is the Version of the runner that wrote the message.
+	// Contract is the Newest of the runner that wrote the message.
 	Contract int `json:"contract"`
 	// JobID is empty if the job ID was bad.
 	JobID JobID `json:"job_id,omitempty"`
@@ -91,7 +91,7 @@ type Phase struct {
 // the reason is cut first, on a rune boundary, then what was used is left out, then the
 // phases, then the tries. The outcome always arrives.
 func (m Message) Encode() []byte {
-	m.Contract = Version
+	m.Contract = Newest
 	m.Reason = strings.ToValidUTF8(m.Reason, "\uFFFD")
 	for {
 		b, err := json.Marshal(m)
@@ -116,7 +116,7 @@ func (m Message) Encode() []byte {
 		case m.Tries != nil:
 			m.Tries = nil
 		default:
-			return fmt.Appendf(nil, `{"contract":%d,"outcome":%q,"exit_code":%d}`, Version, Line(string(m.Outcome), maxWord), m.ExitCode)
+			return fmt.Appendf(nil, `{"contract":%d,"outcome":%q,"exit_code":%d}`, Newest, Line(string(m.Outcome), maxWord), m.ExitCode)
 		}
 	}
 }

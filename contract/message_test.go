@@ -19,7 +19,7 @@ func aMessage() Message {
 	status := -1
 	notBefore := time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)
 	return Message{
-		Contract: Version, JobID: SampleJobID, Attempt: 2, Agent: "a",
+		Contract: Newest, JobID: SampleJobID, Attempt: 2, Agent: "a",
 		Outcome: OutcomeLocked, ExitCode: ExitLocked, Reason: "job is still locked",
 		ExitStatus: &status, Signal: "SIGTERM", SignalReason: "agent_stop", Received: "SIGTERM",
 		NotBefore: &notBefore, Tries: map[string]int{"acquire": 7},

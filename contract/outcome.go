@@ -48,8 +48,11 @@ const (
 	OutcomeUnready Outcome = "unready"
 	// OutcomeRefused: the token, the registration or the connection was refused.
 	OutcomeRefused Outcome = "refused"
-	// OutcomeConfig: bad flags, environment, keys, job ID or contract version.
+	// OutcomeConfig: bad flags, environment, keys or job ID.
 	OutcomeConfig Outcome = "config"
+	// OutcomeContract: the runner doesn't speak the version of the contract that its pod was
+	// made with: the image on this node is of another release than the scheduler.
+	OutcomeContract Outcome = "contract"
 	// OutcomeStopped: stopped by a signal before the job was acquired.
 	OutcomeStopped Outcome = "stopped"
 )
@@ -87,7 +90,7 @@ func (o Outcome) ExitCode() int {
 		return ExitExhausted
 	case OutcomeRefused:
 		return ExitRefused
-	case OutcomeConfig:
+	case OutcomeConfig, OutcomeContract:
 		return ExitConfig
 	case OutcomeStopped:
 		return ExitTerminated

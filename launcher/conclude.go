@@ -19,6 +19,7 @@ func (r *run) conclude(job *acquire.Job, report Report, exit error, stopped stri
 		reason = "agent_stop"
 	}
 	last := Finish{ExitStatus: "-1", SignalReason: reason, Start: !report.Start.Delivered && !report.Start.Refused, LogEnd: report.LogEnd, LogSequence: report.LogSequence, ChunksFailed: report.ChunksFailed}
+	r.tokenRefused = report.TokenRefused
 	report.Finish = r.believed(report.Finish)
 	unsure := !report.Start.Delivered && time.Now().After(job.StartBy) // it may be another agent's
 	switch {
@@ -67,9 +68,6 @@ func (r *run) reported(report Report, aside string) {
 func (r *run) undelivered(report Report, d Delivery) {
 	r.result(report.ExitStatus, report.Signal, report.SignalReason, Delivery{Delivered: true})
 	r.ended(contract.OutcomeUndelivered, "the job ended with exit status %s, but its result couldn't be reported: %s", report.ExitStatus, d.Err)
-	if report.TokenRefused && !r.msg.SessionLost {
-		r.msg.Reason += "; Buildkite ended the job while it ran, or refused its token, so the runner stopped the job. Usually Buildkite had not heard from its agent for three minutes, or somebody ended the job"
-	}
 }
 
 // finishUnstarted is for a job that Buildkite would not let start.

@@ -161,10 +161,12 @@ func (r *run) finish(job *acquire.Job, f Finish) Delivery {
 }
 
 // believed is d, without what the job's state, or the refusal of its token, seems to
-// prove if the heartbeats failed too: Buildkite may have ended the job as lost.
+// prove if the heartbeats failed too: Buildkite may have ended the job as lost. A token
+// that was refused before proves nothing at all.
 func (r *run) believed(d Delivery) Delivery {
 	silence := r.session.Silence()
-	if !d.Inferred || silence < acquire.LostAfter {
+	before := d.ByToken && r.tokenRefused
+	if !d.Inferred || !before && silence < acquire.LostAfter {
 		return d
 	}
 	what := "says that the job is over"
@@ -173,5 +175,8 @@ func (r *run) believed(d Delivery) Delivery {
 	}
 	d.Delivered, d.Inferred = false, false
 	d.Err = fmt.Sprintf("Buildkite %s and had not heard from its agent for %s; most likely it has ended the job already (lost agent, exit status -1)", what, silence.Round(time.Second))
+	if before {
+		d.Err = "Buildkite refuses the job's token, as it did before the result was sent"
+	}
 	return d
 }

@@ -57,8 +57,8 @@ type Report struct {
 	Start, Finish Delivery
 	// Ran is set once the job's process, the bootstrap, was started.
 	Ran bool
-	// TokenRefused: Buildkite refused the job's token while its state was asked for, or
-	// said that the job is over.
+	// TokenRefused: while the job ran, Buildkite refused its token when its state was
+	// asked for, or said that the job is over.
 	TokenRefused bool
 	// StartedAt and EndedAt bound the job's run; zero if it didn't run.
 	StartedAt, EndedAt time.Time
@@ -77,6 +77,14 @@ type Report struct {
 	Err string
 	// Final is set in the last report.
 	Final bool
+}
+
+// EndedWhileItRan is why the runner stopped such a job, for its log and for the message.
+const EndedWhileItRan = "Buildkite ended the job while it ran, or refused its token, so the runner stopped the job. Usually Buildkite had not heard from its agent for three minutes, or somebody ended the job"
+
+// EndedWhileItRan reports whether the job was stopped for that, and didn't end by itself.
+func (r Report) EndedWhileItRan() bool {
+	return r.TokenRefused && (r.SignalReason == "cancel" || r.SignalReason == "agent_stop")
 }
 
 // Delivery is what became of a call.

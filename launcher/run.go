@@ -77,6 +77,8 @@ type run struct {
 	warning string
 	// hold is Config's, with the job's own wish.
 	hold Hold
+	// tokenRefused: Buildkite refused the job's token before the result was sent.
+	tokenRefused bool
 	// began: the job's own runner was started.
 	began bool
 	msg   contract.Message

@@ -39,9 +39,11 @@ func (r *run) supervise(lost context.Context, job *acquire.Job, tags []string) {
 		exit = errHung
 	}
 	r.conclude(job, s.report, exit, s.why)
-	if r.msg.SessionLost {
-		// Buildkite's page only shows that the job was stopped.
+	switch { // Buildkite's page only shows that the job was stopped
+	case r.msg.SessionLost:
 		r.msg.Reason += fmt.Sprintf("; the session was lost: %v", context.Cause(lost))
+	case s.report.EndedWhileItRan():
+		r.msg.Reason += "; " + EndedWhileItRan
 	}
 }
 

@@ -20,6 +20,7 @@ type flags struct {
 	options     launcher.Options
 	acquire     acquire.Backoff
 	tokenFile   string
+	ownToken    string // the tokenFile that was made for us alone
 	messagePath string
 	grace       time.Duration
 	graceSecs   int
@@ -33,7 +34,9 @@ type flags struct {
 	started     *launcher.Started
 }
 
-func newFlags() *flags { return &flags{acquire: acquire.DefaultAcquire} }
+func newFlags() *flags {
+	return &flags{acquire: acquire.DefaultAcquire, ownToken: contract.SecretsToken}
+}
 
 const description = `onejob-agent registers with Buildkite, acquires the job JOB_ID, runs it with the
 stock 'buildkite-agent bootstrap', reports the result, and leaves. It is made to
@@ -70,7 +73,7 @@ func (f *flags) app() *cli.App {
 	app.UsageText = "onejob-agent [options] JOB_ID"
 	app.ArgsUsage = "JOB_ID"
 	app.Description = description
-	app.Version = fmt.Sprintf("%s (agent %s, pod contract %d)", build.String(), version.Version(), contract.Version)
+	app.Version = fmt.Sprintf("%s (agent %s, pod contract %d)", build.String(), version.Version(), contract.Newest)
 	app.HideHelpCommand = true
 	app.UseShortOptionHandling = true
 	app.Flags = append(f.own(), f.options.Flags()...)

@@ -188,7 +188,7 @@ func (f *flags) token() (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("token-file: %w", err)
 		}
-		if f.tokenFile == contract.SecretsToken { // made for us alone, and before any job
+		if f.tokenFile == f.ownToken { // made for us alone, and before any job
 			if err := os.Remove(f.tokenFile); err != nil {
 				return "", fmt.Errorf("the agent token can't be deleted where the job could read it: %w", err)
 			}
@@ -217,12 +217,15 @@ func notOffered(log *slog.Logger) error {
 	return errors.Join(errs...)
 }
 
+// errContract is the refusal of a pod of a scheduler's of another release.
+var errContract = errors.New("use an image of the scheduler's release")
+
 // contractVersion refuses a scheduler that speaks another version of the pod
 // contract.
 func (f *flags) contractVersion() error {
-	if !slices.Contains([]int{0, contract.Version, contract.VersionPlugin, contract.VersionMounted}, f.contract) {
-		return fmt.Errorf("the scheduler speaks version %d of the pod contract, this onejob-agent %s speaks versions %d to %d: use an image of the scheduler's release",
-			f.contract, build.String(), contract.Version, contract.VersionMounted)
+	if f.contract < 0 || f.contract > contract.Newest {
+		return fmt.Errorf("the scheduler speaks version %d of the pod contract, this onejob-agent %s speaks versions %d to %d: %w",
+			f.contract, build.String(), contract.Version, contract.Newest, errContract)
 	}
 	return nil
 }
@@ -235,7 +238,10 @@ func (f *flags) refuse(log *slog.Logger, err error) int {
 	}
 	fmt.Fprintln(os.Stderr, "onejob-agent: nothing was registered; `onejob-agent --help` shows every setting")
 	outcome := contract.OutcomeConfig
-	if errors.Is(err, launcher.ErrUnready) {
+	switch {
+	case errors.Is(err, errContract): // what else is wrong may be only a variable of the other release's
+		outcome = contract.OutcomeContract
+	case errors.Is(err, launcher.ErrUnready):
 		outcome = contract.OutcomeUnready
 	}
 	msg := contract.Message{

@@ -4,14 +4,19 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/buildkite/agent/v3/version"
 	"go.uber.org/goleak"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/decide"
 	"github.com/onejob-dev/onejob/signals"
+	"github.com/onejob-dev/onejob/stacks"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -24,6 +29,17 @@ const (
 // try runs args with exactly env, and returns the exit code, what was printed,
 // and the termination message.
 func try(t *testing.T, env map[string]string, args ...string) (int, string, contract.Message) {
+	t.Helper()
+	code, printed, text := tried(t, env, args...)
+	msg, err := contract.ParseMessage(text)
+	if err != nil && code != 0 {
+		t.Errorf("no termination message: %v", err)
+	}
+	return code, printed, msg
+}
+
+// tried is try, with the termination message as the kubelet finds it.
+func tried(t *testing.T, env map[string]string, args ...string) (int, string, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "message")
 	for _, e := range os.Environ() {
@@ -53,11 +69,7 @@ func try(t *testing.T, env map[string]string, args ...string) (int, string, cont
 	os.Stdout, os.Stderr = stdout, stderr
 	w.Close()
 	text, _ := os.ReadFile(path)
-	msg, err := contract.ParseMessage(string(text))
-	if err != nil && code != 0 {
-		t.Errorf("no termination message: %v", err)
-	}
-	return code, <-printed, msg
+	return code, <-printed, string(text)
 }
 
 // anotherAgent is one of another major version.
@@ -99,7 +111,6 @@ func TestRefusesBadSettings(t *testing.T) {
 		{"another agent", map[string]string{"BUILDKITE_BOOTSTRAP_SCRIPT_PATH": anotherAgent(t) + " bootstrap"}, []string{id}, []string{"is agent v4.0.3+x", "made for agent v" + version.Version()}},
 		{"no bootstrap", map[string]string{"BUILDKITE_BOOTSTRAP_SCRIPT_PATH": "/no/such/agent bootstrap"}, []string{id}, []string{"bootstrap-script", "/no/such/agent"}},
 		{"no folder for builds", map[string]string{"BUILDKITE_BUILD_PATH": ""}, []string{id}, []string{"BUILDKITE_BUILD_PATH"}},
-		{"another contract", map[string]string{contract.EnvContractVersion: "99"}, []string{id}, []string{"version 99", "versions 1 to 3"}},
 		{"an unknown flag", nil, []string{"--no-such-flag", id}, []string{"no-such-flag"}},
 		{"a flag of the agent's that isn't offered", nil, []string{"--signing-aws-kms-key=x", id}, []string{"--signing-aws-kms-key isn't offered", "JWKS"}},
 		{"a key that verifies jobs", map[string]string{"BUILDKITE_AGENT_SIGNING_AWS_KMS_KEY": "x"}, []string{id}, []string{"BUILDKITE_AGENT_SIGNING_AWS_KMS_KEY is set", "JWKS"}},
@@ -128,6 +139,35 @@ func TestRefusesBadSettings(t *testing.T) {
 				t.Error("the token is shown")
 			}
 		})
+	}
+}
+
+// A runner whose image is older than the scheduler leaves a message that a scheduler takes
+// for the fault of its node's image, whatever else the runner finds wrong with the pod: the
+// job is tried on another node.
+func TestAnotherContractIsTriedElsewhere(t *testing.T) {
+	env := map[string]string{
+		contract.EnvToken: secret, contract.EnvEndpoint: "http://127.0.0.1:1/v3", contract.EnvContractVersion: "99",
+		"BUILDKITE_BUILD_PATH": t.TempDir(), "BUILDKITE_BOOTSTRAP_SCRIPT_PATH": "/bin/true",
+	}
+	for _, args := range [][]string{{id}, {"--on-term=hope", id}} {
+		code, printed, message := tried(t, env, args...)
+		for _, want := range []string{"version 99", "versions 1 to 3", "use an image of the scheduler's release"} {
+			if !strings.Contains(printed, want) || !strings.Contains(message, want) {
+				t.Errorf("doesn't say %q:\n%s\nmessage: %s", want, printed, message)
+			}
+		}
+		pod := &corev1.Pod{Spec: corev1.PodSpec{NodeName: "node-1"}, Status: corev1.PodStatus{Phase: corev1.PodFailed, ContainerStatuses: []corev1.ContainerStatus{
+			{Name: contract.AgentContainer, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: int32(code), Reason: "Error", Message: message}}},
+		}}}
+		now := time.Now()
+		f := decide.Facts{
+			Now: now, State: stacks.StateReserved, StateAt: now, ToldAt: now, EndedAt: now.Add(-time.Second), Attempt: 1,
+			KJob: decide.KJob{Exists: true, Finished: true}, Pod: decide.OfPod(pod), Policy: decide.Policy{MaxAttempts: 10},
+		}
+		if d, nodes := decide.On(f), f.NodeFaults().Nodes(); code != contract.ExitConfig || d.Action != decide.Attempt || !slices.Equal(nodes, []string{"node-1"}) {
+			t.Errorf("exit %d, then %+v avoiding %q; want %d, and an attempt that avoids node-1", code, d, nodes, contract.ExitConfig)
+		}
 	}
 }
 
@@ -199,20 +239,32 @@ func TestHelpTeaches(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	if code, printed, _ := try(t, nil, "--version"); code != 0 || !strings.Contains(printed, "agent 3.138.1") || !strings.Contains(printed, "contract 1") {
+	if code, printed, _ := try(t, nil, "--version"); code != 0 || !strings.Contains(printed, "agent 3.138.1") || !strings.Contains(printed, "contract 3") {
 		t.Errorf("exit %d: %s", code, printed)
 	}
 }
 
+// Before there is a job, the token's file is deleted where it was made for the runner alone;
+// somebody else's file stays.
 func TestTokenFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
-		t.Fatal(err)
+	if f := newFlags(); f.ownToken != contract.SecretsToken {
+		t.Errorf("the runner's own token is taken to be in %q, want %q", f.ownToken, contract.SecretsToken)
 	}
-	f := newFlags()
-	f.tokenFile = path
-	if got, err := f.token(); err != nil || got != secret {
-		t.Errorf("token = %q, %v; a trailing newline is none of it", got, err)
+	for _, own := range []bool{false, true} {
+		path := filepath.Join(t.TempDir(), "token")
+		if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f := newFlags()
+		if f.tokenFile = path; own {
+			f.ownToken = path
+		}
+		if got, err := f.token(); err != nil || got != secret {
+			t.Errorf("token = %q, %v; a trailing newline is none of it", got, err)
+		}
+		if _, err := os.Stat(path); os.IsNotExist(err) != own {
+			t.Errorf("a file of the runner's own (%t): %v after it was read", own, err)
+		}
 	}
 }
 

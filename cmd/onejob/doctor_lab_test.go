@@ -42,7 +42,7 @@ func TestDoctor(t *testing.T) {
 		found  string
 	}{
 		"kubernetes": {doctor.OK, "v1."}, "proxy": {doctor.OK, "directly"}, "rights": {doctor.OK, "all that the scheduler needs"},
-		"pod-security": {doctor.OK, "enforces restricted, which the template's pods meet"}, "versions": {doctor.OK, "pod contract 1"},
+		"pod-security": {doctor.OK, "enforces restricted, which the template's pods meet"}, "versions": {doctor.OK, "pod contract 3"},
 		"template": {doctor.Fail, "onejob-agent-token"}, "config": {doctor.OK, ""}, "clock": {doctor.OK, "within 3s"},
 	} {
 		if f := finding(check); f.Result != want.result || !strings.Contains(f.Found, want.found) {

@@ -52,8 +52,7 @@ func decideUnbegun(f Facts) Decision {
 // programs come by an image volume: a runtime that knows none, or ignores the sub-path, says
 // only that something isn't there. It is empty in other pods.
 func (f Facts) mountedPrograms() string {
-	missing := f.Pod.Waiting == "CreateContainerConfigError" // a Secret, a ConfigMap
-	if !f.Policy.Mounted || !f.Pod.OfCommand || missing {
+	if !f.Policy.Mounted || !f.Pod.OfCommand || f.Pod.Waiting == missingConfig {
 		return ""
 	}
 	return fmt.Sprintf("programs: image-volume needs containerd 2.2 or CRI-O 1.33 on node %s; upgrade it, or set programs: copy. ", f.Pod.Node)

@@ -55,7 +55,7 @@ func TestCommandContainer(t *testing.T) {
 		{"its image has a bad name", runs, waitsOn("InvalidImageName"), stacks.StateReserved, time.Second, Finish, "the pod can't start: InvalidImageName (image node:22): "},
 		{"can't be run", runs, endsWith(128, "StartError", "exec format error"), stacks.StateReserved, 2 * time.Minute, Delete, "container command ended with exit code 128 before it had the command: StartError exec format error"},
 		{"was begun before the runner, whose image can't be pulled", waitsOn("ImagePullBackOff"), endsWith(128, "StartError", "no such file"), stacks.StateReserved, time.Minute, None, "waiting to start: ImagePullBackOff (image agent:v1): "},
-		{"fails by itself", runs, endsWith(1, "Error", "onejob-step: no room"), stacks.StateReserved, 2 * time.Minute, Finish, "ended with exit code 1 before it had the command: Error onejob-step: no room"},
+		{"fails by itself", runs, endsWith(1, "Error", "onejob-step: no room"), stacks.StateReserved, 2 * time.Minute, Delete, "ended with exit code 1 before it had the command: Error onejob-step: no room"},
 		{"has ended well", runs, endsWith(0, "Completed", ""), stacks.StateReserved, 2 * time.Minute, None, ""},
 		{"was killed while the job runs", runs, endsWith(137, "OOMKilled", ""), stacks.StateRunning, 2 * time.Minute, None, ""},
 	} {
@@ -114,11 +114,11 @@ func TestMountedPrograms(t *testing.T) {
 		says           string
 		told           bool
 	}{
-		{"a runtime that knows no such volume", true, runs, waitsOn("CreateContainerError"), Finish, "the pod can't start: CreateContainerError: " + fix + "the kubelet's words", true},
+		{"a runtime that knows no such volume", true, runs, waitsOn("CreateContainerError"), Delete, "the pod can't start: CreateContainerError: " + fix + "the kubelet's words", true},
 		{"one that ignores the sub-path", true, runs, endsWith(128, "StartError", "no such file"), Delete, "makes another: " + fix + "container command ended with exit code 128", true},
-		{"programs that are copied", false, runs, waitsOn("CreateContainerError"), Finish, "(check the queue's token-secret", false},
+		{"programs that are copied", false, runs, waitsOn("CreateContainerError"), Delete, "(check the queue's token-secret", false},
 		{"a Secret that is missing", true, runs, waitsOn("CreateContainerConfigError"), Finish, "(check the queue's token-secret", false},
-		{"the runner's container", true, waitsOn("CreateContainerError"), waitsOn("ContainerCreating"), Finish, "(check the queue's token-secret", false},
+		{"the runner's container", true, waitsOn("CreateContainerError"), waitsOn("ContainerCreating"), Delete, "(check the queue's token-secret", false},
 		{"an image that can't be pulled", true, runs, waitsOn("ImagePullBackOff"), Finish, "check that it exists", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -209,7 +209,7 @@ func TestSeveralCommandContainers(t *testing.T) {
 		{"the next is made", runs, waitsOn("ContainerCreating"), None, "waiting to start: node node is preparing its containers"},
 		{"the first can't be pulled", waitsOn("ImagePullBackOff"), runs, Finish, "the pod can't start: ImagePullBackOff (image node:22): "},
 		{"the next can't be pulled", runs, waitsOn("ImagePullBackOff"), Finish, "the pod can't start: ImagePullBackOff (image golang:1): "},
-		{"the next fails by itself", runs, endsWith(1, "Error", "onejob-step: no room"), Finish, "container command-test ended with exit code 1 before it had the command: Error onejob-step: no room"},
+		{"the next fails by itself", runs, endsWith(1, "Error", "onejob-step: no room"), Delete, "container command-test ended with exit code 1 before it had the command: Error onejob-step: no room"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := withCommand(runs, tt.first)

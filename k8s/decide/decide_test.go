@@ -51,7 +51,7 @@ func (b factsBuilder) Ended() factsBuilder {
 func (b factsBuilder) Exits(code int) factsBuilder {
 	return b.Running().Ended().but(func(f *Facts) {
 		f.Pod.Phase, f.Pod.Exited, f.Pod.ExitCode, f.KJob.Finished = corev1.PodFailed, true, code, true
-		f.Pod.Message = &contract.Message{Contract: contract.Version, ExitCode: code, Reason: "the runner's words"}
+		f.Pod.Message = &contract.Message{Contract: contract.Newest, ExitCode: code, Reason: "the runner's words"}
 	})
 }
 
@@ -105,9 +105,11 @@ func TestDecide(t *testing.T) {
 	ago := func(d time.Duration) func(*Facts) {
 		return func(f *Facts) { f.EndedAt, f.OverAt = t0.Add(-d), t0.Add(-d) }
 	}
-	release := func(n int) func(*Facts) {
-		return func(f *Facts) { f.Pod.Message.Outcome, f.Pod.Message.Contract = contract.OutcomeConfig, n }
+	// As runners have written it: of the releases before contract.OutcomeContract each said 1.
+	release := func(o contract.Outcome, n int) func(*Facts) {
+		return func(f *Facts) { f.Pod.Message.Outcome, f.Pod.Message.Contract = o, n }
 	}
+	older, first, newer := release(contract.OutcomeContract, contract.Newest-1), release(contract.OutcomeConfig, 1), release(contract.OutcomeContract, contract.Newest+1)
 	inherited := func(f *Facts) { f.Inherited = true }
 	sigterm := func(f *Facts) { f.Pod.Message.Received = "SIGTERM" }
 	before := func(f *Facts) { f.OverAt = f.EndedAt }
@@ -161,6 +163,7 @@ func TestDecide(t *testing.T) {
 		again  time.Time // if not zero
 		status int       // of a Finish
 		says   string
+		not    string // in what it says
 		silent bool
 	}
 	for _, tt := range []struct {
@@ -243,10 +246,12 @@ func TestDecide(t *testing.T) {
 		{"75, another pod lives on and on", aKJob().Exits(75).State(reserved).but(other).but(func(f *Facts) { f.EndedAt = t0.Add(-2 * time.Minute) }), want{action: None, reason: ReasonExhausted, says: "waiting for pod p-1 of an earlier attempt to end; if node n7 is gone for good"}},
 		{"77", aKJob().Exits(77).State(reserved), want{action: Attempt, reason: ReasonRefused, at: later(5 * time.Second)}},
 		{"78", aKJob().Exits(78).State(reserved), want{action: Finish, reason: ReasonConfig, status: -1, says: "the runner's words"}},
-		{"78, of another release", aKJob().Exits(78).State(reserved).but(release(2)), want{action: Attempt, reason: ReasonConfig, at: later(5 * time.Second), says: "attempt 1 on node node could not run because its image is of another release than the scheduler; onejob makes one more attempt: the runner's words"}},
-		{"78, of another release again", aKJob().Attempt(2).Exits(78).State(reserved).but(release(2)).but(func(f *Facts) { f.Faults = NodeFaults{{"node-1", faultContract}} }), want{action: Finish, reason: ReasonConfig, status: -1}},
-		{"78, of another release after other faults", aKJob().Attempt(2).Exits(78).State(reserved).but(release(2)).but(func(f *Facts) { f.Faults = NodeFaults{{"node-1", "untrusted"}} }), want{action: Attempt, reason: ReasonConfig, at: later(10 * time.Second)}},
-		{"78, of another release, taken", aKJob().Exits(78).State(running).but(release(2)), want{action: None, reason: ReasonConfig}},
+		{"78, of an older release", aKJob().Exits(78).State(reserved).but(older), want{action: Attempt, reason: ReasonConfig, at: later(5 * time.Second), says: "attempt 1 on node node could not run, and its image is of another release than the scheduler; onejob makes one more attempt: the runner's words"}},
+		{"78, of one of the first releases", aKJob().Exits(78).State(reserved).but(first), want{action: Attempt, reason: ReasonConfig, at: later(5 * time.Second)}},
+		{"78, of a newer release", aKJob().Exits(78).State(reserved).but(newer), want{action: Attempt, reason: ReasonConfig, at: later(5 * time.Second)}},
+		{"78, of another release again", aKJob().Attempt(2).Exits(78).State(reserved).but(older).but(func(f *Facts) { f.Faults = NodeFaults{{"node-1", faultContract}} }), want{action: Finish, reason: ReasonConfig, status: -1}},
+		{"78, of another release after other faults", aKJob().Attempt(2).Exits(78).State(reserved).but(older).but(func(f *Facts) { f.Faults = NodeFaults{{"node-1", "untrusted"}} }), want{action: Attempt, reason: ReasonConfig, at: later(10 * time.Second)}},
+		{"78, of another release, taken", aKJob().Exits(78).State(running).but(older), want{action: None, reason: ReasonConfig}},
 		{"78, taken", aKJob().Exits(78).State(running), want{action: None, reason: ReasonConfig}},
 		{"143", aKJob().Exits(143).State(scheduled), want{action: Attempt, reason: ReasonStopped, at: soon}},
 		{"143, evicted", aKJob().Exits(143).State(scheduled).but(func(f *Facts) { f.Pod.Why = "EvictionByEvictionAPI" }), want{action: Attempt, reason: ReasonStopped, at: soon, says: "(EvictionByEvictionAPI): the runner's words"}},
@@ -384,6 +389,9 @@ func TestDecide(t *testing.T) {
 		{"running, at its deadline", aKJob().Running().State(running).but(func(f *Facts) {
 			f.Pod.Terminating, f.KJob.FailReason, f.KJob.FailMessage = true, "DeadlineExceeded", "Job was active longer than specified deadline"
 		}), want{action: None, reason: ReasonStopped, says: "DeadlineExceeded, Job was active longer"}},
+		{"running, at a deadline that is hours away by our clock", aKJob().Running().State(running).but(early).but(func(f *Facts) { f.Pod.Terminating = true }),
+			want{action: None, reason: ReasonStopped, says: "the job ran: DeadlineExceeded; by onejob's clock that was after 1m0s of 1h0m0s, so check the clock of Kubernetes' controller manager"}},
+		{"running, at its deadline by our clock too", aKJob().Age(time.Hour).Running().State(running).but(early).but(func(f *Facts) { f.Pod.Terminating = true }), want{action: None, reason: ReasonStopped, says: "the job ran: DeadlineExceeded", not: "clock"}},
 		{"told to stop, and not gone in time", aKJob().Running().State(reserved).but(stopping(t0.Add(-statusLag))), want{action: None, reason: ReasonStopped, says: "DeletionByTaintManager, Taint manager"}},
 		{"told to stop at its deadline", aKJob().Running().State(reserved).but(stopping(t0)).but(late), want{action: None}},
 		{"told to stop at its deadline, and not gone in time", aKJob().Running().State(reserved).but(stopping(t0.Add(-statusLag))).but(late), want{action: Finish, reason: ReasonDeadline, status: -1, says: "DeletionByTaintManager, Taint manager"}},
@@ -517,6 +525,9 @@ func TestDecide(t *testing.T) {
 			got := On(tt.facts.Facts)
 			if got.Action != tt.want.action || got.Reason != tt.want.reason || got.ExitStatus != tt.want.status || !got.NotBefore.Equal(tt.want.at) || !tt.want.again.IsZero() && !got.Again.Equal(tt.want.again) || !strings.Contains(got.Text, tt.want.says) {
 				t.Errorf("got  %+v\nwant %+v", got, tt.want)
+			}
+			if tt.want.not != "" && strings.Contains(got.Text, tt.want.not) {
+				t.Errorf("it says %q, want nothing of %q", got.Text, tt.want.not)
 			}
 			if tt.want.silent && got.Text != "" {
 				t.Errorf("it says %q, want nothing", got.Text)

@@ -23,7 +23,7 @@ func decideDeleted(f Facts) Decision {
 		case ReasonNotYet:
 			return attempt(f, ReasonNotYet, f.Attempt, "Buildkite had held the job back and now offers it again")
 		case ReasonContainer:
-			return attempt(f, ReasonContainer, 1, fmt.Sprintf("the pod of attempt %d could not run the command: %s", f.Attempt, f.Pod.WaitingMessage))
+			return attempt(f, ReasonContainer, 1, fmt.Sprintf("the pod of attempt %d could not %s", f.Attempt, f.notStarted()))
 		case ReasonUnended:
 			return attempt(f, lostFor(f), 1, fmt.Sprintf("the pod of attempt %d %s%s", f.Attempt, LostBefore, Loss(f)))
 		}
@@ -33,6 +33,19 @@ func decideDeleted(f Facts) Decision {
 		d.Topic, d.Text = "", text
 	}
 	return d
+}
+
+// notStarted is what a pod that was deleted for that could not do, as far as it still says
+// why.
+func (f Facts) notStarted() string {
+	switch p := f.Pod; {
+	case p.OfCommand:
+		return "run the command: " + p.WaitingMessage
+	case p.Waiting != "":
+		return fmt.Sprintf("start on node %s: %s: %s", p.Node, p.Waiting, p.WaitingMessage)
+	default:
+		return fmt.Sprintf("start on node %s", p.Node)
+	}
 }
 
 // endedByItself: the deletion of its kjob didn't end the attempt. It was over before,

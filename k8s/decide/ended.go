@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 
@@ -77,7 +78,7 @@ func decideEndedEarly(f Facts) Decision {
 // could, except if an image tag was reused and the node has the old image.
 func misconfigured(f Facts) Decision {
 	if f.fault() == faultContract && !f.Faults.had(faultContract) {
-		return attempt(f, ReasonConfig, 0, said(f, fmt.Sprintf("on node %s could not run because its image is of another release than the scheduler; onejob makes one more attempt", f.Pod.Node)))
+		return attempt(f, ReasonConfig, 0, said(f, fmt.Sprintf("on node %s could not run, and its image is of another release than the scheduler; onejob makes one more attempt", f.Pod.Node)))
 	}
 	return finish(ReasonConfig, said(f, "could not run with its configuration; another pod would fail in the same way"))
 }
@@ -159,12 +160,25 @@ func offered(f Facts, r Reason, then func() Decision) Decision {
 // half of that time by our clock, Kubernetes' clock was set forward, and the next
 // attempt gets the whole time.
 func (f Facts) atDeadline() bool {
+	return f.KJob.FailReason == batchv1.JobReasonDeadlineExceeded && f.lived() >= f.KJob.Deadline/2
+}
+
+// lived is for how long the attempt has been active, by our clock.
+func (f Facts) lived() time.Duration {
 	ended := f.Now
 	if !f.EndedAt.IsZero() {
 		ended = f.EndedAt
 	}
-	lived := ended.Sub(Later(f.KJob.CreatedAt, f.KJob.ResumedAt))
-	return f.KJob.FailReason == batchv1.JobReasonDeadlineExceeded && lived >= f.KJob.Deadline/2
+	return ended.Sub(Later(f.KJob.CreatedAt, f.KJob.ResumedAt))
+}
+
+// earlyDeadline says that Kubernetes ended the attempt at an active deadline that is far off
+// by our clock; empty otherwise.
+func (f Facts) earlyDeadline() string {
+	if f.KJob.FailReason != batchv1.JobReasonDeadlineExceeded || f.atDeadline() {
+		return ""
+	}
+	return fmt.Sprintf("; by onejob's clock that was after %s of %s, so check the clock of Kubernetes' controller manager", f.lived().Round(time.Second), f.KJob.Deadline)
 }
 
 // deadline ends a job that nobody acquired during the whole active deadline: the next

@@ -56,6 +56,11 @@ func (s History) With(p Past) History {
 	return s
 }
 
+// had: an attempt ended for that reason.
+func (s History) had(r Reason) bool {
+	return slices.ContainsFunc(s, func(p Past) bool { return p.Reason == r })
+}
+
 // free are the attempts that don't count for the cap, because Kubernetes or Buildkite
 // took them back before they had begun: nothing about them had failed.
 func (s History) free() (n int) {

@@ -17,21 +17,23 @@ type NodeFaults []nodeFault
 
 const (
 	maxNodeFaults = 8
-	// faultContract: the node's image is of another release. The others are the
-	// runner's outcomes, and a Failure's.
-	faultContract = "contract"
+	// faultContract: the node's image is of another release. faultStart: a container could
+	// not be started there. The others are the runner's outcomes, and a Failure's.
+	faultContract, faultStart = "contract", "start"
 )
 
 // fault is why the attempt ended, if that was because of its node; else empty.
 func (f Facts) fault() string {
 	m := f.Pod.Message
 	switch {
+	case m == nil && f.Removed == ReasonContainer:
+		return faultStart
 	case m == nil:
 		return f.Pod.Broke.fault()
 	case m.Outcome == contract.OutcomeUntrusted, m.Outcome == contract.OutcomeUnready:
 		return string(m.Outcome)
-	case m.Outcome == contract.OutcomeConfig && m.Contract != contract.Version:
-		return faultContract
+	case m.Outcome == contract.OutcomeContract, m.Outcome == contract.OutcomeConfig && m.Contract < contract.Newest:
+		return faultContract // older runners have no word of its own for it
 	}
 	return ""
 }

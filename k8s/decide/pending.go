@@ -21,7 +21,8 @@ func decidePending(f Facts) Decision {
 	since := f.letIn()
 	reason, what, grace := pendingWhy(f)
 	limit, text := f.allowed(since, f.Policy.PendingTimeout), fmt.Sprintf("the pod did not start within %s", f.Policy.PendingTimeout)
-	if grace >= 0 && !limit.Before(f.allowed(f.FailingSince, grace)) {
+	fails := grace >= 0 && !limit.Before(f.allowed(f.FailingSince, grace))
+	if fails {
 		limit, text = f.allowed(f.FailingSince, grace), "the pod can't start"
 	}
 	if !f.Now.Before(limit) {
@@ -36,6 +37,9 @@ func decidePending(f Facts) Decision {
 		}
 		if what != "" {
 			text += ": " + what
+		}
+		if fails && f.nodeCantStart() && !f.Story.had(ReasonContainer) {
+			return Decision{Action: Delete, Reason: ReasonContainer, Text: text + "; onejob deletes the pod and makes another, on another node if there is one"}
 		}
 		return finish(reason, text)
 	}
@@ -58,6 +62,12 @@ func decidePending(f Facts) Decision {
 	}
 	d.Again = f.unlessNever(d.Again)
 	return d
+}
+
+// nodeCantStart: a container can't be created or started, which another node's runtime, image
+// or disk may do better. A Secret or a ConfigMap is missing for all of them.
+func (f Facts) nodeCantStart() bool {
+	return FailureKind(f.Pod.Waiting) == "container" && f.Pod.Waiting != missingConfig
 }
 
 // unlessNever is a time to look again, or none without a pending timeout.
@@ -156,6 +166,9 @@ func (f Facts) PullUnread() bool {
 	return f.imageOverdue() && (age > WarningsEvery || age > StateFresh && !f.Pulling)
 }
 
+// missingConfig is the kubelet's reason for a container whose Secret or ConfigMap is missing.
+const missingConfig = "CreateContainerConfigError"
+
 // FailureKind sorts the kubelet's waiting reasons by how long they may go on;
 // reasons of one kind take turns (ErrImagePull, ImagePullBackOff).
 func FailureKind(waiting string) string {
@@ -164,7 +177,7 @@ func FailureKind(waiting string) string {
 		return "name"
 	case "ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed":
 		return "image"
-	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PreCreateHookError", "PreStartHookError",
+	case missingConfig, "CreateContainerError", "RunContainerError", "PreCreateHookError", "PreStartHookError",
 		"PostStartHookError", "ErrImageNeverPull", "StartError":
 		return "container"
 	}

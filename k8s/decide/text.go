@@ -43,7 +43,7 @@ func StopReason(f Facts) string {
 // stopped says why Kubernetes stops a job's pod, or did.
 func stopped(f Facts, r Reason) Decision {
 	why, _ := stopWhy(f)
-	return Decision{Action: None, Reason: r, Topic: topicStopped.of(why), Text: "Kubernetes stopped the pod in which the job ran: " + StopReason(f)}
+	return Decision{Action: None, Reason: r, Topic: topicStopped.of(why), Text: "Kubernetes stopped the pod in which the job ran: " + StopReason(f) + f.earlyDeadline()}
 }
 
 // stopWhy is Kubernetes' reason for that, empty if it gives none.

@@ -77,7 +77,7 @@ func (p *Patient) cluster(ctx context.Context) []Finding {
 
 // scheduler looks at the scheduler's pods, and at all versions.
 func (p *Patient) scheduler(ctx context.Context) []Finding {
-	versions := []string{"this onejob " + p.Version, fmt.Sprintf("pod contract %d", contract.Version)}
+	versions := []string{"this onejob " + p.Version, fmt.Sprintf("pod contract %d", contract.Newest)}
 	f, v := about("scheduler", "namespace "+p.Namespace), about("versions", "")
 	pods, err := p.kube.CoreV1().Pods(p.Namespace).List(ctx, metav1.ListOptions{LabelSelector: schedulers})
 	if err != nil {

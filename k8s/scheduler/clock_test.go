@@ -1,11 +1,13 @@
 package scheduler
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/kjob"
@@ -57,6 +59,58 @@ func TestClockIsSetWhileAPodWaits(t *testing.T) {
 				}
 				r.end(w)
 			})
+		})
+	}
+}
+
+// The controller manager's clock is a day ahead, so that the Job controller ends each kjob
+// at its active deadline. A job that waited is tried again; of one that ran the page says why
+// it was stopped.
+func TestControllerManagersClockIsAhead(t *testing.T) {
+	for _, waits := range []bool{true, false} {
+		inWorld(t, simulator.Config{}, func(w *world) {
+			deadline := func(p *pod) {
+				p.setKjob(func(k *batchv1.Job) {
+					k.Status.Conditions = append(k.Status.Conditions, batchv1.JobCondition{Type: batchv1.JobFailed, Status: corev1.ConditionTrue, Reason: batchv1.JobReasonDeadlineExceeded, LastTransitionTime: metav1.Now()})
+				})
+			}
+			w.runs = func(w *world, p *pod) {
+				switch {
+				case p.attempt > 1:
+					ran(w, p)
+				case waits:
+					w.sleep(time.Second, p.kill)
+					_ = w.kube.Tracker().Delete(podsGVR, namespace, p.kjob+"-x")
+					deadline(p)
+				default:
+					p.start()
+					a, err := w.acquire(p.id)
+					if err != nil {
+						w.Error(err)
+						return
+					}
+					w.sleep(time.Minute, p.kill)
+					a.finish(-1)
+					deadline(p)
+					status := -1
+					p.end(0, "Completed", &contract.Message{Outcome: contract.OutcomeFinished, ExitStatus: &status, SignalReason: "agent_stop", Received: "SIGTERM"})
+				}
+			}
+			id := w.build(1)[0].ID
+			r := w.start("")
+			w.await("finished", 2*time.Minute, w.finished(1))
+			time.Sleep(10 * time.Second)
+			kjobs, exit := 1, "-1"
+			if waits {
+				kjobs, exit = 2, "0"
+			}
+			if got := w.job(id); got.ExitStatus != exit || w.kjobs(id) != kjobs {
+				t.Errorf("exit status %s with %d kjobs, want %s with %d", got.ExitStatus, w.kjobs(id), exit, kjobs)
+			}
+			if page := strings.Join(w.page(id), "\n"); !waits && !strings.Contains(page, "of 6h0m0s, so check the clock of Kubernetes' controller manager") {
+				t.Errorf("the page doesn't say why:\n%s", page)
+			}
+			r.end(w)
 		})
 	}
 }

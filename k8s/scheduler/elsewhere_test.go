@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,6 +66,38 @@ func TestTriedElsewhere(t *testing.T) {
 		}
 		if got := w.job(id).ExitStatus; got != "0" {
 			t.Errorf("it ended with %q", got)
+		}
+		r.end(w)
+	})
+}
+
+// A pod of which the node can't start a container has a successor that would rather have
+// another node; the page says what the first one lacked.
+func TestNodeCantStartAContainer(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = func(w *world, p *pod) {
+			if p.attempt > 1 {
+				ran(w, p)
+				return
+			}
+			p.set(func(o *corev1.Pod) {
+				o.Spec.NodeName = "old"
+				o.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: contract.AgentContainer, Image: "a:b", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CreateContainerError", Message: "no such thing here"}}}}
+			})
+			w.sleep(time.Hour, p.kill)
+		}
+		id := w.build(1)[0].ID
+		r := w.start("")
+		w.await("finished", 3*time.Minute, w.finished(1))
+		k, err := w.kube.BatchV1().Jobs(namespace).Get(w.ctx, contract.KjobName(contract.JobID(id), 2), metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := k.Annotations[contract.AnnotationNodeFaults]; got != "old=start" || k.Spec.Template.Spec.Affinity == nil {
+			t.Errorf("node faults are %q, affinity %v; want it to avoid old", got, k.Spec.Template.Spec.Affinity)
+		}
+		if page := strings.Join(w.page(id), "\n"); w.job(id).ExitStatus != "0" || w.kjobs(id) != 2 || !strings.Contains(page, "no such thing here") {
+			t.Errorf("exit status %q with %d kjobs; the page:\n%s", w.job(id).ExitStatus, w.kjobs(id), page)
 		}
 		r.end(w)
 	})

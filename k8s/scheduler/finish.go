@@ -15,7 +15,8 @@ import (
 
 // A finish that has failed plainAfter times and for plainFor, while Buildkite answered
 // questions about states, may have a text that Buildkite can't accept, because it
-// quotes the job. From then on plainText is sent, and the Event has the real text.
+// quotes the job. So may one whose request Buildkite didn't accept plainAfter times.
+// From then on plainText is sent, and the Event has the real text.
 // Failures are counted over all reservations of a job without a kjob, because each
 // reservation is shorter than plainFor.
 const (
@@ -26,9 +27,9 @@ const (
 	plainNoKjob = "onejob ended this job, but Buildkite did not accept the text that says why. The Event JobFinished has it (kubectl get events --field-selector involvedObject.name=%s)"
 )
 
-// heldTries is how often the finish of a held job is repeated when Buildkite refuses
-// it: Buildkite may not accept one for a job that an agent holds.
-const heldTries = 4
+// heldTries is how often the finish of a held job is sent when Buildkite refuses it, the
+// last time in plain words: Buildkite may not accept one for a job that an agent holds.
+const heldTries = plainAfter + 1
 
 // finish ends the job at Buildkite. If we die after it, the state will say so. If its
 // reply is lost, the state is read before the second try.
@@ -41,12 +42,13 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d decide.Decision
 		return nil
 	}
 	text := d.Text
-	if try.times > plainAfter && time.Since(try.first) >= plainFor {
+	if try.plain() {
 		if text = plainText; f == nil {
 			text = fmt.Sprintf(plainNoKjob, q.kjobOf(id))
 		}
 	}
 	again, err := q.sendFinish(ctx, id, d.ExitStatus, text, try)
+	try.invalid = errors.Is(err, stacks.ErrInvalid)
 	switch {
 	case again > 0:
 		q.work.AddAfter(id, again+jitter.UpTo(min(again, time.Second)))
@@ -125,7 +127,7 @@ func (q *queue) mayFinish(id contract.JobID, d decide.Decision) (try failedFinis
 		if r.Reason != d.Reason { // its text may be one that Buildkite takes
 			return failedFinish{Decision: d, times: 1, first: time.Now()}, true
 		}
-		return failedFinish{Decision: d, times: r.times + 1, first: r.first, reserve: (r.refused || r.reserve) && state.Offered()}, true
+		return failedFinish{Decision: d, times: r.times + 1, first: r.first, invalid: r.invalid, reserve: (r.refused || r.reserve) && state.Offered()}, true
 	}
 	return failedFinish{}, false
 }

@@ -123,6 +123,7 @@ func TestRefusedFinishOfAHeldJob(t *testing.T) {
 		{"404, once", simulator.Fault{Status: 404, Times: 1}, 2, true},
 		{"422, twice", simulator.Fault{Status: 422, Times: 2}, 3, true},
 		{"422", simulator.Fault{Status: 422}, heldTries, false},
+		{"422, because of its text", simulator.Fault{Status: 422, Contains: "killed"}, heldTries, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inWorld(t, simulator.Config{FinishHeld: []string{"default"}, HeartbeatTimeout: time.Hour}, func(w *world) {
@@ -143,6 +144,9 @@ func TestRefusedFinishOfAHeldJob(t *testing.T) {
 				}
 				if n := testutil.ToFloat64(r.metrics.decisions.WithLabelValues("default", "finish", "pod_lost_running")); n != 1 {
 					t.Errorf("it is counted %v times, want once", n)
+				}
+				if f := w.job(id).StackFinish; tt.fault.Contains != "" && f != nil && (f.Detail != plainText || w.eventsSaying(events.Finished, "killed") != 1) {
+					t.Errorf("finished with %+v, and %d Events with the text; want plain words, and one", f, w.eventsSaying(events.Finished, "killed"))
 				}
 				r.end(w)
 			})

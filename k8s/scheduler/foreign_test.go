@@ -107,7 +107,7 @@ func TestForgedFinish(t *testing.T) {
 		{"a NUL", "x\x00y", nulls, false},
 		{"a text that Buildkite can't take", "poison", simulator.Fault{Endpoint: "stacks_finish", Contains: "poison", Status: 500}, true},
 		{"a text that a proxy refuses", "poison", simulator.Fault{Endpoint: "stacks_finish", Contains: "poison", Status: 403, Body: "<html>blocked"}, true},
-		{"a text that is not accepted", "poison", simulator.Fault{Endpoint: "stacks_finish", Contains: "poison", Status: 422}, false}, // of a job that is held: it is left to Buildkite
+		{"a text that is not accepted", "poison", simulator.Fault{Endpoint: "stacks_finish", Contains: "poison", Status: 422}, true},
 		{"an endpoint that is away", "x", simulator.Fault{Endpoint: "stacks_finish", Status: 503, Until: 20 * time.Second}, false},
 		{"a Buildkite that is away", "x", simulator.Fault{Endpoint: "stacks/*", Status: 503, Until: time.Minute}, false},
 	} {
@@ -143,17 +143,26 @@ func TestForgedFinish(t *testing.T) {
 				for _, j := range append(forgers, others...) {
 					f := w.job(j.ID).StackFinish
 					if f == nil {
-						if tt.fault.Status != 422 {
-							t.Errorf("job %s is not finished: %+v", j.ID, w.job(j.ID))
-						}
+						t.Errorf("job %s is not finished: %+v", j.ID, w.job(j.ID))
 						continue
 					}
-					if plain, want := f.Detail == plainText, tt.plain && slices.ContainsFunc(forgers, func(o simulator.Job) bool { return o.ID == j.ID }); plain != want {
+					plain := tt.plain && slices.ContainsFunc(forgers, func(o simulator.Job) bool { return o.ID == j.ID })
+					if f.Detail == plainText != plain {
 						t.Errorf("finished with %q", f.Detail)
 					}
 					found, err := events.On(w.ctx, w.kube, namespace, "Job", "onejob-"+j.ID)
-					if err != nil || len(found) != 1 || found[0].Reason != events.Finished || !strings.Contains(found[0].Message, "exit code 137, ") {
-						t.Errorf("the Events %+v, %v; want one with the words", found, err)
+					var reasons []string
+					for _, e := range found {
+						if reasons = append(reasons, e.Reason); !strings.Contains(e.Message, "exit code 137, ") {
+							t.Errorf("the Event %s says %q", e.Reason, e.Message)
+						}
+					}
+					want := []string{events.Finished}
+					if plain && tt.fault.Status == 422 { // the first refusal is told: Buildkite may go on to refuse
+						want = []string{events.Lost, events.Finished}
+					}
+					if !slices.Equal(reasons, want) || err != nil {
+						t.Errorf("the Events %q, %v; want %q", reasons, err, want)
 					}
 				}
 				if n := w.sim.Count("stacks_finish"); n > 4*len(forgers)+len(others)+60 {

@@ -12,6 +12,7 @@ import (
 type failedFinish struct {
 	decide.Decision
 	refused bool         // with a refusal; else it may have taken effect
+	invalid bool         // and it was the request that Buildkite didn't accept: perhaps its text
 	state   stacks.State // of the job, as far as was known
 	reserve bool         // it is sent once more, and the job reserved first: it may be refused without
 	times   int          // in a row
@@ -27,6 +28,11 @@ func (r *failedFinish) lastFor(state stacks.State) bool {
 		return r.times >= heldTries
 	}
 	return !state.Offered()
+}
+
+// plain reports whether the next try says nothing of the job's own.
+func (r *failedFinish) plain() bool {
+	return r.times > plainAfter && (r.invalid || time.Since(r.first) >= plainFor)
 }
 
 // verdict is what was decided about a job that has no kjob and can't have one.

@@ -84,25 +84,31 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			if e := replyError(resp); !acquire.OwnReply(&api.Response{Response: resp}, e) {
 				return nil, e // JobRunner would take a 401 for the end of its right to the job
 			}
-			if call == "job_state" && resp.StatusCode == http.StatusUnauthorized {
-				t.state.update(func(r *launcher.Report) { r.TokenRefused = true })
-			}
 		}
-		if err == nil && call == "job_state" && t.endedWhileItRan(resp) {
+		if err != nil || call != "job_state" || !t.runs() {
+			return resp, err
+		}
+		over := resp.StatusCode == http.StatusOK && isFinished(resp)
+		if over || resp.StatusCode == http.StatusUnauthorized {
 			t.state.update(func(r *launcher.Report) { r.TokenRefused = true })
+		}
+		if over {
 			return answer(req, http.StatusOK, `{"state":"canceled"}`), nil
 		}
-		return resp, err
+		return resp, nil
 	}
 }
 
-// endedWhileItRan: Buildkite says of our job that it is over, and it runs here. Most often
-// it refuses the job's token then (docs/assumptions.md#ended-job-token); JobRunner knows
-// that, and would let a job run on that is finished.
-func (t *transport) endedWhileItRan(resp *http.Response) bool {
-	if r := t.state.snapshot(); resp.StatusCode != http.StatusOK || !r.Ran || r.Finish.Sent {
-		return false
-	}
+// runs: the job was started, and its end isn't being reported yet.
+func (t *transport) runs() bool {
+	r := t.state.snapshot()
+	return r.Ran && !r.Finish.Sent
+}
+
+// isFinished: Buildkite says that the job is over. Of one that runs here it most often
+// refuses the token then (docs/assumptions.md#ended-job-token); JobRunner knows that, and
+// would let a job run on that is finished.
+func isFinished(resp *http.Response) bool {
 	body, _ := io.ReadAll(resp.Body) //nolint:errcheck // in memory
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	var job struct{ State contract.JobState }
@@ -137,6 +143,7 @@ func (t *transport) finish(req *http.Request) (*http.Response, error) {
 		r.ExitStatus, r.Signal, r.SignalReason, r.ChunksFailed = f.ExitStatus, f.Signal, f.SignalReason, f.ChunksFailedCount
 		r.Finish.Sent = true
 	})
+	t.tellEnded()
 	t.tellHold(f.ExitStatus, f.SignalReason)
 	resp, retry := t.repeat(t.state.reportCtx, t.state.hurryReport, req, "finish", launcher.FinishPolicy)
 	end := launcher.Delivery{Sent: true, Delivered: resp.StatusCode < 300}

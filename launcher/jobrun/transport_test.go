@@ -191,7 +191,8 @@ func TestTransportStartAndFinish(t *testing.T) {
 func TestTransportFinishThenTokenRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, st, _ := setup(&server{replies: map[string][]int{"finish": {lost, 401}}})
-		if _, err := client.FinishJob(t.Context(), &api.Job{ID: job}, nil); err != nil || !st.snapshot().Finish.Inferred {
+		st.update(func(r *launcher.Report) { r.Ran = true })
+		if _, err := client.FinishJob(t.Context(), &api.Job{ID: job}, nil); err != nil || !st.snapshot().Finish.Inferred || st.snapshot().TokenRefused {
 			t.Errorf("%v, %+v: want it to count as delivered", err, st.snapshot().Finish)
 		}
 	})

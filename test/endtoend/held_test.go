@@ -16,9 +16,9 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 )
 
-// leaves is the command of a job that leaves a process with its variables, and writes its
-// token down in a form of its own.
-const leaves = `echo begun; printf %s "$BUILDKITE_AGENT_ACCESS_TOKEN" | base64 -w0 > /builds/own; (setsid sleep 3600 >/dev/null 2>&1 &); exit 3`
+// leaves is the command of a job that leaves a process with its variables, writes its token
+// down in a form of its own, and keeps the agent's, if it finds that where its runner did.
+const leaves = `cp ` + contract.SecretsToken + ` /builds/found 2>/dev/null || :; echo begun; printf %s "$BUILDKITE_AGENT_ACCESS_TOKEN" | base64 -w0 > /builds/own; (setsid sleep 3600 >/dev/null 2>&1 &); exit 3`
 
 // stays: the containers of a job that failed stay until they are released, without its
 // credentials. shown is the one that the log names.

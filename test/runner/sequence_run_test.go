@@ -105,6 +105,13 @@ func runSequences() []sequence {
 		{
 			name: "state-401", command: long, faults: one(simulator.Fault{Endpoint: "job_state", Status: 401}), drop: []string{"chunks", "job_state", "heartbeat"},
 			outcome: contract.OutcomeFinished, calls: "register connect acquire start finish disconnect", job: "-1/SIGTERM/cancel",
+			check: func(l *lab, id string, m contract.Message) {
+				for what, text := range map[string]string{"the job's log": l.log(id), "the message": m.Reason} {
+					if want := "refused its token, so the runner stopped the job"; strings.Count(text, want) != 1 {
+						l.Errorf("%s doesn't say %q once:\n%s", what, want, text)
+					}
+				}
+			},
 		},
 		{
 			name: "state-404", command: "sleep 3", faults: one(simulator.Fault{Endpoint: "job_state", Status: 404}), drop: []string{"chunks", "job_state"},
