@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"mime"
 	"net"
 	"net/http"
 	"net/url"
@@ -32,8 +31,8 @@ type verdict struct {
 // a connection.
 //
 // The rules: 423, 429, 5xx and left-over 3xx are retried, as is any failure of
-// the network or of TLS, and whatever isn't the API's own reply: a 2xx with a body
-// that can't be read, a 4xx that is a page of something on the way. Any other 4xx
+// the network or of TLS, and whatever isn't the API's own reply: a 2xx with another
+// body than the API's, a 4xx that is a page of something on the way. Any other 4xx
 // is an answer. A request that can't be sent at all doesn't heal.
 //
 // Which replies may hide a change is a guess beyond the obvious (no reply; one
@@ -44,9 +43,9 @@ func classify(resp *api.Response, wrote bool, err error) verdict {
 	if err == nil {
 		return verdict{status: status}
 	}
-	unreadable := (*api.UndecodableResponseError)(nil)
+	undecodable, foreign := (*api.UndecodableResponseError)(nil), (*unreadable)(nil)
 	switch {
-	case errors.As(err, &unreadable):
+	case errors.As(err, &undecodable), errors.As(err, &foreign):
 		return verdict{retry: true, lost: true, status: status}
 	case status == 0:
 		return verdict{retry: !unsendable(err), lost: wrote, untrusted: untrusted(err)}
@@ -125,19 +124,9 @@ func statusOf(resp *api.Response) int {
 	return resp.StatusCode
 }
 
-// webPage returns an error that is retried if resp, a 2xx, is a web page: then
-// something else than the API has answered, such as a proxy, and the API may not have
-// seen the request. Decoding shows that by itself for replies with a body. The replies
-// of connect, start, chunks and finish are not read, so their content type is checked
-// here.
-func webPage(resp *http.Response) error {
-	kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if err != nil || kind != "text/html" {
-		return nil //nolint:nilerr // no such header is fine
-	}
-	e := &api.UndecodableResponseError{Status: resp.Status, Err: errors.New("the reply is a web page")}
-	if resp.Request != nil {
-		e.Method, e.URL = resp.Request.Method, resp.Request.URL.String()
-	}
-	return e
+// bare reports whether a 2xx came without a body: the API may answer so, and a portal too.
+func bare(resp *api.Response) bool {
+	return statusOf(resp)/100 == 2 && (resp.StatusCode == http.StatusNoContent || resp.ContentLength == 0)
 }
+
+var errUnconfirmed = &unreadable{"the reply has no body", errors.New("the job's state doesn't show that Buildkite took the call; check proxies in between")}

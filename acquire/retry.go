@@ -37,6 +37,10 @@ type Call struct {
 	// Buildkite has answered 404 to sessions that it knew (docs/protocol.md#transport).
 	// 0 takes the first 404 as an answer.
 	Missing time.Duration
+	// Confirm, if it is set, is asked about a 2xx without a body, which the API may send
+	// (docs/protocol.md#transport) and a portal, too: whether the call was taken. If that
+	// isn't known, the reply counts as lost.
+	Confirm func(ctx context.Context) bool
 	// Count is called as each request is sent, if it is set.
 	Count func(call string)
 }
@@ -106,8 +110,8 @@ func (a *attempts) send(ctx context.Context, n int, send func(ctx context.Contex
 	wrote := new(atomic.Bool)
 	sent := time.Now()
 	resp, err := send(traceWrites(reqCtx, wrote), n)
-	if err == nil && resp != nil && resp.Response != nil {
-		err = webPage(resp.Response)
+	if err == nil && a.Confirm != nil && bare(resp) && !a.Confirm(reqCtx) {
+		err = errUnconfirmed
 	}
 	timedOut := errors.Is(context.Cause(reqCtx), context.DeadlineExceeded)
 	cancel()

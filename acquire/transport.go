@@ -8,12 +8,14 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/onejob-dev/onejob/contract"
 )
 
 // Authorized returns a RoundTripper that sends every request through base with the
 // Authorization header of token, as the stock agent's own transport does: with
 // api.Config.HTTPClient set, the agent's client adds none. It reads at most maxReply of
-// a reply, and maxError of an error.
+// a reply, and maxError of an error. A 2xx that isn't the API's own is an error.
 func Authorized(base http.RoundTripper, token string) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		req = req.Clone(req.Context())
@@ -22,13 +24,42 @@ func Authorized(base http.RoundTripper, token string) http.RoundTripper {
 		switch {
 		case err != nil:
 		case resp.StatusCode < 300:
-			resp.Body = &limitedBody{resp.Body, maxReply}
+			return taken(resp)
 		default:
 			resp.Body = &limitedBody{resp.Body, maxError}
 		}
 		return resp, err
 	})
 }
+
+// taken returns a 2xx with its whole body, if that is the API's own. The agent's client
+// reads only the bodies that it needs.
+func taken(resp *http.Response) (*http.Response, error) {
+	body, err := io.ReadAll(&limitedBody{resp.Body, maxReply})
+	_ = resp.Body.Close()
+	if err == nil {
+		err = contract.CheckTaken(resp.Header.Get("Content-Type"), body)
+	}
+	if err != nil {
+		return nil, &unreadable{resp.Status, err}
+	}
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	if contract.Bare(body) {
+		resp.ContentLength = 0
+	}
+	return resp, nil
+}
+
+// unreadable is a 2xx that says nothing: the call may have been taken, or may never have
+// reached Buildkite.
+type unreadable struct {
+	status string
+	err    error
+}
+
+func (e *unreadable) Error() string { return e.status + ": " + e.err.Error() }
+
+func (e *unreadable) Unwrap() error { return e.err }
 
 type roundTripper func(*http.Request) (*http.Response, error)
 

@@ -58,7 +58,7 @@ var stackTable = []Assumption{
 			{string(NotifyUnreservedTaken), "Yes.",
 				"A job that waits for a slot is told its place, and one whose tags no queue has is told so."},
 			{string(NotifyUnreservedRefused), "No: it is refused by its index.",
-				"The texts are lost, and those about places stop after three in a row. onejob explain, the status page, Events and metrics say the same."},
+				"The texts are lost, and those about places stop for ten minutes after three in a row. onejob explain, the status page, Events and metrics say the same."},
 		},
 		Settles: "Send a text for a job that is scheduled.",
 	},

@@ -1,6 +1,9 @@
 package contract
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"mime"
 	"net/http"
 )
@@ -20,3 +23,31 @@ func OwnReply(status int, contentType, message string) bool {
 	kind, _, _ := mime.ParseMediaType(contentType) //nolint:errcheck // a broken one is none
 	return kind == "application/json" || message != ""
 }
+
+// The ways in which a 2xx isn't Buildkite's own.
+var (
+	errWebPage = errors.New("the reply is a web page, not from Buildkite; check proxies in between")
+	ErrNotJSON = errors.New("the reply is no JSON object, so not from Buildkite; check proxies in between")
+)
+
+// CheckTaken returns an error if a 2xx with this Content-Type and body comes from something
+// on the way. The API answers with a JSON object or, to some calls, with no body at all
+// (Bare; docs/protocol.md#transport).
+func CheckTaken(contentType string, body []byte) error {
+	if kind, _, _ := mime.ParseMediaType(contentType); kind == "text/html" { //nolint:errcheck // a broken one is none
+		return errWebPage
+	}
+	if Bare(body) {
+		return nil
+	}
+	// As the API's clients do, only the first value is read.
+	var object map[string]json.RawMessage
+	if json.NewDecoder(bytes.NewReader(body)).Decode(&object) != nil || object == nil {
+		return ErrNotJSON
+	}
+	return nil
+}
+
+// Bare reports whether a reply has no body. A portal's may have none, too: where much hangs
+// on the call, the job's state is asked for.
+func Bare(body []byte) bool { return len(bytes.TrimSpace(body)) == 0 }

@@ -25,3 +25,30 @@ func TestOwnReply(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckTaken(t *testing.T) {
+	for _, tt := range []struct {
+		name, kind, body string
+		want             bool
+	}{
+		{"as Buildkite words it", "application/json; charset=utf-8", `{"a":1}`, true},
+		{"without a header", "", "{}", true},
+		{"JSON that is called a text", "text/plain", " {}\n", true},
+		{"more after it", "application/json", "{}{}", true},
+		{"nothing", "", "", true},
+		{"nothing, called JSON", "application/json", "\r\n", true},
+		{"a page", "text/html; charset=utf-8", "<html>", false},
+		{"an empty page", "text/html", "", false},
+		{"JSON that is called a page", "text/html", "{}", false},
+		{"a text", "text/plain", "OK", false},
+		{"a text that is called JSON", "application/json", "OK", false},
+		{"a text that JSON could be too", "text/plain", "200", false},
+		{"a list", "application/json", "[]", false},
+		{"null", "application/json", "null", false},
+		{"half of an object", "application/json", `{"a":`, false},
+	} {
+		if err := CheckTaken(tt.kind, []byte(tt.body)); (err == nil) != tt.want {
+			t.Errorf("%s: %v, want %t", tt.name, err, tt.want)
+		}
+	}
+}

@@ -32,15 +32,18 @@ type Use struct {
 	Disk int64 `json:"disk_bytes,omitempty"`
 }
 
-// The most that is believed: a job can write its message.
+// The most that any machine has: a job can write its message.
 const (
-	mostBytes   = 1 << 50
+	mostMemory  = 1 << 45
+	mostDisk    = 1 << 50
 	mostCount   = 1 << 31
 	mostSeconds = 1e9
+	// MostCPUs bounds a container's CPUs.
+	MostCPUs = 4096
 )
 
-// UnmarshalJSON takes what can be true. It never fails, because the rest of a message
-// counts without it.
+// UnmarshalJSON takes what can be true: a number out of all bounds isn't known, rather than
+// large. It never fails, because the rest of a message counts without it.
 func (u *Use) UnmarshalJSON(b []byte) error {
 	type plain Use
 	var in plain
@@ -48,11 +51,15 @@ func (u *Use) UnmarshalJSON(b []byte) error {
 		in = plain{}
 	}
 	*u = Use(in)
-	for n, most := range map[*int64]int64{&u.MemoryPeak: mostBytes, &u.MemoryLimit: mostBytes, &u.OOMKills: mostCount, &u.Disk: mostBytes} {
-		*n = min(max(*n, 0), most)
+	for n, most := range map[*int64]int64{&u.MemoryPeak: mostMemory, &u.MemoryLimit: mostMemory, &u.OOMKills: mostCount, &u.Disk: mostDisk} {
+		if *n < 0 || *n > most {
+			*n = 0
+		}
 	}
-	for _, s := range []*float64{&u.CPUSeconds, &u.CPULimit, &u.ThrottledSeconds, &u.MemoryStalled, &u.CPUStalled, &u.IOStalled} {
-		*s = min(max(*s, 0), mostSeconds)
+	for s, most := range map[*float64]float64{&u.CPUSeconds: mostSeconds, &u.CPULimit: MostCPUs, &u.ThrottledSeconds: mostSeconds, &u.MemoryStalled: mostSeconds, &u.CPUStalled: mostSeconds, &u.IOStalled: mostSeconds} {
+		if *s = Millis(*s); *s < 0 || *s > most {
+			*s = 0
+		}
 	}
 	return nil
 }

@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// A job can write what it likes: numbers are kept within what can be, and whatever can't
-// be read isn't known.
+// A job can write what it likes: whatever can't be true, or can't be read, isn't known.
 func TestParseUse(t *testing.T) {
 	for _, tt := range []struct {
 		name, text string
@@ -18,7 +17,9 @@ func TestParseUse(t *testing.T) {
 		{"of a newer release", `{"contract":1,"use":{"memory_peak":5,"disk":7},"more":{}}`, Use{MemoryPeak: 5}, true},
 		{"padded", ` {"contract":1,"use":{"memory_peak":5}}  `, Use{MemoryPeak: 5}, true},
 		{"out of bounds", `{"contract":1,"use":{"memory_peak":-5,"memory_limit":9000000000000000000,"oom_kills":9000000000000,"cpu_seconds":1e300,"cpu_limit":-1}}`,
-			Use{MemoryLimit: mostBytes, OOMKills: mostCount, CPUSeconds: mostSeconds}, true},
+			Use{}, false},
+		{"one out of bounds", `{"contract":1,"use":{"memory_peak":5,"cpu_seconds":1e300,"disk_bytes":9000000000000000000}}`, Use{MemoryPeak: 5}, true},
+		{"a limit of nothing", `{"contract":1,"use":{"memory_peak":5,"cpu_limit":1e-300,"throttled_seconds":-0.0}}`, Use{MemoryPeak: 5}, true},
 		{"empty", ``, Use{}, false},
 		{"empty use", `{"contract":1,"use":{}}`, Use{}, false},
 		{"no use", `{"contract":1}`, Use{}, false},

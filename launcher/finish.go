@@ -53,13 +53,20 @@ func finish(ctx, hurry context.Context, client *api.Client, job *api.Job, f Fini
 	done.ExitStatus, done.Signal, done.SignalReason = f.ExitStatus, f.Signal, f.SignalReason
 	done.FinishedAt = time.Now().UTC().Format(time.RFC3339Nano)
 	done.ChunksFailedCount = f.ChunksFailed
-	call := acquire.Call{Name: "finish", Backoff: FinishPolicy, Rand: rnd, Log: log, Hurry: hurry, Count: count, Missing: FinishPolicy.Deadline}
+	proof := acquire.ProofNone
+	confirm := func(ctx context.Context) bool {
+		proof = acquire.Delivered(ctx, client, job, rnd, count)
+		return proof != acquire.ProofNone
+	}
+	call := acquire.Call{Name: "finish", Backoff: FinishPolicy, Rand: rnd, Log: log, Hurry: hurry, Count: count, Missing: FinishPolicy.Deadline, Confirm: confirm}
 	d := Delivery{Sent: true}
 	err := call.Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
 		return client.FinishJob(ctx, &done, nil)
 	})
 	if err == nil {
-		d.Delivered = true
+		if d.Delivered = true; proof != acquire.ProofNone {
+			d.infer(proof)
+		}
 		return d
 	}
 	d.Err = err.Error()

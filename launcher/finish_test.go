@@ -31,7 +31,7 @@ func TestFinishIsNotHeldUpByItsText(t *testing.T) {
 						<-req.Context().Done()
 						return nil, errors.New("torn")
 					}
-					return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader("")), Request: req}, nil
+					return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader("{}")), Request: req}, nil
 				})
 				log := slog.New(slog.DiscardHandler)
 				j := &api.Job{ID: job, Token: "job"}
@@ -100,4 +100,53 @@ func TestMissingJobIsAskedForAgain(t *testing.T) {
 			t.Errorf("delivered %t (%s), calls %v", d.Delivered, d.Err, calls)
 		}
 	})
+}
+
+// A finish is delivered by the API's own JSON, or when the job's state shows that: a portal's
+// answer is none, whatever its status.
+func TestFinishNeedsBuildkitesOwnReply(t *testing.T) {
+	for _, tt := range []struct {
+		name, kind, body string
+		state            string // what Buildkite says of the job; empty for a refused token
+		status, requests int
+		inferred         bool
+	}{
+		{"the API's own", "application/json", "{}", "running", 200, 1, false},
+		{"a text", "text/plain", "OK", "running", 200, 2, false},
+		{"a list", "application/json", "[]", "running", 200, 2, false},
+		{"null", "application/json", "null", "running", 200, 2, false},
+		{"a page", "text/html", "<html>", "running", 200, 2, false},
+		{"nothing, of a portal", "", "", "running", 200, 2, false},
+		{"nothing, of Buildkite", "", "", "finished", 200, 1, true},
+		{"no content, of Buildkite, which ends the token", "", "", "", 204, 1, true},
+		{"no content, of a portal", "", "", "running", 204, 2, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				requests := 0
+				reply := func(req *http.Request, status int, kind, body string) (*http.Response, error) {
+					return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {kind}}, Body: io.NopCloser(strings.NewReader(body)), Request: req}, nil
+				}
+				rt := roundTripper(func(req *http.Request) (*http.Response, error) {
+					switch {
+					case strings.HasSuffix(req.URL.Path, "/finish"):
+						if requests++; requests == 1 {
+							return reply(req, tt.status, tt.kind, tt.body)
+						}
+						return reply(req, 200, "application/json", "{}")
+					case tt.state == "":
+						return reply(req, 401, "application/json", `{"message":"no"}`)
+					}
+					return reply(req, 200, "application/json", `{"state":"`+tt.state+`"}`)
+				})
+				log := slog.New(slog.DiscardHandler)
+				j := &api.Job{ID: job, Token: "job"}
+				client := JobClient("http://buildkite.test/v3", "session", "", nil, j, rt, log)
+				d := finish(t.Context(), nil, client, j, Finish{ExitStatus: "-1"}, acquire.NewRand(1), log, nil)
+				if !d.Delivered || d.Inferred != tt.inferred || requests != tt.requests {
+					t.Errorf("%d requests, want %d; %+v", requests, tt.requests, d)
+				}
+			})
+		})
+	}
 }

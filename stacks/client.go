@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -83,7 +82,9 @@ type Client struct {
 	gates map[Endpoint]*gate
 	// finishAgain is the gate of the finishes that have failed before.
 	finishAgain *gate
-	checked     tokenAnswer
+	// aside is the gate of texts that nobody needs, see NotifyAside.
+	aside   *gate
+	checked tokenAnswer
 	// length is which of the lengths Buildkite takes for a reservation, as far as known.
 	length atomic.Int32
 }
@@ -126,8 +127,8 @@ func New(cfg Config) (*Client, error) {
 		c.gates[e] = newGate(n)
 	}
 	c.checked.one = make(chan struct{}, 1)
-	c.finishAgain = newGate(documented[EndpointFinish])
-	c.gates[EndpointFinish].lone, c.gates[EndpointJob].lone = true, true
+	c.finishAgain, c.aside = newGate(documented[EndpointFinish]), newGate(documented[EndpointNotify])
+	c.gates[EndpointFinish].lone, c.gates[EndpointJob].lone, c.aside.lone = true, true, true
 	return c, nil
 }
 
@@ -145,6 +146,11 @@ func (c *Client) stackPath(rest string) string { return "/stacks/" + c.cfg.Stack
 // do sends one call, as often as Config.Attempts allows, and decodes the reply
 // into out unless that is nil.
 func (c *Client) do(ctx context.Context, e Endpoint, method, path string, in, out any) error {
+	return c.doAt(ctx, c.gates[e], c.cfg.Attempts, e, method, path, in, out)
+}
+
+// doAt is do with another gate than the endpoint's, and its own number of attempts.
+func (c *Client) doAt(ctx context.Context, g *gate, attempts int, e Endpoint, method, path string, in, out any) error {
 	var body []byte
 	if in != nil {
 		var err error
@@ -153,20 +159,20 @@ func (c *Client) do(ctx context.Context, e Endpoint, method, path string, in, ou
 		}
 	}
 	for attempt := 1; ; attempt++ {
-		err := c.once(ctx, e, method, path, body, out)
-		if err == nil || attempt >= c.cfg.Attempts || !Temporary(err) || ctx.Err() != nil {
+		err := c.once(ctx, g, e, method, path, body, out)
+		if err == nil || attempt >= attempts || !Temporary(err) || ctx.Err() != nil {
 			return err
 		}
 	}
 }
 
-func (c *Client) once(ctx context.Context, e Endpoint, method, path string, body []byte, out any) error {
-	release, err := c.gates[e].pass(ctx)
+func (c *Client) once(ctx context.Context, g *gate, e Endpoint, method, path string, body []byte, out any) error {
+	release, err := g.pass(ctx)
 	if err != nil {
 		return fmt.Errorf("%s: waiting to be allowed a request: %w", e, err)
 	}
 	defer release()
-	return c.send(ctx, c.gates[e], e, method, path, body, out)
+	return c.send(ctx, g, e, method, path, body, out)
 }
 
 // send sends a request that a gate has let through.
@@ -195,10 +201,13 @@ func (c *Client) send(ctx context.Context, g *gate, e Endpoint, method, path str
 		return fmt.Errorf("%s: %w", e, context.Cause(ctx))
 	}
 	var refused *Error
-	counted := status
+	counted, bare := status, errors.Is(err, errBare)
 	switch {
 	case errors.As(err, &refused) && refused.Between:
 		counted = http.StatusInternalServerError // as bad, and as much about what was sent
+	case bare && e != EndpointFinish:
+		err = nil
+	case bare: // TryFinish looks further
 	case err != nil && status/100 == 2:
 		counted = 0 // an unreadable reply is as good as none
 	}
@@ -252,27 +261,7 @@ func (c *Client) exchange(req *http.Request, out any) (int, http.Header, error) 
 		}
 		return resp.StatusCode, resp.Header, e
 	}
-	if webPage(resp.Header) {
-		return resp.StatusCode, resp.Header, errors.New("the reply is a web page, not from Buildkite; check proxies in between")
-	}
-	if out == nil {
-		_, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxReply))
-		return resp.StatusCode, resp.Header, err
-	}
-	lr := &io.LimitedReader{R: resp.Body, N: maxReply}
-	if err := json.NewDecoder(lr).Decode(out); err != nil {
-		if lr.N <= 0 {
-			err = fmt.Errorf("the reply is longer than %d bytes", maxReply)
-		}
-		return resp.StatusCode, resp.Header, fmt.Errorf("reading the reply: %w", err)
-	}
-	_, _ = io.Copy(io.Discard, lr) // to the end, or the connection can't be used again
-	return resp.StatusCode, resp.Header, nil
-}
-
-func webPage(h http.Header) bool {
-	kind, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
-	return kind == "text/html"
+	return resp.StatusCode, resp.Header, readTaken(resp, out)
 }
 
 // messageOf is the message of an error reply, "" if it has none.

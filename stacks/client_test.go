@@ -214,7 +214,7 @@ func TestFinishSendsZeroAndCuts(t *testing.T) {
 	c := client(t, func(_ *http.Request, body []byte) (int, map[string]string, any) {
 		in = nil
 		_ = json.Unmarshal(body, &in)
-		return 200, nil, ""
+		return 200, nil, map[string]any{}
 	})
 	if _, err := c.TryFinish(t.Context(), jobA, 0, strings.Repeat("ü", 5000), false); err != nil {
 		t.Fatal(err)
@@ -262,6 +262,56 @@ func TestNotBuildkitesAnswer(t *testing.T) {
 	})
 	if _, err := c.TryFinish(t.Context(), jobA, 1, "x", false); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "web page") {
 		t.Errorf("a web page: %v", err)
+	}
+}
+
+// A 2xx counts only if it is an object of JSON. A finish may have no body; then the job's
+// state shows whether Buildkite has it.
+func TestTakenByBuildkite(t *testing.T) {
+	for _, tt := range []struct {
+		name, kind, body string
+		status           int
+		state            State
+		asked            int // for the state
+		finish, list     bool
+	}{
+		{"the API's own", "application/json", `{"jobs":[]}`, 200, StateReserved, 0, true, true},
+		{"JSON that is called a text", "text/plain", "\n {}", 200, StateReserved, 0, true, true},
+		{"a text", "text/plain", "OK", 200, StateReserved, 0, false, false},
+		{"a list", "application/json", "[]", 200, StateReserved, 0, false, false},
+		{"null", "application/json", "null", 200, StateReserved, 0, false, false},
+		{"half of it", "application/json", `{"jobs":[`, 200, StateReserved, 0, false, false},
+		{"a page", "text/html", "{}", 200, StateReserved, 0, false, false},
+		{"nothing, of a portal", "", "", 200, StateReserved, 1, false, false},
+		{"nothing, of Buildkite", "", " ", 204, StateFinished, 1, true, false},
+		{"no content, of a portal", "", "", 204, StateScheduled, 1, false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			asked := 0
+			c := client(t, func(r *http.Request, _ []byte) (int, map[string]string, any) {
+				if strings.HasSuffix(r.URL.Path, "/get-states") {
+					asked++
+					return 200, nil, map[string]any{"states": map[contract.JobID]State{jobA: tt.state}}
+				}
+				return tt.status, map[string]string{"Content-Type": tt.kind}, tt.body
+			})
+			if _, err := c.TryFinish(t.Context(), jobA, 1, "x", false); (err == nil) != tt.finish || err != nil && !errors.Is(err, ErrUnavailable) || asked != tt.asked {
+				t.Errorf("finish: %v, asked %d times, want %t and %d", err, asked, tt.finish, tt.asked)
+			}
+			if _, err := c.ScheduledJobs(t.Context(), "", 1); (err == nil) != tt.list || err != nil && !errors.Is(err, ErrUnavailable) {
+				t.Errorf("list: %v, want %t", err, tt.list)
+			}
+		})
+	}
+}
+
+// A stack is gone with 204, as documented.
+func TestDeregisterWithoutABody(t *testing.T) {
+	for body, want := range map[string]bool{"": true, "{}": true, "OK": false} {
+		c := client(t, func(*http.Request, []byte) (int, map[string]string, any) { return 204, nil, body })
+		if err := c.Deregister(t.Context()); (err == nil) != want {
+			t.Errorf("%q: %v", body, err)
+		}
 	}
 }
 
@@ -344,7 +394,7 @@ func TestFailedFinishHoldsUpNoOther(t *testing.T) {
 		all := ids(101)
 		c := client(t, func(r *http.Request, _ []byte) (int, map[string]string, any) {
 			if strings.Contains(r.URL.Path, string(all[100])) {
-				return 200, nil, ""
+				return 200, nil, map[string]any{}
 			}
 			return 500, nil, ""
 		})

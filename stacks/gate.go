@@ -33,9 +33,9 @@ type gate struct {
 	failures  int // in a row
 	failedAt  time.Time
 	notBefore time.Time
-	// lone: each request is about one job, with a text of its own. A 500, or an answer
-	// of something in between, may then be about that job alone, which comes again at
-	// another gate. It says nothing about the endpoint.
+	// lone: each request is about one job, with a text of its own, or is halved until it is.
+	// A 500, or an answer of something in between, may then be about that job alone, which
+	// comes again at another gate or not at all. It says nothing about the endpoint.
 	lone bool
 
 	probe chan struct{} // held by the one request that is on its way while failures > 0

@@ -260,7 +260,8 @@ func (c *Client) TryEnv(ctx context.Context, id contract.JobID) (env map[string]
 // It doesn't wait. If no request may be sent now, it sends none and returns when to
 // come again. A finish that has failed before (repeated) waits only for others of its
 // kind: a job whose finish Buildkite can't accept doesn't delay the first finish of
-// another.
+// another. After an answer without a body it asks for the job's state: if that doesn't
+// show the finish, it is ErrUnavailable.
 func (c *Client) TryFinish(ctx context.Context, id contract.JobID, exitStatus int, detail string, repeated bool) (again time.Duration, err error) {
 	in := struct {
 		ExitStatus int    `json:"exit_status"`
@@ -279,8 +280,9 @@ func (c *Client) TryFinish(ctx context.Context, id contract.JobID, exitStatus in
 		return again, nil
 	}
 	defer release()
-	if err := c.send(ctx, g, EndpointFinish, http.MethodPost, c.stackPath("/jobs/"+id.String()+"/finish"), body, nil); err != nil {
-		return 0, fmt.Errorf("finishing job %s: %w", id, err)
+	err = c.send(ctx, g, EndpointFinish, http.MethodPost, c.stackPath("/jobs/"+id.String()+"/finish"), body, nil)
+	if err == nil || errors.Is(err, errBare) && c.isOver(ctx, id) {
+		return 0, nil
 	}
-	return 0, nil
+	return 0, fmt.Errorf("finishing job %s: %w", id, err)
 }

@@ -21,6 +21,10 @@ type Notification struct {
 // Buildkite refused: a job has room for 100, and a time must lie between the job's
 // creation and now, by Buildkite's clock.
 func (c *Client) Notify(ctx context.Context, ns []Notification) (refused map[int]bool, err error) {
+	return c.notify(ctx, c.gates[EndpointNotify], c.cfg.Attempts, ns)
+}
+
+func (c *Client) notify(ctx context.Context, g *gate, attempts int, ns []Notification) (refused map[int]bool, err error) {
 	var out struct {
 		Errors []struct {
 			Error   string `json:"error"`
@@ -30,13 +34,15 @@ func (c *Client) Notify(ctx context.Context, ns []Notification) (refused map[int
 	in := struct {
 		Notifications []Notification `json:"notifications"`
 	}{ns}
-	if err := c.do(ctx, EndpointNotify, http.MethodPost, c.stackPath("/notifications"), in, &out); err != nil {
+	if err := c.doAt(ctx, g, attempts, EndpointNotify, http.MethodPost, c.stackPath("/notifications"), in, &out); err != nil {
 		return nil, err
 	}
 	refused = map[int]bool{}
 	for _, e := range out.Errors {
 		for _, i := range e.Indexes {
-			refused[i] = true
+			if i >= 0 && i < len(ns) {
+				refused[i] = true
+			}
 		}
 	}
 	return refused, nil

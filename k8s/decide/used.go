@@ -35,6 +35,7 @@ func (p *Pod) addUsed(c corev1.ContainerStatus, ours bool) {
 		return
 	}
 	u, known := Used{Container: contract.Word(c.Name), OutOfMemory: end.Reason == "OOMKilled"}, false
+	ran := max(0, end.FinishedAt.Sub(end.StartedAt.Time).Seconds())
 	switch {
 	case c.Name != contract.AgentContainer:
 		if !ours || !contract.IsCommand(c.Name) {
@@ -44,10 +45,15 @@ func (p *Pod) addUsed(c corev1.ContainerStatus, ours bool) {
 	case p.Message != nil && p.Message.Use != nil:
 		u.Use, known = *p.Message.Use, true
 	}
-	if limit := memoryLimit(c); limit > 0 {
-		u.Use.MemoryLimit = limit
+	u.limits(c.Resources)
+	if !plausible(u.Use, ran) {
+		u.Use, known = contract.Use{}, false
+		u.limits(c.Resources)
+		if c.Name == contract.AgentContainer {
+			p.Message.Use = nil
+		}
 	}
-	u.Seconds = max(0, end.FinishedAt.Sub(end.StartedAt.Time).Seconds()-p.stayed(end.FinishedAt.Time))
+	u.Seconds = max(0, ran-p.stayed(end.FinishedAt.Time))
 	if known || u.OutOfMemory {
 		p.Used = append(p.Used, u)
 	}
@@ -62,12 +68,32 @@ func (p Pod) stayed(until time.Time) float64 {
 	return max(0, p.Message.Held-p.EndedAt.Sub(until).Seconds())
 }
 
-// memoryLimit is a container's, as Kubernetes 1.33 and later tell it; 0 if it isn't told.
-func memoryLimit(c corev1.ContainerStatus) int64 {
-	if c.Resources == nil {
-		return 0
+// limits takes the container's limits from its status, where Kubernetes 1.33 and later have
+// them: no job can write there.
+func (u *Used) limits(r *corev1.ResourceRequirements) {
+	if r == nil {
+		return
 	}
-	return c.Resources.Limits.Memory().Value()
+	if limit := r.Limits.Memory().Value(); limit > 0 {
+		u.Use.MemoryLimit = limit
+	}
+	if limit := r.Limits.Cpu().AsApproximateFloat64(); limit > 0 {
+		u.Use.CPULimit = contract.Millis(limit)
+	}
+}
+
+// plausible reports whether a container that ran for so many seconds, by the kubelet, can
+// have used that. The kernel's own counts lie within a twentieth of it, but for CPU time,
+// of which each CPU of a node may give a little more than the limit in every period.
+func plausible(u contract.Use, ran float64) bool {
+	within := (ran + 2*clockGrain.Seconds()) * 1.05 // the kubelet's times are cut to the second
+	cpus := float64(contract.MostCPUs)
+	if u.CPULimit > 0 {
+		cpus = min(cpus, 2*u.CPULimit+1)
+	}
+	aboveLimit := u.MemoryLimit > 0 && float64(u.MemoryPeak) > 1.05*float64(u.MemoryLimit)
+	longest := max(u.ThrottledSeconds, u.MemoryStalled, u.CPUStalled, u.IOStalled)
+	return !aboveLimit && longest <= within && u.CPUSeconds <= within*cpus
 }
 
 // UsedBy are the containers that ran a job's commands, and have ended: the agent's, unless

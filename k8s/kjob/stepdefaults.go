@@ -17,53 +17,66 @@ import (
 //	template with the checkout's defaults  <  class  <  commandParams and the like  <  what the step says
 //
 // The policy doesn't judge them. A fault in them would end every job, so each is looked for
-// when the file is read.
+// when the file is read, and so is whatever a pipeline could take the agent token with.
 
 // giveDefaults puts the checkout's defaults into the template, because the runner is there
 // that checks out, and checks what comes of all of them.
-func (t *Template) giveDefaults() error {
+func (t *Template) giveDefaults(trusted bool) error {
 	if t.setting.IsZero() {
 		return nil
 	}
-	if err := t.unknownVolumes(); err != nil {
+	if err := t.badMounts(trusted); err != nil {
 		return err
 	}
 	if err := t.giveCheckout(); err != nil {
 		return err
 	}
-	doc, err := json.Marshal(t.Job)
+	if t.raw != "" {
+		doc, err := json.Marshal(t.Job)
+		if err != nil {
+			return err
+		}
+		t.raw = string(doc)
+	}
+	if err := t.checkGiven(t.Job, trusted); err != nil {
+		return fmt.Errorf("%s.checkout: %w", steps.SettingName, err)
+	}
+	return t.tryDefaults(trusted)
+}
+
+// checkGiven checks a kjob with the defaults in it as a template is.
+func (t *Template) checkGiven(k *batchv1.Job, trusted bool) error {
+	doc, err := json.Marshal(k)
 	if err != nil {
 		return err
 	}
-	if t.raw != "" {
-		t.raw = string(doc)
-	}
-	if err := errors.Join(checkAdmissible(t.Job), checkTokenSecret(&t.Job.Spec.Template.Spec, t.tokens)); err != nil {
-		return fmt.Errorf("%s.checkout: %w", steps.SettingName, err)
-	}
-	return t.tryDefaults()
+	return errors.Join(checkAdmissible(k), checkVariables(doc, k, trusted), checkTokenSecret(&k.Spec.Template.Spec, t.tokens))
 }
 
-// unknownVolumes are mounts of volumes that the template lacks.
-func (t *Template) unknownVolumes() error {
+// badMounts are mounts of volumes that the template lacks, and those of which a step could
+// choose the folder: it sets the variables of its own containers.
+func (t *Template) badMounts(trusted bool) error {
 	var errs []error
 	volumes := t.Job.Spec.Template.Spec.Volumes
-	look := func(at string, mounts []corev1.VolumeMount) {
+	look := func(at string, mounts []corev1.VolumeMount, ofStep bool) {
 		for _, m := range mounts {
 			if !slices.ContainsFunc(volumes, func(v corev1.Volume) bool { return v.Name == m.Name }) {
 				errs = append(errs, fmt.Errorf("%s.%s.extraVolumeMounts: the queue's template has no volume %q: add it to the volumes there", steps.SettingName, at, m.Name))
+			}
+			if ofStep && !trusted && expansion.MatchString(m.SubPathExpr) {
+				errs = append(errs, fmt.Errorf("%s.%s.extraVolumeMounts[%s].subPathExpr: whoever writes a step can set its variables, and have any folder of the volume mounted: use subPath, or set trusted-pipelines: true on the queue if they may", steps.SettingName, at, m.Name))
 			}
 		}
 	}
 	s := t.setting
 	if s.Checkout != nil {
-		look("checkout", s.Checkout.ExtraVolumeMounts)
+		look("checkout", s.Checkout.ExtraVolumeMounts, false)
 	}
 	if s.CommandParams != nil {
-		look("commandParams", s.CommandParams.ExtraVolumeMounts)
+		look("commandParams", s.CommandParams.ExtraVolumeMounts, true)
 	}
 	if s.SidecarParams != nil {
-		look("sidecarParams", s.SidecarParams.ExtraVolumeMounts)
+		look("sidecarParams", s.SidecarParams.ExtraVolumeMounts, true)
 	}
 	return errors.Join(errs...)
 }
@@ -118,7 +131,7 @@ func (t *Template) otherMirrors(pod *steps.Pod) error {
 }
 
 // tryDefaults makes a pod with a command and a sidecar that say nothing themselves.
-func (t *Template) tryDefaults() error {
+func (t *Template) tryDefaults(trusted bool) error {
 	step := steps.Step{Plugin: &steps.Plugin{Sidecars: []corev1.Container{{Name: "sidecar-0", Image: t.Image()}}}}
 	pod, err := steps.Resolve(step, t.forSteps(nil))
 	if err == nil {
@@ -129,7 +142,7 @@ func (t *Template) tryDefaults() error {
 		err = t.addPod(k, pod, nil)
 	}
 	if err == nil {
-		err = errors.Join(checkAdmissible(k), checkTokenSecret(&k.Spec.Template.Spec, t.tokens))
+		err = t.checkGiven(k, trusted)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", steps.SettingName, err)

@@ -255,6 +255,43 @@ func TestStepDefaultsFaults(t *testing.T) {
 	}
 }
 
+// What a pipeline could take the agent token with is refused in step-defaults as it is in a
+// template, and allowed by the same setting.
+func TestStepDefaultsReachNoToken(t *testing.T) {
+	const template = `{metadata: {annotations: {a: "{{env.X}}"}}, spec: {containers: [{name: agent, env: [{name: A, value: "{{env.X}}"}, {name: B, value: "x$(A)"}, {name: OWN, value: own}, {name: BRANCH, valueFrom: {fieldRef: {fieldPath: "metadata.annotations['onejob.dev/branch']"}}}]}], volumes: [{name: v, emptyDir: {}}]}}`
+	mount := func(expr string) string {
+		return "{checkout: {extraVolumeMounts: [{name: v, mountPath: /mnt/v, subPathExpr: " + expr + "}]}}"
+	}
+	mirrors := func(volume string) string {
+		return "{checkout: {gitMirrors: {volume: {name: m, " + volume + "}}}}"
+	}
+	const files, file, steered = "they can put files of their own in the place of the pod's programs", "a file that a pipeline fills can stand in the place of a hook", "whoever writes a step can set its variables"
+	for _, tt := range []struct{ name, defaults, want string }{
+		{"a folder of a template variable", mount("$(A)"), files},
+		{"by way of another", mount("a/$(B)"), files},
+		{"a folder of the branch", mount("$(BRANCH)"), files},
+		{"a file of an annotation", mirrors(`downwardAPI: {items: [{path: hook, fieldRef: {fieldPath: "metadata.annotations['a']"}}]}`), file},
+		{"a file of all labels", mirrors(`projected: {sources: [{downwardAPI: {items: [{path: hook, fieldRef: {fieldPath: metadata.labels}}]}}]}`), file},
+		{"a step's own variable", "{commandParams: {extraVolumeMounts: [{name: v, mountPath: /mnt/v, subPathExpr: $(ANY)}]}}", steered},
+		{"a sidecar's", "{sidecarParams: {extraVolumeMounts: [{name: v, mountPath: /mnt/v, subPathExpr: a/$(ANY)}]}}", steered},
+		{"a folder of the template's own", mount("$(OWN)"), ""},
+		{"a folder without a variable", "{commandParams: {extraVolumeMounts: [{name: v, mountPath: /mnt/v, subPathExpr: a}]}}", ""},
+		{"a file of the pod's name", mirrors(`downwardAPI: {items: [{path: name, fieldRef: {fieldPath: metadata.name}}]}`), ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, class := range []string{"", "  resource-classes: {big: {}}\n"} {
+				_, err := Parse([]byte(template), aQueue(t, "  steps: pod\n  step-defaults: "+tt.defaults+"\n"+class))
+				if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.HasPrefix(err.Error(), "step-defaults") || !strings.Contains(err.Error(), tt.want)) {
+					t.Errorf("got %v, want %q", err, tt.want)
+				}
+				if _, err := Parse([]byte(template), aQueue(t, "  trusted-pipelines: true\n  steps: pod\n  step-defaults: "+tt.defaults+"\n"+class)); err != nil {
+					t.Errorf("trusted: %v", err)
+				}
+			}
+		})
+	}
+}
+
 // The template of another queue, or of another reading, has nothing of these.
 func TestStepDefaultsAreTheQueues(t *testing.T) {
 	q := aQueue(t, "  step-defaults: {checkout: {cloneFlags: -v}, commandParams: {envFrom: [{configMapRef: {name: all}}]}}")

@@ -159,7 +159,7 @@ func Parse(doc []byte, q config.Queue) (*Template, error) {
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}
-	if err := t.giveDefaults(); err != nil {
+	if err := t.giveDefaults(q.TrustedPipelines); err != nil {
 		return nil, err
 	}
 	return t.withClasses(q)

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/onejob-dev/onejob/jitter"
 	"github.com/onejob-dev/onejob/k8s/decide"
 	"github.com/onejob-dev/onejob/stacks"
 )
@@ -25,11 +26,11 @@ const (
 	aheadLooks = 10 * time.Second
 	// aheadAtOnce bounds the texts of one look, which are one call.
 	aheadAtOnce = 250
-	// aheadFailures is how many calls in a row may fail for another reason than that
-	// Buildkite takes no such text, and aheadRefusals how many texts it may refuse before
-	// it takes one: a page may be full, or its job long over.
-	aheadFailures = 3
-	aheadRefusals = 3
+	// aheadTries is how many texts Buildkite may refuse before it takes one (a page may be
+	// full, or its job long over), and how many batches in a row may get no answer, before
+	// none is sent for aheadRest. After that one is as good as these.
+	aheadTries = 3
+	aheadRest  = 10 * time.Minute
 )
 
 // ahead is what a job was told of its place. A leader that begins later tells it anew.
@@ -71,14 +72,14 @@ func inLine(jobs []candidate) {
 type aheads struct {
 	looked time.Time
 	texts  chan []stacks.Notification
-	off    atomic.Bool
+	rest   atomic.Bool
 }
 
 // tellAhead tells the jobs that wait for a slot, in their order, how many are ahead. The
 // texts go in calls of their own, so that no other waits for them.
 func (q *queue) tellAhead(jobs []candidate, most int) {
 	now := time.Now()
-	if len(jobs) == 0 || most == 0 || now.Sub(q.aheads.looked) < aheadLooks || q.aheads.off.Load() || len(q.aheads.texts) > 0 {
+	if len(jobs) == 0 || most == 0 || now.Sub(q.aheads.looked) < aheadLooks || q.aheads.rest.Load() || len(q.aheads.texts) > 0 {
 		return
 	}
 	q.aheads.looked = now
@@ -103,34 +104,36 @@ func (q *queue) tellAhead(jobs []candidate, most int) {
 	}
 }
 
-// sendAheads sends those texts until ctx ends, or Buildkite has refused them. What it
-// doesn't get it doesn't need.
+// sendAheads sends those texts until ctx ends. What Buildkite doesn't get it doesn't need,
+// so none is sent twice, but one that it refuses keeps no other job's back.
 func (q *queue) sendAheads(ctx context.Context) {
-	for failed, untaken := 0, 0; ; {
+	for failed, refused, tries := 0, 0, aheadTries; ; {
 		var texts []stacks.Notification
 		select {
 		case <-ctx.Done():
 			return
 		case texts = <-q.aheads.texts:
 		}
-		refused, err := q.client.Notify(ctx, texts)
-		switch {
+		told := q.client.NotifyAside(ctx, texts, tries-refused)
+		switch refused += told.Refused; {
 		case ctx.Err() != nil:
 			return
-		case err == nil && len(refused) < len(texts):
-			failed, untaken = 0, 0
-		case err == nil:
-			failed, untaken = 0, untaken+len(refused)
-		case stacks.Temporary(err):
+		case told.Taken > 0: // so these texts are taken, but for those
+			q.notices.Dropped(refused)
+			failed, refused, tries = 0, 0, aheadTries
+		case told.Refused == 0:
 			failed++
-		default:
-			failed = aheadFailures
 		}
-		if failed >= aheadFailures || untaken >= aheadRefusals {
-			q.aheads.off.Store(true)
-			q.log.Info("jobs that wait are told their place no more: Buildkite doesn't take these texts", "refused", len(refused), "err", err)
+		if failed < tries && refused < tries {
+			continue
+		}
+		q.log.Info("jobs that wait are not told their place for a while: Buildkite doesn't take these texts", "refused", refused, "err", told.Err, "retry_in", aheadRest)
+		q.aheads.rest.Store(true)
+		if !jitter.Sleep(ctx, aheadRest) {
 			return
 		}
+		q.aheads.rest.Store(false)
+		failed, refused, tries = 0, 0, 1
 	}
 }
 

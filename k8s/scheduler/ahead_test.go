@@ -104,28 +104,88 @@ func TestPlacesOfThousands(t *testing.T) {
 	})
 }
 
-// These texts go in calls of their own, and to no job after Buildkite has refused one: that
-// it takes any for a job that nobody has reserved is guessed, and texts that matter mustn't
-// wait for that.
+// These texts go in calls of their own, and to no job for a while after Buildkite has refused
+// three alone and taken none: that it takes any for a job that nobody has reserved is guessed,
+// and texts that matter mustn't wait for that. A call that is refused may be for one of its
+// texts, so it is halved until one is alone; a call without an answer isn't.
 func TestPlacesThatAreRefused(t *testing.T) {
 	const place = "slots in use"
-	for name, fault := range map[string]simulator.Fault{
-		"refused": {Endpoint: "stacks_notify", Contains: place, Status: 422}, "not found": {Endpoint: "stacks_notify", Contains: place, Status: 404}, "fails": {Endpoint: "stacks_notify", Contains: place, Status: 500},
+	const halving = 30 // three times down to a single one of 200
+	for name, tt := range map[string]struct {
+		fault simulator.Fault
+		most  int
+	}{
+		"refused": {simulator.Fault{Status: 422}, halving}, "not found": {simulator.Fault{Status: 404}, halving}, "fails": {simulator.Fault{Status: 500}, halving},
+		"forbidden": {simulator.Fault{Status: 403}, halving}, "blocked by a proxy": {simulator.Fault{Status: 403, Body: "<html>blocked"}, halving},
+		"away": {simulator.Fault{Status: 503}, aheadTries}, "hung up on": {simulator.Fault{Reset: "before"}, aheadTries},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, simulator.Config{}, func(w *world) {
-				w.sim.AddFault(fault)
+				tt.fault.Endpoint, tt.fault.Contains = "stacks_notify", place
+				w.sim.AddFault(tt.fault)
 				w.runs = slowly(0, 0, time.Hour)
 				r := w.start("  max-in-flight: 1\n")
 				w.build(200)
 				time.Sleep(3 * time.Minute)
 				calls := w.noticesSent()
-				most := 1
-				if name == "fails" {
-					most = aheadFailures
+				if dropped := r.metric("onejob_notifications_dropped_total")["default"]; calls == 0 || calls > tt.most || dropped > 0 {
+					t.Errorf("%d calls, want %d; %v texts count as dropped", calls, tt.most, dropped)
 				}
-				if dropped := r.metric("onejob_notifications_dropped_total")["default"]; calls == 0 || calls > most || dropped > 0 {
-					t.Errorf("%d calls, want %d; %v texts count as dropped", calls, most, dropped)
+				r.end(w)
+			})
+		})
+	}
+}
+
+// After a while one text is tried again, and if that is taken, all are.
+func TestPlacesAreTriedAgain(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.sim.AddFault(simulator.Fault{Endpoint: "stacks_notify", Contains: "slots in use", Status: 422, Until: aheadRest + time.Minute})
+		w.runs = slowly(0, 0, 70*time.Second) // so that places change
+		r := w.start("  max-in-flight: 1\n")
+		time.Sleep(time.Second)
+		jobs := w.build(30)
+		last := jobs[29].ID
+		time.Sleep(aheadRest)
+		before := w.noticesSent()
+		time.Sleep(time.Minute)
+		if n := w.noticesSent() - before; before > 30 || n > 10 {
+			t.Errorf("%d calls, and %d for one more try", before, n)
+		}
+		w.await("told", aheadRest+2*time.Minute, func() bool { return len(w.places(last)) > 0 })
+		r.end(w)
+	})
+}
+
+// One text that Buildkite can't take holds up no other: it is dropped alone, and counted.
+func TestPlaceThatCantBeTaken(t *testing.T) {
+	for name, fault := range map[string]simulator.Fault{
+		"refused": {Status: 422}, "not found": {Status: 404}, "a NUL, as it were": {Status: 500}, "forbidden": {Status: 403}, "blocked by a proxy": {Status: 403, Body: "<html>blocked"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, simulator.Config{}, func(w *world) {
+				w.runs = slowly(0, 0, time.Hour)
+				r := w.start("  max-in-flight: 1\n")
+				time.Sleep(time.Second)
+				jobs := w.build(40)
+				bad := jobs[20:24]
+				for _, j := range bad {
+					one := fault
+					one.Endpoint, one.Contains = "stacks_notify", j.ID
+					w.sim.AddFault(one)
+				}
+				told := func() (n int) {
+					for _, j := range jobs {
+						if len(w.places(j.ID)) > 0 {
+							n++
+						}
+					}
+					return n
+				}
+				w.await("the others are told", 3*time.Minute, func() bool { return told() >= len(jobs)-1-len(bad) })
+				w.await("those are counted", time.Minute, func() bool { return r.metric("onejob_notifications_dropped_total")["default"] == float64(len(bad)) })
+				if n, calls := told(), w.noticesSent(); n != len(jobs)-1-len(bad) || calls > 30 {
+					t.Errorf("%d are told in %d calls", n, calls)
 				}
 				r.end(w)
 			})
@@ -153,7 +213,7 @@ func TestPlacesOfUnreservedJobs(t *testing.T) {
 					if got := w.places(last); (len(got) > 0) != taken {
 						t.Errorf("the last one's page says %q", got)
 					}
-					if calls := w.noticesSent(); !taken && calls > aheadRefusals || taken && calls == 0 {
+					if calls := w.noticesSent(); !taken && calls > aheadTries || taken && calls == 0 {
 						t.Errorf("%d calls", calls)
 					}
 					if dropped := r.metric("onejob_notifications_dropped_total")["default"]; dropped > 0 {

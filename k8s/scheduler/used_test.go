@@ -12,6 +12,48 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 )
 
+// A job that forges what it used moves no metric, and says nothing on a page or in sizes.
+func TestForgedUseMovesNothing(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		status := 0
+		w.runs = func(w *world, p *pod) {
+			p.start()
+			a, err := w.acquire(p.id)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			w.sleep(time.Minute, p.kill)
+			a.finish(status)
+			p.end(0, "Completed", &contract.Message{Outcome: contract.OutcomeFinished, ExitStatus: &status,
+				Use: &contract.Use{MemoryPeak: 1 << 45, MemoryLimit: 1, CPUSeconds: 1e9, CPULimit: .001, ThrottledSeconds: 1e9, MemoryStalled: 1e9}})
+		}
+		jobs := w.build(3)
+		r := w.start("")
+		w.await("finished", 2*time.Minute, w.finished(3))
+		time.Sleep(time.Minute)
+		for name, of := range map[string]*prometheus.HistogramVec{"peak": r.metrics.memoryPeak, "ratio": r.metrics.memoryRatio, "throttled": r.metrics.throttled} {
+			var m dto.Metric
+			if err := of.WithLabelValues("default").(prometheus.Metric).Write(&m); err != nil {
+				t.Fatal(err)
+			}
+			if n := m.GetHistogram().GetSampleCount(); n != 0 {
+				t.Errorf("%s: %d observations", name, n)
+			}
+		}
+		for _, j := range jobs {
+			if page := w.page(j.ID); len(page) != 0 {
+				t.Errorf("the page says %q", page)
+			}
+		}
+		rows, err := operate.List(w.ctx, w.kube, namespace, "")
+		if sizes := operate.Sizes(rows); err != nil || len(sizes) != 0 {
+			t.Errorf("sizes %+v, %v", sizes, err)
+		}
+		r.end(w)
+	})
+}
+
 // What a job used is counted once, by the leader of its time, is told on its page if it
 // matters, and can be read for as long as its kjob is there.
 func TestUsed(t *testing.T) {

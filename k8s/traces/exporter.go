@@ -2,16 +2,13 @@ package traces
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/sdk/resource"
@@ -58,20 +55,16 @@ type Exporter struct {
 	done     sync.WaitGroup
 }
 
-// errProtocol: gRPC would double the program.
-var errProtocol = errors.New("OTEL_EXPORTER_OTLP_PROTOCOL (or OTEL_EXPORTER_OTLP_TRACES_PROTOCOL) must be http/protobuf, which is the default here: the port is 4318 as a rule")
-
 // New returns an Exporter by OpenTelemetry's variables (OTEL_EXPORTER_OTLP_*,
 // OTEL_TRACES_SAMPLER, OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME); nil without an
 // endpoint. It asks nobody yet. Close it.
 func New(ctx context.Context, c Config) (*Exporter, error) {
-	if os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") == "" && os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") == "" || os.Getenv("OTEL_SDK_DISABLED") == "true" {
+	if !wanted() {
 		return nil, nil
 	}
-	for _, name := range []string{"OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"} {
-		if p := os.Getenv(name); p != "" && p != "http/protobuf" {
-			return nil, errProtocol
-		}
+	takeOver(c.Log)
+	if err := checkVariables(); err != nil {
+		return nil, err
 	}
 	options := []otlptracehttp.Option{otlptracehttp.WithTimeout(exportWithin)}
 	if c.Client != nil {
@@ -89,7 +82,6 @@ func New(ctx context.Context, c Config) (*Exporter, error) {
 	if err != nil {
 		c.Log.Error("OTEL_RESOURCE_ATTRIBUTES can't be read in full: traces have the rest", "err", err)
 	}
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { c.Log.Debug("traces not exported", "err", err) }))
 	var waiting atomic.Int64
 	batches := sdk.NewBatchSpanProcessor(&counted{out, &waiting, c.Dropped}, sdk.WithMaxQueueSize(maxSpans), sdk.WithExportTimeout(exportWithin))
 	e := &Exporter{attempts: make(chan Attempt, maxAttempts), dropped: c.Dropped}

@@ -34,10 +34,14 @@ func (t *transport) start(req *http.Request) (*http.Response, error) {
 	policy := startPolicy
 	policy.Deadline = min(policy.Deadline, time.Until(t.startBy))
 	resp, retry := answer(req, gaveUp, message("it is too late to start the job")), &acquire.RetryError{Kind: acquire.ErrExhausted}
+	confirmed := false
 	if policy.Deadline > 0 {
-		resp, retry = t.repeat(t.state.startCtx, nil, req, "start", policy)
+		resp, retry = t.repeat(t.state.startCtx, nil, req, "start", policy, func(ctx context.Context) bool {
+			confirmed = t.runs(ctx)
+			return confirmed
+		})
 	}
-	end := launcher.Delivery{Delivered: resp.StatusCode < 300}
+	end := launcher.Delivery{Delivered: resp.StatusCode < 300, Inferred: confirmed}
 	if !end.Delivered && (retry.Lost || !final(retry) && t.state.startCtx.Err() == nil) {
 		ctx, cancel := until(req.Context(), t.state.chunksCtx)
 		defer cancel()
@@ -55,6 +59,13 @@ func (t *transport) start(req *http.Request) (*http.Response, error) {
 		r.Start = end
 	})
 	return resp, nil
+}
+
+// runs reports whether Buildkite says that the job was started. Without that, a portal's
+// empty answer to the start could have it run here and, half a minute later, elsewhere.
+func (t *transport) runs(ctx context.Context) bool {
+	state, _, err := acquire.JobState(ctx, t.client, t.job.ID, t.rnd, nil)
+	return err == nil && state.Held() && !state.MayBeUnstarted()
 }
 
 // final reports a plain answer, or a request that can't be sent.
@@ -84,7 +95,7 @@ func (t *transport) startLate(ctx context.Context, req *http.Request, resp *http
 			// it.
 			return resp, retry, launcher.Delivery{Taken: err != nil}
 		case err == nil:
-			again, more := t.repeat(t.state.startCtx, nil, req, "start", startAgain) //nolint:bodyclose // in memory
+			again, more := t.repeat(t.state.startCtx, nil, req, "start", startAgain, t.runs) //nolint:bodyclose // in memory
 			if again.StatusCode < 300 {
 				return again, &acquire.RetryError{Attempts: retry.Attempts + 1}, launcher.Delivery{Delivered: true}
 			}

@@ -69,14 +69,14 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if t.chunksDown.Load() {
 			policy = chunkProbe
 		}
-		resp, retry := t.repeat(t.state.chunksCtx, t.state.hurryChunks, req, call, policy)
+		resp, retry := t.repeat(t.state.chunksCtx, t.state.hurryChunks, req, call, policy, nil)
 		t.chunksDown.Store(retry != nil && (errors.Is(retry.Kind, acquire.ErrExhausted) || errors.Is(retry.Kind, acquire.ErrUntrusted)))
 		if resp.StatusCode < 300 {
 			t.state.update(func(r *launcher.Report) { r.ChunksOpen-- })
 		}
 		return resp, nil
 	case "header_times":
-		resp, _ := t.repeat(t.state.chunksCtx, t.state.hurryChunks, req, call, launcher.FinishPolicy)
+		resp, _ := t.repeat(t.state.chunksCtx, t.state.hurryChunks, req, call, launcher.FinishPolicy, nil)
 		return resp, nil
 	default:
 		resp, err := t.send(req.Context(), req, call)
@@ -145,19 +145,24 @@ func (t *transport) finish(req *http.Request) (*http.Response, error) {
 	})
 	t.tellEnded()
 	t.tellHold(f.ExitStatus, f.SignalReason)
-	resp, retry := t.repeat(t.state.reportCtx, t.state.hurryReport, req, "finish", launcher.FinishPolicy)
+	proof := acquire.ProofNone
+	confirm := func(ctx context.Context) bool {
+		proof = acquire.Delivered(ctx, t.client, t.job, t.rnd, nil)
+		return proof != acquire.ProofNone
+	}
+	resp, retry := t.repeat(t.state.reportCtx, t.state.hurryReport, req, "finish", launcher.FinishPolicy, confirm)
 	end := launcher.Delivery{Sent: true, Delivered: resp.StatusCode < 300}
 	if !end.Delivered {
 		end.Err = retry.Error()
 	}
 	if !end.Delivered && retry.Lost {
 		ctx, cancel := until(req.Context(), t.state.reportCtx)
-		proof := acquire.Delivered(ctx, t.client, t.job, t.rnd, nil)
+		confirm(ctx)
 		cancel()
-		if proof != acquire.ProofNone {
-			end = launcher.Delivery{Sent: true, Delivered: true, Inferred: true, ByToken: proof == acquire.ProofToken}
-			resp = answer(req, http.StatusOK, "{}")
-		}
+	}
+	if proof != acquire.ProofNone {
+		end = launcher.Delivery{Sent: true, Delivered: true, Inferred: true, ByToken: proof == acquire.ProofToken}
+		resp = answer(req, http.StatusOK, "{}")
 	}
 	t.state.update(func(r *launcher.Report) { r.Finish = end })
 	return resp, nil
@@ -185,9 +190,9 @@ func withField(req *http.Request, name string, value any) (*http.Request, error)
 }
 
 // repeat sends req by policy until it gets a final answer, or end or the request's own
-// context ends; hurry is acquire.Call's. If it gets none, it returns an answer with
-// status gaveUp, and why.
-func (t *transport) repeat(end, hurry context.Context, req *http.Request, call string, policy acquire.Backoff) (*http.Response, *acquire.RetryError) {
+// context ends; hurry and confirm are acquire.Call's. If it gets none, it returns an
+// answer with status gaveUp, and why.
+func (t *transport) repeat(end, hurry context.Context, req *http.Request, call string, policy acquire.Backoff, confirm func(context.Context) bool) (*http.Response, *acquire.RetryError) {
 	ctx, cancel := until(req.Context(), end)
 	defer cancel()
 	var wire time.Duration
@@ -204,7 +209,7 @@ func (t *transport) repeat(end, hurry context.Context, req *http.Request, call s
 	var last *http.Response
 	err := acquire.Call{
 		Name: call, Backoff: policy, Rand: t.rnd, Log: t.log,
-		Wire: wire, Hurry: hurry, Missing: missing,
+		Wire: wire, Hurry: hurry, Missing: missing, Confirm: confirm,
 	}.Do(ctx, func(ctx context.Context, _ int) (*api.Response, error) {
 		resp, err := t.send(ctx, req, call) //nolint:bodyclose // send has read and closed it
 		if err != nil {

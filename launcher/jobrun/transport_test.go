@@ -44,8 +44,12 @@ type server struct {
 	bodies     []string
 }
 
-// untrusted stands for a certificate that isn't trusted.
-const untrusted = -1
+// untrusted stands for a certificate that isn't trusted, and plain for a 200 with a text
+// that isn't JSON. A 204 has no body.
+const (
+	untrusted = -1
+	plain     = 299
+)
 
 func (s *server) RoundTrip(req *http.Request) (*http.Response, error) {
 	s.mu.Lock()
@@ -86,6 +90,13 @@ func (s *server) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, io.ErrUnexpectedEOF
 	}
 	resp := answer(req, status, `{"message":"no"}`)
+	switch status {
+	case plain:
+		resp = answer(req, http.StatusOK, "OK")
+		resp.Header.Set("Content-Type", "text/plain")
+	case http.StatusNoContent:
+		resp = answer(req, status, "")
+	}
 	if s.retryAfter != "" {
 		resp.Header.Set("Retry-After", s.retryAfter)
 	}
@@ -111,7 +122,7 @@ func setup(s *server) (*api.Client, *state, *bytes.Buffer) {
 func setupTransport(s *server) (*api.Client, *transport, *bytes.Buffer) {
 	out := new(bytes.Buffer)
 	st := newState(out)
-	t := &transport{base: s, state: st, rnd: acquire.NewRand(1), log: slog.New(slog.DiscardHandler), job: &api.Job{ID: job, Token: "job"}, startBy: time.Now().Add(25 * time.Second)}
+	t := &transport{base: acquire.Authorized(s, "job"), state: st, rnd: acquire.NewRand(1), log: slog.New(slog.DiscardHandler), job: &api.Job{ID: job, Token: "job"}, startBy: time.Now().Add(25 * time.Second)}
 	client := api.NewClient(acquire.Logger(t.log), api.Config{Endpoint: "http://buildkite.test/v3", HTTPClient: acquire.HTTPClient(t)})
 	t.client = client
 	return client, t, out
@@ -140,6 +151,9 @@ func TestTransportStartAndFinish(t *testing.T) {
 		{name: "503, then refused", replies: []int{503, 422}, state: "taken", requests: 2},
 		{name: "a page, then taken", replies: []int{-403, 200}, requests: 2, delivered: true},
 		{name: "a page for a success, then taken", replies: []int{-200, 200}, requests: 2, delivered: true},
+		{name: "a text for a success, then taken", replies: []int{plain, 200}, requests: 2, delivered: true},
+		{name: "nothing for a success, and it was taken", replies: []int{204}, state: "taken", requests: 1, asked: 1, delivered: true, inferred: true},
+		{name: "nothing for a success, and it wasn't, then taken", replies: []int{204, 200}, state: "accepted", requests: 2, asked: 1, delivered: true},
 		{name: "a wrong certificate, then taken", replies: []int{untrusted, 200}, requests: 2, delivered: true},
 		{name: "408, then taken", replies: []int{408, 200}, requests: 2, delivered: true},
 		{name: "404, of a partition that doesn't know the job yet, then taken", replies: []int{404, 404, 200}, requests: 3, delivered: true},
