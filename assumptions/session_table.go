@@ -96,9 +96,9 @@ var sessionTable = []Assumption{
 		Name: "log-limit", Question: "Which limit of a job's log does acquire name?",
 		Sides: []Side{
 			{string(LogLimitDocumented), "1,073,741,824 bytes: the documented 1,024 MiB.",
-				"The runner sends no log beyond it, and the job goes on."},
+				"The runner says in its own log that a job's is longer, and sends it all the same. What becomes of the rest is log-beyond-limit's question."},
 			{string(LogLimitUnnamed), "None.",
-				"The runner sends all of it. What becomes of the rest is log-beyond-limit's question."},
+				"The same, without a word."},
 		},
 		Settles: "Acquire once: read log_max_size_bytes.",
 	},
