@@ -23,6 +23,8 @@ type Profile struct {
 	HeartbeatInterval     HeartbeatInterval     `json:"heartbeat-interval,omitempty"`
 	JobStatusInterval     JobStatusInterval     `json:"job-status-interval,omitempty"`
 	ChunkSize             ChunkSize             `json:"chunk-size,omitempty"`
+	ChunkInterval         ChunkInterval         `json:"chunk-interval,omitempty"`
+	LogLimit              LogLimit              `json:"log-limit,omitempty"`
 	ChunkUnstarted        ChunkUnstarted        `json:"chunk-unstarted,omitempty"`
 	LogBeyondLimit        LogBeyondLimit        `json:"log-beyond-limit,omitempty"`
 	StackFinishHeld       StackFinishHeld       `json:"stack-finish-held,omitempty"`

@@ -72,6 +72,24 @@ const (
 	ChunkSizeLarge ChunkSize = "1-mib"
 )
 
+// ChunkInterval answers: How long is the interval between log chunks?
+type ChunkInterval string
+
+// The sides of ChunkInterval.
+const (
+	ChunkIntervalShort      ChunkInterval = "short"
+	ChunkIntervalTenSeconds ChunkInterval = "ten-seconds"
+)
+
+// LogLimit answers: Which limit of a job's log does acquire name?
+type LogLimit string
+
+// The sides of LogLimit.
+const (
+	LogLimitDocumented LogLimit = "documented"
+	LogLimitUnnamed    LogLimit = "unnamed"
+)
+
 // ChunkUnstarted answers: Is a log chunk taken before the start?
 type ChunkUnstarted string
 

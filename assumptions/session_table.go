@@ -83,6 +83,26 @@ var sessionTable = []Assumption{
 		Settles: "Acquire once: read chunks_max_size_bytes.",
 	},
 	{
+		Name: "chunk-interval", Question: "How long is the interval between log chunks?",
+		Sides: []Side{
+			{string(ChunkIntervalShort), "A few seconds.",
+				"The log is on the job's page within them."},
+			{string(ChunkIntervalTenSeconds), "10 seconds.",
+				"The log is on the page within twenty seconds. What is left when the job ends is sent at once."},
+		},
+		Settles: "Acquire once: read chunks_interval_seconds.",
+	},
+	{
+		Name: "log-limit", Question: "Which limit of a job's log does acquire name?",
+		Sides: []Side{
+			{string(LogLimitDocumented), "1,073,741,824 bytes: the documented 1,024 MiB.",
+				"The runner says in its own log that a job's is longer, and sends it all the same. What becomes of the rest is log-beyond-limit's question."},
+			{string(LogLimitUnnamed), "None.",
+				"The same, without a word."},
+		},
+		Settles: "Acquire once: read log_max_size_bytes.",
+	},
+	{
 		Name: "chunk-unstarted", Question: "Is a log chunk taken before the start?",
 		Sides: []Side{
 			{string(ChunkUnstartedRefused), "No: 422.",

@@ -16,7 +16,7 @@ var stackTable = []Assumption{
 		Name: "stack-finish-other", Question: "May a stack finish a job that another stack reserved?",
 		Sides: []Side{
 			{string(StackFinishOtherTaken), "Yes.",
-				"The scheduler finishes only jobs that it holds or that Buildkite offers it."},
+				"The scheduler finishes only a job that it has reserved; where its reservation is over, it reserves the job first, and leaves it if another stack has it."},
 			{string(StackFinishOtherRefused), "No: 422.",
 				"The job is left to the stack that holds it; a finish that is refused is tried a few times, and then a notice says so."},
 		},

@@ -163,8 +163,12 @@ func (p *prober) askLocked(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.noted("acquire-texts", "a job that waits for a step: %s; one that is limited: %s", waiting, limited)
 	if waiting.status != http.StatusLocked {
 		return refused("acquiring a job that waits for a step", waiting)
+	}
+	if limited.status != http.StatusLocked && limited.status != http.StatusUnprocessableEntity {
+		return refused("acquiring a job that is limited", limited)
 	}
 	either(p, "locked-states", limited.status == http.StatusLocked, assumptions.LockedStatesAllWaiting, assumptions.LockedStatesDependencies,
 		"acquiring one that is limited: %s", limited)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -38,12 +39,20 @@ func (p *prober) askShort(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	_, shorter, err := p.reserve(ctx, p.stack, 1, id)
+	if err != nil {
+		return err
+	}
 	_, got, err := p.reserve(ctx, p.stack, int(asked/time.Second), id)
 	if err != nil {
 		return err
 	}
 	if !got.ok() {
-		found(p, "short-reservation", assumptions.ShortReservationRefused, "reserving for %s: %s", asked, got)
+		_, longer, err := p.reserve(ctx, p.stack, 60, id)
+		if err != nil {
+			return err
+		}
+		found(p, "short-reservation", assumptions.ShortReservationRefused, "reserving for 1 s: %s; for %s: %s; for a minute: %s", shorter, asked, got, longer)
 		return nil
 	}
 	lasted, err := p.lapses(ctx, id, 4*time.Minute)
@@ -51,7 +60,7 @@ func (p *prober) askShort(ctx context.Context) error {
 		return err
 	}
 	// The list may be seconds late, and a reservation that is raised lasts a minute.
-	either(p, "short-reservation", lasted < 2*asked, assumptions.ShortReservationTaken, assumptions.ShortReservationRaised, "reserved for %s, it was offered again after %s", asked, lasted)
+	either(p, "short-reservation", lasted < 2*asked, assumptions.ShortReservationTaken, assumptions.ShortReservationRaised, "reserved for %s, it was offered again after %s; reserving for 1 s: %s", asked, lasted, shorter)
 	return nil
 }
 
@@ -111,8 +120,8 @@ func (p *prober) askRules(context.Context) error {
 			found(p, "any-value-rule", "", "the rules are %s", rules)
 		}
 	}
-	if !p.ownsDefault {
-		return errors.New("a step without a queue goes to the cluster's default queue, which is not the probe's queue: to answer this, make a cluster whose default queue is for the probe")
+	if !p.DefaultQueue {
+		return errors.New("a step without a queue goes to the cluster's default queue: to answer this, make a cluster whose default queue is for the probe alone, and give --default-queue")
 	}
 	if all := p.jobs.named(stepNoQueue); len(all) > 0 {
 		named := slices.ContainsFunc(all[0].rules, func(r string) bool { return strings.HasPrefix(r, "queue=") })
@@ -123,19 +132,36 @@ func (p *prober) askRules(context.Context) error {
 }
 
 func (p *prober) askStarFinish(ctx context.Context) error {
-	id, err := p.jobOf(stepStarFinish)
+	for _, name := range []string{stepStarFinish, stepStarFinish + auto} {
+		id, err := p.jobOf(name)
+		if err != nil {
+			return err
+		}
+		if err := p.fail(ctx, id); err != nil {
+			return err
+		}
+	}
+	retried, err := p.bothRetried(ctx, stepStarFinish)
 	if err != nil {
 		return err
 	}
-	if err := p.fail(ctx, id); err != nil {
-		return err
-	}
-	retried := p.another(ctx, stepStarFinish, 2, retriedWithin)
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
 	either(p, "star-stack-finish", retried, assumptions.StarStackFinishMatches, assumptions.StarStackFinishSpares, "retried: %t", retried)
 	return nil
+}
+
+// bothRetried reports whether Buildkite retries a failed job by exit_status "*" and by
+// automatic: true. It is an error if one of them retries and the other doesn't.
+func (p *prober) bothRetried(ctx context.Context, name string) (bool, error) {
+	auto := name + auto
+	both := func() bool { return len(p.jobs.named(name)) > 1 && len(p.jobs.named(auto)) > 1 }
+	retried := p.until(ctx, retriedWithin, both)
+	if ctx.Err() != nil {
+		return false, context.Cause(ctx)
+	}
+	if star := len(p.jobs.named(name)) > 1; !retried && star != (len(p.jobs.named(auto)) > 1) {
+		return false, fmt.Errorf("exit_status \"*\" retries it: %t; automatic: true retries it: %t", star, !star)
+	}
+	return retried, nil
 }
 
 // askExhausted uses up the limit of a retry rule whose successor matches, too.

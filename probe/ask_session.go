@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 	"time"
 
 	"github.com/onejob-dev/onejob/assumptions"
-	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/jitter"
 )
 
@@ -36,7 +36,7 @@ func (p *prober) askLife(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	number(p, "chunk-size", g.ChunkMax, "bytes", map[uint64]assumptions.ChunkSize{100 << 10: assumptions.ChunkSizeSmall, 1 << 20: assumptions.ChunkSizeLarge})
+	p.askLogging(g)
 	got, err := g.state(ctx, s.Token)
 	if err != nil {
 		return err
@@ -72,6 +72,20 @@ func (p *prober) askIntervals(s *session) {
 	}
 }
 
+// askLogging reads what the reply to acquire says of the log.
+func (p *prober) askLogging(g *grant) {
+	number(p, "chunk-size", g.ChunkMax, "bytes", map[uint64]assumptions.ChunkSize{100 << 10: assumptions.ChunkSizeSmall, 1 << 20: assumptions.ChunkSizeLarge})
+	if g.ChunkEvery <= 5 {
+		found(p, "chunk-interval", assumptions.ChunkIntervalShort, "%d s", g.ChunkEvery)
+	} else {
+		number(p, "chunk-interval", g.ChunkEvery, "s", map[uint64]assumptions.ChunkInterval{10: assumptions.ChunkIntervalTenSeconds})
+	}
+	number(p, "log-limit", g.LogMax, "bytes", map[uint64]assumptions.LogLimit{documentedLog: assumptions.LogLimitDocumented, 0: assumptions.LogLimitUnnamed})
+}
+
+// documentedLog is the limit of a job's log in Buildkite's documents.
+const documentedLog = 1 << 30
+
 // askRun starts a job, finishes it, and then tries the job's token.
 func (p *prober) askRun(ctx context.Context, g *grant) error {
 	if err := g.run(ctx); err != nil {
@@ -82,14 +96,11 @@ func (p *prober) askRun(ctx context.Context, g *grant) error {
 		return err
 	}
 	judged(p, "start-again", got, assumptions.StartAgainTaken, assumptions.StartAgainRefused, "the same start again")
-	if g.LogMax == 0 {
-		found(p, "log-beyond-limit", "", "acquire named no limit")
-	} else {
-		if got, err = g.chunk(ctx, 2, g.LogMax, "beyond\n"); err != nil {
-			return err
-		}
-		judged(p, "log-beyond-limit", got, assumptions.LogBeyondLimitDropped, assumptions.LogBeyondLimitRefused, fmt.Sprintf("a chunk at %d", g.LogMax))
+	limit := cmp.Or(g.LogMax, documentedLog)
+	if got, err = g.chunk(ctx, 2, limit, "beyond\n"); err != nil {
+		return err
 	}
+	judged(p, "log-beyond-limit", got, assumptions.LogBeyondLimitDropped, assumptions.LogBeyondLimitRefused, fmt.Sprintf("a chunk at %d", limit))
 	if got, err = g.finish(ctx, "0", "", 1); err != nil {
 		return err
 	} else if !got.ok() {
@@ -138,117 +149,7 @@ func (p *prober) askUnstarted(ctx context.Context) error {
 		return err
 	}
 	judged(p, "unstarted-job-token", got, assumptions.UnstartedJobTokenReadsState, assumptions.UnstartedJobTokenRefused, "GET jobs/:id with its token")
-	return nil
-}
-
-// left acquires a step's job, starts it if runs is set, and disconnects.
-func (p *prober) left(ctx context.Context, name string, runs bool) (contract.JobID, error) {
-	s, err := p.agent(ctx, true)
-	if err != nil {
-		return "", err
-	}
-	g, err := s.take(ctx, name)
-	if err != nil {
-		return "", err
-	}
-	if runs {
-		if err := g.run(ctx); err != nil {
-			return "", err
-		}
-	}
-	// The probe must have seen the job as held. Otherwise it would take an old state for a
-	// new one.
-	if !p.until(ctx, soon, func() bool { return p.jobs.get(g.id).state.Held() }) {
-		return "", errors.New("its job was never seen with the agent")
-	}
-	got, err := s.disconnect(ctx)
-	if err == nil && !got.ok() {
-		err = refused("disconnect", got)
-	}
-	p.released(g)
-	return g.id, err
-}
-
-func (p *prober) askLeaveAccepted(ctx context.Context) error {
-	id, err := p.left(ctx, stepLeave, false)
-	if err != nil {
-		return err
-	}
-	began := time.Now()
-	over := func() bool { return !p.jobs.get(id).state.Held() }
-	atOnce := p.until(ctx, soon/2, over)
-	if !atOnce && !p.until(ctx, lostWithin, over) {
-		return errors.New("the job is still held after " + since(began).String())
-	}
-	// A later change has another cause: Buildkite lost the agent, or took the job back.
-	switch state := p.jobs.get(id).state; {
-	case !atOnce:
-		found(p, "disconnect-accepted", assumptions.DisconnectAcceptedLostLater, "%s after %s", state, since(began))
-	case state.Over():
-		found(p, "disconnect-accepted", assumptions.DisconnectAcceptedEndsJob, "%s after %s", state, since(began))
-	case state.Offered():
-		found(p, "disconnect-accepted", assumptions.DisconnectAcceptedOfferedAgain, "%s after %s", state, since(began))
-	}
-	return nil
-}
-
-// askLeaveRunning leaves two running jobs. One has a retry rule for no signal_reason, the
-// other one for agent_stop. The job that Buildkite retries shows the reason.
-func (p *prober) askLeaveRunning(ctx context.Context) error {
-	none, err := p.left(ctx, stepLeaveNone, true)
-	if err != nil {
-		return err
-	}
-	began := time.Now()
-	stop, err := p.left(ctx, stepLeaveStop, true)
-	if err != nil {
-		return err
-	}
-	over := func() bool { return p.jobs.get(none).state.Over() && p.jobs.get(stop).state.Over() }
-	atOnce := p.until(ctx, 2*soon, over)
-	if !atOnce && !p.until(ctx, lostWithin, over) {
-		return errors.New("the jobs are still held after " + since(began).String())
-	}
-	either(p, "disconnect-running", atOnce, assumptions.DisconnectRunningEndsJob, assumptions.DisconnectRunningLostLater, "%s after %s", p.jobs.get(none).state, since(began))
-	retried := func(name string) bool { return len(p.jobs.named(name)) > 1 }
-	p.until(ctx, retriedWithin, func() bool { return retried(stepLeaveNone) || retried(stepLeaveStop) })
-	if retried(stepLeaveNone) == retried(stepLeaveStop) {
-		return errors.New("neither the rule for none nor the one for agent_stop decided")
-	}
-	either(p, "disconnect-reason", retried(stepLeaveStop), assumptions.DisconnectReasonAgentStop, assumptions.DisconnectReasonNone, "the rule for it made a retry")
-	return nil
-}
-
-// askLost lets an agent fall silent with a job that runs.
-func (p *prober) askLost(ctx context.Context) error {
-	s, err := p.agent(ctx, false)
-	if err != nil {
-		return err
-	}
-	g, err := s.take(ctx, stepStarLost)
-	if err != nil {
-		return err
-	}
-	if err := g.run(ctx); err != nil {
-		return err
-	}
-	began := time.Now()
-	if !p.until(ctx, lostWithin, func() bool { return p.jobs.get(g.id).state.Over() }) {
-		return errors.New("the silent agent's job is " + string(p.jobs.get(g.id).state) + " after " + since(began).String())
-	}
-	p.released(g)
-	after := since(began)
-	got, err := s.beat(ctx)
-	if err != nil {
-		return err
-	}
-	judged(p, "lost-agent", got, assumptions.LostAgentRevives, assumptions.LostAgentRefused, fmt.Sprintf("lost after %s; a heartbeat", after))
-	retried := p.another(ctx, stepStarLost, 2, retriedWithin)
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	either(p, "star-lost-agent", retried, assumptions.StarLostAgentMatches, assumptions.StarLostAgentSpares, "retried: %t", retried)
-	return nil
+	return p.askLateStart(ctx, g)
 }
 
 // askPaused waits for a person to pause the queue.

@@ -58,6 +58,10 @@ const (
 	stepFirst       = "limit-first"
 	stepLimited     = "limited"
 	stepWaiting     = "waiting"
+	stepMore        = "more"
+	stepSecond      = "second"
+	stepStopped     = "stopped"
+	auto            = "-auto" // after stepStarLost and stepStarFinish: the same with automatic: true
 )
 
 // lags is how many jobs askLag acquires to see how late the list and the states are.
@@ -81,6 +85,9 @@ func (p *prober) steps() []step {
 		{name: stepAnyValue, queue: true, rule: "onejob-any="},
 		{name: stepStarLost, queue: true, more: retry(`{exit_status: "*", limit: 1}`)},
 		{name: stepStarFinish, queue: true, more: retry(`{exit_status: "*", limit: 1}`)},
+		{name: stepStarLost + auto, queue: true, more: []string{"retry: {automatic: true}"}},
+		{name: stepStarFinish + auto, queue: true, more: []string{"retry: {automatic: true}"}},
+		{name: stepMore, queue: true}, {name: stepSecond, queue: true}, {name: stepStopped, queue: true},
 		{name: stepRules, queue: true, more: retry("{exit_status: -1, limit: 1}", "{exit_status: -1, signal_reason: stack_error, limit: 1}")},
 		{name: stepFirst, queue: true, more: group}, {name: stepLimited, queue: true, more: group},
 		{name: stepWaiting, queue: true, more: []string{"depends_on: " + keyPrefix(p.Mark) + stepFirst}},
@@ -88,7 +95,7 @@ func (p *prober) steps() []step {
 	for n := range lags {
 		out = append(out, step{name: lagStep(n), queue: true})
 	}
-	if p.ownsDefault {
+	if p.DefaultQueue {
 		out = append(out, step{name: stepNoQueue})
 	}
 	return out
@@ -110,7 +117,6 @@ func Pipeline(o Options) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	p.ownsDefault = o.DefaultQueue
 	return p.pipeline(), nil
 }
 

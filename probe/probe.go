@@ -42,8 +42,9 @@ type Options struct {
 	// OtherQueue is another queue of the cluster. The probe registers an agent with it that
 	// takes no dispatched work.
 	OtherQueue string
-	// DefaultQueue says that Queue is the cluster's default queue, for a pipeline that was
-	// printed before. Without a Mark the probe finds that out.
+	// DefaultQueue says that Queue is the cluster's default queue. The pipeline then has a step
+	// that names no queue. The probe can't find out by itself: every call that tells takes a
+	// place on the default queue, whosever that is.
 	DefaultQueue bool
 	// AskPaused makes the probe ask a person to pause the queue.
 	AskPaused bool
@@ -64,13 +65,12 @@ type Options struct {
 // prober is one run.
 type prober struct {
 	Options
-	api         *api
-	stack       string
-	queueKey    string // the queue's key, as Buildkite returned it
-	printed     bool   // the pipeline was printed before
-	ownsDefault bool   // the queue is the cluster's default one
-	jobs        jobs
-	background  sync.WaitGroup
+	api        *api
+	stack      string
+	queueKey   string // the queue's key, as Buildkite returned it
+	printed    bool   // the pipeline was printed before
+	jobs       jobs
+	background sync.WaitGroup
 
 	mu       sync.Mutex
 	stacks   []string   // still to be deregistered
@@ -196,15 +196,7 @@ func (p *prober) begin(ctx context.Context) error {
 	if p.queueKey = key; key == "" {
 		p.queueKey = p.Queue
 	}
-	if err := p.alone(ctx); err != nil {
-		return err
-	}
-	// A second stack tells which queue is the cluster's default one.
-	if key, got, err = p.registerStack(ctx, p.stack+"-default", "__default__"); err != nil {
-		return err
-	}
-	p.ownsDefault = got.ok() && key == p.queueKey && (p.DefaultQueue || !p.printed)
-	return p.deregister(ctx, p.stack+"-default")
+	return p.alone(ctx)
 }
 
 // alone returns ErrInUse if others use the queue.

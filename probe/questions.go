@@ -29,6 +29,13 @@ func found[S ~string](p *prober, name string, side S, seen string, args ...any) 
 	p.say(line + " (" + f.Seen + ")")
 }
 
+// noted notes what was seen of a question of assumptions.Unplayed, and says it.
+func (p *prober) noted(name, seen string, args ...any) {
+	f := Finding{Name: name, Seen: fmt.Sprintf(seen, args...)}
+	p.locked(func() { p.findings[name] = f })
+	p.say(name + ": " + f.Seen)
+}
+
 // either is found with the side ifSo or ifNot.
 func either[S ~string](p *prober, name string, yes bool, ifSo, ifNot S, seen string, args ...any) {
 	side := ifNot
@@ -108,7 +115,7 @@ func (p *prober) inquire(ctx context.Context, q inquiry) {
 
 func (p *prober) slow() []inquiry {
 	return []inquiry{
-		{[]string{"unstarted-job", "unstarted-job-token"}, p.askUnstarted},
+		{[]string{"unstarted-job", "unstarted-job-token", "late-start"}, p.askUnstarted},
 		{[]string{"disconnect-accepted"}, p.askLeaveAccepted},
 		{[]string{"disconnect-running", "disconnect-reason"}, p.askLeaveRunning},
 		{[]string{"lost-agent", "star-lost-agent"}, p.askLost},
@@ -117,19 +124,20 @@ func (p *prober) slow() []inquiry {
 		{[]string{"shorter-renewal"}, p.askRenewal},
 		{[]string{"star-stack-finish"}, p.askStarFinish},
 		{[]string{"exhausted-rule"}, p.askExhausted},
+		{[]string{"stop"}, p.askStop},
 	}
 }
 
 func (p *prober) quick() []inquiry {
 	return []inquiry{
 		{[]string{"job-list", "job-states"}, p.askLag},
-		{[]string{"heartbeat-interval", "job-status-interval", "chunk-size", "session-reads-job", "acquire-again", "chunk-unstarted",
+		{[]string{"heartbeat-interval", "job-status-interval", "chunk-size", "chunk-interval", "log-limit", "session-reads-job", "acquire-again", "chunk-unstarted",
 			"start-again", "log-beyond-limit", "ended-job-token"}, p.askLife},
 		{[]string{"acquire-unconnected"}, p.askUnconnected},
 		{[]string{"register-unknown-queue"}, p.askUnknownQueue},
 		{[]string{"acquire-other-queue"}, p.askOtherQueue},
 		{[]string{"start-canceling"}, p.askCanceling},
-		{[]string{"locked-states", "locked-retry-after"}, p.askLocked},
+		{[]string{"locked-states", "locked-retry-after", "acquire-texts"}, p.askLocked},
 		{[]string{"stack-finish-held"}, p.askHeld},
 		{[]string{"stack-finish-other"}, p.askOtherStack},
 		{[]string{"notify-unreserved", "stack-finish-unreserved", "stack-finish-again"}, p.askUnreserved},
@@ -138,6 +146,7 @@ func (p *prober) quick() []inquiry {
 		{[]string{"any-value-rule", "default-queue-rule"}, p.askRules},
 		{[]string{"refused-calls", "limit-retry-after"}, p.askLimit},
 		{[]string{"stack-limit"}, p.askStackLimit},
+		{[]string{"ping-interval", "agent-with-job", "other-bytes", "ended-job-chunk", "disconnected-agent"}, p.askUnplayed},
 	}
 }
 

@@ -14,6 +14,8 @@ type Report struct {
 	Mark  string `json:"mark"`
 	// Findings are in the order of assumptions.All.
 	Findings []Finding `json:"findings"`
+	// Noted is what was seen of the questions of assumptions.Unplayed that were asked.
+	Noted []Finding `json:"noted,omitempty"`
 	// Differs are the answers that aren't the shipped ones.
 	Differs []Difference `json:"differs"`
 	// Left names what the run couldn't clean up, and what to do about it.
@@ -41,6 +43,11 @@ func (p *prober) report(left []string) Report {
 			r.Differs = append(r.Differs, Difference{a.Name, f.Answer, usual})
 		}
 	}
+	for _, a := range assumptions.Unplayed {
+		if f, asked := p.findings[a.Name]; asked {
+			r.Noted = append(r.Noted, Finding{Name: f.Name, Seen: contract.Sentence(f.Seen)})
+		}
+	}
 	return r
 }
 
@@ -65,6 +72,12 @@ func (r Report) YAML() []byte {
 			continue
 		}
 		fmt.Fprintf(&b, "%s: %q # %s\n", f.Name, f.Answer, f.Seen) // without quotes, null would not be a string
+	}
+	for i, f := range r.Noted {
+		if i == 0 {
+			b.WriteString("# No profile has an answer to these.\n")
+		}
+		fmt.Fprintf(&b, "# %s: %s\n", f.Name, f.Seen)
 	}
 	return []byte(b.String())
 }

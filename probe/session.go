@@ -27,6 +27,7 @@ type session struct {
 	Headers   map[string]string `json:"request_headers"`
 	Heartbeat int               `json:"heartbeat_interval"`
 	JobStatus int               `json:"job_status_interval"`
+	Ping      int               `json:"ping_interval"`
 
 	p    *prober
 	stop context.CancelFunc // of its heartbeats
@@ -38,6 +39,8 @@ type grant struct {
 	Token    string `json:"token"`
 	ChunkMax uint64 `json:"chunks_max_size_bytes"`
 	LogMax   uint64 `json:"log_max_size_bytes"`
+	// ChunkEvery is in seconds.
+	ChunkEvery uint64 `json:"chunks_interval_seconds"`
 
 	s       *session
 	id      contract.JobID

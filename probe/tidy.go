@@ -31,6 +31,9 @@ func (p *prober) tidy(ctx context.Context) (left []string) {
 	for _, j := range p.open() {
 		left = append(left, fmt.Sprintf("job %s (%s, %s): cancel the build %s", j.id, j.name, j.state, j.build))
 	}
+	if all := p.jobs.all(); p.DefaultQueue && len(all) > 0 && len(p.jobs.named(stepNoQueue)) == 0 {
+		left = append(left, "the job of the step "+stepNoQueue+", which is in another queue, the cluster's default one: cancel the build "+all[0].build)
+	}
 	for _, s := range copyOf(p, &p.sessions) {
 		if got, err := s.disconnect(ctx); err != nil {
 			left = append(left, "an agent, which Buildkite loses within minutes: "+err.Error())

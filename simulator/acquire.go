@@ -114,6 +114,9 @@ func (s *Simulator) jobReply(j *job) reply {
 	if j.token != "" {
 		body["token"] = j.token
 	}
+	if s.conf.Profile.LogLimit == assumptions.LogLimitUnnamed {
+		delete(body, "log_max_size_bytes")
+	}
 	if s.conf.AcquireReply != nil {
 		s.conf.AcquireReply(body)
 	}

@@ -76,6 +76,9 @@ func (s *Simulator) createArtifacts(c *call) reply {
 	if req.ID == "" {
 		return *failure(http.StatusUnprocessableEntity, "id is required")
 	}
+	if rep := s.artifactLimited(c); rep != nil {
+		return *rep
+	}
 	key := c.job.id + "/" + req.ID
 	ids := c.job.build.batches[key]
 	if ids == nil {
@@ -84,7 +87,7 @@ func (s *Simulator) createArtifacts(c *call) reply {
 		}
 		c.job.artifacts += len(req.Artifacts)
 		for _, a := range req.Artifacts {
-			if a.FileSize > s.conf.ArtifactMaxBytes {
+			if a.FileSize > min(s.conf.ArtifactMaxBytes, maxArtifact) {
 				return *failure(http.StatusUnprocessableEntity, "Artifact is too large: "+a.Path)
 			}
 		}
@@ -218,6 +221,9 @@ func (s *Simulator) updateArtifacts(c *call) reply {
 		} `json:"artifacts"`
 	}
 	if rep := c.decode(&req); rep != nil {
+		return *rep
+	}
+	if rep := s.artifactLimited(c); rep != nil {
 		return *rep
 	}
 	for _, up := range req.Artifacts {

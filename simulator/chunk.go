@@ -16,6 +16,9 @@ import (
 // maxLogOffset is the largest offset or size, in bytes, so that their sum can't overflow.
 const maxLogOffset = 1 << 40
 
+// keptLog is how much of a job's log the Simulator keeps, in bytes.
+const keptLog = 16 << 20
+
 // chunk is one piece of a job's log. offset counts uncompressed bytes.
 type chunk struct {
 	sequence, offset uint64
@@ -105,7 +108,7 @@ func (s *Simulator) saveChunk(c *call) reply {
 	book := s.ledger.book(j.id)
 	if j.log.has(c.chunk) {
 		s.ledger.repeat(c, j.id, opChunk)
-	} else if err := j.log.add(c.chunk, s.conf.LogMaxSizeBytes); err != nil {
+	} else if err := j.log.add(c.chunk, min(s.conf.LogMaxSizeBytes, keptLog)); err != nil {
 		s.ledger.accuse(c, LogContradiction, j.id, "%v", err)
 		return *failure(http.StatusUnprocessableEntity, err.Error())
 	}

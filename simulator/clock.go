@@ -14,6 +14,7 @@ func (s *Simulator) JumpClock(d time.Duration) (skew time.Duration) {
 	for _, st := range s.stacks {
 		clear(st.windows)
 	}
+	s.artifactCalls.times = nil
 	s.deadlines.arm()
 	s.touch()
 	return skew

@@ -56,11 +56,13 @@ type Config struct {
 	ListLag, StatesLag time.Duration
 
 	// ChunksMaxSizeBytes (default 102,400, or what the Profile says), LogMaxSizeBytes (default
-	// 16 MiB) and ChunksIntervalSeconds (default 1) go into the acquire reply.
-	// Log bytes beyond LogMaxSizeBytes are accounted for but not kept.
+	// 1,024 MiB) and ChunksIntervalSeconds (default 1, or what the Profile says) go into the
+	// acquire reply; without LogMaxSizeBytes if the Profile says so. Log bytes beyond
+	// LogMaxSizeBytes, or beyond 16 MiB, are accounted for but not kept.
 	ChunksMaxSizeBytes, LogMaxSizeBytes uint64
 	ChunksIntervalSeconds               int
-	// ArtifactMaxBytes limits one artifact; the default is 64 MiB.
+	// ArtifactMaxBytes limits one artifact, which the Simulator has in memory; the default is
+	// 64 MiB. Buildkite's limit of 10 GiB is above any larger one.
 	ArtifactMaxBytes int64
 
 	// JobToken says that acquire returns a token for the job, which start, chunks, finish and
@@ -89,7 +91,8 @@ type Config struct {
 	Build BuildRequest
 	// Downstream are the pipelines that trigger steps can start, by slug.
 	Downstream map[string][]byte
-	// Secrets are the values that `buildkite-agent secret get` finds, by key.
+	// Secrets are the values that `buildkite-agent secret get` finds, by key, of 32 KiB at
+	// most.
 	Secrets map[string]string
 	// RequestLog is how many calls Requests remembers; the default is 20,000.
 	RequestLog int
@@ -124,7 +127,7 @@ func (c Config) withDefaults() Config {
 	def(&c.AcceptTimeout, 30*time.Second)
 	def(&c.ReservationDefault, 900*time.Second)
 	def(&c.ChunksMaxSizeBytes, 100<<10)
-	def(&c.LogMaxSizeBytes, 16<<20)
+	def(&c.LogMaxSizeBytes, maxLog)
 	def(&c.ChunksIntervalSeconds, 1)
 	def(&c.ArtifactMaxBytes, 64<<20)
 	def(&c.JobToken, new(true))

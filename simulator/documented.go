@@ -1,8 +1,12 @@
 package simulator
 
 import (
+	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"net/http"
+	"slices"
 )
 
 // Limits of https://buildkite.com/docs/platform/limits and of the matrix. The limits of jobs
@@ -19,6 +23,10 @@ const (
 	maxAnnotation       = 1 << 20
 	maxMetaData         = 100 << 10
 	maxOIDCLifetime     = 2 * 60 * 60 // seconds
+	maxSecret           = 32 << 10
+	maxLog              = 1 << 30 // its uncompressed bytes
+	maxArtifact         = 10 << 30
+	maxArtifactCalls    = 600 // a minute, create and update together
 )
 
 // tooLarge is the answer to a text of size bytes, nil if size is within limit.
@@ -27,6 +35,30 @@ func tooLarge(what string, size, limit int) *reply {
 		return nil
 	}
 	return failure(http.StatusUnprocessableEntity, fmt.Sprintf("%s is too large (%d bytes, maximum is %d)", what, size, limit))
+}
+
+// CheckSecrets returns an error that names the secrets that Buildkite wouldn't take, because
+// they are too large.
+func CheckSecrets(secrets map[string]string) error {
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(secrets)) {
+		if n := len(secrets[key]); n > maxSecret {
+			errs = append(errs, fmt.Errorf("the secret %s is too large (%d bytes, maximum is %d)", key, n, maxSecret))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// artifactLimited answers a call that is one too many in a minute, nil if it isn't.
+func (s *Simulator) artifactLimited(c *call) *reply {
+	if s.conf.RateLimits.Disabled {
+		return nil
+	}
+	_, allowed, left := s.artifactCalls.take(c.now, maxArtifactCalls, false)
+	if allowed {
+		return nil
+	}
+	return failure(http.StatusTooManyRequests, tooManyCalls(int(math.Ceil(left.Seconds()))))
 }
 
 // checkUpload refuses an upload that makes a build too large.

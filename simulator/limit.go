@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"net/http"
@@ -10,8 +11,10 @@ import (
 	"github.com/onejob-dev/onejob/assumptions"
 )
 
-// window is a sliding window of one second: a ring of the times of the calls that count.
+// window is a sliding window of a time, of a second if span is zero: a ring of the times of
+// the calls that count.
 type window struct {
+	span  time.Duration
 	times []time.Time
 	head  int
 	n     int
@@ -23,7 +26,8 @@ func (w *window) take(now time.Time, limit int, all bool) (current int, allowed 
 	if len(w.times) != limit {
 		w.times, w.head, w.n = make([]time.Time, limit), 0, 0
 	}
-	for w.n > 0 && now.Sub(w.times[w.head]) >= time.Second {
+	span := cmp.Or(w.span, time.Second)
+	for w.n > 0 && now.Sub(w.times[w.head]) >= span {
 		w.head = (w.head + 1) % limit
 		w.n--
 	}
@@ -32,11 +36,16 @@ func (w *window) take(now time.Time, limit int, all bool) (current int, allowed 
 			w.times[w.head] = now // replaces the oldest
 			w.head = (w.head + 1) % limit
 		}
-		return w.n + 1, false, time.Second - now.Sub(w.times[w.head])
+		return w.n + 1, false, span - now.Sub(w.times[w.head])
 	}
 	w.times[(w.head+w.n)%limit] = now
 	w.n++
-	return w.n, true, time.Second - now.Sub(w.times[w.head])
+	return w.n, true, span - now.Sub(w.times[w.head])
+}
+
+// tooManyCalls is the message of a 429 to a call that is allowed after some seconds.
+func tooManyCalls(seconds int) string {
+	return fmt.Sprintf("You have exceeded your API rate limit. Please wait %d seconds before making more requests.", seconds)
 }
 
 // limited applies a Stacks endpoint's rate limit to a call, and adds the RateLimit headers to
@@ -57,7 +66,7 @@ func (s *Simulator) limited(c *call, st *stack, scope string, limit int, serve f
 		rep = serve()
 	} else {
 		rep = reply{status: http.StatusTooManyRequests, body: map[string]any{
-			"message": fmt.Sprintf("You have exceeded your API rate limit. Please wait %d seconds before making more requests.", reset),
+			"message": tooManyCalls(reset),
 			"scope":   scope, "limit": limit, "current": current, "reset": reset,
 		}}
 		if s.conf.Profile.LimitRetryAfter == assumptions.LimitRetryAfterSent {

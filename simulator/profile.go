@@ -28,6 +28,9 @@ func (c *Config) play() {
 	if p.ChunkSize == assumptions.ChunkSizeLarge {
 		def(&c.ChunksMaxSizeBytes, 1<<20)
 	}
+	if p.ChunkInterval == assumptions.ChunkIntervalTenSeconds {
+		def(&c.ChunksIntervalSeconds, 10)
+	}
 	if p.LockedRetryAfter == assumptions.LockedRetryAfterSent {
 		def(&c.LockedRetryAfter, "5")
 	}

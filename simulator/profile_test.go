@@ -29,7 +29,7 @@ func TestEachSideIsPlayed(t *testing.T) {
 					conf.Queues = []string{"default", "linux"}
 				case "stack-limit":
 					conf.MaxStacks = 1
-				case "chunk-size":
+				case "chunk-size", "log-limit":
 					conf.LogMaxSizeBytes = 0
 				}
 				inBubble(t, conf, func(w *wire) {
@@ -163,6 +163,14 @@ var observed = map[string]func(*wire) string{
 	"chunk-size": func(w *wire) string {
 		job := w.call("PUT", "jobs/"+w.job("")+"/acquire", w.session(), "", 200)
 		return sides[any]{102400.0: "100-kib", 1048576.0: "1-mib"}.of(job["chunks_max_size_bytes"])
+	},
+	"chunk-interval": func(w *wire) string {
+		job := w.call("PUT", "jobs/"+w.job("")+"/acquire", w.session(), "", 200)
+		return sides[any]{1.0: "short", 10.0: "ten-seconds"}.of(job["chunks_interval_seconds"])
+	},
+	"log-limit": func(w *wire) string {
+		job := w.call("PUT", "jobs/"+w.job("")+"/acquire", w.session(), "", 200)
+		return sides[any]{1073741824.0: "documented", nil: "unnamed"}.of(job["log_max_size_bytes"])
 	},
 	"chunk-unstarted": func(w *wire) string {
 		id := w.job("")

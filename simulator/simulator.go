@@ -3,6 +3,7 @@ package simulator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -59,13 +60,18 @@ type Simulator struct {
 	faults    faults
 	ledger    ledger
 	requests  requestLog
+
+	artifactCalls window
 }
 
 var _ http.Handler = (*Simulator)(nil)
 
 // New returns a Simulator that serves at once. Callers must Close it. New panics if conf has
-// an invalid Profile.
+// an invalid Profile, or Secrets that CheckSecrets refuses.
 func New(conf Config) *Simulator {
+	if err := CheckSecrets(conf.Secrets); err != nil {
+		panic(fmt.Sprint("simulator: ", err))
+	}
 	conf = conf.withDefaults()
 	s := &Simulator{
 		conf:      conf,
@@ -83,6 +89,7 @@ func New(conf Config) *Simulator {
 		groups:    map[string]*concurrencyGroup{},
 		stacks:    map[string]*stack{},
 		artifacts: map[string]*artifact{}, cacheUploads: map[string]*cacheEntry{},
+		artifactCalls: window{span: time.Minute},
 	}
 	s.orgID, s.cluster = s.newID(), s.newID()
 	s.tokens[s.conf.AgentToken] = true

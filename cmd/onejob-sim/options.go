@@ -132,7 +132,7 @@ func (o *options) allSecrets() (map[string]string, error) {
 		}
 	}
 	maps.Copy(all, o.secrets)
-	return all, nil
+	return all, simulator.CheckSecrets(all)
 }
 
 // play is the profile; none is the shipped one.

@@ -39,7 +39,7 @@ other job. docs/probe.md has the questions.
 			&cli.StringFlag{Name: "waiting-job", Usage: "`JOB_ID` of the step waiting, from its page: settles locked-states and locked-retry-after"},
 			&cli.StringFlag{Name: "limited-job", Usage: "`JOB_ID` of the step limited, for the same"},
 			&cli.StringFlag{Name: "other-queue", Usage: "`KEY` of another queue, with which one agent registers for a moment: settles acquire-other-queue"},
-			&cli.BoolFlag{Name: "default-queue", Usage: "with --mark: the queue is the cluster's default one, and the pipeline has a step for that"},
+			&cli.BoolFlag{Name: "default-queue", Usage: "the queue is the cluster's default one, and for the probe alone: the pipeline has a step without a queue, which settles default-queue-rule"},
 			&cli.BoolFlag{Name: "ask-pause", Usage: "ask you to pause the queue: settles acquire-paused"},
 			&cli.BoolFlag{Name: "spend-stacks", Usage: "register and deregister 31 stacks: settles stack-limit, and may use up all that the organization may have"},
 			&cli.BoolFlag{Name: "compare", Usage: "print only what differs from what onejob assumes, and exit 3 if anything does"},
@@ -140,6 +140,9 @@ func printReport(c *cli.Context, r probe.Report) error {
 				answer = "unknown"
 			}
 			row(w, f.Name, answer, f.Seen)
+		}
+		for _, f := range r.Noted {
+			row(w, f.Name, "-", f.Seen)
 		}
 	})
 }

@@ -92,16 +92,24 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d decide.Decision
 // job's pod is to be gone in five seconds.
 const reserveWait = 2 * time.Second
 
-// sendFinish reserves the job first if an earlier one may have been refused for that.
+// errElsewhere means that Buildkite didn't reserve the job for us, so that it isn't ours to
+// finish.
+var errElsewhere = fmt.Errorf("finishing a job: it can't be reserved, so another stack may have it: %w", stacks.ErrInvalid)
+
+// sendFinish reserves the job first if an earlier one may have been refused for that, or if
+// our reservation is over: another stack may have the job by now, and Buildkite may take our
+// finish all the same (docs/assumptions.md#stack-finish-other).
 func (q *queue) sendFinish(ctx context.Context, id contract.JobID, status int, text string, try failedFinish) (again time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if try.reserve {
-		switch again, err := q.tryReserve(ctx, id); {
+	if try.reserve || q.claims.letGo(id) {
+		switch held, again, err := q.tryReserve(ctx, id); {
 		case again > 0:
 			return again, nil
 		case err != nil:
 			q.log.Debug("reserving a job to finish it", "job_id", id, "err", err)
+		case !held:
+			return 0, errElsewhere
 		}
 	}
 	return q.client.TryFinish(ctx, id, status, text, try.times > 1)

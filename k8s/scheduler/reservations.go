@@ -28,13 +28,12 @@ func (q *queue) reserve(ctx context.Context, ids []contract.JobID, d time.Durati
 
 // tryReserve is reserve for one job, and doesn't wait: if no request may be sent now, it
 // returns when to come again.
-func (q *queue) tryReserve(ctx context.Context, id contract.JobID) (again time.Duration, err error) {
+func (q *queue) tryReserve(ctx context.Context, id contract.JobID) (held bool, again time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, reserveWait)
 	defer cancel()
 	began := time.Now()
 	got, again, err := q.client.TryReserve(ctx, id, reserveFor)
-	q.claims.reserved(got, began, reserveFor)
-	return again, err
+	return q.claims.reserved(got, began, reserveFor)[id], again, err
 }
 
 // renew extends first reservations that are about to expire, and in the same call all
@@ -81,6 +80,14 @@ func (cs *claims) reserved(got []contract.JobID, sent time.Time, d time.Duration
 		m.Reserved(sent, time.Now())
 	}
 	return held
+}
+
+// letGo reports whether a job is offered, to us or to others, and our reservation is over.
+func (cs *claims) letGo(id contract.JobID) bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	m := cs.state(id)
+	return m.State().Offered() && !m.reservedUntil.After(time.Now())
 }
 
 // expiring are up to most jobs that should stay ours and whose reservation has

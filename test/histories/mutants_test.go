@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,9 +28,10 @@ func TestHistories(t *testing.T) {
 	t.Log(out.String())
 }
 
-// TestMutants plants known bugs, one at a time, and wants histories to find
-// each; of one that breaks nothing, they and scheduler.TestOutcomes must see nothing. The checkout stays as it is: the compiler is given an overlay. That the
-// patches apply is looked at always.
+// TestMutants plants known bugs, one at a time, and wants each to be found: by histories, or,
+// where the bug is in code that they don't run, by each of the tests that the mutant names. Of
+// one that breaks nothing, histories and scheduler.TestOutcomes must see nothing. The checkout
+// stays as it is: the compiler is given an overlay. That the patches apply is looked at always.
 func TestMutants(t *testing.T) {
 	patches, err := filepath.Glob("testdata/mutants/*.patch")
 	if err != nil || len(patches) < 10 {
@@ -44,35 +46,17 @@ func TestMutants(t *testing.T) {
 			t.Parallel()
 			m := readMutant(t, patch)
 			dir := t.TempDir()
-			overlay := map[string]map[string]string{"Replace": {}}
-			for file, hunks := range m.files {
-				old, err := os.ReadFile(filepath.Join(root, file))
-				if err != nil {
-					t.Fatalf("%s\n%s", err, refresh(patch))
-				}
-				text, err := applied(string(old), hunks)
-				if err != nil {
-					t.Fatalf("%s: %s: %s\n%s", patch, file, err, refresh(patch))
-				}
-				to := filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
-				if err := os.WriteFile(to, []byte(text), 0o600); err != nil {
-					t.Fatal(err)
-				}
-				overlay["Replace"][filepath.Join(root, file)] = to
-			}
+			changed := m.overlay(t, patch, root, dir)
 			if *mutants == 0 {
 				t.Skip("it applies; make histories looks for it, with -mutants")
 			}
-			b, err := json.Marshal(overlay)
-			if err != nil {
-				t.Fatal(err)
+			if m.tests != nil {
+				findByTests(t, m, patch, changed)
+				return
 			}
-			if err := os.WriteFile(filepath.Join(dir, "overlay.json"), b, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			changed, bin := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "histories")
+			bin := filepath.Join(dir, "histories")
 			if out, err := exec.Command("go", "build", "-overlay", changed, "-o", bin, ".").CombinedOutput(); err != nil {
-				t.Fatalf("%s doesn't compile: %v\n%s\n%s", patch, err, out, refresh(patch))
+				t.Fatalf("%s doesn't compile: %v\n%s\n%s", patch, err, out, m.refresh(patch))
 			}
 			out, err := exec.Command(bin, "--bad=1", fmt.Sprintf("--n=%d", *mutants)).CombinedOutput()
 			if m.breaks == breaksNothing {
@@ -97,6 +81,52 @@ func TestMutants(t *testing.T) {
 			}
 		})
 	}
+}
+
+// overlay writes the changed files, and the overlay that tells the compiler of them, to dir.
+func (m mutant) overlay(t *testing.T, patch, root, dir string) (file string) {
+	overlay := map[string]map[string]string{"Replace": {}}
+	for file, hunks := range m.files {
+		old, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			t.Fatalf("%s\n%s", err, m.refresh(patch))
+		}
+		text, err := applied(string(old), hunks)
+		if err != nil {
+			t.Fatalf("%s: %s: %s\n%s", patch, file, err, m.refresh(patch))
+		}
+		to := filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
+		if err := os.WriteFile(to, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		overlay["Replace"][filepath.Join(root, file)] = to
+	}
+	b, err := json.Marshal(overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file = filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// findByTests wants each of the mutant's tests to fail with the bug. That they pass without
+// it is the business of their own package.
+func findByTests(t *testing.T, m mutant, patch, changed string) {
+	pkg, tests := m.tests[0], m.tests[1:]
+	args := []string{"test", "-count=1", "-vet=off", "-timeout=2m", "-overlay=" + changed, "-run=^(" + strings.Join(tests, "|") + ")$", "../../" + pkg}
+	out, err := exec.Command("go", args...).CombinedOutput()
+	if err == nil {
+		t.Fatalf("%s did not find it: %s", strings.Join(m.tests, " "), m.about)
+	}
+	for _, name := range tests {
+		if !regexp.MustCompile(`(?m)^--- FAIL: ` + name + `\b`).Match(out) {
+			t.Errorf("%s in %s did not find it: %s\n%s\n%s", name, pkg, m.about, out[max(0, len(out)-8000):], m.refresh(patch))
+		}
+	}
+	t.Logf("%s\nfound by %s", m.about, strings.Join(m.tests, " "))
 }
 
 var (
@@ -124,18 +154,19 @@ func checkHarmless(t *testing.T, changed string) {
 	t.Logf("%d outcomes and %d histories are as ever", len(ours), *mutants)
 }
 
-func refresh(patch string) string {
+func (m mutant) refresh(patch string) string {
 	return fmt.Sprintf(`The code has changed since this mutant was made. Make the same mistake in the code
 as it is now, keep it as a patch, and take it back:
-  git diff -- k8s > diff && git checkout -- k8s
+  git diff -- %[2]s > diff && git checkout -- %[2]s
   (sed -n '/^--- /q;p' test/histories/%[1]s; cat diff) > diff.new && mv diff.new test/histories/%[1]s && rm diff
-If the code can't be wrong in this way any more, remove the mutant.`, patch)
+If the code can't be wrong in this way any more, remove the mutant.`, patch, strings.Join(slices.Sorted(maps.Keys(m.files)), " "))
 }
 
-// mutant is a patch: what it is about, which invariants it may break (what
-// stands before the colon of a violation), and its hunks by file.
+// mutant is a patch: what it is about, which invariants it may break (what stands before the
+// colon of a violation) or which package's tests find it, and its hunks by file.
 type mutant struct {
 	about, breaks string
+	tests         []string // a package, and names of its tests
 	files         map[string][]hunk
 }
 
@@ -168,13 +199,16 @@ func readMutant(t *testing.T, patch string) mutant {
 			}
 		case strings.HasPrefix(line, "breaks: "):
 			m.breaks = strings.TrimSpace(strings.TrimPrefix(line, "breaks: "))
+		case strings.HasPrefix(line, "found by: "):
+			m.tests = strings.Fields(strings.TrimPrefix(line, "found by: "))
 		default:
 			m.about += line
 		}
 	}
 	m.about = strings.TrimSpace(m.about)
-	if m.about == "" || m.breaks == "" || len(m.files) == 0 {
-		t.Fatalf("%s: it begins with a sentence about the bug and a line \"breaks: \", then comes a unified diff", patch)
+	byTests := len(m.tests) > 1
+	if m.about == "" || (m.breaks == "") != byTests || len(m.files) == 0 {
+		t.Fatalf("%s: it begins with a sentence about the bug and a line \"breaks: \", or \"found by: \" with a package and its tests; then comes a unified diff", patch)
 	}
 	return m
 }
