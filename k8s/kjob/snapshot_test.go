@@ -91,6 +91,40 @@ func TestNewestSnapshot(t *testing.T) {
 	}
 }
 
+// A person's new attempt gets the newest snapshot, too, and is made without one if that
+// person may not look for it.
+func TestNewInLooksForSnapshot(t *testing.T) {
+	for code, want := range map[int]string{200: "mirrors-7", 403: ""} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(code)
+			_, _ = fmt.Fprintf(w, `{"items":[%s]}`, aSnapshot("mirrors-7", 1, true, ""))
+		}))
+		defer s.Close()
+		client, err := kube.NewClient(&rest.Config{Host: s.URL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tpl, err := Parse(nil, aQueue(t, ofSnapshot))
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, err := NewIn(t.Context(), client, aJob(), 1, tpl, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, v := range k.Spec.Template.Spec.Volumes {
+			if v.Name == MirrorsVolume {
+				got = v.Ephemeral.VolumeClaimTemplate.Spec.DataSource.Name
+			}
+		}
+		if got != want {
+			t.Errorf("%d: the mirrors are of %q, want %q", code, got, want)
+		}
+	}
+}
+
 func FuzzNewestSnapshot(f *testing.F) {
 	f.Add(`{"items":[`+aSnapshot("a", 1, true, "")+`]}`, "1Gi")
 	f.Add(`{"items":[{"status":{"restoreSize":"9e999"}}]}`, "0")
