@@ -134,14 +134,14 @@ func TestNewestSnapshotForJobs(t *testing.T) {
 		s.are("mirrors-1", "mirrors-2")
 		r := w.start(fromSnapshots, func(o *Options) { o.Kube, o.Lean = s, w.kube })
 		w.await("ready", 10*time.Second, func() bool { return len(r.unready()) == 0 })
-		time.Sleep(5 * time.Minute)
+		time.Sleep(2 * snapshotsEvery)
 		if got := len(s.times()); got != 0 {
 			t.Errorf("%d looks without a job", got)
 		}
 		why := func() string { return r.status().Queues[0].Why }
 		want := func(when, snapshot, says string) {
 			t.Helper()
-			if got := w.ranWith(20); !slices.Equal(got, []string{snapshot}) {
+			if got := w.ranWith(4); !slices.Equal(got, []string{snapshot}) {
 				t.Errorf("%s: the mirrors are of %q, want %q", when, got, snapshot)
 			}
 			if got := why(); (got == "") != (says == "") || !strings.Contains(got, says) {
