@@ -6,6 +6,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/onejob-dev/onejob/contract"
@@ -27,6 +28,11 @@ func programsOf(s *corev1.PodSpec) *corev1.VolumeMount {
 	return &mounts[slices.IndexFunc(mounts, func(m corev1.VolumeMount) bool { return m.Name == contract.StepPrograms })]
 }
 
+// claimOf is what the volume of a queue's git mirrors asks for.
+func claimOf(s *corev1.PodSpec) *corev1.PersistentVolumeClaimSpec {
+	return &s.Volumes[slices.IndexFunc(s.Volumes, func(v corev1.Volume) bool { return v.Name == kjob.MirrorsVolume })].Ephemeral.VolumeClaimTemplate.Spec
+}
+
 // closed are Jobs of queues with more in their pods, and such that have more than onejob's
 // where all that it puts there is in its place.
 func (l *lab) closed(of map[string]ruled, made, outsiders map[string]*batchv1.Job) {
@@ -34,7 +40,10 @@ func (l *lab) closed(of map[string]ruled, made, outsiders map[string]*batchv1.Jo
 	again := l.made(of["near"], nil)
 	kjob.HandOn(again, "", "", []string{"node-1", "node-2"})
 	own := map[string]string{steps.EnvCommand: "make", steps.EnvPlugins: `[{"kubernetes": {"sidecars": [{"image": "db"}], "checkout": {"skip": false, "cloneFlags": "-v", "gitCredentialsSecret": {"secretName": "own"}, "envFrom": [{"secretRef": {"name": "own"}}]}}}]`}
+	mirrored := ruled{of["snapshots"].Queue, of["snapshots"].WithSnapshot("mirrors-29411320")}
+	of["mirrored"] = mirrored
 	for name, k := range map[string]*batchv1.Job{
+		"mirrors of a snapshot": l.made(mirrored, nil), "mirrors, and an image": l.made(mirrored, map[string]string{steps.EnvImage: "node"}), "mirrors, and commands": l.made(mirrored, several(2)), "mirrors, and a class": l.made(mirrored, nil, "resource_class=large"), "no snapshot": l.made(of["snapshots"], nil),
 		"the queue's defaults": l.made(of["defaults"], nil), "an image with these": l.made(of["defaults"], map[string]string{steps.EnvImage: "node"}), "a step's own over these": l.made(of["defaults"], own),
 		"these, and a hold": l.made(of["held-defaults"], nil), "a step's own over these, and a hold": l.made(of["held-defaults"], own),
 		"all of it": l.made(of["together"], nil), "all of it, and an image": l.made(of["together"], map[string]string{steps.EnvImage: "node"}), "all of it, and commands": l.made(of["together"], several(3)), "all of it, and a step's own": l.made(of["together"], own),
@@ -84,6 +93,18 @@ func (l *lab) closed(of map[string]ruled, made, outsiders map[string]*batchv1.Jo
 		}},
 		"the mirrors for a command": {"defaults", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
 			s.Containers[1].VolumeMounts = append(s.Containers[1].VolumeMounts, corev1.VolumeMount{Name: "mirrors", MountPath: "/mnt"})
+		}},
+		"a snapshot for a command": {"mirrored", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			s.Containers[1].VolumeMounts = append(s.Containers[1].VolumeMounts, corev1.VolumeMount{Name: kjob.MirrorsVolume, MountPath: "/mnt"})
+		}},
+		"another's claim in the place of a snapshot": {"mirrored", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			claimOf(s).DataSource = &corev1.TypedLocalObjectReference{Kind: "PersistentVolumeClaim", Name: "release"}
+		}},
+		"another's volume in the place of a snapshot": {"mirrored", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			claimOf(s).VolumeName = "pv-1"
+		}},
+		"a larger copy of a snapshot": {"mirrored", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
+			claimOf(s).Resources.Requests[corev1.ResourceStorage] = resource.MustParse("20Ti")
 		}},
 		"the checkout's variables for a command": {"defaults", func(_ *batchv1.Job, s *corev1.PodSpec, _ *corev1.Container) {
 			s.Containers[1].EnvFrom[0].SecretRef.Name = "git-env"

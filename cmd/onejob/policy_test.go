@@ -133,6 +133,10 @@ queues:
     commandParams: {envFrom: [{secretRef: {name: all}}], extraVolumeMounts: [{name: keys, mountPath: /etc/keys, readOnly: true}]}
     imagePullPolicy: Always
   template: {inline: {spec: {containers: [{name: agent, lifecycle: {postStart: {exec: {command: ["true"]}}}}], volumes: [{name: keys, secret: {secretName: keys}}]}}}
+- name: snapshots
+  steps: pod
+  git-mirrors: {snapshot: {labels: {app: mirrors}, storage-class: fast, size: 20Gi}}
+  resource-classes: {large: {resource: {requests: {cpu: "6"}}, image: "tools:1"}}
 - name: tracing
   steps: pod
   agent-tracing: "http://otel:4318"

@@ -68,6 +68,7 @@ branch, step, env); with an ID and a token it is the one that Buildkite has sche
 
 // renderKjob is the kjob, without a cluster if possible: the step may name a PodTemplate.
 func renderKjob(c *cli.Context, job stacks.Job, t *kjob.Template, env map[string]string) (*batchv1.Job, error) {
+	t = t.WithSnapshot(kjob.SampleSnapshot)
 	k, err := kjob.New(job, c.Int("attempt"), t, env)
 	var needs *kjob.NeedsPodTemplate
 	if !errors.As(err, &needs) {

@@ -2,6 +2,7 @@ package admission
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/onejob-dev/onejob/contract"
 	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/kjob"
 )
 
 // volumes are the kinds and what they name. Those of the template's names are the
@@ -38,9 +40,25 @@ func (j *judge) volumes() {
 		own = append(own, "v.name != "+quoted(contract.StepPrograms)+" || has(v.image) && "+same("v.image.reference", field(j.agent, "image")))
 	}
 	for _, v := range j.queues {
-		own = append(own, "v.name != "+quoted(fmt.Sprint(field(v, "name")))+" || "+all(same("v", v), only("v", v)))
+		is := all(same("v", v), only("v", v))
+		if field(v, "name") == kjob.MirrorsVolume {
+			is = mirrors(v)
+		}
+		own = append(own, "v.name != "+quoted(fmt.Sprint(field(v, "name")))+" || "+is)
 	}
 	j.add("volumes", list("variables.pod", "volumes")+".all(v, "+all(parenthesised(own)...)+")", "a volume with the name of one of the queue's is another than the queue's")
+}
+
+// mirrors: the volume is the queue's, made of a snapshot. Which is the newest changes from
+// hour to hour, and no policy can ask.
+func mirrors(v any) string {
+	const at = "v.ephemeral.volumeClaimTemplate.spec"
+	claim, _ := field(v, "ephemeral", "volumeClaimTemplate", "spec").(map[string]any)
+	claim = maps.Clone(claim)
+	source, _ := claim["dataSource"].(map[string]any)
+	source = maps.Clone(source)
+	source["name"], claim["dataSource"] = "{{env.SNAPSHOT}}", source
+	return all(only("v", v), "has(v.ephemeral)", "has("+at+")", exactly(at, claim))
 }
 
 func parenthesised(of []string) []string {

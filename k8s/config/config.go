@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/onejob-dev/onejob/stacks"
@@ -130,6 +128,7 @@ type Queue struct {
 	DefaultResourceClass string           `json:"default-resource-class-name,omitempty"`
 	// StepDefaults are what each step has unless it says otherwise. kjob.Parse reads them.
 	StepDefaults json.RawMessage `json:"step-defaults,omitempty"`
+	GitMirrors   GitMirrors      `json:"git-mirrors,omitzero"`
 	// UserNamespace gives each pod users of its own: root in it is nobody on the node.
 	UserNamespace bool `json:"user-namespace,omitempty"`
 	// Programs says how a command's container gets our programs: copied, or by a volume
@@ -161,39 +160,6 @@ type TemplateRef struct {
 	// Job names a suspended Job, PodTemplate a PodTemplate in the namespace.
 	Job         string `json:"job,omitempty"`
 	PodTemplate string `json:"pod-template,omitempty"`
-}
-
-// Amount is a count or a percentage ("10%").
-type Amount struct {
-	N       int
-	Percent bool
-}
-
-// UnmarshalJSON reads 5, "5" or "10%".
-func (a *Amount) UnmarshalJSON(b []byte) error {
-	s, percent := strings.CutSuffix(strings.Trim(string(b), `"`), "%")
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 0 {
-		return fmt.Errorf("an amount is a number such as 5, or a percentage such as \"10%%\", not %s", b)
-	}
-	*a = Amount{n, percent}
-	return nil
-}
-
-// MarshalJSON writes what UnmarshalJSON reads.
-func (a Amount) MarshalJSON() ([]byte, error) {
-	if a.Percent {
-		return json.Marshal(fmt.Sprintf("%d%%", a.N))
-	}
-	return json.Marshal(a.N)
-}
-
-// Of is the amount as a number: a percentage is of n, rounded up.
-func (a Amount) Of(n int) int {
-	if a.Percent {
-		return (a.N*n + 99) / 100
-	}
-	return a.N
 }
 
 // The defaults, MinPoll, the least IdleInterval, and MostPipelines, the most

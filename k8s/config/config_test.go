@@ -124,7 +124,7 @@ func TestSchemaHasEveryKey(t *testing.T) {
 	for _, tt := range []struct {
 		v any
 		n *node
-	}{{Config{}, &root}, {Queue{}, queue}, {SecretRef{}, queue.Properties["token-secret"]}, {TemplateRef{}, queue.Properties["template"]}, {Class{}, class}, {Policy{}, queue.Properties["policy"]}, {Host{}, queue.Properties["policy"].Properties["host"]}, {Limits{}, queue.Properties["policy"].Properties["limits"]}} {
+	}{{Config{}, &root}, {Queue{}, queue}, {SecretRef{}, queue.Properties["token-secret"]}, {TemplateRef{}, queue.Properties["template"]}, {Class{}, class}, {GitMirrors{}, queue.Properties["git-mirrors"]}, {Snapshot{}, queue.Properties["git-mirrors"].Properties["snapshot"]}, {Policy{}, queue.Properties["policy"]}, {Host{}, queue.Properties["policy"].Properties["host"]}, {Limits{}, queue.Properties["policy"].Properties["limits"]}} {
 		if diff := cmp.Diff(keys(tt.v), slices.Sorted(maps.Keys(tt.n.Properties))); diff != "" {
 			t.Errorf("%T and the schema differ (-struct +schema):\n%s", tt.v, diff)
 		}

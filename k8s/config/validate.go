@@ -55,6 +55,7 @@ func (c *Config) Validate() error {
 		f.numbers(at, q)
 		f.words(at, q)
 		f.classes(at, q)
+		f.mirrors(at, q.GitMirrors)
 		if q.AgentEndpoint != c.Endpoint {
 			if err := contract.CheckEndpoint(q.AgentEndpoint); err != nil {
 				f.bad("%s: agent-endpoint: %w", at, err)

@@ -79,6 +79,7 @@ func (p *Patient) Examine(ctx context.Context) Report {
 		add(func(ctx context.Context) []Finding { return p.template(ctx, q) })
 		if t := p.templates[q.Name]; t != nil {
 			add(func(ctx context.Context) []Finding { return p.nodes(ctx, q, t) })
+			add(func(ctx context.Context) []Finding { return p.mirrors(ctx, q) })
 		}
 	}
 	r = append(r, p.skew.finding("the API server"))

@@ -118,7 +118,7 @@ func (t *Template) For(rules []string) (*Template, error) {
 	switch {
 	case ok:
 		of := *class
-		of.Org, of.QueueKey, of.named = t.Org, t.QueueKey, t.named
+		of.Org, of.QueueKey, of.named, of.snapshot = t.Org, t.QueueKey, t.named, t.snapshot
 		return &of, nil
 	case name == "", len(t.classes) == 0, slices.Contains(t.Tags, config.ClassTag+"="+name):
 		return t, nil

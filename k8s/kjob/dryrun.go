@@ -24,6 +24,11 @@ import (
 // error. The error holds every fault.
 func DryRun(ctx context.Context, client kube.Client, t *Template) (notes []string, err error) {
 	var errs []error
+	if t.mirrors != nil {
+		if _, err := NewestSnapshot(ctx, client, t.Namespace, *t.mirrors); err != nil {
+			notes = append(notes, fmt.Sprintf("queue %s: its jobs would have no git mirrors: %s", t.Queue, err))
+		}
+	}
 	for _, of := range t.each() {
 		more, err := dryRun(ctx, client, of)
 		for _, note := range more {
@@ -43,6 +48,7 @@ func dryRun(ctx context.Context, client kube.Client, t *Template) (notes []strin
 		of := *t
 		of.image, t = t.Image(), &of // as a step has one: an API server without image volumes refuses its pod
 	}
+	t = t.WithSnapshot(SampleSnapshot)
 	k, err := New(stacks.Job{ID: contract.SampleJobID}, 1, t, t.sampleEnv("1"))
 	if err != nil {
 		return nil, err

@@ -59,9 +59,15 @@ func ReadPodTemplate(ctx context.Context, client kube.Client, namespace, name st
 	return spec, nil
 }
 
-// NewIn is New for whoever has a cluster at hand, which is asked for the PodTemplate that
-// the step names, if it names one.
+// NewIn is New for whoever has a cluster at hand, which is asked for the snapshot of the
+// queue's git mirrors, and for the PodTemplate that the step names, if it names one. Without
+// a snapshot, or the right to look for it, the pod has no mirrors.
 func NewIn(ctx context.Context, client kube.Client, job stacks.Job, attempt int, t *Template, env map[string]string) (*batchv1.Job, error) {
+	if t.mirrors != nil && t.snapshot == "" {
+		if name, err := NewestSnapshot(ctx, client, t.Namespace, *t.mirrors); err == nil {
+			t = t.WithSnapshot(name)
+		}
+	}
 	k, err := New(job, attempt, t, env)
 	var needs *NeedsPodTemplate
 	if !errors.As(err, &needs) {

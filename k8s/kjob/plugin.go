@@ -38,6 +38,7 @@ func pluginOf(t *Template, env map[string]string) (*steps.Step, error) {
 // addStep adds a step's image or plugin to a pod, and returns the image: that the pod honours.
 func addStep(k *batchv1.Job, t *Template, env map[string]string) (image string, err error) {
 	spec := &k.Spec.Template.Spec
+	t.chooseMirrors(spec)
 	plugin, err := pluginOf(t, env)
 	switch {
 	case err != nil:

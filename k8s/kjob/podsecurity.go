@@ -19,7 +19,7 @@ func (t *Template) PodSecurity(level string) error {
 	if err != nil {
 		return fmt.Errorf("pod security: %w", err)
 	}
-	k, err := New(stacks.Job{ID: contract.SampleJobID}, 1, t, t.sampleEnv("1"))
+	k, err := New(stacks.Job{ID: contract.SampleJobID}, 1, t.WithSnapshot(SampleSnapshot), t.sampleEnv("1"))
 	if err != nil {
 		return err
 	}

@@ -115,11 +115,12 @@ func (t *Template) giveCheckout() error {
 // otherMirrors refuses a step's folder of mirrors that is not the one where the queue's volume
 // is, and no volume of the step's either: each checkout would make them anew.
 func (t *Template) otherMirrors(pod *steps.Pod) error {
-	c := t.setting.Checkout
-	if c == nil || c.GitMirrors == nil || c.GitMirrors.Volume == nil {
+	at := steps.DefaultMirrors
+	if c := t.setting.Checkout; c != nil && c.GitMirrors != nil && c.GitMirrors.Volume != nil {
+		at = *c.GitMirrors.At()
+	} else if t.mirrors == nil {
 		return nil
 	}
-	at := *c.GitMirrors.At()
 	for _, e := range pod.Checkout.Env {
 		isThere := func(m corev1.VolumeMount) bool { return m.MountPath == e.Value }
 		if e.Name != steps.EnvMirrors || e.Value == at || slices.ContainsFunc(pod.Checkout.Mounts, isThere) {

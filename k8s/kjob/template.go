@@ -70,6 +70,10 @@ type Template struct {
 	Installation string
 	// tokens names the Secrets with an agent token in the namespace.
 	tokens []string
+	// mirrors is the queue's snapshot of git mirrors, nil if there is none. snapshot is the
+	// name of the VolumeSnapshot for one pod, empty if it gets no mirrors: WithSnapshot.
+	mirrors  *config.Snapshot
+	snapshot string
 	// named is the pod of the PodTemplate that a step names, nil if there is none: With.
 	named *corev1.PodSpec
 	// Org is the organization's slug, for the jobs' URLs; it may be empty.
@@ -127,7 +131,7 @@ func Parse(doc []byte, q config.Queue) (*Template, error) {
 		Queue: q.Name, Namespace: q.Namespace, AgentEndpoint: q.AgentEndpoint, Tags: q.Tags,
 		AgentTracing: q.AgentTracing, OnTerm: q.OnTerm, TokenSecret: q.TokenSecret, Installation: q.Installation, Plain: q.Steps == config.StepsPlain,
 		Pods: q.Steps == config.StepsPod, Mounted: q.Programs == config.ProgramsImageVolume, Job: &batchv1.Job{},
-		tokens: append([]string{q.TokenSecret.Name}, q.TokenSecrets...),
+		tokens: append([]string{q.TokenSecret.Name}, q.TokenSecrets...), mirrors: q.GitMirrors.Snapshot,
 	}
 	if q.Hold != nil {
 		t.Hold = time.Duration(*q.Hold)
@@ -139,8 +143,8 @@ func Parse(doc []byte, q config.Queue) (*Template, error) {
 		}
 		return nil, errors.Join(append(errs, fmt.Errorf("reading the merged template: %w", err))...)
 	}
-	if q.UserNamespace {
-		errs = append(errs, ownUsers(&t.Job.Spec.Template.Spec))
+	if q.UserNamespace || t.mirrors != nil {
+		errs = append(errs, t.giveQueues(q.UserNamespace))
 		if merged, err = json.Marshal(t.Job); err != nil {
 			return nil, err
 		}
@@ -163,6 +167,15 @@ func Parse(doc []byte, q config.Queue) (*Template, error) {
 		return nil, err
 	}
 	return t.withClasses(q)
+}
+
+// giveQueues puts what the queue's own settings say into the template.
+func (t *Template) giveQueues(users bool) error {
+	var err error
+	if users {
+		err = ownUsers(&t.Job.Spec.Template.Spec)
+	}
+	return errors.Join(err, addMirrors(&t.Job.Spec.Template.Spec, t.mirrors))
 }
 
 // mergeTemplate merges patches, each a Job's JSON, over the default template in their order.

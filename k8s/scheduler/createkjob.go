@@ -27,6 +27,9 @@ func (q *queue) newKjob(c claim, t *kjob.Template) (k *batchv1.Job, err error) {
 	if c.named != nil {
 		t = t.With(c.named)
 	}
+	if snapshot, _ := q.mirrors.now(q.set.Load().GitMirrors.Snapshot); snapshot != "" {
+		t = t.WithSnapshot(snapshot)
+	}
 	if k, err = kjob.New(c.job, c.attempt, t, c.env); err != nil || !t.WantsEnv() {
 		return k, err
 	}

@@ -134,6 +134,9 @@ func (q *queue) tick(ctx context.Context, claims bool) (news bool, err error) {
 	}
 	take := list.candidates
 	inLine(take)
+	if claims && len(take)+q.claims.count() > 0 {
+		q.lookForMirrors(ctx, set)
+	}
 	defer q.onUnmatched(ctx, set, list.unmatched) // what can be taken goes first
 	if !claims {
 		q.line.Store(list.line(take))

@@ -60,6 +60,7 @@ type queue struct {
 	standing *standing
 	pages    *pages
 	rivals   rivals
+	mirrors  mirrors
 
 	work   workqueue.TypedRateLimitingInterface[contract.JobID]
 	wakeup chan struct{} // the poll loop

@@ -104,7 +104,8 @@ func (q *queue) status(now time.Time, l *line) status.Queue {
 	case p.paused:
 		s.State, s.Why = status.Paused, "its dispatch is paused at Buildkite"
 	}
-	if why := cmp.Or(p.stopped, p.unreached); why != nil {
+	_, mirrors := q.mirrors.now(set.GitMirrors.Snapshot)
+	if why := cmp.Or(p.stopped, p.unreached, mirrors); why != nil && s.Why == "" {
 		s.Why = contract.Sentence(why.Error())
 	}
 	if l != nil {

@@ -85,7 +85,7 @@ func askOf(ctx context.Context, client kube.Client, b *kube.Breaker, t *kjob.Tem
 		return nil, true
 	}
 	// Policies may look at the labels, so the job has what every job has.
-	k, err := kjob.New(stacks.Job{ID: contract.SampleJobID, Pipeline: "example", Build: 1, Branch: "main", Step: "example"}, 1, t, nil)
+	k, err := kjob.New(stacks.Job{ID: contract.SampleJobID, Pipeline: "example", Build: 1, Branch: "main", Step: "example"}, 1, t.WithSnapshot(kjob.SampleSnapshot), nil)
 	if err != nil {
 		return nil, false
 	}

@@ -77,6 +77,15 @@ annotations:
 {{- dict "list" ($list | uniq | sortAlpha) | toJson -}}
 {{- end -}}
 
+{{- /* Those with a queue whose git mirrors are made of snapshots. */ -}}
+{{- define "onejob.snapshotNamespaces" -}}
+{{- $list := list -}}
+{{- range .Values.config.queues -}}
+{{- if dig "git-mirrors" "snapshot" false . -}}{{- $list = append $list (default $.Release.Namespace .namespace) -}}{{- end -}}
+{{- end -}}
+{{- dict "list" $list | toJson -}}
+{{- end -}}
+
 {{- /* Those and the scheduler's. */ -}}
 {{- define "onejob.allNamespaces" -}}
 {{- dict "list" (append (include "onejob.namespaces" . | fromJson).list .Release.Namespace | uniq | sortAlpha) | toJson -}}

@@ -1,0 +1,24 @@
+package doctor
+
+import (
+	"context"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/config"
+	"github.com/onejob-dev/onejob/k8s/kjob"
+)
+
+// mirrors looks for the snapshot of a queue's git mirrors, where it has such. Without one
+// jobs are run, and clone.
+func (p *Patient) mirrors(ctx context.Context, q config.Queue) []Finding {
+	of := q.GitMirrors.Snapshot
+	if of == nil {
+		return nil
+	}
+	f := about("git-mirrors", "queue "+q.Name)
+	name, err := kjob.NewestSnapshot(ctx, p.kube, q.Namespace, *of)
+	if err != nil {
+		return []Finding{f.not(Warn, contract.Sentence("its jobs have no git mirrors, and clone: "+err.Error()), "docs/git.md, snapshots: what makes them, and the right to list them")}
+	}
+	return []Finding{f.ok("each job has a copy of the VolumeSnapshot " + name)}
+}
