@@ -48,7 +48,7 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d decide.Decision
 		}
 	}
 	again, err := q.sendFinish(ctx, id, d.ExitStatus, text, try)
-	try.invalid = errors.Is(err, stacks.ErrInvalid)
+	try.invalid = errors.Is(err, stacks.ErrInvalid) && !errors.Is(err, errElsewhere)
 	switch {
 	case again > 0:
 		q.work.AddAfter(id, again+jitter.UpTo(min(again, time.Second)))

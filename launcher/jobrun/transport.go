@@ -85,7 +85,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 				return nil, e // JobRunner would take a 401 for the end of its right to the job
 			}
 		}
-		if err != nil || call != "job_state" || !t.runs() {
+		if err != nil || call != "job_state" || !t.running() {
 			return resp, err
 		}
 		over := resp.StatusCode == http.StatusOK && isFinished(resp)
@@ -99,8 +99,8 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// runs: the job was started, and its end isn't being reported yet.
-func (t *transport) runs() bool {
+// running: the job was started, and its end isn't being reported yet.
+func (t *transport) running() bool {
 	r := t.state.snapshot()
 	return r.Ran && !r.Finish.Sent
 }
