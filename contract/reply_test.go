@@ -38,7 +38,7 @@ func TestCheckTaken(t *testing.T) {
 		{"nothing", "", "", true},
 		{"nothing, called JSON", "application/json", "\r\n", true},
 		{"a page", "text/html; charset=utf-8", "<html>", false},
-		{"an empty page", "text/html", "", false},
+		{"nothing, with the type that a web framework gives it", "text/html", "", true},
 		{"JSON that is called a page", "text/html", "{}", false},
 		{"a text", "text/plain", "OK", false},
 		{"a text that is called JSON", "application/json", "OK", false},

@@ -29,7 +29,7 @@ func readTaken(resp *http.Response, out any) error {
 		}
 		return err
 	}
-	if err := contract.CheckTaken(kind, nil); err != nil {
+	if err := contract.CheckTaken(kind, []byte("{}")); err != nil { // its type; the body is decoded as it comes
 		return err
 	}
 	r := bufio.NewReader(lr)
