@@ -111,6 +111,9 @@ func rowOf(k *batchv1.Job, p *corev1.Pod, last *batchv1.Job) Row {
 	}
 	kf, pf := decide.OfJob(k), decide.OfPod(p)
 	r.Pod, r.Node, r.Used = pf.Name, pf.Node, pf.UsedBy()
+	if p == nil {
+		r.Used = decide.ParseUsedNote(a[contract.AnnotationUsed])
+	}
 	r.Phase, r.Reason = decide.PhaseTold(kf, pf, r.Attempt, kjob.AttemptOf(last), decide.ParseHistory(last.Annotations[contract.AnnotationStory]))
 	if r.JobID == "" {
 		r.Phase = "warm-" + r.Phase

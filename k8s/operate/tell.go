@@ -53,6 +53,11 @@ func (t *teller) tellAttempt(ctx context.Context, k *batchv1.Job) error {
 		}
 	}
 	found, err := t.tellEvents(ctx, k.Namespace, "Job", k.Name)
+	if pod == nil {
+		for _, u := range row.Used {
+			t.tellUsed(u, "container "+u.Container, endOf(k, nil))
+		}
+	}
 	if err == nil && pod != nil {
 		t.tellPod(pod)
 		found, err = t.tellEvents(ctx, k.Namespace, "Pod", pod.Name)

@@ -226,6 +226,14 @@ func (ps *pages) measure(id contract.JobID, kjob types.UID, phase string) (news 
 	return true
 }
 
+// isMeasured: that was noted of the kjob.
+func (ps *pages) isMeasured(id contract.JobID, kjob types.UID, phase string) bool {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p := ps.of[id]
+	return p != nil && p.measured == kjob && slices.Contains(p.phases, phase)
+}
+
 // idle are the jobs without any text for memoLife.
 func (ps *pages) idle() (ids []contract.JobID) {
 	ps.mu.Lock()
