@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -25,7 +26,10 @@ const noted = "used/noted"
 // A process that dies before leaves it to the next leader, which finds no annotation.
 func (q *queue) noteUsed(ctx context.Context, id contract.JobID, f decide.Facts) error {
 	wants := q.set.Load().AnnotateUsage
-	if wants == config.AnnotateNone || !f.KJob.Finished || f.KJob.Terminating || f.Pod.Name == "" {
+	// A write to a kjob that its controller is about to end costs that a second try. Where
+	// the pod is lost, another attempt may follow before that, and nobody looks here again.
+	over := f.KJob.Finished || f.Pod.Lost() && f.Pod.Phase == corev1.PodFailed
+	if wants == config.AnnotateNone || !over || !f.KJob.Exists || f.KJob.Terminating {
 		return nil
 	}
 	used := f.Pod.UsedBy()

@@ -186,3 +186,30 @@ func TestUsedNoteOfTheNextLeader(t *testing.T) {
 		}
 	})
 }
+
+// Where the next attempt follows at once, the lost one's kjob says why all the same.
+func TestUsedNoteOfALostAttempt(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		w.runs = func(w *world, p *pod) {
+			if p.attempt > 1 {
+				ran(w, p)
+				return
+			}
+			p.start()
+			p.end(137, "OOMKilled", nil)
+		}
+		w.build(1)
+		r := w.start("")
+		w.await("finished", 2*time.Minute, w.finished(1))
+		time.Sleep(time.Minute)
+		r.end(w)
+		w.dropPods()
+		rows, err := operate.List(w.ctx, w.kube, namespace, "")
+		if err != nil || len(rows) != 2 || len(rows[0].Used) != 1 || !rows[0].Used[0].OutOfMemory || rows[1].Used != nil {
+			t.Errorf("%+v, %v", rows, err)
+		}
+		if n := w.askedFor("patch jobs"); n != 1 {
+			t.Errorf("%d requests", n)
+		}
+	})
+}

@@ -51,7 +51,7 @@ var lostRows = []row{
 			s.unlockAfter(1)
 			s.until("the row of the evicted attempt, whose pod is gone, says what became of it", func() bool {
 				rows, err := operate.List(s.ctx, on.Cluster.Client(), s.namespace, contract.JobID(s.id))
-				return err == nil && len(rows) == 2 && rows[0].Phase == "ended" && strings.HasPrefix(rows[0].Reason, "stopped, attempt 2 follows: attempt 1 was stopped before it acquired the job (EvictionByEvictionAPI")
+				return err == nil && len(rows) == 2 && rows[0].Pod == "" && strings.Contains(rows[0].Reason, ", attempt 2 follows: ") && strings.Contains(rows[0].Reason, "EvictionByEvictionAPI")
 			})
 		},
 		exit: "0", kjobs: 2, page: []string{"attempt 1 was stopped before it acquired the job (EvictionByEvictionAPI, Eviction API: evicting): "},
