@@ -95,7 +95,7 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 	}
 	fmt.Fprintf(d.out, "onejob's status page: %s", page)
 	if !d.keep {
-		fmt.Fprintln(d.out, " (make demo DEMOFLAGS=--keep leaves it up)")
+		fmt.Fprintln(d.out, " (it ends now; make demo DEMOFLAGS=--keep leaves it up)")
 		return nil
 	}
 	fmt.Fprintln(d.out, "\nBoth pages stay up until Ctrl-C.")
@@ -247,7 +247,7 @@ func (d *kubeDemo) rows(ctx context.Context) ([]row, error) {
 			}
 		}
 		if word := trouble[job.Label]; d.done[word] && r.result == "" {
-			r.result = word
+			r.result = "attempt 1 was " + word
 		}
 		rows = append(rows, r)
 	}
