@@ -45,6 +45,9 @@ const (
 	// AnnotationNodeFaults on a kjob are the nodes on which attempts before it
 	// failed, and why: node=why,…
 	AnnotationNodeFaults = "onejob.dev/node-faults"
+	// AnnotationUsed on a kjob is what the containers used that ran its job's commands, in
+	// JSON. The kjob may outlive its pod, which says the same.
+	AnnotationUsed = "onejob.dev/used"
 	// AnnotationImage on a pod is the image that its command has a container of its own
 	// for. A container of that name in another pod isn't ours.
 	AnnotationImage = "onejob.dev/image"

@@ -95,7 +95,7 @@ func (d *kubeDemo) run(ctx context.Context) (err error) {
 	}
 	fmt.Fprintf(d.out, "onejob's status page: %s", page)
 	if !d.keep {
-		fmt.Fprintln(d.out, " (make demo DEMOFLAGS=--keep leaves it up)")
+		fmt.Fprintln(d.out, " (it ends now; make demo DEMOFLAGS=--keep leaves it up)")
 		return nil
 	}
 	fmt.Fprintln(d.out, "\nBoth pages stay up until Ctrl-C.")
@@ -247,7 +247,7 @@ func (d *kubeDemo) rows(ctx context.Context) ([]row, error) {
 			}
 		}
 		if word := trouble[job.Label]; d.done[word] && r.result == "" {
-			r.result = word
+			r.result = "was " + word
 		}
 		rows = append(rows, r)
 	}
@@ -268,6 +268,6 @@ func (d *kubeDemo) verdict(ctx context.Context, build int) error {
 	if err != nil {
 		return err
 	}
-	v.check(len(kjobs.Items) <= 14 && len(kjobs.Items) >= 12, "%d Kubernetes Jobs are left of 12 jobs and two further attempts", len(kjobs.Items))
+	v.check(len(kjobs.Items) <= 14 && len(kjobs.Items) >= 12, "%d of 14 Kubernetes Jobs are left, of 12 jobs and two further attempts: one that is replaced is deleted", len(kjobs.Items))
 	return v.err()
 }

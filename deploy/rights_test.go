@@ -68,6 +68,14 @@ var needs = []need{
 		after: func(s *site) { s.kjob(); s.must(s.sim.CancelBuild(1)) },
 		works: func(s *site) bool { return len(s.kjobs()) == 0 },
 	}, {
+		right: right{"jobs.batch", "patch"}, is: "leaving on a kjob what its job used, which was too little",
+		after: func(s *site) { s.runsOutOfMemory(); s.runsOutOfMemory() },
+		works: func(s *site) bool {
+			return slices.ContainsFunc(s.kjobs(), func(k batchv1.Job) bool {
+				return strings.Contains(k.Annotations[contract.AnnotationUsed], `"out_of_memory":true`)
+			})
+		},
+	}, {
 		right: right{"pods", "list"}, is: "knowing the pods that are there at start",
 		after: oneJob, works: ready,
 	}, {
@@ -181,6 +189,32 @@ func pendingPod(s *site) {
 		LastTimestamp: metav1.NewTime(time.Now().Add(time.Second)), // a whole second, and still after the others
 	}, metav1.CreateOptions{})
 	s.must(err)
+}
+
+// runsOutOfMemory makes a job whose pod has a node, and a status there that no kubelet sent.
+func (s *site) runsOutOfMemory() {
+	id := s.kjob()
+	var pod corev1.Pod
+	s.await("given a pod", func() bool {
+		for _, pod = range s.pods() {
+			if pod.Labels[contract.LabelJobID] == id {
+				return true
+			}
+		}
+		return false
+	})
+	pods, now := s.admin.CoreV1().Pods(s.namespace), metav1.Now()
+	s.must(pods.Bind(s.Context(), &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Name: pod.Name}, Target: corev1.ObjectReference{Kind: "Node", Name: "nowhere"}}, metav1.CreateOptions{}))
+	s.await("out of memory", func() bool {
+		p, err := pods.Get(s.Context(), pod.Name, metav1.GetOptions{})
+		s.must(err)
+		p.Status.Phase = corev1.PodFailed
+		p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: contract.AgentContainer, Image: "x", ImageID: "x", State: corev1.ContainerState{
+			Terminated: &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled", StartedAt: now, FinishedAt: now},
+		}}}
+		_, err = pods.UpdateStatus(s.Context(), p, metav1.UpdateOptions{})
+		return err == nil
+	})
 }
 
 func aPodTemplate() corev1.PodTemplateSpec {
@@ -359,7 +393,7 @@ func TestOperatorRoles(t *testing.T) {
 		slices.Sort(got[role.Name])
 	}
 	want := map[string][]string{
-		"onejob-operator": {"create jobs", "delete jobs", "get jobs", "get leases", "get podtemplates", "list events", "list jobs", "list pods", "update jobs"},
+		"onejob-operator": {"create jobs", "delete jobs", "get jobs", "get leases", "get podtemplates", "list events", "list jobs", "list pods", "patch pods", "update jobs"},
 		"onejob-lint":     {"create jobs", "create pods", "get configmaps", "get jobs", "get persistentvolumeclaims", "get podtemplates"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -37,6 +37,7 @@ type Job struct {
 	// Admitted is when it was let in, if it was suspended, by the Job controller's clock.
 	Admitted time.Time
 	Waited   time.Duration // see kjob.Waited
+	Noted    bool          // it says what its containers used, see contract.AnnotationUsed
 }
 
 // Pod is a pod as the cache shows it. It is never written to.
@@ -94,6 +95,7 @@ func jobOf(o any) (any, error) {
 		return o, nil
 	}
 	s := &Job{Object: objectOf(&k.ObjectMeta), KJob: decide.OfJob(k), Job: kjob.JobOf(k), Warm: k.Annotations[kjob.AnnotationPlaceholder], Sent: kjob.MadeAt(k), Admitted: decide.AdmittedAt(k), Waited: kjob.Waited(k)}
+	s.Noted = k.Annotations[contract.AnnotationUsed] != ""
 	s.Story, s.Faults = decide.ParseHistory(k.Annotations[contract.AnnotationStory]), decide.ParseNodeFaults(k.Annotations[contract.AnnotationNodeFaults])
 	s.Holder = intern(s.Holder)
 	s.Job.ID, s.Job.Pipeline, s.Job.Branch, s.Job.Step = s.ID, intern(s.Job.Pipeline), intern(s.Job.Branch), intern(s.Job.Step)

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/scheme"
 	batchclient "k8s.io/client-go/kubernetes/typed/batch/v1"
 	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -25,8 +26,8 @@ import (
 // Lean returns a client like client, which is NewClient's for the same configuration.
 // Of Jobs and Pods it decodes only what the caches keep (see object.go): metadata
 // without managed fields, status, and the fields of the spec that leanJob and leanPod
-// name. The rest is most of what a watch sends. Of the answer to a Job's create it
-// reads only an error, over client's connection; the other requests have a connection
+// name. The rest is most of what a watch sends. Of the answers to a Job's create and
+// patch it reads only an error, over client's connection; the other requests have a connection
 // of their own, which is read at a pace (see coalesce.go). Lists that aren't a watch's
 // own, and answers in JSON, are read whole.
 func Lean(client kube.Client, cfg *rest.Config) (kube.Client, error) {
@@ -80,6 +81,12 @@ func (j leanJobs) Create(ctx context.Context, k *batchv1.Job, o metav1.CreateOpt
 	err := j.client.Post().Namespace(j.namespace).Resource("jobs").SetHeader("Accept", metadataOnly).
 		VersionedParams(&o, scheme.ParameterCodec).Body(k).Do(ctx).Error()
 	return k, err
+}
+
+// Patch returns nothing but an error.
+func (j leanJobs) Patch(ctx context.Context, name string, t types.PatchType, data []byte, o metav1.PatchOptions, sub ...string) (*batchv1.Job, error) {
+	return nil, j.client.Patch(t).Namespace(j.namespace).Resource("jobs").Name(name).SubResource(sub...).SetHeader("Accept", metadataOnly).
+		VersionedParams(&o, scheme.ParameterCodec).Body(data).Do(ctx).Error()
 }
 
 // mask names the fields of a protobuf message that are read, by their numbers in the

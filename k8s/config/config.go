@@ -35,32 +35,6 @@ type Config struct {
 	Queues           []Queue         `json:"queues"`
 }
 
-// The values of Queue.Unmatched.
-const (
-	UnmatchedNotify = "notify"
-	UnmatchedFail   = "fail"
-	UnmatchedIgnore = "ignore"
-)
-
-// The values of Queue.Steps.
-const (
-	StepsPod   = "pod"
-	StepsImage = "image"
-	StepsPlain = "plain"
-)
-
-// The values of Queue.Programs.
-const (
-	ProgramsCopy        = "copy"
-	ProgramsImageVolume = "image-volume"
-)
-
-// The values of Queue.LostJobs.
-const (
-	LostLeave  = "leave"
-	LostFinish = "finish"
-)
-
 // Queue is one Buildkite queue and where its jobs run.
 type Queue struct {
 	// Name is the queue's key at Buildkite.
@@ -97,6 +71,10 @@ type Queue struct {
 	// SlowStart is how long a job may take to start before its page says why, 0 for
 	// never.
 	SlowStart *Duration `json:"slow-start,omitempty"`
+	// AnnotateUsage is whose Kubernetes Jobs are annotated with what their containers
+	// used, which is one request more for each: of jobs that had too little of something
+	// (verdicts), all or none.
+	AnnotateUsage string `json:"annotate-usage,omitempty"`
 	// LostJobs is what the scheduler does about a job that an agent acquired and whose pod
 	// ended without reporting the job's end. With leave, Buildkite ends the job once its
 	// agent is silent. With finish, the scheduler ends the job at once, with signal_reason
@@ -232,6 +210,7 @@ func (c *Config) complete(namespace string) {
 		defNumber(&q.Hold, 0)
 		def(&q.OnTerm, "cancel")
 		def(&q.LostJobs, LostLeave)
+		def(&q.AnnotateUsage, AnnotateVerdicts)
 		def(&q.Unmatched, UnmatchedNotify)
 		def(&q.Steps, StepsImage)
 		def(&q.Programs, ProgramsCopy)

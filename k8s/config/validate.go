@@ -117,6 +117,9 @@ func (f *faults) words(at string, q Queue) {
 	if !slices.Contains([]string{LostLeave, LostFinish}, q.LostJobs) {
 		f.bad("%s: lost-jobs: %q is neither leave nor finish", at, q.LostJobs)
 	}
+	if !slices.Contains([]string{AnnotateAll, AnnotateVerdicts, AnnotateNone}, q.AnnotateUsage) {
+		f.bad("%s: annotate-usage: %q is neither all nor verdicts nor none", at, q.AnnotateUsage)
+	}
 	if !slices.Contains([]string{StepsPod, StepsImage, StepsPlain}, q.Steps) {
 		f.bad("%s: steps: %q is neither image nor pod nor plain", at, q.Steps)
 	}

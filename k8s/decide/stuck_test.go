@@ -90,7 +90,7 @@ func TestDecideLingering(t *testing.T) {
 		{"75, its kjob deleted for that", aKJob().Exits(75).State(reserved).but(helper("proxy")).but(gone), Attempt, ReasonExhausted, "the runner's words", 0},
 		{"78", aKJob().Exits(78).State(reserved).but(helper("proxy")), Finish, ReasonConfig, "", 0},
 		{"out of memory", aKJob().Lost().State(running).but(helper("proxy")).but(finishLost), Finish, ReasonLostAfter, "OOMKilled, exit code 137", 0},
-		{"out of memory, and finished", aKJob().Lost().State(finished).but(helper("proxy")).but(ago(HelperGrace)), Delete, ReasonHelper, "attempt 1 is lost: OOMKilled, exit code 137", 0},
+		{"out of memory, and finished", aKJob().Lost().State(finished).but(helper("proxy")).but(ago(HelperGrace)), Delete, ReasonHelper, "attempt 1 is lost: it ran out of memory: OOMKilled, exit code 137", 0},
 		{"lost before acquisition", aKJob().Lost().State(reserved).but(helper("proxy")), Attempt, ReasonLost, "OOMKilled", 0},
 		{"lost before acquisition, its kjob deleted for that", aKJob().Lost().State(reserved).but(helper("proxy")).but(gone), Attempt, ReasonLost, "OOMKilled", 0},
 		{"out of memory, its kjob deleted for that", aKJob().Lost().State(finished).but(helper("proxy")).but(gone), None, ReasonLost, "", 0},

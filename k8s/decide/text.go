@@ -25,7 +25,7 @@ func (f Facts) Unexplained() bool {
 	if m := f.Pod.Message; m == nil || m.Received == "" {
 		return false
 	}
-	return f.Pod.Why == "" && f.KJob.FailReason == ""
+	return f.Pod.Why == "" && f.KJob.cause() == ""
 }
 
 // StopReason is what Kubernetes says about a pod that is being deleted.
@@ -51,8 +51,8 @@ func stopWhy(f Facts) (why, message string) {
 	switch {
 	case f.Pod.Why != "":
 		return f.Pod.Why, f.Pod.WhyMessage
-	case f.KJob.FailReason != "":
-		return f.KJob.FailReason, f.KJob.FailMessage
+	case f.KJob.cause() != "":
+		return f.KJob.cause(), f.KJob.FailMessage
 	}
 	for _, w := range f.Warnings {
 		switch w.Reason {
@@ -71,7 +71,7 @@ func lingering(f Facts) string {
 		what = "container " + f.Pod.Helper
 	}
 	phase, reason := PhaseOf(f.KJob, f.Pod)
-	return fmt.Sprintf("%s of pod %s had not ended when the agent container ended; attempt %d is %s", what, f.Pod.Name, f.Attempt, strings.TrimSuffix(phase+": "+reason, ": "))
+	return fmt.Sprintf("%s of pod %s had not ended when the agent container ended; attempt %d is %s", what, f.Pod.Name, f.Attempt, Phrase(phase, reason))
 }
 
 // deadNode says what to do about a pod that stays on its node.
@@ -127,11 +127,12 @@ func Loss(f Facts) string {
 	if p.Exited {
 		parts = append(parts, fmt.Sprintf("exit code %d", p.ExitCode))
 	}
-	if len(parts) == 0 && f.KJob.FailReason != "" {
-		parts = append(parts, f.KJob.FailReason)
-		if f.KJob.FailMessage != "" {
-			parts = append(parts, f.KJob.FailMessage)
-		}
+	switch {
+	case len(parts) > 0:
+	case f.KJob.cause() != "":
+		parts = append(parts, strings.TrimSuffix(f.KJob.cause()+", "+f.KJob.FailMessage, ", "))
+	case f.KJob.FailReason != "" && p.WhyMessage == "" && !p.Deleted:
+		parts = append(parts, unseenFailure)
 	}
 	if p.WhyMessage != "" {
 		parts = append(parts, contract.Line(p.WhyMessage, 600))
@@ -157,11 +158,11 @@ func PhaseOf(k KJob, p Pod) (phase, reason string) {
 	case k.Terminating:
 		return "deleting", ""
 	case p.Lost():
-		return "lost", Loss(Facts{KJob: k, Pod: p})
+		return "lost", end(k, p)
 	case k.Succeeded:
 		return "done", ""
 	case k.Finished:
-		return "failed", k.FailReason
+		return "failed", end(k, p)
 	case k.Suspended:
 		return "suspended", ""
 	case p.Runs():

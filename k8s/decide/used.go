@@ -208,8 +208,15 @@ func (u Used) String() string {
 	if u.Use.Disk > 0 {
 		parts = append(parts, Bytes(u.Use.Disk)+" on disk")
 	}
-	if u.Use.OOMKills > 0 {
+	switch {
+	case u.Use.OOMKills > 0:
 		parts = append(parts, fmt.Sprintf("%d killed for memory", u.Use.OOMKills))
+	case u.OutOfMemory:
+		limit := "may"
+		if u.Use.MemoryLimit > 0 {
+			limit = "may have, which is " + Bytes(u.Use.MemoryLimit)
+		}
+		parts = append(parts, "more memory than it "+limit)
 	}
 	return strings.Join(parts, ", ")
 }

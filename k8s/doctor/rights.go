@@ -20,7 +20,7 @@ func (r right) String() string { return r.verb + " " + r.resource }
 // needs are the Role onejob of deploy/base/role.yaml.
 func needs() (all []right) {
 	for _, of := range []struct{ group, resource, verbs string }{
-		{"batch", "jobs", "get list watch create delete"},
+		{"batch", "jobs", "get list watch create patch delete"},
 		{"", "pods", "list watch"},
 		{"", "events", "list create"},
 		{"", "podtemplates", "get watch"},

@@ -68,6 +68,9 @@ func Explain(ctx context.Context, kube kube.Client, client *stacks.Client, names
 		return t.story, err
 	}
 	t.look.now, t.look.pods = time.Now(), pods
+	if n := len(kjobs); n > 0 {
+		t.last = &kjobs[n-1]
+	}
 	for i := range kjobs {
 		if err := t.tellAttempt(ctx, &kjobs[i]); err != nil {
 			return t.story, err

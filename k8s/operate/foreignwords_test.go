@@ -93,7 +93,7 @@ func FuzzForeignWords(f *testing.F) {
 					t.Errorf("the Event: %s", wrong)
 				}
 			}
-			row := rowOf(k, pod)
+			row := rowOf(k, pod, k)
 			var teller teller
 			if pod.Status.Phase == corev1.PodFailed {
 				teller.tellPod(pod)

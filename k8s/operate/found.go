@@ -3,7 +3,6 @@ package operate
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -55,7 +54,7 @@ func (r *Reacquirer) find(ctx context.Context, id contract.JobID) (*found, error
 		f.podLives = f.podLives || p.Lives()
 		if p.MayHaveHadTheJob() {
 			phase, reason := decide.PhaseOf(decide.KJob{}, p)
-			f.ran = strings.TrimSpace(fmt.Sprintf("attempt %d is %s %s", kjob.AttemptOf(&f.pods[i]), phase, reason))
+			f.ran = fmt.Sprintf("attempt %d is %s", kjob.AttemptOf(&f.pods[i]), decide.Phrase(phase, reason))
 		}
 	}
 	if url := f.jobURL(); url != "" {
@@ -105,7 +104,7 @@ func (f *found) refusal() error {
 		return nil
 	case f.live != nil:
 		phase, reason := decide.PhaseOf(decide.OfJob(f.live), decide.OfPod(podOfKjob(f.pods, f.live)))
-		return f.refuse("attempt %d (%s) is %s %s; --force replaces it%s", kjob.AttemptOf(f.live), f.live.Name, phase, reason, f.url)
+		return f.refuse("attempt %d (%s) is %s; --force replaces it%s", kjob.AttemptOf(f.live), f.live.Name, decide.Phrase(phase, reason), f.url)
 	case f.podLives:
 		return f.refuse("a pod of the job is still there; --force waits until it is gone%s", f.url)
 	}
@@ -168,7 +167,7 @@ func (f *found) environment(ctx context.Context) (map[string]string, error) {
 func (f *found) handOn(last, k *batchv1.Job) {
 	was := decide.Facts{Pod: decide.OfPod(podOfKjob(f.pods, last)), Faults: decide.ParseNodeFaults(last.Annotations[contract.AnnotationNodeFaults])}
 	phase, reason := decide.PhaseOf(decide.OfJob(last), was.Pod)
-	sentence := strings.TrimSpace(fmt.Sprintf("attempt %d was %s %s", f.attempts, phase, reason)) + ", and a person asked for the next attempt"
+	sentence := fmt.Sprintf("attempt %d was %s, and a person asked for the next attempt", f.attempts, decide.Phrase(phase, reason))
 	past := decide.Past{Reason: decide.Reacquired, Attempt: f.attempts, At: time.Now(), Text: sentence}
 	faults := was.NodeFaults()
 	kjob.HandOn(k, decide.ParseHistory(last.Annotations[contract.AnnotationStory]).With(past).Annotation(), faults.Annotation(), faults.Nodes())

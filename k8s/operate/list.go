@@ -57,10 +57,14 @@ func List(ctx context.Context, client kube.Client, namespace string, id contract
 	for i := range pods {
 		podOf[kjob.OwnerUID(&pods[i])] = &pods[i]
 	}
+	last := map[types.NamespacedName]*batchv1.Job{} // kjobs are in the order of attempts
+	for i := range kjobs {
+		last[jobKey(&kjobs[i])] = &kjobs[i]
+	}
 	var rows []Row
 	for i := range kjobs {
 		k := &kjobs[i]
-		rows = append(rows, rowOf(k, podOf[k.UID]))
+		rows = append(rows, rowOf(k, podOf[k.UID], last[jobKey(k)]))
 		delete(podOf, k.UID)
 	}
 	for _, p := range podOf {
@@ -91,7 +95,13 @@ func objectsOf(ctx context.Context, client kube.Client, namespace string, id con
 	return ks.Items, ps.Items, nil
 }
 
-func rowOf(k *batchv1.Job, p *corev1.Pod) Row {
+// jobKey is a job in a namespace.
+func jobKey(k *batchv1.Job) types.NamespacedName {
+	return types.NamespacedName{Namespace: k.Namespace, Name: k.Labels[contract.LabelJobID]}
+}
+
+// rowOf is a kjob's row, given its pod and the kjob of the job's last attempt.
+func rowOf(k *batchv1.Job, p *corev1.Pod, last *batchv1.Job) Row {
 	a := k.Annotations
 	r := Row{JobID: kjob.IDOf(k.Labels), Queue: k.Labels[contract.LabelQueue], Namespace: k.Namespace, KJob: k.Name,
 		Pipeline: contract.Word(a[contract.AnnotationPipeline]), Build: contract.Word(a[contract.AnnotationBuild]), Step: contract.Word(a[contract.AnnotationStep]), URL: contract.Sentence(a[contract.AnnotationJobURL]),
@@ -101,7 +111,10 @@ func rowOf(k *batchv1.Job, p *corev1.Pod) Row {
 	}
 	kf, pf := decide.OfJob(k), decide.OfPod(p)
 	r.Pod, r.Node, r.Used = pf.Name, pf.Node, pf.UsedBy()
-	r.Phase, r.Reason = decide.PhaseOf(kf, pf)
+	if p == nil {
+		r.Used = decide.ParseUsedNote(a[contract.AnnotationUsed])
+	}
+	r.Phase, r.Reason = decide.PhaseTold(kf, pf, r.Attempt, kjob.AttemptOf(last), decide.ParseHistory(last.Annotations[contract.AnnotationStory]))
 	if r.JobID == "" {
 		r.Phase = "warm-" + r.Phase
 	}

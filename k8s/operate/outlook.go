@@ -2,7 +2,6 @@ package operate
 
 import (
 	"fmt"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -49,7 +48,7 @@ func outlook(f decide.Facts, s Story, said corev1.Event) (now, advice string) {
 		return "its Kubernetes Job will be deleted: " + string(d.Reason), "nothing"
 	}
 	phase, reason := decide.PhaseOf(f.KJob, f.Pod)
-	now = strings.TrimSuffix("the last attempt is "+phase+": "+reason, ": ")
+	now = "the last attempt is " + decide.Phrase(phase, reason)
 	if d.Text != "" {
 		now = d.Text
 	}

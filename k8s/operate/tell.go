@@ -22,6 +22,7 @@ type teller struct {
 	story Story
 	look  look         // at the last attempt that is there
 	told  int          // the attempt that is told of
+	last  *batchv1.Job // of the job's last attempt
 	said  corev1.Event // by onejob, last, of attempts whose kjobs are gone or were never let in
 }
 
@@ -35,7 +36,7 @@ func (t *teller) tellAttempt(ctx context.Context, k *batchv1.Job) error {
 		}
 	}
 	pod := podOfKjob(t.look.pods, k)
-	row := rowOf(k, pod)
+	row := rowOf(k, pod, t.last)
 	if row.URL != "" {
 		t.story.URL = row.URL
 	}
@@ -48,10 +49,15 @@ func (t *teller) tellAttempt(ctx context.Context, k *batchv1.Job) error {
 		case c.Status != corev1.ConditionTrue && c.Type == batchv1.JobSuspended:
 			t.add(rankKJob, c.LastTransitionTime.Time, "kubernetes", "%s: no longer suspended", k.Name)
 		case c.Status == corev1.ConditionTrue:
-			t.add(rankKJob, c.LastTransitionTime.Time, "kubernetes", "%s: %s", k.Name, strings.Join(notEmpty(contract.Word(string(c.Type)), contract.Word(c.Reason), contract.Sentence(c.Message)), ", "))
+			t.add(rankKJob, c.LastTransitionTime.Time, "kubernetes", "%s: %s", k.Name, decide.Phrase(contract.Word(string(c.Type)), decide.InWords(contract.Word(c.Reason), strings.Join(notEmpty(contract.Word(c.Reason), contract.Sentence(c.Message)), ", "))))
 		}
 	}
 	found, err := t.tellEvents(ctx, k.Namespace, "Job", k.Name)
+	if pod == nil {
+		for _, u := range row.Used {
+			t.tellUsed(u, "container "+u.Container, endOf(k, nil))
+		}
+	}
 	if err == nil && pod != nil {
 		t.tellPod(pod)
 		found, err = t.tellEvents(ctx, k.Namespace, "Pod", pod.Name)
@@ -119,18 +125,20 @@ func (t *teller) tellPod(p *corev1.Pod) {
 			if m != nil {
 				t.tellMessage(m, end.FinishedAt.Time)
 			}
-			t.tellUsed(p, c.Name, what, end.FinishedAt.Time)
+			for _, u := range decide.OfPod(p).Used {
+				if u.Container == contract.Word(c.Name) {
+					t.tellUsed(u, what, end.FinishedAt.Time)
+				}
+			}
 			t.add(rankEnd, end.FinishedAt.Time, "kubelet", "%s ended with %d %s", what, end.ExitCode, contract.Word(end.Reason))
 		}
 	}
 }
 
 // tellUsed is a container's own account of what it used.
-func (t *teller) tellUsed(p *corev1.Pod, name, what string, end time.Time) {
-	for _, u := range decide.OfPod(p).Used {
-		if text := u.String(); u.Container == contract.Word(name) && text != "" {
-			t.add(rankRunner, end, "runner", "%s used %s", what, text)
-		}
+func (t *teller) tellUsed(u decide.Used, what string, end time.Time) {
+	if text := u.String(); text != "" {
+		t.add(rankRunner, end, "runner", "%s used %s", what, text)
 	}
 }
 

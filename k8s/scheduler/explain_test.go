@@ -370,7 +370,7 @@ func TestRows(t *testing.T) {
 		}
 		want := []string{
 			"done|finished, exit status 0|node-1", "running||node-1", "pending||", "ended|exhausted: no network|node-1",
-			"lost|OOMKilled, exit code 137|node-1", "running|its Kubernetes Job is gone; the pod counts for max-in-flight until it is gone too|node-1",
+			"lost|it ran out of memory: OOMKilled, exit code 137|node-1", "running|its Kubernetes Job is gone; the pod counts for max-in-flight until it is gone too|node-1",
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -37,6 +37,7 @@ type page struct {
 
 	counted      types.UID // the kjob whose end is in the metrics
 	countedAs    decide.Action
+	countedFor   decide.Reason
 	countedAgain bool      // with ReasonOfferAgain
 	measured     types.UID // the kjob whose phases are in the metrics
 	phases       []string  // those
@@ -173,6 +174,20 @@ func (ps *pages) story(id contract.JobID) (decide.History, decide.NodeFaults) {
 	return p.story, p.faults
 }
 
+// told is what was decided about the end of an attempt, at most one.
+func (ps *pages) told(id contract.JobID, kjob types.UID, attempt int) decide.History {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	switch p := ps.of[id]; {
+	case p == nil:
+	case p.announced == kjob:
+		return p.story[len(p.story)-1:]
+	case p.counted == kjob:
+		return decide.History{{Reason: p.countedFor, Attempt: attempt}}
+	}
+	return nil
+}
+
 // count records the action on the end of an attempt. It reports whether that is a new
 // action, and whether it goes into the metrics: once for each action, and once if a job
 // that was left alone is offered again.
@@ -183,7 +198,7 @@ func (ps *pages) count(id contract.JobID, kjob types.UID, d decide.Decision) (ch
 	again := d.Reason == decide.ReasonOfferAgain
 	changed = p.counted != kjob || p.countedAs != d.Action
 	news = changed || again && !p.countedAgain
-	p.counted, p.countedAs, p.countedAgain = kjob, d.Action, again
+	p.counted, p.countedAs, p.countedFor, p.countedAgain = kjob, d.Action, d.Reason, again
 	return changed, news
 }
 
@@ -209,6 +224,14 @@ func (ps *pages) measure(id contract.JobID, kjob types.UID, phase string) (news 
 	}
 	p.phases = append(p.phases, phase)
 	return true
+}
+
+// isMeasured: that was noted of the kjob.
+func (ps *pages) isMeasured(id contract.JobID, kjob types.UID, phase string) bool {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p := ps.of[id]
+	return p != nil && p.measured == kjob && slices.Contains(p.phases, phase)
 }
 
 // idle are the jobs without any text for memoLife.

@@ -67,7 +67,9 @@ type queue struct {
 	look   chan struct{} // the upkeep loop
 	lapsed chan struct{} // the loop that keeps jobs reserved
 	reads  *eventReads
-	since  time.Time // when it was made, as its process began to lead or later
+	// noteRefused: that the API server takes no annotations of jobs' use was told.
+	noteRefused atomic.Bool
+	since       time.Time // when it was made, as its process began to lead or later
 
 	// Only the poll loop has these.
 	later     backlog

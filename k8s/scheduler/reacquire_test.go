@@ -116,16 +116,16 @@ func TestReacquire(t *testing.T) {
 		}, says: "a pod of the job is still there"},
 		{name: "unknown", do: func(_ *world, _ string, r *operate.Reacquirer) { r.Client = otherCluster(t) }, says: "Buildkite doesn't know the job in this cluster"},
 		{name: "no token, nothing is left", do: func(_ *world, _ string, r *operate.Reacquirer) { r.Client = nil }, want: 1, says: "Buildkite refuses it to the new pod"},
-		{name: "no token, ran", first: ran, do: func(_ *world, _ string, r *operate.Reacquirer) { r.Client = nil }, says: "attempt 1 is done finished, exit status 0; it may have acquired the job, and Buildkite can't be asked: there is no token"},
+		{name: "no token, ran", first: ran, do: func(_ *world, _ string, r *operate.Reacquirer) { r.Client = nil }, says: "attempt 1 is done: finished, exit status 0; it may have acquired the job, and Buildkite can't be asked: there is no token"},
 		{name: "no token, ran, force", first: ran, force: true, do: func(_ *world, _ string, r *operate.Reacquirer) { r.Client = nil }, says: "it may have acquired the job"},
-		{name: "no token, lost", first: func(_ *world, p *pod) { p.start(); p.end(137, "OOMKilled", nil) }, do: func(_ *world, _ string, r *operate.Reacquirer) { r.Client = nil }, says: "attempt 1 is lost OOMKilled"},
+		{name: "no token, lost", first: func(_ *world, p *pod) { p.start(); p.end(137, "OOMKilled", nil) }, do: func(_ *world, _ string, r *operate.Reacquirer) { r.Client = nil }, says: "attempt 1 is lost: it ran out of memory: OOMKilled"},
 		{name: "no token, ran, and its pod is collected", first: ran, do: func(w *world, id string, r *operate.Reacquirer) {
 			r.Client = nil
 			_ = w.kube.Tracker().Delete(podsGVR, namespace, "onejob-"+id+"-x")
 		}, says: "attempt 1 is done; it may have acquired the job"},
 		{name: "no token, ran, and its exit status is reflected", first: func(_ *world, p *pod) {
 			p.end(143, "Error", &contract.Message{Outcome: contract.OutcomeFinished})
-		}, do: func(_ *world, _ string, r *operate.Reacquirer) { r.Client = nil }, says: "attempt 1 is done finished; it may have acquired the job"},
+		}, do: func(_ *world, _ string, r *operate.Reacquirer) { r.Client = nil }, says: "attempt 1 is done: finished; it may have acquired the job"},
 		{name: "no token, stopped before", first: stopped, do: func(_ *world, _ string, r *operate.Reacquirer) { r.Client = nil }, want: 2},
 		{name: "503, ran", first: ran, do: func(w *world, _ string, _ *operate.Reacquirer) {
 			w.sim.AddFault(simulator.Fault{Endpoint: "stacks/*", Status: 503})

@@ -149,7 +149,9 @@ func (q *queue) jobs(to []*status.Job, state status.Queue, l *line) []*status.Jo
 	for _, p := range q.store.PodsIn(q.label) {
 		pods[p.KjobUID] = p
 	}
-	for _, k := range q.store.KjobsIn(q.label) {
+	kjobs := q.store.KjobsIn(q.label)
+	last := lastOf(kjobs)
+	for _, k := range kjobs {
 		if k.ID == "" {
 			continue
 		}
@@ -157,7 +159,7 @@ func (q *queue) jobs(to []*status.Job, state status.Queue, l *line) []*status.Jo
 		if pod := pods[k.UID]; pod != nil {
 			p = pod.Pod
 		}
-		phase, reason := decide.PhaseOf(k.KJob, p)
+		phase, reason := decide.PhaseTold(k.KJob, p, k.Attempt, last[k.ID].Attempt, q.told(last[k.ID]))
 		j := row(k.Job, k.Attempt, phase, reason, sinceOf(k, p))
 		if j.Node = p.Node; phase == "pending" && reason == "" {
 			j.Reason = string(decide.PendingReason(k.KJob, p))
@@ -165,6 +167,25 @@ func (q *queue) jobs(to []*status.Job, state status.Queue, l *line) []*status.Jo
 		to = append(to, j)
 	}
 	return to
+}
+
+// lastOf are the kjobs of last attempts, by job.
+func lastOf(kjobs []*cache.Job) map[contract.JobID]*cache.Job {
+	last := map[contract.JobID]*cache.Job{}
+	for _, k := range kjobs {
+		if o := last[k.ID]; o == nil || o.Attempt < k.Attempt {
+			last[k.ID] = k
+		}
+	}
+	return last
+}
+
+// told is what became of a job's attempts, as far as is told.
+func (q *queue) told(last *cache.Job) decide.History {
+	if last.Finished {
+		return append(slices.Clip(last.Story), q.pages.told(last.ID, last.UID, last.Attempt)...)
+	}
+	return last.Story
 }
 
 // whyWaits is why a job isn't reserved, if that is known: so many are before it in the line.

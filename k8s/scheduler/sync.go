@@ -55,7 +55,7 @@ func (q *queue) sync(ctx context.Context, id contract.JobID) error {
 	q.tellSlowStart(ctx, id, f, q.measure(id, f))
 	q.trace(id, d, f)
 	q.watchRivals(id, f)
-	return errors.Join(cleared, q.act(ctx, id, d, f))
+	return errors.Join(cleared, q.act(ctx, id, d, f), q.noteUsed(ctx, id, f))
 }
 
 // decide gathers the facts about a job and decides.

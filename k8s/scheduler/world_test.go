@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -114,6 +115,7 @@ func newWorld(ctx context.Context, t *testing.T, sim *simulator.Simulator) *worl
 	}
 	w.kube.PrependReactor("create", "jobs", w.reactCreate)
 	w.kube.PrependReactor("delete", "jobs", w.reactDelete)
+	w.kube.PrependReactor("patch", "jobs", w.reactPatch)
 	w.kube.PrependReactor("*", "*", func(a k8stesting.Action) (bool, runtime.Object, error) {
 		verb := a.GetVerb()
 		if dryRun(a) {
@@ -195,6 +197,27 @@ func (w *world) check(id contract.JobID) {
 	if same > 1 {
 		w.twice = append(w.twice, id.String())
 	}
+}
+
+// reactPatch merges annotations, at once as the API server does; the fake clientset reads,
+// and then writes what may have changed since.
+func (w *world) reactPatch(a k8stesting.Action) (bool, runtime.Object, error) {
+	patch, in := a.(k8stesting.PatchAction), batchv1.Job{}
+	if err := json.Unmarshal(patch.GetPatch(), &in); err != nil {
+		return true, nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o, err := w.kube.Tracker().Get(jobsGVR, namespace, patch.GetName())
+	if err != nil {
+		return true, nil, err
+	}
+	k := o.(*batchv1.Job).DeepCopy()
+	if in.UID != "" && in.UID != k.UID {
+		return true, nil, conflict(k.Name)
+	}
+	maps.Copy(k.Annotations, in.Annotations)
+	return true, k, w.kube.Tracker().Update(jobsGVR, k, namespace)
 }
 
 func (w *world) reactDelete(a k8stesting.Action) (bool, runtime.Object, error) {

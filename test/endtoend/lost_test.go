@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/k8s/decide"
 	"github.com/onejob-dev/onejob/k8s/operate"
 	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/test/cluster/image"
@@ -43,7 +45,15 @@ var lostRows = []row{
 	},
 	{
 		name: "pod-evicted-before", faults: locked,
-		act:  func(s *scene) { s.refused(); must(s, s.evict(s.running(1))); s.unlockAfter(1) },
+		act: func(s *scene) {
+			s.refused()
+			must(s, s.evict(s.running(1)))
+			s.unlockAfter(1)
+			s.until("the row of the evicted attempt, whose pod is gone, says what became of it", func() bool {
+				rows, err := operate.List(s.ctx, on.Cluster.Client(), s.namespace, contract.JobID(s.id))
+				return err == nil && len(rows) == 2 && rows[0].Pod == "" && strings.Contains(rows[0].Reason, ", attempt 2 follows: ") && strings.Contains(rows[0].Reason, "EvictionByEvictionAPI")
+			})
+		},
 		exit: "0", kjobs: 2, page: []string{"attempt 1 was stopped before it acquired the job (EvictionByEvictionAPI, Eviction API: evicting): "},
 		event: "NewAttempt: attempt 1 was stopped", metric: "attempt/stopped",
 	},
@@ -124,6 +134,10 @@ var lostRows = []row{
 			if sizes := operate.Sizes(rows); len(sizes) != 1 || sizes[0].Container != contract.CommandContainer || sizes[0].Suggest == nil || sizes[0].Throttled.Max < .25 {
 				s.Errorf("sizes are %+v of %+v", sizes, rows)
 			}
+			s.until("its Kubernetes Job says the same when its pod is gone", func() bool {
+				kjobs := s.kjobList()
+				return len(kjobs) == 1 && reflect.DeepEqual(decide.ParseUsedNote(kjobs[0].Annotations[contract.AnnotationUsed]), rows[0].Used)
+			})
 		},
 		page:  []string{"the job was throttled ", "% of the time by its CPU limit of 0.1 (container command): raise limits.cpu"},
 		event: "JobNotice: the job was throttled", metric: "none/finished",

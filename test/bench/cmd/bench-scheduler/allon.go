@@ -32,7 +32,7 @@ func (o *allOn) settings() string {
 	if o == nil {
 		return ""
 	}
-	return "  hold: 1h\n"
+	return "  hold: 1h\n  annotate-usage: all\n"
 }
 
 // listen is where the scheduler is to listen; "" for nowhere.
