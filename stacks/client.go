@@ -200,18 +200,10 @@ func (c *Client) send(ctx context.Context, g *gate, e Endpoint, method, path str
 		// does.
 		return fmt.Errorf("%s: %w", e, context.Cause(ctx))
 	}
-	var refused *Error
-	counted, bare := status, errors.Is(err, errBare)
-	switch {
-	case errors.As(err, &refused) && refused.Between:
-		counted = http.StatusInternalServerError // as bad, and as much about what was sent
-	case bare && e != EndpointFinish:
+	if errors.Is(err, errBare) && e != EndpointFinish { // TryFinish looks further
 		err = nil
-	case bare: // TryFinish looks further
-	case err != nil && status/100 == 2:
-		counted = 0 // an unreadable reply is as good as none
 	}
-	after := g.record(sent, counted, header)
+	after := g.record(sent, countedAs(status, err), header)
 	if c.cfg.Observe != nil {
 		remaining := -1
 		if header.Get("RateLimit-Remaining") != "" {
@@ -221,10 +213,11 @@ func (c *Client) send(ctx context.Context, g *gate, e Endpoint, method, path str
 		}
 		c.cfg.Observe(e, status, remaining, time.Since(sent))
 	}
+	var refused *Error
 	switch {
 	case err == nil:
 		return nil
-	case refused != nil:
+	case errors.As(err, &refused):
 		refused.Endpoint, refused.RetryAfter = e, after
 		return refused
 	default:
@@ -237,6 +230,18 @@ func (c *Client) send(ctx context.Context, g *gate, e Endpoint, method, path str
 		}
 		return &Error{Endpoint: e, Err: err, RetryAfter: after}
 	}
+}
+
+// countedAs is the status that a request counts as at its gate.
+func countedAs(status int, err error) int {
+	var refused *Error
+	switch {
+	case errors.As(err, &refused) && refused.Between:
+		return http.StatusInternalServerError // as bad, and as much about what was sent
+	case err != nil && status/100 == 2 && !errors.Is(err, errBare):
+		return 0 // an unreadable reply is as good as none
+	}
+	return status
 }
 
 // exchange sends the request and reads the reply to its end, within bounds.

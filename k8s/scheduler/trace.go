@@ -97,12 +97,15 @@ func spansOf(w way, k *cache.Job, pod *cache.Pod, f decide.Facts) []traces.Span 
 	for _, p := range f.Pod.Message.Phases {
 		switch p.Name {
 		case "register", "acquire", "report":
-			tries := attribute.Int("http.request.resend_count", max(0, f.Pod.Message.Tries[p.Name]-1))
+			tries := attribute.Int("http.request.resend_count", min(max(0, f.Pod.Message.Tries[p.Name]-1), maxResent))
 			spans = append(spans, traces.Span{Name: "onejob " + p.Name, From: p.Start, To: p.Start.Add(decide.Seconds(p.Seconds)), Attributes: []attribute.KeyValue{tries}})
 		}
 	}
 	return spans
 }
+
+// maxResent is more than any runner sends a request again: a job can write the number.
+const maxResent = 1000
 
 func later(a, b time.Time) time.Time {
 	if b.After(a) {
