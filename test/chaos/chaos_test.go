@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/onejob-dev/onejob/assumptions"
 )
 
 // TestChaos is the short form; `make chaos` is the long one.
@@ -13,9 +15,14 @@ func TestChaos(t *testing.T) {
 		t.Skip("a cluster takes a minute to start; left out by -short")
 	}
 	seed := rand.Uint64N(1e6)
-	t.Logf("seed %d: repeat it with go run ./test/chaos/cmd --seed=%[1]d --jobs=50 --for=50s --every=2s --ttl=25s", seed)
+	name := ProfileOf(seed)
+	profile, err := assumptions.Load(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the profile is %s; seed %d: repeat it with go run ./test/chaos/cmd --seed=%[2]d --jobs=50 --for=50s --every=2s --ttl=25s", name, seed)
 	report, err := Run(t.Context(), Options{
-		Root: filepath.Join("..", ".."), Seed: seed, Jobs: 50, For: 50 * time.Second, Every: 2 * time.Second, TTL: 25 * time.Second,
+		Root: filepath.Join("..", ".."), Seed: seed, Jobs: 50, For: 50 * time.Second, Every: 2 * time.Second, TTL: 25 * time.Second, Profile: profile,
 		Line: func(s string) { t.Log(s) },
 	})
 	if err != nil {

@@ -31,7 +31,7 @@ type Options struct {
 	// TTL is how long finished kjobs stay: longer than the schedulers are kept
 	// from seeing them, or nobody learns how they ended.
 	TTL time.Duration
-	// Profile is what Buildkite does where nobody can know.
+	// Profile is what Buildkite does where nobody can know; see ProfileOf.
 	Profile assumptions.Profile
 	// Line is given the record, line by line; Status, when set, the state of
 	// things every so often.
@@ -49,6 +49,15 @@ const (
 	settlePerJob  = 3 * time.Second
 	cleanTimeout  = 5 * time.Minute
 )
+
+// ProfileOf is the profile of a seed, by its name: runs of even and odd seeds have opposite
+// ones.
+func ProfileOf(seed uint64) string {
+	if seed%2 == 1 {
+		return assumptions.NameOpposite
+	}
+	return assumptions.NameShipped
+}
 
 // Run carries a plan out and judges what came of it. Its error is that of the
 // machinery; what is wrong with onejob is in the report.

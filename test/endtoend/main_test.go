@@ -13,6 +13,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
@@ -30,7 +31,10 @@ var (
 	options fixture.Options
 )
 
-var profile = flag.String("profile", assumptions.NameShipped, "what Buildkite does where nobody can know: a file with answers to docs/assumptions.md, shipped or opposite")
+var (
+	profile = flag.String("profile", assumptions.NameShipped, "what Buildkite does where nobody can know: a file with answers to docs/assumptions.md, shipped or opposite")
+	again   = flag.Bool("again", false, "after the tests of -run, too, run some once more in the opposite profile, as it is done after all tests")
+)
 
 // nodes: node-0 stays; node-1 is lost, and node-2 is cut off for a while.
 const nodes = 3
@@ -100,6 +104,32 @@ func run(m *testing.M) int {
 			fmt.Fprintln(os.Stderr, "ending the cluster:", err)
 		}
 	}()
+	code := m.Run()
+	if whole := flag.Lookup("test.run").Value.String() == ""; code == 0 && (whole || *again) {
+		code = onceMore(ctx, m)
+	}
+	return code
+}
+
+// inOpposite are the tests that onceMore runs: a whole build with uploads, hooks and artifacts,
+// and rows in which a runner, a pod or a reservation is lost.
+const inOpposite = "^(TestPromises|TestRunnerExits|TestOfferedAgain|TestByHand)$/^(default|exit-27-rejected|exit-28-locked|exit-75-exhausted|" +
+	"reservation-lapsed|offered-again-exhausted|kjob-deleted-running)$"
+
+// onceMore runs some tests again in the same cluster, with a Buildkite that answers the
+// opposite wherever nobody can know (docs/assumptions.md). Pods go to the node that stays.
+func onceMore(ctx context.Context, m *testing.M) int {
+	fmt.Println("once more, in the opposite profile:", inOpposite)
+	conf := options.Simulator
+	conf.Profile = conf.Profile.Opposite()
+	on.Replace(conf)
+	if err := cordon(ctx, true); err != nil {
+		fmt.Fprintln(os.Stderr, "cordoning the other nodes:", err)
+		return 1
+	}
+	if err := flag.Set("test.run", inOpposite); err != nil {
+		panic(err)
+	}
 	return m.Run()
 }
 
@@ -111,7 +141,7 @@ func setting(repositories string) (fixture.Options, error) {
 	}
 	o := fixture.Options{
 		Root: filepath.Join("..", ".."), Nodes: nodes, Repository: repositories, Collector: &traces,
-		Simulator: simulator.Config{Profile: play, JobStatusInterval: 1, HeartbeatTimeout: 10 * time.Minute, MaxStacks: -1}, // a queue for each row
+		Simulator: simulator.Config{Profile: play, JobStatusInterval: 1, ChunksIntervalSeconds: 1, HeartbeatTimeout: 10 * time.Minute, MaxStacks: -1}, // a queue for each row
 		Logf:      func(format string, a ...any) { fmt.Printf("    "+format+"\n", a...) },
 	}
 	var queues []map[string]any
@@ -143,7 +173,7 @@ func setting(repositories string) (fixture.Options, error) {
 func cordon(ctx context.Context, yes bool) error {
 	for _, name := range on.Cluster.NodeNames[1:] {
 		patch := fmt.Appendf(nil, `{"spec":{"unschedulable":%t}}`, yes)
-		if _, err := on.Cluster.Client().CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		if _, err := on.Cluster.Client().CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil && !apierrors.IsNotFound(err) { // a row may have deleted it
 			return err
 		}
 	}

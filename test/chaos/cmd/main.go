@@ -24,8 +24,11 @@ func main() {
 	flag.DurationVar(&o.For, "for", 15*time.Minute, "how long there are injuries")
 	flag.DurationVar(&o.Every, "every", 4*time.Second, "one injury so often, on average")
 	flag.DurationVar(&o.TTL, "ttl", time.Minute, "how long finished kjobs stay")
-	profile := flag.String("profile", assumptions.NameShipped, "what Buildkite does where nobody can know: a file with answers to docs/assumptions.md, shipped or opposite")
+	profile := flag.String("profile", "", "what Buildkite does where nobody can know: a file with answers to docs/assumptions.md, shipped or opposite; by default shipped for an even seed, opposite for an odd one")
 	flag.Parse()
+	if *profile == "" {
+		*profile = chaos.ProfileOf(o.Seed)
+	}
 	var err error
 	if o.Profile, err = assumptions.Load(*profile); err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
