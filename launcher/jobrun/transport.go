@@ -51,6 +51,8 @@ type transport struct {
 	startBy time.Time
 	// hold is whether the container stays.
 	hold launcher.Hold
+	// builds is the folder for builds.
+	builds string
 	// chunksDown is set while the server takes no log chunks.
 	chunksDown atomic.Bool
 }
@@ -137,7 +139,7 @@ func (t *transport) finish(req *http.Request) (*http.Response, error) {
 		r.ExitStatus, r.Signal, r.SignalReason, r.ChunksFailed = f.ExitStatus, f.Signal, f.SignalReason, f.ChunksFailedCount
 		r.Finish.Sent = true
 	})
-	t.tellHold(f.ExitStatus, f.SignalReason)
+	t.lastWords(f.ExitStatus, f.SignalReason)
 	resp, retry := t.repeat(t.state.reportCtx, t.state.hurryReport, req, "finish", launcher.FinishPolicy)
 	end := launcher.Delivery{Sent: true, Delivered: resp.StatusCode < 300}
 	if !end.Delivered {
