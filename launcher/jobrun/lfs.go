@@ -28,6 +28,7 @@ const (
 	maxAttributes = 1 << 20
 	maxPointer    = 1 << 10
 	maxEntries    = 10_000
+	minEntries    = 100 // whatever the time
 	maxLook       = 200 * time.Millisecond
 )
 
@@ -38,7 +39,7 @@ func (t *transport) missingLFS() string {
 	if enabled, _ := strconv.ParseBool(t.job.Env[envLFS]); enabled || !t.state.snapshot().Ran { //nolint:errcheck // as the agent reads it
 		return ""
 	}
-	path := pointerIn(t.builds, checkoutOf(t.job.Env))
+	path := pointerIn(t.builds, checkoutOf(t.job.Env), maxEntries)
 	if path == "" {
 		return ""
 	}
@@ -58,8 +59,8 @@ func checkoutOf(env map[string]string) string {
 }
 
 // pointerIn is a file of the checkout that is a pointer of Git LFS, "" if there is none
-// among those that are looked at. The search stays in builds, whatever the job left there.
-func pointerIn(builds, checkout string) string {
+// among the first entries, most of them. The search stays in builds, whatever the job left there.
+func pointerIn(builds, checkout string, most int) string {
 	outer, err := os.OpenRoot(builds)
 	if err != nil {
 		return "" // nothing was checked out
@@ -73,9 +74,9 @@ func pointerIn(builds, checkout string) string {
 	if !bytes.Contains(begin(root, ".gitattributes", maxAttributes), []byte("filter=lfs")) {
 		return ""
 	}
-	until := time.Now().Add(maxLook)
-	folders := []string{"."}
-	for n := 0; len(folders) > 0 && n < maxEntries && time.Now().Before(until); {
+	n, until := 0, time.Now().Add(maxLook)
+	more := func() bool { return n < minEntries || n < most && time.Now().Before(until) }
+	for folders := []string{"."}; len(folders) > 0 && more(); {
 		folder := folders[0]
 		folders = folders[1:]
 		found := ""
@@ -88,7 +89,7 @@ func pointerIn(builds, checkout string) string {
 			case e.Mode().IsRegular() && e.Size() < maxPointer && bytes.HasPrefix(begin(root, path, maxPointer), []byte(pointer)):
 				found = path
 			}
-			return found == "" && n < maxEntries && time.Now().Before(until)
+			return found == "" && more()
 		})
 		if found != "" {
 			return found

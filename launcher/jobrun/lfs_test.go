@@ -7,7 +7,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // A job's checkout is searched for pointers of Git LFS, whatever the job left in it.
@@ -47,29 +46,34 @@ func TestPointerIn(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if got := pointerIn(builds, checkout); got != tt.want {
+			if got := pointerIn(builds, checkout, maxEntries); got != tt.want {
 				t.Errorf("found %q, want %q", got, tt.want)
 			}
 		})
 	}
 }
 
-// The search is over soon, however much there is.
+// However much there is, no more is looked at than a part, that at the top first.
 func TestPointerInIsBounded(t *testing.T) {
+	const most = 3 * minEntries
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, ".gitattributes"), "* filter=lfs\n")
-	for i := range maxEntries + 100 {
-		write(t, filepath.Join(dir, fmt.Sprint(i%10), fmt.Sprint(i)), "x")
+	write(t, filepath.Join(dir, "folder", "c.bin"), pointer)
+	for i := range most {
+		if i == minEntries/2 {
+			if got := pointerIn(dir, ".", most); got != "folder/c.bin" {
+				t.Errorf("found %q among %d files", got, i)
+			}
+		}
+		write(t, filepath.Join(dir, fmt.Sprint(i)), "x")
 	}
-	began := time.Now()
-	if got := pointerIn(dir, "."); got != "" || time.Since(began) > 20*maxLook {
-		t.Errorf("found %q in %s", got, time.Since(began))
+	if got := pointerIn(dir, ".", most); got != "" {
+		t.Errorf("found %q behind more files than are looked at", got)
 	}
-	if got := pointerIn(filepath.Join(dir, "none"), "."); got != "" {
-		t.Errorf("found %q where nothing is", got)
-	}
-	if got := pointerIn(dir, "../x"); got != "" {
-		t.Errorf("found %q outside", got)
+	for builds, checkout := range map[string]string{filepath.Join(dir, "none"): ".", dir: "../x"} {
+		if got := pointerIn(builds, checkout, maxEntries); got != "" {
+			t.Errorf("found %q in %s of %s", got, checkout, builds)
+		}
 	}
 }
 
