@@ -93,7 +93,13 @@ func (b *bench) burstOf(ctx context.Context, what string, start func() ([]string
 	b.report.add("b", fmt.Sprintf("%d %s at once", len(names), what), rate, "a second", noBar)
 	b.report.add("b", "  CPU in the pods, each", (podsCPU()-pods).Seconds()/float64(len(names)), "s", noBar)
 	b.report.add("b", "  CPU of the machine, each", (machineCPU()-machine).Seconds()/float64(len(names)), "s", noBar)
-	b.report.note("%s: load before %s, after %s", what, load, loads())
+	deleted := 0
+	for _, name := range names {
+		if b.seen.of(name).deleted {
+			deleted++
+		}
+	}
+	b.report.note("%s: %d of %d deleted before they were complete; load before %s, after %s", what, deleted, len(names), load, loads())
 	return rate, nil
 }
 
@@ -102,7 +108,7 @@ func (b *bench) rate(ctx context.Context, names []string) (float64, error) {
 	var first, last time.Time
 	for i, name := range names {
 		if err := b.seen.wait(ctx, func() bool { return !b.seen.of(name).over.IsZero() }); err != nil {
-			return 0, fmt.Errorf("waiting for the end of %s, after %d: %w; the pods: %s", name, i, err, b.podStates())
+			return 0, fmt.Errorf("waiting for the end of %s, after %d: %w; the pods: %s; its page: %s", name, i, err, b.podStates(), b.page(name))
 		}
 		s := b.seen.of(name)
 		if first.IsZero() || s.created.Before(first) {
@@ -113,6 +119,23 @@ func (b *bench) rate(ctx context.Context, names []string) (float64, error) {
 		}
 	}
 	return float64(len(names)) / last.Sub(first).Seconds(), nil
+}
+
+// page is what Buildkite has of the job of a kjob that isn't over, for an error.
+func (b *bench) page(kjob string) string {
+	id, _, ours := contract.ParseKjobName(kjob)
+	if !ours {
+		return "none"
+	}
+	job, _ := b.on.Simulator.Job(id.String())
+	text := fmt.Sprintf("%s %s/%s", job.State, job.ExitStatus, job.SignalReason)
+	for _, n := range job.Notifications {
+		text += "; " + n.Detail
+	}
+	if job.StackFinish != nil {
+		text += "; " + job.StackFinish.Detail
+	}
+	return text
 }
 
 // podStates counts what the pods are doing, for an error.
