@@ -28,7 +28,7 @@ demo: $(if $(EXISTING),,build $(if $(LOCAL),,packages)) ## run an example pipeli
 	@go run ./demo $(if $(EXISTING),--kubeconfig '$(EXISTING)') $(if $(LOCAL),--local) $(DEMOFLAGS)
 
 .PHONY: test
-test: packages promtool ## run all tests, as root: real processes, a real Kubernetes (needs no network but apt and Go modules)
+test: packages promtool git-lfs ## run all tests, as root: real processes, a real Kubernetes (needs no network but apt and Go modules)
 	go vet ./...
 	go vet -tags containerd2 ./test/containerd2
 	for module in page kueue release/oci; do (cd test/$$module && go vet ./...) || exit 1; done
@@ -146,14 +146,19 @@ packages:
 	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$(cat test/cluster/packages.txt) >/dev/null; \
 	  else echo "the tests need these packages; install them with:"; echo "  sudo apt-get install $$(tr '\n' ' ' < test/cluster/packages.txt)"; exit 1; fi; fi
 
-# It tests the alerts. Only this program is taken from the package: installed, the
-# package would start a Prometheus.
-.PHONY: promtool
-promtool: ## have promtool, from Debian's package prometheus, in .cache/
-	@command -v promtool >/dev/null || test -x .cache/promtool/promtool || { \
-	  rm -rf .cache/promtool/package && mkdir -p .cache/promtool/package && cd .cache/promtool/package && { apt-get download -qq prometheus 2>/dev/null || { apt-get update -qq && apt-get download -qq prometheus; }; } && \
-	  dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x --strip-components=3 ./usr/bin/promtool && \
-	  mv promtool .. && cd .. && rm -r package; }
+# Only one program is taken from these packages: installed, prometheus would start a
+# server, and git-lfs would change what git does everywhere.
+define from-package
+command -v $(2) >/dev/null || test -x .cache/$(2)/$(2) || { \
+  rm -rf .cache/$(2)/package && mkdir -p .cache/$(2)/package && cd .cache/$(2)/package && { apt-get download -qq $(1) 2>/dev/null || { apt-get update -qq && apt-get download -qq $(1); }; } && \
+  dpkg-deb --fsys-tarfile $(1)_*.deb | tar -x --strip-components=3 ./usr/bin/$(2) && \
+  mv $(2) .. && cd .. && rm -r package; }
+endef
+.PHONY: promtool git-lfs
+promtool: ## have promtool, which tests the alerts, from Debian's package prometheus, in .cache/
+	@$(call from-package,prometheus,promtool)
+git-lfs: ## have git-lfs, for the tests of a checkout, from Debian's package, in .cache/
+	@$(call from-package,git-lfs,git-lfs)
 
 .PHONY: graph
 graph: ## print which package of this module imports which

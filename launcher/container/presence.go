@@ -23,11 +23,15 @@ const (
 	hooksFolder = "hooks"
 )
 
-// appears is how often a file is looked for that is about to be there, and soon how often
-// it is during the first second.
+// appears is how often something is looked for that is about to be there.
+const appears = 20 * time.Millisecond
+
+// A file is looked for after a fiftieth of the time that was waited already, within soon and
+// seldom. Of many pods that start at once each waits for long, and what they use meanwhile
+// is missing where the next one is started.
 const (
-	appears = 20 * time.Millisecond
-	soon    = 2 * time.Millisecond
+	soon   = 2 * time.Millisecond
+	seldom = 200 * time.Millisecond
 )
 
 // HoldRunner shows the command's container that the runner lives, until the process ends.
@@ -82,19 +86,18 @@ var held []*os.File
 
 // await returns when a file exists, or with ctx's cause.
 func await(ctx context.Context, path string) error {
-	every := soon
-	for n := 0; ; n++ {
+	for began := time.Now(); ; {
 		if _, err := os.Stat(path); err == nil {
 			return nil
 		}
-		if n == int(time.Second/soon) {
-			every = appears
-		}
-		if !jitter.Sleep(ctx, every) {
+		if !jitter.Sleep(ctx, untilNext(time.Since(began))) {
 			return context.Cause(ctx)
 		}
 	}
 }
+
+// untilNext is how long to wait for the next look.
+func untilNext(waited time.Duration) time.Duration { return min(max(soon, waited/50), seldom) }
 
 // gone returns a channel that is closed once no process locks a file that a process had
 // locked.

@@ -13,31 +13,38 @@ import (
 // tellsWithin bounds how long a result waits for a text.
 const tellsWithin = 10 * time.Second
 
-// tellHold says in the job's log that its container stays and how to look into it, before
-// the finish that closes the log. The result matters more.
-func (t *transport) tellHold(exitStatus, signalReason string) {
-	d := t.hold.For(exitStatus, signalReason)
-	id, err := contract.ParseJobID(t.job.ID)
-	if d <= 0 || t.state.startCtx.Err() != nil || err != nil {
+// lastWords says in the job's log, before the finish that closes it, what its people must
+// know about its end. The result matters more.
+func (t *transport) lastWords(exitStatus, signalReason string) {
+	if t.state.startCtx.Err() != nil {
+		return // its time is short
+	}
+	r := t.state.snapshot()
+	text := ended(r) + t.missingLFS() + t.stays(exitStatus, signalReason)
+	if text == "" {
 		return
 	}
-	t.tell(t.hold.Text(d, id))
-}
-
-// tellEnded says in the job's log why the runner stopped the job, as far as Buildkite still
-// takes that.
-func (t *transport) tellEnded() {
-	if t.state.snapshot().EndedWhileItRan() {
-		t.tell("+++ onejob: the job was stopped\n" + launcher.EndedWhileItRan + ".\n")
-	}
-}
-
-// tell adds a text to the job's log.
-func (t *transport) tell(text string) {
-	r := t.state.snapshot()
 	ctx, cancel := context.WithTimeout(t.state.chunksCtx, tellsWithin)
 	defer cancel()
 	if _, err := t.client.UploadChunk(ctx, t.job.ID, &api.Chunk{Data: []byte(text), Sequence: r.LogSequence, Offset: r.LogEnd, Size: uint64(len(text))}); err != nil {
-		t.log.Warn("couldn't write a text of onejob's into the job's log", "err", err)
+		t.log.Warn("couldn't write the last words into the job's log", "text", text, "err", err)
 	}
+}
+
+// ended is why the runner stopped the job, as far as Buildkite still takes that.
+func ended(r launcher.Report) string {
+	if !r.EndedWhileItRan() {
+		return ""
+	}
+	return "+++ onejob: the job was stopped\n" + launcher.EndedWhileItRan + ".\n"
+}
+
+// stays is that the container stays, and how to look into it.
+func (t *transport) stays(exitStatus, signalReason string) string {
+	d := t.hold.For(exitStatus, signalReason)
+	id, err := contract.ParseJobID(t.job.ID)
+	if d <= 0 || err != nil {
+		return ""
+	}
+	return t.hold.Text(d, id)
 }

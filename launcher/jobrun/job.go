@@ -68,7 +68,7 @@ func run(h launcher.Handover, s *state, controls *bufio.Reader, log *slog.Logger
 	}
 
 	rnd := acquire.NewRand(uint64(time.Now().UnixNano())) //nolint:gosec // jitter
-	t := &transport{state: s, rnd: rnd, log: log, job: &job, hold: h.Hold}
+	t := &transport{state: s, rnd: rnd, log: log, job: &job, hold: h.Hold, builds: h.Options.BuildPath}
 	t.startBy = time.Now().Add(time.Until(h.StartBy)) // it came by the wall clock
 	token := job.Token
 	if token == "" {

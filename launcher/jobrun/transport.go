@@ -51,6 +51,8 @@ type transport struct {
 	startBy time.Time
 	// hold is whether the container stays.
 	hold launcher.Hold
+	// builds is the folder for builds.
+	builds string
 	// chunksDown is set while the server takes no log chunks.
 	chunksDown atomic.Bool
 }
@@ -143,8 +145,7 @@ func (t *transport) finish(req *http.Request) (*http.Response, error) {
 		r.ExitStatus, r.Signal, r.SignalReason, r.ChunksFailed = f.ExitStatus, f.Signal, f.SignalReason, f.ChunksFailedCount
 		r.Finish.Sent = true
 	})
-	t.tellEnded()
-	t.tellHold(f.ExitStatus, f.SignalReason)
+	t.lastWords(f.ExitStatus, f.SignalReason)
 	proof := acquire.ProofNone
 	confirm := func(ctx context.Context) bool {
 		proof = acquire.Delivered(ctx, t.client, t.job, t.rnd, nil)

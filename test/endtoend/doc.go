@@ -8,6 +8,7 @@
 //	what a pipeline uses, in the shipped pod     TestPromises
 //	a step's own image, with little in it        TestImage
 //	a pod that a step describes                  TestPlugin
+//	signed steps with an image of their own      TestSigning
 //	each pipeline of examples/                   TestExamples
 //	secrets, and pipelines that are hostile      TestJobFindsNoSecret, TestPipelineCannotChangeItsPod, TestTemplateCannotGiveTheToken, TestJobsForgeTheirEnd, TestJobHoldsThePort
 //	what onejob doctor finds, and its bundle     TestDoctor

@@ -165,7 +165,7 @@ func setting(repositories string) (fixture.Options, error) {
 	}
 	rows, err := yaml.Marshal(append(queues, withDefaults))
 	withPlugin := strings.Replace(fixture.QueueConfig(8, 20), "- name: default\n", "- name: default\n  steps: pod\n", 1) // TestPlugin, and a promise
-	o.Config = withPlugin + anyUID + trusted + deployer + ownHome + mirroring + foreign + string(rows)
+	o.Config = withPlugin + anyUID + trusted + deployer + ownHome + mirroring + signing + foreign + string(rows)
 	return o, err
 }
 

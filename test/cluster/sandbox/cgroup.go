@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -63,6 +64,7 @@ func makeCgroup(name string) error {
 			if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 				return err
 			}
+			share(h, dir)
 			if !h.unified && strings.Contains(","+h.options+",", ",cpuset,") {
 				// A new cpuset is empty, and no process may enter an empty one.
 				for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
@@ -78,6 +80,19 @@ func makeCgroup(name string) error {
 		}
 	}
 	return nil
+}
+
+// share gives all pods of a node together the weight that a node's have beside its system:
+// 1024 a CPU. A new cgroup has that of one single process, so that on a machine with other
+// work the pods get next to nothing, and what the kubelet does for them gets the rest. Best
+// effort: without it pods are slow.
+func share(h hierarchy, dir string) {
+	switch cpus := runtime.NumCPU(); {
+	case !h.unified && strings.Contains(","+h.options+",", ",cpu,"):
+		_ = os.WriteFile(filepath.Join(dir, "cpu.shares"), []byte(strconv.Itoa(1024*cpus)), 0o644)
+	case h.unified:
+		_ = os.WriteFile(filepath.Join(dir, "cpu.weight"), []byte(strconv.Itoa(min(100*cpus, 10000))), 0o644)
+	}
 }
 
 // removeCgroups kills what still runs in the cgroup name and removes it with

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -90,20 +91,21 @@ func (b *bench) kjob(ctx context.Context, id string) (*batchv1.Job, error) {
 	return b.on.Cluster.Client().BatchV1().Jobs(fixture.Namespace).Get(ctx, name, metav1.GetOptions{})
 }
 
-// bare makes a Job of a kjob's pod with one container, which runs command: the agent's, or
-// the one of the step's image. It has the same volumes, user and resources.
-func (b *bench) bare(ctx context.Context, k *batchv1.Job, container, command string) (name string, err error) {
+// bare makes a Job of a kjob's pod with some of its containers, each of which runs command:
+// the agent's, the one of the step's image, or both. It has the same volumes, user and
+// resources.
+func (b *bench) bare(ctx context.Context, k *batchv1.Job, command string, containers ...string) (name string, err error) {
 	b.named++
 	pod := k.Spec.Template.Spec.DeepCopy()
-	pod.InitContainers = nil
-	for _, c := range pod.Containers {
-		if c.Name == container {
+	pod.InitContainers, pod.Containers = nil, nil
+	for _, c := range k.Spec.Template.Spec.Containers {
+		if slices.Contains(containers, c.Name) {
 			c.Command, c.Args, c.Lifecycle, c.WorkingDir = []string{"sh", "-c", command}, nil, nil, "/"
-			pod.Containers = []corev1.Container{c}
+			pod.Containers = append(pod.Containers, c)
 		}
 	}
-	if len(pod.Containers) != 1 || pod.Containers[0].Name != container {
-		return "", fmt.Errorf("%s has no container %s", k.Name, container)
+	if len(pod.Containers) != len(containers) {
+		return "", fmt.Errorf("%s has not all of the containers %s", k.Name, containers)
 	}
 	job := &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("bare-%d", b.named), Labels: map[string]string{"bench": "bare"}},

@@ -7,7 +7,7 @@
 //
 //	a  one job after another: kjob created → first line of the command's output at Buildkite
 //	   with -containerd2, image: also with programs by an image volume
-//	b  many jobs with image: at once, beside as many bare Jobs
+//	b  many jobs with image: at once, beside as many bare Jobs, and as many with two containers
 //	c  the runner's memory while a command container works
 //
 // All images are on the node before anything is measured. "Created" is when a watch shows

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -59,11 +58,7 @@ type line struct {
 }
 
 func newReport() *report {
-	r := &report{host: fmt.Sprintf("%s, %d CPUs", runtime.GOARCH, runtime.NumCPU())}
-	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
-		r.host += ", load at the start " + strings.Join(strings.Fields(string(load))[:3], " ")
-	}
-	return r
+	return &report{host: fmt.Sprintf("%s, %d CPUs, load at the start %s", runtime.GOARCH, runtime.NumCPU(), loads())}
 }
 
 func (r *report) add(scenario, what string, measured float64, unit string, b bar) {

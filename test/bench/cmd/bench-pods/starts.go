@@ -111,7 +111,7 @@ func (b *bench) start(ctx context.Context, k *kind, command string) error {
 }
 
 func (b *bench) bareStart(ctx context.Context, k *kind, command string) error {
-	name, err := b.bare(ctx, k.kjob, k.container, command)
+	name, err := b.bare(ctx, k.kjob, command, k.container)
 	if err != nil {
 		return err
 	}

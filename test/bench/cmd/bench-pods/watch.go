@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,8 +15,12 @@ import (
 	"github.com/onejob-dev/onejob/test/fixture"
 )
 
-// span is when a watch showed a Job first, and when it showed that it is over.
-type span struct{ created, over time.Time }
+// span is when a watch showed a Job first, when it showed that it is over, and whether that
+// was because it was deleted.
+type span struct {
+	created, over time.Time
+	deleted       bool
+}
 
 // watch keeps the span of every Job.
 type watch struct {
@@ -28,7 +33,13 @@ func watchJobs(ctx context.Context, client kubernetes.Interface) (*watch, error)
 	w := &watch{spans: map[string]span{}, changed: make(chan struct{})}
 	informer := informers.NewJobInformer(client, fixture.Namespace, 0, nil)
 	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: func(o any) { w.see(o) }, UpdateFunc: func(_, o any) { w.see(o) },
+		AddFunc: func(o any) { w.see(o, false) }, UpdateFunc: func(_, o any) { w.see(o, false) },
+		DeleteFunc: func(o any) {
+			if last, ok := o.(cache.DeletedFinalStateUnknown); ok {
+				o = last.Obj
+			}
+			w.see(o, true)
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -40,7 +51,10 @@ func watchJobs(ctx context.Context, client kubernetes.Interface) (*watch, error)
 	return w, nil
 }
 
-func (w *watch) see(o any) {
+// see takes what a watch shows. A Job that is gone is over, too: on a busy node a command's
+// container may end later than five seconds after the runner's, and the scheduler then
+// deletes the Job (helper_left).
+func (w *watch) see(o any, gone bool) {
 	job, now := o.(*batchv1.Job), time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -48,10 +62,11 @@ func (w *watch) see(o any) {
 	if s.created.IsZero() {
 		s.created = now
 	}
-	for _, c := range job.Status.Conditions {
-		if (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && s.over.IsZero() {
-			s.over = now
-		}
+	over := gone || slices.ContainsFunc(job.Status.Conditions, func(c batchv1.JobCondition) bool {
+		return c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed
+	})
+	if over && s.over.IsZero() {
+		s.over, s.deleted = now, gone
 	}
 	w.spans[job.Name] = s
 	close(w.changed)
