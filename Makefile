@@ -110,8 +110,10 @@ fuzz: ## run each fuzz target for FUZZTIME (60s)
 	  for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
 	    echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; done; done
 
-.PHONY: chart
-chart: ## render deploy/base, deploy/alerts, the chart's schema and its goldens again, from deploy/chart
+.PHONY: reference chart
+reference: ## write the schema of onejob.yaml again, and the tables of settings, metrics and commands in docs/, from the code
+	go test -count=1 -run '^(TestSchema|TestConfigurationPage|TestMetricsPage|TestCommandsPage)$$' ./test/reference ./k8s/scheduler ./cmd/onejob -update
+chart: reference ## render deploy/base, deploy/alerts, the chart's schema and its goldens again, from deploy/chart
 	go test -count=1 -run '^TestValuesSchema$$' ./deploy -update
 	go test -count=1 -run '^(TestBaseIsRendered|TestChartGoldens|TestAlertsAreRendered)$$' ./deploy -update
 
