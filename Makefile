@@ -30,7 +30,7 @@ demo: $(if $(EXISTING),,build $(if $(LOCAL),,packages)) ## run an example pipeli
 test: packages promtool ## run all tests, as root: real processes, a real Kubernetes (needs no network but apt and Go modules)
 	go vet ./...
 	go vet -tags containerd2 ./test/containerd2
-	for module in page kueue release/oci; do (cd test/$$module && go vet ./...) || exit 1; done
+	for module in page kubectl kueue release/oci; do (cd test/$$module && go vet ./...) || exit 1; done
 	$(MAKE) -j2 race background
 
 # Tests on a cluster and of processes mostly wait. What only computes takes what
