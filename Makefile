@@ -31,7 +31,7 @@ demo: $(if $(EXISTING),,build $(if $(LOCAL),,packages)) ## run an example pipeli
 test: packages promtool git-lfs ## run all tests, as root: real processes, a real Kubernetes (needs no network but apt and Go modules)
 	go vet ./...
 	go vet -tags containerd2 ./test/containerd2
-	for module in page kueue release/oci; do (cd test/$$module && go vet ./...) || exit 1; done
+	for module in page kubectl kueue release/oci; do (cd test/$$module && go vet ./...) || exit 1; done
 	$(MAKE) -j2 race background
 
 # Tests on a cluster and of processes mostly wait. What only computes takes what
@@ -111,8 +111,10 @@ fuzz: ## run each fuzz target for FUZZTIME (60s)
 	  for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
 	    echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; done; done
 
-.PHONY: chart
-chart: ## render deploy/base, deploy/alerts, the chart's schema and its goldens again, from deploy/chart
+.PHONY: reference chart
+reference: ## write the schema of onejob.yaml again, and the tables of settings, metrics and commands in docs/, from the code
+	go test -count=1 -run '^(TestSchema|TestConfigurationPage|TestMetricsPage|TestCommandsPage)$$' ./test/reference ./k8s/scheduler ./cmd/onejob -update
+chart: reference ## render deploy/base, deploy/alerts, the chart's schema and its goldens again, from deploy/chart
 	go test -count=1 -run '^TestValuesSchema$$' ./deploy -update
 	go test -count=1 -run '^(TestBaseIsRendered|TestChartGoldens|TestAlertsAreRendered)$$' ./deploy -update
 

@@ -20,7 +20,7 @@ func TestIndex(t *testing.T) {
 		}
 	}
 	readme := read(t, "README.md")
-	if lines := strings.Count(readme, "\n"); lines > 120 || !strings.Contains(readme, "(docs/README.md)") {
+	if lines := strings.Count(readme, "\n"); lines > 85 || !strings.Contains(readme, "(docs/README.md)") {
 		t.Errorf("README.md has %d lines, and is to be two screens with a link to docs/README.md", lines)
 	}
 }

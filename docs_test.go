@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/test/pages"
 )
 
 var (
@@ -66,12 +67,9 @@ func TestCitations(t *testing.T) {
 // Each link of a page that leads into the repository leads to a file that is there, and
 // to a section that it has.
 func TestLinks(t *testing.T) {
-	pages, err := filepath.Glob("docs/*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, paths := pages.Paths(t)
 	found := 0
-	for _, path := range append(pages, "README.md", "ARCHITECTURE.md", "HACKING.md", "SECURITY.md", "deploy/README.md", "deploy/drain/README.md", "deploy/clusters/README.md", "examples/README.md") {
+	for _, path := range append(paths, "ARCHITECTURE.md", "HACKING.md") {
 		for _, l := range pageLink.FindAllStringSubmatch(read(t, path), -1) {
 			if strings.Contains(l[1], "://") {
 				continue
@@ -90,6 +88,33 @@ func TestLinks(t *testing.T) {
 	}
 	if found < 40 {
 		t.Errorf("found %d links", found)
+	}
+}
+
+// Whatever else names a page or a section of one, such as a comment, a text of the product or
+// a value of the chart, names one that is there.
+func TestPagesThatAreNamed(t *testing.T) {
+	named, found := regexp.MustCompile(`(?:^|[^\w./-])((?:docs|deploy)/[\w/-]+\.md)(?:#([\w-]+))?`), 0
+	paths := sources(t)
+	for _, pattern := range []string{"deploy/*.yaml", "deploy/*/*.yaml", "deploy/*/*/*.yaml", "deploy/*/*.json", "Makefile", "Dockerfile.agent"} {
+		more, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, more...)
+	}
+	for _, path := range paths {
+		for _, n := range named.FindAllStringSubmatch(read(t, path), -1) {
+			found++
+			if _, err := os.Stat(n[1]); err != nil {
+				t.Errorf("%s names %s, which isn't there", path, n[1])
+			} else if n[2] != "" && !sectionsOf(read(t, n[1]))[n[2]] {
+				t.Errorf("%s names %s#%s, which has no such section", path, n[1], n[2])
+			}
+		}
+	}
+	if found < 50 {
+		t.Errorf("found %d names of pages", found)
 	}
 }
 

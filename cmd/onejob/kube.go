@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/pflag"
 	"github.com/urfave/cli/v2"
@@ -49,7 +48,7 @@ func kubeFlags() []cli.Flag {
 			env = []string{"ONEJOB_NAMESPACE"}
 		}
 		use := cmp.Or(placeholders[f.Name], "VALUE")
-		use = "`" + use + "`: " + strings.ToLower(f.Usage[:1]) + f.Usage[1:]
+		use = "`" + use + "`: " + f.Usage
 		switch f.Value.Type() {
 		case "bool":
 			all = append(all, &cli.BoolFlag{Name: f.Name, Usage: f.Usage, Category: categoryKube})

@@ -19,19 +19,23 @@ const ClassTag = "resource_class"
 // Class is a resource class: what is merged over the queue's template for a job that asks
 // for it. Its fields have agent-stack-k8s's names, or Kubernetes' own.
 type Class struct {
-	// Resource is for the container in which the command runs, PodResource for the pod as
-	// a whole.
-	Resource     *corev1.ResourceRequirements `json:"resource,omitempty"`
-	PodResource  *corev1.ResourceRequirements `json:"podResource,omitempty"`
-	NodeSelector map[string]string            `json:"nodeSelector,omitempty"`
-	// Tolerations come after the template's. Affinity, PriorityClassName and
-	// RuntimeClassName replace the template's.
-	Tolerations       []corev1.Toleration `json:"tolerations,omitempty"`
-	Affinity          *corev1.Affinity    `json:"affinity,omitempty"`
-	PriorityClassName string              `json:"priorityClassName,omitempty"`
-	RuntimeClassName  string              `json:"runtimeClassName,omitempty"`
-	// Image is the command's, of a step that names none.
-	Image string `json:"image,omitempty"`
+	// Resource is requests and limits of the container in which the command runs.
+	Resource *corev1.ResourceRequirements `json:"resource,omitempty"`
+	// PodResource is requests and limits of the pod as a whole (Kubernetes 1.34).
+	PodResource *corev1.ResourceRequirements `json:"podResource,omitempty"`
+	// NodeSelector is merged over the template's.
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+	// Tolerations come after the template's.
+	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
+	// Affinity replaces the template's.
+	Affinity *corev1.Affinity `json:"affinity,omitempty"`
+	// PriorityClassName replaces the template's.
+	PriorityClassName string `json:"priorityClassName,omitempty"`
+	// RuntimeClassName replaces the template's.
+	RuntimeClassName string `json:"runtimeClassName,omitempty"`
+	// Image is what the command runs in, in a container of its own beside the runner, of a
+	// step without an `image:` of its own.
+	Image string `json:"image,omitempty" min:"1"`
 }
 
 // className is what a tag's value may be and a key in Kubernetes, too.

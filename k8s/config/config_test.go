@@ -1,15 +1,9 @@
 package config
 
 import (
-	"encoding/json"
-	"maps"
-	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func TestParseConfig(t *testing.T) {
@@ -91,42 +85,6 @@ queues:
 	for _, doc := range []string{"queues: [{name: a, max-inflight: 1}]", "queues: [{name: 5, max-inflight: 1}]", "queues: [{name: a, pending-timeout: 5}]", "queues: [{name: a, buffer: -1}]", "{}"} {
 		if _, err := Parse([]byte(doc), "x"); err == nil {
 			t.Errorf("%s was taken", doc)
-		}
-	}
-}
-
-// The schema is written by hand, because of its descriptions, and has the keys of the types.
-func TestSchemaHasEveryKey(t *testing.T) {
-	type node struct {
-		Properties           map[string]*node
-		Items                *node
-		AdditionalProperties json.RawMessage
-	}
-	var root node
-	if err := json.Unmarshal(Schema, &root); err != nil {
-		t.Fatal(err)
-	}
-	keys := func(v any) []string {
-		var out []string
-		for f := range reflect.TypeOf(v).Fields() {
-			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-			if name != "-" { // TokenSecrets, which no file has
-				out = append(out, name)
-			}
-		}
-		slices.Sort(out)
-		return out
-	}
-	queue, class := root.Properties["queues"].Items, &node{}
-	if err := json.Unmarshal(queue.Properties["resource-classes"].AdditionalProperties, class); err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range []struct {
-		v any
-		n *node
-	}{{Config{}, &root}, {Queue{}, queue}, {SecretRef{}, queue.Properties["token-secret"]}, {TemplateRef{}, queue.Properties["template"]}, {Class{}, class}, {GitMirrors{}, queue.Properties["git-mirrors"]}, {Snapshot{}, queue.Properties["git-mirrors"].Properties["snapshot"]}, {Policy{}, queue.Properties["policy"]}, {Host{}, queue.Properties["policy"].Properties["host"]}, {Limits{}, queue.Properties["policy"].Properties["limits"]}} {
-		if diff := cmp.Diff(keys(tt.v), slices.Sorted(maps.Keys(tt.n.Properties))); diff != "" {
-			t.Errorf("%T and the schema differ (-struct +schema):\n%s", tt.v, diff)
 		}
 	}
 }

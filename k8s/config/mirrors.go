@@ -11,19 +11,23 @@ import (
 // GitMirrors says where the runners of a queue find git mirrors that were made beforehand.
 // Those on a claim or a folder of the node are a volume of the template.
 type GitMirrors struct {
-	// Snapshot gives each pod a volume of its own, made of a snapshot of mirrors.
+	// Snapshot gives each pod a volume of its own, made of the newest VolumeSnapshot of the
+	// queue's namespace that has these labels and is ready; looked for every 30 s while there
+	// are jobs. Without one, jobs run without mirrors. Needs the right to list
+	// volumesnapshots.snapshot.storage.k8s.io there, which the chart gives. See
+	// docs/git.md#mirrors-from-snapshots.
 	Snapshot *Snapshot `json:"snapshot,omitempty"`
 }
 
 // Snapshot selects VolumeSnapshots of the queue's namespace. Each pod gets a copy of the
 // newest one that is ready.
 type Snapshot struct {
-	// Labels are those that a snapshot must have; at least one.
-	Labels map[string]string `json:"labels"`
-	// StorageClass is of the volumes; empty means the cluster's default. Its driver must be
-	// the snapshots'.
+	// Labels are those that a snapshot must have, at least one.
+	Labels map[string]string `json:"labels" min:"1"`
+	// StorageClass is the volumes' StorageClass, of the driver that made the snapshots. By
+	// default the cluster's.
 	StorageClass string `json:"storage-class,omitempty"`
-	// Size is of each volume. A snapshot that needs more isn't used.
+	// Size is how large each volume is, such as `20Gi`. A snapshot that needs more isn't used.
 	Size resource.Quantity `json:"size"`
 }
 

@@ -21,62 +21,79 @@ const (
 // default, which package policy defines. A list that is given replaces the default.
 // In a pattern * matches any part of a name without a /, and ** any part.
 type Policy struct {
-	// Level is the Pod Security level of a step's containers. privileged lifts the level's
-	// rules, but the fields that reach the node must still be allowed one by one.
-	Level string `json:"level,omitempty"`
-	// Images are patterns of whole names: docker.io/library/node:22-*. Any, if not given.
+	// Level is the level of Pod Security that the step's containers keep to. The fields that
+	// reach the node must be allowed one by one with `privileged`, too.
+	Level string `json:"level,omitempty" enum:"restricted baseline privileged" default:"baseline"`
+	// Images are patterns of whole names, such as `docker.io/library/node:22-*`, also for a
+	// step with `image:` alone. By default any.
 	Images []string `json:"images,omitempty"`
-	// Registries are patterns of hosts. Any, if not given.
+	// Registries are patterns of registries' hosts, also for a step with `image:` alone. By
+	// default any.
 	Registries []string `json:"registries,omitempty"`
-	// Digests requires images by digest.
+	// Digests allows images by digest only, also for a step with `image:` alone.
 	Digests bool `json:"digests,omitempty"`
-	// Namespaces are patterns of the namespaces that affinity may name.
+	// Namespaces are patterns of namespaces that affinity may name. By default none.
 	Namespaces []string `json:"namespaces,omitempty"`
-	// ServiceAccounts are patterns of the accounts that a step may name. None, if not given.
+	// ServiceAccounts are patterns of service accounts. By default none.
 	ServiceAccounts []string `json:"service-accounts,omitempty"`
-	// PodTemplates are those that a step may name. None, if not given. Each is given whole:
-	// what it has in it isn't held against the policy.
+	// PodTemplates are patterns of PodTemplates that a step may name. By default none. Each is
+	// given whole: what it has in it is not held against the policy.
 	PodTemplates []string `json:"pod-templates,omitempty"`
-	// Volumes are patterns of the kinds of volumes, such as emptyDir.
+	// Volumes are patterns of kinds of volumes. By default emptyDir, configMap, downwardAPI,
+	// projected, secret, persistentVolumeClaim and image.
 	Volumes []string `json:"volumes,omitempty"`
-	// Claims are patterns of PersistentVolumeClaims. None, if not given.
+	// Claims are patterns of PersistentVolumeClaims. By default none.
 	Claims []string `json:"claims,omitempty"`
-	// Secrets are patterns of names. None, if not given. A Secret with an agent token is
-	// always refused.
+	// Secrets are patterns of Secrets. By default none. A Secret with an agent token is always
+	// refused.
 	Secrets []string `json:"secrets,omitempty"`
-	Host    Host     `json:"host,omitempty"`
-	// Privileged allows privileged containers. A privileged container can take the agent
-	// token.
+	// Host is the part of the node that a step may use; it needs `level: privileged`.
+	Host Host `json:"host,omitempty"`
+	// Privileged allows privileged containers, which can take the agent token; it needs
+	// `level: privileged`.
 	Privileged bool `json:"privileged,omitempty"`
-	// Capabilities are patterns of what a container may add, without CAP_.
+	// Capabilities are patterns of what a container may add, without CAP_. By default those
+	// that Pod Security's baseline allows.
 	Capabilities []string `json:"capabilities,omitempty"`
-	Limits       Limits   `json:"limits,omitempty"`
-	// NodeSelectors are patterns of key=value, for node affinity too. Any, if not given.
+	// Limits are the most of each resource, requested or as limit.
+	Limits Limits `json:"limits,omitempty"`
+	// NodeSelectors are patterns of `key=value`, for node affinity too. By default any.
 	NodeSelectors []string `json:"node-selectors,omitempty"`
-	// Tolerations are patterns of taints' keys.
-	Tolerations     []string `json:"tolerations,omitempty"`
+	// Tolerations are patterns of taints' keys. By default none.
+	Tolerations []string `json:"tolerations,omitempty"`
+	// PriorityClasses are patterns of priority classes. By default none.
 	PriorityClasses []string `json:"priority-classes,omitempty"`
-	RuntimeClasses  []string `json:"runtime-classes,omitempty"`
-	// Metadata are patterns of labels' and annotations' keys, beside the default ones.
+	// RuntimeClasses are patterns of runtime classes. By default none.
+	RuntimeClasses []string `json:"runtime-classes,omitempty"`
+	// Metadata are patterns of labels' and annotations' keys, beside `buildkite.com/**` and
+	// `tag.buildkite.com/**`, and for annotations people's own (without . and /) and those
+	// that keep a pod from being evicted.
 	Metadata []string `json:"metadata,omitempty"`
-	// MaxDeadline is the longest deadline that a step may set; at least 1s.
-	MaxDeadline *Duration `json:"max-deadline,omitempty"`
+	// MaxDeadline is the longest deadline that a step may set, at least 1s. By default the
+	// template's `activeDeadlineSeconds`.
+	MaxDeadline *Duration `json:"max-deadline,omitempty" min:"1s"`
 }
 
 // Host is the part of the node that a step may use. Host never includes the node's
 // processes, because the runner is one of them.
 type Host struct {
+	// Network allows the node's network.
 	Network bool `json:"network,omitempty"`
-	IPC     bool `json:"ipc,omitempty"`
-	// Paths are folders of the node. A hostPath volume must be one of them or below one.
-	Paths []string `json:"paths,omitempty"`
+	// IPC allows the node's IPC.
+	IPC bool `json:"ipc,omitempty"`
+	// Paths are folders of the node: a hostPath volume must be one of them or below one. By
+	// default none.
+	Paths []string `json:"paths,omitempty" pattern:"^/"`
 }
 
 // Limits are the most of each resource that one container, and all of a pod's containers
 // together, may have.
 type Limits struct {
+	// Container is for each container; one without a limit gets this as its limit. By default
+	// the limits of the template's container `agent`.
 	Container corev1.ResourceList `json:"container,omitempty"`
-	Pod       corev1.ResourceList `json:"pod,omitempty"`
+	// Pod is for all containers of the pod together. By default none.
+	Pod corev1.ResourceList `json:"pod,omitempty"`
 }
 
 // Validate returns every fault of a policy, joined.

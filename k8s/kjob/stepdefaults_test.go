@@ -1,10 +1,7 @@
 package kjob
 
 import (
-	"encoding/json"
 	"fmt"
-	"maps"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -15,8 +12,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/onejob-dev/onejob/contract"
-	"github.com/onejob-dev/onejob/k8s/config"
-	"github.com/onejob-dev/onejob/k8s/steps"
 )
 
 const defaultsTemplate = `
@@ -314,36 +309,6 @@ func TestStepDefaultsAreTheQueues(t *testing.T) {
 			t.Errorf("%d flags, variables %v", flags, c.EnvFrom)
 		}
 		k.Spec.Template.Spec.Containers[1].EnvFrom[0] = corev1.EnvFromSource{}
-	}
-}
-
-// The schema, which is written by hand, has the keys of step-defaults.
-func TestSchemaOfStepDefaults(t *testing.T) {
-	type node struct {
-		Properties map[string]*node
-		Items      *node
-	}
-	var root node
-	if err := json.Unmarshal(config.Schema, &root); err != nil {
-		t.Fatal(err)
-	}
-	of := root.Properties["queues"].Items.Properties["step-defaults"]
-	for _, tt := range []struct {
-		v any
-		n *node
-	}{
-		{steps.Setting{}, of}, {steps.Checkout{}, of.Properties["checkout"]}, {steps.GitMirrors{}, of.Properties["checkout"].Properties["gitMirrors"]},
-		{steps.CommandParams{}, of.Properties["commandParams"]}, {steps.SidecarParams{}, of.Properties["sidecarParams"]},
-	} {
-		var keys []string
-		for f := range reflect.TypeOf(tt.v).Fields() {
-			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-			keys = append(keys, name)
-		}
-		slices.Sort(keys)
-		if got := slices.Sorted(maps.Keys(tt.n.Properties)); !slices.Equal(got, keys) {
-			t.Errorf("%T: the schema has %v, the type %v", tt.v, got, keys)
-		}
 	}
 }
 

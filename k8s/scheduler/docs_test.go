@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -11,12 +10,55 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/onejob-dev/onejob/k8s/config"
 	"github.com/onejob-dev/onejob/k8s/decide"
+	"github.com/onejob-dev/onejob/test/reference"
 )
 
-// The pages for operators name every setting, metric, reason and Event, and none that
-// isn't there.
+const monitoring = "docs/monitoring.md"
+
+// desc is how a prometheus.Desc prints itself, which has no other way to be read.
+var desc = regexp.MustCompile(`fqName: "(\w+)", help: "((?:[^"\\]|\\.)*)", unit: "\w*", constLabels: \{\}, variableLabels: \{([^}]*)\}`)
+
+// metrics are the rows of the table of metrics: name, kind, labels and help.
+func metrics(t *testing.T) (rows [][]string) {
+	for _, c := range NewMetrics().own() {
+		kind := "gauge"
+		switch c.(type) {
+		case *prometheus.CounterVec:
+			kind = "counter"
+		case *prometheus.HistogramVec:
+			kind = "histogram"
+		}
+		ch := make(chan *prometheus.Desc, 1)
+		c.Describe(ch)
+		is := (<-ch).String()
+		m := desc.FindStringSubmatch(is)
+		if m == nil {
+			t.Fatalf("%s isn't as expected", is)
+		}
+		var labels []string
+		for l := range strings.SplitSeq(m[3], ",") {
+			if l != "" {
+				labels = append(labels, "`"+l+"`")
+			}
+		}
+		if m[2] == "" {
+			t.Errorf("%s has no help, which is its description for users", m[1])
+		}
+		help := regexp.MustCompile(`\bonejob_\w+`).ReplaceAllString(strings.ReplaceAll(m[2], `\"`, `"`), "`$0`")
+		rows = append(rows, []string{"`" + m[1] + "`", kind, strings.Join(labels, ", "), reference.Linked(t, monitoring, help)})
+	}
+	return rows
+}
+
+// The table of metrics is what they are: names, kinds, labels, help.
+func TestMetricsPage(t *testing.T) {
+	rows := metrics(t)
+	slices.SortStableFunc(rows, func(a, b []string) int { return strings.Compare(a[0], b[0]) })
+	reference.Block(t, monitoring, "metrics", reference.Table([]string{"metric", "kind", "labels", ""}, rows))
+}
+
+// The page for operators names every reason and Event, and no metric that isn't there.
 func TestOperatorsDocs(t *testing.T) {
 	told := map[string]bool{}
 	for _, page := range []string{"configuration.md", "monitoring.md"} {
@@ -28,25 +70,20 @@ func TestOperatorsDocs(t *testing.T) {
 			told[w[1]] = true
 		}
 	}
-
-	var is []string
-	ch := make(chan *prometheus.Desc, 1000)
-	NewMetrics().Registry.Describe(ch)
-	close(ch)
-	for d := range ch {
-		if name := regexp.MustCompile(`fqName: "(onejob_\w+)"`).FindStringSubmatch(d.String()); name != nil {
-			is = append(is, name[1])
-		}
+	there := map[string]bool{}
+	for _, row := range metrics(t) {
+		there[strings.Trim(row[0], "`")] = true
 	}
 	for w := range told {
-		if regexp.MustCompile(`^onejob_\w+$`).MatchString(w) && !slices.Contains(is, w) {
+		if regexp.MustCompile(`^onejob_\w+$`).MatchString(w) && !there[w] {
 			t.Errorf("there is no metric %s", w)
 		}
 	}
-	if len(is) < 15 {
-		t.Errorf("found the metrics %q", is)
+	if len(there) < 15 {
+		t.Errorf("found the metrics %v", there)
 	}
 
+	var is []string
 	var source strings.Builder
 	files, _ := filepath.Glob("../*/*.go")
 	for _, f := range files {
@@ -66,68 +103,9 @@ func TestOperatorsDocs(t *testing.T) {
 		}
 	}
 
-	var schema struct{ Properties map[string]any }
-	if err := json.Unmarshal(config.Schema, &schema); err != nil {
-		t.Fatal(err)
-	}
-	var keys func(m map[string]any)
-	keys = func(m map[string]any) {
-		for k, v := range m {
-			is = append(is, k)
-			o, _ := v.(map[string]any)
-			if items, ok := o["items"].(map[string]any); ok {
-				o = items
-			}
-			if p, ok := o["properties"].(map[string]any); ok && k == "queues" {
-				keys(p)
-			}
-		}
-	}
-	keys(schema.Properties)
 	for _, name := range is {
 		if !told[name] {
 			t.Errorf("%s is in neither docs/configuration.md nor docs/monitoring.md", name)
-		}
-	}
-}
-
-// The table of metrics has the labels of each, and says which have no queue.
-func TestMetricsTable(t *testing.T) {
-	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "monitoring.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	page, words := string(b), regexp.MustCompile("`([^`]*)`")
-	named := func(text string) (names []string) {
-		for _, m := range words.FindAllStringSubmatch(text, -1) {
-			names = append(names, m[1])
-		}
-		slices.Sort(names)
-		return names
-	}
-	told, queueless := map[string][]string{}, named(regexp.MustCompile(`(?s)Labels are \x60queue\x60 \(on all but (.*?)\)`).FindString(page))
-	for _, row := range regexp.MustCompile("(?m)^\\| (`onejob_[^|]*) \\| ([^|]*) \\|").FindAllStringSubmatch(page, -1) {
-		for _, name := range named(row[1]) {
-			told[name] = named(row[2])
-		}
-	}
-	ch := make(chan *prometheus.Desc, 1000)
-	NewMetrics().Registry.Describe(ch)
-	close(ch)
-	for d := range ch {
-		m := regexp.MustCompile(`fqName: "(onejob_\w+)".*variableLabels: \{([^}]*)\}`).FindStringSubmatch(d.String())
-		if m == nil {
-			continue
-		}
-		labels := strings.FieldsFunc(m[2], func(r rune) bool { return r == ',' })
-		slices.Sort(labels)
-		requests := strings.HasPrefix(m[1], "onejob_kubernetes_request")
-		if !slices.Contains(labels, "queue") && !requests && !slices.Contains(queueless, m[1]) {
-			t.Errorf("%s has no label queue, and the page doesn't say so", m[1])
-		}
-		labels = slices.DeleteFunc(labels, func(l string) bool { return l == "queue" })
-		if !slices.Equal(labels, told[m[1]]) {
-			t.Errorf("%s has the labels %q beside queue, and in the table %q", m[1], labels, told[m[1]])
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -64,44 +65,52 @@ func NewMetrics() *Metrics {
 	}
 	m := &Metrics{
 		Registry:       prometheus.NewRegistry(),
-		depth:          gauge("queue_jobs", "Scheduled jobs at Buildkite that nobody has reserved. Counts at most 20,000, and about 1,000 without max-in-flight.", "queue"),
-		unmatched:      gauge("queue_unmatched_jobs", "Scheduled jobs that ask for tags which no queue of this installation has there; see the setting unmatched.", "queue"),
-		oldest:         gauge("queue_oldest_wait_seconds", "How long the listed job has waited that waits longest, since it could run: of one that was there at this leader's first look, since Buildkite's scheduled_at, when it was made.", "queue"),
+		depth:          gauge("queue_jobs", "Jobs that are scheduled at Buildkite and reserved by nobody; at most 20,000, and about 1,000 with max-in-flight: 0.", "queue"),
+		unmatched:      gauge("queue_unmatched_jobs", "Those of onejob_queue_jobs that ask for a tag which no queue of this installation has. See docs/configuration.md#a-tag-that-no-queue-has.", "queue"),
+		oldest:         gauge("queue_oldest_wait_seconds", "How long the job waits that waits longest, from when it could run, which is when it was first listed. Of a job that was there when this replica began to lead, or that came while Buildkite couldn't be asked, that isn't known: it counts from the last look before, or from scheduled_at, when the job or its uploader was made.", "queue"),
 		paused:         gauge("queue_paused", "1 while the queue's dispatch is paused at Buildkite.", "queue"),
 		ready:          gauge("queue_ready", "1 while onejob takes jobs of the queue; 0 while the queue is stopped, see the Event QueueStopped.", "queue"),
-		shared:         gauge("queue_stack_shared", "1 while another installation seems to use the key of the queue's stack, see the Event StackShared.", "queue"),
-		slots:          gauge("slots", "Slots under max-in-flight: in use (held), and the maximum (0: no limit).", "queue", "kind"),
+		shared:         gauge("queue_stack_shared", "1 while another installation seems to use the key of the queue's stack, see the Event StackShared. See docs/configuration.md#stack-keys.", "queue"),
+		slots:          gauge("slots", "Slots under max-in-flight: in use (held), and the maximum (max; 0 for no limit).", "queue", "kind"),
 		retries:        gauge("attempts_waiting", "Jobs that wait for a new attempt.", "queue"),
-		dropped:        counter("notifications_dropped_total", "Texts for jobs' pages that Buildkite did not accept, or that did not fit into the queue of waiting texts.", "queue"),
-		phase:          histogram("phase_seconds", "Time a job takes to reach a phase from the one before it.", []float64{.01, .025, .05, .1, .2, .3, .5, 1, 2, 5, 10, 30, 60, 300, 900}, "queue", "phase"),
-		decisions:      counter("decisions_total", "Decisions about jobs, by action and reason.", "queue", "action", "reason"),
+		dropped:        counter("notifications_dropped_total", "Texts for jobs' pages that Buildkite did not accept, or that did not fit into the queue of waiting texts; their Events exist.", "queue"),
+		phase:          histogram("phase_seconds", "Time that a job takes to reach a phase (reserved, created, scheduled, started, acquired) from the one before it, observed as soon as it is reached; reserved from when the job could run, as for onejob_queue_oldest_wait_seconds; acquired when the attempt ends.", []float64{.01, .025, .05, .1, .2, .3, .5, 1, 2, 5, 10, 30, 60, 300, 900}, "queue", "phase"),
+		decisions:      counter("decisions_total", "Decisions about jobs, by action and reason. The action none counts jobs that were left as they are, and each thing that a job waits for.", "queue", "action", "reason"),
 		creates:        counter("kubernetes_job_creates_total", "Requests to create Kubernetes Jobs, by result.", "queue", "result"),
-		panics:         counter("panics_total", "Jobs whose Kubernetes Job onejob could not make because of an error of its own; its log has the stack.", "queue"),
+		panics:         counter("panics_total", "Jobs that ended because onejob could not make their Kubernetes Job, by an error of its own: report it with the stack in the log.", "queue"),
 		requests:       counter("buildkite_requests_total", "Requests to Buildkite, by HTTP status; 0 means no reply.", "queue", "endpoint", "status"),
 		requestSeconds: histogram("buildkite_request_seconds", "Latency of requests to Buildkite.", prometheus.DefBuckets, "endpoint"),
 		remaining:      gauge("buildkite_rate_limit_remaining", "Requests left under the rate limit, as Buildkite last reported.", "queue", "endpoint"),
-		apiErrors:      counter("kubernetes_errors_total", "Requests to the API server that failed.", "queue", "verb", "reason"),
+		apiErrors:      counter("kubernetes_errors_total", "Deletions, annotations, reads of Events, and requests for placeholders that failed, by verb and reason.", "queue", "verb", "reason"),
 		templates:      counter("template_loads_total", "Templates loaded, by result; a bad one leaves the last good one in use.", "queue", "result"),
 		configs:        counter("config_loads_total", "Configurations loaded, by result.", "result"),
-		pending:        gauge("jobs_pending", "Jobs that hold a slot and have not started, by the last phase that they reached and by why they are no further.", "queue", "phase", "reason"),
-		pendingOldest:  gauge("jobs_pending_oldest_seconds", "Age of the oldest of these jobs' reservations (phase reserved) or Kubernetes Jobs (other phases).", "queue", "phase", "reason"),
+		pending:        gauge("jobs_pending", "Jobs that hold a slot and have not started, by the last phase that they reached (reserved, created, scheduled) and by why they are no further.", "queue", "phase", "reason"),
+		pendingOldest:  gauge("jobs_pending_oldest_seconds", "Age of the oldest of onejob_jobs_pending: of its reservation in the phase reserved, else of its Kubernetes Job.", "queue", "phase", "reason"),
 		placeholders:   gauge("placeholders", "Warm placeholders of min-agents and buffer: wanted, and running.", "queue", "kind"),
-		kubeRequests:   counter("kubernetes_requests_total", "Requests to the API server, by HTTP method and status; 0 means no reply.", "method", "code"),
+		kubeRequests:   counter("kubernetes_requests_total", "All requests to the API server by the replica, by HTTP method and status; 0 means no reply.", "method", "code"),
 		kubeSeconds:    histogram("kubernetes_request_seconds", "Latency of requests to the API server, without watches.", prometheus.DefBuckets, "method"),
-		memoryPeak:     histogram("job_memory_peak_bytes", "Most memory that the container of a job's command used.", prometheus.ExponentialBuckets(64<<20, 2, 12), "queue"),
-		memoryRatio:    histogram("job_memory_peak_ratio", "The same, as a part of the container's limit.", []float64{.1, .25, .5, .75, .9, .95, .99, 1}, "queue"),
-		throttled:      histogram("job_throttled_ratio", "Part of its time that a container with a CPU limit was stopped by that limit.", []float64{.01, .05, .1, .25, .5, .75, 1}, "queue"),
-		held:           gauge("jobs_held", "Jobs that are over and whose container stays, for people to look into it; see the setting hold.", "queue"),
-		spansDropped:   counter("trace_spans_dropped_total", "Spans that were not exported: there was no room for them (full), or the collector did not take them (refused).", "reason"),
+		memoryPeak:     histogram("job_memory_peak_bytes", "Most memory that the container of a job's command used; files that the kernel keeps in memory count. See docs/monitoring.md#what-a-job-used.", prometheus.ExponentialBuckets(64<<20, 2, 12), "queue"),
+		memoryRatio:    histogram("job_memory_peak_ratio", "onejob_job_memory_peak_bytes as a part of the container's limit.", []float64{.1, .25, .5, .75, .9, .95, .99, 1}, "queue"),
+		throttled:      histogram("job_throttled_ratio", "Part of its time that the container of a job's command was stopped by its CPU limit, if it has one.", []float64{.01, .05, .1, .25, .5, .75, 1}, "queue"),
+		held:           gauge("jobs_held", "Jobs that are over and whose container stays, for people to look into it; each holds a slot. See docs/pods.md#a-container-that-stays.", "queue"),
+		spansDropped:   counter("trace_spans_dropped_total", "Spans that were not exported: there was no room for them (full), or the collector did not take them (refused). See docs/monitoring.md#traces.", "reason"),
 		build:          gauge("build_info", "Always 1; the label has the scheduler's version.", "version"),
 		leader:         prometheus.NewGauge(prometheus.GaugeOpts{Name: "onejob_leader", Help: "1 while this process holds the Lease."}),
 	}
-	m.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.depth, m.unmatched, m.oldest, m.paused, m.ready, m.shared, m.slots, m.retries, m.phase, m.decisions, m.creates, m.panics, m.requests,
-		m.requestSeconds, m.remaining, m.apiErrors, m.templates, m.configs, m.leader, m.dropped, m.pending, m.pendingOldest, m.placeholders, m.build, m.kubeRequests, m.kubeSeconds,
-		m.memoryPeak, m.memoryRatio, m.throttled, m.spansDropped, m.held)
-	m.works, m.pipelines = newWorks(m.Registry), newPipelines(m.Registry)
+	m.works, m.pipelines = newWorks(), newPipelines()
+	m.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.Registry.MustRegister(m.own()...)
 	return m
+}
+
+// own are the collectors of onejob's own metrics.
+func (m *Metrics) own() []prometheus.Collector {
+	return slices.Concat([]prometheus.Collector{
+		m.depth, m.unmatched, m.oldest, m.paused, m.ready, m.shared, m.slots, m.pending, m.pendingOldest, m.held, m.placeholders, m.retries,
+		m.phase, m.memoryPeak, m.memoryRatio, m.throttled, m.decisions,
+		m.creates, m.panics, m.requests, m.requestSeconds, m.remaining, m.dropped, m.apiErrors, m.kubeRequests, m.kubeSeconds,
+		m.templates, m.configs, m.spansDropped, m.build, m.leader,
+	}, m.pipelines.own(), m.works.own())
 }
 
 // observe is the stacks.Config.Observe of one queue.

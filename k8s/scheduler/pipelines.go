@@ -28,18 +28,21 @@ type pipelines struct {
 	shown map[string]map[string]bool // the values of a queue's gauges
 }
 
-func newPipelines(registry prometheus.Registerer) *pipelines {
+func newPipelines() *pipelines {
 	labels := func(more ...string) []string { return append([]string{"queue", "pipeline"}, more...) }
 	ps := &pipelines{
-		jobs:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "onejob_pipeline_jobs", Help: "Jobs of onejob_queue_jobs, by pipeline; see the setting pipeline-metrics."}, labels()),
+		jobs:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "onejob_pipeline_jobs", Help: "Jobs of onejob_queue_jobs, by pipeline. See docs/monitoring.md#by-pipeline."}, labels()),
 		oldest: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "onejob_pipeline_oldest_wait_seconds", Help: "onejob_queue_oldest_wait_seconds, by pipeline."}, labels()),
 		phase: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "onejob_pipeline_phase_seconds", Help: "onejob_phase_seconds, by pipeline.", Buckets: []float64{1, 2, 5, 10, 30, 60, 300, 900},
+			Name: "onejob_pipeline_phase_seconds", Help: "onejob_phase_seconds, by pipeline, in fewer buckets.", Buckets: []float64{1, 2, 5, 10, 30, 60, 300, 900},
 		}, labels("phase")),
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "onejob_pipeline_decisions_total", Help: "onejob_decisions_total, by pipeline."}, labels("action", "reason")),
 	}
-	registry.MustRegister(ps.jobs, ps.oldest, ps.phase, ps.decisions)
 	return ps
+}
+
+func (ps *pipelines) own() []prometheus.Collector {
+	return []prometheus.Collector{ps.jobs, ps.oldest, ps.phase, ps.decisions}
 }
 
 // limit sets how many pipelines have a label value of their own. Another number than

@@ -22,7 +22,7 @@ type works struct {
 	watched           bool // else they count nothing: each workqueue that counts wakes up twice a second
 }
 
-func newWorks(registry prometheus.Registerer) *works {
+func newWorks() *works {
 	labels := []string{"queue", "work"}
 	histogram := func(name, help string) *prometheus.HistogramVec {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -31,15 +31,18 @@ func newWorks(registry prometheus.Registerer) *works {
 		}, labels)
 	}
 	w := &works{
-		depth:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "onejob_workqueue_depth", Help: "Jobs that wait for the scheduler's own work: to be decided about, or to have their Kubernetes Job created (of all queues)."}, labels),
-		unfinished: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "onejob_workqueue_unfinished_seconds", Help: "Sum of the ages of the work that goes on now; grows without end if some is stuck."}, labels),
+		depth:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "onejob_workqueue_depth", Help: "Jobs that wait for the scheduler's own work: to be decided about (decide), or to have their Kubernetes Job created (create; of all queues, so its label queue is empty)."}, labels),
+		unfinished: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "onejob_workqueue_unfinished_seconds", Help: "Sum of the ages of the work that goes on now; if it grows for minutes, some is stuck."}, labels),
 		adds:       prometheus.NewCounterVec(prometheus.CounterOpts{Name: "onejob_workqueue_adds_total", Help: "Work that was asked for."}, labels),
 		retries:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "onejob_workqueue_retries_total", Help: "Work that was put off, after a failure or until a time."}, labels),
 		waits:      histogram("wait_seconds", "How long work waited before it was begun."),
 		takes:      histogram("work_seconds", "How long work took."),
 	}
-	registry.MustRegister(w.depth, w.unfinished, w.adds, w.retries, w.waits, w.takes)
 	return w
+}
+
+func (w *works) own() []prometheus.Collector {
+	return []prometheus.Collector{w.depth, w.unfinished, w.adds, w.retries, w.waits, w.takes}
 }
 
 // forget drops the gauges of a queue that is served no more.

@@ -34,12 +34,17 @@ const SettingName = "step-defaults"
 // kubernetes plugin has for it. A step's own word comes after it: a single value replaces
 // the queue's, and lists are put together.
 type Setting struct {
-	// Checkout is part of the queue's template: the runner checks out.
-	Checkout      *Checkout      `json:"checkout,omitempty"`
+	// Checkout is how the repository is checked out.
+	//
+	// It is part of the queue's template: the runner checks out.
+	Checkout *Checkout `json:"checkout,omitempty"`
+	// CommandParams are for the containers in which commands run.
 	CommandParams *CommandParams `json:"commandParams,omitempty"`
+	// SidecarParams are for the sidecars of steps.
 	SidecarParams *SidecarParams `json:"sidecarParams,omitempty"`
-	// ImagePullPolicy is of the steps' containers that have none.
-	ImagePullPolicy corev1.PullPolicy `json:"imagePullPolicy,omitempty"`
+	// ImagePullPolicy is of a step's containers that have none. By default Kubernetes decides:
+	// Always for the tag latest, or no tag.
+	ImagePullPolicy corev1.PullPolicy `json:"imagePullPolicy,omitempty" enum:"Always IfNotPresent Never"`
 }
 
 // ParseSetting reads a queue's setting, which is JSON, or empty for none. The error has

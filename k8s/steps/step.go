@@ -55,42 +55,64 @@ type Metadata struct {
 
 // Checkout says how the runner checks out the repository. A nil field means the queue's.
 type Checkout struct {
-	Skip                 *bool    `json:"skip,omitempty"`
-	CheckoutFlags        *string  `json:"checkoutFlags,omitempty"`
-	CleanFlags           *string  `json:"cleanFlags,omitempty"`
-	CloneFlags           *string  `json:"cloneFlags,omitempty"`
-	FetchFlags           *string  `json:"fetchFlags,omitempty"`
-	NoSubmodules         *bool    `json:"noSubmodules,omitempty"`
+	// Skip leaves the checkout out.
+	Skip *bool `json:"skip,omitempty"`
+	// CheckoutFlags are those of git checkout.
+	CheckoutFlags *string `json:"checkoutFlags,omitempty"`
+	// CleanFlags are those of git clean.
+	CleanFlags *string `json:"cleanFlags,omitempty"`
+	// CloneFlags are those of git clone.
+	CloneFlags *string `json:"cloneFlags,omitempty"`
+	// FetchFlags are those of git fetch.
+	FetchFlags *string `json:"fetchFlags,omitempty"`
+	// NoSubmodules leaves submodules out.
+	NoSubmodules *bool `json:"noSubmodules,omitempty"`
+	// SubmoduleCloneConfig has git settings (`key=value`) for the clones of submodules.
 	SubmoduleCloneConfig []string `json:"submoduleCloneConfig,omitempty"`
-	// GitMirrors are kept on a volume.
+	// GitMirrors are the agent's git mirrors, kept on a volume.
 	GitMirrors *GitMirrors `json:"gitMirrors,omitempty"`
-	// GitCredentialsSecret has a file .git-credentials.
+	// GitCredentialsSecret is a Secret with a file .git-credentials, as a volume names one:
+	// `{secretName: NAME}`.
 	GitCredentialsSecret *corev1.SecretVolumeSource `json:"gitCredentialsSecret,omitempty"`
-	EnvFrom              []corev1.EnvFromSource     `json:"envFrom,omitempty"`
-	ExtraVolumeMounts    []corev1.VolumeMount       `json:"extraVolumeMounts,omitempty"`
+	// EnvFrom are Secrets and ConfigMaps whose keys are variables of the checkout alone.
+	EnvFrom []corev1.EnvFromSource `json:"envFrom,omitempty"`
+	// ExtraVolumeMounts are mounts of the container that checks out.
+	ExtraVolumeMounts []corev1.VolumeMount `json:"extraVolumeMounts,omitempty"`
 }
 
 // GitMirrors are the settings of the agent's git mirrors.
 type GitMirrors struct {
-	Path       *string        `json:"path,omitempty"`
-	Volume     *corev1.Volume `json:"volume,omitempty"`
-	CloneFlags *string        `json:"cloneFlags,omitempty"`
-	// LockTimeout is in seconds, 0 for the agent's own.
-	LockTimeout int   `json:"lockTimeout,omitempty"`
-	SkipUpdate  *bool `json:"skipUpdate,omitempty"`
+	// Path is the folder of the mirrors. By default /buildkite/git-mirrors if there is a
+	// volume.
+	Path *string `json:"path,omitempty"`
+	// Volume is a volume with its name, mounted at the path.
+	Volume *corev1.Volume `json:"volume,omitempty"`
+	// CloneFlags are those of git clone --mirror.
+	CloneFlags *string `json:"cloneFlags,omitempty"`
+	// LockTimeout is how many seconds the checkout waits for another one's lock on a mirror.
+	// By default the agent's own.
+	LockTimeout int `json:"lockTimeout,omitempty"`
+	// SkipUpdate takes a mirror as it is, without fetching into it first.
+	SkipUpdate *bool `json:"skipUpdate,omitempty"`
 }
 
 // CommandParams is for all command containers.
 type CommandParams struct {
-	Interposer        Interposer             `json:"interposer,omitempty"`
-	EnvFrom           []corev1.EnvFromSource `json:"envFrom,omitempty"`
-	ExtraVolumeMounts []corev1.VolumeMount   `json:"extraVolumeMounts,omitempty"`
+	// Interposer is how a container's command and args become a command line. See
+	// docs/pods.md#a-step-with-the-kubernetes-plugin.
+	Interposer Interposer `json:"interposer,omitempty" enum:"buildkite vector legacy" default:"buildkite"`
+	// EnvFrom are Secrets and ConfigMaps whose keys are variables of these containers.
+	EnvFrom []corev1.EnvFromSource `json:"envFrom,omitempty"`
+	// ExtraVolumeMounts are mounts of these containers.
+	ExtraVolumeMounts []corev1.VolumeMount `json:"extraVolumeMounts,omitempty"`
 }
 
 // SidecarParams is for all sidecars.
 type SidecarParams struct {
-	EnvFrom           []corev1.EnvFromSource `json:"envFrom,omitempty"`
-	ExtraVolumeMounts []corev1.VolumeMount   `json:"extraVolumeMounts,omitempty"`
+	// EnvFrom are Secrets and ConfigMaps whose keys are variables of the sidecars.
+	EnvFrom []corev1.EnvFromSource `json:"envFrom,omitempty"`
+	// ExtraVolumeMounts are mounts of the sidecars.
+	ExtraVolumeMounts []corev1.VolumeMount `json:"extraVolumeMounts,omitempty"`
 }
 
 // Interposer makes a command line of a container's command and args. Empty is

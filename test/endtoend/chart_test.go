@@ -18,11 +18,13 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/test/fixture"
 	"github.com/onejob-dev/onejob/test/helmbin"
+	"github.com/onejob-dev/onejob/test/pages"
 )
 
-// images are those that the stage has built and its nodes have.
-const images = `image: {registry: localhost, repository: onejob, tag: dev, pullPolicy: Never}
-agentImage: {repository: onejob-agent, pullPolicy: Never}
+// images are those that the stage has built and its nodes have, under the names that the
+// chart gives them.
+const images = `image: {pullPolicy: Never}
+agentImage: {pullPolicy: Never}
 config:
   endpoint: `
 
@@ -37,9 +39,9 @@ func TestChart(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := aChart(t, ctx)
-	c.helm("install", "onejob", c.dir, "--namespace", fixture.Namespace, "--create-namespace", "--values", c.values, "--set-file", "token.value="+c.token, "--wait", "--timeout", "3m")
+	c.helm(append(c.documented("install"), "--values", c.values, "--wait", "--timeout", "3m")...)
 	const saw, try = "queue default: namespace onejob, image localhost/onejob-agent:dev", "steps: [{command: echo hello from onejob, agents: {queue: default}}]"
-	if said := c.helm("test", "onejob", "--namespace", fixture.Namespace); strings.Count(said, saw) != 1 || !strings.Contains(said, try) {
+	if said := c.helm(c.documented("test")...); strings.Count(said, saw) != 1 || !strings.Contains(said, try) {
 		t.Errorf("the test doesn't say, once, what it saw of the queue, and a pipeline to try:\n%s", said)
 	}
 
@@ -69,7 +71,7 @@ func TestChart(t *testing.T) {
 	clean(t, ctx)
 
 	registered := on.Simulator.Count("stacks_register")
-	c.helm("uninstall", "onejob", "--namespace", fixture.Namespace, "--wait", "--timeout", "5m")
+	c.helm(append(c.documented("uninstall"), "--wait", "--timeout", "5m")...)
 	if n := on.Simulator.Count("stacks_register") - registered; n != 0 {
 		t.Errorf("stacks were registered %d times while onejob was uninstalled", n)
 	}
@@ -148,6 +150,19 @@ func aChart(t *testing.T, ctx context.Context) *chart {
 		}
 	}
 	return c
+}
+
+// documented is Helm's command as deploy/README.md has it, with what its names stand for.
+func (c *chart) documented(verb string) []string {
+	c.Helper()
+	is := strings.NewReplacer("REGISTRY", "localhost", "image.tag=v1", "image.tag=dev", "KEY", "default", "=token", "="+c.token, "deploy/chart", c.dir)
+	for _, command := range pages.Commands(c, "helm") {
+		if command.Page == "deploy/README.md" && command.Words[1] == verb {
+			return strings.Split(is.Replace(strings.Join(command.Words[1:], "\n")), "\n")
+		}
+	}
+	c.Fatalf("deploy/README.md has no helm %s", verb)
+	return nil
 }
 
 // helm runs it without anything of this machine's.

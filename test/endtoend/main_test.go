@@ -22,6 +22,7 @@ import (
 	"github.com/onejob-dev/onejob/simulator"
 	"github.com/onejob-dev/onejob/test/cluster"
 	"github.com/onejob-dev/onejob/test/fixture"
+	"github.com/onejob-dev/onejob/test/kubectlbin"
 	"github.com/onejob-dev/onejob/test/kueuebin"
 )
 
@@ -66,6 +67,9 @@ func run(m *testing.M) int {
 	kueue := ""
 	if err == nil && wanted("TestKueue") {
 		kueue, err = kueuebin.Build(ctx) // while others have the cluster
+	}
+	if err == nil && wanted("TestDocumentedKubectl") {
+		kubectlPath, err = kubectlbin.Build(ctx)
 	}
 	if err == nil {
 		err = cluster.Turn(ctx, options.Logf)
