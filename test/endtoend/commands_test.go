@@ -31,6 +31,10 @@ import (
 // kubectlPath is kubectl's, which run has built.
 var kubectlPath string
 
+// typedQueue is the queue of the job that commands are about: like a row's, on the node that
+// stays.
+const typedQueue = "typed"
+
 // notTyped are the kubectl commands of the pages that aren't run as they stand, and why.
 var notTyped = map[string]string{
 	"kubectl exec":                  "a part: the log of a held job has the whole, which rows of besideRows want",
@@ -149,7 +153,7 @@ func newReader(t *testing.T, ctx context.Context) *reader {
 	}, metav1.CreateOptions{})
 	ok(t, err)
 
-	build := create(t, simulator.BuildRequest{Env: noCheckout()}, map[string]any{"command": "echo begun; sleep 600"})
+	build := create(t, simulator.BuildRequest{Env: noCheckout()}, map[string]any{"command": "echo begun; sleep 600", "agents": map[string]any{"queue": typedQueue}})
 	id := build.JobIDs[0]
 	t.Cleanup(func() { _ = on.Simulator.CancelJob(id) })
 	pod := ""
@@ -161,7 +165,7 @@ func newReader(t *testing.T, ctx context.Context) *reader {
 		j, _ := on.Simulator.Job(id)
 		return err == nil && pod != "" && j.State == simulator.StateRunning
 	})
-	r.names = strings.NewReplacer("OLD_NAMESPACE.OLD_LEASE", "onejob.onejob", "NAMESPACE", fixture.Namespace, "QUEUE", "default", "queue=NAME", "queue=default",
+	r.names = strings.NewReplacer("OLD_NAMESPACE.OLD_LEASE", "onejob.onejob", "NAMESPACE", fixture.Namespace, "QUEUE", typedQueue, "queue=NAME", "queue="+typedQueue,
 		"JOB_ID", id, "POD", pod, "NODE", on.Cluster.NodeNames[0], "VALUE", "secret")
 	return r
 }

@@ -167,7 +167,7 @@ func setting(repositories string) (fixture.Options, error) {
 	if err != nil {
 		return o, err
 	}
-	rows, err := yaml.Marshal(append(queues, withDefaults))
+	rows, err := yaml.Marshal(append(queues, withDefaults, row{name: typedQueue}.queueConfig()))
 	withPlugin := strings.Replace(fixture.QueueConfig(8, 20), "- name: default\n", "- name: default\n  steps: pod\n", 1) // TestPlugin, and a promise
 	o.Config = withPlugin + anyUID + trusted + deployer + ownHome + mirroring + signing + foreign + string(rows)
 	return o, err
