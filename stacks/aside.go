@@ -52,7 +52,8 @@ func (c *Client) NotifyAside(ctx context.Context, ns []Notification, most int) (
 // nobody: neither Buildkite nor something in between, which may dislike a text, has answered.
 func nobody(err error) bool {
 	var e *Error
-	return unanswered(err) && !(errors.As(err, &e) && e.Between)
+	between := errors.As(err, &e) && e.Between
+	return unanswered(err) && !between
 }
 
 func largest(of [][]Notification) (at int) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/urfave/cli/v2"
+	batchv1 "k8s.io/api/batch/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/onejob-dev/onejob/test/pages"
@@ -71,6 +72,11 @@ func TestDocumentedYAML(t *testing.T) {
 			args = []string{"-f", write(t, config)}
 		case has("template-defaults"):
 			args = []string{"-f", write(t, b.Text+forPipelines)}
+		case top["kind"] == "CronJob":
+			if err := yaml.UnmarshalStrict([]byte(b.Text), new(batchv1.CronJob)); err != nil {
+				t.Errorf("%s: %v in\n%s", b.Page, err, b.Text)
+			}
+			continue
 		case has("spec"):
 			args = []string{"-f", write(t, forPipelines+"  template:\n    inline:\n"+indented(b.Text, "      "))}
 		case has("config") || has("images"):

@@ -81,7 +81,7 @@ func TestStopWhyIsNoConsequence(t *testing.T) {
 	if got := StopReason(f); got != "the pod was deleted" {
 		t.Errorf("got %q", got)
 	}
-	f.Heard.Warnings = []Warning{{Reason: "Evicted", Message: "the node was low on memory"}}
+	f.Warnings = []Warning{{Reason: "Evicted", Message: "the node was low on memory"}}
 	if got := StopReason(f); got != "Evicted, the node was low on memory" {
 		t.Errorf("got %q, though an Event says why", got)
 	}

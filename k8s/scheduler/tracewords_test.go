@@ -63,7 +63,7 @@ func FuzzTraceWords(f *testing.F) {
 		}
 		all = append(all, imageOf(events.TakeIn(corev1.Event{Message: words}))...)
 		for _, a := range all {
-			s := a.Value.Emit()
+			s := a.Value.String()
 			if !utf8.ValidString(s) || len(s) > 2*contract.MaxSentence || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 				t.Errorf("%s: %q", a.Key, s)
 			}
