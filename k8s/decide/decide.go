@@ -116,6 +116,8 @@ func On(f Facts) Decision {
 		return decideDeleted(f)
 	case !f.KJob.Exists:
 		return Decision{Action: None}
+	case f.podIsLate():
+		return Decision{Action: None, Again: f.EndedAt.Add(statusLag)}
 	case f.KJob.Finished:
 		return decideEnded(f)
 	case f.KJob.Terminating:
@@ -128,6 +130,12 @@ func On(f Facts) Decision {
 	default:
 		return decideStuck(f)
 	}
+}
+
+// podIsLate: the kjob has ended, and how its pod did, which another watch tells, isn't known
+// yet.
+func (f Facts) podIsLate() bool {
+	return f.KJob.Finished && f.Pod.Phase != "" && !f.Pod.OverOrGone() && f.Now.Before(f.EndedAt.Add(statusLag))
 }
 
 // Fresh reports whether the state was learned after the attempt had ended.

@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/onejob-dev/onejob/contract"
+	"github.com/onejob-dev/onejob/stacks"
 )
 
 // A row begins with what happened, and Kubernetes' code for it is only beside that.
@@ -84,5 +87,22 @@ func TestStopWhyIsNoConsequence(t *testing.T) {
 	f.Warnings = []Warning{{Reason: "Evicted", Message: "the node was low on memory"}}
 	if got := StopReason(f); got != "Evicted, the node was low on memory" {
 		t.Errorf("got %q, though an Event says why", got)
+	}
+}
+
+// A Kubernetes Job is over only when its pod is, but two watches tell of them. What the
+// runner says is waited for, and not for ever.
+func TestPodsEndMayComeLate(t *testing.T) {
+	f := aKJob().Running().Ended().State(stacks.StateScheduled).but(func(f *Facts) { f.KJob.Finished = true }).Facts
+	if d := On(f); d.Action != None || d.Reason != "" || !d.Again.Equal(f.EndedAt.Add(statusLag)) {
+		t.Errorf("at once: %+v", d)
+	}
+	late := f
+	if late.Now = f.EndedAt.Add(statusLag); On(late).Action == None {
+		t.Errorf("the pod's end is never told: %+v", On(late))
+	}
+	told := aKJob().Exits(contract.ExitTerminated).State(stacks.StateScheduled).Facts
+	if d := On(told); d.Reason != ReasonStopped {
+		t.Errorf("when it is told: %+v", d)
 	}
 }
