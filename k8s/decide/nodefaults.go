@@ -22,14 +22,25 @@ const (
 	faultContract, faultStart = "contract", "start"
 )
 
-// fault is why the attempt ended, if that was because of its node; else empty.
+// fault is why the attempt ended, if that was because of its node; else empty. A runner that
+// waited for another container of its pod says only that it was stopped.
 func (f Facts) fault() string {
-	m := f.Pod.Message
+	if why := outcomeFault(f.Pod.Message); why != "" {
+		return why
+	}
 	switch {
-	case m == nil && f.Removed == ReasonContainer:
+	case f.Removed == ReasonContainer:
 		return faultStart
-	case m == nil:
+	case f.Pod.Message == nil:
 		return f.Pod.Broke.fault()
+	}
+	return ""
+}
+
+func outcomeFault(m *contract.Message) string {
+	switch {
+	case m == nil:
+		return ""
 	case m.Outcome == contract.OutcomeUntrusted, m.Outcome == contract.OutcomeUnready:
 		return string(m.Outcome)
 	case m.Outcome == contract.OutcomeContract, m.Outcome == contract.OutcomeConfig && m.Contract < contract.Newest:

@@ -60,7 +60,9 @@ func TestNodeThatCantStartAContainer(t *testing.T) {
 			if d.Action == Delete {
 				gone := f
 				gone.KJob.Gone, gone.KJob.Exists, gone.Removed, gone.EndedAt, gone.StateAt, gone.ToldAt = true, false, d.Reason, t0, t0, t0
-				for _, last := range []Pod{gone.Pod, {Name: "p", Node: "node", Phase: corev1.PodFailed}} { // the kubelet may have the last word
+				stopped := gone.Pod // a runner that waited for the command's container
+				stopped.Phase, stopped.Message = corev1.PodFailed, &contract.Message{Outcome: contract.OutcomeStopped, ExitCode: contract.ExitTerminated, Received: "SIGTERM"}
+				for _, last := range []Pod{gone.Pod, stopped, {Name: "p", Node: "node", Phase: corev1.PodFailed}} { // the kubelet may have the last word
 					last.Deleted = true
 					gone.Pod = last
 					next, nodes := On(gone), gone.NodeFaults().Nodes()

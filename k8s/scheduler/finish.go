@@ -48,7 +48,10 @@ func (q *queue) finish(ctx context.Context, id contract.JobID, d decide.Decision
 		}
 	}
 	again, err := q.sendFinish(ctx, id, d.ExitStatus, text, try)
-	try.invalid = errors.Is(err, stacks.ErrInvalid) && !errors.Is(err, errElsewhere)
+	if !errors.Is(err, errElsewhere) {
+		try.sent++
+		try.invalid = errors.Is(err, stacks.ErrInvalid)
+	}
 	switch {
 	case again > 0:
 		q.work.AddAfter(id, again+jitter.UpTo(min(again, time.Second)))
@@ -102,17 +105,19 @@ var errElsewhere = fmt.Errorf("finishing a job: it can't be reserved, so another
 func (q *queue) sendFinish(ctx context.Context, id contract.JobID, status int, text string, try failedFinish) (again time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if try.reserve || q.claims.letGo(id) {
+	if letGo := q.claims.letGo(id); try.reserve || letGo {
 		switch held, again, err := q.tryReserve(ctx, id); {
 		case again > 0:
 			return again, nil
+		case letGo && stacks.Temporary(err):
+			return stateEvery, nil // nobody says whose it is
 		case err != nil:
 			q.log.Debug("reserving a job to finish it", "job_id", id, "err", err)
 		case !held:
 			return 0, errElsewhere
 		}
 	}
-	return q.client.TryFinish(ctx, id, status, text, try.times > 1)
+	return q.client.TryFinish(ctx, id, status, text, try.sent > 0)
 }
 
 // mayFinish reports whether a finish may be sent now, and what it counts as if it
@@ -135,7 +140,7 @@ func (q *queue) mayFinish(id contract.JobID, d decide.Decision) (try failedFinis
 		if r.Reason != d.Reason { // its text may be one that Buildkite takes
 			return failedFinish{Decision: d, times: 1, first: time.Now()}, true
 		}
-		return failedFinish{Decision: d, times: r.times + 1, first: r.first, invalid: r.invalid, reserve: (r.refused || r.reserve) && state.Offered()}, true
+		return failedFinish{Decision: d, times: r.times + 1, sent: r.sent, first: r.first, invalid: r.invalid, reserve: (r.refused || r.reserve) && state.Offered()}, true
 	}
 	return failedFinish{}, false
 }

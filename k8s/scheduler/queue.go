@@ -14,6 +14,7 @@ import (
 	"github.com/onejob-dev/onejob/k8s/config"
 	"github.com/onejob-dev/onejob/k8s/decide"
 	"github.com/onejob-dev/onejob/k8s/kjob"
+	"github.com/onejob-dev/onejob/k8s/kube"
 	"github.com/onejob-dev/onejob/stacks"
 )
 
@@ -69,7 +70,8 @@ type queue struct {
 	reads  *eventReads
 	// noteRefused: that the API server takes no annotations of jobs' use was told.
 	noteRefused atomic.Bool
-	since       time.Time // when it was made, as its process began to lead or later
+	notes       kube.Breaker // for those annotations: they hold up no decision
+	since       time.Time    // when it was made, as its process began to lead or later
 
 	// Only the poll loop has these.
 	later     backlog

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,6 +17,9 @@ import (
 	"github.com/onejob-dev/onejob/k8s/decide"
 	"github.com/onejob-dev/onejob/k8s/kube"
 )
+
+// noteWithin bounds a request for a note: a queue's few workers have jobs to end.
+const noteWithin = 3 * time.Second
 
 // noted marks in a job's page that its kjob has what its containers used.
 const noted = "used/noted"
@@ -42,11 +46,17 @@ func (q *queue) noteUsed(ctx context.Context, id contract.JobID, f decide.Facts)
 	if i < 0 || kjobs[i].Noted || q.pages.isMeasured(id, f.KJob.UID, noted) {
 		return nil
 	}
-	k := kjobs[i]
+	if wait := q.notes.Wait(); wait > 0 {
+		q.work.AddAfter(id, wait)
+		return nil
+	}
+	k, sent := kjobs[i], time.Now()
 	err := q.patchNote(ctx, k, text)
 	if err != nil && !kube.Answered(err) {
+		q.notes.Unanswered(sent)
 		return err // tried again: the same text does no harm twice
 	}
+	q.notes.Answered(sent)
 	q.pages.measure(id, k.UID, noted)
 	switch {
 	case err == nil, apierrors.IsNotFound(err), apierrors.IsConflict(err): // gone, or another one
@@ -68,7 +78,7 @@ func (q *queue) patchNote(ctx context.Context, k *cache.Job, text string) error 
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, createTimeout)
+	ctx, cancel := context.WithTimeout(ctx, noteWithin)
 	defer cancel()
 	_, err = q.s.kube.BatchV1().Jobs(k.Namespace).Patch(ctx, k.Name, types.MergePatchType, patch, metav1.PatchOptions{})
 	return err

@@ -213,3 +213,50 @@ func TestUsedNoteOfALostAttempt(t *testing.T) {
 		}
 	})
 }
+
+// Where the API server can't take annotations for a while, as with a webhook that is away, few
+// are tried: each may keep a worker for noteWithin. Then they are all written.
+func TestUsedNotesOfAnOutage(t *testing.T) {
+	inWorld(t, simulator.Config{}, func(w *world) {
+		const jobs = 40
+		mended := false
+		w.runs = uses(tooFew)
+		w.kube.PrependReactor("patch", "jobs", func(k8stesting.Action) (bool, runtime.Object, error) {
+			w.mu.Lock()
+			w.writes["patch"]++
+			away := !mended
+			w.mu.Unlock()
+			if away {
+				return true, nil, apierrors.NewTimeoutError("failed calling webhook", 0)
+			}
+			return false, nil, nil
+		})
+		w.build(jobs)
+		r := w.start("")
+		w.await("finished", 5*time.Minute, w.finished(jobs))
+		began, before := time.Now(), w.askedFor("patch")
+		time.Sleep(time.Minute)
+		if n, most := w.askedFor("patch")-before, int(time.Since(began)/noteWithin)+2; n > most {
+			t.Errorf("%d requests, want %d at most", n, most)
+		}
+		w.mu.Lock()
+		mended = true
+		w.mu.Unlock()
+		time.Sleep(5 * time.Minute)
+		r.end(w)
+		w.dropPods()
+		rows, err := operate.List(w.ctx, w.kube, namespace, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		noted := 0
+		for _, row := range rows {
+			if len(row.Used) > 0 {
+				noted++
+			}
+		}
+		if noted != jobs {
+			t.Errorf("%d of %d are annotated", noted, jobs)
+		}
+	})
+}

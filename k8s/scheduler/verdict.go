@@ -16,6 +16,7 @@ type failedFinish struct {
 	state   stacks.State // of the job, as far as was known
 	reserve bool         // it is sent once more, and the job reserved first: it may be refused without
 	times   int          // in a row
+	sent    int          // of them were sent, and not left because another stack has the job
 	first   time.Time    // the first of them was tried
 	at      time.Time    // the last of them failed; the state is to be told after that
 	again   time.Time    // when it may be tried again
@@ -25,14 +26,14 @@ type failedFinish struct {
 // state.
 func (r *failedFinish) lastFor(state stacks.State) bool {
 	if state.Held() {
-		return r.times >= heldTries
+		return r.sent >= heldTries
 	}
 	return !state.Offered()
 }
 
 // plain reports whether the next try says nothing of the job's own.
 func (r *failedFinish) plain() bool {
-	return r.times > plainAfter && (r.invalid || time.Since(r.first) >= plainFor)
+	return r.sent >= plainAfter && (r.invalid || time.Since(r.first) >= plainFor)
 }
 
 // verdict is what was decided about a job that has no kjob and can't have one.
