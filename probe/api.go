@@ -28,6 +28,9 @@ const (
 	// tries is how often a call is sent that Buildkite turns away, or that may be repeated.
 	tries    = 5
 	maxReply = 8 << 20
+	// replyWithin is how long a stopped probe waits for the reply to a request that it has
+	// sent, which says what was made and has to be ended.
+	replyWithin = 3 * time.Second
 	// longestWait is the longest wait that Buildkite may ask for. If it asks for more, the
 	// question stays open.
 	longestWait = time.Minute
@@ -88,11 +91,11 @@ func (a *api) call(ctx context.Context, r request) (answer, error) {
 		if err := a.pace.Wait(ctx); err != nil {
 			return answer{}, cause(ctx, err)
 		}
-		got, err := a.once(ctx, r)
+		got, err := a.sent(ctx, r)
 		turnedAway := err == nil && (got.status == http.StatusTooManyRequests || got.status == http.StatusServiceUnavailable)
 		trouble := err != nil || got.status >= http.StatusInternalServerError
 		switch {
-		case ctx.Err() != nil:
+		case ctx.Err() != nil && (turnedAway || trouble):
 			return answer{}, cause(ctx, err)
 		case !turnedAway && (!trouble || !r.again):
 			if err == nil && trouble {
@@ -129,6 +132,18 @@ func askedWait(h http.Header) (time.Duration, bool) {
 	}
 	n, err := strconv.Atoi(h.Get("RateLimit-Reset"))
 	return time.Duration(n) * time.Second, err == nil && n > 0
+}
+
+// sent sends a request once. The end of ctx doesn't take the reply away: without it nobody
+// would know of the agent that Buildkite registered, or of the job that it granted.
+func (a *api) sent(ctx context.Context, r request) (answer, error) {
+	outlives, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		jitter.Sleep(outlives, replyWithin)
+		cancel()
+	})()
+	return a.once(outlives, r)
 }
 
 // once sends a request once, without waiting for the pace.

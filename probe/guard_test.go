@@ -1,9 +1,13 @@
 package probe_test
 
 import (
+	"context"
+	"errors"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/onejob-dev/onejob/assumptions"
 	"github.com/onejob-dev/onejob/contract"
@@ -144,4 +148,41 @@ func TestProbeNotes(t *testing.T) {
 			a.Errorf("the profile has no comment on what no profile has an answer to:\n%s", text)
 		}
 	})
+}
+
+// stopsAt is a transport that stops the probe when Buildkite has answered a call, and before
+// the answer is here.
+type stopsAt struct {
+	http.RoundTripper
+	call string
+	stop func()
+}
+
+func (s stopsAt) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := s.RoundTripper.RoundTrip(r.Clone(context.WithoutCancel(r.Context())))
+	if strings.HasSuffix(r.URL.Path, s.call) {
+		s.stop()
+		time.Sleep(time.Millisecond)
+	}
+	if r.Context().Err() != nil && err == nil {
+		_ = resp.Body.Close()
+		return nil, r.Context().Err()
+	}
+	return resp, err
+}
+
+// A probe that is stopped while Buildkite answers knows the agent that it was given, and the
+// job, and ends them.
+func TestProbeIsStoppedAtAReply(t *testing.T) {
+	for _, call := range []string{"/v3/register", "/connect", "/acquire", "/start"} {
+		ask(t, assumptions.Shipped(), func(a *asked) {
+			a.upload()
+			ctx, cancel := context.WithCancel(a.Context())
+			a.options.Transport = stopsAt{a.options.Transport, call, cancel}
+			if _, err := probe.Run(ctx, a.options); !errors.Is(err, context.Canceled) {
+				a.Errorf("stopped at the reply to %s: %v", call, err)
+			}
+			a.tidied()
+		})
+	}
 }

@@ -55,8 +55,6 @@ func refused(what string, got answer) error { return fmt.Errorf("%s: %w: %s", wh
 // register makes a session of a queue, without heartbeats and not connected. The session is
 // nil if Buildkite refuses.
 func (p *prober) register(ctx context.Context, queue string) (*session, answer, error) {
-	ctx, done := lingering(ctx)
-	defer done()
 	got, err := p.call(ctx, request{method: http.MethodPost, path: "register", body: map[string]any{
 		"name": "onejob-probe-" + p.Mark, "hostname": "onejob-probe", "os": "linux", "arch": "amd64",
 		"ignore_in_dispatches": true, "version": p.Version, "meta_data": []string{"queue=" + queue, ruleOf(p.Mark)},
@@ -71,16 +69,6 @@ func (p *prober) register(ctx context.Context, queue string) (*session, answer, 
 	}
 	p.keep(s)
 	return s, got, nil
-}
-
-// lingering is ctx until five seconds after its end, for a call whose reply is needed to undo
-// it: without its token no agent can be disconnected.
-func lingering(ctx context.Context) (context.Context, func()) {
-	late, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		time.AfterFunc(5*time.Second, func() { cancel(context.Cause(ctx)) })
-	})
-	return late, func() { stop(); cancel(nil) }
 }
 
 // agent registers and connects a session of the probe's queue. The session sends heartbeats

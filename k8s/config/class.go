@@ -33,8 +33,8 @@ type Class struct {
 	PriorityClassName string `json:"priorityClassName,omitempty"`
 	// RuntimeClassName replaces the template's.
 	RuntimeClassName string `json:"runtimeClassName,omitempty"`
-	// Image is what the command runs in, in a container of its own beside the runner, of a
-	// step without an `image:` of its own.
+	// Image is the image for the command of a step without `image:`. The command then runs in a
+	// container of its own beside the runner.
 	Image string `json:"image,omitempty" min:"1"`
 }
 

@@ -178,7 +178,7 @@ type Queue struct {
 
 // SecretRef names a key of a Secret in the queue's namespace.
 type SecretRef struct {
-	// Name is the Secret's.
+	// Name is the name of the Secret.
 	Name string `json:"name,omitempty"`
 	// Key is the key of the token in it.
 	Key string `json:"key,omitempty"`

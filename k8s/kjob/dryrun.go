@@ -25,7 +25,10 @@ import (
 func DryRun(ctx context.Context, client kube.Client, t *Template) (notes []string, err error) {
 	var errs []error
 	if t.mirrors != nil {
-		if _, err := NewestSnapshot(ctx, client, t.Namespace, *t.mirrors); err != nil {
+		switch _, err := NewestSnapshot(ctx, client, t.Namespace, *t.mirrors); {
+		case errors.Is(err, ErrMayNotLook):
+			notes = append(notes, fmt.Sprintf("queue %s: a snapshot of its git mirrors in namespace %s was not looked for: no right to list volumesnapshots", t.Queue, t.Namespace))
+		case err != nil:
 			notes = append(notes, fmt.Sprintf("queue %s: its jobs would have no git mirrors: %s", t.Queue, err))
 		}
 	}

@@ -33,6 +33,10 @@ const (
 // can be used now; its text says why. Any other error may be over in a moment.
 var ErrNoSnapshot = errors.New("no VolumeSnapshot can be used")
 
+// ErrMayNotLook is beside ErrNoSnapshot where whoever asks may not list VolumeSnapshots. The
+// scheduler may all the same.
+var ErrMayNotLook = errors.New("there is no right to list volumesnapshots." + snapshotGroup)
+
 // volumeSnapshot has the fields of snapshot.storage.k8s.io/v1 that are read, so that none of
 // the CSI packages is linked.
 type volumeSnapshot struct {
@@ -63,7 +67,7 @@ func NewestSnapshot(ctx context.Context, client kube.Client, namespace string, o
 	case apierrors.IsNotFound(err):
 		return "", fmt.Errorf("%w: the cluster has no VolumeSnapshots (%s/v1): install the snapshot controller and its CRDs", ErrNoSnapshot, snapshotGroup)
 	case apierrors.IsForbidden(err):
-		return "", fmt.Errorf("%w: there is no right to list volumesnapshots.%s in namespace %s", ErrNoSnapshot, snapshotGroup, namespace)
+		return "", fmt.Errorf("%w: %w in namespace %s", ErrNoSnapshot, ErrMayNotLook, namespace)
 	case err != nil:
 		return "", fmt.Errorf("listing the VolumeSnapshots of git mirrors: %w", err)
 	}

@@ -125,6 +125,32 @@ func TestNewInLooksForSnapshot(t *testing.T) {
 	}
 }
 
+// A person who may not look for snapshots isn't told that there is none.
+func TestDryRunMayNotLook(t *testing.T) {
+	for code, want := range map[int]string{
+		403: "queue default: a snapshot of its git mirrors in namespace builds was not looked for: no right to list volumesnapshots",
+		404: "queue default: its jobs would have no git mirrors: no VolumeSnapshot can be used: the cluster has no VolumeSnapshots",
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(code)
+		}))
+		defer s.Close()
+		client, err := kube.NewClient(&rest.Config{Host: s.URL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tpl, err := Parse(nil, aQueue(t, ofSnapshot))
+		if err != nil {
+			t.Fatal(err)
+		}
+		notes, _ := DryRun(t.Context(), client, tpl) // the Job is refused, too
+		if len(notes) == 0 || !strings.HasPrefix(notes[0], want) {
+			t.Errorf("%d: %q, want %q", code, notes, want)
+		}
+	}
+}
+
 func FuzzNewestSnapshot(f *testing.F) {
 	f.Add(`{"items":[`+aSnapshot("a", 1, true, "")+`]}`, "1Gi")
 	f.Add(`{"items":[{"status":{"restoreSize":"9e999"}}]}`, "0")

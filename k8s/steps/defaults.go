@@ -42,8 +42,8 @@ type Setting struct {
 	CommandParams *CommandParams `json:"commandParams,omitempty"`
 	// SidecarParams are for the sidecars of steps.
 	SidecarParams *SidecarParams `json:"sidecarParams,omitempty"`
-	// ImagePullPolicy is of a step's containers that have none. By default Kubernetes decides:
-	// Always for the tag latest, or no tag.
+	// ImagePullPolicy is the pull policy of a step's containers that have none. By default
+	// Kubernetes decides: Always for the tag latest, or no tag.
 	ImagePullPolicy corev1.PullPolicy `json:"imagePullPolicy,omitempty" enum:"Always IfNotPresent Never"`
 }
 

@@ -67,7 +67,7 @@ type Checkout struct {
 	FetchFlags *string `json:"fetchFlags,omitempty"`
 	// NoSubmodules leaves submodules out.
 	NoSubmodules *bool `json:"noSubmodules,omitempty"`
-	// SubmoduleCloneConfig has git settings (`key=value`) for the clones of submodules.
+	// SubmoduleCloneConfig are git settings (`key=value`) for the clones of submodules.
 	SubmoduleCloneConfig []string `json:"submoduleCloneConfig,omitempty"`
 	// GitMirrors are the agent's git mirrors, kept on a volume.
 	GitMirrors *GitMirrors `json:"gitMirrors,omitempty"`

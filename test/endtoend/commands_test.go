@@ -133,6 +133,11 @@ func newReader(t *testing.T, ctx context.Context) *reader {
 	r.plugin = filepath.Join(r.dir, "kubectl-onejob")
 	ok(t, gobuild.Program(ctx, "", r.plugin, "../../cmd/onejob"))
 
+	// Pages take it for granted that a cluster with such storage has VolumeSnapshots.
+	if said, err := r.command(kubectlPath, "apply", "-f", "deploy/testdata/volumesnapshots.yaml").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+
 	core := on.Cluster.Client().CoreV1()
 	for _, name := range own {
 		t.Cleanup(func() { _ = core.Namespaces().Delete(context.WithoutCancel(ctx), name, metav1.DeleteOptions{}) })

@@ -163,8 +163,12 @@ var meetings = map[string]meeting{
 	},
 	"start-again": {faults: []simulator.Fault{{Endpoint: "start", Reset: "after", Times: 1}}, want: both(runs, "taken", "refused")},
 	"start-canceling": {
-		command: "sleep 60", faults: []simulator.Fault{{Endpoint: "start", Status: 503, Times: 1}},
-		act:  func(l *lab, id string) { l.awaitCall("start", 1); ok(l, l.CancelJob(id)) },
+		command: "sleep 60", faults: []simulator.Fault{{Endpoint: "start", Status: 503}},
+		act: func(l *lab, id string) { // no start comes through before the job is canceled
+			l.awaitCall("start", 1)
+			ok(l, l.CancelJob(id))
+			l.ClearFaults()
+		},
 		want: map[string]string{"refused": "0 | -1//cancel | ran 0", "taken": "0 | -1/SIGTERM/cancel | ran 1"},
 	},
 	"lost-agent": {
@@ -229,8 +233,9 @@ func untilTakenBack(l *lab, id string) {
 	}
 }
 
-// losesSoon makes Buildkite lose an agent after seconds, if it is silent.
-func losesSoon(c *simulator.Config) { c.HeartbeatTimeout = 3 * time.Second }
+// losesSoon makes Buildkite lose an agent after seconds, if it is silent; not one that only
+// waits for a busy processor.
+func losesSoon(c *simulator.Config) { c.HeartbeatTimeout = 8 * time.Second }
 
 func twoQueues(c *simulator.Config) { c.Queues = []string{"default", "linux"} }
 
