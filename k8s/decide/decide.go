@@ -98,6 +98,7 @@ const (
 	outliveGrace   = time.Minute
 	statusLag      = 15 * time.Second
 	stateLag       = 10 * time.Second
+	eventLag       = time.Minute
 	startLag       = time.Minute // a kubelet that starts many pods tells late of each
 	StateFresh     = 5 * time.Second
 	backoffBase    = 5 * time.Second

@@ -28,6 +28,16 @@ func (f Facts) Unexplained() bool {
 	return f.Pod.Why == "" && f.KJob.cause() == ""
 }
 
+// EventIsLate: no Event explains that yet, and one may still come, for kubelets tell of
+// evictions late. Of a pod that somebody deleted there is none to wait for.
+func (f Facts) EventIsLate() bool {
+	if !f.Unexplained() || f.Pod.Terminating || f.Pod.Deleted || f.Now.After(f.EndedAt.Add(eventLag)) {
+		return false
+	}
+	why, _ := stopWhy(f)
+	return why == ""
+}
+
 // StopReason is what Kubernetes says about a pod that is being deleted.
 func StopReason(f Facts) string {
 	switch why, message := stopWhy(f); {

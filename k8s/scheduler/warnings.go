@@ -39,8 +39,17 @@ func (q *queue) wantsWarnings(id contract.JobID, d decide.Decision, f decide.Fac
 // time. The look that a read asks for may have come at once: of two looks that a job is
 // due for, the queue keeps the earlier.
 func (q *queue) readOn(id contract.JobID, f decide.Facts) {
-	waits := f.EndedAt.IsZero() && !f.Pod.Runs()
-	if next := f.EventsAt.Add(decide.WarningsEvery + time.Second); waits && f.Now.Before(next) {
+	switch waits := f.EndedAt.IsZero() && !f.Pod.Runs(); {
+	case waits:
+		q.readAfter(id, f, decide.WarningsEvery)
+	case f.EventIsLate():
+		q.readAfter(id, f, decide.NoticeAfter)
+	}
+}
+
+// readAfter has them read again when they are that old.
+func (q *queue) readAfter(id contract.JobID, f decide.Facts, age time.Duration) {
+	if next := f.EventsAt.Add(age + time.Second); f.Now.Before(next) {
 		q.work.AddAfter(id, next.Sub(f.Now))
 	}
 }
@@ -49,7 +58,7 @@ func (q *queue) readOn(id contract.JobID, f decide.Facts) {
 func eventsAreDue(d decide.Decision, f decide.Facts, read time.Time) bool {
 	switch {
 	case f.Unexplained():
-		return read.Before(f.EndedAt)
+		return read.Before(f.EndedAt) || f.EventIsLate() && time.Since(read) > decide.NoticeAfter
 	case eventsDecide(d, f):
 		return true
 	case waitsUnexplained(f):
@@ -170,8 +179,11 @@ func (q *queue) fetchWarnings(ctx context.Context, id contract.JobID, f decide.F
 		q.s.metrics.apiErrors.WithLabelValues(q.name, "list", string(apierrors.ReasonForError(err))).Inc()
 		q.log.Debug("Events not read", "job_id", id, "err", err)
 	}
-	if f.EndedAt.IsZero() {
+	switch {
+	case f.EndedAt.IsZero():
 		q.work.AddAfter(id, decide.WarningsEvery+time.Second)
+	case f.EventIsLate(): // by what was known before this
+		q.work.AddAfter(id, decide.NoticeAfter+time.Second)
 	}
 }
 

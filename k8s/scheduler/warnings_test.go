@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/onejob-dev/onejob/k8s/config"
 	"github.com/onejob-dev/onejob/k8s/decide"
 	"github.com/onejob-dev/onejob/k8s/kube"
+	"github.com/onejob-dev/onejob/simulator"
 )
 
 // The Events of a kjob without a pod are read now and then, and once more before
@@ -57,4 +59,52 @@ func TestFirstReadsComeFirst(t *testing.T) {
 			t.Errorf("in a minute %d were read again, and %d for the first time", again, first)
 		}
 	})
+}
+
+// A kubelet that is busy tells of an eviction after the pod has ended in good order, which
+// then doesn't say why itself.
+func TestEventOfAnEvictionIsLate(t *testing.T) {
+	for _, tt := range []struct {
+		late time.Duration
+		want bool
+	}{{0, true}, {12 * time.Second, true}, {45 * time.Second, true}, {2 * time.Hour, false}} {
+		inWorld(t, simulator.Config{}, func(w *world) {
+			w.runs = func(w *world, p *pod) {
+				p.start()
+				a, err := w.acquire(p.id)
+				if err != nil {
+					w.Error(err)
+					return
+				}
+				w.sleep(time.Minute, p.kill)
+				a.finish(-1)
+				status := -1
+				p.end(0, "Completed", &contract.Message{Outcome: contract.OutcomeFinished, ExitStatus: &status, SignalReason: "agent_stop", Received: "SIGTERM"})
+				if w.sleep(tt.late, p.kill); tt.want {
+					w.said(time.Now(), "Pod", p.kjob+"-x", "kubelet", "Warning", "Evicted", "Usage of EmptyDir volume exceeds the limit")
+				}
+			}
+			id := w.build(1)[0].ID
+			r := w.start("")
+			w.await("finished", 3*time.Minute, w.finished(1))
+			before := w.eventReads()
+			time.Sleep(10 * time.Minute)
+			if page := strings.Join(w.page(id), "\n"); strings.Contains(page, "Evicted, Usage of EmptyDir") != tt.want {
+				t.Errorf("%s late: the page says:\n%s", tt.late, page)
+			}
+			if n := w.eventReads() - before; n > 8 {
+				t.Errorf("%s late: Events were read %d times", tt.late, n)
+			}
+			r.end(w)
+		})
+	}
+}
+
+func (w *world) eventReads() (n int) {
+	for _, a := range w.kube.Actions() {
+		if a.Matches("list", "events") {
+			n++
+		}
+	}
+	return n
 }

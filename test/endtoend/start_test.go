@@ -54,8 +54,8 @@ var startRows = []row{
 		"the pod did not start within 50s: ", `persistentvolumeclaim "nowhere" not found`),
 	{
 		// Debian's containerd has no image volumes; test/containerd2 has one that does.
-		name: "image-volume-on-an-old-runtime", queue: "programs: image-volume", image: image.BusyboxName, exit: "-1", signalReason: "stack_error", kjobs: 1,
-		page:  []string{"the pod can't start: ", "programs: image-volume needs containerd 2.2 or CRI-O 1.33 on node node-0; upgrade it, or set programs: copy"},
+		name: "image-volume-on-an-old-runtime", queue: "programs: image-volume", image: image.BusyboxName, exit: "-1", signalReason: "stack_error", kjobs: 2,
+		page:  []string{"the pod of attempt 1 could not start on node node-0", "the pod can't start: ", "programs: image-volume needs containerd 2.2 or CRI-O 1.33 on node node-0; upgrade it, or set programs: copy"},
 		event: "JobFinished: the pod can't start: ", metric: "finish/container",
 	},
 	{
