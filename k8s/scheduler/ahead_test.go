@@ -90,9 +90,9 @@ func TestPlacesOfThousands(t *testing.T) {
 	inWorld(t, simulator.Config{}, func(w *world) {
 		w.runs = slowly(0, 0, time.Hour)
 		r := w.start("  max-in-flight: 1\n")
-		const n = 2000
+		const n = 1200
 		w.build(n)
-		time.Sleep(3 * time.Minute)
+		time.Sleep(2 * time.Minute)
 		told, calls := 0, w.noticesSent()
 		for _, j := range w.sim.Jobs() {
 			told += len(w.places(j.ID))
@@ -110,7 +110,7 @@ func TestPlacesOfThousands(t *testing.T) {
 // texts, so it is halved until one is alone; a call without an answer isn't.
 func TestPlacesThatAreRefused(t *testing.T) {
 	const place = "slots in use"
-	const halving = 30 // three times down to a single one of 200
+	const halving = 30 // three times down to a single one of 60
 	for name, tt := range map[string]struct {
 		fault simulator.Fault
 		most  int
@@ -125,7 +125,7 @@ func TestPlacesThatAreRefused(t *testing.T) {
 				w.sim.AddFault(tt.fault)
 				w.runs = slowly(0, 0, time.Hour)
 				r := w.start("  max-in-flight: 1\n")
-				w.build(200)
+				w.build(60)
 				time.Sleep(3 * time.Minute)
 				calls := w.noticesSent()
 				if dropped := r.metric("onejob_notifications_dropped_total")["default"]; calls == 0 || calls > tt.most || dropped > 0 {
