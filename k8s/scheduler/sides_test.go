@@ -202,7 +202,7 @@ func limited(w *world, _ string) {
 		w.call("GET", path+"scheduled-jobs?queue_key=default", simulator.DefaultAgentToken, nil)
 		w.call("PUT", path+"scheduled-jobs/batch-reserve", simulator.DefaultAgentToken, map[string]any{"job_uuids": []string{}})
 		time.Sleep(10 * time.Millisecond)
-		refused = refused || n%1000 == 0 && slices.ContainsFunc(w.sim.Requests(), func(r simulator.Request) bool {
+		refused = refused || n%50 == 0 && slices.ContainsFunc(w.sim.Requests(), func(r simulator.Request) bool {
 			return r.Status == http.StatusTooManyRequests && strings.HasPrefix(r.Header["User-Agent"], "onejob")
 		})
 	}
