@@ -47,7 +47,6 @@ var notTyped = map[string]string{
 	"kubectl -n onejob logs":        "a part: the whole is above it",
 	"kubectl -n onejob logs deploy/onejob --previous":                                    "there is a container before this one only after a restart",
 	"kubectl -n onejob wait --for=condition=complete job/onejob-deregister --timeout=2m": "the Job is there only while onejob is uninstalled: TestUninstall waits for it",
-	"kubectl -n onejob rollout status deployment/onejob":                                 "rows take away nodes that replicas are on, so it may not end: TestChart waits for the Deployment",
 	"kubectl -n onejob port-forward deploy/onejob 8080":                                  "portForward types it, with another port",
 }
 

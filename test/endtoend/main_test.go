@@ -109,7 +109,7 @@ func run(m *testing.M) int {
 		}
 	}()
 	code := m.Run()
-	if code == 0 && *again {
+	if whole := flag.Lookup("test.run").Value.String() == ""; code == 0 && (whole || *again) {
 		code = onceMore(ctx, m)
 	}
 	return code
