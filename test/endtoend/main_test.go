@@ -34,7 +34,7 @@ var (
 
 var (
 	profile = flag.String("profile", assumptions.NameShipped, "what Buildkite does where nobody can know: a file with answers to docs/assumptions.md, shipped or opposite")
-	again   = flag.Bool("again", false, "run some tests once more after all others, in the opposite profile")
+	again   = flag.Bool("again", false, "after the tests of -run, too, run some once more in the opposite profile, as it is done after all tests")
 )
 
 // nodes: node-0 stays; node-1 is lost, and node-2 is cut off for a while.
