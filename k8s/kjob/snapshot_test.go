@@ -1,8 +1,10 @@
 package kjob
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -59,22 +61,12 @@ func TestNewestSnapshot(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			asked := 0
-			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			client := answering(t, cmp.Or(tt.code, 200), tt.answer, func(r *http.Request) {
 				asked++
 				if at, q := "/apis/snapshot.storage.k8s.io/v1/namespaces/ci/volumesnapshots", r.URL.Query(); r.URL.Path != at || q.Get("labelSelector") != "app=mirrors,tier=gold" || q.Get("limit") != "500" {
 					t.Errorf("asked for %s", r.URL)
 				}
-				w.Header().Set("Content-Type", "application/json")
-				if tt.code != 0 {
-					w.WriteHeader(tt.code)
-				}
-				_, _ = w.Write([]byte(tt.answer))
-			}))
-			defer s.Close()
-			client, err := kube.NewClient(&rest.Config{Host: s.URL})
-			if err != nil {
-				t.Fatal(err)
-			}
+			})
 			got, err := NewestSnapshot(t.Context(), client, "ci", config.Snapshot{Labels: map[string]string{"tier": "gold", "app": "mirrors"}, Size: resource.MustParse("20Gi")})
 			says := func(words string) bool { return err != nil && strings.Contains(err.Error(), words) }
 			switch is := errors.Is(err, ErrNoSnapshot); {
@@ -95,16 +87,7 @@ func TestNewestSnapshot(t *testing.T) {
 // person may not look for it.
 func TestNewInLooksForSnapshot(t *testing.T) {
 	for code, want := range map[int]string{200: "mirrors-7", 403: ""} {
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(code)
-			_, _ = fmt.Fprintf(w, `{"items":[%s]}`, aSnapshot("mirrors-7", 1, true, ""))
-		}))
-		defer s.Close()
-		client, err := kube.NewClient(&rest.Config{Host: s.URL})
-		if err != nil {
-			t.Fatal(err)
-		}
+		client := answering(t, code, `{"items":[`+aSnapshot("mirrors-7", 1, true, "")+`]}`, func(*http.Request) {})
 		tpl, err := Parse(nil, aQueue(t, ofSnapshot))
 		if err != nil {
 			t.Fatal(err)
@@ -125,21 +108,30 @@ func TestNewInLooksForSnapshot(t *testing.T) {
 	}
 }
 
+// answering is a client of an API server that gives every request one answer.
+func answering(t *testing.T, code int, answer string, look func(*http.Request)) kube.Client {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		look(r)
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(code)
+		_, _ = io.WriteString(w, answer)
+	}))
+	t.Cleanup(s.Close)
+	client, err := kube.NewClient(&rest.Config{Host: s.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
 // A person who may not look for snapshots isn't told that there is none.
 func TestDryRunMayNotLook(t *testing.T) {
 	for code, want := range map[int]string{
 		403: "queue default: a snapshot of its git mirrors in namespace builds was not looked for: no right to list volumesnapshots",
 		404: "queue default: its jobs would have no git mirrors: no VolumeSnapshot can be used: the cluster has no VolumeSnapshots",
 	} {
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(code)
-		}))
-		defer s.Close()
-		client, err := kube.NewClient(&rest.Config{Host: s.URL})
-		if err != nil {
-			t.Fatal(err)
-		}
+		client := answering(t, code, "", func(*http.Request) {})
 		tpl, err := Parse(nil, aQueue(t, ofSnapshot))
 		if err != nil {
 			t.Fatal(err)

@@ -83,17 +83,7 @@ func TestControllerManagersClockIsAhead(t *testing.T) {
 					_ = w.kube.Tracker().Delete(podsGVR, namespace, p.kjob+"-x")
 					deadline(p)
 				default:
-					p.start()
-					a, err := w.acquire(p.id)
-					if err != nil {
-						w.Error(err)
-						return
-					}
-					w.sleep(time.Minute, p.kill)
-					a.finish(-1)
-					deadline(p)
-					status := -1
-					p.end(0, "Completed", &contract.Message{Outcome: contract.OutcomeFinished, ExitStatus: &status, SignalReason: "agent_stop", Received: "SIGTERM"})
+					stoppedInAMinute(w, p, func() { deadline(p) })
 				}
 			}
 			id := w.build(1)[0].ID

@@ -15,19 +15,7 @@ import (
 // A job that forges what it used moves no metric, and says nothing on a page or in sizes.
 func TestForgedUseMovesNothing(t *testing.T) {
 	inWorld(t, simulator.Config{}, func(w *world) {
-		status := 0
-		w.runs = func(w *world, p *pod) {
-			p.start()
-			a, err := w.acquire(p.id)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			w.sleep(time.Minute, p.kill)
-			a.finish(status)
-			p.end(0, "Completed", &contract.Message{Outcome: contract.OutcomeFinished, ExitStatus: &status,
-				Use: &contract.Use{MemoryPeak: 1 << 45, MemoryLimit: 1, CPUSeconds: 1e9, CPULimit: .001, ThrottledSeconds: 1e9, MemoryStalled: 1e9}})
-		}
+		w.runs = uses(contract.Use{MemoryPeak: 1 << 45, MemoryLimit: 1, CPUSeconds: 1e9, CPULimit: .001, ThrottledSeconds: 1e9, MemoryStalled: 1e9})
 		jobs := w.build(3)
 		r := w.start("")
 		w.await("finished", 2*time.Minute, w.finished(3))
@@ -58,19 +46,7 @@ func TestForgedUseMovesNothing(t *testing.T) {
 // matters, and can be read for as long as its kjob is there.
 func TestUsed(t *testing.T) {
 	inWorld(t, simulator.Config{}, func(w *world) {
-		status := 0
-		w.runs = func(w *world, p *pod) {
-			p.start()
-			a, err := w.acquire(p.id)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			w.sleep(time.Minute, p.kill)
-			a.finish(status)
-			p.end(0, "Completed", &contract.Message{Outcome: contract.OutcomeFinished, ExitStatus: &status,
-				Use: &contract.Use{MemoryPeak: 1 << 30, MemoryLimit: 2 << 30, CPULimit: .5, ThrottledSeconds: 30}})
-		}
+		w.runs = uses(contract.Use{MemoryPeak: 1 << 30, MemoryLimit: 2 << 30, CPULimit: .5, ThrottledSeconds: 30})
 		jobs := w.build(3)
 		for _, want := range []uint64{3, 0} {
 			r := w.start("")

@@ -61,6 +61,22 @@ func TestFirstReadsComeFirst(t *testing.T) {
 	})
 }
 
+// stoppedInAMinute is a pod whose runner Kubernetes tells to stop while its job runs, and that
+// ends in good order, after then.
+func stoppedInAMinute(w *world, p *pod, then func()) {
+	p.start()
+	a, err := w.acquire(p.id)
+	if err != nil {
+		w.Error(err)
+		return
+	}
+	w.sleep(time.Minute, p.kill)
+	a.finish(-1)
+	then()
+	status := -1
+	p.end(0, "Completed", &contract.Message{Outcome: contract.OutcomeFinished, ExitStatus: &status, SignalReason: "agent_stop", Received: "SIGTERM"})
+}
+
 // A kubelet that is busy tells of an eviction after the pod has ended in good order, which
 // then doesn't say why itself.
 func TestEventOfAnEvictionIsLate(t *testing.T) {
@@ -70,16 +86,7 @@ func TestEventOfAnEvictionIsLate(t *testing.T) {
 	}{{0, true}, {12 * time.Second, true}, {45 * time.Second, true}, {2 * time.Hour, false}} {
 		inWorld(t, simulator.Config{}, func(w *world) {
 			w.runs = func(w *world, p *pod) {
-				p.start()
-				a, err := w.acquire(p.id)
-				if err != nil {
-					w.Error(err)
-					return
-				}
-				w.sleep(time.Minute, p.kill)
-				a.finish(-1)
-				status := -1
-				p.end(0, "Completed", &contract.Message{Outcome: contract.OutcomeFinished, ExitStatus: &status, SignalReason: "agent_stop", Received: "SIGTERM"})
+				stoppedInAMinute(w, p, func() {})
 				if w.sleep(tt.late, p.kill); tt.want {
 					w.said(time.Now(), "Pod", p.kjob+"-x", "kubelet", "Warning", "Evicted", "Usage of EmptyDir volume exceeds the limit")
 				}
