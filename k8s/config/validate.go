@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -111,29 +112,18 @@ func (f *faults) numbers(at string, q Queue) {
 }
 
 func (f *faults) words(at string, q Queue) {
-	if !slices.Contains([]string{"cancel", "drain"}, q.OnTerm) {
-		f.bad("%s: on-term: %q is neither cancel nor drain", at, q.OnTerm)
-	}
-	if !slices.Contains([]string{LostLeave, LostFinish}, q.LostJobs) {
-		f.bad("%s: lost-jobs: %q is neither leave nor finish", at, q.LostJobs)
-	}
-	if !slices.Contains([]string{AnnotateAll, AnnotateVerdicts, AnnotateNone}, q.AnnotateUsage) {
-		f.bad("%s: annotate-usage: %q is neither all nor verdicts nor none", at, q.AnnotateUsage)
-	}
-	if !slices.Contains([]string{StepsPod, StepsImage, StepsPlain}, q.Steps) {
-		f.bad("%s: steps: %q is neither image nor pod nor plain", at, q.Steps)
-	}
-	if !slices.Contains([]string{ProgramsCopy, ProgramsImageVolume}, q.Programs) {
-		f.bad("%s: programs: %q is neither copy nor image-volume", at, q.Programs)
+	v := reflect.ValueOf(q)
+	for of := range v.Type().Fields() {
+		words, word := strings.Fields(of.Tag.Get("enum")), v.FieldByIndex(of.Index).String()
+		if key, _, _ := strings.Cut(of.Tag.Get("json"), ","); len(words) > 0 && !slices.Contains(words, word) {
+			f.bad("%s: %s: %q is neither %s", at, key, word, strings.Join(words, " nor "))
+		}
 	}
 	if q.AgentTracing != "" && contract.CheckEndpoint(q.AgentTracing) != nil {
 		f.bad("%s: agent-tracing: it is no base URL of a collector, such as http://otel-collector.monitoring:4318", at)
 	}
 	if err := q.Policy.Validate(); err != nil {
 		f.bad("%s: %w", at, err)
-	}
-	if !slices.Contains([]string{UnmatchedNotify, UnmatchedFail, UnmatchedIgnore}, q.Unmatched) {
-		f.bad("%s: unmatched: %q is neither notify nor fail nor ignore", at, q.Unmatched)
 	}
 }
 
