@@ -19,7 +19,8 @@ type Told struct {
 // wait for these, not even while these fail. No text is sent again once it was refused alone.
 // A call to which Buildkite answers with an error is halved, because one text may be the
 // cause, down to single texts. It ends early when nobody answers, when the token is
-// refused, and when most texts were refused alone before any was taken: then Buildkite takes none of their kind.
+// refused, and when most texts were refused alone before any was taken: then Buildkite
+// takes none of their kind.
 func (c *Client) NotifyAside(ctx context.Context, ns []Notification, most int) (told Told) {
 	alone := false // the last call was for a single text
 	for left := [][]Notification{ns}; len(left) > 0 && (told.Taken > 0 || told.Refused < most); {
